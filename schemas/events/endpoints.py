@@ -1,0 +1,117 @@
+"""Facts of endpoints: their deployments, instances and traffic."""
+
+import msgspec
+
+from schemas.events.registry import Artifact, GoldenExample, Signature
+
+BUCKETS = 10_000
+
+
+class VersionReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A version as people name it (`model_name/number`) and by its id."""
+
+    version_id: str
+    model_name: str
+    number: int
+
+
+class BucketRange(msgspec.Struct, frozen=True, array_like=True):
+    """Buckets `start` (inclusive) to `end` (exclusive) of 10,000; stored as a two-element array."""
+
+    start: int
+    end: int
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of an endpoint's buckets that one deployment serves. All ranges of an endpoint tile 0–10,000."""
+
+    deployment_id: str
+    weight_percent: float
+    ranges: tuple[BucketRange, ...]
+
+
+class EndpointCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that callers may use exists; `salt` seeds its bucket assignment."""
+
+    name: str
+    description: str
+    salt: str
+
+
+class DeploymentAdded(msgspec.Struct, frozen=True, kw_only=True):
+    """A version is to be made available on the endpoint by `replicas` instances; an agent reacts."""
+
+    deployment_id: str
+    version: VersionReference
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+    replicas: int
+
+
+class DeploymentRemoved(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment takes no traffic and is to be drained and stopped."""
+
+    deployment_id: str
+    reason: str
+
+
+class TrafficShifted(msgspec.Struct, frozen=True, kw_only=True):
+    """The endpoint's traffic is split like this; the stream version of this event is the epoch."""
+
+    allocations: tuple[Allocation, ...]
+    reason: str
+    rollout_id: str | None
+    step: int | None
+
+
+class TrafficApplied(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateways of a region serve the epoch: acknowledged by Envoy and seen by a probe request."""
+
+    epoch: int
+    region: str
+    gateway_id: str
+    applied_at: str
+
+
+class EndpointReserved(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout owns the endpoint's traffic until it is released."""
+
+    rollout_id: str
+
+
+class EndpointReleased(msgspec.Struct, frozen=True, kw_only=True):
+    """The rollout is over; the endpoint's traffic may be changed by others again."""
+
+    rollout_id: str
+
+
+class InstanceAnnounced(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine answers its golden input and may take traffic at this address; stands in the instance's stream."""
+
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    boot_id: str
+    host: str
+    port: int
+    region: str
+    zone: str
+
+
+class InstanceWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """The instance must get no traffic from now on."""
+
+    endpoint_id: str
+    deployment_id: str
+    reason: str
+
+
+class InstanceFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent gave up starting an instance: wrong digest, no model, wrong golden answer, never ready."""
+
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    code: str
+    reason: str

@@ -1,0 +1,74 @@
+"""Facts of the model registry."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+
+ArtifactFormat: TypeAlias = Literal["skops", "onnx"]
+Datatype: TypeAlias = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
+]
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in the content-addressed store; `digest` is `sha256:<64 hex>`."""
+
+    digest: str
+    size_bytes: int
+    format: ArtifactFormat
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version takes and gives."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class GoldenExample(msgspec.Struct, frozen=True, kw_only=True):
+    """One Open Inference Protocol request body and the output values that a correct instance answers.
+
+    `outputs` maps an output's name to its flattened values; numbers are compared within `tolerance`.
+    """
+
+    inputs: tuple[msgspec.Raw, ...]
+    outputs: dict[str, tuple[float | int | str | bool, ...]]
+    tolerance: float = 1e-6
+
+
+class ModelRegistered(msgspec.Struct, frozen=True, kw_only=True):
+    """A model got its name."""
+
+    name: str
+    description: str
+    tags: dict[str, str]
+
+
+class VersionNumberAssigned(msgspec.Struct, frozen=True, kw_only=True):
+    """A model gave its next number to a version; stands in the model's stream."""
+
+    version_id: str
+    number: int
+
+
+class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable version exists; stands in the version's stream."""
+
+    model_id: str
+    model_name: str
+    number: int
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]

@@ -1,0 +1,174 @@
+"""Facts of rollouts: how an endpoint's traffic moved, and the evidence of each step."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from schemas.events.endpoints import VersionReference
+
+Outcome: TypeAlias = Literal["pass", "fail", "undecided", "late", "no_data", "too_little_data"]
+WhenInconclusive: TypeAlias = Literal["pause", "abort"]
+
+
+class CanaryStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One weight of the candidate; it ends between `min_duration_ms` and `max_duration_ms` after it was applied."""
+
+    weight_percent: float
+    min_duration_ms: int
+    max_duration_ms: int
+
+
+class Canary(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="canary"):
+    """Raise the candidate's weight step by step; the last step is 100 % and is followed by the bake time."""
+
+    steps: tuple[CanaryStep, ...]
+    bake_time_ms: int
+
+
+Strategy: TypeAlias = Canary
+
+
+class ErrorRateGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="error_rate"):
+    """The candidate's share of failed requests may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    max_increase: float
+    min_requests: int
+
+
+class LatencyGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="latency"):
+    """The share of requests slower than `threshold_ms` may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    threshold_ms: float
+    max_increase: float
+    min_requests: int
+
+
+class QualityGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quality"):
+    """The candidate's accuracy may fall below the concurrent baseline's by at most `max_drop` (0–1).
+
+    The truth of a prediction is the feedback called `feedback_name`.
+    """
+
+    feedback_name: str
+    max_drop: float
+    min_labels: int
+
+
+Gate: TypeAlias = ErrorRateGate | LatencyGate | QualityGate
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """`bad` of `trials`: failed, slow or wrong ones, cumulative since the step was applied."""
+
+    trials: int
+    bad: int
+
+
+class GateCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one gate (by its kind) is judged on: both arms, over the same time."""
+
+    gate: str
+    candidate: Counts
+    baseline: Counts
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """The sufficient statistics of one step up to a watermark (Unix ms, gateway time)."""
+
+    step: int
+    epoch: int
+    watermark_ms: int
+    elapsed_ms: int
+    freshness: Literal["fresh", "late"]
+    counts: tuple[GateCounts, ...]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate's answer with its reason.
+
+    `estimate`, `lower` and `upper` bound candidate share bad minus baseline share bad, at level 1 - `alpha`,
+    valid at any time.
+    """
+
+    gate: str
+    outcome: Outcome
+    reason: str
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    alpha: float
+
+
+class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """The candidate is to take over the endpoint from the baseline; first it is warmed."""
+
+    endpoint_id: str
+    endpoint_name: str
+    candidate_deployment_id: str
+    candidate: VersionReference
+    baseline_deployment_id: str
+    baseline: VersionReference
+    strategy: Strategy
+    gates: tuple[Gate, ...]
+    alpha: float
+    when_inconclusive: WhenInconclusive
+    warm_up_timeout_ms: int
+
+
+class CandidateWarmed(msgspec.Struct, frozen=True, kw_only=True):
+    """Enough instances of the candidate answer correctly."""
+
+    ready_instances: int
+
+
+class StepStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """The step's weight was set; `epoch` names the traffic event in the endpoint's stream. Steps count from 0."""
+
+    step: int
+    weight_percent: float
+    epoch: int
+    reason: str
+
+
+class StepJudged(msgspec.Struct, frozen=True, kw_only=True):
+    """The measurement that decided a step, with each gate's verdict."""
+
+    measurement: Measurement
+    verdicts: tuple[Verdict, ...]
+    decision: Literal["advance", "promote", "complete", "abort", "pause"]
+    reason: str
+
+
+class RolloutPaused(msgspec.Struct, frozen=True, kw_only=True):
+    """The weights stay as they are until somebody resumes, promotes or aborts."""
+
+    step: int | None
+    reason: str
+
+
+class RolloutResumed(msgspec.Struct, frozen=True, kw_only=True):
+    """Judging goes on where it stopped."""
+
+    step: int | None
+    reason: str
+
+
+class RolloutPromoted(msgspec.Struct, frozen=True, kw_only=True):
+    """The candidate serves everything; the baseline stays warm until the bake time is over."""
+
+    epoch: int
+    reason: str
+
+
+class RolloutCompleted(msgspec.Struct, frozen=True, kw_only=True):
+    """The bake time is over; the baseline's deployment was removed."""
+
+    reason: str
+
+
+class RolloutAborted(msgspec.Struct, frozen=True, kw_only=True):
+    """The baseline serves everything again; `epoch` is None when the traffic had never moved."""
+
+    step: int | None
+    epoch: int | None
+    reason: str

@@ -1,0 +1,100 @@
+"""High-rate facts of the data plane: the columns of the batches, the headers beside them, and feedback."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+ColumnType: TypeAlias = Literal["string", "int64", "int32", "int16", "float64"]
+
+REQUEST_COLUMNS: dict[str, ColumnType] = {
+    "prediction_id": "string",
+    "workspace": "string",
+    "endpoint_id": "string",
+    "endpoint": "string",
+    "deployment_id": "string",
+    "version_id": "string",
+    "version": "string",
+    "epoch": "int64",
+    "role": "string",
+    "region": "string",
+    "instance": "string",
+    "status": "int16",
+    "response_flags": "string",
+    "attempts": "int16",
+    "started_at_ms": "int64",
+    "ended_at_ms": "int64",
+    "duration_ms": "float64",
+    "upstream_ms": "float64",
+    "request_bytes": "int64",
+    "response_bytes": "int64",
+    "gateway_id": "string",
+    "file_number": "int32",
+    "byte_offset": "int64",
+}
+"""Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1."""
+
+OBSERVATION_COLUMNS: dict[str, ColumnType] = {
+    "prediction_id": "string",
+    "workspace": "string",
+    "endpoint_id": "string",
+    "deployment_id": "string",
+    "version_id": "string",
+    "instance_id": "string",
+    "captured_at_ms": "int64",
+    "status": "int16",
+    "inputs": "string",
+    "outputs": "string",
+    "prediction": "string",
+    "engine_ms": "float64",
+    "boot_id": "string",
+    "batch": "int64",
+    "row": "int32",
+}
+"""Identity of a row: (boot_id, batch, row). `inputs` and `outputs` are JSON; `prediction` is the first output's first
+value as text, the one that feedback is compared with."""
+
+ROLES = ("primary", "shadow", "probe")
+
+SourceKind: TypeAlias = Literal["requests", "observations"]
+
+
+class BatchHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the Kafka headers of a batch, each as UTF-8 text under the field's own name.
+
+    A source is one boot of one shipper or engine. `batch` counts from 0 without gaps, empty batches included.
+    Every row that ended before `closed_until_ms` (Unix ms) is in this batch or an earlier one of the source.
+    `state` is `open`, or `closing` in the source's last batch.
+    """
+
+    source: str
+    kind: SourceKind
+    region: str
+    batch: int
+    rows: int
+    closed_until_ms: int
+    state: Literal["open", "closing"]
+
+    def as_kafka(self) -> list[tuple[str, bytes]]:
+        """Return the headers as aiokafka takes them."""
+        return [(name, str(value).encode()) for name, value in msgspec.structs.asdict(self).items()]
+
+
+def batch_headers(headers: list[tuple[str, bytes]]) -> BatchHeaders:
+    """Read the headers of a batch.
+
+    Raises:
+        msgspec.ValidationError: a header is missing or of the wrong type.
+    """
+    return msgspec.convert({name: value.decode() for name, value in headers}, BatchHeaders, strict=False)
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """What became known of a prediction later. Key: (prediction_id, source, name); the last one received wins."""
+
+    workspace: str
+    prediction_id: str
+    source: str
+    name: str
+    value: str
+    observed_at_ms: int
+    received_at_ms: int

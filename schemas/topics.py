@@ -1,0 +1,70 @@
+"""The Kafka topics: their names, partitions, retention and who may write them."""
+
+import msgspec
+
+FOREVER = -1
+_HOUR_MS = 60 * 60 * 1000
+_DAY_MS = 24 * _HOUR_MS
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic. `retention_ms` of -1 keeps for ever; topics are never compacted."""
+
+    name: str
+    key: str
+    partitions: int
+    retention_ms: int
+    written_by: str
+    content: str
+
+
+REGISTRY_EVENTS = Topic(
+    name="registry.events.v1",
+    key="stream id",
+    partitions=1,
+    retention_ms=FOREVER,
+    written_by="relay",
+    content="every domain event: canonical bytes as value; ce_* and position headers copy them",
+)
+REQUESTS = Topic(
+    name="inference.requests.v1",
+    key="source",
+    partitions=4,
+    retention_ms=7 * _DAY_MS,
+    written_by="gateway request shipper",
+    content="column batches (Arrow IPC stream), one row for every request that reached the gateway",
+)
+OBSERVATIONS = Topic(
+    name="inference.observations.v1",
+    key="source",
+    partitions=4,
+    retention_ms=7 * _DAY_MS,
+    written_by="serving agent",
+    content="column batches (Arrow IPC stream) of captured inputs and outputs, after the capture policy",
+)
+FEEDBACK = Topic(
+    name="inference.feedback.v1",
+    key="prediction id",
+    partitions=4,
+    retention_ms=30 * _DAY_MS,
+    written_by="feedback API",
+    content="labels, ratings and business outcomes, one JSON document a message",
+)
+
+DEAD_LETTER_SUFFIX = ".dead"
+
+
+def dead_letters_of(topic: Topic) -> Topic:
+    """Return the topic that takes what a consumer of `topic` could not decode, with the reason in a header."""
+    return Topic(
+        name=topic.name.removesuffix(".v1") + DEAD_LETTER_SUFFIX + ".v1",
+        key=topic.key,
+        partitions=1,
+        retention_ms=30 * _DAY_MS,
+        written_by=f"consumers of {topic.name}",
+        content="what could not be decoded, unchanged; headers `reason`, `partition` and `offset` say where from",
+    )
+
+
+SOURCES = (REGISTRY_EVENTS, REQUESTS, OBSERVATIONS, FEEDBACK)
+TOPICS = (*SOURCES, *(dead_letters_of(topic) for topic in SOURCES))
