@@ -34,6 +34,9 @@ class Kind(StrEnum):
     EVENT = "event"
 
 
+_KINDS = frozenset(Kind)
+
+
 def uuid7(*, now_ms: int, randomness: int) -> UUID:
     """Build a UUID of version 7 (RFC 9562 §5.7) from a time in ms and at least 74 random bits."""
     bits = randomness & ((1 << _UUID7_RANDOM_BITS) - 1)
@@ -50,9 +53,7 @@ def new_id(kind: Kind, *, now_ms: int, randomness: int) -> str:
 def kind_of(identifier: str) -> Kind | None:
     """Return the kind that an id names, or None when the text is no id of ours."""
     match = _STREAM_ID.fullmatch(identifier)
-    if match is None or match["kind"] not in Kind:
-        return None
-    return Kind(match["kind"])
+    return Kind(match["kind"]) if match and match["kind"] in _KINDS else None
 
 
 def prediction_started_at_ms(prediction_id: str) -> int | None:

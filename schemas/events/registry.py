@@ -34,14 +34,23 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Tensor, ...]
 
 
+class GoldenInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One input tensor as an Open Inference Protocol request carries it; `data` is flattened, row by row."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    data: tuple[bool | int | float | str, ...]
+
+
 class GoldenExample(msgspec.Struct, frozen=True, kw_only=True):
-    """One Open Inference Protocol request body and the output values that a correct instance answers.
+    """An input, and what a correct instance answers to it.
 
     `outputs` maps an output's name to its flattened values; numbers are compared within `tolerance`.
     """
 
-    inputs: tuple[msgspec.Raw, ...]
-    outputs: dict[str, tuple[float | int | str | bool, ...]]
+    inputs: tuple[GoldenInput, ...]
+    outputs: dict[str, tuple[bool | int | float | str, ...]]
     tolerance: float = 1e-6
 
 
