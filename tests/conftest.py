@@ -1,0 +1,57 @@
+"""What holds for every test: its marker by folder, and closed sockets outside the tests that have a neighbour."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+MARKER_OF_FOLDER = {
+    "acceptance": "acceptance",
+    "architecture": "unit",
+    "contracts": "unit",
+    "extras": "integration",
+    "faults": "acceptance",
+    "golden": "unit",
+    "integration": "integration",
+    "unit": "unit",
+}
+# A contract suite marks the variants that have a real neighbour `integration`; that opens sockets for them.
+MARKERS_WITH_SOCKETS = ("integration", "acceptance", "gpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[0]
+        if folder not in MARKER_OF_FOLDER:
+            message = f"{item.nodeid} lies in no known test folder: {', '.join(MARKER_OF_FOLDER)}"
+            raise pytest.UsageError(message)
+        if not _has_neighbour(item):
+            item.add_marker(MARKER_OF_FOLDER[folder])
+
+
+@pytest.fixture(autouse=True)
+def closed_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuse connections other than Unix ones, so that a unit test cannot come to depend on a network."""
+    if _has_neighbour(request.node):
+        yield
+        return
+    for method in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, method, _refusing(method))
+    yield
+
+
+def _has_neighbour(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in MARKERS_WITH_SOCKETS)
+
+
+def _refusing(method: str) -> object:
+    original = getattr(socket.socket, method)
+
+    def connect(self: socket.socket, address: object) -> object:
+        if self.family == socket.AF_UNIX:
+            return original(self, address)
+        pytest.fail(f"sockets are closed in unit tests; this one wants {address!r}")
+
+    return connect
