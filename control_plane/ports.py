@@ -1,0 +1,205 @@
+"""What the write side needs of its store, and what a feature tells the store of its aggregate."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from schemas.envelope import RecordedEvent, Sealed
+from schemas.events.access import Role
+from schemas.identifiers import Kind
+
+State = TypeVar("State")
+Answer = TypeVar("Answer")
+
+
+class EventContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands around an event when it is folded; `at` is the envelope's RFC 3339 time."""
+
+    event_id: str
+    workspace: str
+    stream: str
+    version: int
+    at: str
+    actor: str
+
+
+class CatalogueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The current state of one stream, as search and lists see it.
+
+    `name`, where given, is unique within (workspace, kind, scope) without regard to case. `body` is the JSON of the
+    resource; personal values in it stay sealed.
+    """
+
+    workspace: str
+    kind: Kind
+    id: str
+    name: str | None
+    scope: str = ""
+    parent_id: str | None = None
+    number: int | None = None
+    phase: str = ""
+    created_at: str
+    stream_version: int
+    body: bytes
+
+
+class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
+    """How one kind of stream is folded and catalogued; both functions are pure.
+
+    `evolve` never refuses. `row` returns None for a stream that has nothing to show (no events, or deleted).
+    """
+
+    kind: Kind
+    initial: State
+    evolve: Callable[[State, msgspec.Struct, EventContext], State]
+    row: Callable[[State], CatalogueRow | None]
+
+
+class Loaded(msgspec.Struct, Generic[State], frozen=True):
+    """A folded state and the stream version it stands at; version 0 means that the stream does not exist."""
+
+    state: State
+    version: int
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts, as the request's token says."""
+
+    principal_id: str
+    role: Role
+    workspace: str
+
+
+class Catalogue(Protocol):
+    """Current rows, read in the same transaction as the events they come from."""
+
+    def id_of(self, kind: Kind, name: str, *, workspace: str, scope: str = "") -> str | None:
+        """Return the id that holds a name, compared without regard to case."""
+
+    def get(self, kind: Kind, identifier: str, *, workspace: str) -> CatalogueRow | None:
+        """Return one current row by id."""
+
+    def find(  # noqa: PLR0913  a query form; each filter is independent
+        self,
+        kind: Kind,
+        *,
+        workspace: str,
+        parent_id: str | None = None,
+        phases: Sequence[str] = (),
+        name_contains: str = "",
+        number: int | None = None,
+        after_id: str = "",
+        limit: int = 100,
+    ) -> list[CatalogueRow]:
+        """Return rows ordered by id, those after `after_id`; an empty filter lets everything through."""
+
+
+class UnitOfWork(Protocol):
+    """One command's view of the store; valid only while the command runs, in the writer's thread."""
+
+    actor: Actor
+    now_ms: int
+    catalogue: Catalogue
+
+    def new_id(self, kind: Kind) -> str:
+        """Return a fresh id."""
+
+    def load(self, aggregate: Aggregate[State], stream: str) -> Loaded[State]:
+        """Fold a stream, the uncommitted events of this group included; another workspace's stream is version 0."""
+
+    def append(
+        self,
+        aggregate: Aggregate[State],
+        stream: str,
+        *,
+        expected_version: int,
+        events: Sequence[msgspec.Struct],
+        event_ids: Sequence[str] = (),
+    ) -> Loaded[State]:
+        """Append events, update the stream's catalogue row and return the folded result.
+
+        `event_ids` are given only where a sealed value was bound to them; otherwise they are made here.
+
+        Raises:
+            Conflict: the stream is not at `expected_version`, or the row's name is taken.
+            Invalid: an event is larger than the log takes.
+        """
+
+    def seal(self, value: str, *, subject: str, event_id: str) -> Sealed:
+        """Encrypt a personal value under the subject's key (made at first use), bound to the event."""
+
+    def open(self, sealed: Sealed, *, event_id: str) -> str | None:
+        """Decrypt a personal value, or return None when its key was shredded."""
+
+    def keys_of(self, subject: str) -> tuple[str, ...]:
+        """Return the ids of the subject's keys."""
+
+    def shred(self, subject: str) -> None:
+        """Delete the subject's keys for ever, once this command is committed."""
+
+
+class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rim knows of a command. `body_sha256` covers method, path and body; it tells a repeat from a misuse.
+
+    `expected_version`, from If-Match, is checked by the handler that knows which stream it means.
+    """
+
+    actor: Actor
+    command_id: str
+    correlation_id: str
+    causation_id: str
+    idempotency_key: str | None
+    body_sha256: str
+    expected_version: int | None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of a command, complete enough to be given again: status, body (JSON), stream version for the ETag."""
+
+    status: int
+    body: bytes
+    stream_version: int | None
+
+
+class Executed(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply with the log position that covers the command's events; `is_repeat` when it was answered before."""
+
+    reply: Reply
+    position: int
+    is_repeat: bool
+
+
+class EventStore(Protocol):
+    """The log, and the one way to write it.
+
+    Commands run one after another in one writer thread and are committed in groups; a failing command leaves nothing.
+    When `execute` returns, its events are durable.
+    """
+
+    async def execute(self, context: CommandContext, command: Callable[[UnitOfWork], Reply]) -> Executed:
+        """Run a command once per idempotency key.
+
+        Raises:
+            RollbookError: what the command raised; nothing was written.
+            Conflict: `idempotency-key-reused`, the key was used with another body.
+            Unavailable: the store cannot be written now, or the queue of commands is full.
+        """
+
+    def read(self, *, after: int, limit: int) -> list[RecordedEvent]:
+        """Return the log in position order, after a position."""
+
+    def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
+        """Return one stream in version order."""
+
+    def head(self) -> int:
+        """Return the last position; 0 when the log is empty."""
+
+    def catalogue(self) -> Catalogue:
+        """Return committed current rows, for reading outside a command; safe from any thread."""
+
+    def open(self, sealed: Sealed, *, event_id: str) -> str | None:
+        """Decrypt a personal value for showing it, or return None when its key was shredded."""
+
+
+Aggregates = Mapping[Kind, Aggregate[object]]
