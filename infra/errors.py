@@ -1,0 +1,65 @@
+"""What can go wrong in the ground that every program stands on.
+
+InfraError
+├── CannotStartError          a person must change something; one sentence says what
+│   ├── InvalidSettingsError  an environment variable is missing, wrong or unknown
+│   ├── DataDirectoryError    the data directory can't be used
+│   ├── StackAlreadyRunningError
+│   └── PortTakenError
+├── TopicDriftError           a topic exists with another shape than the caller asks for
+└── MigrationError            a migration was edited, is missing or failed
+"""
+
+
+class InfraError(Exception):
+    """Base of this tree; the message is for a person."""
+
+
+class CannotStartError(InfraError):
+    """A program can't start until a person changes something.
+
+    The message is one sentence with the remedy in it. Programs end with
+    ``EXIT_CANNOT_START`` and are not restarted, as a second try meets the same.
+    """
+
+
+class InvalidSettingsError(CannotStartError):
+    """One or more settings are missing, malformed or unknown."""
+
+
+class DataDirectoryError(CannotStartError):
+    """The data directory is missing rights, space, or has another format."""
+
+
+class StackAlreadyRunningError(CannotStartError):
+    """Another supervisor holds the data directory."""
+
+    def __init__(self, *, directory: str, pid: int | None) -> None:
+        holder = f"process {pid}" if pid is not None else "another process"
+        super().__init__(
+            f"a stack is already running on {directory} ({holder}); "
+            "stop it with `rollbook down` or choose another data directory"
+        )
+        self.pid = pid
+
+
+class PortTakenError(CannotStartError):
+    """A port that was asked for by number belongs to somebody else."""
+
+    def __init__(self, *, port: int, purpose: str) -> None:
+        super().__init__(
+            f"port {port}, wanted for {purpose}, is taken; stop the program that listens there or choose another port"
+        )
+        self.port = port
+
+
+class TopicDriftError(InfraError):
+    """A topic exists, but not with the partitions or settings asked for."""
+
+
+class MigrationError(InfraError):
+    """The numbered migrations and what the database remembers do not fit."""
+
+
+EXIT_CANNOT_START = 78
+"""EX_CONFIG of sysexits.h: the supervisor does not restart after it."""

@@ -1,0 +1,59 @@
+"""Finds loopback ports that are free and likely to stay so."""
+
+import random
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+from infra.errors import PortTakenError
+
+LOOPBACK = "127.0.0.1"
+_LOWEST = 15_000
+_KERNEL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def is_free(port: int, *, host: str = LOOPBACK) -> bool:
+    """Tell whether a server could listen on the port right now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def require_free(port: int, *, purpose: str) -> None:
+    """Raise PortTakenError when the port can't be listened on."""
+    if not is_free(port):
+        raise PortTakenError(port=port, purpose=purpose)
+
+
+def free_port(*, avoid: Collection[int] = ()) -> int:
+    """Pick a free port below the range that the kernel hands to outgoing connections.
+
+    A port of that range could be taken by any connection between two starts of
+    the server that owns it.
+    """
+    highest = max(_LOWEST + 1_000, _first_ephemeral_port() - 1)
+    for _ in range(1_000):
+        port = random.SystemRandom().randint(_LOWEST, highest)
+        if port not in avoid and is_free(port):
+            return port
+    raise PortTakenError(port=highest, purpose="a free loopback port")
+
+
+def free_ports(count: int, *, avoid: Collection[int] = ()) -> list[int]:
+    """Pick several different free ports."""
+    picked: list[int] = []
+    for _ in range(count):
+        picked.append(free_port(avoid={*avoid, *picked}))
+    return picked
+
+
+def _first_ephemeral_port() -> int:
+    try:
+        return int(_KERNEL_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32_768
