@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder not in MARKER_OF_FOLDER:
             message = f"{item.nodeid} lies in no known test folder: {', '.join(MARKER_OF_FOLDER)}"
             raise pytest.UsageError(message)
-        if not _has_neighbour(item):
+        if MARKER_OF_FOLDER[folder] != "unit" or not _has_neighbour(item):
             item.add_marker(MARKER_OF_FOLDER[folder])
 
 
