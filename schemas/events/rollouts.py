@@ -11,7 +11,10 @@ WhenInconclusive: TypeAlias = Literal["pause", "abort"]
 
 
 class CanaryStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One weight of the candidate; it ends between `min_duration_ms` and `max_duration_ms` after it was applied."""
+    """One weight of the candidate; it ends between `min_duration_ms` and `max_duration_ms` after it was applied.
+
+    The last step, 100 %, has no baseline beside it: it lasts the bake time, or its `min_duration_ms` if that is longer.
+    """
 
     weight_percent: float
     min_duration_ms: int
@@ -100,7 +103,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """The candidate is to take over the endpoint from the baseline; first it is warmed."""
+    """The candidate is to take over the endpoint from the baseline; first `replicas` instances of it are warmed."""
 
     endpoint_id: str
     endpoint_name: str
@@ -108,6 +111,7 @@ class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):
     candidate: VersionReference
     baseline_deployment_id: str
     baseline: VersionReference
+    replicas: int
     strategy: Strategy
     gates: tuple[Gate, ...]
     alpha: float
