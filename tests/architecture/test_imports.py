@@ -1,0 +1,115 @@
+"""Import rules that need a closed list of what is allowed; the direction between packages is import-linter's."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.architecture.source_tree import PACKAGES, ROOT, Source, product_sources, sources_of, top_level
+
+HOME_OF_HEAVY_LIBRARY = {
+    "alibi_detect": "projections/drift/detectors/alibi_detector.py",
+    "onnxruntime": "serving/engines/onnx_engine.py",
+    "torch": "serving/engines/torch_engine.py",
+    "vllm": "serving/engines/vllm_engine.py",
+}
+CORE_MODULES = {"aggregate", "commands", "errors", "events", "policies"}
+CORE_FAMILIES = {"gates", "strategies"}
+LIBRARIES_OF_CORE = {"msgspec", "schemas"}
+SHARED_WITH_CORE = {"control_plane.errors", "control_plane.ports"}
+EFFECTS = {
+    *{"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "sqlite3"},
+    *{"subprocess", "tempfile", "threading", "time", "urllib", "uuid"},
+}
+# A step and the weights that it sets are one transaction, so that feature loads and appends to both streams.
+FEATURES_THAT_KNOW_ANOTHER = {("rollouts", "endpoints"), ("rollouts", "registry")}
+
+
+def test_schemas_import_nothing_but_msgspec() -> None:
+    assert _libraries("schemas") <= {"schemas", "msgspec"}
+
+
+def test_the_client_imports_only_what_its_wheel_declares() -> None:
+    declared = tomllib.loads((ROOT / "clients/sdk/pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "dependencies"
+    ]
+    names = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in declared}
+
+    assert _libraries("rollbook") <= {"rollbook", *names}
+
+
+def test_a_heavy_library_is_imported_in_the_one_file_of_its_variant() -> None:
+    strays = [
+        f"{source.where} imports {library}"
+        for source in product_sources()
+        for library in {top_level(name) for name in source.imports} & HOME_OF_HEAVY_LIBRARY.keys()
+        if source.where != HOME_OF_HEAVY_LIBRARY[library]
+    ]
+
+    assert strays == []
+
+
+def test_the_core_of_a_feature_imports_only_pure_code() -> None:
+    strays = [
+        f"{source.where} imports {name}"
+        for source in sources_of("control_plane")
+        if _is_core(source)
+        for name in sorted(source.imports)
+        if not _is_pure(name)
+    ]
+
+    assert strays == []
+
+
+def test_features_do_not_know_each_other() -> None:
+    strays = [
+        f"{source.where} imports {name}"
+        for source in sources_of("control_plane")
+        for name in sorted(source.imports)
+        if _joins_features(source, name)
+    ]
+
+    assert strays == []
+
+
+def _libraries(package: str) -> set[str]:
+    imported = {top_level(name) for source in sources_of(package) for name in source.imports}
+    return imported - sys.stdlib_module_names
+
+
+def _is_core(source: Source) -> bool:
+    inside = source.path.relative_to(PACKAGES["control_plane"])
+    return (
+        len(inside.parts) > 1
+        and inside.parts[0] in _features()
+        and (inside.stem in CORE_MODULES or bool(CORE_FAMILIES & set(inside.parts)))
+    )
+
+
+def _is_pure(name: str) -> bool:
+    if top_level(name) == "control_plane":
+        return any(name.startswith(shared) for shared in SHARED_WITH_CORE) or _is_core_module(name)
+    return top_level(name) in (sys.stdlib_module_names - EFFECTS) | LIBRARIES_OF_CORE
+
+
+def _is_core_module(name: str) -> bool:
+    feature, *inner = name.split(".")[1:]
+    return feature in _features() and bool(inner) and inner[0] in CORE_MODULES | CORE_FAMILIES
+
+
+def _joins_features(source: Source, name: str) -> bool:
+    home = source.path.relative_to(PACKAGES["control_plane"]).parts[0]
+    if home not in _features() or not name.startswith("control_plane."):
+        return False
+    other = name.split(".")[1]
+    return other in _features() - {home} and (home, other) not in FEATURES_THAT_KNOW_ANOTHER
+
+
+def _features() -> set[str]:
+    """A feature is a folder that takes commands."""
+    folders = [folder for folder in PACKAGES["control_plane"].iterdir() if folder.is_dir()]
+    return {folder.name for folder in folders if _holds(folder, "aggregate.py") or _holds(folder, "commands.py")}
+
+
+def _holds(folder: Path, file: str) -> bool:
+    return (folder / file).is_file()

@@ -1,0 +1,38 @@
+"""Names that say nothing, and packages that hide code in their __init__ (style guide, sections 2 and 3)."""
+
+from tests.architecture.source_tree import all_sources, product_sources, top_level
+
+DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc", "base_classes", "manager", "managers"}
+# The SDK has one import name, so this is where its public names come together.
+PUBLIC_SURFACE = "clients/sdk/rollbook/__init__.py"
+
+
+def test_no_module_or_folder_is_a_drawer() -> None:
+    drawers = [source.where for source in all_sources() if DRAWERS & {source.path.stem, *_folders(source.where)}]
+
+    assert drawers == []
+
+
+def test_every_init_is_empty() -> None:
+    inits = [source for source in all_sources() if source.path.name == "__init__.py"]
+
+    assert [source.where for source in inits if source.text.strip() and source.where != PUBLIC_SURFACE] == []
+
+
+def test_no_module_takes_the_name_of_a_library_that_it_imports() -> None:
+    shadows = [
+        source.where
+        for source in product_sources()
+        if {source.path.stem, *_folders(source.where)[1:]}
+        & ({top_level(name) for name in source.imports} - _own(source.where))
+    ]
+
+    assert shadows == []
+
+
+def _folders(where: str) -> list[str]:
+    return where.split("/")[:-1]
+
+
+def _own(where: str) -> set[str]:
+    return {"rollbook", "rollbook_demo", where.partition("/")[0]}
