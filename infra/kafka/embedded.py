@@ -1,0 +1,151 @@
+"""The program ``kafka``: one Apache Kafka node, broker and controller, on loopback.
+
+An acknowledged record survives ``kill -9`` of the node: it is in the kernel's page
+cache, which belongs to no process. It may not survive a power cut, as on any single
+broker; who publishes compares the topic's tail with its own store and publishes again.
+"""
+
+import os
+import secrets
+import subprocess
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import msgspec
+import structlog
+
+from infra.arguments import take_no_arguments
+from infra.data_directory import write_atomically
+from infra.errors import EXIT_CANNOT_START, CannotStartError
+from infra.kafka.distribution import lay_jars
+from infra.kafka.java import find_java
+from infra.logs import configure_logs
+from infra.ports import LOOPBACK, require_free
+from infra.settings import load_settings
+
+PREFIX = "ROLLBOOK_KAFKA_"
+_FORMAT_TIMEOUT_SECONDS = 60
+_log = structlog.get_logger(__name__)
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the node needs to know."""
+
+    port: Annotated[Port, msgspec.Meta(description="where clients connect")]
+    controller_port: Annotated[Port, msgspec.Meta(description="where the node talks to itself")]
+    data_dir: Annotated[Path, msgspec.Meta(description="the folder of the node's log and metadata")]
+    heap_mib: Annotated[int, msgspec.Meta(ge=128, description="the most memory that Java may use for objects")] = 512
+
+
+def server_properties(settings: KafkaSettings) -> str:
+    """Write the configuration of a single node that is small, local and loses nothing it acknowledged."""
+    lines = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@{LOOPBACK}:{settings.controller_port}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{settings.port},CONTROLLER://{LOOPBACK}:{settings.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{settings.port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": settings.data_dir / "log",
+        **_FOR_ONE_NODE,
+        **_SMALL,
+    }
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+_FOR_ONE_NODE = {
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": 1,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    "group.initial.rebalance.delay.ms": 0,
+    # A node that was killed comes back at once; its old session must not keep it out for the default 9 s.
+    "broker.session.timeout.ms": 2000,
+    "broker.heartbeat.interval.ms": 400,
+}
+_SMALL = {
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.num.partitions": 4,
+    "share.coordinator.state.topic.num.partitions": 4,
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    "background.threads": 2,
+    "log.cleaner.dedupe.buffer.size": 8_388_608,
+    "log.segment.bytes": 134_217_728,
+    "message.max.bytes": 8_388_608,
+    "replica.fetch.max.bytes": 8_388_608,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Format the storage when it is new, then become the Java process.
+
+    The process is replaced rather than watched: signals, the death of the parent and
+    the exit code need no forwarding, and one process less stays in memory.
+    """
+    take_no_arguments("kafka", "Run one Kafka node on loopback.", argv)
+    configure_logs("kafka")
+    try:
+        run_node(load_settings(KafkaSettings, PREFIX, os.environ), os.environ)
+    except CannotStartError as error:
+        _log.error("cannot_start", reason=str(error))
+        return EXIT_CANNOT_START
+
+
+def run_node(settings: KafkaSettings, environ: Mapping[str, str]) -> NoReturn:
+    for port, purpose in ((settings.port, "Kafka"), (settings.controller_port, "Kafka's controller")):
+        require_free(port, purpose=purpose)
+    java, jars = find_java(environ), lay_jars(environ)
+    properties = settings.data_dir / "server.properties"
+    try:
+        (settings.data_dir / "log").mkdir(parents=True, exist_ok=True)
+        write_atomically(properties, server_properties(settings).encode())
+    except OSError as error:
+        raise CannotStartError(
+            f"Kafka's folder {settings.data_dir} can't be written ({error.strerror}); check its rights and the disk"
+        ) from error
+    base = [str(java), *_java_options(settings), "-cp", f"{jars}/*"]
+    if not (settings.data_dir / "log" / "meta.properties").exists():
+        _format(base, properties)
+    _log.info("kafka_starting", port=settings.port, java=str(java))
+    command = [*base, "kafka.Kafka", str(properties)]
+    os.execve(java, command, dict(environ))  # noqa: S606 - no shell is wanted
+
+
+def _java_options(settings: KafkaSettings) -> list[str]:
+    return [
+        f"-Xms{min(256, settings.heap_mib)}m",
+        f"-Xmx{settings.heap_mib}m",
+        "-XX:+UseSerialGC",
+        # A node without memory must die and be started again, not linger.
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        "-Djava.awt.headless=true",
+        f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+    ]
+
+
+def _format(base: list[str], properties: Path) -> None:
+    # The first byte is small, so the id never starts with a dash, which the tool takes for an option.
+    cluster = urlsafe_b64encode(bytes([secrets.randbelow(128)]) + secrets.token_bytes(15)).rstrip(b"=").decode()
+    tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+    done = subprocess.run(
+        [*base, *tool, "--ignore-formatted"],
+        capture_output=True,
+        text=True,
+        timeout=_FORMAT_TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CannotStartError(
+            f"Kafka could not format its folder ({(done.stderr or done.stdout).strip()[-300:]}); "
+            "check the disk, or move the folder away to start anew"
+        )
+    _log.info("kafka_formatted", cluster=cluster)
