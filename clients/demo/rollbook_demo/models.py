@@ -1,0 +1,97 @@
+"""The demo's models: three classifiers of handwritten digits, one of them with a preprocessing slip."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from skops import io as skops_io
+
+PIXELS = 64
+BRIGHTEST = 16.0
+VALIDATION_IMAGES = 200
+SIGNATURE = {
+    "inputs": [{"name": "pixels", "datatype": "FP64", "shape": [-1, PIXELS]}],
+    "outputs": [
+        {"name": "label", "datatype": "INT64", "shape": [-1]},
+        {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10]},
+    ],
+}
+
+
+class Digits(msgspec.Struct, frozen=True, kw_only=True):
+    """The handwritten digits that scikit-learn ships: one half trains, 200 validate, the rest is live traffic.
+
+    `*_images` are float64 of shape (n, 64), 0 to 16; `*_labels` int64 of shape (n,).
+    """
+
+    train_images: NDArray[np.float64]
+    train_labels: NDArray[np.int64]
+    validation_images: NDArray[np.float64]
+    validation_labels: NDArray[np.int64]
+    live_images: NDArray[np.float64]
+    live_labels: NDArray[np.int64]
+
+
+class TrainedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A fitted classifier, with what a person calls it and its accuracy on the validation images."""
+
+    title: str
+    classifier: Any
+    offline_accuracy: float
+
+
+def read_digits() -> Digits:
+    """Split the data set by order: later images come from other writers, as live traffic would."""
+    data = load_digits()
+    train = slice(0, len(data.data) // 2)
+    validation = slice(train.stop, train.stop + VALIDATION_IMAGES)
+    live = slice(validation.stop, None)
+    return Digits(
+        train_images=data.data[train],
+        train_labels=data.target[train],
+        validation_images=data.data[validation],
+        validation_labels=data.target[validation],
+        live_images=data.data[live],
+        live_labels=data.target[live],
+    )
+
+
+def train_versions(digits: Digits) -> tuple[TrainedVersion, TrainedVersion, TrainedVersion]:
+    """Fit the baseline, the better version, and the better version shipped without its scaling step."""
+    images, labels = digits.train_images, digits.train_labels
+    scaler = MinMaxScaler().fit(np.vstack([np.zeros(PIXELS), np.full(PIXELS, BRIGHTEST)]))
+    regression = LogisticRegression(max_iter=1000).fit(scaler.transform(images), labels)
+    fitted = (
+        ("naive Bayes", GaussianNB().fit(images, labels)),
+        ("logistic regression", make_pipeline(scaler, regression)),
+        ("logistic regression, pixels not scaled", regression),
+    )
+    baseline, better, slipped = (
+        TrainedVersion(
+            title=title,
+            classifier=model,
+            offline_accuracy=float(model.score(digits.validation_images, digits.validation_labels)),
+        )
+        for title, model in fitted
+    )
+    return baseline, better, slipped
+
+
+def save_version(version: TrainedVersion, path: Path) -> Path:
+    """Write the classifier as a skops file."""
+    skops_io.dump(version.classifier, path)
+    return path
+
+
+def golden_example(version: TrainedVersion, image: NDArray[np.float64]) -> dict[str, Any]:
+    """Return one input, and the label that a correct instance of the version answers to it."""
+    label = int(version.classifier.predict(image.reshape(1, PIXELS))[0])
+    tensor = {"name": "pixels", "datatype": "FP64", "shape": [1, PIXELS], "data": image.tolist()}
+    return {"inputs": [tensor], "outputs": {"label": [label]}}

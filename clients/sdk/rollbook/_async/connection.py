@@ -1,0 +1,66 @@
+"""One HTTP connection pool to a control plane, and how a call goes through it."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import httpx
+
+from rollbook import _wire
+from rollbook.errors import Unreachable
+
+T = TypeVar("T")
+
+
+class AsyncConnection:
+    """Sends calls, reads answers, turns refusals into exceptions."""
+
+    def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
+        """Prepare the pool; nothing is sent yet."""
+        self._url = url
+        self._http = httpx.AsyncClient(base_url=url, headers=_wire.headers_for(token), timeout=timeout_s)
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await self._http.aclose()
+
+    async def get(self, path: str, result: type[T], **parameters: object) -> T:
+        """Ask a question; parameters that are None are left out."""
+        query: Any = _wire.without_none(parameters)
+        return _wire.read_answer(await self._send("GET", path, params=query), result)
+
+    async def command(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        result: type[T],
+        *,
+        method: str = "POST",
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> T:
+        """Send a command; members of the body that are None are left out."""
+        headers = _wire.command_headers(idempotency_key, if_match)
+        answer = await self._send(method, path, json=_wire.without_none(body), headers=headers)
+        return _wire.read_answer(answer, result)
+
+    async def upload(self, path: str, file: Path, result: type[T]) -> T:
+        """Send a file's bytes as they are."""
+        answer = await self._send("PUT", path, content=_chunks(file))
+        return _wire.read_answer(answer, result)
+
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  httpx's own arguments
+        try:
+            return await self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            message = (
+                f"No answer from {self._url} ({type(error).__name__}). Is the control plane up? Try: rollbook status"
+            )
+            raise Unreachable(message) from error
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while chunk := await file.read(1 << 20):
+            yield chunk

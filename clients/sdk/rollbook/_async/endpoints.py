@@ -1,0 +1,82 @@
+"""Endpoints: the names that callers use, their deployments and their traffic."""
+
+from typing import Any
+
+import msgspec
+
+from rollbook._async.connection import AsyncConnection
+from rollbook.resources import Deployment, Endpoint
+
+
+class _Endpoints(msgspec.Struct):
+    items: list[Endpoint]
+
+
+class AsyncEndpoints:
+    """Endpoints of a workspace; each is named by its name or id."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    async def create(
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        replicas: int | None = None,
+        description: str = "",
+    ) -> Endpoint:
+        """Create an endpoint; with a version (`model/number`) it serves that one."""
+        body = {"name": name, "version": version, "replicas": replicas, "description": description}
+        return await self._connection.command("/v1/endpoints", body, Endpoint)
+
+    async def get(self, endpoint: str) -> Endpoint:
+        """Return an endpoint with its deployments, instances and traffic."""
+        return await self._connection.get(f"/v1/endpoints/{endpoint}", Endpoint)
+
+    async def list(self) -> list[Endpoint]:
+        """Return all endpoints."""
+        return (await self._connection.get("/v1/endpoints", _Endpoints)).items
+
+    async def deploy(self, endpoint: str, version: str, *, replicas: int = 1) -> Deployment:
+        """Make a version available on an endpoint, without traffic."""
+        body = {"version": version, "replicas": replicas}
+        return await self._connection.command(f"/v1/endpoints/{endpoint}/deployments", body, Deployment)
+
+    async def set_traffic(self, endpoint: str, weights: dict[str, float], *, reason: str | None = None) -> Endpoint:
+        """Split the traffic by deployment id; the weights are percent and sum to 100."""
+        shares = [{"deployment_id": name, "weight_percent": weight} for name, weight in weights.items()]
+        body = {"weights": shares, "reason": reason}
+        return await self._connection.command(f"/v1/endpoints/{endpoint}/traffic", body, Endpoint, method="PUT")
+
+    async def rollback(self, endpoint: str, *, reason: str, epoch: int | None = None) -> Endpoint:
+        """Return to an earlier traffic state, the one before this by default; an active rollout is aborted."""
+        body = {"reason": reason, "epoch": epoch}
+        return await self._connection.command(f"/v1/endpoints/{endpoint}/rollback", body, Endpoint)
+
+    async def metrics(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        min_position: int | None = None,
+    ) -> dict[str, Any]:
+        """Return requests, errors and latency per deployment, epoch and time bucket, with the view's watermark."""
+        path = f"/v1/endpoints/{endpoint}/metrics"
+        window = {"since_ms": since_ms, "bucket_ms": bucket_ms, "min_position": min_position}
+        return await self._connection.get(path, dict[str, Any], **window)
+
+    async def quality(
+        self,
+        endpoint: str,
+        *,
+        feedback_name: str = "label",
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the accuracy per deployment with the number of labels, with the view's watermark."""
+        path = f"/v1/endpoints/{endpoint}/quality"
+        window = {"feedback_name": feedback_name, "since_ms": since_ms, "bucket_ms": bucket_ms}
+        return await self._connection.get(path, dict[str, Any], **window)

@@ -1,0 +1,66 @@
+# Generated from ../_async/connection.py by generate_sync.py; edit that one.
+"""One HTTP connection pool to a control plane, and how a call goes through it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from rollbook import _wire
+from rollbook.errors import Unreachable
+
+T = TypeVar("T")
+
+
+class Connection:
+    """Sends calls, reads answers, turns refusals into exceptions."""
+
+    def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
+        """Prepare the pool; nothing is sent yet."""
+        self._url = url
+        self._http = httpx.Client(base_url=url, headers=_wire.headers_for(token), timeout=timeout_s)
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._http.close()
+
+    def get(self, path: str, result: type[T], **parameters: object) -> T:
+        """Ask a question; parameters that are None are left out."""
+        query: Any = _wire.without_none(parameters)
+        return _wire.read_answer(self._send("GET", path, params=query), result)
+
+    def command(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        result: type[T],
+        *,
+        method: str = "POST",
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> T:
+        """Send a command; members of the body that are None are left out."""
+        headers = _wire.command_headers(idempotency_key, if_match)
+        answer = self._send(method, path, json=_wire.without_none(body), headers=headers)
+        return _wire.read_answer(answer, result)
+
+    def upload(self, path: str, file: Path, result: type[T]) -> T:
+        """Send a file's bytes as they are."""
+        answer = self._send("PUT", path, content=_chunks(file))
+        return _wire.read_answer(answer, result)
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  httpx's own arguments
+        try:
+            return self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            message = (
+                f"No answer from {self._url} ({type(error).__name__}). Is the control plane up? Try: rollbook status"
+            )
+            raise Unreachable(message) from error
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk

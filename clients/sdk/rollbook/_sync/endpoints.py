@@ -1,0 +1,83 @@
+# Generated from ../_async/endpoints.py by generate_sync.py; edit that one.
+"""Endpoints: the names that callers use, their deployments and their traffic."""
+
+from typing import Any
+
+import msgspec
+
+from rollbook._sync.connection import Connection
+from rollbook.resources import Deployment, Endpoint
+
+
+class _Endpoints(msgspec.Struct):
+    items: list[Endpoint]
+
+
+class Endpoints:
+    """Endpoints of a workspace; each is named by its name or id."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def create(
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        replicas: int | None = None,
+        description: str = "",
+    ) -> Endpoint:
+        """Create an endpoint; with a version (`model/number`) it serves that one."""
+        body = {"name": name, "version": version, "replicas": replicas, "description": description}
+        return self._connection.command("/v1/endpoints", body, Endpoint)
+
+    def get(self, endpoint: str) -> Endpoint:
+        """Return an endpoint with its deployments, instances and traffic."""
+        return self._connection.get(f"/v1/endpoints/{endpoint}", Endpoint)
+
+    def list(self) -> list[Endpoint]:
+        """Return all endpoints."""
+        return (self._connection.get("/v1/endpoints", _Endpoints)).items
+
+    def deploy(self, endpoint: str, version: str, *, replicas: int = 1) -> Deployment:
+        """Make a version available on an endpoint, without traffic."""
+        body = {"version": version, "replicas": replicas}
+        return self._connection.command(f"/v1/endpoints/{endpoint}/deployments", body, Deployment)
+
+    def set_traffic(self, endpoint: str, weights: dict[str, float], *, reason: str | None = None) -> Endpoint:
+        """Split the traffic by deployment id; the weights are percent and sum to 100."""
+        shares = [{"deployment_id": name, "weight_percent": weight} for name, weight in weights.items()]
+        body = {"weights": shares, "reason": reason}
+        return self._connection.command(f"/v1/endpoints/{endpoint}/traffic", body, Endpoint, method="PUT")
+
+    def rollback(self, endpoint: str, *, reason: str, epoch: int | None = None) -> Endpoint:
+        """Return to an earlier traffic state, the one before this by default; an active rollout is aborted."""
+        body = {"reason": reason, "epoch": epoch}
+        return self._connection.command(f"/v1/endpoints/{endpoint}/rollback", body, Endpoint)
+
+    def metrics(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        min_position: int | None = None,
+    ) -> dict[str, Any]:
+        """Return requests, errors and latency per deployment, epoch and time bucket, with the view's watermark."""
+        path = f"/v1/endpoints/{endpoint}/metrics"
+        window = {"since_ms": since_ms, "bucket_ms": bucket_ms, "min_position": min_position}
+        return self._connection.get(path, dict[str, Any], **window)
+
+    def quality(
+        self,
+        endpoint: str,
+        *,
+        feedback_name: str = "label",
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the accuracy per deployment with the number of labels, with the view's watermark."""
+        path = f"/v1/endpoints/{endpoint}/quality"
+        window = {"feedback_name": feedback_name, "since_ms": since_ms, "bucket_ms": bucket_ms}
+        return self._connection.get(path, dict[str, Any], **window)

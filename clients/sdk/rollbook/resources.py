@@ -1,0 +1,137 @@
+"""What the server answers, as typed structs; fields that a newer server adds are ignored."""
+
+from typing import Any
+
+import msgspec
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered model."""
+
+    id: str
+    name: str
+    description: str = ""
+    tags: dict[str, str] = {}
+    latest_version: int | None = None
+    created_at: str = ""
+    position: int = 0
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in the content-addressed store; `digest` is `sha256:<hex>`."""
+
+    digest: str
+    size_bytes: int = 0
+    format: str = ""
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One immutable numbered version of a model."""
+
+    id: str
+    model_id: str
+    model_name: str
+    number: int
+    artifact: Artifact
+    metrics: dict[str, float] = {}
+    parameters: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    created_at: str = ""
+    position: int = 0
+
+    @property
+    def reference(self) -> str:
+        """The version as people and calls name it, `model/number`."""
+        return f"{self.model_name}/{self.number}"
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """A running engine that takes traffic."""
+
+    id: str
+    host: str = ""
+    port: int = 0
+    region: str = ""
+    zone: str = ""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A version made available on an endpoint."""
+
+    id: str
+    version: str
+    replicas: int = 1
+    state: str = ""
+    instances: tuple[Instance, ...] = ()
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment's share of an endpoint's traffic."""
+
+    deployment_id: str
+    weight_percent: float
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that callers use; `epoch` names the event that set the traffic."""
+
+    id: str
+    name: str
+    description: str = ""
+    epoch: int | None = None
+    stream_version: int = 0
+    allocations: tuple[Allocation, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    active_rollout_id: str | None = None
+    position: int = 0
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate's answer with its reason and, where it could be computed, its interval."""
+
+    gate: str
+    outcome: str
+    reason: str = ""
+    estimate: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    alpha: float = 0.0
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """A move of an endpoint's traffic from the baseline to the candidate."""
+
+    id: str
+    phase: str
+    endpoint_id: str = ""
+    endpoint_name: str = ""
+    candidate: dict[str, Any] = {}
+    baseline: dict[str, Any] = {}
+    candidate_deployment_id: str = ""
+    baseline_deployment_id: str = ""
+    step: int | None = None
+    weight_percent: float | None = None
+    epoch: int | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    reason: str = ""
+    started_at: str = ""
+    position: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the rollout reached its end."""
+        return self.phase in {"completed", "aborted"}
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the log with its position; `event` is the CloudEvents envelope."""
+
+    position: int
+    event: dict[str, Any]
+
+
+class InferenceToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A short-lived token for the gateway."""
+
+    token: str
+    expires_at: str
