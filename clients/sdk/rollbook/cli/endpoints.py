@@ -1,0 +1,98 @@
+"""`rollbook endpoint …` and `rollbook traffic …`."""
+
+import click
+
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+from rollbook.resources import Endpoint
+
+
+@click.group()
+def endpoint() -> None:
+    """Create and look at the names that callers use."""
+
+
+@endpoint.command("create")
+@click.argument("name")
+@click.option("--version", "reference", metavar="MODEL/NUMBER", help="Serve this version at once.")
+@click.option("--replicas", type=click.IntRange(min=1), default=None)
+@pass_profile
+def create_endpoint(profile: Profile, name: str, reference: str | None, replicas: int | None) -> None:
+    """Create endpoint NAME."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.endpoints.create(name, version=reference, replicas=replicas))
+
+
+@endpoint.command("list")
+@pass_profile
+def list_endpoints(profile: Profile) -> None:
+    """List endpoints."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.endpoints.list(), columns=("name", "epoch", "active_rollout_id", "id"))
+
+
+@endpoint.command("show")
+@click.argument("name")
+@pass_profile
+def show_endpoint(profile: Profile, name: str) -> None:
+    """Show one endpoint with its deployments and instances."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.endpoints.get(name))
+
+
+@click.group()
+def traffic() -> None:
+    """See and set which version answers how much of an endpoint's traffic."""
+
+
+def _shares(answered: Endpoint) -> list[dict[str, object]]:
+    weights = {share.deployment_id: share.weight_percent for share in answered.allocations}
+    return [
+        {
+            "version": deployment.version,
+            "weight_percent": weights.get(deployment.id, 0.0),
+            "state": deployment.state,
+            "instances": len(deployment.instances),
+            "deployment": deployment.id,
+        }
+        for deployment in answered.deployments
+    ]
+
+
+_SHARE_COLUMNS = ("version", "weight_percent", "state", "instances", "deployment")
+
+
+@traffic.command("show")
+@click.argument("name", metavar="ENDPOINT")
+@pass_profile
+def show_traffic(profile: Profile, name: str) -> None:
+    """Show the split of an endpoint's traffic."""
+    with profile.client() as rollbook:
+        show(profile, _shares(rollbook.endpoints.get(name)), columns=_SHARE_COLUMNS)
+
+
+@traffic.command("set")
+@click.argument("name", metavar="ENDPOINT")
+@click.argument("shares", metavar="DEPLOYMENT=PERCENT", nargs=-1, required=True)
+@click.option("--reason", default=None)
+@pass_profile
+def set_traffic(profile: Profile, name: str, shares: tuple[str, ...], reason: str | None) -> None:
+    """Split the traffic by hand; the percentages sum to 100."""
+    try:
+        weights = {deployment: float(weight) for deployment, weight in (share.split("=", 1) for share in shares)}
+    except ValueError as error:
+        raise click.BadParameter("write DEPLOYMENT=PERCENT, for example deployment-…=100") from error
+    with profile.client() as rollbook:
+        show(profile, _shares(rollbook.endpoints.set_traffic(name, weights, reason=reason)), columns=_SHARE_COLUMNS)
+
+
+@traffic.command("rollback")
+@click.argument("name", metavar="ENDPOINT")
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--epoch", type=int, default=None, help="The traffic state to return to; the one before by default.")
+@pass_profile
+def rollback_traffic(profile: Profile, name: str, reason: str, epoch: int | None) -> None:
+    """Return ENDPOINT to an earlier traffic state at once; an active rollout is aborted."""
+    with profile.client() as rollbook:
+        rolled_back = rollbook.endpoints.rollback(name, reason=reason, epoch=epoch)
+        show(profile, _shares(rolled_back), columns=_SHARE_COLUMNS)

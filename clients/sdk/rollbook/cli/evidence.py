@@ -1,0 +1,89 @@
+"""`rollbook who-served`, `events`, `query` and `token`: what happened, and access to the gateway."""
+
+import time
+
+import click
+
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+from rollbook.resources import RecordedEvent
+
+_LONG_POLL_MS = 10_000
+
+
+@click.command("who-served")
+@click.argument("prediction_id")
+@pass_profile
+def who_served(profile: Profile, prediction_id: str) -> None:
+    """Say what served a prediction, and which event routed it."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.who_served(prediction_id))
+
+
+@click.group()
+def events() -> None:
+    """Read the log."""
+
+
+@events.command("tail")
+@click.option("--after", type=int, default=None, help="A position; by default the last 20 events.")
+@click.option("--stream", default=None)
+@click.option("--type", "event_type", default=None, help="For example rollouts.RolloutAborted.v1")
+@click.option("--follow/--no-follow", default=True, help="Wait for more; Ctrl-C ends it.")
+@pass_profile
+def tail_events(
+    profile: Profile,
+    after: int | None,
+    stream: str | None,
+    event_type: str | None,
+    *,
+    follow: bool,
+) -> None:
+    """Print events as they happen, one a line."""
+    with profile.client() as rollbook:
+        position = after if after is not None else max(0, int(rollbook.readiness()["position"]) - 20)
+        while True:
+            began = time.monotonic()
+            wait_ms = _LONG_POLL_MS if follow else 0
+            page = rollbook.events(after=position, stream=stream, event_type=event_type, wait_ms=wait_ms)
+            for recorded in page:
+                _print_event(profile, recorded)
+                position = recorded.position
+            if not page and not follow:
+                return
+            if not page and time.monotonic() - began < 1:
+                time.sleep(1)
+
+
+def _print_event(profile: Profile, recorded: RecordedEvent) -> None:
+    if profile.as_json:
+        show(profile, recorded)
+        return
+    event = recorded.event
+    click.echo(f"{recorded.position:>8}  {event['time']}  {event['type']:<40}  {event['stream']}")
+
+
+@click.command()
+@click.argument("sql")
+@pass_profile
+def query(profile: Profile, sql: str) -> None:
+    """Run one read-only SQL query on ClickHouse."""
+    with profile.client() as rollbook:
+        answer = rollbook.query(sql)
+    columns = [column["name"] for column in answer["meta"]]
+    rows = [dict(zip(columns, row, strict=True)) for row in answer["data"]]
+    show(profile, rows, columns=columns)
+
+
+@click.command("token")
+@click.argument("endpoints", nargs=-1, required=True)
+@click.option("--ttl", "ttl_s", type=click.IntRange(1, 3600), default=3600, show_default=True, help="Seconds.")
+@pass_profile
+def inference_token(profile: Profile, endpoints: tuple[str, ...], ttl_s: int) -> None:
+    """Mint a token for calling ENDPOINTS ('*' for all) through the gateway."""
+    with profile.client() as rollbook:
+        minted = rollbook.inference_token(list(endpoints), ttl_s=ttl_s)
+    if profile.as_json:
+        show(profile, minted)
+    else:
+        click.echo(minted.token)

@@ -1,0 +1,65 @@
+"""The `rollbook` command."""
+
+import sys
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+
+import click
+
+from rollbook import Problem, RollbookError
+from rollbook.cli import endpoints, evidence, registry, rollouts, stack
+from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
+
+_REFUSED = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--url", envvar="ROLLBOOK_URL", help="The API's address; by default that of the stack on this machine.")
+@click.option("--token", envvar="ROLLBOOK_TOKEN", help="A bearer token; by default the stack's own admin token.")
+@click.option(
+    "--data-dir",
+    envvar="ROLLBOOK_DATA_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="Where the stack on this machine keeps everything.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.version_option(distribution_version("rollbook"))
+@click.pass_context
+def cli(context: click.Context, *, url: str | None, token: str | None, data_dir: Path, as_json: bool) -> None:
+    """Rollbook, the event-sourced control plane for AI models."""
+    context.obj = Profile(data_dir=data_dir.absolute(), url=url, token=token, as_json=as_json)
+
+
+for _command in (
+    stack.up,
+    stack.down,
+    stack.stack_status,
+    stack.logs,
+    stack.run,
+    stack.demo,
+    stack.audit,
+    registry.model,
+    registry.version,
+    endpoints.endpoint,
+    endpoints.traffic,
+    rollouts.rollout,
+    evidence.who_served,
+    evidence.events,
+    evidence.query,
+    evidence.inference_token,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; a refusal is one sentence on standard error and exit code 1."""
+    try:
+        cli(prog_name="rollbook")
+    except Problem as problem:
+        click.echo(f"{problem} [{problem.code}]", err=True)
+        sys.exit(_REFUSED)
+    except RollbookError as error:
+        click.echo(str(error), err=True)
+        sys.exit(_REFUSED)

@@ -1,0 +1,72 @@
+"""Which control plane the command talks to, and as whom."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from rollbook import Rollbook, RollbookError
+
+DEFAULT_DATA_DIR = Path("rollbook-data")
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """One program of a running stack, as the supervisor reports it."""
+
+    name: str
+    state: str
+    pid: int | None = None
+    addresses: dict[str, str] = {}
+    restarts: int = 0
+
+
+class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the supervisor wrote last."""
+
+    pid: int
+    state: str
+    programs: tuple[Program, ...] = ()
+
+    def address(self, name: str) -> str | None:
+        """Return an address by its name, for example `api` or `gateway`."""
+        return next((p.addresses[name] for p in self.programs if name in p.addresses), None)
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """The global options of a command line."""
+
+    data_dir: Path
+    url: str | None
+    token: str | None
+    as_json: bool
+
+    def status(self) -> StackStatus | None:
+        """Return the last status of the stack in the data directory, or None where there is none."""
+        path = self.data_dir / "run" / "status.json"
+        return msgspec.json.decode(path.read_bytes(), type=StackStatus) if path.exists() else None
+
+    def api_url(self) -> str:
+        """Return the API's address: the option, else the stack in the data directory.
+
+        Raises:
+            RollbookError: neither says one.
+        """
+        status = None if self.url else self.status()
+        url = self.url or (status.address("api") if status else None)
+        if url is None:
+            raise RollbookError(
+                f"No control plane given: no stack runs in {self.data_dir}. "
+                "Start one with `rollbook up`, or pass --url and --token.",
+            )
+        return url
+
+    def client(self) -> Rollbook:
+        """Return a client of the chosen control plane, with the chosen or the stack's own token."""
+        return Rollbook(self.api_url(), token=self.token or self._stack_token())
+
+    def _stack_token(self) -> str | None:
+        path = self.data_dir / "secrets" / "admin.token"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+
+pass_profile = click.make_pass_decorator(Profile)

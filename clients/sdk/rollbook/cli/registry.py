@@ -1,0 +1,118 @@
+"""`rollbook model …` and `rollbook version …`."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+
+_TENSOR = re.compile(r"(?P<name>[\w.-]+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d+(?:[x,]-?\d+)*)")
+_VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
+
+
+@click.group()
+def model() -> None:
+    """Register and find models."""
+
+
+@model.command("register")
+@click.argument("name")
+@click.option("--description", default="")
+@pass_profile
+def register_model(profile: Profile, name: str, description: str) -> None:
+    """Give a model its name."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.models.register(name, description=description))
+
+
+@model.command("list")
+@click.argument("query", required=False)
+@pass_profile
+def list_models(profile: Profile, query: str | None) -> None:
+    """List models, all or those whose name contains QUERY."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.models.list(query), columns=("name", "latest_version", "description", "id"))
+
+
+@model.command("show")
+@click.argument("name")
+@pass_profile
+def show_model(profile: Profile, name: str) -> None:
+    """Show one model."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.models.get(name))
+
+
+@click.group()
+def version() -> None:
+    """Register and find versions of models."""
+
+
+def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[dict[str, Any]]:
+    tensors = []
+    for value in values:
+        match = _TENSOR.fullmatch(value)
+        if match is None:
+            message = f"{value!r}: write NAME:DATATYPE:SHAPE, for example pixels:FP64:-1x64"
+            raise click.BadParameter(message, param=parameter)
+        shape = [int(size) for size in re.split("[x,]", match["shape"])]
+        tensors.append({"name": match["name"], "datatype": match["datatype"], "shape": shape})
+    return tensors
+
+
+def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = dict(value.partition("=")[::2] for value in values)
+    if any("=" not in value for value in values):
+        raise click.BadParameter("write NAME=VALUE", param=parameter)
+    return pairs
+
+
+@version.command("register")
+@click.argument("model_name", metavar="MODEL")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--input", "inputs", multiple=True, required=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
+@click.option("--output", "outputs", multiple=True, default=("label:INT64:-1",), show_default=True, callback=_tensors)
+@click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
+@click.option("--metric", "metrics", multiple=True, callback=_pairs, help="NAME=VALUE, for example accuracy=0.93")
+@pass_profile
+def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
+    profile: Profile,
+    model_name: str,
+    file: Path,
+    inputs: list[dict[str, Any]],
+    outputs: list[dict[str, Any]],
+    golden: Path | None,
+    metrics: dict[str, str],
+) -> None:
+    """Upload FILE (.skops or .onnx) as the next version of MODEL."""
+    with profile.client() as rollbook:
+        registered = rollbook.versions.register(
+            model_name,
+            file,
+            signature={"inputs": inputs, "outputs": outputs},
+            golden=msgspec.json.decode(golden.read_bytes()) if golden else None,
+            metrics={name: float(value) for name, value in metrics.items()},
+        )
+        show(profile, registered, columns=_VERSION_COLUMNS)
+
+
+@version.command("list")
+@click.argument("model_name", metavar="MODEL")
+@pass_profile
+def list_versions(profile: Profile, model_name: str) -> None:
+    """List the versions of MODEL."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.versions.list(model_name), columns=_VERSION_COLUMNS)
+
+
+@version.command("show")
+@click.argument("reference", metavar="MODEL/NUMBER")
+@pass_profile
+def show_version(profile: Profile, reference: str) -> None:
+    """Show one version."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.versions.get(reference))

@@ -1,0 +1,114 @@
+"""`rollbook rollout …`."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from rollbook import Rollbook
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+from rollbook.resources import Rollout
+
+_POLL_S = 0.5
+_COLUMNS = ("id", "endpoint_name", "phase", "step", "weight_percent", "reason", "started_at")
+
+
+@click.group()
+def rollout() -> None:
+    """Move an endpoint to another version, step by step, and stay in charge."""
+
+
+@rollout.command("start")
+@click.argument("endpoint")
+@click.argument("version", metavar="MODEL/NUMBER")
+@click.option("--replicas", type=click.IntRange(min=1), default=None)
+@click.option(
+    "--plan",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON: strategy, gates, alpha, when_inconclusive. Without it the server's defaults rule.",
+)
+@pass_profile
+def start_rollout(profile: Profile, endpoint: str, version: str, replicas: int | None, plan: Path | None) -> None:
+    """Start to move ENDPOINT to a version, judged by gates."""
+    settings: dict[str, Any] = msgspec.json.decode(plan.read_bytes()) if plan else {}
+    unknown = settings.keys() - {"strategy", "gates", "alpha", "when_inconclusive"}
+    if unknown:
+        raise click.BadParameter(f"unknown member {min(unknown)!r} in {plan}", param_hint="--plan")
+    with profile.client() as rollbook:
+        show(profile, rollbook.rollouts.start(endpoint, version, replicas=replicas, **settings), columns=_COLUMNS)
+
+
+@rollout.command("list")
+@click.option("--endpoint", default=None)
+@click.option("--active", is_flag=True, default=None, help="Only those that are not over.")
+@pass_profile
+def list_rollouts(profile: Profile, endpoint: str | None, *, active: bool | None) -> None:
+    """List rollouts."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.rollouts.list(endpoint=endpoint, active=active), columns=_COLUMNS)
+
+
+@rollout.command("get")
+@click.argument("rollout_id")
+@pass_profile
+def get_rollout(profile: Profile, rollout_id: str) -> None:
+    """Show one rollout with its last verdicts."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.rollouts.get(rollout_id))
+
+
+@rollout.command("watch")
+@click.argument("rollout_id")
+@click.option("--timeout", "timeout_s", type=float, default=3600.0, show_default=True, help="Seconds.")
+@pass_profile
+def watch_rollout(profile: Profile, rollout_id: str, timeout_s: float) -> None:
+    """Follow a rollout until it is over; the exit code is 0 when it was promoted, 2 when it was aborted."""
+    with profile.client() as rollbook:
+        final = _follow(profile, rollbook, rollout_id, deadline=time.monotonic() + timeout_s)
+    if profile.as_json:
+        show(profile, final)
+    if not final.is_over:
+        raise click.ClickException(f"still {final.phase} after {timeout_s:g} s")
+    if final.phase == "aborted":
+        raise click.exceptions.Exit(2)
+
+
+def _follow(profile: Profile, rollbook: Rollbook, rollout_id: str, *, deadline: float) -> Rollout:
+    shown = ""
+    while True:
+        current = rollbook.rollouts.get(rollout_id)
+        line = _line(current)
+        if line != shown and not profile.as_json:
+            click.echo(line)
+            shown = line
+        if current.is_over or time.monotonic() > deadline:
+            return current
+        time.sleep(_POLL_S)
+
+
+def _line(current: Rollout) -> str:
+    weight = "" if current.weight_percent is None else f" {current.weight_percent:g} %"
+    return f"{current.phase}{weight}: {current.reason}"
+
+
+def _decision(name: str, summary: str) -> click.Command:
+    @click.argument("rollout_id")
+    @click.option("--reason", required=True, help="Why; it stands on the log.")
+    @pass_profile
+    def decide(profile: Profile, rollout_id: str, reason: str) -> None:
+        with profile.client() as rollbook:
+            show(profile, getattr(rollbook.rollouts, name)(rollout_id, reason=reason), columns=_COLUMNS)
+
+    return click.command(name, help=summary)(decide)
+
+
+for _name, _summary in (
+    ("pause", "Keep the weights as they are until somebody decides."),
+    ("resume", "Go on judging."),
+    ("promote", "Give the candidate everything now, whatever the gates say."),
+    ("abort", "Give the baseline everything again."),
+):
+    rollout.add_command(_decision(_name, _summary))

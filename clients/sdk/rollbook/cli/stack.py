@@ -1,0 +1,175 @@
+"""`rollbook up`, `down`, `status`, `logs`, `run`, `audit`, `demo`: programs of the server, found by entry point."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import click
+import msgspec
+
+from rollbook import RollbookError
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, StackStatus, pass_profile
+
+GROUP = "rollbook.programs"
+_LAUNCH = f"""
+import sys
+from importlib.metadata import entry_points
+(program,) = entry_points(group={GROUP!r}, name=sys.argv[1])
+sys.exit(program.load()(sys.argv[2:]))
+"""
+_POLL_S = 0.1
+_PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+def program_command(name: str, *arguments: str) -> list[str]:
+    """Return the command line that runs a program of rollbook-server in a process of its own.
+
+    Raises:
+        RollbookError: the program is not installed.
+    """
+    if not any(point.name == name for point in entry_points(group=GROUP)):
+        raise RollbookError(f"The program {name!r} is not installed. Install it with: pip install rollbook-server")
+    return [sys.executable, "-c", _LAUNCH, name, *arguments]
+
+
+def run_program(name: str, arguments: list[str]) -> int:
+    """Run a program in the foreground and return its exit code; Ctrl-C goes to the program, which ends in order."""
+    process = subprocess.Popen(program_command(name, *arguments))
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def wait_until_ready(profile: Profile, supervisor: subprocess.Popen[bytes], *, timeout_s: float) -> StackStatus:
+    """Wait until a started supervisor says that the whole stack is ready.
+
+    Raises:
+        RollbookError: it ended, or the time is over; its own sentence stands on standard error.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        status = profile.status()
+        if status is not None and status.pid == supervisor.pid and status.state == "ready":
+            return status
+        if supervisor.poll() is not None:
+            raise RollbookError("The stack did not start.")
+        time.sleep(_POLL_S)
+    supervisor.terminate()
+    raise RollbookError(f"The stack was not ready after {timeout_s:g} s; see {profile.data_dir / 'logs'}.")
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when the stack is ready; end it with `rollbook down`.")
+@click.option("--timeout", "timeout_s", type=float, default=120.0, show_default=True, help="Seconds until ready.")
+@pass_profile
+def up(profile: Profile, *, detach: bool, timeout_s: float) -> None:
+    """Start the whole stack on this machine: Kafka, ClickHouse, API, gateway, workers."""
+    command = program_command("supervisor", "--data-dir", str(profile.data_dir))
+    supervisor = subprocess.Popen(command, start_new_session=detach, stdin=subprocess.DEVNULL)
+    try:
+        status = wait_until_ready(profile, supervisor, timeout_s=timeout_s)
+        _print_addresses(profile, status)
+        if not detach:
+            sys.exit(supervisor.wait())
+    except KeyboardInterrupt:
+        supervisor.terminate()
+        supervisor.wait()
+
+
+def _print_addresses(profile: Profile, status: StackStatus) -> None:
+    for program in status.programs:
+        for name, address in program.addresses.items():
+            click.echo(f"{name:<12} {address}")
+    click.echo(f"{'token':<12} {profile.data_dir / 'secrets' / 'admin.token'}")
+
+
+@click.command()
+@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds.")
+@pass_profile
+def down(profile: Profile, timeout_s: float) -> None:
+    """Stop the stack of the data directory, in order."""
+    status = profile.status()
+    if status is None or not _is_alive(status.pid):
+        raise RollbookError(f"No stack runs in {profile.data_dir}.")
+    os.kill(status.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while _is_alive(status.pid):
+        if time.monotonic() > deadline:
+            raise RollbookError(f"The supervisor (pid {status.pid}) did not end within {timeout_s:g} s.")
+        time.sleep(_POLL_S)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+
+
+@click.command("status")
+@pass_profile
+def stack_status(profile: Profile) -> None:
+    """Show each program of the stack: pid, state, addresses, restarts."""
+    status = profile.status()
+    if status is None:
+        raise RollbookError(f"No stack was ever started in {profile.data_dir}.")
+    if not _is_alive(status.pid):
+        status = msgspec.structs.replace(status, state="down", programs=())
+    if profile.as_json:
+        show(profile, status)
+        return
+    click.echo(f"{status.state}  (supervisor pid {status.pid}, data in {profile.data_dir})")
+    if status.programs:
+        show(profile, list(status.programs), columns=("name", "state", "pid", "restarts", "addresses"))
+
+
+@click.command()
+@click.argument("program")
+@click.option("--lines", type=click.IntRange(min=1), default=50, show_default=True)
+@pass_profile
+def logs(profile: Profile, program: str, lines: int) -> None:
+    """Print the last lines of a program's log."""
+    path = profile.data_dir / "logs" / f"{program}.log"
+    if not path.exists():
+        known = sorted(log.stem for log in path.parent.glob("*.log"))
+        raise RollbookError(f"No log of {program!r} in {path.parent}; there are: {', '.join(known) or 'none'}.")
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
+        click.echo(line)
+
+
+@click.command("run", context_settings=_PASS_ON)
+@click.argument("program")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(program: str, arguments: tuple[str, ...]) -> None:
+    """Run one PROGRAM of the server in the foreground; its settings come from the environment."""
+    sys.exit(run_program(program, list(arguments)))
+
+
+@click.command("demo", context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Show a canary promoted and one rolled back, on real parts; `rollbook demo --help` lists its options."""
+    sys.exit(run_program("demo", list(arguments)))
+
+
+@click.group("audit")
+def audit() -> None:
+    """Prove the log."""
+
+
+@audit.command("verify", context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@pass_profile
+def verify(profile: Profile, arguments: tuple[str, ...]) -> None:
+    """Recompute the Merkle root from the store (and with --topic from Kafka) and check the signed checkpoint."""
+    sys.exit(run_program("audit", ["verify", "--data-dir", str(profile.data_dir), *arguments]))
