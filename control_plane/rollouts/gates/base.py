@@ -1,0 +1,139 @@
+"""What every gate is: a pure comparison of two shares of bad outcomes, answered with its reason."""
+
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+
+from control_plane.rollouts.gates.sequential import Difference, bound_difference
+from schemas.events.rollouts import Counts, Outcome, Verdict
+
+_SMALL_SHARE = 0.01
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A parameter that makes no sense, by its name, and what would make sense."""
+
+    field: str
+    detail: str
+    remedy: str
+
+
+class GateRule(Protocol):
+    """One kind of gate, built from its parameters.
+
+    A rule is pure and total: the same counts give the same verdict, whatever was looked at before. It never raises
+    once `problems` is empty, and its verdict's reason is a whole sentence with the figures.
+    """
+
+    kind: ClassVar[str]
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is wrong with the parameters; asked once, before the rollout starts."""
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        """Compare the cumulative counts of both arms; a wrong pass or fail has probability at most `alpha`.
+
+        The probability covers all looks of a step together, so a caller may look as often as it likes.
+        """
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate compares, how much it allows, and how its sentence goes.
+
+    `worse` says where a worse candidate stands. A subject that gets worse downwards is shown as the share of good
+    outcomes, 1 - bad.
+    """
+
+    kind: str
+    subject: str
+    unit: str
+    worse: Literal["above", "below"]
+    max_difference: float
+    min_trials: int
+
+
+def compare(terms: Terms, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+    """Decide by where the whole interval of the difference lies, not by where its middle does."""
+    if candidate.trials == 0 or baseline.trials == 0:
+        empty = "candidate" if candidate.trials == 0 else "baseline"
+        return _verdict_without_bounds(terms.kind, "no_data", f"the {empty} has no {terms.unit} yet", alpha=alpha)
+    difference = bound_difference(candidate, baseline, alpha=alpha)
+    outcome = _outcome(terms, difference, fewest=min(candidate.trials, baseline.trials))
+    shares = _sentence(terms, candidate, baseline, difference, alpha=alpha)
+    return Verdict(
+        gate=terms.kind,
+        outcome=outcome,
+        reason=f"{shares}; {_ending(terms, outcome)}",
+        estimate=difference.estimate,
+        lower=difference.lower,
+        upper=difference.upper,
+        alpha=alpha,
+    )
+
+
+def late(kind: str, *, alpha: float) -> Verdict:
+    """Conclude nothing, as records may be missing that were made before the watermark."""
+    reason = "a source of request records is silent, so the counts may be incomplete and decide nothing"
+    return _verdict_without_bounds(kind, "late", reason, alpha=alpha)
+
+
+def difference_problems(field: str, value: float) -> tuple[Problem, ...]:
+    """Check an allowed difference of two shares."""
+    if 0 <= value < 1:
+        return ()
+    return (Problem(field, f"{value:g} is no share", "give a number from 0 to below 1; 0.02 is two points"),)
+
+
+def minimum_problems(field: str, value: int) -> tuple[Problem, ...]:
+    """Check the fewest trials that a pass needs."""
+    return () if value >= 1 else (Problem(field, f"{value} trials prove nothing", "give at least 1"),)
+
+
+def _verdict_without_bounds(kind: str, outcome: Outcome, reason: str, *, alpha: float) -> Verdict:
+    return Verdict(
+        gate=kind, outcome=outcome, reason=f"{kind}: {reason}", estimate=None, lower=None, upper=None, alpha=alpha
+    )
+
+
+def _outcome(terms: Terms, difference: Difference, *, fewest: int) -> Outcome:
+    if difference.lower > terms.max_difference:
+        return "fail"
+    if fewest < terms.min_trials:
+        return "too_little_data"
+    return "pass" if difference.upper <= terms.max_difference else "undecided"
+
+
+def _sentence(terms: Terms, candidate: Counts, baseline: Counts, difference: Difference, *, alpha: float) -> str:
+    is_worse = difference.estimate > 0
+    place = terms.worse if is_worse else ("below" if terms.worse == "above" else "above")
+    distance = _points(abs(difference.estimate))
+    low, high = (difference.lower, difference.upper) if is_worse else (0.0 - difference.upper, 0.0 - difference.lower)
+    return (
+        f"{terms.subject} {_shown(terms, candidate)} on {candidate.trials:,} {terms.unit} is "
+        f"{'level with' if distance == '0.0' else place} the baseline's {_shown(terms, baseline)} "
+        f"on {baseline.trials:,}{'' if distance == '0.0' else f' by {distance} points'} "
+        f"({100 * (1 - alpha):.1f} % interval {_points(low)} to {_points(high)})"
+    )
+
+
+def _ending(terms: Terms, outcome: Outcome) -> str:
+    allowance = f"at most {_points(terms.max_difference)} points {terms.worse} it are allowed"
+    match outcome:
+        case "too_little_data":
+            return f"a pass needs {terms.min_trials:,} {terms.unit} on both sides"
+        case "undecided":
+            return f"{allowance}, which is neither sure nor ruled out yet"
+        case _:
+            return allowance
+
+
+def _shown(terms: Terms, counts: Counts) -> str:
+    bad = counts.bad if terms.worse == "above" else counts.trials - counts.bad
+    share = bad / counts.trials
+    digits = 2 if 0 < share < _SMALL_SHARE else 1
+    return f"{100 * share:.{digits}f} %"
+
+
+def _points(share: float) -> str:
+    """Write a share in points, without the sign that rounding would leave on a zero."""
+    return f"{round(100 * share, 1) + 0.0:.1f}"

@@ -1,0 +1,40 @@
+"""The gate on slow requests."""
+
+from math import isfinite
+from typing import ClassVar
+
+import msgspec
+
+from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from schemas.events.rollouts import Counts, LatencyGate, Verdict
+
+
+class LatencyRule(msgspec.Struct, frozen=True):
+    """The share of requests over a threshold may exceed the concurrent baseline's by so much and no more.
+
+    A share over a fixed threshold, rather than a quantile, has bounds that hold at any time and at any traffic.
+    """
+
+    kind: ClassVar[str] = "latency"
+    gate: LatencyGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        threshold = self.gate.threshold_ms
+        is_duration = isfinite(threshold) and threshold > 0
+        wrong = Problem("threshold_ms", f"{threshold:g} ms is no duration", "give a number above 0")
+        return (
+            *(() if is_duration else (wrong,)),
+            *difference_problems("max_increase", self.gate.max_increase),
+            *minimum_problems("min_requests", self.gate.min_requests),
+        )
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        terms = Terms(
+            kind=self.kind,
+            subject=f"share over {self.gate.threshold_ms:g} ms",
+            unit="requests",
+            worse="above",
+            max_difference=self.gate.max_increase,
+            min_trials=self.gate.min_requests,
+        )
+        return compare(terms, candidate, baseline, alpha=alpha)

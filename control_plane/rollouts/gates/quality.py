@@ -1,0 +1,34 @@
+"""The gate on accuracy."""
+
+from typing import ClassVar
+
+import msgspec
+
+from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from schemas.events.rollouts import Counts, QualityGate, Verdict
+
+
+class QualityRule(msgspec.Struct, frozen=True):
+    """The candidate's accuracy may fall below the concurrent baseline's by so much and no more."""
+
+    kind: ClassVar[str] = "quality"
+    gate: QualityGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        unnamed = Problem("feedback_name", "it names no feedback", 'give the name the labels are posted under, "label"')
+        return (
+            *(() if self.gate.feedback_name.strip() else (unnamed,)),
+            *difference_problems("max_drop", self.gate.max_drop),
+            *minimum_problems("min_labels", self.gate.min_labels),
+        )
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        terms = Terms(
+            kind=self.kind,
+            subject="accuracy",
+            unit="labels",
+            worse="below",
+            max_difference=self.gate.max_drop,
+            min_trials=self.gate.min_labels,
+        )
+        return compare(terms, candidate, baseline, alpha=alpha)

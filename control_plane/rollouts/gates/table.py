@@ -1,0 +1,21 @@
+"""The one table from a gate's parameters, by their kind, to the rule that judges."""
+
+from collections.abc import Callable
+from typing import Any
+
+from control_plane.rollouts.gates.base import GateRule
+from control_plane.rollouts.gates.error_rate import ErrorRateRule
+from control_plane.rollouts.gates.latency import LatencyRule
+from control_plane.rollouts.gates.quality import QualityRule
+from schemas.events.rollouts import ErrorRateGate, Gate, LatencyGate, QualityGate
+
+RULES: dict[type, Callable[[Any], GateRule]] = {
+    ErrorRateGate: ErrorRateRule,
+    LatencyGate: LatencyRule,
+    QualityGate: QualityRule,
+}
+
+
+def rule_of(gate: Gate) -> GateRule:
+    """Return the rule of a gate."""
+    return RULES[type(gate)](gate)
