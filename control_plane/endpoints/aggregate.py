@@ -1,0 +1,273 @@
+"""The endpoint: its deployments, how its traffic is split, and who may change that."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from control_plane.endpoints import errors
+from control_plane.endpoints.commands import (
+    AddDeployment,
+    ConfirmTraffic,
+    CreateEndpoint,
+    ReleaseEndpoint,
+    RemoveDeployment,
+    ReserveEndpoint,
+    RestoreTraffic,
+    SetTraffic,
+)
+from control_plane.endpoints.policies import buckets_of, reallocate, weights_of
+from control_plane.ports import EventContext
+from schemas.events.endpoints import (
+    BUCKETS,
+    Allocation,
+    DeploymentAdded,
+    DeploymentRemoved,
+    EndpointCreated,
+    EndpointReleased,
+    EndpointReserved,
+    TrafficApplied,
+    TrafficShifted,
+)
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_MOST_REPLICAS = 1_000
+_EPOCHS_KEPT = 100
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """A split that the endpoint had, under the stream version of its event."""
+
+    number: int
+    allocations: tuple[Allocation, ...]
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What decisions and the catalogue need of an endpoint; `epochs` ends with the current one."""
+
+    id: str = ""
+    workspace: str = ""
+    name: str = ""
+    description: str = ""
+    salt: str = ""
+    created_at: str = ""
+    stream_version: int = 0
+    deployments: tuple[DeploymentAdded, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    applied: tuple[TrafficApplied, ...] = ()
+    owner: str | None = None
+
+    @property
+    def epoch(self) -> int | None:
+        return self.epochs[-1].number if self.epochs else None
+
+    @property
+    def allocations(self) -> tuple[Allocation, ...]:
+        return self.epochs[-1].allocations if self.epochs else ()
+
+    def deployment(self, deployment_id: str) -> DeploymentAdded | None:
+        """Return a deployment that was added and not removed."""
+        return next((each for each in self.deployments if each.deployment_id == deployment_id), None)
+
+
+def evolve(state: Endpoint, event: msgspec.Struct, context: EventContext) -> Endpoint:
+    """Fold one event; it happened, so nothing is refused here."""
+    return msgspec.structs.replace(_evolved(state, event, context), stream_version=context.version)
+
+
+def _evolved(state: Endpoint, event: msgspec.Struct, context: EventContext) -> Endpoint:  # noqa: PLR0911  one an event
+    replace = msgspec.structs.replace
+    match event:
+        case EndpointCreated(name=name, description=description, salt=salt):
+            return Endpoint(
+                id=context.stream,
+                workspace=context.workspace,
+                name=name,
+                description=description,
+                salt=salt,
+                created_at=context.at,
+            )
+        case DeploymentAdded():
+            return replace(state, deployments=(*state.deployments, event))
+        case DeploymentRemoved(deployment_id=gone):
+            return replace(state, deployments=tuple(d for d in state.deployments if d.deployment_id != gone))
+        case TrafficShifted(allocations=allocations):
+            epochs = (*state.epochs, Epoch(context.version, allocations))
+            return replace(state, epochs=epochs[-_EPOCHS_KEPT:], applied=())
+        case TrafficApplied():
+            return replace(state, applied=(*state.applied, event))
+        case EndpointReserved(rollout_id=rollout_id):
+            return replace(state, owner=rollout_id)
+        case EndpointReleased():
+            return replace(state, owner=None)
+        case _:
+            return state
+
+
+def create(command: CreateEndpoint) -> list[msgspec.Struct]:
+    """Create an endpoint; whether the name is free is the catalogue's knowledge."""
+    if not _NAME.fullmatch(command.name):
+        raise errors.InvalidNameError(
+            f"{command.name!r} is no name for an endpoint",
+            field="name",
+            remedy="use 1 to 63 letters, digits, dots, dashes and underscores; begin and end with a letter or digit",
+        )
+    return [EndpointCreated(name=command.name, description=command.description, salt=command.salt)]
+
+
+def add_deployment(command: AddDeployment) -> list[msgspec.Struct]:
+    """Make a version available on the endpoint; it takes no traffic yet."""
+    if not 1 <= command.replicas <= _MOST_REPLICAS:
+        raise errors.InvalidReplicasError(
+            f"a deployment can not have {command.replicas} instances",
+            field="replicas",
+            remedy=f"give 1 to {_MOST_REPLICAS}",
+        )
+    return [
+        DeploymentAdded(
+            deployment_id=command.deployment_id,
+            version=command.version.reference,
+            artifact=command.version.artifact,
+            signature=command.version.signature,
+            golden=command.version.golden,
+            replicas=command.replicas,
+        )
+    ]
+
+
+def remove_deployment(state: Endpoint, command: RemoveDeployment, *, by_rollout: str | None) -> list[msgspec.Struct]:
+    """Take a deployment away that serves nothing."""
+    _only_its_owner_may_change_the_endpoint(state, by_rollout)
+    if state.deployment(command.deployment_id) is None:
+        raise errors.DeploymentNotFoundError(
+            f"endpoint {state.name} has no deployment {command.deployment_id}", remedy="list the endpoint's deployments"
+        )
+    weight = weights_of(state.allocations).get(command.deployment_id)
+    if weight:
+        raise errors.DeploymentTakesTrafficError(
+            f"deployment {command.deployment_id} serves {weight:g} % of endpoint {state.name}",
+            remedy="shift its traffic to another deployment first",
+        )
+    return [DeploymentRemoved(deployment_id=command.deployment_id, reason=command.reason)]
+
+
+def set_traffic(state: Endpoint, command: SetTraffic, *, ready: Mapping[str, int] | None) -> list[msgspec.Struct]:
+    """Split the traffic. `ready` counts the instances per deployment; None where readiness was settled before."""
+    _only_its_owner_may_change_the_endpoint(state, command.rollout_id)
+    buckets = _buckets(state, command)
+    allocations = reallocate(state.allocations, buckets)
+    if weights_of(allocations) == weights_of(state.allocations):
+        return []
+    if ready is not None:
+        _only_ready_deployments_may_take_more_traffic(state, allocations, ready)
+    return [
+        TrafficShifted(allocations=allocations, reason=command.reason, rollout_id=command.rollout_id, step=command.step)
+    ]
+
+
+def restore_traffic(state: Endpoint, command: RestoreTraffic) -> list[msgspec.Struct]:
+    """Give each bucket back to the deployment that had it at an earlier epoch."""
+    _only_its_owner_may_change_the_endpoint(state, None)
+    earlier = _earlier(state, command.epoch)
+    gone = [each.deployment_id for each in earlier.allocations if state.deployment(each.deployment_id) is None]
+    if gone:
+        raise errors.EarlierTrafficGoneError(
+            f"epoch {earlier.number} of endpoint {state.name} was served by {' and '.join(gone)}, since removed",
+            field="epoch",
+            remedy="name another epoch, or add a deployment of that version and set the traffic",
+        )
+    if earlier.allocations == state.allocations:
+        return []
+    return [TrafficShifted(allocations=earlier.allocations, reason=command.reason, rollout_id=None, step=None)]
+
+
+def reserve(state: Endpoint, command: ReserveEndpoint) -> list[msgspec.Struct]:
+    """Give the traffic to a rollout, unless another has it."""
+    _only_its_owner_may_change_the_endpoint(state, command.rollout_id)
+    return [] if state.owner == command.rollout_id else [EndpointReserved(rollout_id=command.rollout_id)]
+
+
+def release(state: Endpoint, command: ReleaseEndpoint) -> list[msgspec.Struct]:
+    """Take the traffic back from a rollout; one that does not have it has nothing to give."""
+    return [EndpointReleased(rollout_id=command.rollout_id)] if state.owner == command.rollout_id else []
+
+
+def confirm_traffic(state: Endpoint, command: ConfirmTraffic) -> list[msgspec.Struct]:
+    """Record once per region that the current epoch is served; an epoch that is over is no longer of interest."""
+    if command.epoch > (state.epoch or 0) or command.epoch < 1:
+        raise errors.InvalidConfirmationError(
+            f"endpoint {state.name} has no epoch {command.epoch}",
+            field="epoch",
+            remedy=f"its current epoch is {state.epoch}" if state.epoch else "it has no traffic yet",
+        )
+    is_known = any(each.region == command.region for each in state.applied)
+    if command.epoch != state.epoch or is_known:
+        return []
+    return [
+        TrafficApplied(
+            epoch=command.epoch,
+            region=command.region,
+            gateway_id=command.gateway_id,
+            applied_at=command.applied_at,
+        )
+    ]
+
+
+def _only_its_owner_may_change_the_endpoint(state: Endpoint, rollout_id: str | None) -> None:
+    if state.owner not in (None, rollout_id):
+        raise errors.EndpointOwnedByRolloutError(
+            f"{state.owner} owns the traffic of endpoint {state.name}",
+            remedy="wait until it is over, or abort it",
+        )
+
+
+def _only_ready_deployments_may_take_more_traffic(
+    state: Endpoint, allocations: tuple[Allocation, ...], ready: Mapping[str, int]
+) -> None:
+    """Where nothing is served yet nothing can be lost, so the first split may come before the first instance."""
+    before = weights_of(state.allocations)
+    for deployment_id, weight in weights_of(allocations).items():
+        if before and weight > before.get(deployment_id, 0.0) and not ready.get(deployment_id):
+            raise errors.DeploymentNotReadyError(
+                f"no instance of {deployment_id} is ready, so it can not take more of endpoint {state.name}",
+                field="weights",
+                remedy="wait until the endpoint shows its state as ready",
+            )
+
+
+def _buckets(state: Endpoint, command: SetTraffic) -> dict[str, int]:
+    buckets: dict[str, int] = {}
+    for index, (deployment_id, weight_percent) in enumerate(command.weights):
+        if state.deployment(deployment_id) is None or deployment_id in buckets:
+            what = "is named twice" if deployment_id in buckets else f"is no deployment of endpoint {state.name}"
+            raise errors.InvalidWeightsError(
+                f"{deployment_id} {what}",
+                field=f"weights[{index}].deployment_id",
+                remedy="name each of the endpoint's deployments at most once",
+            )
+        share = buckets_of(weight_percent)
+        if share is None:
+            raise errors.InvalidWeightsError(
+                f"{weight_percent:g} % is no weight",
+                field=f"weights[{index}].weight_percent",
+                remedy="give 0 to 100 with at most two decimals",
+            )
+        buckets[deployment_id] = share
+    if sum(buckets.values()) != BUCKETS:
+        raise errors.InvalidWeightsError(
+            f"the weights sum to {sum(buckets.values()) * 100 / BUCKETS:g} %, not 100 %",
+            field="weights",
+            remedy="change the weights so that they sum to 100",
+        )
+    return buckets
+
+
+def _earlier(state: Endpoint, epoch: int | None) -> Epoch:
+    candidates = state.epochs[-2:-1] if epoch is None else [each for each in state.epochs if each.number == epoch]
+    if candidates:
+        return candidates[0]
+    known = ", ".join(str(each.number) for each in state.epochs[-5:]) or "none"
+    what = "no earlier split of its traffic" if epoch is None else f"no epoch {epoch} that is still kept"
+    raise errors.EarlierTrafficGoneError(
+        f"endpoint {state.name} has {what}", field="epoch", remedy=f"its last epochs are {known}"
+    )

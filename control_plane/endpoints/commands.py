@@ -1,0 +1,91 @@
+"""What can be asked of an endpoint and of the instances of its deployments."""
+
+import msgspec
+
+from schemas.events.endpoints import VersionReference
+from schemas.events.registry import Artifact, GoldenExample, Signature
+
+
+class DeployableVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an agent needs to know of a version in order to serve it."""
+
+    reference: VersionReference
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+
+
+class CreateEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    description: str
+    salt: str
+
+
+class AddDeployment(msgspec.Struct, frozen=True, kw_only=True):
+    deployment_id: str
+    version: DeployableVersion
+    replicas: int
+
+
+class RemoveDeployment(msgspec.Struct, frozen=True, kw_only=True):
+    deployment_id: str
+    reason: str
+
+
+class SetTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """Split the traffic; `weights` are (deployment id, percent) and sum to 100.
+
+    A rollout acts on the endpoint that it owns, and only it.
+    """
+
+    weights: tuple[tuple[str, float], ...]
+    reason: str
+    rollout_id: str | None = None
+    step: int | None = None
+
+
+class RestoreTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """Go back to the split of an earlier epoch; to the one before the current, where none is named."""
+
+    epoch: int | None
+    reason: str
+
+
+class ReserveEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    rollout_id: str
+
+
+class ReleaseEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    rollout_id: str
+
+
+class ConfirmTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """A region's gateways serve the epoch."""
+
+    epoch: int
+    region: str
+    gateway_id: str
+    applied_at: str
+
+
+class AnnounceInstance(msgspec.Struct, frozen=True, kw_only=True):
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    boot_id: str
+    host: str
+    port: int
+    region: str
+    zone: str
+
+
+class WithdrawInstance(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+class FailInstance(msgspec.Struct, frozen=True, kw_only=True):
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    code: str
+    reason: str

@@ -1,0 +1,93 @@
+"""Why a command on an endpoint is not carried out."""
+
+from control_plane.errors import Conflict, Invalid, Refused, Unknown
+
+
+class EndpointNotFoundError(Unknown):
+    """No endpoint has this name or id."""
+
+    code = "endpoint-not-found"
+
+
+class DeploymentNotFoundError(Unknown):
+    """The endpoint has no such deployment."""
+
+    code = "deployment-not-found"
+
+
+class VersionNotFoundError(Unknown):
+    """No version is called this."""
+
+    code = "version-not-found"
+
+
+class InstanceNotFoundError(Unknown):
+    """No instance has this id."""
+
+    code = "instance-not-found"
+
+
+class EndpointNameTakenError(Conflict):
+    """Another endpoint has this name."""
+
+    code = "endpoint-name-taken"
+
+
+class StaleVersionError(Conflict):
+    """The caller has seen an older state than the one that it wants to change."""
+
+    code = "stale-version"
+
+
+class InvalidNameError(Invalid):
+    """A name that does not work in a path or a host."""
+
+    code = "invalid-name"
+
+
+class InvalidReplicasError(Invalid):
+    """No number of instances that a deployment may have."""
+
+    code = "invalid-replicas"
+
+
+class InvalidWeightsError(Invalid):
+    """The weights do not split the traffic."""
+
+    code = "invalid-weights"
+
+
+class InvalidConfirmationError(Invalid):
+    """The epoch is none that the endpoint ever had."""
+
+    code = "unknown-epoch"
+
+
+class EndpointOwnedByRolloutError(Refused):
+    """A rollout owns the endpoint's traffic."""
+
+    code = "endpoint-owned-by-rollout"
+
+
+class DeploymentTakesTrafficError(Refused):
+    """A deployment that serves can not be removed."""
+
+    code = "deployment-takes-traffic"
+
+
+class DeploymentNotReadyError(Refused):
+    """A deployment without a ready instance gets no traffic."""
+
+    code = "deployment-not-ready"
+
+
+class EarlierTrafficGoneError(Refused):
+    """The earlier split can not be restored."""
+
+    code = "earlier-traffic-gone"
+
+
+class InstanceChangedError(Refused):
+    """An instance id stands for one process on one host, for ever."""
+
+    code = "instance-changed"
