@@ -1,0 +1,68 @@
+"""Tells whether a file looks like its format without loading anything of it."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from schemas.events.registry import ArtifactFormat
+from serving.engines.errors import CannotLoadError, MalformedArtifactError
+
+MAX_UNPACKED_BYTES = 8 * 1024**3
+MAX_UNPACKED_RATIO = 1_000
+_SMALL_BYTES = 1024**2
+_SCHEMA = "schema.json"
+_MAX_SCHEMA_BYTES = 64 * 1024**2
+
+# The first field of every ONNX file that a library writes: field 1 (ir_version), varint.
+_ONNX_IR_VERSION_TAG = 0x08
+_ONNX_KNOWN_IR_VERSIONS = range(1, 64)
+_ONNX_FIELDS = frozenset({2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
+
+
+def check_artifact(artifact_format: ArtifactFormat, path: Path) -> None:
+    """Check a file statically.
+
+    Raises:
+        MalformedArtifactError: it is not what its format says, or is made to harm who unpacks it.
+        CannotLoadError: the format is unknown.
+    """
+    check = _CHECKS.get(artifact_format)
+    if check is None:
+        raise CannotLoadError(f"no check knows the format {artifact_format!r}; known are {', '.join(_CHECKS)}")
+    check(path)
+
+
+def _check_skops(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive, file_bytes=path.stat().st_size)
+            schema = json.loads(archive.read(_SCHEMA))
+    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, RuntimeError) as error:
+        raise MalformedArtifactError("the artifact is no skops file: a zip archive with a schema.json") from error
+    if not isinstance(schema, dict) or not {"__loader__", "__module__", "__class__", "protocol"} <= schema.keys():
+        raise MalformedArtifactError("the artifact's schema.json describes no object that skops saved")
+
+
+def _check_members(archive: zipfile.ZipFile, *, file_bytes: int) -> None:
+    for member in archive.infolist():
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+            raise MalformedArtifactError(f"the archive holds {member.filename!r}, a path that leads out of it")
+        if member.filename == _SCHEMA and member.file_size > _MAX_SCHEMA_BYTES:
+            raise MalformedArtifactError(f"the archive's schema.json is larger than {_MAX_SCHEMA_BYTES} bytes")
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > MAX_UNPACKED_BYTES or unpacked > max(_SMALL_BYTES, file_bytes) * MAX_UNPACKED_RATIO:
+        raise MalformedArtifactError(f"the archive unpacks to {unpacked} bytes, too much for a file of {file_bytes}")
+
+
+def _check_onnx(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(3)
+    # A second varint byte would mean an IR version above 127, which no release of ONNX has.
+    known = len(head) == 3 and head[0] == _ONNX_IR_VERSION_TAG and head[1] in _ONNX_KNOWN_IR_VERSIONS  # noqa: PLR2004
+    if not known or head[2] >> 3 not in _ONNX_FIELDS:
+        raise MalformedArtifactError("the artifact is no ONNX model: its first bytes are not those of a ModelProto")
+
+
+_CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {"skops": _check_skops, "onnx": _check_onnx}

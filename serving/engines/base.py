@@ -1,0 +1,74 @@
+"""What an engine is, and the table from an artifact's format to the engine that runs it."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.events.registry import ArtifactFormat, Signature
+from serving.engines.errors import CannotLoadError
+
+Array: TypeAlias = npt.NDArray[Any]
+Tensors: TypeAlias = dict[str, Array]
+
+
+class Engine(Protocol):
+    """A loaded model.
+
+    Guarantees: construction loads the model and checks it against the signature; `predict` is free of side effects,
+    may be called from several threads, and answers every output of the signature in its order and data type.
+
+    Failure: a factory raises CannotLoadError, and then nothing of an untrusted file was created or run; `predict`
+    raises PredictionFailedError.
+    """
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        ...
+
+    def predict(self, inputs: Mapping[str, Array]) -> Tensors:
+        """Answer inputs that fit the signature, one array for each of its names."""
+        ...
+
+
+Factory: TypeAlias = Callable[[Path, Signature], Engine]
+
+FACTORIES: dict[ArtifactFormat, str] = {
+    "onnx": "serving.engines.onnx_engine:OnnxEngine",
+    "skops": "serving.engines.sklearn_engine:SklearnEngine",
+}
+"""Named rather than imported, so that a process holds only the library of the model it runs."""
+
+DTYPES: dict[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+}
+"""Open Inference Protocol data types as numpy holds them; BYTES are arrays of str."""
+
+
+def load_engine(artifact_format: ArtifactFormat, path: Path, signature: Signature) -> Engine:
+    """Load an artifact with the engine of its format.
+
+    Raises:
+        CannotLoadError: the format has no engine, or the engine refuses the file.
+    """
+    if artifact_format not in FACTORIES:
+        raise CannotLoadError(f"no engine runs the format {artifact_format!r}; known are {', '.join(FACTORIES)}")
+    module, name = FACTORIES[artifact_format].split(":")
+    factory = cast("Factory", getattr(import_module(module), name))
+    return factory(path, signature)

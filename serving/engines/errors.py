@@ -1,0 +1,63 @@
+"""Why an engine can't be loaded, or can't answer.
+
+EngineError
+├── CannotLoadError           the version will never run as it is; `code` stands in InstanceFailed
+│   ├── MalformedArtifactError   the file is not of its format
+│   ├── UntrustedTypeError       the file would create objects of a type that we don't trust
+│   ├── EngineNotInstalledError  the library behind the format is missing here
+│   └── SignatureMismatchError   the model takes or gives something else than its signature says
+└── PredictionFailedError     the model failed on this input
+"""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """Base of this tree; the message is one sentence for a person."""
+
+
+class CannotLoadError(EngineError):
+    """Loading again meets the same."""
+
+    code: ClassVar[str] = "artifact-cannot-be-loaded"
+
+
+class MalformedArtifactError(CannotLoadError):
+    """The file does not look like its format; nothing of it was loaded."""
+
+    code = "artifact-malformed"
+
+
+class UntrustedTypeError(CannotLoadError):
+    """The file names types that we don't trust; nothing of it was created."""
+
+    code = "artifact-untrusted"
+
+    def __init__(self, types: list[str]) -> None:
+        super().__init__(
+            f"the artifact needs types that are not trusted: {', '.join(types)}; "
+            "build the model from scikit-learn estimators and numpy functions, or export it to ONNX"
+        )
+        self.types = tuple(types)
+
+
+class EngineNotInstalledError(CannotLoadError):
+    """The format needs a library that this installation lacks."""
+
+    code = "engine-not-installed"
+
+    def __init__(self, *, library: str, extra: str) -> None:
+        super().__init__(
+            f"this installation lacks {library}; install it with `pip install 'rollbook-server[{extra}]'` "
+            f"(or `uv add 'rollbook-server[{extra}]'`) on the host of the serving agent"
+        )
+
+
+class SignatureMismatchError(CannotLoadError):
+    """The signature promises what the model does not hold."""
+
+    code = "signature-mismatch"
+
+
+class PredictionFailedError(EngineError):
+    """The model raised on an input that fits the signature, or answered what its signature does not allow."""

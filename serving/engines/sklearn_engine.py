@@ -1,0 +1,117 @@
+"""Runs scikit-learn models saved by skops: types are checked before anything is created, and nothing is unpickled."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+
+from schemas.events.registry import Signature
+from serving.engines.base import DTYPES, Array, Tensors
+from serving.engines.errors import (
+    MalformedArtifactError,
+    PredictionFailedError,
+    SignatureMismatchError,
+    UntrustedTypeError,
+)
+
+TRUSTED_TYPES = (
+    "numpy.clip",
+    "numpy.nan_to_num",
+    "numpy.round",
+)
+"""Beyond what skops trusts by itself (scikit-learn, scipy, numpy's universal functions): functions of numpy that
+preprocessing needs and that only calculate."""
+
+_ROWS_AND_COLUMNS = 2
+
+
+class SklearnEngine:
+    """Answers `label` and, where the model has them, `probabilities`; a regressor answers `value`.
+
+    Several inputs are joined column by column in the order of the signature.
+    """
+
+    def __init__(self, path: Path, signature: Signature) -> None:
+        self._signature = signature
+        self._model = _load_trusted(path)
+        self._methods = _methods_of(self._model)
+        self._check_signature()
+
+    @property
+    def signature(self) -> Signature:
+        return self._signature
+
+    def predict(self, inputs: Mapping[str, Array]) -> Tensors:
+        matrix = self._matrix(inputs)
+        try:
+            return {
+                output.name: _as(DTYPES[output.datatype], getattr(self._model, self._methods[output.name])(matrix))
+                for output in self._signature.outputs
+            }
+        # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
+        except Exception as error:
+            raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
+
+    def _matrix(self, inputs: Mapping[str, Array]) -> Array:
+        columns = [inputs[tensor.name] for tensor in self._signature.inputs]
+        if len(columns) == 1:
+            only = columns[0]
+            return only if only.ndim >= _ROWS_AND_COLUMNS else only.reshape(-1, 1)
+        rows = {len(column) for column in columns}
+        if len(rows) > 1:
+            raise PredictionFailedError(f"the inputs have different numbers of rows: {sorted(rows)}")
+        return np.hstack([column.reshape(len(column), -1) for column in columns])
+
+    def _check_signature(self) -> None:
+        for output in self._signature.outputs:
+            if output.name not in self._methods:
+                raise SignatureMismatchError(
+                    f"the signature promises the output {output.name!r}; this model answers {', '.join(self._methods)}"
+                )
+        expected = getattr(self._model, "n_features_in_", None)
+        sizes = [tensor.shape[1:] for tensor in self._signature.inputs]
+        if expected is None or any(size < 0 for shape in sizes for size in shape):
+            return
+        promised = sum(int(np.prod(shape, dtype=np.int64)) for shape in sizes)
+        if promised != expected:
+            raise SignatureMismatchError(
+                f"the signature's inputs have {promised} columns; this model takes {expected} of them"
+            )
+
+
+def _load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the file holds
+    # skops raises nearly anything on a file that was tampered with, hence the wide nets.
+    try:
+        found = set(skops.io.get_untrusted_types(file=path))
+    except Exception as error:
+        raise _unreadable(error) from error
+    untrusted = sorted(found - set(TRUSTED_TYPES))
+    if untrusted:
+        raise UntrustedTypeError(untrusted)
+    try:
+        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> MalformedArtifactError:
+    return MalformedArtifactError(f"skops can't read the artifact ({type(error).__name__}: {error})")
+
+
+def _methods_of(model: Any) -> dict[str, str]:  # noqa: ANN401 - whatever estimator the file holds
+    if is_regressor(model) and hasattr(model, "predict"):
+        return {"value": "predict"}
+    if (is_classifier(model) or is_clusterer(model) or is_outlier_detector(model)) and hasattr(model, "predict"):
+        methods = {"label": "predict"}
+        return methods | ({"probabilities": "predict_proba"} if hasattr(model, "predict_proba") else {})
+    raise SignatureMismatchError(f"a {type(model).__name__} is no classifier, clusterer or regressor that can predict")
+
+
+def _as(dtype: type[np.generic], values: object) -> Array:
+    array = np.asarray(values)
+    if dtype is np.object_:
+        return array.astype(str).astype(np.object_)
+    return array.astype(dtype, casting="same_kind", copy=False)
