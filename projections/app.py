@@ -1,0 +1,128 @@
+"""The program `projections`: migrates the tables, then folds the topics into them until it is stopped."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from faust.contrib.asgi import faust_app_running
+
+from infra.arguments import take_no_arguments
+from infra.clock import SystemClock
+from infra.data_directory import write_atomically
+from infra.settings import load_settings
+from infra.shutdown import run_program
+from projections.dead_letters import KafkaDeadLetters
+from projections.domain_log.projector import RegistryProjector
+from projections.marks import ClickHouseMarks, KafkaLogProbe
+from projections.quality.projector import FeedbackProjector, ObservationProjector
+from projections.serving_metrics.projector import RequestProjector
+from projections.settings import PREFIX, ProjectionsSettings
+from projections.sink import DeadLetters, Sink
+from projections.store import ClickHouseStore
+from projections.stream_worker import StreamWorker, Subscription, WorkerSettings, build_worker
+from projections.table_layout import bring_up_to_date
+from projections.tables import Projector
+from projections.watchdog import watch
+
+GROUP = "projections-project-views"
+
+# A request batch has up to 500 rows, an observation batch up to some MiB: so many make one insert.
+MOST_MESSAGES: Sequence[tuple[type[Projector], int]] = (
+    (RegistryProjector, 1_000),
+    (RequestProjector, 200),
+    (ObservationProjector, 64),
+    (FeedbackProjector, 1_000),
+)
+
+_STOP_TIMEOUT_S = 8.0
+_log = structlog.get_logger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until a signal; the exit code says how it ended."""
+    take_no_arguments("projections", "Fold the topics into the views.", argv)
+
+    async def body(stopping: asyncio.Event) -> None:
+        await run(load_settings(ProjectionsSettings, PREFIX, os.environ), stopping)
+
+    return run_program("projections", body)
+
+
+async def run(settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
+    """Serve until stopped; raises what made it impossible to go on, so that a new process resumes."""
+    _prepare_files(settings)
+    async with _resources(settings) as (store, dead_letters):
+        worker = build_worker(_worker_settings(settings), _subscriptions(settings, store, dead_letters))
+        async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
+            await _serve(worker, settings, stopping)
+
+
+@asynccontextmanager
+async def _resources(settings: ProjectionsSettings) -> AsyncIterator[tuple[ClickHouseStore, KafkaDeadLetters]]:
+    store = ClickHouseStore(settings.clickhouse_url)
+    dead_letters = KafkaDeadLetters(settings.kafka_bootstrap)
+    try:
+        await bring_up_to_date(store)
+        yield store, dead_letters
+    finally:
+        await dead_letters.close()
+        await store.close()
+
+
+async def _serve(worker: StreamWorker, settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
+    watching = asyncio.ensure_future(watch(worker, clock=SystemClock(), patience_s=settings.watchdog_s))
+    announcing = asyncio.ensure_future(_announce(worker, settings.ready_file))
+    stopped = asyncio.ensure_future(stopping.wait())
+    waited_for: set[asyncio.Future[Any]] = {stopped, worker.fatal}
+    try:
+        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+        if worker.fatal.done():
+            worker.fatal.result()
+    finally:
+        settings.ready_file.unlink(missing_ok=True)
+        for task in (watching, announcing, stopped):
+            task.cancel()
+        await asyncio.gather(watching, announcing, stopped, return_exceptions=True)
+
+
+async def _announce(worker: StreamWorker, ready_file: Path) -> None:
+    await worker.assigned.wait()
+    write_atomically(ready_file, f"{os.getpid()}\n".encode())
+    _log.info("projections_ready")
+
+
+def _prepare_files(settings: ProjectionsSettings) -> None:
+    settings.ready_file.unlink(missing_ok=True)
+    _faust_dir(settings).mkdir(parents=True, exist_ok=True)
+
+
+def _faust_dir(settings: ProjectionsSettings) -> Path:
+    return settings.data_dir / "projections" / "faust"
+
+
+def _worker_settings(settings: ProjectionsSettings) -> WorkerSettings:
+    return WorkerSettings(
+        group=GROUP,
+        bootstrap=settings.kafka_bootstrap,
+        data_dir=_faust_dir(settings),
+        flush_s=settings.flush_ms / 1000,
+    )
+
+
+def _subscriptions(
+    settings: ProjectionsSettings, store: ClickHouseStore, dead_letters: DeadLetters
+) -> list[Subscription]:
+    marks = ClickHouseMarks(store, clock=SystemClock(), same_log=KafkaLogProbe(settings.kafka_bootstrap))
+    projectors = ((projector(), most) for projector, most in MOST_MESSAGES)
+    return [
+        Subscription(
+            topic=projector.topic,
+            sink=Sink(projector=projector, inserts=store, marks=marks, dead_letters=dead_letters),
+            most_messages=most,
+        )
+        for projector, most in projectors
+    ]

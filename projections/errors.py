@@ -1,0 +1,75 @@
+"""What can go wrong on the read side.
+
+ProjectionError
+├── UndecodableError         a message is no batch, event or feedback: it goes to the dead letters
+├── StoreUnavailableError    ClickHouse is away or overloaded: trying again may help
+├── StoreRefusedError        ClickHouse understood and refused: trying again will not help
+└── QueryError               what a caller of a query is told; the API maps `code` and `status`
+    ├── BadQuery             400
+    ├── PredictionUnknown    404
+    ├── ViewUnavailable      503
+    └── ViewStale            503
+"""
+
+from typing import ClassVar
+
+
+class ProjectionError(Exception):
+    """Base of this tree."""
+
+
+class UndecodableError(ProjectionError):
+    """The message does not have the form its topic promises; the text is the reason that people will read."""
+
+
+class StoreUnavailableError(ProjectionError):
+    """ClickHouse did not answer, or cannot take the work now."""
+
+
+class StoreRefusedError(ProjectionError):
+    """ClickHouse answered that the statement itself is wrong. `store_code` is its own number."""
+
+    def __init__(self, detail: str, *, store_code: int | None = None) -> None:
+        super().__init__(detail)
+        self.store_code = store_code
+
+
+class QueryError(ProjectionError):
+    """A query that is not answered: one sentence, the field it is about, and what the caller can do."""
+
+    code: ClassVar[str] = "query-failed"
+    status: ClassVar[int] = 500
+
+    def __init__(self, detail: str, *, field: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.remedy = remedy
+
+
+class BadQuery(QueryError):
+    """The query or one of its parameters is malformed, or asks for more than its limits allow."""
+
+    code = "bad-query"
+    status = 400
+
+
+class PredictionUnknown(QueryError):
+    """No request record carries this prediction id (yet)."""
+
+    code = "prediction-not-found"
+    status = 404
+
+
+class ViewUnavailable(QueryError):
+    """ClickHouse, which holds the views, is away."""
+
+    code = "view-unavailable"
+    status = 503
+
+
+class ViewStale(QueryError):
+    """The view has not reached the position that the caller asked for."""
+
+    code = "view-stale"
+    status = 503

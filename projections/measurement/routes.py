@@ -1,0 +1,34 @@
+"""GET /v1/endpoints/{endpoint}/measurement."""
+
+from typing import Any
+
+from litestar import Request, Router, get
+
+from projections.measurement.queries import Measured, Question, measure_epoch
+from projections.reading import Caller, Reader
+
+
+def router(reader: Reader, caller: Caller) -> Router:
+    """Build the routes of the view."""
+
+    @get("/endpoints/{endpoint:str}/measurement", summary="The counts of one epoch's arms, up to a watermark")
+    async def get_measurement(  # noqa: PLR0913, PLR0917  each query parameter stands for itself; Litestar binds by name
+        request: Request[Any, Any, Any],
+        endpoint: str,
+        epoch: int,
+        candidate: str,
+        baseline: str,
+        latency_threshold_ms: float | None = None,
+        feedback_name: str | None = None,
+    ) -> Measured:
+        question = Question(
+            workspace=caller.workspace_of(request),
+            endpoint_id=caller.endpoint_id_of(request, endpoint),
+            epoch=epoch,
+            arms=tuple(dict.fromkeys((candidate, baseline))),
+            latency_threshold_ms=latency_threshold_ms,
+            feedback_name=feedback_name,
+        )
+        return await measure_epoch(reader, question)
+
+    return Router(path="/v1", route_handlers=[get_measurement], tags=["views"])

@@ -1,0 +1,176 @@
+"""Who served a prediction: from the gateway's record and the log, never from what a caller saw."""
+
+import msgspec
+
+from projections.errors import BadQuery, PredictionUnknown
+from projections.reading import Reader
+from schemas.envelope import rfc3339
+from schemas.identifiers import prediction_started_at_ms
+
+MOST_PREDICTIONS = 10_000
+
+# The record's start and the time inside the id are one clock reading, formatted twice.
+_SLACK_MS = 1_000
+# A shadow shares the id of the request it copies; what answered the caller is the other one.
+_RECORDS = """
+    SELECT prediction_id, argMin(tuple(endpoint, endpoint_id, deployment_id, version_id, version, epoch, role, region,
+                                       instance, status, started_at_ms), role = 'shadow') AS served
+    FROM request_records
+    WHERE workspace = %(workspace)s AND prediction_id IN %(prediction_ids)s
+      AND started_at_ms BETWEEN %(earliest_ms)s AND %(latest_ms)s
+    GROUP BY prediction_id
+"""
+_EVENT = """
+    SELECT event FROM domain_events
+    WHERE workspace = {workspace:String} AND stream = {stream:String} AND stream_version = {version:UInt32}
+    LIMIT 1
+"""
+_EVENTS = """
+    SELECT DISTINCT stream, stream_version, event_id, type, position FROM domain_events
+    WHERE workspace = %(workspace)s AND (stream, stream_version) IN %(epochs)s
+"""
+_FEEDBACK = """
+    SELECT source, name, value, observed_at_ms, received_at_ms FROM feedback FINAL
+    WHERE workspace = {workspace:String} AND prediction_id = {prediction_id:String}
+      AND predicted_at_ms = {started_at_ms:Int64}
+    ORDER BY name, source
+"""
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What served a prediction; (endpoint_id, epoch) names the event that routed it."""
+
+    prediction_id: str
+    endpoint: str
+    endpoint_id: str
+    deployment_id: str
+    version_id: str
+    version: str
+    epoch: int
+    role: str
+    region: str
+    instance: str
+    status: int
+    started_at: str
+
+
+class FeedbackItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What became known of a prediction later."""
+
+    source: str
+    name: str
+    value: str
+    observed_at: str
+    received_at: str
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What served a prediction, the event that routed it (None while the log's view is behind), and its feedback."""
+
+    served: Served
+    event: msgspec.Raw | None
+    feedback: list[FeedbackItem]
+
+
+class RoutedBy(msgspec.Struct, frozen=True, kw_only=True):
+    """The event of an epoch, in short."""
+
+    event_id: str
+    type: str
+    position: int
+
+
+class Lookup(msgspec.Struct, frozen=True, kw_only=True):
+    """What served each prediction that is known, in the order asked; `events` by `<endpoint id>/<epoch>`."""
+
+    items: list[Served]
+    unknown: list[str]
+    events: dict[str, RoutedBy]
+
+
+async def who_served(reader: Reader, prediction_id: str, *, workspace: str) -> Provenance:
+    """Return the provenance of one prediction.
+
+    Raises:
+        BadQuery: the text is no prediction id.
+        PredictionUnknown: no record carries it (yet).
+    """
+    started_at_ms = _started_at_ms(prediction_id, field="prediction_id")
+    found = await _served(reader, [prediction_id], workspace=workspace)
+    if prediction_id not in found:
+        raise PredictionUnknown(
+            f"no request record carries the prediction id {prediction_id}",
+            field="prediction_id",
+            remedy="records appear within seconds and stay for 7 days; check the id",
+        )
+    served = found[prediction_id]
+    events = await reader.select(
+        _EVENT, {"workspace": workspace, "stream": served.endpoint_id, "version": max(served.epoch, 0)}
+    )
+    feedback = await reader.select(
+        _FEEDBACK, {"workspace": workspace, "prediction_id": prediction_id, "started_at_ms": started_at_ms}
+    )
+    return Provenance(
+        served=served,
+        event=msgspec.Raw(events[0]["event"].encode()) if events else None,
+        feedback=[_feedback_item(row) for row in feedback],
+    )
+
+
+async def who_served_each(reader: Reader, prediction_ids: list[str], *, workspace: str) -> Lookup:
+    """Return what served up to 10,000 predictions."""
+    if len(prediction_ids) > MOST_PREDICTIONS:
+        raise BadQuery(
+            f"{len(prediction_ids)} prediction ids are more than {MOST_PREDICTIONS}",
+            field="prediction_ids",
+            remedy="ask in several calls",
+        )
+    found = await _served(reader, prediction_ids, workspace=workspace)
+    epochs = sorted({(one.endpoint_id, one.epoch) for one in found.values() if one.epoch >= 0})
+    rows = await reader.select(_EVENTS, {"workspace": workspace, "epochs": epochs}) if epochs else []
+    events = {
+        f"{row['stream']}/{row['stream_version']}": RoutedBy(
+            event_id=row["event_id"], type=row["type"], position=row["position"]
+        )
+        for row in rows
+    }
+    return Lookup(
+        items=[found[one] for one in prediction_ids if one in found],
+        unknown=[one for one in prediction_ids if one not in found],
+        events=events,
+    )
+
+
+async def _served(reader: Reader, prediction_ids: list[str], *, workspace: str) -> dict[str, Served]:
+    starts = [_started_at_ms(one, field=f"prediction_ids[{index}]") for index, one in enumerate(prediction_ids)]
+    if not starts:
+        return {}
+    parameters = {
+        "workspace": workspace,
+        "prediction_ids": tuple(prediction_ids),
+        "earliest_ms": min(starts) - _SLACK_MS,
+        "latest_ms": max(starts) + _SLACK_MS,
+    }
+    rows = await reader.select(_RECORDS, parameters)
+    return {row["prediction_id"]: _served_of(row["prediction_id"], row["served"]) for row in rows}
+
+
+def _served_of(prediction_id: str, values: tuple[object, ...]) -> Served:
+    names = [name for name in Served.__struct_fields__ if name not in ("prediction_id", "started_at")]
+    *plain, started_at_ms = values
+    fields = {**dict(zip(names, plain, strict=True)), "prediction_id": prediction_id}
+    return msgspec.convert(fields | {"started_at": rfc3339(msgspec.convert(started_at_ms, int))}, Served)
+
+
+def _feedback_item(row: dict[str, object]) -> FeedbackItem:
+    times = {name: rfc3339(msgspec.convert(row.pop(f"{name}_ms"), int)) for name in ("observed_at", "received_at")}
+    return msgspec.convert(row | times, FeedbackItem)
+
+
+def _started_at_ms(prediction_id: str, *, field: str) -> int:
+    started_at_ms = prediction_started_at_ms(prediction_id)
+    if started_at_ms is None:
+        raise BadQuery(
+            "the text is no prediction id", field=field, remedy="take it from the x-prediction-id header of an answer"
+        )
+    return started_at_ms

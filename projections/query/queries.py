@@ -1,0 +1,85 @@
+"""Read-only SQL on the views, with limits."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from projections.errors import BadQuery, StoreRefusedError, StoreUnavailableError
+from projections.reading import unavailable
+from projections.store import ClickHouseStore
+
+MEDIA_TYPES: Mapping[str, str] = {
+    "JSONCompact": "application/json",
+    "JSON": "application/json",
+    "JSONEachRow": "application/x-ndjson",
+    "JSONCompactEachRow": "application/x-ndjson",
+    "CSVWithNames": "text/csv",
+    "TSVWithNames": "text/tab-separated-values",
+    "PrettyCompactMonoBlock": "text/plain",
+    "Arrow": "application/vnd.apache.arrow.file",
+}
+MOST_SQL_BYTES = 64 * 1024
+_LIMITS: Mapping[str, str] = {
+    # Level 1 refuses writes, settings, and table functions that reach files, networks and programs.
+    "readonly": "1",
+    "max_execution_time": "10",
+    "max_memory_usage": "1000000000",
+    "max_result_rows": "100000",
+    "max_result_bytes": "50000000",
+    "result_overflow_mode": "throw",
+}
+_READING = re.compile(r"\s*(select|with|show|describe|desc|explain|exists)\b|\s*\(", re.IGNORECASE)
+_TRAILER = re.compile(r"\b(format\s+\w+|into\s+outfile\b.*)\s*$", re.IGNORECASE | re.DOTALL)
+
+
+class Sql(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One statement; `{name:Type}` in it is bound from `parameters` by the server."""
+
+    sql: str
+    parameters: dict[str, str | int | float | bool | list[str] | list[int] | list[float] | None] = {}
+    format: str = "JSONCompact"
+
+
+async def run_sql(store: ClickHouseStore, query: Sql) -> bytes:
+    """Return the answer in the format that was asked for.
+
+    Raises:
+        BadQuery: the statement is refused, by us or by ClickHouse, whose words are passed on.
+        ViewUnavailable: ClickHouse is away.
+    """
+    sql = _checked(query)
+
+    def ask(client: Any) -> bytes:  # noqa: ANN401  the client is typed where it is made
+        answer = client.raw_query(sql, parameters=dict(query.parameters), settings=dict(_LIMITS), fmt=query.format)
+        return bytes(answer)
+
+    try:
+        return await store.run(ask)
+    except StoreRefusedError as error:
+        raise BadQuery(_words_of(error), field="sql", remedy="correct the statement, or ask for less") from error
+    except StoreUnavailableError as error:
+        raise unavailable() from error
+
+
+def _checked(query: Sql) -> str:
+    if query.format not in MEDIA_TYPES:
+        raise BadQuery(
+            f"the format {query.format!r} is not offered", field="format", remedy=f"one of {', '.join(MEDIA_TYPES)}"
+        )
+    if len(query.sql.encode()) > MOST_SQL_BYTES:
+        raise BadQuery(f"the statement is longer than {MOST_SQL_BYTES} bytes", field="sql", remedy="bind parameters")
+    sql = query.sql.strip().removesuffix(";").rstrip()
+    if not _READING.match(sql):
+        raise BadQuery("only statements that read are run", field="sql", remedy="begin with SELECT, WITH or SHOW")
+    if _TRAILER.search(sql):
+        raise BadQuery("the statement must not say where or how it answers", field="sql", remedy="use `format`")
+    return sql
+
+
+def _words_of(error: StoreRefusedError) -> str:
+    text = str(error)
+    start = text.find("DB::Exception:")
+    words = text[start + len("DB::Exception:") :] if start >= 0 else text
+    return words.split("(for url", maxsplit=1)[0].strip()[:1_000]

@@ -1,0 +1,82 @@
+"""How the queries of all views read: with limits, with one kind of error, and up to a position."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, NewType
+
+import msgspec
+from litestar import Request
+
+from infra.clock import Clock
+from projections.errors import StoreRefusedError, StoreUnavailableError, ViewStale, ViewUnavailable
+from projections.store import ClickHouseStore
+
+WorkspaceId = NewType("WorkspaceId", str)
+
+LONGEST_WAIT_MS = 30_000
+_POLL_S = 0.02
+_LIMITS: Mapping[str, str] = {"max_execution_time": "10", "max_memory_usage": "1000000000"}
+_POSITION = "SELECT max(position) AS position FROM domain_events"
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """What the query routes ask of the program they are mounted in.
+
+    `workspace_of` names the tenant that the request's token belongs to; `endpoint_id_of` turns an endpoint's name or
+    id (of that tenant) into the id, raising the program's own error when there is none.
+    """
+
+    workspace_of: Callable[[Request[Any, Any, Any]], str]
+    endpoint_id_of: Callable[[Request[Any, Any, Any], str], str]
+
+
+class Reader:
+    """Selects from the views. Every failure is a `QueryError`."""
+
+    def __init__(self, store: ClickHouseStore, *, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    async def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return rows; `{name:Type}` is bound by the server, `%(name)s` by the client (for long lists).
+
+        Raises:
+            ViewUnavailable: ClickHouse is away, overloaded, or has not been migrated yet.
+        """
+        try:
+            return await self._store.select(sql, parameters, _LIMITS)
+        except (StoreUnavailableError, StoreRefusedError) as error:
+            raise unavailable() from error
+
+    async def position(self) -> int:
+        """Return the position of the log up to which the views of the registry hold everything."""
+        rows = await self.select(_POSITION)
+        return int(rows[0]["position"])
+
+    async def wait_for(self, min_position: int | None, *, wait_ms: int) -> int:
+        """Return the views' position once it is at least `min_position`.
+
+        The writer is another process, so the position is polled, every 20 ms, and only while somebody waits.
+
+        Raises:
+            ViewStale: the position was not reached within `wait_ms`.
+        """
+        deadline = self._clock.monotonic() + min(wait_ms, LONGEST_WAIT_MS) / 1000
+        while True:
+            position = await self.position()
+            if min_position is None or position >= min_position:
+                return position
+            if self._clock.monotonic() >= deadline:
+                raise ViewStale(
+                    f"the view is at position {position} and {min_position} was asked for",
+                    field="min_position",
+                    remedy="repeat the request, or give it longer with wait_ms",
+                )
+            await asyncio.sleep(_POLL_S)
+
+
+def unavailable() -> ViewUnavailable:
+    return ViewUnavailable("ClickHouse, which holds the views, does not answer", remedy="try again in a few seconds")

@@ -1,0 +1,158 @@
+"""Domain events -> entries of a rollout's timeline, each with a sentence that people can read."""
+
+from functools import singledispatch
+
+import msgspec
+
+from projections.rollout_timeline.rows import ROLLOUT_TIMELINE, Entry
+from projections.tables import Rows
+from schemas.catalogue import decode_data
+from schemas.envelope import Envelope, RecordedEvent, unix_ms
+from schemas.events import endpoints, rollouts
+
+
+def timeline_rows(recorded: RecordedEvent) -> Rows:
+    """Return the entry of an event, or no row when the event is none of a rollout's."""
+    envelope = recorded.envelope
+    entry = entry_of(decode_data(envelope.type, envelope.data), envelope)
+    if entry is None:
+        return Rows(ROLLOUT_TIMELINE, [])
+    where = {
+        "workspace": envelope.workspace,
+        "position": recorded.position,
+        "at": unix_ms(envelope.time),
+        "stream": envelope.stream,
+        "stream_version": envelope.streamversion,
+        "type": envelope.type,
+    }
+    return Rows(ROLLOUT_TIMELINE, [msgspec.structs.asdict(entry) | where])
+
+
+@singledispatch
+def entry_of(event: object, envelope: Envelope) -> Entry | None:  # noqa: ARG001  the fallback of the dispatch
+    """Say what an event means for a rollout; None for all that are not registered below."""
+    return None
+
+
+@entry_of.register
+def _(event: rollouts.RolloutStarted, envelope: Envelope) -> Entry:
+    steps = ", ".join(f"{step.weight_percent:g} %" for step in event.strategy.steps)
+    return Entry(
+        rollout_id=envelope.stream,
+        endpoint_id=event.endpoint_id,
+        summary=(
+            f"Rollout of {_name(event.candidate)} on {event.endpoint_name} started against {_name(event.baseline)}: "
+            f"{steps}, {len(event.gates)} gates"
+        ),
+    )
+
+
+@entry_of.register
+def _(event: rollouts.CandidateWarmed, envelope: Envelope) -> Entry:
+    return Entry(
+        rollout_id=envelope.stream,
+        summary=f"Candidate is warm: {event.ready_instances} of its instances answer correctly",
+    )
+
+
+@entry_of.register
+def _(event: rollouts.StepStarted, envelope: Envelope) -> Entry:
+    return Entry(
+        rollout_id=envelope.stream,
+        step=event.step,
+        weight_percent=event.weight_percent,
+        epoch=event.epoch,
+        summary=f"Step {event.step} started: candidate gets {event.weight_percent:g} %",
+        reason=event.reason,
+    )
+
+
+@entry_of.register
+def _(event: rollouts.StepJudged, envelope: Envelope) -> Entry:
+    verdicts = ", ".join(f"{verdict.gate} {verdict.outcome}" for verdict in event.verdicts)
+    return Entry(
+        rollout_id=envelope.stream,
+        step=event.measurement.step,
+        epoch=event.measurement.epoch,
+        summary=f"Step {event.measurement.step} judged: {event.decision} ({verdicts or 'no gates'})",
+        reason=event.reason,
+        verdicts=msgspec.json.encode(event.verdicts).decode(),
+    )
+
+
+@entry_of.register
+def _(event: rollouts.RolloutPaused, envelope: Envelope) -> Entry:
+    return Entry(rollout_id=envelope.stream, step=event.step, summary="Paused", reason=event.reason)
+
+
+@entry_of.register
+def _(event: rollouts.RolloutResumed, envelope: Envelope) -> Entry:
+    return Entry(rollout_id=envelope.stream, step=event.step, summary="Resumed", reason=event.reason)
+
+
+@entry_of.register
+def _(event: rollouts.RolloutPromoted, envelope: Envelope) -> Entry:
+    return Entry(
+        rollout_id=envelope.stream,
+        epoch=event.epoch,
+        weight_percent=100.0,
+        summary="Promoted: candidate serves everything",
+        reason=event.reason,
+    )
+
+
+@entry_of.register
+def _(event: rollouts.RolloutCompleted, envelope: Envelope) -> Entry:
+    return Entry(rollout_id=envelope.stream, summary="Completed: the baseline is retired", reason=event.reason)
+
+
+@entry_of.register
+def _(event: rollouts.RolloutAborted, envelope: Envelope) -> Entry:
+    moved = "baseline serves everything again" if event.epoch is not None else "traffic had never moved"
+    return Entry(
+        rollout_id=envelope.stream,
+        step=event.step,
+        epoch=event.epoch,
+        weight_percent=0.0,
+        summary=f"Aborted: {moved}",
+        reason=event.reason,
+    )
+
+
+@entry_of.register
+def _(event: endpoints.EndpointReserved, envelope: Envelope) -> Entry:
+    return Entry(rollout_id=event.rollout_id, endpoint_id=envelope.stream, summary="Endpoint reserved for the rollout")
+
+
+@entry_of.register
+def _(event: endpoints.EndpointReleased, envelope: Envelope) -> Entry:
+    return Entry(rollout_id=event.rollout_id, endpoint_id=envelope.stream, summary="Endpoint released by the rollout")
+
+
+@entry_of.register
+def _(event: endpoints.TrafficShifted, envelope: Envelope) -> Entry | None:
+    if event.rollout_id is None:
+        return None
+    shares = ", ".join(f"{one.deployment_id} {one.weight_percent:g} %" for one in event.allocations)
+    return Entry(
+        rollout_id=event.rollout_id,
+        endpoint_id=envelope.stream,
+        step=event.step,
+        epoch=envelope.streamversion,
+        summary=f"Traffic set to {shares}",
+        reason=event.reason,
+    )
+
+
+@entry_of.register
+def _(event: endpoints.TrafficApplied, envelope: Envelope) -> Entry:
+    return Entry(
+        rollout_id="",
+        endpoint_id=envelope.stream,
+        epoch=event.epoch,
+        summary=f"Gateways of region {event.region} serve epoch {event.epoch}",
+    )
+
+
+def _name(version: endpoints.VersionReference) -> str:
+    return f"{version.model_name}/{version.number}"

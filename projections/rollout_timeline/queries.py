@@ -1,0 +1,60 @@
+"""What happened to a rollout, and why."""
+
+import msgspec
+
+from projections.reading import Reader
+from schemas.envelope import rfc3339
+
+_TIMELINE = """
+    SELECT toUnixTimestamp64Milli(at) AS at_ms, position, stream, stream_version, type, step, weight_percent, epoch,
+           summary, reason, verdicts
+    FROM rollout_timeline FINAL
+    WHERE workspace = {workspace:String}
+      AND (rollout_id = {rollout_id:String} OR (rollout_id = '' AND (endpoint_id, epoch) IN (
+            SELECT endpoint_id, epoch FROM rollout_timeline
+            WHERE workspace = {workspace:String} AND rollout_id = {rollout_id:String} AND endpoint_id != ''
+              AND epoch IS NOT NULL)))
+    ORDER BY position
+"""
+
+
+class TimelineItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact; `verdicts` is the JSON array of the gates' verdicts."""
+
+    at: str
+    position: int
+    stream: str
+    stream_version: int
+    type: str
+    step: int | None
+    weight_percent: float | None
+    epoch: int | None
+    summary: str
+    reason: str
+    verdicts: msgspec.Raw
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts in the order of the log, and the position up to which they are complete."""
+
+    items: list[TimelineItem]
+    position: int
+
+
+async def timeline_of_rollout(
+    reader: Reader, rollout_id: str, *, workspace: str, min_position: int | None, wait_ms: int
+) -> Timeline:
+    """Return the timeline; empty for an unknown rollout."""
+    position = await reader.wait_for(min_position, wait_ms=wait_ms)
+    rows = await reader.select(_TIMELINE, {"workspace": workspace, "rollout_id": rollout_id})
+    return Timeline(
+        items=[
+            TimelineItem(
+                at=rfc3339(row.pop("at_ms")),
+                verdicts=msgspec.Raw(row.pop("verdicts").encode()),
+                **row,
+            )
+            for row in rows
+        ],
+        position=position,
+    )

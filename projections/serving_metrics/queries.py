@@ -1,0 +1,73 @@
+"""Requests, errors by class and latency of an endpoint over time."""
+
+import asyncio
+
+import msgspec
+
+from projections.errors import BadQuery
+from projections.reading import Reader
+from projections.watermarks.queries import watermarks
+from projections.watermarks.watermark import Watermark
+
+_HOUR_MS = 3_600_000
+_MOST_BUCKETS = 2_000
+_METRICS = """
+    SELECT intDiv(ended_at_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version, epoch,
+           count() AS requests, sumMapIf(map(toString(error_class), toUInt64(1)), error_class != '') AS errors,
+           quantiles(0.5, 0.95, 0.99)(duration_ms) AS latencies_ms
+    FROM request_records FINAL
+    WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND role = 'primary'
+      AND ended_at_ms >= {since_ms:Int64}
+    GROUP BY bucket_ms, deployment_id, version, epoch
+    ORDER BY bucket_ms, epoch, deployment_id
+    SETTINGS do_not_merge_across_partitions_select_final = 1
+"""
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+    """One span of time of one deployment under one epoch. `errors` counts by class."""
+
+    bucket_ms: int
+    deployment_id: str
+    version: str
+    epoch: int
+    requests: int
+    errors: dict[str, int]
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """Buckets in order of time. Those after the watermark may still grow."""
+
+    items: list[Bucket]
+    watermark: Watermark
+
+
+async def metrics_of_endpoint(
+    reader: Reader, endpoint_id: str, *, workspace: str, since_ms: int | None, bucket_ms: int
+) -> Metrics:
+    """Return the metrics since a time (Unix ms; an hour ago unless told)."""
+    since_ms = check_buckets(reader.now_ms(), since_ms, bucket_ms)
+    parameters = {"workspace": workspace, "endpoint_id": endpoint_id, "since_ms": since_ms, "bucket_ms": bucket_ms}
+    rows, marks = await asyncio.gather(reader.select(_METRICS, parameters), watermarks(reader, ("requests",)))
+    return Metrics(items=[_bucket(row) for row in rows], watermark=marks["requests"])
+
+
+def check_buckets(now_ms: int, since_ms: int | None, bucket_ms: int) -> int:
+    """Return where the buckets begin, or refuse so many that the answer would be of no use."""
+    since_ms = now_ms - _HOUR_MS if since_ms is None else since_ms
+    if bucket_ms < 1 or (now_ms - since_ms) // bucket_ms > _MOST_BUCKETS:
+        raise BadQuery(
+            f"buckets of {bucket_ms} ms since {since_ms} are more than {_MOST_BUCKETS}",
+            field="bucket_ms",
+            remedy="ask for longer buckets or a later since_ms",
+        )
+    return since_ms
+
+
+def _bucket(row: dict[str, object]) -> Bucket:
+    latencies = row.pop("latencies_ms")
+    p50, p95, p99 = latencies if isinstance(latencies, list | tuple) else ()
+    return msgspec.convert({**row, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}, Bucket)

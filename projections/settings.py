@@ -1,0 +1,21 @@
+"""Settings of the program `projections`; variables start with ROLLBOOK_PROJECTIONS_."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+PREFIX = "ROLLBOOK_PROJECTIONS_"
+
+
+class ProjectionsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the read side's consumer needs to run."""
+
+    data_dir: Annotated[Path, msgspec.Meta(description="directory for files of its own")]
+    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of a Kafka broker")]
+    clickhouse_url: Annotated[str, msgspec.Meta(description="http://[user:password@]host:port of ClickHouse")]
+    ready_file: Annotated[Path, msgspec.Meta(description="file that exists while it consumes")]
+    flush_ms: Annotated[int, msgspec.Meta(ge=10, le=5_000, description="how long messages gather for one insert")] = 150
+    watchdog_s: Annotated[
+        int, msgspec.Meta(ge=5, description="seconds without progress beside waiting messages before it ends itself")
+    ] = 60

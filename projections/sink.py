@@ -1,0 +1,187 @@
+"""The one safe way to consume a topic: each message gets one effect in ClickHouse, and is settled only after it.
+
+Knows neither Faust nor the Kafka client; whoever fetches the messages acknowledges, in order, what `consume` returns.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+import msgspec
+import pyarrow as pa
+import structlog
+
+from projections.errors import ProjectionError, StoreUnavailableError, UndecodableError
+from projections.messages import Message
+from projections.progress import Batch, Mark, Progress, admit, resume
+from projections.retries import Backoff, until_done
+from projections.tables import Projector, Rows, Table, assemble
+
+Result = TypeVar("Result")
+
+_log = structlog.get_logger(__name__)
+
+
+class Inserts(Protocol):
+    """Where rows go."""
+
+    async def insert(self, table: str, rows: pa.Table, *, token: str) -> None:
+        """Insert all rows as one block; a token that the table knows already inserts nothing.
+
+        Raises:
+            StoreUnavailableError: unknown outcome or overload; the same call may be repeated.
+            StoreRefusedError: repeating cannot help.
+        """
+        ...
+
+
+class Marks(Protocol):
+    """Where the begun batches are remembered; same errors as `Inserts`."""
+
+    async def load(self, topic: str, partition: int) -> Mark | None:
+        """Return the latest begun batch, or None where there is none or it is of a log that is gone."""
+        ...
+
+    async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:
+        """Remember batches (by partition) before their rows are inserted."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where undecodable messages are kept."""
+
+    async def put(self, message: Message, *, reason: str) -> None:
+        """Return once the message is safe.
+
+        Raises:
+            DeadLettersUnavailableError: it may be tried again.
+        """
+        ...
+
+
+class DeadLettersUnavailableError(ProjectionError):
+    """The topic of dead letters did not take the message."""
+
+
+class Decoded(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as blocks of rows by table, and what could not be read, with the reason."""
+
+    batch: Batch
+    blocks: list[tuple[Table, pa.Table]]
+    rejected: list[tuple[Message, str]]
+
+    @property
+    def needs_mark(self) -> bool:
+        return any(not table.folds for table, _ in self.blocks)
+
+
+class Sink:
+    """Consumes one topic. Calls must not overlap; each returns once its messages have their effect."""
+
+    def __init__(
+        self,
+        *,
+        projector: Projector,
+        inserts: Inserts,
+        marks: Marks,
+        dead_letters: DeadLetters,
+        backoff: Backoff | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._projector = projector
+        self._inserts = inserts
+        self._marks = marks
+        self._dead_letters = dead_letters
+        self._backoff = backoff or Backoff()
+        self._sleep = sleep
+        self._progress: dict[int, Progress] = {}
+        self._forgotten: set[int] = set()
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """Drop what is known of partitions that went to somebody else; they are read afresh when they return."""
+        for partition in partitions:
+            self._progress.pop(partition, None)
+            self._forgotten.add(partition)
+
+    async def consume(self, messages: Sequence[Message]) -> list[Message]:
+        """Give the messages their effect and return those that are settled, in offset order per partition.
+
+        Messages of a batch that is repeated after a crash settle only when the batch is complete.
+
+        Raises:
+            StoreRefusedError: a fault of ours or of the tables; nothing of the batch may be acknowledged.
+        """
+        self._forgotten.clear()
+        settled: list[Message] = []
+        after: dict[int, Progress] = {}
+        batches: list[Batch] = []
+        for partition, arrived in _by_partition(messages):
+            admission = admit(await self._progress_of(partition), arrived)
+            after[partition] = admission.progress
+            settled += admission.known
+            batches += admission.batches
+        # A mark says that everything before it is in the tables, so what is repeated comes before what is begun.
+        await self._write_each([self._decode(batch) for batch in batches if batch.is_replay])
+        begun = [self._decode(batch) for batch in batches if not batch.is_replay]
+        await self._begin(begun)
+        await self._write_each(begun)
+        settled += [message for batch in batches for message in batch.messages]
+        # A partition that was taken away meanwhile may have moved on elsewhere: what we know of it is old.
+        self._progress.update({number: one for number, one in after.items() if number not in self._forgotten})
+        return settled
+
+    async def _progress_of(self, partition: int) -> Progress:
+        if partition not in self._progress:
+            topic = self._projector.topic.name
+            mark = await self._persist(partial(self._marks.load, topic, partition), what="load_mark")
+            self._progress[partition] = resume(mark)
+            _log.info("partition_resumed", topic=topic, partition=partition, mark=mark and msgspec.to_builtins(mark))
+        return self._progress[partition]
+
+    def _decode(self, batch: Batch) -> Decoded:
+        parts: list[Rows] = []
+        rejected: list[tuple[Message, str]] = []
+        for message in batch.messages:
+            try:
+                parts += self._projector.project(message)
+            except UndecodableError as error:
+                rejected.append((message, str(error)))
+        return Decoded(batch=batch, blocks=assemble(self._projector.tables, parts), rejected=rejected)
+
+    async def _begin(self, decoded: Sequence[Decoded]) -> None:
+        marks = [(one.batch.messages[0].partition, _mark_of(one.batch)) for one in decoded if one.needs_mark]
+        if marks:
+            await self._persist(partial(self._marks.begin, self._projector.topic.name, marks), what="begin_batch")
+
+    async def _write_each(self, decoded: Sequence[Decoded]) -> None:
+        # At most one a partition, and partitions are independent; within one, `_write` keeps the order of tables.
+        await asyncio.gather(*(self._write(one) for one in decoded))
+
+    async def _write(self, decoded: Decoded) -> None:
+        for message, reason in decoded.rejected:
+            _log.error("message_undecodable", topic=message.topic, offset=message.offset, reason=reason)
+            await self._persist(partial(self._dead_letters.put, message, reason=reason), what="dead_letter")
+        token = token_of(decoded.batch)
+        for table, rows in decoded.blocks:
+            await self._persist(partial(self._inserts.insert, table.name, rows, token=token), what="insert")
+
+    async def _persist(self, action: Callable[[], Awaitable[Result]], *, what: str) -> Result:
+        passing = (StoreUnavailableError, DeadLettersUnavailableError)
+        return await until_done(action, what=what, passing=passing, backoff=self._backoff, sleep=self._sleep)
+
+
+def token_of(batch: Batch) -> str:
+    """Name the batch for ClickHouse: `topic-partition-first-last`."""
+    message = batch.messages[0]
+    return f"{message.topic}-{message.partition}-{batch.first}-{batch.last}"
+
+
+def _mark_of(batch: Batch) -> Mark:
+    return Mark(first=batch.first, last=batch.last, last_timestamp_ms=batch.messages[-1].timestamp_ms)
+
+
+def _by_partition(messages: Sequence[Message]) -> Iterable[tuple[int, list[Message]]]:
+    ordered = sorted(messages, key=lambda message: (message.partition, message.offset))
+    return ((partition, list(group)) for partition, group in itertools.groupby(ordered, lambda m: m.partition))

@@ -1,0 +1,23 @@
+"""Brings the tables of the read side to the state that its migrations describe."""
+
+from functools import partial
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from infra.clickhouse.migrator import migrate
+from projections.errors import StoreUnavailableError
+from projections.retries import Backoff, until_done
+from projections.store import ClickHouseStore
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+async def bring_up_to_date(store: ClickHouseStore) -> list[str]:
+    """Apply what is missing, waiting for ClickHouse while it is away, and return the names of what was applied."""
+
+    def apply(client: Client) -> list[str]:
+        return migrate(client, MIGRATIONS)
+
+    action = partial(store.run, apply)
+    return await until_done(action, what="migrate", passing=StoreUnavailableError, backoff=Backoff())

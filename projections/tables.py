@@ -1,0 +1,71 @@
+"""What a projector hands to the sink: rows for named tables, put together into few large inserts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import pyarrow as pa
+
+from projections.messages import Message
+from schemas.topics import Topic
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of ClickHouse and the columns that are inserted.
+
+    Rows of a table that `folds` may be inserted in any order and any number of times with the same result; the
+    sink spares them the bookkeeping that gives other rows one effect.
+    """
+
+    name: str
+    columns: pa.Schema
+    folds: bool = False
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Rows of one table, as mappings by column name or as columns."""
+
+    table: Table
+    values: Sequence[Mapping[str, Any]] | pa.Table
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Projector(Protocol):
+    """How the messages of one topic become rows. Pure: same message, same rows, whatever came before."""
+
+    @property
+    def topic(self) -> Topic:
+        """The topic whose messages it reads."""
+        ...
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Every table it fills, in the order of insertion: what readers take as the sign of completeness is last."""
+        ...
+
+    def project(self, message: Message) -> Iterable[Rows]:
+        """Return the rows of one message.
+
+        Raises:
+            UndecodableError: the message does not have the form of its topic.
+        """
+        ...
+
+
+def assemble(tables: Iterable[Table], parts: Sequence[Rows]) -> list[tuple[Table, pa.Table]]:
+    """Concatenate the rows of each table, in the order of `tables`; tables without rows are left out."""
+    blocks = [(table, _block(table, [part for part in parts if part.table is table])) for table in tables]
+    return [(table, block) for table, block in blocks if block.num_rows]
+
+
+def _block(table: Table, parts: Sequence[Rows]) -> pa.Table:
+    columns = [part.values for part in parts if isinstance(part.values, pa.Table)]
+    mappings = [row for part in parts if not isinstance(part.values, pa.Table) for row in part.values]
+    if mappings:
+        columns.append(pa.Table.from_pylist(mappings, schema=table.columns))
+    if not columns:
+        return table.columns.empty_table()
+    # One chunk a column = one block in ClickHouse = one insert that is there or not, with one token.
+    return pa.concat_tables(columns).combine_chunks()

@@ -1,0 +1,41 @@
+"""The row that each batch leaves about its source."""
+
+import pyarrow as pa
+
+from projections.messages import Message
+from projections.tables import Rows, Table
+from schemas.observations import BatchHeaders
+
+SOURCES = Table(
+    name="sources",
+    columns=pa.schema(
+        [
+            ("kind", pa.string()),
+            ("source", pa.string()),
+            ("region", pa.string()),
+            ("batch", pa.int64()),
+            ("rows", pa.int64()),
+            ("closed_until_ms", pa.int64()),
+            ("is_closing", pa.uint8()),
+            ("first_seen_ms", pa.int64()),
+            ("last_seen_ms", pa.int64()),
+        ],
+    ),
+    folds=True,
+)
+
+
+def source_row(message: Message, headers: BatchHeaders) -> Rows:
+    """Return what a batch says of its source."""
+    row = {
+        "kind": headers.kind,
+        "source": headers.source,
+        "region": headers.region,
+        "batch": headers.batch,
+        "rows": headers.rows,
+        "closed_until_ms": headers.closed_until_ms,
+        "is_closing": int(headers.state == "closing"),
+        "first_seen_ms": message.timestamp_ms,
+        "last_seen_ms": message.timestamp_ms,
+    }
+    return Rows(SOURCES, [row])

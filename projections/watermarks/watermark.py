@@ -1,0 +1,96 @@
+"""Up to when the views hold everything, and whether that is good enough. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Freshness: TypeAlias = Literal["fresh", "late", "no_data"]
+
+
+class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one source has told everything. All times are Unix ms."""
+
+    kind: str
+    source: str
+    region: str
+    closed_until_ms: int
+    is_closing: bool
+    first_seen_ms: int
+    last_seen_ms: int
+
+
+class WatermarkPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When a view is late, and when a source that died without a word stops counting.
+
+    A silent source is replaced by a newer one of its kind and region: at once when it shipped requests, as the
+    newer one reads the same log; after `replaced_after_ms` when it shipped observations, as its spool may still come.
+    """
+
+    late_after_ms: int = 3_000
+    silent_after_ms: int = 3_000
+    replaced_after_ms: int = 10_000
+    abandoned_after_ms: int = 15 * 60_000
+
+
+class Watermark(msgspec.Struct, frozen=True, kw_only=True):
+    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen."""
+
+    watermark_ms: int | None
+    freshness: Freshness
+    lag_ms: int | None
+    waiting_for: tuple[str, ...] = ()
+
+
+def watermark_of(sources: Iterable[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> Watermark:
+    """Return the watermark over the sources of one kind."""
+    seen = list(sources)
+    if not seen:
+        return Watermark(watermark_ms=None, freshness="no_data", lag_ms=None)
+    live = live_sources(seen, now_ms=now_ms, policy=policy)
+    # A row may still come that ended in the very millisecond of `closed_until_ms`.
+    closed = min(one.closed_until_ms for one in live) if live else max(one.closed_until_ms for one in seen)
+    lag_ms = max(0, now_ms - (closed - 1))
+    waiting_for = tuple(sorted(one.source for one in live if _holds_up(one, now_ms=now_ms, policy=policy)))
+    is_late = lag_ms > policy.late_after_ms or bool(waiting_for)
+    return Watermark(
+        watermark_ms=closed - 1,
+        freshness="late" if is_late else "fresh",
+        lag_ms=lag_ms,
+        waiting_for=waiting_for,
+    )
+
+
+def combined(watermarks: Sequence[Watermark]) -> Watermark:
+    """Return the watermark of a view that joins several kinds: the lowest, and late when one is."""
+    known = [one for one in watermarks if one.watermark_ms is not None]
+    if not known:
+        return Watermark(watermark_ms=None, freshness="no_data", lag_ms=None)
+    return Watermark(
+        watermark_ms=min(one.watermark_ms for one in known if one.watermark_ms is not None),
+        freshness="late" if any(one.freshness == "late" for one in known) else "fresh",
+        lag_ms=max(one.lag_ms for one in known if one.lag_ms is not None),
+        waiting_for=tuple(source for one in known for source in one.waiting_for),
+    )
+
+
+def live_sources(seen: Sequence[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> list[SourceProgress]:
+    """Return the sources that the watermark waits for: neither closed, nor replaced, nor abandoned."""
+    open_ones = [one for one in seen if not one.is_closing]
+    unreplaced = [one for one in open_ones if not _is_replaced(one, seen, now_ms=now_ms, policy=policy)]
+    present = [one for one in unreplaced if now_ms - one.last_seen_ms <= policy.abandoned_after_ms]
+    return present or unreplaced
+
+
+def _is_replaced(one: SourceProgress, seen: Sequence[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> bool:
+    silence_ms = now_ms - one.last_seen_ms
+    # A source that merely pauses between two batches must not be dropped for a second gateway that starts meanwhile.
+    patience_ms = policy.silent_after_ms if one.kind == "requests" else policy.replaced_after_ms
+    return silence_ms > patience_ms and any(
+        other.kind == one.kind and other.region == one.region and other.first_seen_ms > one.last_seen_ms
+        for other in seen
+    )
+
+
+def _holds_up(one: SourceProgress, *, now_ms: int, policy: WatermarkPolicy) -> bool:
+    return now_ms - one.last_seen_ms > policy.silent_after_ms or now_ms - one.closed_until_ms > policy.late_after_ms

@@ -1,0 +1,93 @@
+"""Doubles for the sink's ports: tables that know tokens and can lose the process at any step."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import pyarrow as pa
+
+from projections.errors import UndecodableError
+from projections.messages import Message
+from projections.progress import Mark
+from projections.sink import DeadLettersUnavailableError
+from projections.tables import Rows, Table
+from schemas.topics import FEEDBACK
+
+NUMBERS = Table(name="numbers", columns=pa.schema([("partition", pa.int32()), ("number", pa.int64())]))
+HIGHEST = Table(name="highest", columns=pa.schema([("number", pa.int64())]), folds=True)
+
+
+class Crash(Exception):
+    """The process is gone."""
+
+
+class NumberProjector:
+    """One row a message; a value that is no number is undecodable."""
+
+    topic = FEEDBACK
+    tables = (NUMBERS, HIGHEST)
+
+    def project(self, message: Message) -> Iterable[Rows]:
+        value = message.value or b""
+        if not value.isdigit():
+            raise UndecodableError("no number")
+        return (
+            Rows(NUMBERS, [{"partition": message.partition, "number": int(value)}]),
+            Rows(HIGHEST, [{"number": int(value)}]),
+        )
+
+
+class Outside:
+    """What survives a crash. Before and after each effect, `on_step` may raise."""
+
+    def __init__(self, on_step: Callable[[], None] = lambda: None) -> None:
+        self.rows: list[tuple[str, int, int]] = []
+        self.inserts: list[tuple[str, str]] = []
+        self.tokens: set[tuple[str, str]] = set()
+        self.marks: dict[int, Mark] = {}
+        self.letters: list[tuple[Message, str]] = []
+        self.on_step = on_step
+        self.failures: list[Exception] = []
+
+    async def insert(self, table: str, rows: pa.Table, *, token: str) -> None:
+        self._step()
+        if (table, token) not in self.tokens:
+            self.inserts.append((table, token))
+            self.rows += [(table, row.get("partition", -1), row["number"]) for row in rows.to_pylist()]
+        self.tokens.add((table, token))
+        self.on_step()
+
+    async def load(self, topic: str, partition: int) -> Mark | None:  # noqa: ARG002  the form of the port
+        self._step()
+        return self.marks.get(partition)
+
+    async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:  # noqa: ARG002  the same
+        self._step()
+        self.marks |= dict(marks)
+        self.on_step()
+
+    async def put(self, message: Message, *, reason: str) -> None:
+        self._step()
+        self.letters.append((message, reason))
+        self.on_step()
+
+    def numbers(self) -> list[tuple[int, int]]:
+        return sorted((partition, number) for table, partition, number in self.rows if table == NUMBERS.name)
+
+    def _step(self) -> None:
+        self.on_step()
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+def message(offset: int, *, partition: int = 0, value: bytes | None = None) -> Message:
+    return Message(
+        topic=FEEDBACK.name,
+        partition=partition,
+        offset=offset,
+        timestamp_ms=1_000 + offset,
+        key=None,
+        value=str(offset).encode() if value is None else value,
+    )
+
+
+def letters_unavailable() -> DeadLettersUnavailableError:
+    return DeadLettersUnavailableError("away")

@@ -1,0 +1,177 @@
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from projections.errors import StoreRefusedError, StoreUnavailableError
+from projections.progress import Mark
+from projections.sink import Sink
+from tests.unit.projections.sink_doubles import (
+    HIGHEST,
+    NUMBERS,
+    Crash,
+    NumberProjector,
+    Outside,
+    letters_unavailable,
+    message,
+)
+
+
+async def _no_sleep(seconds: float) -> None:
+    assert seconds > 0
+
+
+def sink_on(outside: Outside) -> Sink:
+    return Sink(projector=NumberProjector(), inserts=outside, marks=outside, dead_letters=outside, sleep=_no_sleep)
+
+
+async def test_messages_get_their_rows_and_are_settled_in_order() -> None:
+    outside = Outside()
+
+    settled = await sink_on(outside).consume([message(0), message(1), message(0, partition=1)])
+
+    assert [(one.partition, one.offset) for one in settled] == [(0, 0), (0, 1), (1, 0)]
+    assert outside.numbers() == [(0, 0), (0, 1), (1, 0)]
+
+
+async def test_the_table_that_says_complete_is_written_last() -> None:
+    outside = Outside()
+
+    await sink_on(outside).consume([message(0)])
+
+    assert [table for table, _ in outside.inserts] == [NUMBERS.name, HIGHEST.name]
+
+
+async def test_a_token_names_topic_partition_and_range() -> None:
+    outside = Outside()
+
+    await sink_on(outside).consume([message(4, partition=2), message(5, partition=2)])
+
+    assert (NUMBERS.name, "inference.feedback.v1-2-4-5") in outside.inserts
+
+
+async def test_a_message_that_comes_again_is_settled_without_a_second_row() -> None:
+    outside = Outside()
+    sink = sink_on(outside)
+    await sink.consume([message(0), message(1)])
+
+    settled = await sink.consume([message(1), message(2), message(2)])
+
+    assert [one.offset for one in settled] == [1, 2, 2]
+    assert outside.numbers() == [(0, 0), (0, 1), (0, 2)]
+
+
+async def test_an_undecodable_message_is_kept_with_its_reason_and_settled() -> None:
+    outside = Outside()
+
+    settled = await sink_on(outside).consume([message(0), message(1, value=b"\xff"), message(2)])
+
+    assert [one.offset for one in settled] == [0, 1, 2]
+    assert [(one.offset, one.value, reason) for one, reason in outside.letters] == [(1, b"\xff", "no number")]
+    assert outside.numbers() == [(0, 0), (0, 2)]
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailableError("away"), letters_unavailable()])
+async def test_trouble_that_may_pass_is_waited_out_in_place(failure: Exception) -> None:
+    outside = Outside()
+    outside.failures = [failure, failure, failure]
+
+    settled = await sink_on(outside).consume([message(0), message(1, value=b"x")])
+
+    assert len(settled) == 2
+    assert outside.numbers() == [(0, 0)]
+
+
+async def test_a_refusal_settles_nothing() -> None:
+    outside = Outside()
+    sink = sink_on(outside)
+    await sink.consume([message(0)])
+    outside.failures = [StoreRefusedError("no such column")]
+
+    with pytest.raises(StoreRefusedError):
+        await sink.consume([message(1)])
+
+    assert [one.offset for one in await sink.consume([message(1)])] == [1]
+
+
+async def test_a_batch_cut_short_is_repeated_with_its_range_before_it_settles() -> None:
+    outside = Outside()
+    outside.marks[0] = Mark(first=5, last=7, last_timestamp_ms=0)
+    outside.tokens.add((NUMBERS.name, "inference.feedback.v1-0-5-7"))
+    sink = sink_on(outside)
+
+    first = await sink.consume([message(4), message(5), message(6)])
+    second = await sink.consume([message(7), message(8)])
+
+    assert [one.offset for one in first] == [4]
+    assert [one.offset for one in second] == [5, 6, 7, 8]
+    assert outside.numbers() == [(0, 8)], "5 to 7 were in the table before"
+
+
+async def test_what_is_known_of_a_partition_is_read_afresh_when_it_returns() -> None:
+    outside = Outside()
+    sink = sink_on(outside)
+    await sink.consume([message(0)])
+    sink.forget([0])
+    outside.marks[0] = Mark(first=1, last=3, last_timestamp_ms=0)
+    outside.tokens.add((NUMBERS.name, "inference.feedback.v1-0-1-3"))
+
+    settled = await sink.consume([message(1), message(2), message(3)])
+
+    assert len(settled) == 3
+    assert outside.numbers() == [(0, 0)], "another worker has written 1 to 3"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    length=st.integers(1, 30),
+    cuts=st.lists(st.integers(1, 8), min_size=1, max_size=12),
+    crashes=st.lists(st.integers(0, 25), max_size=5),
+    commits=st.lists(st.booleans(), min_size=1, max_size=8),
+)
+def test_a_crash_at_any_step_doubles_and_loses_no_message(
+    length: int, cuts: list[int], crashes: list[int], commits: list[bool]
+) -> None:
+    outside = Outside()
+    committed, turn = 0, 0
+
+    async def live() -> int:
+        """One life of a process: from the committed offset to the end of the log, or to its crash."""
+        nonlocal committed, turn
+        sink, offset = sink_on(outside), committed
+        acknowledged = committed
+        while offset < length:
+            taken = cuts[turn % len(cuts)]
+            turn += 1
+            batch = [message(number) for number in range(offset, min(length, offset + taken))]
+            for one in await sink.consume(batch):
+                assert one.offset == acknowledged, "acknowledged out of order"
+                acknowledged += 1
+            offset += len(batch)
+            if commits[turn % len(commits)]:
+                committed = acknowledged
+        return acknowledged
+
+    for steps in crashes:
+        outside.on_step = crash_after(steps)
+        try:
+            asyncio.run(live())
+        except Crash:
+            continue
+    outside.on_step = lambda: None
+    assert asyncio.run(live()) == length
+
+    assert outside.numbers() == [(0, number) for number in range(length)]
+
+
+def crash_after(steps: int):  # noqa: ANN201  a closure of a test
+    left = steps
+
+    def on_step() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Crash
+
+    return on_step

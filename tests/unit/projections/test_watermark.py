@@ -1,0 +1,102 @@
+import msgspec
+import pytest
+
+from projections.watermarks.watermark import SourceProgress, Watermark, WatermarkPolicy, combined, watermark_of
+
+NOW = 1_000_000
+POLICY = WatermarkPolicy()
+LIVE = SourceProgress(
+    kind="requests",
+    source="a",
+    region="local",
+    closed_until_ms=NOW - 200,
+    is_closing=False,
+    first_seen_ms=NOW - 60_000,
+    last_seen_ms=NOW - 100,
+)
+
+
+def source(name: str, **changes: object) -> SourceProgress:
+    return msgspec.structs.replace(LIVE, source=name, **changes)
+
+
+DEAD = source("dead", closed_until_ms=NOW - 20_000, last_seen_ms=NOW - 19_000)
+NEWER = {"first_seen_ms": NOW - 15_000}
+
+
+@pytest.mark.parametrize(
+    ("sources", "freshness", "watermark_ms"),
+    [
+        pytest.param([], "no_data", None, id="no source was ever seen"),
+        pytest.param([LIVE], "fresh", NOW - 201, id="one live source"),
+        pytest.param([LIVE, source("b", closed_until_ms=NOW - 900)], "fresh", NOW - 901, id="the slowest one counts"),
+        pytest.param([source("a", closed_until_ms=NOW - 3_500)], "late", NOW - 3_501, id="it sends but does not close"),
+        pytest.param([source("a", last_seen_ms=NOW - 3_001)], "late", NOW - 201, id="it went silent"),
+        pytest.param(
+            [LIVE, source("b", is_closing=True, closed_until_ms=NOW - 50_000)],
+            "fresh",
+            NOW - 201,
+            id="one said that it closes",
+        ),
+        pytest.param([source("a", is_closing=True)], "fresh", NOW - 201, id="the only one closed just now"),
+        pytest.param(
+            [source("a", is_closing=True, closed_until_ms=NOW - 9_000)], "late", NOW - 9_001, id="all closed long ago"
+        ),
+        pytest.param([LIVE, DEAD], "late", NOW - 20_001, id="one died and nothing replaced it"),
+        pytest.param([source("b", **NEWER), DEAD], "fresh", NOW - 201, id="a newer one of the region replaced it"),
+        pytest.param(
+            [source("b", region="other", **NEWER), DEAD], "late", NOW - 20_001, id="a newer one of another region"
+        ),
+        pytest.param(
+            [source("b", first_seen_ms=NOW - 500), source("a", last_seen_ms=NOW - 1_000, closed_until_ms=NOW - 1_500)],
+            "fresh",
+            NOW - 1_501,
+            id="a pause is no death, though a second gateway starts",
+        ),
+        pytest.param(
+            [LIVE, source("gone", last_seen_ms=NOW - 16 * 60_000, closed_until_ms=NOW - 16 * 60_000)],
+            "fresh",
+            NOW - 201,
+            id="one is abandoned",
+        ),
+        pytest.param(
+            [source("gone", last_seen_ms=NOW - 16 * 60_000, closed_until_ms=NOW - 16 * 60_000)],
+            "late",
+            NOW - 16 * 60_000 - 1,
+            id="the only one is abandoned",
+        ),
+    ],
+)
+def test_the_watermark_of(sources: list[SourceProgress], freshness: str, watermark_ms: int | None) -> None:
+    found = watermark_of(sources, now_ms=NOW, policy=POLICY)
+
+    assert (found.freshness, found.watermark_ms) == (freshness, watermark_ms)
+
+
+@pytest.mark.parametrize(("silence_ms", "freshness"), [(9_000, "late"), (11_000, "fresh")])
+def test_an_engine_that_died_holds_up_the_view_until_its_spool_had_time_to_come(
+    silence_ms: int, freshness: str
+) -> None:
+    dead = source("dead", kind="observations", last_seen_ms=NOW - silence_ms, closed_until_ms=NOW - silence_ms)
+    newer = source("newer", kind="observations", first_seen_ms=NOW - silence_ms + 500)
+
+    assert watermark_of([dead, newer], now_ms=NOW, policy=POLICY).freshness == freshness
+
+
+def test_a_late_view_names_what_it_waits_for() -> None:
+    assert watermark_of([LIVE, DEAD], now_ms=NOW, policy=POLICY).waiting_for == ("dead",)
+
+
+def test_a_join_is_as_late_as_its_latest_part() -> None:
+    fresh = Watermark(watermark_ms=900, freshness="fresh", lag_ms=100)
+    late = Watermark(watermark_ms=500, freshness="late", lag_ms=500, waiting_for=("b",))
+
+    assert combined([fresh, late]) == Watermark(watermark_ms=500, freshness="late", lag_ms=500, waiting_for=("b",))
+
+
+def test_a_join_with_a_kind_that_was_never_seen_goes_by_the_other() -> None:
+    fresh = Watermark(watermark_ms=900, freshness="fresh", lag_ms=100)
+    unseen = Watermark(watermark_ms=None, freshness="no_data", lag_ms=None)
+
+    assert combined([fresh, unseen]) == fresh
+    assert combined([unseen]).freshness == "no_data"
