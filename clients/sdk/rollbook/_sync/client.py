@@ -63,12 +63,10 @@ class Rollbook:
         """Return what served a prediction and the event that routed it, from the log and ClickHouse alone."""
         return self._connection.get(f"/v1/predictions/{prediction_id}", dict[str, Any])
 
-    def who_served_many(self, prediction_ids: list[str]) -> list[dict[str, Any]]:
-        """Return the same, in short form, for up to 10,000 predictions."""
+    def who_served_each(self, prediction_ids: list[str]) -> dict[str, Any]:
+        """Return what served up to 10,000 predictions: `items`, `unknown` ids, and the `events` that routed them."""
         body = {"prediction_ids": prediction_ids}
-        page = self._connection.command("/v1/predictions/lookup", body, dict[str, Any])
-        items: list[dict[str, Any]] = page["items"]
-        return items
+        return self._connection.command("/v1/predictions/lookup", body, dict[str, Any])
 
     def send_feedback(self, items: list[dict[str, Any]]) -> int:
         """Send labels, ratings or outcomes: `prediction_id`, `name`, `value`, optionally `source`, `observed_at`."""

@@ -1,0 +1,61 @@
+"""Starting the load process and reading its counters."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from rollbook_demo.load import Answer, Plan, Progress
+
+_STOP_TIMEOUT_S = 40.0
+
+
+class Traffic:
+    """A running load process; a context manager that ends it whatever happens."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Start the process and hand it its plan."""
+        self._plan = plan
+        self._latest = Progress()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rollbook_demo.load"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(plan) + b"\n")
+        self._process.stdin.flush()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        """Return the running load."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    @property
+    def progress(self) -> Progress:
+        """The counters as of the last half second."""
+        return self._latest
+
+    def finish(self) -> tuple[Progress, list[Answer]]:
+        """Let the process end in order, and return its last counters and every answer it kept."""
+        self._process.terminate()
+        self._process.wait(timeout=_STOP_TIMEOUT_S)
+        self._reader.join()
+        answers = msgspec.json.decode(Path(self._plan.answers_file).read_bytes(), type=list[Answer])
+        return self._latest, answers
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._latest = msgspec.json.decode(line, type=Progress)
