@@ -2,7 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -94,7 +94,7 @@ class LiveNarrator(Narrator):
         self._table = TrafficTable()
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
-    def __enter__(self) -> "LiveNarrator":
+    def __enter__(self) -> Self:
         """Start to draw."""
         self._live.start()
         return self

@@ -1,0 +1,158 @@
+"""The demo: one command shows a canary promoted and one rolled back, on real parts."""
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from rollbook import RollbookError
+from rollbook.cli.profile import Profile, StackStatus
+from rollbook_demo import story
+from rollbook_demo.embedded_stack import running_stack
+from rollbook_demo.evidence import Evidence, collect, is_promoted_and_rolled_back
+from rollbook_demo.narration import Narrator, narrator_for
+from rollbook_demo.report import html_report
+from rollbook_demo.traffic import Traffic
+
+_INTERRUPTED = 130
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The command line."""
+
+    report: Path | None
+    html: Path
+    keep: bool
+    data_dir: Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; 0 when the story ended as it should and every proof holds."""
+    options = _parse(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (RollbookError, TimeoutError, LookupError) as error:
+        sys.stderr.write(f"The demo stopped: {error}\n")
+        return 1
+    finally:
+        if not options.keep:
+            shutil.rmtree(options.data_dir, ignore_errors=True)
+
+
+def _parse(arguments: list[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="rollbook demo", description=__doc__)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the evidence as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", default=Path("rollbook-demo.html"), help="the report")
+    parser.add_argument("--keep", action="store_true", help="leave the stack up until Ctrl-C")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="keep the stack's data here (must be new)")
+    parsed = parser.parse_args(arguments)
+    if parsed.data_dir is not None and parsed.data_dir.exists():
+        parser.error(f"--data-dir {parsed.data_dir} exists already; the demo wants a new one")
+    data_dir = parsed.data_dir or Path(tempfile.mkdtemp(prefix="rollbook-demo-"))
+    keep = parsed.keep
+    return Options(report=parsed.report, html=parsed.html, keep=keep, data_dir=data_dir.absolute())
+
+
+def _run(options: Options) -> int:
+    console, began = Console(), time.monotonic()
+    with narrator_for(console) as narrator:
+        narrator.act("Starting Kafka, ClickHouse, the API, Envoy and the workers")
+        with running_stack(options.data_dir) as (profile, status):
+            narrator.say(f"ready after {time.monotonic() - began:.1f} s; data in {options.data_dir}")
+            evidence = _play(profile, status, narrator, began)
+            _tell_evidence(narrator, evidence)
+            _write(options, evidence, narrator)
+            if options.keep:
+                _leave_up(profile, status, narrator)
+    return 0 if is_promoted_and_rolled_back(evidence) else 1
+
+
+def _play(profile: Profile, status: StackStatus, narrator: Narrator, began: float) -> Evidence:
+    gateway_url, directory = status.address("gateway"), profile.data_dir / "demo"
+    if gateway_url is None:
+        raise RollbookError("the stack names no gateway address")
+    directory.mkdir(parents=True, exist_ok=True)
+    with profile.client() as rollbook:
+        narrator.act("Three versions of a classifier of handwritten digits")
+        versions = story.register_versions(rollbook, narrator, directory)
+        story.serve_baseline(rollbook, narrator, versions[0], gateway_url)
+        plan = story.load_plan(
+            rollbook, gateway_url=gateway_url, api_url=profile.api_url(), token=_token(profile), directory=directory
+        )
+        narrator.act(f"Live traffic: {plan.requests_per_s:g} requests/s, labels {plan.label_delay_s:g} s later")
+        with Traffic(plan) as traffic:
+            outcome = story.tell(rollbook, narrator, traffic, versions)
+            progress, answers = traffic.finish()
+        narrator.act("The evidence")
+        return collect(rollbook, profile, outcome, progress, answers, duration_s=time.monotonic() - began)
+
+
+def _token(profile: Profile) -> str:
+    return (profile.data_dir / "secrets" / "admin.token").read_text(encoding="utf-8").strip()
+
+
+def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
+    for version, items in evidence.timelines.items():
+        narrator.say(f"timeline of {version}")
+        for item in items:
+            narrator.say(
+                f"  {item['at'][11:23]}  {item['summary']}" + (f": {item['reason']}" if item["reason"] else "")
+            )
+    served, event = evidence.provenance.get("served", {}), evidence.provenance.get("event") or {}
+    narrator.say(
+        f"one answer, {served.get('prediction_id')}, came from {served.get('version')}: event {event.get('id')}"
+    )
+    narrator.say(
+        f"provenance of {evidence.provenance_checked:,} answers from the prediction id alone: "
+        f"{evidence.provenance_mismatches} differ, {evidence.provenance_unknown} unknown"
+    )
+    narrator.say(evidence.sql)
+    for row in evidence.sql_answer["data"]:
+        narrator.say("  " + "  ".join(str(cell) for cell in row))
+    narrator.say(f"audit: {'verified' if evidence.audit['ok'] else 'NOT verified'} {evidence.audit.get('summary', '')}")
+    narrator.say(
+        f"{evidence.requests:,} requests, {evidence.failed_requests} failed; promoted {evidence.promoted or 'nothing'}, "
+        f"rolled back {evidence.rolled_back or 'nothing'}; the last good version served "
+        f"{evidence.decision_to_serving_ms:.0f} ms after the decision"
+    )
+
+
+def _write(options: Options, evidence: Evidence, narrator: Narrator) -> None:
+    options.html.write_text(html_report(evidence), encoding="utf-8")
+    narrator.say(f"report: {options.html.absolute()}")
+    if options.report is not None:
+        options.report.write_bytes(msgspec.json.format(msgspec.json.encode(evidence), indent=2))
+
+
+def _leave_up(profile: Profile, status: StackStatus, narrator: Narrator) -> None:
+    command = f"rollbook --data-dir {profile.data_dir}"
+    narrator.act("The stack stays up; Ctrl-C ends it")
+    for program in status.programs:
+        for name, address in program.addresses.items():
+            narrator.say(f"{name:<12} {address}")
+    narrator.say(f"token        {profile.data_dir / 'secrets' / 'admin.token'}")
+    for line in _things_to_try(command):
+        narrator.say(line)
+    signal.pause()
+
+
+def _things_to_try(command: str) -> tuple[str, ...]:
+    return (
+        "1. Roll out your own scikit-learn model in three commands:",
+        f"     {command} version register digits my-model.skops --input pixels:FP64:-1x64",
+        f"     {command} rollout start digits digits/4",
+        f"     {command} rollout list --active",
+        f"2. See the split: {command} traffic show digits",
+        f"3. Follow the log: {command} events tail",
+        f"4. Ask ClickHouse: {command} query 'SELECT count() FROM request_records'",  # noqa: S608  shown, not run
+        f"5. Prove the log: {command} audit verify --topic",
+    )
