@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from faust.contrib.asgi import faust_app_running
@@ -24,7 +25,7 @@ from projections.settings import PREFIX, ProjectionsSettings
 from projections.sink import DeadLetters, Sink
 from projections.store import ClickHouseStore
 from projections.stream_worker import StreamWorker, Subscription, WorkerSettings, build_worker
-from projections.table_layout import bring_up_to_date
+from projections.table_layout import bring_up_to_date, identity
 from projections.tables import Projector
 from projections.watchdog import watch
 
@@ -56,7 +57,9 @@ async def run(settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
     """Serve until stopped; raises what made it impossible to go on, so that a new process resumes."""
     _prepare_files(settings)
     async with _resources(settings) as (store, dead_letters):
-        worker = build_worker(_worker_settings(settings), _subscriptions(settings, store, dead_letters))
+        worker = build_worker(
+            _worker_settings(settings, await identity(store)), _subscriptions(settings, store, dead_letters)
+        )
         async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
             await _serve(worker, settings, stopping)
 
@@ -100,13 +103,23 @@ def _prepare_files(settings: ProjectionsSettings) -> None:
     _faust_dir(settings).mkdir(parents=True, exist_ok=True)
 
 
+def _member(settings: ProjectionsSettings) -> str:
+    """Name this worker as long as its directory lives, so that a restart gets its old seat without a time-out."""
+    path = _faust_dir(settings) / "member"
+    if not path.exists():
+        write_atomically(path, uuid4().hex.encode())
+    return path.read_text()
+
+
 def _faust_dir(settings: ProjectionsSettings) -> Path:
     return settings.data_dir / "projections" / "faust"
 
 
-def _worker_settings(settings: ProjectionsSettings) -> WorkerSettings:
+def _worker_settings(settings: ProjectionsSettings, database: str) -> WorkerSettings:
     return WorkerSettings(
-        group=GROUP,
+        # Kafka's committed offsets mean "is in that database": another database has another group.
+        group=f"{GROUP}-{database}",
+        member=_member(settings),
         bootstrap=settings.kafka_bootstrap,
         data_dir=_faust_dir(settings),
         flush_s=settings.flush_ms / 1000,

@@ -30,7 +30,7 @@ def batch_table(name: str, columns: Mapping[str, ColumnType]) -> Table:
     """Return the table that takes a batch's columns plus where each row came from."""
     fields = [pa.field(column, ARROW_TYPES[kind], nullable=False) for column, kind in columns.items()]
     origin = [pa.field(column, kind, nullable=False) for column, kind in ORIGIN]
-    return Table(name=name, columns=pa.schema([*fields, *origin]))
+    return Table(name=name, columns=pa.schema([*fields, *origin]), origin=tuple(column for column, _ in ORIGIN))
 
 
 def batch_rows(message: Message, *, table: Table, kind: SourceKind, time_column: str) -> tuple[Rows, Rows]:

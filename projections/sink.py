@@ -74,7 +74,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_mark(self) -> bool:
-        return any(not table.folds for table, _ in self.blocks)
+        return bool(self.rejected) or any(not table.folds for table, _ in self.blocks)
 
 
 class Sink:

@@ -40,9 +40,10 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a Faust worker joins its group. Two workers on a machine need two data directories."""
+    """How a Faust worker joins its group. Two workers need two members and two data directories."""
 
     group: str
+    member: str
     bootstrap: str
     data_dir: Path
     flush_s: float
@@ -120,6 +121,7 @@ def _app(settings: WorkerSettings) -> faust.App:
         # ClickHouse is away would hang the whole group.
         stream_wait_empty=False,
         stream_buffer_maxsize=_MOST_BUFFERED,
+        consumer_group_instance_id=settings.member,
         broker_commit_interval=1.0,
         consumer_max_fetch_size=_FETCH_BYTES,
         broker_session_timeout=_SESSION_TIMEOUT_S,

@@ -10,6 +10,8 @@ from projections.errors import StoreUnavailableError
 from projections.retries import Backoff, until_done
 from projections.store import ClickHouseStore
 
+_IDENTITY = "SELECT toString(id) AS id FROM sink_identity ORDER BY made_at, id LIMIT 1"
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -21,3 +23,11 @@ async def bring_up_to_date(store: ClickHouseStore) -> list[str]:
 
     action = partial(store.run, apply)
     return await until_done(action, what="migrate", passing=StoreUnavailableError, backoff=Backoff())
+
+
+async def identity(store: ClickHouseStore) -> str:
+    """Return the name of this database, for ever different from that of one that was made anew."""
+    rows = await until_done(
+        partial(store.select, _IDENTITY), what="read_identity", passing=StoreUnavailableError, backoff=Backoff()
+    )
+    return str(rows[0]["id"])

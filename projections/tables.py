@@ -14,12 +14,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table of ClickHouse and the columns that are inserted.
 
     Rows of a table that `folds` may be inserted in any order and any number of times with the same result; the
-    sink spares them the bookkeeping that gives other rows one effect.
+    sink spares them the bookkeeping that gives other rows one effect. Columns of `origin` say where a row was read,
+    not what it says: the same row may come from elsewhere again.
     """
 
     name: str
     columns: pa.Schema
     folds: bool = False
+    origin: tuple[str, ...] = ("kafka_partition", "kafka_offset")
 
 
 class Rows(msgspec.Struct, frozen=True):

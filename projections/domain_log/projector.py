@@ -24,7 +24,7 @@ class RegistryProjector:
     def project(self, message: Message) -> tuple[Rows, ...]:
         recorded = recorded_event(message)
         try:
-            return (timeline_rows(recorded), event_row(recorded, message))
+            return (timeline_rows(recorded, message), event_row(recorded, message))
         except (msgspec.DecodeError, ValueError) as error:
             raise UndecodableError(f"the data does not fit {recorded.envelope.type}: {error}") from error
 

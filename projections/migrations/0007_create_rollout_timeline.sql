@@ -13,7 +13,9 @@ CREATE TABLE IF NOT EXISTS rollout_timeline
     epoch            Nullable(Int64)        COMMENT 'Stream version of the traffic event',
     summary          String                 COMMENT 'What happened, in one sentence' CODEC(ZSTD(1)),
     reason           String                 COMMENT 'Why, as recorded in the event' CODEC(ZSTD(1)),
-    verdicts         String                 COMMENT 'JSON array of the gates'' verdicts; [] where none were made' CODEC(ZSTD(1))
+    verdicts         String                 COMMENT 'JSON array of the gates'' verdicts; [] where none were made' CODEC(ZSTD(1)),
+    kafka_partition  UInt16                 COMMENT 'Where it was read from',
+    kafka_offset     UInt64                 COMMENT 'Where it was read from'
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (workspace, rollout_id, position)

@@ -4,6 +4,7 @@ from functools import singledispatch
 
 import msgspec
 
+from projections.messages import Message
 from projections.rollout_timeline.rows import ROLLOUT_TIMELINE, Entry
 from projections.tables import Rows
 from schemas.catalogue import decode_data
@@ -11,7 +12,7 @@ from schemas.envelope import Envelope, RecordedEvent, unix_ms
 from schemas.events import endpoints, rollouts
 
 
-def timeline_rows(recorded: RecordedEvent) -> Rows:
+def timeline_rows(recorded: RecordedEvent, message: Message) -> Rows:
     """Return the entry of an event, or no row when the event is none of a rollout's."""
     envelope = recorded.envelope
     entry = entry_of(decode_data(envelope.type, envelope.data), envelope)
@@ -24,6 +25,8 @@ def timeline_rows(recorded: RecordedEvent) -> Rows:
         "stream": envelope.stream,
         "stream_version": envelope.streamversion,
         "type": envelope.type,
+        "kafka_partition": message.partition,
+        "kafka_offset": message.offset,
     }
     return Rows(ROLLOUT_TIMELINE, [msgspec.structs.asdict(entry) | where])
 

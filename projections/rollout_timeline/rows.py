@@ -23,6 +23,8 @@ ROLLOUT_TIMELINE = Table(
             ("summary", pa.string()),
             ("reason", pa.string()),
             ("verdicts", pa.string()),
+            ("kafka_partition", pa.uint16()),
+            ("kafka_offset", pa.uint64()),
         ],
     ),
 )

@@ -22,6 +22,7 @@ SOURCES = Table(
         ],
     ),
     folds=True,
+    origin=(),
 )
 
 
