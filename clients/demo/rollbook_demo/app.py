@@ -77,7 +77,7 @@ def _run(options: Options) -> int:
 
 
 def _play(profile: Profile, status: StackStatus, narrator: Narrator, began: float) -> Evidence:
-    gateway_url, directory = status.address("gateway"), profile.data_dir / "demo"
+    gateway_url, directory = status.address("envoy"), profile.data_dir / "demo"
     if gateway_url is None:
         raise RollbookError("the stack names no gateway address")
     directory.mkdir(parents=True, exist_ok=True)
@@ -104,9 +104,8 @@ def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
     for version, items in evidence.timelines.items():
         narrator.say(f"timeline of {version}")
         for item in items:
-            narrator.say(
-                f"  {item['at'][11:23]}  {item['summary']}" + (f": {item['reason']}" if item["reason"] else "")
-            )
+            reason = f": {item['reason']}" if item["reason"] else ""
+            narrator.say(f"  {item['at'][11:23]}  {item['summary']}{reason}")
     served, event = evidence.provenance.get("served", {}), evidence.provenance.get("event") or {}
     narrator.say(
         f"one answer, {served.get('prediction_id')}, came from {served.get('version')}: event {event.get('id')}"
@@ -137,8 +136,8 @@ def _leave_up(profile: Profile, status: StackStatus, narrator: Narrator) -> None
     command = f"rollbook --data-dir {profile.data_dir}"
     narrator.act("The stack stays up; Ctrl-C ends it")
     for program in status.programs:
-        for name, address in program.addresses.items():
-            narrator.say(f"{name:<12} {address}")
+        for address in program.addresses:
+            narrator.say(f"{program.name:<12} {address}")
     narrator.say(f"token        {profile.data_dir / 'secrets' / 'admin.token'}")
     for line in _things_to_try(command):
         narrator.say(line)

@@ -1,12 +1,11 @@
 """The stack that the demo runs on: started for it, ended with it."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rollbook.cli.profile import Profile, StackStatus
-from rollbook.cli.stack import program_command, wait_until_ready
+from rollbook.cli.stack import start_supervisor, wait_until_ready
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 60.0
@@ -19,11 +18,7 @@ def running_stack(data_dir: Path) -> Iterator[tuple[Profile, StackStatus]]:
     The supervisor has a session of its own: Ctrl-C reaches the demo alone, which then ends the stack in order.
     """
     profile = Profile(data_dir=data_dir, url=None, token=None, as_json=False)
-    supervisor = subprocess.Popen(
-        program_command("supervisor", "--data-dir", str(data_dir)),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    supervisor = start_supervisor(data_dir, in_new_session=True)
     try:
         yield profile, wait_until_ready(profile, supervisor, timeout_s=_START_TIMEOUT_S)
     finally:

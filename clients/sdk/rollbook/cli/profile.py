@@ -16,7 +16,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: str
     pid: int | None = None
-    addresses: dict[str, str] = {}
+    addresses: tuple[str, ...] = ()
     restarts: int = 0
 
 
@@ -28,8 +28,8 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     programs: tuple[Program, ...] = ()
 
     def address(self, name: str) -> str | None:
-        """Return an address by its name, for example `api` or `gateway`."""
-        return next((p.addresses[name] for p in self.programs if name in p.addresses), None)
+        """Return the first address of a program, for example of `api`, or of `envoy`, the gateway."""
+        return next((one.addresses[0] for one in self.programs if one.name == name and one.addresses), None)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

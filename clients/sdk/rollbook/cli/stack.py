@@ -37,6 +37,13 @@ def program_command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _LAUNCH, name, *arguments]
 
 
+def start_supervisor(data_dir: Path, *, in_new_session: bool) -> subprocess.Popen[bytes]:
+    """Start the stack's supervisor on a data directory."""
+    environment = {**os.environ, "ROLLBOOK_DATA_DIR": str(data_dir)}
+    command = program_command("supervisor")
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=in_new_session)
+
+
 def run_program(name: str, arguments: list[str]) -> int:
     """Run a program in the foreground and return its exit code; Ctrl-C goes to the program, which ends in order."""
     process = subprocess.Popen(program_command(name, *arguments))
@@ -72,8 +79,7 @@ def wait_until_ready(profile: Profile, supervisor: subprocess.Popen[bytes], *, t
 @pass_profile
 def up(profile: Profile, *, detach: bool, timeout_s: float) -> None:
     """Start the whole stack on this machine: Kafka, ClickHouse, API, gateway, workers."""
-    command = program_command("supervisor", "--data-dir", str(profile.data_dir))
-    supervisor = subprocess.Popen(command, start_new_session=detach, stdin=subprocess.DEVNULL)
+    supervisor = start_supervisor(profile.data_dir, in_new_session=detach)
     try:
         status = wait_until_ready(profile, supervisor, timeout_s=timeout_s)
         _print_addresses(profile, status)
@@ -86,8 +92,8 @@ def up(profile: Profile, *, detach: bool, timeout_s: float) -> None:
 
 def _print_addresses(profile: Profile, status: StackStatus) -> None:
     for program in status.programs:
-        for name, address in program.addresses.items():
-            click.echo(f"{name:<12} {address}")
+        for address in program.addresses:
+            click.echo(f"{program.name:<12} {address}")
     click.echo(f"{'token':<12} {profile.data_dir / 'secrets' / 'admin.token'}")
 
 
