@@ -1,0 +1,73 @@
+"""The program ``supervisor``: holds one data directory and runs the stack on it until told to stop."""
+
+import asyncio
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import structlog
+
+from infra.arguments import take_no_arguments
+from infra.data_directory import exclusive, open_data_directory
+from infra.settings import load_settings
+from infra.shutdown import run_program
+from infra.supervisor.port_book import assign_ports
+from infra.supervisor.stack import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
+from infra.supervisor.stack_runner import StackRunner
+
+PREFIX = "ROLLBOOK_SUPERVISOR_"
+_DRAIN_SECONDS = 90.0
+_log = structlog.get_logger(__name__)
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port that has to be this one")]
+
+
+class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the supervisor needs to know; a port that is not set is chosen once and kept."""
+
+    data_dir: Annotated[Path, msgspec.Meta(description="the folder of all state of the stack")]
+    api_port: Port | None = None
+    gateway_port: Port | None = None
+    kafka_port: Port | None = None
+    clickhouse_port: Port | None = None
+    kafka_bootstrap: Annotated[str | None, msgspec.Meta(description="a Kafka to use instead of our own")] = None
+    clickhouse_url: Annotated[str | None, msgspec.Meta(description="a ClickHouse to use instead of our own")] = None
+
+
+def main(argv: list[str] | None = None) -> int:
+    take_no_arguments("supervisor", "Run the whole stack on this machine.", argv)
+    return run_program("supervisor", _supervise, drain_seconds=_DRAIN_SECONDS)
+
+
+def gather_settings(environ: MutableMapping[str, str]) -> SupervisorSettings:
+    """Load the settings and take the short names out of the environment that programs inherit.
+
+    ROLLBOOK_DATA_DIR, ROLLBOOK_CLICKHOUSE_URL and ROLLBOOK_KAFKA_BOOTSTRAP are what people
+    set. The last two begin with the prefixes of programs, which refuse names they don't know.
+    """
+    short = {"DATA_DIR": "./rollbook-data", "CLICKHOUSE_URL": None, "KAFKA_BOOTSTRAP": None}
+    own = dict(environ)
+    for name, default in short.items():
+        value = environ.pop(f"ROLLBOOK_{name}", default)
+        if value is not None:
+            own.setdefault(PREFIX + name, value)
+    return load_settings(SupervisorSettings, PREFIX, own)
+
+
+async def _supervise(stopping: asyncio.Event) -> None:
+    settings = gather_settings(os.environ)
+    data = open_data_directory(settings.data_dir)
+    with exclusive(data):
+        fixed = {
+            "api": settings.api_port,
+            "gateway": settings.gateway_port,
+            "kafka": settings.kafka_port,
+            "clickhouse": settings.clickhouse_port,
+        }
+        ports = assign_ports(data.run / "ports.json", wanted_ports(fixed))
+        neighbours = Neighbours(kafka_bootstrap=settings.kafka_bootstrap, clickhouse_url=settings.clickhouse_url)
+        plan = rollbook_stack(data, ports, neighbours, clickhouse_password=clickhouse_password(data))
+        _log.info("stack_starting", data_dir=str(data.root), ports=ports)
+        await StackRunner(data, plan).run(stopping)
