@@ -1,0 +1,168 @@
+"""What the catalogue knows of endpoints; every function takes the catalogue of a command or the committed one."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+
+from control_plane.endpoints import errors
+from control_plane.endpoints.commands import DeployableVersion
+from control_plane.endpoints.resources import (
+    DeploymentRow,
+    EndpointResource,
+    EndpointRow,
+    InstanceRow,
+    decode_endpoint,
+    decode_instance,
+    endpoint_resource,
+)
+from control_plane.ports import Catalogue, CatalogueRow
+from schemas.events.endpoints import Allocation, VersionReference
+from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.identifiers import Kind, kind_of
+
+_PAGE = 500
+
+
+class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint as gateways and agents need it."""
+
+    id: str
+    workspace: str
+    name: str
+    salt: str
+    epoch: int | None
+    allocations: tuple[Allocation, ...]
+    deployments: tuple[DeploymentRow, ...]
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be served, and where engines answer."""
+
+    endpoints: tuple[ServingEndpoint, ...]
+    instances: tuple[InstanceRow, ...]
+
+
+class _VersionBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment takes over from a version's row."""
+
+    id: str
+    model_name: str
+    number: int
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None = None
+
+
+def endpoint_id_of(catalogue: Catalogue, endpoint: str, *, workspace: str) -> str:
+    """Return the id of an endpoint that is given by its name or id."""
+    if kind_of(endpoint) is Kind.ENDPOINT:
+        return endpoint
+    found = catalogue.id_of(Kind.ENDPOINT, endpoint, workspace=workspace)
+    if found is None:
+        raise unknown_endpoint(endpoint)
+    return found
+
+
+def unknown_endpoint(endpoint: str) -> errors.EndpointNotFoundError:
+    """Make the refusal of an endpoint that does not exist."""
+    return errors.EndpointNotFoundError(
+        f"there is no endpoint {endpoint}", field="endpoint", remedy="list the endpoints, or create it"
+    )
+
+
+def get_endpoint(catalogue: Catalogue, endpoint: str, *, workspace: str) -> EndpointResource:
+    """Return one endpoint with its instances."""
+    row = catalogue.get(Kind.ENDPOINT, endpoint_id_of(catalogue, endpoint, workspace=workspace), workspace=workspace)
+    if row is None:
+        raise unknown_endpoint(endpoint)
+    return _joined(catalogue, decode_endpoint(row))
+
+
+def list_endpoints(
+    catalogue: Catalogue, *, workspace: str, query: str = "", after: str = "", limit: int = 100
+) -> list[EndpointResource]:
+    """Return endpoints ordered by id, those after a cursor."""
+    rows = catalogue.find(Kind.ENDPOINT, workspace=workspace, name_contains=query, after_id=after, limit=limit)
+    return [_joined(catalogue, decode_endpoint(row)) for row in rows]
+
+
+def instances_of(
+    catalogue: Catalogue, endpoint_id: str, *, workspace: str, phases: tuple[str, ...] = ("announced",)
+) -> list[InstanceRow]:
+    """Return an endpoint's instances in some phases."""
+    rows = all_rows(catalogue, Kind.INSTANCE, workspace=workspace, parent_id=endpoint_id, phases=phases)
+    return [decode_instance(row) for row in rows]
+
+
+def ready_instances(catalogue: Catalogue, endpoint_id: str, *, workspace: str) -> Counter[str]:
+    """Count an endpoint's announced instances by deployment."""
+    return Counter(each.deployment_id for each in instances_of(catalogue, endpoint_id, workspace=workspace))
+
+
+def deployable_version(catalogue: Catalogue, version: str, *, workspace: str) -> DeployableVersion:
+    """Return what a deployment needs of a version that is given as `model/number` or by its id."""
+    row = _version_row(catalogue, version, workspace=workspace)
+    if row is None:
+        raise errors.VersionNotFoundError(
+            f"there is no version {version}", field="version", remedy="give it as model/number, such as digits/2"
+        )
+    body = msgspec.json.decode(row.body, type=_VersionBody)
+    return DeployableVersion(
+        reference=VersionReference(version_id=body.id, model_name=body.model_name, number=body.number),
+        artifact=body.artifact,
+        signature=body.signature,
+        golden=body.golden,
+    )
+
+
+def serving(catalogue: Catalogue, *, workspace: str) -> Serving:
+    """Return all that gateways and agents start from."""
+    endpoints = map(decode_endpoint, all_rows(catalogue, Kind.ENDPOINT, workspace=workspace))
+    instances = map(decode_instance, all_rows(catalogue, Kind.INSTANCE, workspace=workspace, phases=("announced",)))
+    return Serving(endpoints=tuple(map(_serving_endpoint, endpoints)), instances=tuple(instances))
+
+
+def all_rows(
+    catalogue: Catalogue, kind: Kind, *, workspace: str, parent_id: str | None = None, phases: tuple[str, ...] = ()
+) -> Iterator[CatalogueRow]:
+    """Yield all rows that fit, page by page."""
+    after_id = ""
+    while True:
+        page = catalogue.find(
+            kind, workspace=workspace, parent_id=parent_id, phases=phases, after_id=after_id, limit=_PAGE
+        )
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after_id = page[-1].id
+
+
+def _joined(catalogue: Catalogue, row: EndpointRow) -> EndpointResource:
+    instances = instances_of(catalogue, row.id, workspace=row.workspace, phases=("announced", "failed"))
+    return endpoint_resource(row, instances)
+
+
+def _serving_endpoint(row: EndpointRow) -> ServingEndpoint:
+    return ServingEndpoint(
+        id=row.id,
+        workspace=row.workspace,
+        name=row.name,
+        salt=row.salt,
+        epoch=row.epoch,
+        allocations=row.allocations,
+        deployments=row.deployments,
+    )
+
+
+def _version_row(catalogue: Catalogue, version: str, *, workspace: str) -> CatalogueRow | None:
+    if kind_of(version) is Kind.VERSION:
+        return catalogue.get(Kind.VERSION, version, workspace=workspace)
+    model, _, number = version.rpartition("/")
+    if not (model and number.isascii() and number.isdecimal()):
+        return None
+    model_id = model if kind_of(model) is Kind.MODEL else catalogue.id_of(Kind.MODEL, model, workspace=workspace)
+    if model_id is None:
+        return None
+    rows = catalogue.find(Kind.VERSION, workspace=workspace, parent_id=model_id, number=int(number), limit=1)
+    return rows[0] if rows else None

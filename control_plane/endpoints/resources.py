@@ -1,0 +1,240 @@
+"""How endpoints and instances are kept in the catalogue and shown to callers."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from control_plane.endpoints import aggregate, instance
+from control_plane.endpoints.policies import weights_of
+from control_plane.ports import Aggregate, CatalogueRow
+from schemas.events.endpoints import Allocation, DeploymentAdded, TrafficApplied, VersionReference
+from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.identifiers import Kind
+
+DeploymentState = Literal["starting", "ready", "degraded", "failed"]
+
+
+class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An instance, in the catalogue and for callers; the address is empty where it never took traffic."""
+
+    id: str
+    workspace: str
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    phase: str
+    boot_id: str = ""
+    host: str = ""
+    port: int = 0
+    region: str = ""
+    zone: str = ""
+    code: str | None = None
+    reason: str | None = None
+    created_at: str
+    stream_version: int
+
+
+class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment with all that an agent needs in order to start it."""
+
+    id: str
+    version: VersionReference
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+    replicas: int
+
+
+class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint in the catalogue."""
+
+    id: str
+    workspace: str
+    name: str
+    description: str
+    salt: str
+    epoch: int | None
+    allocations: tuple[Allocation, ...]
+    deployments: tuple[DeploymentRow, ...]
+    applied: tuple[TrafficApplied, ...]
+    active_rollout_id: str | None
+    created_at: str
+    stream_version: int
+
+
+class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment as callers see it; `version` is `model/number`."""
+
+    id: str
+    version: str
+    version_id: str
+    replicas: int
+    weight_percent: float
+    state: DeploymentState
+    instances: tuple[InstanceRow, ...]
+
+
+class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint as callers see it."""
+
+    id: str
+    name: str
+    description: str
+    epoch: int | None
+    allocations: tuple[Allocation, ...]
+    deployments: tuple[DeploymentResource, ...]
+    applied: tuple[TrafficApplied, ...]
+    active_rollout_id: str | None
+    created_at: str
+    stream_version: int
+
+
+def decode_endpoint(row: CatalogueRow) -> EndpointRow:
+    """Read the body of an endpoint's catalogue row."""
+    return msgspec.json.decode(row.body, type=EndpointRow)
+
+
+def decode_instance(row: CatalogueRow) -> InstanceRow:
+    """Read the body of an instance's catalogue row."""
+    return msgspec.json.decode(row.body, type=InstanceRow)
+
+
+def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> EndpointResource:
+    """Join an endpoint with its announced and failed instances."""
+    weights = weights_of(row.allocations)
+    return EndpointResource(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        epoch=row.epoch,
+        allocations=row.allocations,
+        deployments=tuple(
+            deployment_resource(each, instances, weight_percent=weights.get(each.id, 0.0)) for each in row.deployments
+        ),
+        applied=row.applied,
+        active_rollout_id=row.active_rollout_id,
+        created_at=row.created_at,
+        stream_version=row.stream_version,
+    )
+
+
+def deployment_resource(
+    deployment: DeploymentRow, instances: Sequence[InstanceRow], *, weight_percent: float
+) -> DeploymentResource:
+    """Join a deployment with its instances."""
+    mine = tuple(each for each in instances if each.deployment_id == deployment.id)
+    return DeploymentResource(
+        id=deployment.id,
+        version=f"{deployment.version.model_name}/{deployment.version.number}",
+        version_id=deployment.version.version_id,
+        replicas=deployment.replicas,
+        weight_percent=weight_percent,
+        state=_state(deployment, mine),
+        instances=tuple(each for each in mine if each.phase == "announced"),
+    )
+
+
+def deployment_row(deployment: DeploymentAdded) -> DeploymentRow:
+    """Turn the fact into what the catalogue keeps."""
+    return DeploymentRow(
+        id=deployment.deployment_id,
+        version=deployment.version,
+        artifact=deployment.artifact,
+        signature=deployment.signature,
+        golden=deployment.golden,
+        replicas=deployment.replicas,
+    )
+
+
+def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
+    """Turn the folded state into what the catalogue keeps."""
+    return EndpointRow(
+        id=state.id,
+        workspace=state.workspace,
+        name=state.name,
+        description=state.description,
+        salt=state.salt,
+        epoch=state.epoch,
+        allocations=state.allocations,
+        deployments=tuple(map(deployment_row, state.deployments)),
+        applied=state.applied,
+        active_rollout_id=state.owner,
+        created_at=state.created_at,
+        stream_version=state.stream_version,
+    )
+
+
+def instance_row(state: instance.Instance) -> InstanceRow:
+    """Turn the folded state into what the catalogue keeps."""
+    address = state.address
+    return InstanceRow(
+        id=state.id,
+        workspace=state.workspace,
+        endpoint_id=state.endpoint_id,
+        deployment_id=state.deployment_id,
+        agent_id=state.agent_id,
+        phase=state.phase,
+        boot_id=address.boot_id if address else "",
+        host=address.host if address else "",
+        port=address.port if address else 0,
+        region=address.region if address else "",
+        zone=address.zone if address else "",
+        code=state.code,
+        reason=state.reason,
+        created_at=state.created_at,
+        stream_version=state.stream_version,
+    )
+
+
+def _state(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> DeploymentState:
+    announced = sum(each.phase == "announced" for each in instances)
+    if announced >= deployment.replicas:
+        return "ready"
+    if announced:
+        return "degraded"
+    return "failed" if instances else "starting"
+
+
+def _endpoint_catalogue_row(state: aggregate.Endpoint) -> CatalogueRow | None:
+    if state.stream_version == 0:
+        return None
+    return CatalogueRow(
+        workspace=state.workspace,
+        kind=Kind.ENDPOINT,
+        id=state.id,
+        name=state.name,
+        created_at=state.created_at,
+        stream_version=state.stream_version,
+        body=msgspec.json.encode(endpoint_row(state)),
+    )
+
+
+def _instance_catalogue_row(state: instance.Instance) -> CatalogueRow | None:
+    if state.stream_version == 0:
+        return None
+    return CatalogueRow(
+        workspace=state.workspace,
+        kind=Kind.INSTANCE,
+        id=state.id,
+        name=None,
+        parent_id=state.endpoint_id,
+        phase=state.phase,
+        created_at=state.created_at,
+        stream_version=state.stream_version,
+        body=msgspec.json.encode(instance_row(state)),
+    )
+
+
+ENDPOINTS = Aggregate(
+    kind=Kind.ENDPOINT,
+    initial=aggregate.Endpoint(),
+    evolve=aggregate.evolve,
+    row=_endpoint_catalogue_row,
+)
+INSTANCES = Aggregate(
+    kind=Kind.INSTANCE,
+    initial=instance.Instance(),
+    evolve=instance.evolve,
+    row=_instance_catalogue_row,
+)
