@@ -1,0 +1,84 @@
+"""Between event structs, canonical bytes and what the recorder stores; the canonical bytes go in and out unchanged."""
+
+from collections.abc import Sequence
+
+import msgspec
+from eventsourcing.persistence import Notification, StoredEvent
+
+from control_plane.event_store.errors import EventTooLargeError, NewerEventError
+from control_plane.ports import Aggregate, CommandContext, EventContext, State
+from schemas.catalogue import TYPE_NAMES, decode_data
+from schemas.envelope import MAX_EVENT_BYTES, Envelope, RecordedEvent, decode, encode, encode_data
+from schemas.identifiers import EventId, StreamId
+
+
+class EventFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """What all events of one append share."""
+
+    context: CommandContext
+    stream: str
+    time: str
+
+
+def encode_event(event: msgspec.Struct, frame: EventFrame, *, version: int, event_id: str) -> Envelope:
+    """Put an event into its envelope."""
+    return Envelope(
+        type=TYPE_NAMES[type(event)],
+        id=EventId(event_id),
+        time=frame.time,
+        workspace=frame.context.actor.workspace,
+        stream=StreamId(frame.stream),
+        streamversion=version,
+        actor=frame.context.actor.principal_id,
+        correlationid=frame.context.correlation_id,
+        causationid=frame.context.causation_id,
+        commandid=frame.context.command_id,
+        data=encode_data(event),
+    )
+
+
+def to_stored(envelope: Envelope) -> StoredEvent:
+    """Return the row of an envelope.
+
+    Raises:
+        EventTooLargeError: the canonical bytes are more than the log takes.
+    """
+    canonical = encode(envelope)
+    if len(canonical) > MAX_EVENT_BYTES:
+        raise EventTooLargeError(type_name=envelope.type, size=len(canonical), limit=MAX_EVENT_BYTES)
+    return StoredEvent(
+        originator_id=envelope.stream,
+        originator_version=envelope.streamversion,
+        topic=envelope.type,
+        state=canonical,
+    )
+
+
+def to_recorded(notification: Notification) -> RecordedEvent:
+    return RecordedEvent(position=notification.id, envelope=decode(notification.state), canonical=notification.state)
+
+
+def fold(aggregate: Aggregate[State], state: State, envelopes: Sequence[Envelope]) -> State:
+    """Apply events to a state, always as they read from the log.
+
+    Raises:
+        msgspec.ValidationError: an event's values do not fit its type; folded before it is stored, it never is.
+        NewerEventError: a type is unknown here; deciding on half a history would be worse than not deciding.
+    """
+    for envelope in envelopes:
+        event = decode_data(envelope.type, envelope.data)
+        if event is None:
+            raise NewerEventError(stream=envelope.stream, type_name=envelope.type)
+        state = aggregate.evolve(state, event, _context_of(envelope))
+    return state
+
+
+def _context_of(envelope: Envelope) -> EventContext:
+    return EventContext(
+        event_id=envelope.id,
+        workspace=envelope.workspace,
+        stream=envelope.stream,
+        version=envelope.streamversion,
+        at=envelope.time,
+        actor=envelope.actor,
+    )

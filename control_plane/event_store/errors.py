@@ -1,0 +1,105 @@
+"""Why the store does not carry out a command.
+
+Conflict
+├── StaleVersionError          stale-version
+├── NameTakenError             name-taken
+├── IdempotencyKeyReusedError  idempotency-key-reused
+└── AnswerErasedError          answer-erased
+Invalid
+└── EventTooLargeError         event-too-large
+Unavailable
+├── StoreUnavailableError      store-unavailable: the disk or the file
+├── StoreBusyError             store-busy: the queue of commands is full
+└── NewerEventError            written-by-newer-release
+"""
+
+from control_plane.errors import Conflict, Invalid, Unavailable
+
+
+class StaleVersionError(Conflict):
+    """The stream has moved on since the caller looked at it."""
+
+    code = "stale-version"
+
+    def __init__(self, *, stream: str, expected: int, found: int | None) -> None:
+        now = "has other events by now" if found is None else f"is at version {found}"
+        super().__init__(
+            f"{stream} was expected at version {expected} and {now}",
+            remedy="read it again and decide on what it is now",
+        )
+
+
+class NameTakenError(Conflict):
+    """Another resource of this kind holds the name, compared without regard to case."""
+
+    code = "name-taken"
+
+    def __init__(self, *, kind: str, name: str) -> None:
+        super().__init__(
+            f"there is already a {kind} called {name!r}", field="name", remedy=f"choose another name for the {kind}"
+        )
+
+
+class IdempotencyKeyReusedError(Conflict):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency-key-reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this idempotency key was used before with another request",
+            field="Idempotency-Key",
+            remedy="make a fresh key for each request; repeat a key only with the very same request",
+        )
+
+
+class AnswerErasedError(Conflict):
+    """The command was carried out, and its answer was erased with the person whom it was about."""
+
+    code = "answer-erased"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this request was carried out before, and its answer was erased with the person whom it was about",
+            field="Idempotency-Key",
+            remedy="use a fresh key if the request is meant anew",
+        )
+
+
+class EventTooLargeError(Invalid):
+    """The log takes facts, not files."""
+
+    code = "event-too-large"
+
+    def __init__(self, *, type_name: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"{type_name} would take {size} bytes in the log, which takes at most {limit}",
+            remedy="put large values into the artifact store and name them by their digest",
+        )
+
+
+class StoreUnavailableError(Unavailable):
+    """The file of the store cannot be written or read now."""
+
+    code = "store-unavailable"
+
+
+class StoreBusyError(Unavailable):
+    """More commands wait than the store takes."""
+
+    code = "store-busy"
+
+    def __init__(self, *, waiting: int) -> None:
+        super().__init__(f"{waiting} commands are waiting already", remedy="try again in a second, with fewer at once")
+
+
+class NewerEventError(Unavailable):
+    """A stream holds an event of a type that this release does not know, so nothing may be decided on it."""
+
+    code = "written-by-newer-release"
+
+    def __init__(self, *, stream: str, type_name: str) -> None:
+        super().__init__(
+            f"{stream} holds {type_name}, which this release does not know",
+            remedy="run the release that wrote it, or a later one",
+        )

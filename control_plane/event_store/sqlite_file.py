@@ -1,0 +1,116 @@
+"""The store's SQLite file: its tables, its lock, and what it means when the disk or the file says no."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventsourcing.persistence import PersistenceError
+from eventsourcing.sqlite import SQLiteDatastore
+
+from control_plane.catalogue import sqlite_catalogue
+from control_plane.event_store.errors import StoreUnavailableError
+from control_plane.event_store.recorder import PositionRecorder
+from infra.errors import CannotStartError
+
+_CREATE = (
+    *sqlite_catalogue.CREATE,
+    """
+    CREATE TABLE IF NOT EXISTS commands (
+        workspace TEXT NOT NULL,
+        principal_id TEXT NOT NULL,
+        idempotency_key TEXT NOT NULL,
+        body_sha256 TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        sealed_under TEXT NOT NULL,
+        bound_to TEXT NOT NULL,
+        stream_version INTEGER,
+        position INTEGER NOT NULL,
+        expires_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (workspace, principal_id, idempotency_key)
+    ) STRICT
+    """,
+    "CREATE INDEX IF NOT EXISTS commands_expiry ON commands (expires_at_ms)",
+    "CREATE TABLE IF NOT EXISTS ordered_shredding (key_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+)
+
+# Primary result codes (the low byte) that tell of the disk, the file or another process, and not of a bug here.
+_OUTAGES = {
+    sqlite3.SQLITE_FULL: "is on a full disk; free some space",
+    sqlite3.SQLITE_READONLY: "can't be written; give this user the right to write there",
+    sqlite3.SQLITE_PERM: "can't be written; give this user the right to write there",
+    sqlite3.SQLITE_CANTOPEN: "can't be opened; check its folder and its rights",
+    sqlite3.SQLITE_IOERR: "can't be written or read by the disk; check the disk and its free space",
+    sqlite3.SQLITE_BUSY: "is locked by another program; end that program",
+    sqlite3.SQLITE_LOCKED: "is locked by another program; end that program",
+    sqlite3.SQLITE_NOMEM: "can't be used for lack of memory; free some memory",
+    sqlite3.SQLITE_CORRUPT: "is damaged; restore it from the topic",
+    sqlite3.SQLITE_NOTADB: "is no database; restore it from the topic",
+}
+
+
+@contextmanager
+def open_recorder(path: Path) -> Iterator[PositionRecorder]:
+    """Open the file with its tables, making what is missing."""
+    datastore = SQLiteDatastore(str(path), originator_id_type="text")
+    try:
+        recorder = PositionRecorder(datastore)
+        with datastore.transaction(commit=True) as cursor:
+            for statement in (*recorder.construct_create_table_statements(), *_CREATE):
+                cursor.execute(statement)
+        yield recorder
+    finally:
+        datastore.close()
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep every other process from writing to the file; the kernel lets go when this one dies.
+
+    The writer's folded states are right only while nobody else appends.
+    """
+    with path.with_name(f"{path.name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStartError(
+                f"another process writes to {path}; stop it or choose another data directory"
+            ) from None
+        yield
+
+
+@contextmanager
+def told_as_reason_not_to_start(path: Path) -> Iterator[None]:
+    try:
+        with told_as_unavailable():
+            yield
+    except StoreUnavailableError as error:
+        raise CannotStartError(f"{path}: {error.detail}; {error.remedy}") from error
+    except (OSError, sqlite3.Error, PersistenceError) as error:
+        raise CannotStartError(f"the event store {path} can't be opened ({error}); check its folder") from error
+
+
+@contextmanager
+def told_as_unavailable() -> Iterator[None]:
+    """Turn what the disk or the file refuses into StoreUnavailableError, and let everything else through."""
+    try:
+        yield
+    except (sqlite3.Error, PersistenceError) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        problem, remedy = sentence.split("; ")
+        raise StoreUnavailableError(
+            f"the event store {problem}", remedy=f"{remedy}, then try again; nothing was written"
+        ) from error
+
+
+def _sentence(error: BaseException) -> str | None:
+    """Name the outage behind what SQLite raised; the library wraps some of it."""
+    if isinstance(error, PersistenceError) and error.__cause__ is not None:
+        error = error.__cause__
+    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
+    return None if code is None else _OUTAGES.get(code & 0xFF)
