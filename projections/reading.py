@@ -15,7 +15,7 @@ WorkspaceId = NewType("WorkspaceId", str)
 
 LONGEST_WAIT_MS = 30_000
 _POLL_S = 0.02
-_LIMITS: Mapping[str, str] = {"max_execution_time": "10", "max_memory_usage": "1000000000"}
+_LIMITS: Mapping[str, str] = {"max_execution_time": "10"}
 _POSITION = "SELECT max(position) AS position FROM domain_events"
 
 

@@ -60,7 +60,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 async def rebuild_all(store: ClickHouseStore, bootstrap: str) -> list[Rebuilt]:
     """Build every table beside the live one, up to what the topics hold now."""
-    shared = {table.name: table for projector, _ in MOST_MESSAGES for table in projector.tables}
+    shared = {table.name: table for projector, _ in MOST_MESSAGES for table in projector().tables}
     for name in shared:
         await store.command(f"DROP TABLE IF EXISTS {name}{SUFFIX} SYNC")
         await store.command(f"CREATE TABLE {name}{SUFFIX} AS {name}")

@@ -21,13 +21,12 @@ MEDIA_TYPES: Mapping[str, str] = {
     "Arrow": "application/vnd.apache.arrow.file",
 }
 MOST_SQL_BYTES = 64 * 1024
+# Memory and the size of a result are bounded by the server's own profile.
 _LIMITS: Mapping[str, str] = {
     # Level 1 refuses writes, settings, and table functions that reach files, networks and programs.
     "readonly": "1",
     "max_execution_time": "10",
-    "max_memory_usage": "1000000000",
     "max_result_rows": "100000",
-    "max_result_bytes": "50000000",
     "result_overflow_mode": "throw",
 }
 _READING = re.compile(r"\s*(select|with|show|describe|desc|explain|exists)\b|\s*\(", re.IGNORECASE)

@@ -1,0 +1,153 @@
+"""Real neighbours for the read side: one ClickHouse server, one Kafka node, and the program itself as a process."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.kafka.topics import TopicSpec, ensure_topics
+from projections.messages import Message
+from projections.progress import Mark
+from projections.reading import Reader
+from projections.sink import Sink
+from projections.store import ClickHouseStore
+from projections.table_layout import bring_up_to_date
+from projections.tables import Projector
+from schemas.topics import TOPICS
+from tests.integration.clickhouse.conftest import PASSWORD, Server
+from tests.integration.kafka.conftest import Node
+
+READY_S = 60
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("clickhouse"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    running = Node(tmp_path_factory.mktemp("kafka"))
+    try:
+        running.start()
+        specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in TOPICS]
+        asyncio.run(ensure_topics(running.bootstrap, specs))
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+async def database_url(server: Server) -> str:
+    """A database of its own for each test."""
+    name = f"views_{uuid.uuid4().hex[:12]}"
+    store = ClickHouseStore(_url(server, "default"))
+    await store.command(f"CREATE DATABASE {name} ENGINE = Atomic")
+    await store.close()
+    return _url(server, name)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[ClickHouseStore]:
+    opened = ClickHouseStore(database_url)
+    await bring_up_to_date(opened)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def reader(store: ClickHouseStore) -> Reader:
+    return Reader(store, clock=SystemClock())
+
+
+class NoLetters:
+    async def put(self, message: Message, *, reason: str) -> None:
+        pytest.fail(f"offset {message.offset} could not be decoded: {reason}")
+
+
+class MarksInMemory:
+    async def load(self, topic: str, partition: int) -> Mark | None:  # noqa: ARG002  the form of the port
+        return None
+
+    async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:
+        """Nothing here survives, so nothing needs to be remembered."""
+
+
+def sink_into(store: ClickHouseStore, projector: Projector) -> Sink:
+    return Sink(projector=projector, inserts=store, marks=MarksInMemory(), dead_letters=NoLetters())
+
+
+class Program:
+    """The program `projections` as a process that can be killed."""
+
+    def __init__(self, folder: Path, *, bootstrap: str, clickhouse_url: str) -> None:
+        self.ready_file = folder / "projections.ready"
+        self.settings = {
+            "DATA_DIR": str(folder),
+            "KAFKA_BOOTSTRAP": bootstrap,
+            "CLICKHOUSE_URL": clickhouse_url,
+            "READY_FILE": str(self.ready_file),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {f"ROLLBOOK_PROJECTIONS_{name}": value for name, value in self.settings.items()}
+        code = "import sys; from projections.app import main; sys.exit(main([]))"
+        self.process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **environment})
+
+    def wait_until_ready(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + READY_S
+        while not self.ready_file.exists():
+            assert self.process.poll() is None, f"the program ended with {self.process.returncode}"
+            assert time.monotonic() < deadline, "the program is not ready in time"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(timeout=20)
+        self.ready_file.unlink(missing_ok=True)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+
+@pytest.fixture
+def program(tmp_path: Path, node: Node, database_url: str) -> Iterator[Program]:
+    made = Program(tmp_path, bootstrap=node.bootstrap, clickhouse_url=database_url)
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.kill()
+
+
+async def eventually(look: Callable[[], "asyncio.Future[bool]"], *, within_s: float, what: str) -> None:
+    """Poll until it holds, or fail at the deadline."""
+    deadline = time.monotonic() + within_s
+    while not await look():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        await asyncio.sleep(0.1)
+
+
+def _url(server: Server, database: str) -> str:
+    return server.url.replace("http://", f"http://default:{PASSWORD}@") + f"/{database}"

@@ -1,0 +1,283 @@
+import time
+
+import msgspec
+import pytest
+
+from projections.domain_log.projector import RegistryProjector
+from projections.errors import BadQuery, PredictionUnknown, ViewStale
+from projections.measurement.queries import Arm, Measured, Question, measure_epoch
+from projections.messages import Message
+from projections.predictions.queries import who_served, who_served_each
+from projections.quality.projector import FeedbackProjector, ObservationProjector
+from projections.quality.queries import quality_of_endpoint
+from projections.query.queries import Sql, run_sql
+from projections.reading import Reader
+from projections.rollout_timeline.queries import timeline_of_rollout
+from projections.serving_metrics.projector import RequestProjector
+from projections.serving_metrics.queries import metrics_of_endpoint
+from projections.store import ClickHouseStore
+from schemas.events import endpoints, rollouts
+from schemas.identifiers import kind_of
+from tests.integration.projections.builders import (
+    ENDPOINT,
+    EPOCH,
+    ROLLOUT,
+    WORKSPACE,
+    batch_message,
+    event_message,
+    feedback_message,
+    headers,
+    observation_row,
+    prediction_id,
+    request_row,
+)
+from tests.integration.projections.conftest import sink_into
+
+QUESTION = Question(
+    workspace=WORKSPACE,
+    endpoint_id=ENDPOINT,
+    epoch=EPOCH,
+    arms=("green", "blue"),
+    latency_threshold_ms=50.0,
+    feedback_name="label",
+)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def requests(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0, source: str = "shipper-1") -> Message:
+    described = headers(
+        source=source, kind="requests", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
+    )
+    return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)
+
+
+def observations(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0) -> Message:
+    described = headers(
+        source="boot-1", kind="observations", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
+    )
+    return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)
+
+
+def traffic(*, step: int | None = 0) -> endpoints.TrafficShifted:
+    whole = (endpoints.BucketRange(0, endpoints.BUCKETS),)
+    allocation = endpoints.Allocation(deployment_id="blue", weight_percent=100.0, ranges=whole)
+    return endpoints.TrafficShifted(allocations=(allocation,), reason="first step", rollout_id=ROLLOUT, step=step)
+
+
+async def measured(reader: Reader, question: Question = QUESTION) -> Measured:
+    return await measure_epoch(reader, question)
+
+
+async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHouseStore, reader: Reader) -> None:
+    now = now_ms()
+    rows = [
+        request_row(1, started_at_ms=now - 500),
+        request_row(2, started_at_ms=now - 490, status=503, response_flags="UF"),
+        request_row(3, started_at_ms=now - 480, status=0, response_flags="DC"),
+        request_row(4, started_at_ms=now - 470, status=404),
+        request_row(5, started_at_ms=now - 460, deployment_id="green", duration_ms=80.0),
+        request_row(6, started_at_ms=now - 450, role="shadow", deployment_id="green"),
+        request_row(7, started_at_ms=now - 440, role="probe"),
+        request_row(8, started_at_ms=now - 430, epoch=EPOCH + 1),
+        request_row(9, started_at_ms=now + 20),
+    ]
+    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+
+    found = await measured(reader)
+
+    assert (found.freshness, found.watermark_ms) == ("fresh", now - 1)
+    assert found.arms == {
+        "blue": Arm(requests=4, errors=2, p50_ms=5.0, p95_ms=5.0, p99_ms=5.0),
+        "green": Arm(requests=1, slow=1, p50_ms=80.0, p95_ms=80.0, p99_ms=80.0),
+    }
+
+
+async def test_rows_that_were_shipped_twice_count_once(store: ClickHouseStore, reader: Reader) -> None:
+    now = now_ms()
+    rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(10)]
+    observed = [observation_row(number, started_at_ms=now - 500 + number, prediction="3") for number in range(10)]
+    labels = [
+        feedback_message(number, started_at_ms=now - 500 + number, value="3", received_at_ms=now, offset=number)
+        for number in range(10)
+    ]
+    sink = sink_into(store, RequestProjector())
+    await sink.consume([requests(rows, at_ms=now)])
+    await sink.consume([requests(list(reversed(rows)), at_ms=now, offset=1, source="shipper-2")])
+    for offset in (0, 1):
+        await sink_into(store, ObservationProjector()).consume([observations(observed, at_ms=now, offset=offset)])
+    await sink_into(store, FeedbackProjector()).consume(labels)
+    again = [msgspec.structs.replace(one, offset=one.offset + 10) for one in reversed(labels)]
+    await sink_into(store, FeedbackProjector()).consume(again)
+
+    blue = (await measured(reader)).arms["blue"]
+
+    assert (blue.requests, blue.labelled, blue.wrong) == (10, 10, 0)
+
+
+async def test_labels_that_come_late_change_the_accuracy(store: ClickHouseStore, reader: Reader) -> None:
+    now = now_ms()
+    sink = sink_into(store, FeedbackProjector())
+    rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(4)]
+    observed = [
+        observation_row(number, started_at_ms=now - 500 + number, prediction=text)
+        for number, text in enumerate(["3", "7.0", "True", "cat"])
+    ]
+    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+    await sink_into(store, ObservationProjector()).consume([observations(observed, at_ms=now)])
+    before = (await measured(reader)).arms["blue"]
+
+    def label(number: int, value: str, *, offset: int) -> Message:
+        at_ms = now - 500 + number
+        return feedback_message(number, started_at_ms=at_ms, value=value, received_at_ms=now + offset, offset=offset)
+
+    await sink.consume([label(number, text, offset=number) for number, text in enumerate(["3.0", "7", "true", "dog"])])
+    after = (await measured(reader)).arms["blue"]
+    await sink.consume([label(3, "cat", offset=4), label(0, "8", offset=5)])
+    corrected = (await measured(reader)).arms["blue"]
+    quality = await quality_of_endpoint(
+        reader, ENDPOINT, workspace=WORKSPACE, feedback_name="label", since_ms=now - 60_000, bucket_ms=3_600_000
+    )
+
+    assert (before.labelled, before.wrong) == (0, 0)
+    assert (after.labelled, after.wrong) == (4, 1)
+    assert (corrected.labelled, corrected.wrong) == (4, 1)
+    assert sum(item.labelled for item in quality.items) == 4
+    assert sum(item.correct for item in quality.items) == 3
+    assert {item.version for item in quality.items} == {"digits/1"}
+
+
+async def test_without_a_source_there_is_no_data_and_with_a_silent_one_the_view_is_late(
+    store: ClickHouseStore, reader: Reader
+) -> None:
+    before = await measured(reader)
+    long_ago = now_ms() - 10_000
+    await sink_into(store, RequestProjector()).consume([requests([], at_ms=long_ago)])
+
+    after = await measured(reader)
+
+    assert (before.freshness, before.watermark_ms) == ("no_data", None)
+    assert (after.freshness, after.waiting_for) == ("late", ("shipper-1",))
+
+
+async def test_metrics_tell_errors_by_class(store: ClickHouseStore, reader: Reader) -> None:
+    now = now_ms()
+    statuses = [(200, ""), (500, ""), (503, "UF,URX"), (504, "UT"), (0, "DC"), (422, "")]
+    rows = [
+        request_row(number, started_at_ms=now - 500, status=status, response_flags=flags)
+        for number, (status, flags) in enumerate(statuses)
+    ]
+    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+
+    found = await metrics_of_endpoint(reader, ENDPOINT, workspace=WORKSPACE, since_ms=now - 60_000, bucket_ms=3_600_000)
+
+    assert sum(item.requests for item in found.items) == len(statuses)
+    assert found.items[0].errors == {"engine": 1, "connection": 1, "timeout": 1, "aborted": 1, "caller": 1}
+    assert found.watermark.freshness == "fresh"
+
+
+async def test_buckets_without_end_are_refused(reader: Reader) -> None:
+    with pytest.raises(BadQuery) as refused:
+        await metrics_of_endpoint(reader, ENDPOINT, workspace=WORKSPACE, since_ms=0, bucket_ms=1)
+
+    assert refused.value.field == "bucket_ms"
+
+
+async def test_a_timeline_holds_the_rollout_and_what_its_epochs_met(store: ClickHouseStore, reader: Reader) -> None:
+    now = now_ms()
+    step = rollouts.StepStarted(step=0, weight_percent=5.0, epoch=EPOCH, reason="warm")
+    applied = endpoints.TrafficApplied(epoch=EPOCH, region="local", gateway_id="g", applied_at="t")
+    elsewhere = endpoints.TrafficApplied(epoch=EPOCH + 1, region="local", gateway_id="g", applied_at="t")
+    messages = [
+        event_message(traffic(), stream=ENDPOINT, version=EPOCH, position=1, at_ms=now),
+        event_message(step, stream=ROLLOUT, version=2, position=2, at_ms=now),
+        event_message(applied, stream=ENDPOINT, version=8, position=5, at_ms=now + 40),
+        event_message(elsewhere, stream=ENDPOINT, version=9, position=6, at_ms=now + 50),
+    ]
+    sink = sink_into(store, RegistryProjector())
+    await sink.consume(messages)
+    await sink_into(store, RegistryProjector()).consume(list(reversed(messages))[:2])
+
+    found = await timeline_of_rollout(reader, ROLLOUT, workspace=WORKSPACE, min_position=6, wait_ms=0)
+
+    assert [(item.position, item.epoch) for item in found.items] == [(1, EPOCH), (2, EPOCH), (5, EPOCH)]
+    assert found.items[1].summary == "Step 0 started: candidate gets 5 %"
+    assert found.position == 6
+    assert kind_of(ROLLOUT) is not None
+
+
+async def test_a_view_that_is_behind_says_so(store: ClickHouseStore, reader: Reader) -> None:
+    step = rollouts.RolloutPaused(step=0, reason="by hand")
+    await sink_into(store, RegistryProjector()).consume(
+        [event_message(step, stream=ROLLOUT, version=2, position=4, at_ms=now_ms())]
+    )
+
+    with pytest.raises(ViewStale) as stale:
+        await timeline_of_rollout(reader, ROLLOUT, workspace=WORKSPACE, min_position=5, wait_ms=60)
+
+    assert (stale.value.status, stale.value.field) == (503, "min_position")
+
+
+async def test_who_served_is_told_from_the_record_and_the_log(store: ClickHouseStore, reader: Reader) -> None:
+    now = now_ms()
+    rows = [
+        request_row(1, started_at_ms=now - 500, role="shadow", deployment_id="green", byte_offset=1),
+        request_row(1, started_at_ms=now - 500),
+        request_row(2, started_at_ms=now - 400),
+    ]
+    event = event_message(traffic(), stream=ENDPOINT, version=EPOCH, position=3, at_ms=now)
+    label = feedback_message(1, started_at_ms=now - 500, value="3", received_at_ms=now, offset=0)
+    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+    await sink_into(store, RegistryProjector()).consume([event])
+    await sink_into(store, FeedbackProjector()).consume([label])
+    known, other, unknown = (prediction_id(now - 500, 1), prediction_id(now - 400, 2), prediction_id(now - 300, 3))
+
+    one = await who_served(reader, known, workspace=WORKSPACE)
+    many = await who_served_each(reader, [other, unknown, known], workspace=WORKSPACE)
+
+    assert (one.served.deployment_id, one.served.version, one.served.epoch) == ("blue", "digits/1", EPOCH)
+    assert bytes(one.event or b"") == event.value
+    assert [(item.name, item.value) for item in one.feedback] == [("label", "3")]
+    assert [item.prediction_id for item in many.items] == [other, known]
+    assert many.unknown == [unknown]
+    assert many.events[f"{ENDPOINT}/{EPOCH}"].position == 3
+
+
+async def test_an_unknown_prediction_and_a_text_that_is_none_are_told_apart(reader: Reader) -> None:
+    with pytest.raises(PredictionUnknown):
+        await who_served(reader, prediction_id(now_ms(), 1), workspace=WORKSPACE)
+    with pytest.raises(BadQuery):
+        await who_served(reader, "x' OR 1", workspace=WORKSPACE)
+    with pytest.raises(BadQuery):
+        await who_served_each(reader, ["x"], workspace=WORKSPACE)
+
+
+async def test_sql_answers_in_the_format_that_was_asked_for(store: ClickHouseStore) -> None:
+    answer = await run_sql(store, Sql(sql="SELECT {n:Int32} + 1 AS n", parameters={"n": 41}))
+
+    assert msgspec.json.decode(answer)["data"] == [[42]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "TRUNCATE TABLE request_records",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString', 'line String')",
+        "SELECT * FROM url('http://127.0.0.1:1', 'LineAsString', 'line String')",
+        "SELECT 1 SETTINGS max_execution_time = 1000",
+        "SELECT 1; DROP TABLE request_records",
+        "SELECT 1 INTO OUTFILE '/tmp/x'",
+        "SELECT nothing FROM nowhere",
+        "SELECT number FROM numbers(1000000)",
+        "INSERT INTO feedback (value) VALUES ('x')",
+        "WITH 1 AS x INSERT INTO feedback (value) SELECT 'x'",
+    ],
+)
+async def test_sql_that_does_more_than_read_within_limits_is_refused(store: ClickHouseStore, sql: str) -> None:
+    with pytest.raises(BadQuery) as refused:
+        await run_sql(store, Sql(sql=sql))
+
+    assert refused.value.field == "sql"
+    assert refused.value.detail
