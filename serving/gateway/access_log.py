@@ -1,0 +1,44 @@
+"""The form of the gateway's request record: one JSON line a request, in a file that Envoy appends to."""
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import substitution_format_string_pb2 as format_pb2
+from envoy.extensions.access_loggers.file.v3 import file_pb2
+from google.protobuf import struct_pb2
+
+from serving.gateway import names
+from serving.gateway.protos import packed
+
+# %EMIT_TIME% is the machine's clock when the worker logs, so that one worker's lines are in the order of their ends;
+# start plus duration would drift from it over a long request.
+FIELDS = {
+    "id": f"%REQ({names.PREDICTION_ID})%",
+    "ws": f"%METADATA(ROUTE:{names.METADATA}:workspace)%",
+    "ep": f"%METADATA(ROUTE:{names.METADATA}:endpoint_id)%",
+    "epn": f"%METADATA(ROUTE:{names.METADATA}:endpoint)%",
+    "epoch": f"%METADATA(ROUTE:{names.METADATA}:epoch)%",
+    "dep": f"%METADATA(CLUSTER:{names.METADATA}:deployment_id)%",
+    "vid": f"%METADATA(CLUSTER:{names.METADATA}:version_id)%",
+    "ver": f"%METADATA(CLUSTER:{names.METADATA}:version)%",
+    "inst": f"%METADATA(UPSTREAM_HOST:{names.METADATA}:instance_id)%",
+    "st": "%RESPONSE_CODE%",
+    "fl": "%RESPONSE_FLAGS%",
+    "att": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "start": "%START_TIME(%s%3f)%",
+    "end": "%EMIT_TIME(%s%3f)%",
+    "dur": "%DURATION%",
+    "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+    "up": "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%",
+    "rx": "%BYTES_RECEIVED%",
+    "tx": "%BYTES_SENT%",
+}
+
+
+def request_log(*, role: str) -> accesslog_pb2.AccessLog:
+    """Write each request of a listener to the live log file under this role."""
+    form = struct_pb2.Struct()
+    form.update({**FIELDS, "role": role})
+    file = file_pb2.FileAccessLog(
+        path=names.LIVE_LOG,
+        log_format=format_pb2.SubstitutionFormatString(json_format=form),
+    )
+    return accesslog_pb2.AccessLog(name="envoy.access_loggers.file", typed_config=packed(file))

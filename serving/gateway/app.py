@@ -1,0 +1,145 @@
+"""The program `follower`: serves Envoy its configuration, from the last good state on disk at once, then from the log."""
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import msgspec
+import structlog
+from aiokafka.errors import KafkaError
+
+from infra.arguments import take_no_arguments
+from infra.clock import SystemClock
+from infra.errors import CannotStartError
+from infra.settings import load_settings
+from infra.shutdown import run_program
+from serving.gateway import names
+from serving.gateway.ads_server import AdsServer
+from serving.gateway.applied_reports import AppliedReports
+from serving.gateway.control_plane_client import ControlPlaneClient
+from serving.gateway.envoy_process import gateway_folder
+from serving.gateway.event_feed import read_events
+from serving.gateway.follower import Follower
+from serving.gateway.probe import Prober
+from serving.gateway.resources import fixed_resources
+from serving.gateway.snapshot_file import KeptState, read_state
+
+PREFIX = "ROLLBOOK_FOLLOWER_"
+_RETRY_S = 0.5
+_POLL_KEYS_S = 3.0
+
+_log = structlog.get_logger(__name__)
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+
+class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the follower reads from and what it configures."""
+
+    data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
+    api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
+    token_file: Annotated[Path, msgspec.Meta(description="file with the service token")]
+    kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
+    ads_port: Annotated[Port, msgspec.Meta(description="where Envoy asks for its configuration")]
+    envoy_port: Annotated[Port, msgspec.Meta(description="where Envoy is to listen for inference requests")]
+    envoy_admin_port: Annotated[Port, msgspec.Meta(description="Envoy's admin page, named in the log for people")]
+    ready_file: Annotated[Path, msgspec.Meta(description="made once the configuration is served")]
+    region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    take_no_arguments("follower", "Configure the inference gateway from the log of events.", argv)
+
+    async def body(stopping: asyncio.Event) -> None:
+        await run_follower(load_settings(FollowerSettings, PREFIX, os.environ), stopping)
+
+    return run_program("follower", body)
+
+
+async def run_follower(settings: FollowerSettings, stopping: asyncio.Event) -> None:
+    """Serve until asked to stop; Envoy keeps what it has after that."""
+    settings.ready_file.unlink(missing_ok=True)
+    serving = asyncio.create_task(_serve(settings))
+    asked = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+    finally:
+        settings.ready_file.unlink(missing_ok=True)
+        asked.cancel()
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+async def _serve(settings: FollowerSettings) -> None:
+    folder = gateway_folder(settings.data_dir, settings.region)
+    prober = Prober(folder)
+    async with ControlPlaneClient(settings.api_url, token_file=settings.token_file) as control_plane:
+        kept = read_state(folder / names.SNAPSHOT) or await _first_state(control_plane)
+        # The server and the follower need each other; the server calls back only once it is started.
+        ads = AdsServer(on_taken=lambda type_url, taken: follower.on_taken(type_url, taken))
+        reports = AppliedReports(
+            control_plane,
+            prober=prober,
+            clock=SystemClock(),
+            region=settings.region,
+            gateway=lambda: next(iter(ads.gateway_ids), ""),
+        )
+        follower = Follower(kept, ads=ads, reports=reports, snapshot_path=folder / names.SNAPSHOT)
+        ads.put(fixed_resources(port=settings.envoy_port, max_body_bytes=settings.max_body_bytes))
+        follower.begin()
+        try:
+            await _start(ads, port=settings.ads_port)
+            settings.ready_file.touch()
+            _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(follower.keep_state())
+                tasks.create_task(_follow_log(follower, settings.kafka_bootstrap))
+                tasks.create_task(_follow_keys(follower, control_plane))
+                tasks.create_task(reports.probe_for_ever())
+                tasks.create_task(reports.report_for_ever())
+        finally:
+            await ads.stop()
+
+
+async def _start(ads: AdsServer, *, port: int) -> None:
+    try:
+        await ads.start(port=port)
+    except RuntimeError as error:
+        raise CannotStartError(f"port {port}, wanted for the gateway's configuration, is taken; free it") from error
+
+
+async def _first_state(control_plane: ControlPlaneClient) -> KeptState:
+    """Ask the control plane, for as long as it takes: without any state there is nothing to serve."""
+    while True:
+        try:
+            return KeptState(snapshot=await control_plane.serving_snapshot(), cursor=None)
+        except (httpx.HTTPError, OSError) as error:
+            _log.warning("snapshot_delayed", error=repr(error))
+            await asyncio.sleep(_RETRY_S)
+
+
+async def _follow_log(follower: Follower, bootstrap: str) -> None:
+    while True:
+        try:
+            async for events in read_events(bootstrap, client_id="follower", cursor=follower.cursor):
+                follower.follow(events)
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("log_away", error=repr(error))
+            await asyncio.sleep(_RETRY_S)
+
+
+async def _follow_keys(follower: Follower, control_plane: ControlPlaneClient) -> None:
+    while True:
+        try:
+            follower.renew_tokens(await control_plane.token_rules(known=follower.tokens))
+        except (httpx.HTTPError, OSError) as error:
+            _log.warning("token_keys_delayed", error=repr(error))
+        await asyncio.sleep(_POLL_KEYS_S)

@@ -1,0 +1,145 @@
+"""Envoy's bootstrap: what it must know before it hears from the follower."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from serving.gateway import names
+
+_ADS_CLUSTER = "follower"
+_MAX_HEAP_BYTES = 1024 * 1024 * 1024
+_MAX_CONNECTIONS = 10_000
+_TYPE = "type.googleapis.com/"
+
+
+class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
+    """The values that one start of Envoy is made of."""
+
+    gateway_id: str
+    region: str
+    admin_port: int
+    ads_port: int
+    workers: int
+
+
+def bootstrap_document(values: Bootstrap) -> dict[str, Any]:
+    """Return the bootstrap as Envoy reads it. Listeners for requests come from the follower, with the routes: a gateway
+    that knows nothing refuses connections rather than answer 404.
+    """  # noqa: D205 - one sentence needs the room
+    return {
+        "node": {"id": values.gateway_id, "cluster": "gateway", "locality": {"region": values.region}},
+        "admin": {"address": _loopback(values.admin_port)},
+        "dynamic_resources": {
+            "ads_config": _ads_config(),
+            "cds_config": {"ads": {}, "resource_api_version": "V3"},
+            "lds_config": {"ads": {}, "resource_api_version": "V3"},
+        },
+        "static_resources": {"clusters": [_ads_cluster(values.ads_port)], "listeners": [_marker_listener()]},
+        "overload_manager": _overload_manager(),
+        "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"suffix": "_ms"}]}}},
+        "deferred_stat_options": {"enable_deferred_creation_stats": True},
+        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+    }
+
+
+def write_bootstrap(folder: Path, values: Bootstrap) -> Path:
+    """Write the document beside the logs; JSON is YAML too."""
+    path = folder / names.BOOTSTRAP
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(bootstrap_document(values))))
+    return path
+
+
+def _ads_config() -> dict[str, Any]:
+    # A restarted follower is found again within half a second; the default back-off grows to 30 s.
+    quick = {"retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"}}
+    return {
+        "api_type": "DELTA_GRPC",
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": {"cluster_name": _ADS_CLUSTER, "retry_policy": quick}}],
+    }
+
+
+def _ads_cluster(port: int) -> dict[str, Any]:
+    http2 = {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
+    address = {"lb_endpoints": [{"endpoint": {"address": _loopback(port)}}]}
+    return {
+        "name": _ADS_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": _TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": http2},
+            }
+        },
+        "load_assignment": {"cluster_name": _ADS_CLUSTER, "endpoints": [address]},
+    }
+
+
+def _marker_listener() -> dict[str, Any]:
+    # Markers give the request log its proof of completeness; see `markers`.
+    form = {"role": "marker", "worker": "%REQ(:path)%", "end": "%EMIT_TIME(%s%3f)%"}
+    log = {"@type": _TYPE + "envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": names.LIVE_LOG}
+    answer = {"match": {"prefix": "/"}, "direct_response": {"status": 204}}
+    router = {"@type": _TYPE + "envoy.extensions.filters.http.router.v3.Router"}
+    manager = {
+        "@type": _TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "marker",
+        "generate_request_id": False,
+        "route_config": {"virtual_hosts": [{"name": "marker", "domains": ["*"], "routes": [answer]}]},
+        "http_filters": [{"name": names.ROUTER_FILTER, "typed_config": router}],
+        "access_log": [{"name": "envoy.access_loggers.file", "typed_config": {**log, "log_format": _json(form)}}],
+    }
+    network_filter = {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+    return {
+        "name": "marker",
+        "address": {"pipe": {"path": names.MARKER_SOCKET, "mode": 0o600}},
+        "connection_balance_config": {"exact_balance": {}},
+        "ignore_global_conn_limit": True,
+        "bypass_overload_manager": True,
+        "filter_chains": [{"filters": [network_filter]}],
+    }
+
+
+def _json(form: dict[str, str]) -> dict[str, Any]:
+    return {"json_format": form}
+
+
+def _overload_manager() -> dict[str, Any]:
+    heap = "envoy.resource_monitors.fixed_heap"
+    connections = "envoy.resource_monitors.global_downstream_max_connections"
+    package = _TYPE + "envoy.extensions.resource_monitors."
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {
+                "name": heap,
+                "typed_config": {
+                    "@type": package + "fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": _MAX_HEAP_BYTES,
+                },
+            },
+            {
+                "name": connections,
+                "typed_config": {
+                    "@type": package + "downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": _MAX_CONNECTIONS,
+                },
+            },
+        ],
+        "actions": [
+            {
+                "name": "envoy.overload_actions.shrink_heap",
+                "triggers": [{"name": heap, "threshold": {"value": 0.9}}],
+            },
+            {
+                "name": "envoy.overload_actions.stop_accepting_requests",
+                "triggers": [{"name": heap, "threshold": {"value": 0.97}}],
+            },
+        ],
+    }
+
+
+def _loopback(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}

@@ -1,0 +1,117 @@
+"""One cluster a deployment, and the instances behind it."""
+
+from collections.abc import Iterable
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.type.v3 import percent_pb2
+from google.protobuf import any_pb2, wrappers_pb2
+
+from schemas.events.endpoints import VersionReference
+from serving.gateway import names
+from serving.gateway.protos import ads, metadata, packed, seconds
+from serving.gateway.routing_state import Instance
+
+_CONNECT_TIMEOUT_S = 1
+# Shorter than the 5 s after which uvicorn closes an idle connection, so that Envoy is the one to close it.
+_UPSTREAM_IDLE_S = 4
+_MAX_CONNECTIONS = 1_024
+_MAX_PENDING = 1_024
+_MAX_REQUESTS = 1_024
+_RETRY_BUDGET_PERCENT = 20
+_FAILURES_TO_EJECT = 5
+_EJECTION_S = 2
+_MAX_EJECTED_PERCENT = 50
+_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def cluster(deployment_id: str, *, version: VersionReference) -> cluster_pb2.Cluster:
+    """Build the cluster of a deployment; its instances are a resource of their own."""
+    return cluster_pb2.Cluster(
+        name=deployment_id,
+        type=cluster_pb2.Cluster.EDS,
+        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads()),
+        connect_timeout=seconds(_CONNECT_TIMEOUT_S),
+        lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
+        ignore_health_on_host_removal=True,
+        circuit_breakers=_limits(),
+        outlier_detection=_outliers(),
+        typed_extension_protocol_options={_PROTOCOL: _http()},
+        metadata=metadata(
+            names.METADATA,
+            deployment_id=deployment_id,
+            version_id=version.version_id,
+            version=f"{version.model_name}/{version.number}",
+        ),
+    )
+
+
+def load_assignment(deployment_id: str, instances: Iterable[Instance]) -> endpoint_pb2.ClusterLoadAssignment:
+    """List a deployment's instances by where they are; none is a good answer too."""
+    by_place: dict[tuple[str, str], list[Instance]] = {}
+    for instance in sorted(instances, key=lambda one: one.id):
+        by_place.setdefault((instance.region, instance.zone), []).append(instance)
+    return endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=deployment_id,
+        endpoints=[
+            endpoint_components_pb2.LocalityLbEndpoints(
+                locality=base_pb2.Locality(region=region, zone=zone),
+                lb_endpoints=[_address(instance) for instance in there],
+            )
+            for (region, zone), there in sorted(by_place.items())
+        ],
+    )
+
+
+def _address(instance: Instance) -> endpoint_components_pb2.LbEndpoint:
+    socket = address_pb2.SocketAddress(address=instance.host, port_value=instance.port)
+    return endpoint_components_pb2.LbEndpoint(
+        endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(socket_address=socket)),
+        metadata=metadata(names.METADATA, instance_id=instance.id),
+    )
+
+
+def _limits() -> circuit_breaker_pb2.CircuitBreakers:
+    budget = circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
+        budget_percent=percent_pb2.Percent(value=_RETRY_BUDGET_PERCENT),
+        min_retry_concurrency=wrappers_pb2.UInt32Value(value=3),
+    )
+    return circuit_breaker_pb2.CircuitBreakers(
+        thresholds=[
+            circuit_breaker_pb2.CircuitBreakers.Thresholds(
+                max_connections=wrappers_pb2.UInt32Value(value=_MAX_CONNECTIONS),
+                max_pending_requests=wrappers_pb2.UInt32Value(value=_MAX_PENDING),
+                max_requests=wrappers_pb2.UInt32Value(value=_MAX_REQUESTS),
+                retry_budget=budget,
+            )
+        ]
+    )
+
+
+def _outliers() -> outlier_detection_pb2.OutlierDetection:
+    # Only failures to reach or hear an instance eject it: a model that answers 500 is for the gates to judge.
+    return outlier_detection_pb2.OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=wrappers_pb2.UInt32Value(value=_FAILURES_TO_EJECT),
+        enforcing_consecutive_5xx=wrappers_pb2.UInt32Value(value=0),
+        enforcing_consecutive_gateway_failure=wrappers_pb2.UInt32Value(value=0),
+        enforcing_success_rate=wrappers_pb2.UInt32Value(value=0),
+        enforcing_local_origin_success_rate=wrappers_pb2.UInt32Value(value=0),
+        interval=seconds(1),
+        base_ejection_time=seconds(_EJECTION_S),
+        max_ejection_percent=wrappers_pb2.UInt32Value(value=_MAX_EJECTED_PERCENT),
+    )
+
+
+def _http() -> any_pb2.Any:
+    http1 = http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
+        http_protocol_options=protocol_pb2.Http1ProtocolOptions()
+    )
+    return packed(
+        http_protocol_options_pb2.HttpProtocolOptions(
+            common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=seconds(_UPSTREAM_IDLE_S)),
+            explicit_http_config=http1,
+        )
+    )

@@ -1,0 +1,118 @@
+"""The few calls that the follower makes to the control plane."""
+
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from schemas.envelope import rfc3339
+from schemas.events.endpoints import Allocation, VersionReference
+from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
+
+_TIMEOUT_S = 10.0
+
+
+class _Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    version: VersionReference
+
+
+class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    workspace: str
+    salt: str
+    epoch: int | None = None
+    allocations: tuple[Allocation, ...] = ()
+    deployments: tuple[_Deployment, ...] = ()
+
+
+class _Keys(msgspec.Struct, frozen=True, kw_only=True):
+    keys: tuple[dict[str, Any], ...] = ()
+    revoked_subjects: tuple[str, ...] | None = None
+
+
+class _ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    endpoints: tuple[_Endpoint, ...]
+    instances: tuple[Instance, ...]
+    jwks: _Keys
+    revoked_subjects: tuple[str, ...]
+
+
+class RefusedByControlPlaneError(Exception):
+    """The control plane understood the call and refused it; the same call again meets the same answer."""
+
+
+class ControlPlaneClient:
+    """Calls with the service token, which is read anew for each, as it may be replaced.
+
+    Every call raises httpx.HTTPError or OSError where the control plane cannot answer now.
+    """
+
+    def __init__(self, url: str, *, token_file: Path) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S)
+        self._token_file = token_file
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def serving_snapshot(self) -> RoutingSnapshot:
+        """Fetch all that is to be served, at a position of the log."""
+        answer = await self._client.get("/v1/snapshots/serving", headers=self._authorization())
+        answer.raise_for_status()
+        return _routing_snapshot(msgspec.json.decode(answer.content, type=_ServingSnapshot))
+
+    async def token_rules(self, *, known: TokenRules) -> TokenRules:
+        """Fetch the public keys; revoked subjects too where the answer has them, else those known stay."""
+        answer = await self._client.get("/v1/inference-tokens/keys", headers=self._authorization())
+        answer.raise_for_status()
+        keys = msgspec.json.decode(answer.content, type=_Keys)
+        revoked = known.revoked_subjects if keys.revoked_subjects is None else keys.revoked_subjects
+        return TokenRules(keys=keys.keys, revoked_subjects=tuple(sorted(revoked)))
+
+    async def report_applied(self, endpoint_id: str, *, epoch: int, region: str, gateway_id: str, at_ms: int) -> None:
+        """Tell that the region serves an epoch. Repeating it changes nothing.
+
+        Raises:
+            RefusedByControlPlaneError: the endpoint or epoch is not known there.
+        """
+        body = {"epoch": epoch, "region": region, "gateway_id": gateway_id, "applied_at": rfc3339(at_ms)}
+        answer = await self._client.post(
+            f"/v1/endpoints/{endpoint_id}/applied", json=body, headers=self._authorization()
+        )
+        if answer.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
+            raise RefusedByControlPlaneError(answer.text[:500])
+        answer.raise_for_status()
+
+    def _authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
+
+
+def _routing_snapshot(answer: _ServingSnapshot) -> RoutingSnapshot:
+    return RoutingSnapshot(
+        position=answer.position,
+        endpoints=tuple(_endpoint(endpoint) for endpoint in answer.endpoints),
+        instances=answer.instances,
+        tokens=TokenRules(keys=answer.jwks.keys, revoked_subjects=answer.revoked_subjects),
+    )
+
+
+def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
+    traffic = Traffic(epoch=endpoint.epoch or 0, allocations=endpoint.allocations) if endpoint.allocations else None
+    return EndpointRoute(
+        id=endpoint.id,
+        workspace=endpoint.workspace,
+        name=endpoint.name,
+        salt=endpoint.salt,
+        deployments={deployment.id: deployment.version for deployment in endpoint.deployments},
+        wanted=traffic,
+    )

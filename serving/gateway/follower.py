@@ -1,0 +1,94 @@
+"""Follows the log: folds it, hands the difference to Envoy, and reports each epoch that Envoy is seen to serve."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from schemas.catalogue import TYPE_NAMES
+from schemas.events.endpoints import TrafficShifted
+from serving.gateway import names
+from serving.gateway.ads_server import AdsServer
+from serving.gateway.applied_reports import AppliedReports
+from serving.gateway.event_feed import FedEvent
+from serving.gateway.resources import everything, update_for
+from serving.gateway.routing_state import TokenRules
+from serving.gateway.routing_table import NOTHING, Change, RoutingTable
+from serving.gateway.snapshot_file import KeptState, write_state
+from serving.gateway.virtual_hosts import endpoint_of_virtual_host
+
+_KEEP_EVERY_S = 0.1
+_TRAFFIC_SHIFTED = TYPE_NAMES[TrafficShifted]
+
+_log = structlog.get_logger(__name__)
+
+
+class Follower:
+    """Owns the routing table; all of it runs on one event loop, so a change is folded and handed on undivided."""
+
+    def __init__(self, state: KeptState, *, ads: AdsServer, reports: AppliedReports, snapshot_path: Path) -> None:
+        self._table = RoutingTable(state.snapshot)
+        self.cursor = state.cursor
+        self._ads = ads
+        self._reports = reports
+        self._snapshot_path = snapshot_path
+        self._is_dirty = asyncio.Event()
+
+    @property
+    def tokens(self) -> TokenRules:
+        return self._table.tokens
+
+    def begin(self) -> None:
+        """Offer all that the state holds."""
+        self._hand_on(everything(self._table))
+        self._is_dirty.set()
+
+    def follow(self, events: Sequence[FedEvent]) -> None:
+        """Fold a batch and hand on what it changed, once: a backlog costs one update, not one an event."""
+        change = NOTHING
+        for event in events:
+            change |= self._fold(event)
+        self._hand_on(change)
+
+    def renew_tokens(self, tokens: TokenRules) -> None:
+        """Take new keys or revocations."""
+        self._hand_on(self._table.renew_tokens(tokens))
+
+    def on_taken(self, type_url: str, taken: Sequence[str]) -> None:
+        """Hear from the ADS server what Envoy acknowledged, and have new epochs probed and reported."""
+        if type_url != names.VIRTUAL_HOST_TYPE:
+            return
+        for name in taken:
+            endpoint = self._table.endpoints.get(endpoint_of_virtual_host(name))
+            if endpoint and endpoint.served and endpoint.served.epoch > endpoint.reported_epoch:
+                self._reports.confirm(endpoint, epoch=endpoint.served.epoch, position=self._table.position)
+
+    async def keep_state(self) -> None:
+        """Write the state to disk soon after it changed, never more often than its interval, until cancelled."""
+        while True:
+            await self._is_dirty.wait()
+            self._is_dirty.clear()
+            state = KeptState(snapshot=self._table.snapshot(), cursor=self.cursor)
+            await write_state(self._snapshot_path, state)
+            self._reports.kept_until(state.snapshot.position)
+            await asyncio.sleep(_KEEP_EVERY_S)
+
+    def _fold(self, event: FedEvent) -> Change:
+        envelope = event.envelope
+        change = self._table.apply(envelope, position=event.cursor.position)
+        self.cursor = event.cursor
+        self._is_dirty.set()
+        if envelope.type == _TRAFFIC_SHIFTED and (missing := self._table.waiting(envelope.stream)):
+            _log.warning(
+                "epoch_waits_for_instances",
+                endpoint_id=envelope.stream,
+                epoch=envelope.streamversion,
+                deployments=sorted(missing),
+            )
+        return change
+
+    def _hand_on(self, change: Change) -> None:
+        if change:
+            self._is_dirty.set()
+            self._ads.put(update_for(change, self._table))

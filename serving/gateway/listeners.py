@@ -1,0 +1,117 @@
+"""The two listeners: one for callers, and a private socket over which the follower probes what Envoy serves."""
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2 as rules_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, extension_pb2, protocol_pb2
+from envoy.config.core.v3 import substitution_format_string_pb2 as format_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2 as early_pb2
+from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import struct_pb2, wrappers_pb2
+
+from serving.gateway import names
+from serving.gateway.access_log import request_log
+from serving.gateway.filters import probe_filters, public_filters
+from serving.gateway.protos import ads, overwrite, packed, seconds
+
+_IDLE_S = 300
+_HEADERS_S = 10
+_SOCKET_MODE = 0o600
+
+
+def public_listener(*, port: int, max_body_bytes: int) -> listener_pb2.Listener:
+    """Build the listener for callers. It never names an endpoint or a key, so that no change of those drains it."""
+    manager = _manager(names.PUBLIC_LISTENER, log=request_log(role=names.PRIMARY_ROLE))
+    manager.http_filters.extend(public_filters(max_body_bytes=max_body_bytes))
+    manager.early_header_mutation_extensions.append(_strip_claims_of_clients())
+    manager.use_remote_address.value = True
+    manager.skip_xff_append = True
+    return listener_pb2.Listener(
+        name=names.PUBLIC_LISTENER,
+        address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address="127.0.0.1", port_value=port)),
+        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=max_body_bytes),
+        filter_chains=[_chain(manager)],
+    )
+
+
+def probe_listener() -> listener_pb2.Listener:
+    """Build the private listener: the same routes on the same workers, reachable by the same user only."""
+    manager = _manager(names.PROBE_LISTENER, log=request_log(role=names.PROBE_ROLE))
+    manager.http_filters.extend(probe_filters())
+    pipe = address_pb2.Pipe(path=names.PROBE_SOCKET, mode=_SOCKET_MODE)
+    return listener_pb2.Listener(
+        name=names.PROBE_LISTENER,
+        address=address_pb2.Address(pipe=pipe),
+        filter_chains=[_chain(manager)],
+    )
+
+
+def route_config() -> route_pb2.RouteConfiguration:
+    """Build the one route table; its virtual hosts, one an endpoint, come as resources of their own."""
+    return route_pb2.RouteConfiguration(
+        name=names.ROUTE_CONFIG,
+        vhost_header=names.ROUTE,
+        vhds=route_pb2.Vhds(config_source=ads()),
+    )
+
+
+def _manager(name: str, *, log: accesslog_pb2.AccessLog) -> hcm_pb2.HttpConnectionManager:
+    return hcm_pb2.HttpConnectionManager(
+        stat_prefix=name,
+        rds=hcm_pb2.Rds(config_source=ads(), route_config_name=names.ROUTE_CONFIG),
+        access_log=[log],
+        generate_request_id=wrappers_pb2.BoolValue(value=False),
+        normalize_path=wrappers_pb2.BoolValue(value=True),
+        merge_slashes=True,
+        request_headers_timeout=seconds(_HEADERS_S),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=seconds(_IDLE_S)),
+        server_name="rollbook",
+        local_reply_config=_replies_as_json(),
+    )
+
+
+def _chain(manager: hcm_pb2.HttpConnectionManager) -> listener_components_pb2.FilterChain:
+    network_filter = listener_components_pb2.Filter(
+        name="envoy.filters.network.http_connection_manager", typed_config=packed(manager)
+    )
+    return listener_components_pb2.FilterChain(filters=[network_filter])
+
+
+def _strip_claims_of_clients() -> extension_pb2.TypedExtensionConfig:
+    # Early, before the first look at the routes: a client's routing or Host header must not choose one.
+    removed = [rules_pb2.HeaderMutation(remove=name) for name in names.NOT_FROM_CLIENTS]
+    envoys_own = string_pb2.StringMatcher(prefix="x-envoy-")
+    removed.append(
+        rules_pb2.HeaderMutation(remove_on_match=rules_pb2.HeaderMutation.RemoveOnMatch(key_matcher=envoys_own))
+    )
+    nowhere = rules_pb2.HeaderMutation(append=overwrite(names.ROUTE, "/"))
+    return extension_pb2.TypedExtensionConfig(
+        name="envoy.http.early_header_mutation.header_mutation",
+        typed_config=packed(early_pb2.HeaderMutation(mutations=[*removed, nowhere])),
+    )
+
+
+def _replies_as_json() -> hcm_pb2.LocalReplyConfig:
+    return hcm_pb2.LocalReplyConfig(
+        mappers=[_worded(404, "no endpoint of this name is in the token's workspace")],
+        body_format=_reply("%LOCAL_REPLY_BODY%"),
+    )
+
+
+def _worded(status: int, sentence: str) -> hcm_pb2.ResponseMapper:
+    runtime_value = base_pb2.RuntimeUInt32(default_value=status, runtime_key=f"rollbook.reply_{status}")
+    comparison = accesslog_pb2.ComparisonFilter(op=accesslog_pb2.ComparisonFilter.EQ, value=runtime_value)
+    return hcm_pb2.ResponseMapper(
+        filter=accesslog_pb2.AccessLogFilter(
+            status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=comparison),
+        ),
+        body_format_override=_reply(sentence),
+    )
+
+
+def _reply(error: str) -> format_pb2.SubstitutionFormatString:
+    form = struct_pb2.Struct()
+    form.update({"error": error, "status": "%RESPONSE_CODE%", "code": "%RESPONSE_CODE_DETAILS%"})
+    return format_pb2.SubstitutionFormatString(json_format=form)

@@ -1,0 +1,54 @@
+"""Names that the gateway's parts share: headers, filters, files and xDS types."""
+
+ROUTE_CONFIG = "inference"
+PUBLIC_LISTENER = "public"
+PROBE_LISTENER = "probe"
+
+PREDICTION_ID = "x-prediction-id"
+STICKY_KEY = "x-rollbook-key"
+ENDPOINT = "x-rollbook-endpoint"
+ROUTE = "x-rollbook-route"
+ROLE = "x-rollbook-role"
+VERSION = "x-rollbook-version"
+DEPLOYMENT = "x-rollbook-deployment"
+EPOCH = "x-rollbook-epoch"
+WORKSPACE = "x-rollbook-workspace"
+PROBE = "x-rollbook-probe"
+
+NOT_FROM_CLIENTS = (PREDICTION_ID, ROUTE, ROLE, VERSION, DEPLOYMENT, EPOCH, WORKSPACE, PROBE)
+"""Headers that a client may send but nobody may believe; only the gateway writes them."""
+
+PRIMARY_ROLE = "primary"
+PROBE_ROLE = "probe"
+"""Set by the listener that a request came in by, never by a caller."""
+
+METADATA = "rollbook"
+"""Namespace of what the gateway knows of a request, route, cluster or instance."""
+
+IDENTITY_FILTER = "rollbook.identity"
+TOKEN_FILTER = "rollbook.token"  # noqa: S105 - the name of a filter
+REVOCATION_FILTER = "rollbook.revocation"
+BODY_LIMIT_FILTER = "rollbook.body_limit"
+ENDPOINT_NAME_FILTER = "rollbook.endpoint_name"
+ROUTING_HEADER_FILTER = "rollbook.routing_header"
+ROUTE_AGAIN_FILTER = "rollbook.route_again"
+SCOPE_FILTER = "rollbook.scope"
+ROUTER_FILTER = "envoy.filters.http.router"
+
+LIVE_LOG = "current.log"
+"""A symbolic link to the log file being written, relative to the gateway's directory, where Envoy runs."""
+PROBE_SOCKET = "probe.sock"
+MARKER_SOCKET = "marker.sock"
+BOOTSTRAP = "envoy.yaml"
+SNAPSHOT = "snapshot.json"
+SHIPPER_POSITION = "shipper-position.json"
+
+_TYPE = "type.googleapis.com/"
+CLUSTER_TYPE = _TYPE + "envoy.config.cluster.v3.Cluster"
+ENDPOINTS_TYPE = _TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER_TYPE = _TYPE + "envoy.config.listener.v3.Listener"
+ROUTES_TYPE = _TYPE + "envoy.config.route.v3.RouteConfiguration"
+VIRTUAL_HOST_TYPE = _TYPE + "envoy.config.route.v3.VirtualHost"
+FILTER_TYPE = _TYPE + "envoy.config.core.v3.TypedExtensionConfig"
+JWT_AUTHN_TYPE = _TYPE + "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+RBAC_TYPE = _TYPE + "envoy.extensions.filters.http.rbac.v3.RBAC"

@@ -1,0 +1,87 @@
+"""Turns the routing table into xDS resources, each with a version that is its content."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import msgspec
+from envoy.config.core.v3 import extension_pb2
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+
+from serving.gateway import names
+from serving.gateway.clusters import cluster, load_assignment
+from serving.gateway.listeners import probe_listener, public_listener, route_config
+from serving.gateway.protos import packed
+from serving.gateway.routing_state import TokenRules
+from serving.gateway.routing_table import Change, RoutingTable
+from serving.gateway.token_checks import revocation_check, token_check
+from serving.gateway.virtual_hosts import virtual_host, virtual_host_name
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """A named resource. The version is a hash of the body, so a restarted follower resends nothing that is equal."""
+
+    type_url: str
+    name: str
+    version: str
+    body: any_pb2.Any
+    needs: frozenset[str] = frozenset()
+    """Clusters without which this resource would do harm."""
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """What Envoy is to have from now on, and what not any more, as (type, name)."""
+
+    resources: tuple[Resource, ...] = ()
+    removed: tuple[tuple[str, str], ...] = ()
+
+
+def fixed_resources(*, port: int, max_body_bytes: int) -> Update:
+    """Return what no event changes: the listeners and the route table's frame."""
+    return Update(
+        resources=(
+            _resource(names.PUBLIC_LISTENER, public_listener(port=port, max_body_bytes=max_body_bytes)),
+            _resource(names.PROBE_LISTENER, probe_listener()),
+            _resource(names.ROUTE_CONFIG, route_config()),
+        )
+    )
+
+
+def everything(table: RoutingTable) -> Change:
+    """Name all that a table holds, for the first update after a start."""
+    deployments = frozenset(part for endpoint in table.endpoints.values() for part in endpoint.deployments)
+    return Change(endpoints=frozenset(table.endpoints), deployments=deployments, has_new_tokens=True)
+
+
+def update_for(change: Change, table: RoutingTable) -> Update:
+    """Build the resources that a change touches, and no others."""
+    resources: list[Resource] = []
+    removed: list[tuple[str, str]] = []
+    for deployment_id in sorted(change.deployments):
+        version = table.version_of(deployment_id)
+        if version is None:
+            removed += [(names.CLUSTER_TYPE, deployment_id), (names.ENDPOINTS_TYPE, deployment_id)]
+            continue
+        resources.append(_resource(deployment_id, cluster(deployment_id, version=version)))
+        resources.append(_resource(deployment_id, load_assignment(deployment_id, table.instances_of(deployment_id))))
+    for endpoint_id in sorted(change.endpoints):
+        endpoint = table.endpoints[endpoint_id]
+        needs = endpoint.served.deployments() if endpoint.served else frozenset()
+        resources.append(_resource(virtual_host_name(endpoint_id), virtual_host(endpoint), needs=needs))
+    if change.has_new_tokens:
+        resources += _token_resources(table.tokens)
+    return Update(resources=tuple(resources), removed=tuple(removed))
+
+
+def _token_resources(tokens: TokenRules) -> Iterable[Resource]:
+    for name, config in (
+        (names.TOKEN_FILTER, token_check(tokens.keys)),
+        (names.REVOCATION_FILTER, revocation_check(tokens.revoked_subjects)),
+    ):
+        yield _resource(name, extension_pb2.TypedExtensionConfig(name=name, typed_config=packed(config)))
+
+
+def _resource(name: str, message: Message, *, needs: frozenset[str] = frozenset()) -> Resource:
+    body = packed(message)
+    version = blake2b(body.value, digest_size=8).hexdigest()
+    return Resource(type_url=body.type_url, name=name, version=version, body=body, needs=needs)

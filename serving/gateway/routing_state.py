@@ -1,0 +1,67 @@
+"""What the gateway knows of endpoints: the values that the routing table folds and its resources are built from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.events.endpoints import Allocation, VersionReference
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine that may take traffic."""
+
+    id: str
+    endpoint_id: str
+    deployment_id: str
+    host: str
+    port: int
+    region: str
+    zone: str
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """How an endpoint's buckets are split, by the event that set it."""
+
+    epoch: int
+    allocations: tuple[Allocation, ...]
+
+    def deployments(self) -> frozenset[str]:
+        """Return the deployments that take traffic."""
+        return frozenset(part.deployment_id for part in self.allocations if part.ranges)
+
+
+class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint. `wanted` is its newest traffic, `served` the newest that could be applied.
+
+    A removed deployment stays among `deployments` as long as it is served.
+    """
+
+    id: str
+    workspace: str
+    name: str
+    salt: str
+    deployments: dict[str, VersionReference] = {}
+    removed: frozenset[str] = frozenset()
+    wanted: Traffic | None = None
+    served: Traffic | None = None
+    reported_epoch: int = 0
+
+
+class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The public keys of inference tokens, and the subjects whose tokens are refused."""
+
+    keys: tuple[dict[str, Any], ...] = ()
+    revoked_subjects: tuple[str, ...] = ()
+
+
+class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All of the state at a position of the log, as it is kept on disk."""
+
+    position: int
+    endpoints: tuple[EndpointRoute, ...]
+    instances: tuple[Instance, ...]
+    tokens: TokenRules
+
+
+InstancesByDeployment = Mapping[str, Mapping[str, Instance]]

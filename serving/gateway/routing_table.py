@@ -1,0 +1,206 @@
+"""Folds the serving snapshot and the events after it into what the gateway is to serve. Pure: no clock, no I/O."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from schemas.catalogue import decode_data
+from schemas.envelope import Envelope
+from schemas.events import access, endpoints
+from schemas.events.endpoints import VersionReference
+from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What one or more events touched: the work that follows is in proportion to this, not to the table."""
+
+    endpoints: frozenset[str] = frozenset()
+    deployments: frozenset[str] = frozenset()
+    has_new_tokens: bool = False
+
+    def __or__(self, other: "Change") -> "Change":
+        return Change(
+            endpoints=self.endpoints | other.endpoints,
+            deployments=self.deployments | other.deployments,
+            has_new_tokens=self.has_new_tokens or other.has_new_tokens,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.endpoints or self.deployments or self.has_new_tokens)
+
+
+NOTHING = Change()
+
+
+class RoutingTable:
+    """The fold. An epoch is served once each deployment with weight has an instance; until then the one before is."""
+
+    def __init__(self, snapshot: RoutingSnapshot) -> None:
+        self.position = snapshot.position
+        self.tokens = snapshot.tokens
+        self.endpoints: dict[str, EndpointRoute] = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+        self._instances: dict[str, Instance] = {}
+        self._of_deployment: dict[str, dict[str, Instance]] = {}
+        self._endpoint_of: dict[str, str] = {}
+        for instance in snapshot.instances:
+            self._place(instance)
+        for endpoint in snapshot.endpoints:
+            self._index(endpoint)
+            self._serve_what_can_be(endpoint.id)
+
+    def instances_of(self, deployment_id: str) -> Iterable[Instance]:
+        """Return the instances of a deployment that may take traffic."""
+        return self._of_deployment.get(deployment_id, {}).values()
+
+    def version_of(self, deployment_id: str) -> VersionReference | None:
+        """Return the version of a deployment, or None when it is removed and takes no traffic."""
+        endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
+        return endpoint.deployments.get(deployment_id) if endpoint else None
+
+    def waiting(self, endpoint_id: str) -> frozenset[str]:
+        """Return the deployments without an instance that keep the newest epoch from being served."""
+        endpoint = self.endpoints[endpoint_id]
+        if endpoint.wanted is None or endpoint.wanted == endpoint.served:
+            return frozenset()
+        return frozenset(part for part in endpoint.wanted.deployments() if not self._of_deployment.get(part))
+
+    def snapshot(self) -> RoutingSnapshot:
+        """Return the state as a value that a table can start from."""
+        return RoutingSnapshot(
+            position=self.position,
+            endpoints=tuple(self.endpoints.values()),
+            instances=tuple(self._instances.values()),
+            tokens=self.tokens,
+        )
+
+    def renew_tokens(self, tokens: TokenRules) -> Change:
+        """Take keys and revoked subjects that the control plane gave outside the log."""
+        if tokens == self.tokens:
+            return NOTHING
+        self.tokens = tokens
+        return Change(has_new_tokens=True)
+
+    def apply(self, envelope: Envelope, *, position: int) -> Change:
+        """Fold one event; one at or before the table's position changes nothing.
+
+        Raises:
+            msgspec.ValidationError: the data does not fit its type; the position is not moved.
+        """
+        if position <= self.position:
+            return NOTHING
+        event = decode_data(envelope.type, envelope.data)
+        change = self._fold(event, envelope)
+        self.position = position
+        return change
+
+    def _fold(  # noqa: PLR0911 - one answer an event type
+        self, event: msgspec.Struct | None, envelope: Envelope
+    ) -> Change:
+        stream = str(envelope.stream)
+        match event:
+            case endpoints.EndpointCreated():
+                return self._create(event, envelope)
+            case endpoints.DeploymentAdded():
+                return self._add_deployment(stream, event)
+            case endpoints.DeploymentRemoved():
+                return self._remove_deployment(stream, event.deployment_id)
+            case endpoints.TrafficShifted():
+                traffic = Traffic(epoch=envelope.streamversion, allocations=event.allocations)
+                return self._replace(stream, wanted=traffic)
+            case endpoints.TrafficApplied():
+                return self._note_applied(stream, event.epoch)
+            case endpoints.InstanceAnnounced():
+                return self._announce(stream, event)
+            case endpoints.InstanceWithdrawn() | endpoints.InstanceFailed():
+                return self._withdraw(stream)
+            case access.PrincipalErased():
+                return self._revoke(stream)
+            case _:
+                return NOTHING
+
+    def _create(self, event: endpoints.EndpointCreated, envelope: Envelope) -> Change:
+        endpoint = EndpointRoute(
+            id=str(envelope.stream),
+            workspace=envelope.workspace,
+            name=event.name,
+            salt=event.salt,
+        )
+        self.endpoints[endpoint.id] = endpoint
+        return Change(endpoints=frozenset({endpoint.id}))
+
+    def _add_deployment(self, endpoint_id: str, event: endpoints.DeploymentAdded) -> Change:
+        endpoint = self.endpoints[endpoint_id]
+        deployments = {**endpoint.deployments, event.deployment_id: event.version}
+        return self._replace(endpoint_id, deployments=deployments) | Change(
+            deployments=frozenset({event.deployment_id})
+        )
+
+    def _remove_deployment(self, endpoint_id: str, deployment_id: str) -> Change:
+        removed = self.endpoints[endpoint_id].removed | {deployment_id}
+        return self._replace(endpoint_id, removed=removed)
+
+    def _note_applied(self, endpoint_id: str, epoch: int) -> Change:
+        endpoint = self.endpoints[endpoint_id]
+        highest = max(endpoint.reported_epoch, epoch)
+        self.endpoints[endpoint_id] = msgspec.structs.replace(endpoint, reported_epoch=highest)
+        return NOTHING
+
+    def _announce(self, instance_id: str, event: endpoints.InstanceAnnounced) -> Change:
+        change = self._withdraw(instance_id)
+        self._place(
+            Instance(
+                id=instance_id,
+                endpoint_id=event.endpoint_id,
+                deployment_id=event.deployment_id,
+                host=event.host,
+                port=event.port,
+                region=event.region,
+                zone=event.zone,
+            )
+        )
+        served = self._serve_what_can_be(event.endpoint_id) | self._let_go_of_removed(event.endpoint_id)
+        return change | served | Change(deployments=frozenset({event.deployment_id}))
+
+    def _withdraw(self, instance_id: str) -> Change:
+        gone = self._instances.pop(instance_id, None)
+        if gone is None:
+            return NOTHING
+        self._of_deployment[gone.deployment_id].pop(instance_id)
+        return Change(deployments=frozenset({gone.deployment_id}))
+
+    def _revoke(self, subject: str) -> Change:
+        revoked = tuple(sorted({*self.tokens.revoked_subjects, subject}))
+        return self.renew_tokens(msgspec.structs.replace(self.tokens, revoked_subjects=revoked))
+
+    def _replace(self, endpoint_id: str, **fields: object) -> Change:
+        self.endpoints[endpoint_id] = msgspec.structs.replace(self.endpoints[endpoint_id], **fields)
+        self._index(self.endpoints[endpoint_id])
+        return self._serve_what_can_be(endpoint_id) | self._let_go_of_removed(endpoint_id)
+
+    def _serve_what_can_be(self, endpoint_id: str) -> Change:
+        endpoint = self.endpoints[endpoint_id]
+        if endpoint.wanted == endpoint.served or self.waiting(endpoint_id):
+            return NOTHING
+        self.endpoints[endpoint_id] = msgspec.structs.replace(endpoint, served=endpoint.wanted)
+        return Change(endpoints=frozenset({endpoint_id}))
+
+    def _let_go_of_removed(self, endpoint_id: str) -> Change:
+        endpoint = self.endpoints[endpoint_id]
+        gone = endpoint.removed - (endpoint.served.deployments() if endpoint.served else frozenset())
+        if not gone:
+            return NOTHING
+        kept = {key: version for key, version in endpoint.deployments.items() if key not in gone}
+        self.endpoints[endpoint_id] = msgspec.structs.replace(
+            endpoint, deployments=kept, removed=endpoint.removed - gone
+        )
+        for deployment_id in gone:
+            self._endpoint_of.pop(deployment_id, None)
+        return Change(deployments=gone)
+
+    def _place(self, instance: Instance) -> None:
+        self._instances[instance.id] = instance
+        self._of_deployment.setdefault(instance.deployment_id, {})[instance.id] = instance
+
+    def _index(self, endpoint: EndpointRoute) -> None:
+        for deployment_id in endpoint.deployments:
+            self._endpoint_of[deployment_id] = endpoint.id

@@ -1,0 +1,40 @@
+"""The last good state on disk: from it a follower serves when the control plane and Kafka are away."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from infra.data_directory import write_atomically
+from serving.gateway.event_feed import Cursor
+from serving.gateway.routing_state import RoutingSnapshot
+
+FORMAT = 1
+
+_log = structlog.get_logger(__name__)
+
+
+class KeptState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written: the routing state and where in the topic it was read from."""
+
+    format: int = FORMAT
+    snapshot: RoutingSnapshot
+    cursor: Cursor | None
+
+
+def read_state(path: Path) -> KeptState | None:
+    """Return the kept state, or None where there is none that can be used."""
+    try:
+        state = msgspec.json.decode(path.read_bytes(), type=KeptState)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        _log.error("kept_state_unreadable", path=str(path), error=str(error))
+        return None
+    return state if state.format == FORMAT else None
+
+
+async def write_state(path: Path, state: KeptState) -> None:
+    """Replace the kept state; the disk is waited for in a thread."""
+    await asyncio.to_thread(write_atomically, path, msgspec.json.encode(state))

@@ -1,0 +1,86 @@
+"""Checks of inference tokens: signature and lifetime, revoked subjects, and the endpoints a token may call."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.rbac.v3 import rbac_pb2 as rules_pb2
+from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_pb2
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
+from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
+from google.protobuf import any_pb2
+
+from serving.gateway.protos import packed, seconds
+
+ISSUER = "rollbook"
+MAX_LIFETIME_S = 3_600
+_CLOCK_SKEW_S = 5
+_JWT_NAMESPACE = "envoy.filters.http.jwt_authn"
+_CLAIMS = "claims"
+
+
+def token_check(jwks: Sequence[Mapping[str, Any]]) -> jwt_pb2.JwtAuthentication:
+    """Ask every request for a token that one of these keys signed; with no keys every token is refused."""
+    provider = jwt_pb2.JwtProvider(
+        issuer=ISSUER,
+        require_expiration=True,
+        max_lifetime=seconds(MAX_LIFETIME_S),
+        clock_skew_seconds=_CLOCK_SKEW_S,
+        payload_in_metadata=_CLAIMS,
+        local_jwks=base_pb2.DataSource(inline_string=json.dumps({"keys": list(jwks)}, sort_keys=True)),
+    )
+    rule = jwt_pb2.RequirementRule(
+        match=route_pb2.RouteMatch(prefix="/"),
+        requires=jwt_pb2.JwtRequirement(provider_name=ISSUER),
+    )
+    return jwt_pb2.JwtAuthentication(providers={ISSUER: provider}, rules=[rule])
+
+
+def revocation_check(subjects: Iterable[str]) -> rbac_pb2.RBAC:
+    """Refuse the tokens of these subjects, though their signature and lifetime are good."""
+    listed = [_claim_is("sub", subject) for subject in sorted(subjects)]
+    policies = {"revoked": _policy(listed)} if listed else {}
+    return rbac_pb2.RBAC(rules=rules_pb2.RBAC(action=rules_pb2.RBAC.DENY, policies=policies))
+
+
+def scope_check(*, workspace: str, endpoint: str) -> any_pb2.Any:
+    """Let only tokens of the workspace through whose `endpoints` name this endpoint or `*`."""
+    in_scope = rules_pb2.Principal(
+        or_ids=rules_pb2.Principal.Set(ids=[_endpoints_include(endpoint), _endpoints_include("*")])
+    )
+    both = rules_pb2.Principal(
+        and_ids=rules_pb2.Principal.Set(ids=[_claim_is("workspace", workspace), in_scope]),
+    )
+    allow = rules_pb2.RBAC(action=rules_pb2.RBAC.ALLOW, policies={"scope": _policy([both])})
+    return packed(rbac_pb2.RBACPerRoute(rbac=rbac_pb2.RBAC(rules=allow)))
+
+
+def _policy(principals: Sequence[rules_pb2.Principal]) -> rules_pb2.Policy:
+    return rules_pb2.Policy(permissions=[rules_pb2.Permission(any=True)], principals=principals)
+
+
+def _claim_is(claim: str, text: str) -> rules_pb2.Principal:
+    return _claim(claim, value_pb2.ValueMatcher(string_match=_exactly(text)))
+
+
+def _endpoints_include(name: str) -> rules_pb2.Principal:
+    one_of = value_pb2.ValueMatcher(string_match=_exactly(name))
+    return _claim("endpoints", value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=one_of)))
+
+
+def _claim(claim: str, matcher: value_pb2.ValueMatcher) -> rules_pb2.Principal:
+    segment = metadata_pb2.MetadataMatcher.PathSegment
+    sought = metadata_pb2.MetadataMatcher(
+        filter=_JWT_NAMESPACE,
+        path=[segment(key=_CLAIMS), segment(key=claim)],
+        value=matcher,
+    )
+    of_request = rules_pb2.SourcedMetadata(metadata_matcher=sought, metadata_source=rules_pb2.MetadataSource.DYNAMIC)
+    return rules_pb2.Principal(sourced_metadata=of_request)
+
+
+def _exactly(text: str) -> string_pb2.StringMatcher:
+    # Names are unique without regard to case, so a token may spell one as it likes.
+    return string_pb2.StringMatcher(exact=text, ignore_case=True)

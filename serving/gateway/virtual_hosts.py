@@ -1,0 +1,153 @@
+"""One virtual host an endpoint: its weights, its stickiness and what every answer says about where it came from."""
+
+import re
+from http import HTTPStatus
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from google.protobuf import wrappers_pb2
+
+from schemas.events.endpoints import BUCKETS
+from serving.gateway import names
+from serving.gateway.protos import literal, metadata, overwrite, packed, seconds
+from serving.gateway.routing_state import EndpointRoute, Traffic
+from serving.gateway.token_checks import scope_check
+
+_OIP_PREFIX = "/v2/models/"
+_REQUEST_TIMEOUT_S = 60
+_RETRIES = 2
+_HOST_CHOICES = 5
+# A retry needs the body kept in memory; larger bodies are sent once.
+_RETRY_BODY_BYTES = 1024 * 1024
+
+
+def virtual_host_name(endpoint_id: str) -> str:
+    return f"{names.ROUTE_CONFIG}/{endpoint_id}"
+
+
+def endpoint_of_virtual_host(name: str) -> str:
+    return name.partition("/")[2]
+
+
+def virtual_host(endpoint: EndpointRoute) -> route_pb2.VirtualHost:
+    """Build the endpoint's virtual host; one that serves nothing yet answers 503 with that reason."""
+    return route_pb2.VirtualHost(
+        name=virtual_host_name(endpoint.id),
+        domains=[f"{endpoint.workspace}/{endpoint.name}".lower()],
+        routes=_routes(endpoint),
+        typed_per_filter_config={
+            names.SCOPE_FILTER: scope_check(workspace=endpoint.workspace, endpoint=endpoint.name),
+        },
+        request_body_buffer_limit=wrappers_pb2.UInt64Value(value=_RETRY_BODY_BYTES),
+    )
+
+
+def _routes(endpoint: EndpointRoute) -> list[route_pb2.Route]:
+    if endpoint.served is None:
+        return [_not_serving(endpoint)]
+    return [_probed(endpoint, endpoint.served), _serving(endpoint, endpoint.served)]
+
+
+def _probed(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:
+    is_probe = route_pb2.HeaderMatcher(name=names.ROLE, string_match=string_pb2.StringMatcher(exact=names.PROBE_ROLE))
+    epoch = str(traffic.epoch)
+    return route_pb2.Route(
+        match=route_pb2.RouteMatch(prefix="/", headers=[is_probe]),
+        direct_response=route_pb2.DirectResponseAction(status=HTTPStatus.NO_CONTENT),
+        metadata=_known_of(endpoint, epoch=epoch),
+        response_headers_to_add=[overwrite(names.EPOCH, epoch)],
+    )
+
+
+def _serving(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:
+    epoch = str(traffic.epoch)
+    action = route_pb2.RouteAction(
+        weighted_clusters=_shares(endpoint, traffic),
+        hash_policy=[_salted_key(endpoint.salt)],
+        timeout=seconds(_REQUEST_TIMEOUT_S),
+        retry_policy=_retries(),
+    )
+    return route_pb2.Route(
+        match=route_pb2.RouteMatch(prefix=_OIP_PREFIX),
+        route=action,
+        metadata=_known_of(endpoint, epoch=epoch),
+        request_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name), overwrite(names.EPOCH, epoch)],
+        request_headers_to_remove=[names.ROUTE],
+        response_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name), overwrite(names.EPOCH, epoch)],
+    )
+
+
+def _not_serving(endpoint: EndpointRoute) -> route_pb2.Route:
+    return route_pb2.Route(
+        match=route_pb2.RouteMatch(prefix=_OIP_PREFIX),
+        direct_response=route_pb2.DirectResponseAction(
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            body={"inline_string": "the endpoint has no deployment that is ready"},
+        ),
+        metadata=_known_of(endpoint, epoch=""),
+        response_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name)],
+    )
+
+
+def _known_of(endpoint: EndpointRoute, *, epoch: str) -> base_pb2.Metadata:
+    return metadata(
+        names.METADATA,
+        workspace=endpoint.workspace,
+        endpoint_id=endpoint.id,
+        endpoint=endpoint.name,
+        epoch=epoch,
+    )
+
+
+def _shares(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.WeightedCluster:
+    # Envoy walks the list in order and adds up weights: an entry a range, in the order of the ranges, makes the
+    # bucket's owner the one that the event names.
+    ranges = sorted(
+        (part.start, part.end, allocation.deployment_id)
+        for allocation in traffic.allocations
+        for part in allocation.ranges
+    )
+    assert sum(end - start for start, end, _ in ranges) == BUCKETS
+    return route_pb2.WeightedCluster(
+        clusters=[_share(endpoint, deployment_id, end - start) for start, end, deployment_id in ranges],
+        use_hash_policy=wrappers_pb2.BoolValue(value=True),
+    )
+
+
+def _share(endpoint: EndpointRoute, deployment_id: str, weight: int) -> route_pb2.WeightedCluster.ClusterWeight:
+    version = endpoint.deployments[deployment_id]
+    provenance = [
+        overwrite(names.DEPLOYMENT, deployment_id),
+        overwrite(names.VERSION, literal(f"{version.model_name}/{version.number}")),
+    ]
+    return route_pb2.WeightedCluster.ClusterWeight(
+        name=deployment_id,
+        weight=wrappers_pb2.UInt32Value(value=weight),
+        request_headers_to_add=provenance,
+        response_headers_to_add=provenance,
+    )
+
+
+def _salted_key(salt: str) -> route_pb2.RouteAction.HashPolicy:
+    escaped = re.sub(r"\\", r"\\\\", salt)
+    salted = regex_pb2.RegexMatchAndSubstitute(
+        pattern=regex_pb2.RegexMatcher(regex="^(.*)$"), substitution=escaped + r"\1"
+    )
+    header = route_pb2.RouteAction.HashPolicy.Header(header_name=names.STICKY_KEY, regex_rewrite=salted)
+    return route_pb2.RouteAction.HashPolicy(header=header)
+
+
+def _retries() -> route_pb2.RetryPolicy:
+    other_host = route_pb2.RetryPolicy.RetryHostPredicate(
+        name="envoy.retry_host_predicates.previous_hosts",
+        typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
+    )
+    return route_pb2.RetryPolicy(
+        retry_on="connect-failure,refused-stream,reset",
+        num_retries=wrappers_pb2.UInt32Value(value=_RETRIES),
+        retry_host_predicate=[other_host],
+        host_selection_retry_max_attempts=_HOST_CHOICES,
+        retry_back_off=route_pb2.RetryPolicy.RetryBackOff(base_interval=seconds(0.005), max_interval=seconds(0.05)),
+    )
