@@ -9,7 +9,7 @@ from schemas.events.registry import ArtifactFormat
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
 
 MAX_UNPACKED_BYTES = 8 * 1024**3
-MAX_UNPACKED_RATIO = 1_000
+MAX_UNPACKED_RATIO = 200
 _SMALL_BYTES = 1024**2
 _SCHEMA = "schema.json"
 _MAX_SCHEMA_BYTES = 64 * 1024**2

@@ -1,0 +1,55 @@
+"""The bytes of a spool: frames of length, checksum and payload, in files named by their first frame's number."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+_HEAD = struct.Struct("<II")
+MAX_PAYLOAD_BYTES = 16 * 1024**2
+_DIGITS = 16
+FULL = ".spool"
+SLIM = ".slim"
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One file. Its name says the number of its first frame; a slim one has lost the detail of its records."""
+
+    path: Path
+    first: int
+    is_slim: bool
+
+
+def pack(payload: bytes) -> bytes:
+    """Frame a payload."""
+    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def unpack(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield each payload with the offset behind its frame; a torn or broken frame ends it."""
+    offset, view = 0, memoryview(content)
+    while offset + _HEAD.size <= len(view):
+        length, checksum = _HEAD.unpack_from(view, offset)
+        payload = view[offset + _HEAD.size : offset + _HEAD.size + length]
+        if length > MAX_PAYLOAD_BYTES or len(payload) < length or zlib.crc32(payload) != checksum:
+            return
+        offset += _HEAD.size + length
+        yield bytes(payload), offset
+
+
+def name_of(first: int, *, is_slim: bool = False) -> str:
+    """Return the file name of a segment."""
+    return f"{first:0{_DIGITS}d}{SLIM if is_slim else FULL}"
+
+
+def segments(directory: Path) -> list[Segment]:
+    """List the segments in order; where a crash left a segment beside its slim copy, the slim one counts."""
+    found: dict[int, Segment] = {}
+    for path in directory.iterdir():
+        if path.suffix in (FULL, SLIM) and path.stem.isdigit():
+            segment = Segment(path=path, first=int(path.stem), is_slim=path.suffix == SLIM)
+            if segment.is_slim or segment.first not in found:
+                found[segment.first] = segment
+    return [found[first] for first in sorted(found)]

@@ -1,0 +1,118 @@
+"""Takes captured exchanges off the response path: a bounded queue, and a thread that applies the policy and writes."""
+
+import threading
+import time
+from collections import deque
+
+import msgspec
+import structlog
+
+from serving.capture import records
+from serving.capture.policy import CapturePolicy, captured_inputs, captured_outputs, is_sampled
+from serving.capture.records import Mark, ObservationRecord
+from serving.capture.spool import SpoolWriter
+
+_log = structlog.get_logger(__name__)
+
+MAX_PENDING = 20_000
+MAX_PENDING_BYTES = 64 * 1024**2
+_FLUSH_INTERVAL_S = 0.05
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A request and its answer as they crossed the wire."""
+
+    prediction_id: str
+    captured_at_ms: int
+    status: int
+    engine_ms: float
+    prediction: str
+    request: bytes
+    answer: bytes
+
+
+class Recorder:
+    """`record` and `mark` belong to one thread, the event loop's; they only append to a queue.
+
+    A full queue drops what comes and counts it: a prediction is never held up.
+    """
+
+    def __init__(self, writer: SpoolWriter, *, policy: CapturePolicy, hash_key: bytes) -> None:
+        self._writer = writer
+        self._policy = policy
+        self._hash_key = hash_key
+        self._pending: deque[Exchange | Mark] = deque()
+        self._pending_bytes = 0
+        self._taken_bytes = 0
+        self._last_ms = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self.dropped = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is pending, and end the thread."""
+        self._stopping.set()
+        self._thread.join()
+
+    def now_ms(self) -> int:
+        """Return the time of a record or mark made now; it never goes back, so that a mark stays true."""
+        self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000)
+        return self._last_ms
+
+    def wants(self, prediction_id: str) -> bool:
+        """Tell whether the exchange of a prediction is to be recorded."""
+        return self._policy.sampling_rate >= 1 or is_sampled(self._policy, prediction_id)
+
+    def record(self, exchange: Exchange) -> None:
+        """Take an exchange, or count it as dropped."""
+        size = len(exchange.request) + len(exchange.answer)
+        if len(self._pending) >= MAX_PENDING or self._pending_bytes - self._taken_bytes + size > MAX_PENDING_BYTES:
+            self.dropped += 1
+            return
+        self._pending_bytes += size
+        self._pending.append(exchange)
+
+    def mark(self) -> None:
+        """Say that every exchange that ended before now has been taken."""
+        if len(self._pending) < MAX_PENDING:
+            self._pending.append(Mark(self.now_ms()))
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(_FLUSH_INTERVAL_S)
+            payloads = self._take()
+            if payloads:
+                self._writer.append(payloads)
+        self._writer.close()
+
+    def _take(self) -> list[bytes]:
+        payloads: list[bytes] = []
+        mark: Mark | None = None
+        for _ in range(len(self._pending)):
+            item = self._pending.popleft()
+            if isinstance(item, Mark):
+                mark = item
+                continue
+            self._taken_bytes += len(item.request) + len(item.answer)
+            payloads.append(self._payload(item))
+        # Only the last mark of a round says anything; records that came after it only make it early.
+        if mark is not None:
+            payloads.append(records.encode(mark))
+        return payloads
+
+    def _payload(self, exchange: Exchange) -> bytes:
+        return records.encode(
+            ObservationRecord(
+                prediction_id=exchange.prediction_id,
+                captured_at_ms=exchange.captured_at_ms,
+                status=exchange.status,
+                engine_ms=exchange.engine_ms,
+                prediction=exchange.prediction,
+                inputs=captured_inputs(self._policy, exchange.request, hash_key=self._hash_key),
+                outputs=captured_outputs(self._policy, exchange.answer),
+            )
+        )

@@ -1,0 +1,128 @@
+"""The writing end of a spool: bounded on disk, never in the way of a prediction, and honest about what it drops."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from serving.capture.frames import FULL, SLIM, Segment, name_of, pack, segments, unpack
+
+_log = structlog.get_logger(__name__)
+
+
+class SpoolLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the disk a spool may take, and how large one segment grows."""
+
+    max_bytes: int = 256 * 1024**2
+    segment_bytes: int = 8 * 1024**2
+
+
+class SpoolWriter:
+    """Appends frames for one reader; used by one thread.
+
+    A spool that is full loses the detail of its oldest segments first, then its oldest segments. A write that fails
+    (a full disk) drops its frames and is tried anew with the next ones. Nothing is synced: what must survive is a
+    crash of the process, not of the machine.
+    """
+
+    def __init__(self, directory: Path, *, limits: SpoolLimits, without_detail: Callable[[bytes], bytes]) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._limits = limits
+        self._without_detail = without_detail
+        self._next = 0
+        self._file: int | None = None
+        self._written = 0
+        self.dropped = 0
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        """Write frames, making room first where the spool is full."""
+        content = b"".join(map(pack, payloads))
+        try:
+            self._write(content)
+            self._next += len(payloads)
+            self._written += len(content)
+        except OSError as error:
+            self.dropped += len(payloads)
+            self._give_up_segment()
+            _log.error("spool_write_failed", reason=str(error), dropped=len(payloads), dropped_in_all=self.dropped)
+            return
+        try:
+            self._keep_within_limit()
+        except OSError as error:
+            # Making a segment slim takes room first; without any, the next round tries again.
+            _log.error("spool_cannot_make_room", reason=str(error))
+
+    def close(self) -> None:
+        """Close the open segment."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _write(self, content: bytes) -> None:
+        if self._file is None or self._written >= self._limits.segment_bytes:
+            self.close()
+            path = self._directory / name_of(self._next)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            self._written = 0
+        view = memoryview(content)
+        while view:
+            view = view[os.write(self._file, view) :]
+
+    def _give_up_segment(self) -> None:
+        """Cut a half-written frame off, so that the frames of the next attempt can be read."""
+        if self._file is None:
+            return
+        try:
+            os.ftruncate(self._file, self._written)
+        except OSError:
+            # The reader takes the torn frame for the end; the next segment must not carry the same number.
+            self._next += 1
+            self.close()
+
+    def _keep_within_limit(self) -> None:
+        # The last segment is the open one; it is never touched.
+        closed = segments(self._directory)[:-1]
+        used = self._written + sum(map(_size, closed))
+        fat = [segment for segment in closed if not segment.is_slim]
+        for free, candidates in ((self._slim, fat), (self._drop, closed)):
+            for segment in candidates:
+                if used <= self._limits.max_bytes:
+                    return
+                used -= free(segment)
+
+    def _slim(self, segment: Segment) -> int:
+        try:
+            before = segment.path.stat().st_size
+            content = b"".join(pack(self._without_detail(payload)) for payload, _ in unpack(segment.path.read_bytes()))
+        except FileNotFoundError:
+            return 0
+        target = segment.path.with_suffix(SLIM)
+        temporary = segment.path.with_suffix(".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(target)
+        segment.path.unlink(missing_ok=True)
+        _log.warning("spool_detail_dropped", segment=segment.first, freed_bytes=before - len(content))
+        return before - len(content)
+
+    def _drop(self, segment: Segment) -> int:
+        frames = freed = 0
+        for suffix in (SLIM, FULL):
+            path = segment.path.with_suffix(suffix)
+            if path.exists():
+                content = path.read_bytes()
+                frames, freed = sum(1 for _ in unpack(content)), len(content)
+                path.unlink(missing_ok=True)
+        self.dropped += frames
+        _log.error("spool_segment_dropped", segment=segment.first, dropped=frames, dropped_in_all=self.dropped)
+        return freed
+
+
+def _size(segment: Segment) -> int:
+    try:
+        return segment.path.stat().st_size
+    except FileNotFoundError:
+        # The reader has shipped and deleted it.
+        return 0

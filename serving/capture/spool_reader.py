@@ -1,0 +1,91 @@
+"""The reading end of a spool: by frame number, from open and closed segments, over torn tails and dropped segments."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+from serving.capture.frames import FULL, SLIM, Segment, segments, unpack
+
+
+class Frames(msgspec.Struct, frozen=True, kw_only=True):
+    """Payloads, the number of the frame after them, and how many frames before them are lost."""
+
+    payloads: list[bytes]
+    next_position: int
+    lost: int
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where in a file a frame begins."""
+
+    path: Path
+    position: int
+    offset: int
+
+
+class SpoolReader:
+    """Reads what one writer writes; each is in a process of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._last: _Place | None = None
+
+    def read(self, position: int, *, max_frames: int, max_bytes: int) -> Frames:
+        """Return whole frames from a position on, at least one where there is one; never frames of two segments."""
+        found = self._segments()
+        lost = 0
+        for index, segment in enumerate(found):
+            if index + 1 < len(found) and found[index + 1].first <= position:
+                continue
+            if segment.first > position:
+                lost += segment.first - position
+                position = segment.first
+            try:
+                payloads = self._take(segment, position, max_frames=max_frames, max_bytes=max_bytes)
+            except FileNotFoundError:
+                # Made slim or dropped this moment: the next look sees which, so nothing counts as lost yet.
+                break
+            if payloads:
+                return Frames(payloads=payloads, next_position=position + len(payloads), lost=lost)
+        return Frames(payloads=[], next_position=position, lost=lost)
+
+    def delete_before(self, position: int) -> None:
+        """Delete the segments whose frames all stand before the position; the writer's open one stays."""
+        found = self._segments()
+        for segment, following in pairwise(found):
+            if following.first <= position:
+                for suffix in (FULL, SLIM):
+                    segment.path.with_suffix(suffix).unlink(missing_ok=True)
+
+    def _segments(self) -> list[Segment]:
+        try:
+            return segments(self._directory)
+        except FileNotFoundError:
+            return []
+
+    def _take(self, segment: Segment, position: int, *, max_frames: int, max_bytes: int) -> list[bytes]:
+        payloads: list[bytes] = []
+        used = 0
+        for payload, place in self._frames_from(segment, position):
+            if len(payloads) == max_frames or (payloads and used + len(payload) > max_bytes):
+                break
+            payloads.append(payload)
+            used += len(payload)
+            self._last = place
+        return payloads
+
+    def _frames_from(self, segment: Segment, position: int) -> Iterator[tuple[bytes, _Place]]:
+        start = _Place(segment.path, segment.first, 0)
+        # Goes on where the last look ended, so that a growing segment is not read from its start each time.
+        if self._last is not None and self._last.path == segment.path and self._last.position <= position:
+            start = self._last
+        with segment.path.open("rb") as file:
+            file.seek(start.offset)
+            content = file.read()
+        number = start.position
+        for payload, end in unpack(content):
+            number += 1
+            if number > position:
+                yield payload, _Place(segment.path, number, start.offset + end)

@@ -1,0 +1,19 @@
+"""Who this engine process is, as it tells the agent that started it or adopts it."""
+
+import os
+from typing import Any
+
+import msgspec
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One boot of one engine."""
+
+    instance_id: str
+    boot_id: str
+    deployment_id: str
+    started_at: str
+
+    def describe(self, *, in_flight: int) -> dict[str, Any]:
+        """Return what GET /rollbook/instance answers."""
+        return {**msgspec.structs.asdict(self), "pid": os.getpid(), "in_flight": in_flight}

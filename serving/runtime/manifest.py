@@ -1,0 +1,52 @@
+"""What lies beside a verified artifact and tells the runtime what it runs; the serving agent writes it."""
+
+from pathlib import Path
+
+import msgspec
+
+from infra.data_directory import write_atomically
+from infra.errors import CannotStartError
+from schemas.events.endpoints import VersionReference
+from schemas.events.registry import Artifact, Signature
+from serving.capture.policy import CapturePolicy
+
+FILE_NAME = "manifest.json"
+ARTIFACT_NAME = "artifact"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment: its version, the artifact in the same folder, and what may be captured of its predictions."""
+
+    workspace: str
+    endpoint_id: str
+    endpoint: str
+    deployment_id: str
+    version: VersionReference
+    artifact: Artifact
+    signature: Signature
+    capture: CapturePolicy = CapturePolicy()
+
+    @property
+    def version_name(self) -> str:
+        """The version as people name it, `digits/2`."""
+        return f"{self.version.model_name}/{self.version.number}"
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Replace the manifest of a model directory."""
+    write_atomically(directory / FILE_NAME, msgspec.json.encode(manifest))
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read the manifest of a model directory.
+
+    Raises:
+        CannotStartError: there is none, or it is not one of ours.
+    """
+    path = directory / FILE_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CannotStartError(
+            f"{path} is no manifest ({error}); name a directory that a serving agent made"
+        ) from error

@@ -1,0 +1,146 @@
+"""What every engine promises, over each variant with a real model in its format."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import numpy as np
+import pytest
+
+from schemas.events.registry import ArtifactFormat, Tensor
+from serving.engines.artifact_check import check_artifact
+from serving.engines.base import FACTORIES, load_engine
+from serving.engines.errors import (
+    CannotLoadError,
+    MalformedArtifactError,
+    PredictionFailedError,
+    SignatureMismatchError,
+)
+from tests.support.digits import SIGNATURE, digits, model_bytes, trained
+
+FORMATS: tuple[ArtifactFormat, ...] = get_args(ArtifactFormat)
+
+
+@pytest.fixture(params=FORMATS)
+def artifact_format(request: pytest.FixtureRequest) -> ArtifactFormat:
+    chosen: ArtifactFormat = request.param
+    return chosen
+
+
+@pytest.fixture
+def artifact(artifact_format: ArtifactFormat, tmp_path: Path) -> Path:
+    path = tmp_path / "artifact"
+    path.write_bytes(model_bytes(artifact_format))
+    return path
+
+
+def test_every_format_of_the_contract_has_an_engine() -> None:
+    assert set(FACTORIES) == set(FORMATS)
+
+
+def test_labels_are_those_of_the_model_that_was_trained(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    pixels, _ = digits()
+    engine = load_engine(artifact_format, artifact, SIGNATURE)
+
+    outputs = engine.predict({"pixels": pixels[600:700]})
+
+    assert np.array_equal(outputs["label"], trained().predict(pixels[600:700]))
+    assert np.allclose(outputs["probabilities"], trained().predict_proba(pixels[600:700]), atol=1e-4)
+
+
+def test_outputs_have_the_order_and_types_of_the_signature(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    pixels, _ = digits()
+
+    outputs = load_engine(artifact_format, artifact, SIGNATURE).predict({"pixels": pixels[:3]})
+
+    assert list(outputs) == ["label", "probabilities"]
+    assert (outputs["label"].dtype.name, outputs["label"].shape) == ("int64", (3,))
+    assert (outputs["probabilities"].dtype.name, outputs["probabilities"].shape) == ("float32", (3, 10))
+
+
+def test_only_the_outputs_of_the_signature_are_answered(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    pixels, _ = digits()
+    signature = msgspec.structs.replace(SIGNATURE, outputs=SIGNATURE.outputs[:1])
+
+    assert list(load_engine(artifact_format, artifact, signature).predict({"pixels": pixels[:1]})) == ["label"]
+
+
+def test_threads_side_by_side_get_the_answers_to_their_own_rows(
+    artifact_format: ArtifactFormat, artifact: Path
+) -> None:
+    pixels, _ = digits()
+    engine = load_engine(artifact_format, artifact, SIGNATURE)
+
+    with ThreadPoolExecutor(4) as pool:
+        labels = list(
+            pool.map(lambda row: int(engine.predict({"pixels": pixels[row : row + 1]})["label"][0]), range(80))
+        )
+
+    assert labels == trained().predict(pixels[:80]).tolist()
+
+
+def test_an_output_that_the_model_lacks_is_refused_at_load(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    signature = msgspec.structs.replace(SIGNATURE, outputs=(Tensor(name="mood", datatype="FP32", shape=(-1,)),))
+
+    with pytest.raises(SignatureMismatchError, match="mood"):
+        load_engine(artifact_format, artifact, signature)
+
+
+def test_a_wrong_number_of_columns_fails_as_a_prediction(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    free = msgspec.structs.replace(SIGNATURE, inputs=(Tensor(name="pixels", datatype="FP32", shape=(-1, -1)),))
+    engine = load_engine(artifact_format, artifact, free)
+
+    with pytest.raises(PredictionFailedError):
+        engine.predict({"pixels": np.zeros((1, 3), dtype=np.float32)})
+
+
+def test_a_damaged_file_is_refused(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    content = artifact.read_bytes()
+    artifact.write_bytes(content[: len(content) // 2])
+
+    with pytest.raises(MalformedArtifactError):
+        load_engine(artifact_format, artifact, SIGNATURE)
+
+
+def test_the_static_check_lets_a_real_model_pass(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    check_artifact(artifact_format, artifact)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04\x95", b"not a model at all"])
+def test_the_static_check_refuses_what_is_no_model(
+    artifact_format: ArtifactFormat, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "artifact"
+    path.write_bytes(content)
+
+    with pytest.raises(MalformedArtifactError):
+        check_artifact(artifact_format, path)
+
+
+def test_a_model_of_the_other_format_is_refused(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    (other,) = set(FORMATS) - {artifact_format}
+
+    with pytest.raises(CannotLoadError):
+        check_artifact(other, artifact)
+    with pytest.raises(CannotLoadError):
+        load_engine(other, artifact, SIGNATURE)
+
+
+def test_without_onnxruntime_the_error_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from pathlib import Path\n"
+        "from serving.engines.base import load_engine\n"
+        "from serving.engines.errors import EngineNotInstalledError\n"
+        "from schemas.events.registry import Signature\n"
+        "try: load_engine('onnx', Path('none'), Signature(inputs=(), outputs=()))\n"
+        "except EngineNotInstalledError as error: print(error.code, error)\n"
+    )
+
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert "engine-not-installed" in result.stdout
+    assert "rollbook-server[onnx]" in result.stdout

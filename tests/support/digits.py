@@ -1,0 +1,79 @@
+"""Small digits models in both formats, with their signature and one row to ask for."""
+
+import hashlib
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import skops.io
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from schemas.events.registry import Artifact, ArtifactFormat, GoldenExample, GoldenInput, Signature, Tensor
+
+SIGNATURE = Signature(
+    inputs=(Tensor(name="pixels", datatype="FP32", shape=(-1, 64)),),
+    outputs=(
+        Tensor(name="label", datatype="INT64", shape=(-1,)),
+        Tensor(name="probabilities", datatype="FP32", shape=(-1, 10)),
+    ),
+)
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """A model file, and what a correct instance answers to one row."""
+
+    content: bytes
+    artifact: Artifact
+    golden: GoldenExample
+
+
+@cache
+def digits() -> tuple[Any, Any]:
+    pixels, labels = load_digits(return_X_y=True)
+    return pixels.astype(np.float32), labels
+
+
+@cache
+def trained() -> Pipeline:
+    pixels, labels = digits()
+    return make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=500)).fit(pixels[:600], labels[:600])
+
+
+@cache
+def model_bytes(artifact_format: ArtifactFormat) -> bytes:
+    if artifact_format == "skops":
+        return bytes(skops.io.dumps(trained()))
+    from skl2onnx import to_onnx  # noqa: PLC0415 - slow to import, and only this format needs it
+    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415 - the same
+
+    graph = to_onnx(
+        trained(), initial_types=[("pixels", FloatTensorType([None, 64]))], options={"zipmap": False}, target_opset=18
+    )
+    return bytes(graph.SerializeToString())
+
+
+@cache
+def served(artifact_format: ArtifactFormat) -> Served:
+    content = model_bytes(artifact_format)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    pixels, _ = digits()
+    golden = GoldenExample(
+        inputs=(GoldenInput(name="pixels", datatype="FP32", shape=(1, 64), data=tuple(pixels[0].tolist())),),
+        outputs={"label": (int(trained().predict(pixels[:1])[0]),)},
+    )
+    return Served(
+        content=content,
+        artifact=Artifact(digest=digest, size_bytes=len(content), format=artifact_format),
+        golden=golden,
+    )
+
+
+def row_request(row: int = 0) -> dict[str, Any]:
+    """Return the body that asks for one digit."""
+    pixels, _ = digits()
+    data = pixels[row].tolist()
+    return {"inputs": [{"name": "pixels", "datatype": "FP32", "shape": [1, 64], "data": data}]}
