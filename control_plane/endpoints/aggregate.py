@@ -263,11 +263,17 @@ def _buckets(state: Endpoint, command: SetTraffic) -> dict[str, int]:
 
 
 def _earlier(state: Endpoint, epoch: int | None) -> Epoch:
-    candidates = state.epochs[-2:-1] if epoch is None else [each for each in state.epochs if each.number == epoch]
-    if candidates:
-        return candidates[0]
+    """Return the named epoch; without a name, the last other split that can still be served."""
+    for each in reversed(state.epochs):
+        if each.number == epoch:
+            return each
+        is_other = each.allocations != state.allocations
+        if epoch is None and is_other and all(state.deployment(part.deployment_id) for part in each.allocations):
+            return each
     known = ", ".join(str(each.number) for each in state.epochs[-5:]) or "none"
-    what = "no earlier split of its traffic" if epoch is None else f"no epoch {epoch} that is still kept"
+    what = "no earlier split of its traffic that can still be served" if epoch is None else f"no epoch {epoch}"
     raise errors.EarlierTrafficGoneError(
-        f"endpoint {state.name} has {what}", field="epoch", remedy=f"its last epochs are {known}"
+        f"endpoint {state.name} has {what}",
+        field="epoch",
+        remedy=f"its last epochs are {known}; a version whose deployment was removed has to be added again",
     )

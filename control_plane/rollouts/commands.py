@@ -1,0 +1,56 @@
+"""What can be asked of a rollout."""
+
+import msgspec
+
+from schemas.events.endpoints import VersionReference
+from schemas.events.rollouts import Gate, Measurement, Strategy, WhenInconclusive
+
+
+class StartRollout(msgspec.Struct, frozen=True, kw_only=True):
+    endpoint_id: str
+    endpoint_name: str
+    candidate_deployment_id: str
+    candidate: VersionReference
+    baseline_deployment_id: str
+    baseline: VersionReference
+    replicas: int
+    strategy: Strategy
+    gates: tuple[Gate, ...]
+    alpha: float
+    when_inconclusive: WhenInconclusive
+    warm_up_timeout_ms: int
+
+
+class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the candidate's instances are ready, so long after the start; `failure` says why none will be."""
+
+    ready_instances: int
+    elapsed_ms: int
+    failure: str | None = None
+
+
+class JudgeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Decide on what was measured. Idempotent by (step, epoch, watermark)."""
+
+    measurement: Measurement
+
+
+class PauseRollout(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+class ResumeRollout(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+class PromoteRollout(msgspec.Struct, frozen=True, kw_only=True):
+    """Let the candidate serve everything now, whatever steps are left."""
+
+    reason: str
+
+
+class AbortRollout(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+Command = ReportWarmUp | JudgeStep | PauseRollout | ResumeRollout | PromoteRollout | AbortRollout

@@ -1,0 +1,243 @@
+"""What follows from a command in each phase of a rollout: one function a phase, from state and command to events.
+
+`next_epoch` is the stream version that the endpoint's next traffic event will have: the traffic of a decision is set
+in the same transaction, so the decision may name it.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from control_plane.rollouts import errors
+from control_plane.rollouts.aggregate import Phase, Rollout
+from control_plane.rollouts.commands import (
+    AbortRollout,
+    Command,
+    JudgeStep,
+    PauseRollout,
+    PromoteRollout,
+    ReportWarmUp,
+    ResumeRollout,
+    StartRollout,
+)
+from control_plane.rollouts.policies import only_a_sound_plan_may_start, verdicts_on
+from control_plane.rollouts.strategies.table import strategy_of
+from schemas.events.rollouts import (
+    CandidateWarmed,
+    Measurement,
+    RolloutAborted,
+    RolloutCompleted,
+    RolloutPaused,
+    RolloutPromoted,
+    RolloutResumed,
+    RolloutStarted,
+    StepJudged,
+    StepStarted,
+    Verdict,
+)
+
+Verb = Literal["none", "advance", "promote", "complete", "abort", "pause"]
+_Judged = Literal["advance", "promote", "complete", "abort", "pause"]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of a decision, and for a measurement what was concluded, also where nothing is to be written."""
+
+    events: tuple[msgspec.Struct, ...] = ()
+    verb: Verb = "none"
+    verdicts: tuple[Verdict, ...] = ()
+
+
+_NOTHING = Decision()
+
+
+def start(command: StartRollout) -> Decision:
+    """Start a sound plan."""
+    only_a_sound_plan_may_start(command)
+    return Decision(events=(RolloutStarted(**msgspec.structs.asdict(command)),))
+
+
+def decide(state: Rollout, command: Command, *, next_epoch: int) -> Decision:
+    """Decide by the phase that the rollout is in."""
+    return _DECIDE[state.phase](state, command, next_epoch)
+
+
+def _decide_warming(state: Rollout, command: Command, next_epoch: int) -> Decision:
+    match command:
+        case ReportWarmUp(failure=str(failure)):
+            return _abort(state, f"the candidate can not serve: {failure}", next_epoch)
+        case ReportWarmUp(ready_instances=ready) if ready >= state.terms.replicas:
+            warmed = CandidateWarmed(ready_instances=ready)
+            reason = f"{ready} of {state.terms.replicas} instances of the candidate answer their golden input"
+            return Decision(events=(warmed, _step(state, 0, reason, next_epoch)))
+        case ReportWarmUp() if command.elapsed_ms >= state.terms.warm_up_timeout_ms:
+            return _abort(state, _cold(state, command), next_epoch)
+        case AbortRollout(reason=reason):
+            return _abort(state, reason, next_epoch)
+        case PauseRollout() | ResumeRollout() | PromoteRollout():
+            raise _wrong_phase(state, command, remedy="wait until the candidate is warm, or abort the rollout")
+        case _:
+            return _NOTHING
+
+
+def _decide_stepping(state: Rollout, command: Command, next_epoch: int) -> Decision:
+    match command:
+        case JudgeStep(measurement=measurement) if _is_news(state, measurement):
+            return _judge_beside_baseline(state, measurement, next_epoch)
+        case PauseRollout(reason=reason):
+            return Decision(events=(RolloutPaused(step=state.step, reason=reason),))
+        case PromoteRollout(reason=reason):
+            return Decision(events=_promotion(state, reason, next_epoch))
+        case AbortRollout(reason=reason):
+            return _abort(state, reason, next_epoch)
+        case _:
+            return _NOTHING
+
+
+def _decide_paused(state: Rollout, command: Command, next_epoch: int) -> Decision:
+    match command:
+        case ResumeRollout(reason=reason):
+            return Decision(events=(RolloutResumed(step=state.step, reason=reason),))
+        case PromoteRollout(reason=reason):
+            return Decision(events=_promotion(state, reason, next_epoch))
+        case AbortRollout(reason=reason):
+            return _abort(state, reason, next_epoch)
+        case _:
+            return _NOTHING
+
+
+def _decide_baking(state: Rollout, command: Command, next_epoch: int) -> Decision:
+    match command:
+        case JudgeStep(measurement=measurement) if _is_news(state, measurement):
+            return _judge_baking(state, measurement, next_epoch)
+        case AbortRollout(reason=reason):
+            return _abort(state, reason, next_epoch)
+        case PauseRollout() | ResumeRollout():
+            raise _wrong_phase(state, command, remedy="let the bake time pass, or abort the rollout")
+        case _:
+            return _NOTHING
+
+
+def _decide_finished(state: Rollout, command: Command, _next_epoch: int) -> Decision:
+    """A worker that comes late is not wrong; a person who repeats what is so already changes nothing."""
+    match command, state.phase:
+        case (ReportWarmUp() | JudgeStep(), _) | (AbortRollout(), "aborted") | (PromoteRollout(), "completed"):
+            return _NOTHING
+        case _:
+            raise errors.RolloutFinishedError(
+                f"{state.id} is {state.phase}, so it can not {_verb(command)}",
+                remedy="start another rollout, or roll the endpoint back",
+            )
+
+
+def _decide_unknown(state: Rollout, _command: Command, _next_epoch: int) -> Decision:
+    raise errors.RolloutNotFoundError(f"there is no rollout {state.id}".rstrip(), remedy="list the rollouts")
+
+
+_DECIDE: dict[Phase, Callable[[Rollout, Command, int], Decision]] = {
+    "unknown": _decide_unknown,
+    "warming": _decide_warming,
+    "stepping": _decide_stepping,
+    "paused": _decide_paused,
+    "baking": _decide_baking,
+    "completed": _decide_finished,
+    "aborted": _decide_finished,
+}
+
+
+def _judge_beside_baseline(state: Rollout, measurement: Measurement, next_epoch: int) -> Decision:
+    verdicts = verdicts_on(state, measurement)
+    stage, following = state.stages[measurement.step], measurement.step + 1
+    failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
+    if failed:
+        reason = _sentences(failed)
+        return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
+    if measurement.elapsed_ms >= stage.min_duration_ms and _all_pass(verdicts):
+        reason = f"all gates pass at {stage.weight_percent:g} %: {_sentences(verdicts)}"
+        if following == len(state.stages) - 1:
+            return _judged(measurement, verdicts, "promote", reason, _promotion(state, reason, next_epoch))
+        return _judged(measurement, verdicts, "advance", reason, (_step(state, following, reason, next_epoch),))
+    if measurement.elapsed_ms >= state.deadline_ms:
+        return _inconclusive(state, measurement, verdicts, next_epoch)
+    return Decision(verdicts=verdicts)
+
+
+def _judge_baking(state: Rollout, measurement: Measurement, next_epoch: int) -> Decision:
+    verdicts = verdicts_on(state, measurement)
+    failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
+    if failed:
+        reason = f"while baking, {_sentences(failed)}"
+        return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
+    bake_time_ms = strategy_of(state.terms.strategy).bake_time_ms()
+    if measurement.freshness == "fresh" and measurement.elapsed_ms >= bake_time_ms:
+        reason = f"no gate failed during {measurement.elapsed_ms / 1000:.1f} s at 100 %: {_sentences(verdicts)}"
+        return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))
+    return Decision(verdicts=verdicts)
+
+
+def _inconclusive(state: Rollout, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int) -> Decision:
+    open_ones = [verdict for verdict in verdicts if verdict.outcome != "pass"]
+    reason = (
+        f"no decision at {state.weight_percent:g} % within {state.deadline_ms / 1000:.1f} s: {_sentences(open_ones)}"
+    )
+    match state.terms.when_inconclusive:
+        case "abort":
+            return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
+        case "pause":
+            paused = RolloutPaused(step=state.step, reason=reason)
+            return _judged(measurement, verdicts, "pause", reason, (paused,))
+
+
+def _judged(
+    measurement: Measurement,
+    verdicts: tuple[Verdict, ...],
+    verb: _Judged,
+    reason: str,
+    consequence: tuple[msgspec.Struct, ...],
+) -> Decision:
+    judged = StepJudged(measurement=measurement, verdicts=verdicts, decision=verb, reason=reason)
+    return Decision(events=(judged, *consequence), verb=verb, verdicts=verdicts)
+
+
+def _step(state: Rollout, step: int, reason: str, epoch: int) -> StepStarted:
+    return StepStarted(step=step, weight_percent=state.stages[step].weight_percent, epoch=epoch, reason=reason)
+
+
+def _promotion(state: Rollout, reason: str, epoch: int) -> tuple[msgspec.Struct, ...]:
+    return (_step(state, len(state.stages) - 1, reason, epoch), RolloutPromoted(epoch=epoch, reason=reason))
+
+
+def _abort(state: Rollout, reason: str, next_epoch: int) -> Decision:
+    epoch = None if state.step is None else next_epoch
+    return Decision(events=(RolloutAborted(step=state.step, epoch=epoch, reason=reason),))
+
+
+def _is_news(state: Rollout, measurement: Measurement) -> bool:
+    """A measurement of another step or epoch, or not newer than the one that was judged, says nothing."""
+    return (measurement.step, measurement.epoch) == (state.step, state.epoch) and (
+        measurement.watermark_ms > state.judged_watermark_ms
+    )
+
+
+def _all_pass(verdicts: tuple[Verdict, ...]) -> bool:
+    return all(verdict.outcome == "pass" for verdict in verdicts)
+
+
+def _sentences(verdicts: list[Verdict] | tuple[Verdict, ...]) -> str:
+    return ". ".join(verdict.reason for verdict in verdicts)
+
+
+def _cold(state: Rollout, report: ReportWarmUp) -> str:
+    return (
+        f"only {report.ready_instances} of {state.terms.replicas} instances of the candidate were ready after "
+        f"{report.elapsed_ms / 1000:.1f} s; {state.terms.warm_up_timeout_ms / 1000:.1f} s were allowed"
+    )
+
+
+def _wrong_phase(state: Rollout, command: Command, *, remedy: str) -> errors.WrongPhaseError:
+    return errors.WrongPhaseError(f"{state.id} is {state.phase}, so it can not {_verb(command)}", remedy=remedy)
+
+
+def _verb(command: Command) -> str:
+    return type(command).__name__.removesuffix("Rollout").lower()

@@ -1,0 +1,171 @@
+"""One function a command: load rollout and endpoint, decide, append to both in one transaction.
+
+What a decision means for the endpoint is read off the rollout's events, so the two can't differ.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from control_plane.endpoints import aggregate as endpoints
+from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.commands import (
+    ReleaseEndpoint,
+    RemoveDeployment,
+    ReserveEndpoint,
+    RestoreTraffic,
+    SetTraffic,
+)
+from control_plane.endpoints.handlers import add_version, append, endpoint_reply, load_endpoint, require_version
+from control_plane.endpoints.queries import deployable_version, ready_instances
+from control_plane.endpoints.resources import ENDPOINTS
+from control_plane.ports import Loaded, Reply, UnitOfWork
+from control_plane.rollouts.aggregate import Rollout
+from control_plane.rollouts.commands import AbortRollout, Command, StartRollout
+from control_plane.rollouts.decisions import Decision, decide, start
+from control_plane.rollouts.policies import baseline_for, only_one_rollout_may_own_an_endpoint
+from control_plane.rollouts.queries import unknown_rollout
+from control_plane.rollouts.requests import RollbackRequest, StartRolloutRequest
+from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, rollout_resource
+from schemas.events.rollouts import RolloutAborted, RolloutCompleted, StepStarted
+from schemas.identifiers import Kind, kind_of
+
+_OK, _CREATED = 200, 201
+_WHOLE = 100.0
+
+
+def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_version: int | None) -> Reply:
+    """Reserve the endpoint, add the candidate's deployment and start the rollout.
+
+    If-Match speaks of the endpoint here: the rollout does not exist yet.
+    """
+    endpoint = load_endpoint(uow, request.endpoint, expected_version=expected_version)
+    only_one_rollout_may_own_an_endpoint(endpoint.state)
+    candidate = deployable_version(uow.catalogue, request.version, workspace=uow.actor.workspace).reference
+    ready = ready_instances(uow.catalogue, endpoint.state.id, workspace=uow.actor.workspace)
+    baseline = baseline_for(endpoint.state, candidate, ready=ready)
+    rollout_id = uow.new_id(Kind.ROLLOUT)
+    reservation = endpoints.reserve(endpoint.state, ReserveEndpoint(rollout_id=rollout_id))
+    endpoint = append(uow, endpoint.state.id, endpoint, reservation)
+    endpoint, deployment_id = add_version(uow, endpoint, version=request.version, replicas=request.replicas)
+    strategy, gates = request.plan()
+    command = StartRollout(
+        endpoint_id=endpoint.state.id,
+        endpoint_name=endpoint.state.name,
+        candidate_deployment_id=deployment_id,
+        candidate=candidate,
+        baseline_deployment_id=baseline.deployment_id,
+        baseline=baseline.version,
+        replicas=request.replicas,
+        strategy=strategy,
+        gates=gates,
+        alpha=request.alpha,
+        when_inconclusive=request.when_inconclusive,
+        warm_up_timeout_ms=request.warm_up_timeout_ms,
+    )
+    rollout = uow.append(ROLLOUTS, rollout_id, expected_version=0, events=start(command).events)
+    return _rollout_reply(rollout, status=_CREATED)
+
+
+def command_rollout(uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None) -> Reply:
+    """Warm-up report, pause, resume, promote or abort."""
+    rollout, _decision = _decide(uow, rollout_id, command, expected_version=expected_version)
+    return _rollout_reply(rollout)
+
+
+def judge_step(uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None) -> Reply:
+    """Decide on a measurement; the answer says what was concluded, also where nothing is written."""
+    rollout, decision = _decide(uow, rollout_id, command, expected_version=expected_version)
+    judged = JudgedResource(
+        decision=decision.verb,
+        verdicts=decision.verdicts,
+        phase=rollout.state.phase,
+        step=rollout.state.step,
+        epoch=rollout.state.epoch,
+        reason=rollout.state.reason,
+        stream_version=rollout.version,
+    )
+    return Reply(status=_OK, body=msgspec.json.encode(judged), stream_version=rollout.version)
+
+
+def rollback_endpoint(
+    uow: UnitOfWork, endpoint: str, request: RollbackRequest, *, expected_version: int | None
+) -> Reply:
+    """Go back to an earlier traffic; an active rollout is aborted first, which may be all that is needed."""
+    loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
+    owner = loaded.state.owner
+    if owner is not None:
+        abort = AbortRollout(reason=f"the endpoint is rolled back: {request.reason}")
+        _decide(uow, owner, abort, expected_version=None)
+        loaded = uow.load(ENDPOINTS, loaded.state.id)
+    if owner is None or request.epoch is not None:
+        command = RestoreTraffic(epoch=request.epoch, reason=request.reason)
+        loaded = append(uow, loaded.state.id, loaded, endpoints.restore_traffic(loaded.state, command))
+    return endpoint_reply(uow, loaded)
+
+
+def _decide(
+    uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None
+) -> tuple[Loaded[Rollout], Decision]:
+    rollout = _load(uow, rollout_id, expected_version=expected_version)
+    endpoint = uow.load(ENDPOINTS, rollout.state.terms.endpoint_id)
+    decision = decide(rollout.state, command, next_epoch=endpoint.version + 1)
+    if not decision.events:
+        return rollout, decision
+    rollout = uow.append(ROLLOUTS, rollout_id, expected_version=rollout.version, events=decision.events)
+    for event in decision.events:
+        endpoint = _follow(uow, endpoint, rollout.state, event)
+    return rollout, decision
+
+
+def _load(uow: UnitOfWork, rollout_id: str, *, expected_version: int | None) -> Loaded[Rollout]:
+    if kind_of(rollout_id) is not Kind.ROLLOUT:
+        raise unknown_rollout(rollout_id)
+    rollout = uow.load(ROLLOUTS, rollout_id)
+    if rollout.version == 0:
+        raise unknown_rollout(rollout_id)
+    require_version(rollout.version, expected_version)
+    return rollout
+
+
+def _follow(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, event: msgspec.Struct) -> Loaded[Endpoint]:
+    """Carry out on the endpoint what an event of its rollout says."""
+    terms = rollout.terms
+    match event:
+        case StepStarted(step=step, weight_percent=weight, epoch=epoch, reason=reason):
+            weights = ((terms.baseline_deployment_id, _WHOLE - weight), (terms.candidate_deployment_id, weight))
+            shift = SetTraffic(weights=weights, reason=reason, rollout_id=rollout.id, step=step)
+            return _shift(uow, endpoint, shift, epoch=epoch)
+        case RolloutAborted(step=step, epoch=epoch, reason=reason):
+            if epoch is not None:
+                everything = ((terms.baseline_deployment_id, _WHOLE),)
+                back = SetTraffic(weights=everything, reason=reason, rollout_id=rollout.id, step=step)
+                endpoint = _shift(uow, endpoint, back, epoch=epoch)
+            return _end(uow, endpoint, rollout, removed=terms.candidate_deployment_id)
+        case RolloutCompleted():
+            return _end(uow, endpoint, rollout, removed=terms.baseline_deployment_id)
+        case _:
+            return endpoint
+
+
+def _shift(uow: UnitOfWork, endpoint: Loaded[Endpoint], shift: SetTraffic, *, epoch: int) -> Loaded[Endpoint]:
+    endpoint = append(uow, endpoint.state.id, endpoint, endpoints.set_traffic(endpoint.state, shift, ready=None))
+    assert endpoint.state.epoch == epoch, "the rollout's event has to name the traffic that it caused"
+    return endpoint
+
+
+def _end(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, *, removed: str) -> Loaded[Endpoint]:
+    """Take away the deployment that nothing goes to any more, and give the endpoint back."""
+    state = endpoint.state
+    removal = RemoveDeployment(deployment_id=removed, reason=f"{rollout.id} is {rollout.phase}")
+    events: Sequence[msgspec.Struct] = (
+        *endpoints.remove_deployment(state, removal, by_rollout=rollout.id),
+        *endpoints.release(state, ReleaseEndpoint(rollout_id=rollout.id)),
+    )
+    return append(uow, state.id, endpoint, events)
+
+
+def _rollout_reply(rollout: Loaded[Rollout], *, status: int = _OK) -> Reply:
+    return Reply(
+        status=status, body=msgspec.json.encode(rollout_resource(rollout.state)), stream_version=rollout.version
+    )

@@ -1,0 +1,125 @@
+"""The rules on starting a rollout, and how a measurement becomes verdicts."""
+
+from collections.abc import Mapping
+
+from control_plane.endpoints.aggregate import Endpoint
+from control_plane.rollouts import errors
+from control_plane.rollouts.aggregate import Rollout
+from control_plane.rollouts.commands import StartRollout
+from control_plane.rollouts.gates.base import GateRule, Problem, late
+from control_plane.rollouts.gates.table import rule_of
+from control_plane.rollouts.strategies.table import strategy_of
+from schemas.events.endpoints import DeploymentAdded, VersionReference
+from schemas.events.rollouts import Counts, GateCounts, Measurement, Verdict
+
+_WHOLE = 100.0
+_MOST_ALPHA = 0.5
+_LONGEST_WARM_UP_MS = 24 * 60 * 60 * 1000
+_NOTHING = Counts(trials=0, bad=0)
+
+
+def only_one_rollout_may_own_an_endpoint(endpoint: Endpoint) -> None:
+    """Refuse while another rollout is active."""
+    if endpoint.owner is not None:
+        raise errors.RolloutActiveError(
+            f"{endpoint.owner} is active on endpoint {endpoint.name}",
+            field="endpoint",
+            remedy="wait until it is over, or abort it",
+        )
+
+
+def baseline_for(endpoint: Endpoint, candidate: VersionReference, *, ready: Mapping[str, int]) -> DeploymentAdded:
+    """Return the one deployment that serves the endpoint and that the candidate is to replace."""
+    serving = [each for each in endpoint.allocations if each.weight_percent == _WHOLE]
+    baseline = endpoint.deployment(serving[0].deployment_id) if serving else None
+    if baseline is None:
+        found = f"is split among {len(endpoint.allocations)} deployments" if endpoint.allocations else "is unserved"
+        raise errors.NoBaselineError(
+            f"the traffic of endpoint {endpoint.name} {found}, so there is no one baseline",
+            field="endpoint",
+            remedy="set the traffic so that one deployment serves 100 %, then start the rollout",
+        )
+    if baseline.version.version_id == candidate.version_id:
+        raise errors.VersionAlreadyLiveError(
+            f"version {candidate.model_name}/{candidate.number} already serves 100 % of endpoint {endpoint.name}",
+            field="version",
+            remedy="roll out another version",
+        )
+    if not ready.get(baseline.deployment_id):
+        raise errors.BaselineNotReadyError(
+            f"no instance of {baseline.deployment_id}, which serves endpoint {endpoint.name}, is ready",
+            field="endpoint",
+            remedy="wait until the endpoint shows its state as ready",
+        )
+    return baseline
+
+
+def only_a_sound_plan_may_start(command: StartRollout) -> None:
+    """Refuse the first parameter that makes no sense, by its place in the request."""
+    problems = [
+        *(_placed("strategy", problem) for problem in strategy_of(command.strategy).problems()),
+        *_gate_problems([rule_of(gate) for gate in command.gates]),
+        *_limit_problems(command),
+    ]
+    if problems:
+        first = problems[0]
+        raise errors.InvalidRolloutError(first.detail, field=first.field, remedy=first.remedy)
+
+
+def verdicts_on(rollout: Rollout, measurement: Measurement) -> tuple[Verdict, ...]:
+    """Ask each gate. While baking the baseline's side is that of the last step that had one beside the candidate."""
+    alpha = rollout.alpha_per_gate
+    if measurement.freshness == "late":
+        return tuple(late(rule_of(gate).kind, alpha=alpha) for gate in rollout.terms.gates)
+    measured = {each.gate: each for each in measurement.counts}
+    kept = {each.gate: each.baseline for each in rollout.judged}
+    verdicts = []
+    for rule in map(rule_of, rollout.terms.gates):
+        counts = _counts_of(rule, measured)
+        baseline = kept.get(rule.kind, _NOTHING) if rollout.phase == "baking" else counts.baseline
+        verdicts.append(rule.judge(counts.candidate, baseline, alpha=alpha))
+    return tuple(verdicts)
+
+
+def _counts_of(rule: GateRule, measured: dict[str, GateCounts]) -> GateCounts:
+    counts = measured.get(rule.kind)
+    if counts is None:
+        raise errors.InvalidMeasurementError(
+            f"the counts of gate {rule.kind} are missing", field="counts", remedy="send the counts of every gate"
+        )
+    for side in (counts.candidate, counts.baseline):
+        if not 0 <= side.bad <= side.trials:
+            raise errors.InvalidMeasurementError(
+                f"gate {rule.kind} can not have {side.bad} bad of {side.trials}",
+                field="counts",
+                remedy="send bad from 0 to trials",
+            )
+    return counts
+
+
+def _gate_problems(rules: list[GateRule]) -> list[Problem]:
+    if not rules:
+        remedy = "add a gate; to shift traffic without evidence, set the endpoint's traffic"
+        return [Problem("gates", "a rollout without a gate would promote whatever happens", remedy)]
+    kinds = [rule.kind for rule in rules]
+    twice = [
+        Problem(f"gates[{index}]", f"there are two gates of kind {kind}", "keep one gate of each kind")
+        for index, kind in enumerate(kinds)
+        if kind in kinds[:index]
+    ]
+    return twice + [_placed(f"gates[{index}]", each) for index, rule in enumerate(rules) for each in rule.problems()]
+
+
+def _limit_problems(command: StartRollout) -> list[Problem]:
+    problems = []
+    if not 0 < command.alpha <= _MOST_ALPHA:
+        detail = f"{command.alpha:g} is no probability of a wrong decision that a rollout may allow"
+        problems.append(Problem("alpha", detail, f"give a number above 0 and at most {_MOST_ALPHA}, such as 0.05"))
+    if not 1 <= command.warm_up_timeout_ms <= _LONGEST_WARM_UP_MS:
+        detail = f"{command.warm_up_timeout_ms} ms is no time to warm up in"
+        problems.append(Problem("warm_up_timeout_ms", detail, f"give 1 to {_LONGEST_WARM_UP_MS}"))
+    return problems
+
+
+def _placed(place: str, problem: Problem) -> Problem:
+    return Problem(f"{place}.{problem.field}", problem.detail, problem.remedy)

@@ -1,0 +1,118 @@
+"""The bodies that callers send; all are closed, so a misspelt field is refused.
+
+Events stay open, so that an older consumer can read them; here their shapes are closed by inheritance.
+"""
+
+import msgspec
+
+from control_plane.rollouts.commands import JudgeStep
+from schemas.events.rollouts import (
+    Canary,
+    CanaryStep,
+    Counts,
+    ErrorRateGate,
+    Gate,
+    GateCounts,
+    LatencyGate,
+    Measurement,
+    QualityGate,
+    Strategy,
+    WhenInconclusive,
+)
+
+_MINUTE_MS = 60 * 1000
+
+
+class ClosedStep(CanaryStep, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step as callers send it."""
+
+
+class ClosedCanary(Canary, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="canary"):
+    """A canary as callers send it."""
+
+    steps: tuple[ClosedStep, ...]
+
+
+class ClosedErrorRateGate(
+    ErrorRateGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="error_rate"
+):
+    """A gate as callers send it."""
+
+
+class ClosedLatencyGate(
+    LatencyGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="latency"
+):
+    """A gate as callers send it."""
+
+
+class ClosedQualityGate(
+    QualityGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="quality"
+):
+    """A gate as callers send it."""
+
+
+USUAL_CANARY = ClosedCanary(
+    steps=tuple(
+        ClosedStep(weight_percent=weight, min_duration_ms=5 * _MINUTE_MS, max_duration_ms=60 * _MINUTE_MS)
+        for weight in (5.0, 25.0, 50.0, 100.0)
+    ),
+    bake_time_ms=5 * _MINUTE_MS,
+)
+
+
+class StartRolloutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without a strategy: 5, 25, 50 and 100 %, five minutes to an hour each, then five minutes of bake time."""
+
+    endpoint: str
+    version: str
+    replicas: int = 1
+    strategy: ClosedCanary = USUAL_CANARY
+    gates: tuple[ClosedErrorRateGate | ClosedLatencyGate | ClosedQualityGate, ...]
+    alpha: float = 0.05
+    when_inconclusive: WhenInconclusive = "pause"
+    warm_up_timeout_ms: int = 10 * _MINUTE_MS
+
+    def plan(self) -> tuple[Strategy, tuple[Gate, ...]]:
+        """Return strategy and gates as the event holds them."""
+        strategy = msgspec.convert(msgspec.to_builtins(self.strategy), type=Strategy)
+        return strategy, msgspec.convert(msgspec.to_builtins(self.gates), type=tuple[Gate, ...])
+
+
+class ReasonRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why somebody takes a decision by hand; it is shown beside it for ever."""
+
+    reason: str
+
+
+class WarmUpRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    ready_instances: int
+    elapsed_ms: int
+    failure: str | None = None
+
+
+class ClosedCounts(Counts, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Counts as the judge sends them."""
+
+
+class ClosedGateCounts(GateCounts, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gate's counts as the judge sends them."""
+
+    candidate: ClosedCounts
+    baseline: ClosedCounts
+
+
+class MeasurementRequest(Measurement, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A measurement as the judge sends it."""
+
+    counts: tuple[ClosedGateCounts, ...]
+
+    def command(self) -> JudgeStep:
+        """Return the command, with the measurement as the event holds it."""
+        return JudgeStep(measurement=msgspec.convert(msgspec.to_builtins(self), type=Measurement))
+
+
+class RollbackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without an epoch, to the traffic before the current one."""
+
+    epoch: int | None = None
+    reason: str
