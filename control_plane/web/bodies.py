@@ -1,0 +1,63 @@
+"""Strict reading of JSON bodies: each error names the field by its JSON path, and the remedy."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+
+from control_plane.errors import Invalid
+
+T = TypeVar("T")
+
+_PATH = re.compile(r"(?P<what>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+_MEMBER = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>[^`]*)`")
+
+
+class MalformedJsonError(Invalid):
+    """The body is no JSON at all."""
+
+    code = "malformed-json"
+
+
+class InvalidBodyError(Invalid):
+    """A member of the body is unknown, missing or of the wrong type or size."""
+
+    code = "invalid-body"
+
+
+async def read_body(request: Request[Any, Any, Any], struct: type[T]) -> T:
+    """Read the body of a request.
+
+    Raises:
+        MalformedJsonError: it is no JSON.
+        InvalidBodyError: it does not fit; the field is the JSON path.
+    """
+    return decode_body(await request.body(), struct)
+
+
+def decode_body(body: bytes, struct: type[T]) -> T:
+    """Read a JSON body; see `read_body`."""
+    try:
+        return msgspec.json.decode(body, type=struct)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedJsonError(f"the body is no JSON: {error}", remedy="send a JSON object") from error
+
+
+def _explained(message: str) -> InvalidBodyError:
+    placed = _PATH.fullmatch(message)
+    what, path = (placed["what"], placed["path"].lstrip(".")) if placed else (message, "")
+    member = _MEMBER.fullmatch(what)
+    if member is None:
+        return InvalidBodyError(_sentence(what), field=path or None, remedy="send the type that /openapi shows")
+    name = member["name"]
+    field = f"{path}.{name}" if path else name
+    if member["fault"] == "missing required":
+        return InvalidBodyError(f"{field} is missing", field=field, remedy=f"add {name}")
+    return InvalidBodyError(f"{field} is not known", field=field, remedy=f"leave {name} out, or check its spelling")
+
+
+def _sentence(what: str) -> str:
+    return what[:1].lower() + what[1:]

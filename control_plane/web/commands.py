@@ -1,0 +1,101 @@
+"""From a request to a command of the store, and from its reply to the HTTP answer."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+
+from control_plane.errors import Invalid
+from control_plane.ports import CommandContext, EventStore, Executed, Reply, UnitOfWork
+from control_plane.web.authentication import actor_of
+
+Action = Callable[[UnitOfWork], Reply]
+
+_ETAG = re.compile(r'(?:W/)?"(?P<version>\d{1,9})"')
+_LONGEST_KEY = 200
+_EMPTY_OBJECT = b"{}"
+
+
+class BadHeaderError(Invalid):
+    """A header of the request is malformed."""
+
+    code = "invalid-header"
+
+
+class Commands:
+    """Runs commands for routes. One place knows idempotency keys, expected versions and positions."""
+
+    def __init__(self, store: EventStore, new_command_id: Callable[[], str]) -> None:
+        self._store = store
+        self._new_command_id = new_command_id
+
+    async def run(self, request: Request[Any, Any, Any], action: Action) -> Response[bytes]:
+        """Carry out a command and answer with ETag, Rollbook-Position and the position in the body."""
+        executed = await self._store.execute(await self._context(request), action)
+        return _answer(executed)
+
+    async def _context(self, request: Request[Any, Any, Any]) -> CommandContext:
+        body = await request.body()
+        command_id = self._new_command_id()
+        fingerprint = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode() + body)
+        return CommandContext(
+            actor=actor_of(request),
+            command_id=command_id,
+            correlation_id=request.scope["state"]["correlation_id"],
+            causation_id=request.headers.get("x-causation-id", command_id)[:_LONGEST_KEY],
+            idempotency_key=_idempotency_key(request),
+            body_sha256=fingerprint.hexdigest(),
+            expected_version=expected_version(request),
+        )
+
+
+def reply(status: int, resource: msgspec.Struct, *, stream_version: int | None = None) -> Reply:
+    """Return a reply whose body is a resource."""
+    return Reply(status=status, body=msgspec.json.encode(resource), stream_version=stream_version)
+
+
+def expected_version(request: Request[Any, Any, Any]) -> int | None:
+    """Return the stream version of If-Match; None without the header.
+
+    Raises:
+        BadHeaderError: the header is no version.
+    """
+    header = request.headers.get("if-match")
+    if header is None:
+        return None
+    match = _ETAG.fullmatch(header.strip())
+    if match is None:
+        raise BadHeaderError(f"If-Match is {header!r}", field="If-Match", remedy='send the ETag as it came, "7"')
+    return int(match["version"])
+
+
+def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+        raise BadHeaderError(
+            f"Idempotency-Key has {len(key)} characters",
+            field="Idempotency-Key",
+            remedy=f"send 1 to {_LONGEST_KEY} characters, for example a UUID",
+        )
+    return key
+
+
+def _answer(executed: Executed) -> Response[bytes]:
+    reply_ = executed.reply
+    headers = {"rollbook-position": str(executed.position)}
+    if reply_.stream_version is not None:
+        headers["etag"] = f'"{reply_.stream_version}"'
+    if executed.is_repeat:
+        headers["idempotent-replayed"] = "true"
+    body = _with_position(reply_.body, executed.position)
+    return Response(body, status_code=reply_.status, media_type="application/json", headers=headers)
+
+
+def _with_position(body: bytes, position: int) -> bytes:
+    # A resource is encoded once, by its handler; the position is known only after the commit.
+    if body == _EMPTY_OBJECT:
+        return b'{"position":%d}' % position
+    return b'%s,"position":%d}' % (body[:-1], position) if body.endswith(b"}") else body

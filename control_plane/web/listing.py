@@ -1,0 +1,17 @@
+"""Pages of a list: the items, and the cursor of the next page where there is one."""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+Item = TypeVar("Item")
+
+MOST_ITEMS = 1_000
+USUAL_ITEMS = 100
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True, omit_defaults=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Item]
+    next: str | None = None

@@ -1,0 +1,149 @@
+"""The single table from errors to HTTP: RFC 9457 problem documents, with a stable code, the field and the remedy."""
+
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from control_plane import errors
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = "1"
+_log = structlog.get_logger(__name__)
+
+_STATUS: dict[type[errors.RollbookError], HTTPStatus] = {
+    errors.Invalid: HTTPStatus.BAD_REQUEST,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.Unknown: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Refused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_CODES = {
+    HTTPStatus.BAD_REQUEST: "invalid-request",
+    HTTPStatus.UNAUTHORIZED: "unauthenticated",
+    HTTPStatus.NOT_FOUND: "no-such-route",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+}
+_REMEDIES = {
+    HTTPStatus.NOT_FOUND: "look the path up under /openapi",
+    HTTPStatus.METHOD_NOT_ALLOWED: "look the method up under /openapi",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "send less at once; files go to PUT /v1/artifacts/{digest}",
+}
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457 problem details; `field` is the JSON path of what is wrong, `remedy` what the caller can do."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    remedy: str | None = None
+    correlation_id: str | None = None
+
+
+class Unauthenticated(errors.RollbookError):
+    """The request carries no valid token."""
+
+    code = "unauthenticated"
+
+
+def status_of(error: errors.RollbookError) -> HTTPStatus:
+    """Return the status of the root that an error derives from."""
+    if isinstance(error, Unauthenticated):
+        return HTTPStatus.UNAUTHORIZED
+    return next(status for root, status in _STATUS.items() if isinstance(error, root))
+
+
+def told_refusal(request: Request[Any, Any, Any], error: errors.RollbookError) -> Response[bytes]:
+    """Answer one of our own errors."""
+    status = status_of(error)
+    return _response(request, status, error.code, error.detail, field=error.field, remedy=error.remedy)
+
+
+class ToldByItself(Protocol):
+    """An error of a part that is mounted beside ours and knows its own status."""
+
+    code: str
+    status: int
+    detail: str
+    field: str | None
+    remedy: str | None
+
+
+def told_by_itself(request: Request[Any, Any, Any], error: ToldByItself) -> Response[bytes]:
+    """Answer such an error."""
+    return _response(
+        request, HTTPStatus(error.status), error.code, error.detail, field=error.field, remedy=error.remedy
+    )
+
+
+def told_framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refused before a handler ran: an unknown path, a bad parameter, a large body."""
+    status = HTTPStatus(error.status_code)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return told_fault(request, error)
+    field, detail = _first_detail(error)
+    code = _CODES.get(status, "invalid-request")
+    return _response(request, status, code, detail, field=field, remedy=_REMEDIES.get(status))
+
+
+def told_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer a fault of ours without its inner text; the log has it under the correlation id."""
+    _log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
+    return _response(
+        request,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal-error",
+        "the server made a mistake",
+        remedy="report it with the correlation id",
+    )
+
+
+def _first_detail(error: HTTPException) -> tuple[str | None, str]:
+    extra = error.extra[0] if isinstance(error.extra, list) and error.extra else None
+    if isinstance(extra, dict):
+        return extra.get("key"), str(extra.get("message", error.detail))
+    return None, error.detail
+
+
+def _response(
+    request: Request[Any, Any, Any],
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    *,
+    field: str | None = None,
+    remedy: str | None = None,
+) -> Response[bytes]:
+    problem = Problem(
+        type=f"urn:rollbook:problem:{code}",
+        title=status.phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        field=field,
+        remedy=remedy,
+        correlation_id=request.scope.get("state", {}).get("correlation_id"),
+    )
+    headers = {}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = RETRY_AFTER_S
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    return Response(msgspec.json.encode(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
+    errors.RollbookError: told_refusal,
+    HTTPException: told_framework_error,
+    Exception: told_fault,
+}
