@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Router, get
+from litestar.params import FromPath, FromQuery
 
 from projections.measurement.queries import Measured, Question, measure_epoch
 from projections.reading import Caller, Reader
@@ -14,12 +15,12 @@ def router(reader: Reader, caller: Caller) -> Router:
     @get("/endpoints/{endpoint:str}/measurement", summary="The counts of one epoch's arms, up to a watermark")
     async def get_measurement(  # noqa: PLR0913, PLR0917  each query parameter stands for itself; Litestar binds by name
         request: Request[Any, Any, Any],
-        endpoint: str,
-        epoch: int,
-        candidate: str,
-        baseline: str,
-        latency_threshold_ms: float | None = None,
-        feedback_name: str | None = None,
+        endpoint: FromPath[str],
+        epoch: FromQuery[int],
+        candidate: FromQuery[str],
+        baseline: FromQuery[str],
+        latency_threshold_ms: FromQuery[float | None] = None,
+        feedback_name: FromQuery[str | None] = None,
     ) -> Measured:
         question = Question(
             workspace=caller.workspace_of(request),

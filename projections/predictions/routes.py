@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from projections.predictions.queries import Lookup, Provenance, who_served, who_served_each
 from projections.reading import Caller, Reader
@@ -19,12 +20,12 @@ def router(reader: Reader, caller: Caller) -> Router:
     """Build the routes of the view."""
 
     @get("/predictions/{prediction_id:str}", summary="Which version answered, and the event that routed it")
-    async def get_prediction(request: Request[Any, Any, Any], prediction_id: str) -> dict[str, Any]:
+    async def get_prediction(request: Request[Any, Any, Any], prediction_id: FromPath[str]) -> dict[str, Any]:
         provenance = await who_served(reader, prediction_id, workspace=caller.workspace_of(request))
         return _flat(provenance)
 
     @post("/predictions/lookup", status_code=200, summary="Which version answered each of up to 10,000 predictions")
-    async def look_up_predictions(request: Request[Any, Any, Any], data: PredictionIds) -> Lookup:
+    async def look_up_predictions(request: Request[Any, Any, Any], data: JSONBody[PredictionIds]) -> Lookup:
         return await who_served_each(reader, data.prediction_ids, workspace=caller.workspace_of(request))
 
     return Router(path="/v1", route_handlers=[get_prediction, look_up_predictions], tags=["views"])

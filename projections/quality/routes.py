@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Router, get
+from litestar.params import FromPath, FromQuery
 
 from projections.quality.queries import Quality, quality_of_endpoint
 from projections.reading import Caller, Reader
@@ -14,10 +15,10 @@ def router(reader: Reader, caller: Caller) -> Router:
     @get("/endpoints/{endpoint:str}/quality", summary="Accuracy of each version, with its count of labels")
     async def get_quality(
         request: Request[Any, Any, Any],
-        endpoint: str,
-        feedback_name: str | None = None,
-        since_ms: int | None = None,
-        bucket_ms: int = 60_000,
+        endpoint: FromPath[str],
+        feedback_name: FromQuery[str | None] = None,
+        since_ms: FromQuery[int | None] = None,
+        bucket_ms: FromQuery[int] = 60_000,
     ) -> Quality:
         return await quality_of_endpoint(
             reader,

@@ -37,7 +37,7 @@ class Sql(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """One statement; `{name:Type}` in it is bound from `parameters` by the server."""
 
     sql: str
-    parameters: dict[str, str | int | float | bool | list[str] | list[int] | list[float] | None] = {}
+    parameters: dict[str, str | int | float | bool | list[str | int | float] | None] = {}
     format: str = "JSONCompact"
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Router, get
+from litestar.params import FromPath, FromQuery
 
 from projections.reading import Caller, Reader
 from projections.rollout_timeline.queries import Timeline, timeline_of_rollout
@@ -13,7 +14,10 @@ def router(reader: Reader, caller: Caller) -> Router:
 
     @get("/rollouts/{rollout_id:str}/timeline", summary="What happened to a rollout, and why")
     async def get_timeline(
-        request: Request[Any, Any, Any], rollout_id: str, min_position: int | None = None, wait_ms: int = 0
+        request: Request[Any, Any, Any],
+        rollout_id: FromPath[str],
+        min_position: FromQuery[int | None] = None,
+        wait_ms: FromQuery[int] = 0,
     ) -> Timeline:
         workspace = caller.workspace_of(request)
         return await timeline_of_rollout(

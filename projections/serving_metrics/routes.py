@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from litestar import Request, Router, get
+from litestar.params import FromPath, FromQuery
 
 from projections.reading import Caller, Reader
 from projections.serving_metrics.queries import Metrics, metrics_of_endpoint
@@ -14,10 +15,10 @@ def router(reader: Reader, caller: Caller) -> Router:
     @get("/endpoints/{endpoint:str}/metrics", summary="Requests, errors by class and latency over time")
     async def get_metrics(
         request: Request[Any, Any, Any],
-        endpoint: str,
-        since_ms: int | None = None,
-        bucket_ms: int = 10_000,
-        by: Literal["deployment"] = "deployment",  # noqa: ARG001  the only grouping so far; others are refused
+        endpoint: FromPath[str],
+        since_ms: FromQuery[int | None] = None,
+        bucket_ms: FromQuery[int] = 10_000,
+        by: FromQuery[Literal["deployment"]] = "deployment",  # noqa: ARG001  the only grouping so far; others are refused
     ) -> Metrics:
         endpoint_id = caller.endpoint_id_of(request, endpoint)
         workspace = caller.workspace_of(request)

@@ -86,9 +86,14 @@ def observation_row(number: int, *, started_at_ms: int, prediction: str, **chang
 def headers(
     *, source: str, kind: SourceKind, batch: int, rows: int, closed_until_ms: int, is_closing: bool = False
 ) -> BatchHeaders:
-    state = "closing" if is_closing else "open"
     return BatchHeaders(
-        source=source, kind=kind, region="local", batch=batch, rows=rows, closed_until_ms=closed_until_ms, state=state
+        source=source,
+        kind=kind,
+        region="local",
+        batch=batch,
+        rows=rows,
+        closed_until_ms=closed_until_ms,
+        state="closing" if is_closing else "open",
     )
 
 

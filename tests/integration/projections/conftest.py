@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -141,7 +141,7 @@ def program(tmp_path: Path, node: Node, database_url: str) -> Iterator[Program]:
             made.kill()
 
 
-async def eventually(look: Callable[[], "asyncio.Future[bool]"], *, within_s: float, what: str) -> None:
+async def eventually(look: Callable[[], Awaitable[bool]], *, within_s: float, what: str) -> None:
     """Poll until it holds, or fail at the deadline."""
     deadline = time.monotonic() + within_s
     while not await look():

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -165,7 +166,7 @@ def test_a_crash_at_any_step_doubles_and_loses_no_message(
     assert outside.numbers() == [(0, number) for number in range(length)]
 
 
-def crash_after(steps: int):  # noqa: ANN201  a closure of a test
+def crash_after(steps: int) -> Callable[[], None]:
     left = steps
 
     def on_step() -> None:
