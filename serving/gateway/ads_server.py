@@ -24,11 +24,11 @@ _log = structlog.get_logger(__name__)
 class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc]  # generated, untyped
     """Serves the newest state; one that connects again is sent only what differs from what it has."""
 
-    def __init__(self, *, on_taken: OnTaken) -> None:
+    def __init__(self) -> None:
         self._store = AdsStore()
         self._streams: set[AdsStream] = set()
-        self._on_taken = on_taken
         self._server: grpc.aio.Server | None = None
+        self._on_taken: OnTaken = _nobody_listens
 
     @property
     def gateway_ids(self) -> list[str]:
@@ -43,12 +43,13 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
                 stream.touch(changed)
         return len(changed)
 
-    async def start(self, *, port: int) -> None:
-        """Listen on loopback.
+    async def start(self, *, port: int, on_taken: OnTaken) -> None:
+        """Listen on loopback; `on_taken` hears of what Envoy acknowledges.
 
         Raises:
             RuntimeError: the port is taken.
         """
+        self._on_taken = on_taken
         self._server = grpc.aio.server(options=_OPTIONS)
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self, self._server)
         self._server.add_insecure_port(f"127.0.0.1:{port}")
@@ -98,3 +99,7 @@ async def _next_response(
     for task in done:
         task.result()
     return None
+
+
+def _nobody_listens(_type_url: str, _names: list[str]) -> None:
+    raise AssertionError("a stream cannot begin before the server is started")

@@ -1,4 +1,4 @@
-"""The program `follower`: serves Envoy its configuration, from the last good state on disk at once, then from the log."""
+"""The program `follower`: serves Envoy its configuration, from the last good state on disk, then from the log."""
 
 import asyncio
 import os
@@ -83,8 +83,7 @@ async def _serve(settings: FollowerSettings) -> None:
     prober = Prober(folder)
     async with ControlPlaneClient(settings.api_url, token_file=settings.token_file) as control_plane:
         kept = read_state(folder / names.SNAPSHOT) or await _first_state(control_plane)
-        # The server and the follower need each other; the server calls back only once it is started.
-        ads = AdsServer(on_taken=lambda type_url, taken: follower.on_taken(type_url, taken))
+        ads = AdsServer()
         reports = AppliedReports(
             control_plane,
             prober=prober,
@@ -96,7 +95,7 @@ async def _serve(settings: FollowerSettings) -> None:
         ads.put(fixed_resources(port=settings.envoy_port, max_body_bytes=settings.max_body_bytes))
         follower.begin()
         try:
-            await _start(ads, port=settings.ads_port)
+            await _start(ads, follower, port=settings.ads_port)
             settings.ready_file.touch()
             _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
             async with asyncio.TaskGroup() as tasks:
@@ -109,9 +108,9 @@ async def _serve(settings: FollowerSettings) -> None:
             await ads.stop()
 
 
-async def _start(ads: AdsServer, *, port: int) -> None:
+async def _start(ads: AdsServer, follower: Follower, *, port: int) -> None:
     try:
-        await ads.start(port=port)
+        await ads.start(port=port, on_taken=follower.on_taken)
     except RuntimeError as error:
         raise CannotStartError(f"port {port}, wanted for the gateway's configuration, is taken; free it") from error
 

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from importlib import metadata
@@ -32,7 +32,7 @@ FLUSH_INTERVAL_MS = 200
 _ROTATE_AT_BYTES = 64 * 1024 * 1024
 _ROTATION_CHECK_S = 5.0
 _LOCK_DEADLINE_S = 10.0
-_READY_DEADLINE_S = 60.0
+_POLL_S = 0.05
 _DRAIN_S = 5.0
 _LOG_FORMAT = '{"at":"%Y-%m-%dT%T.%eZ","level":"%l","logger":"envoy.%n","event":"%j"}'
 
@@ -116,8 +116,7 @@ async def _sole_envoy(folder: Path) -> AsyncIterator[int]:
     handle = os.open(folder / "envoy.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         async with asyncio.timeout(_LOCK_DEADLINE_S):
-            while not _try_lock(handle):
-                await asyncio.sleep(0.05)
+            await _until(lambda: _try_lock(handle))
         yield handle
     except TimeoutError as error:
         raise CannotStartError(f"another Envoy runs on {folder}; stop it first") from error
@@ -125,7 +124,12 @@ async def _sole_envoy(folder: Path) -> AsyncIterator[int]:
         os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
+async def _until(check: Callable[[], Awaitable[bool]]) -> None:
+    while not await check():  # noqa: ASYNC110 - the state of another process is polled
+        await asyncio.sleep(_POLL_S)
+
+
+async def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -177,8 +181,7 @@ async def _watch(
 
 async def _mark_when_live(admin: LocalConnection, markers: Markers) -> None:
     # The sockets of static listeners open when Envoy is initialised, which waits for the follower's first answer.
-    while not await _is_live(admin):
-        await asyncio.sleep(0.05)
+    await _until(lambda: _is_live(admin))
     await markers.send_for_ever()
 
 
@@ -197,8 +200,7 @@ async def _rotate_for_ever(folder: Path, settings: EnvoySettings, *, gateway_id:
         if live.st_size < settings.rotate_at_bytes:
             continue
         path = begin_log(folder, gateway_id=gateway_id, workers=settings.concurrency)
-        while not await _reopen_logs(settings.admin_port):
-            await asyncio.sleep(0.1)
+        await _until(lambda: _reopen_logs(settings.admin_port))
         _log.info("request_log_turned_over", file=path.name)
 
 
@@ -214,14 +216,13 @@ async def _drain(admin: LocalConnection, markers: Markers) -> None:
     with suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(_DRAIN_S):
             await admin.request("POST", "/drain_listeners?inboundonly&graceful&skip_exit")
-            while await _active_requests(admin):
-                await asyncio.sleep(0.05)
+            await _until(lambda: _is_idle(admin))
             await markers.send()
 
 
-async def _active_requests(admin: LocalConnection) -> int:
+async def _is_idle(admin: LocalConnection) -> bool:
     answer = await admin.request("GET", "/stats?filter=^http\\.public\\.downstream_rq_active$")
-    return int(answer.body.split(b":")[-1] or 0)
+    return int(answer.body.split(b":")[-1] or 0) == 0
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

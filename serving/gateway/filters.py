@@ -17,7 +17,7 @@ from serving.gateway import names
 from serving.gateway.protos import ads, overwrite, packed
 
 _NEW_PREDICTION_ID = "%START_TIME(%s%3f)%-%UNIQUE_ID%"
-_WORKSPACE_OF_TOKEN = "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:claims:workspace)%"
+_WORKSPACE_OF_TOKEN = "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:claims:workspace)%"  # noqa: S105 - a formatter
 _ENDPOINT_NAMED = f"%DYNAMIC_METADATA({names.METADATA}:endpoint)%"
 _OIP_PATH = r"^/v2/models/([^/?]+).*$"
 

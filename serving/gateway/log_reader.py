@@ -1,0 +1,101 @@
+"""Reads the log files one after the other, by byte offset, a bounded piece at a time."""
+
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from serving.gateway.log_files import LogFileHeader, log_numbers, log_path, read_header
+from serving.gateway.request_log import Lines, read_lines
+
+_log = structlog.get_logger(__name__)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything before this has been shipped; offset 0 of a file means its first record."""
+
+    file_number: int
+    offset: int
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of one file, from `start` up to `end`; the reading goes on at `after`. No header: there is no file."""
+
+    header: LogFileHeader | None
+    start: Place
+    end: Place
+    after: Place
+    lines: Lines
+
+
+def nothing_at(place: Place) -> Piece:
+    """Return an empty piece."""
+    nothing = Lines(rows=[], dead=[], markers={}, consumed=0)
+    return Piece(header=None, start=place, end=place, after=place, lines=nothing)
+
+
+class LogReader:
+    """Reads from a place; holds no state but the folder, so that the same range gives the same piece again."""
+
+    def __init__(self, folder: Path, *, region: str) -> None:
+        self._folder = folder
+        self._region = region
+
+    def next_piece(self, place: Place, *, max_bytes: int) -> Piece | None:
+        """Return the whole lines after a place, or None while there is no file."""
+        number = self._file_at_or_after(place.file_number)
+        if number is None:
+            return None
+        # Asked before reading: what is written in between is then read, and the next look goes on to the next file.
+        following = self._final_because_of(number)
+        header, first = read_header(log_path(self._folder, number))
+        offset = max(place.offset, first) if place.file_number == number else first
+        data = self._bytes(number, offset, max_bytes)
+        # No line of ours fills a whole piece: what does is no record.
+        is_all = len(data) == max_bytes and b"\n" not in data
+        is_last = following is not None and len(data) < max_bytes
+        lines = read_lines(data, header=header, offset=offset, region=self._region, is_final=is_all or is_last)
+        end = Place(file_number=number, offset=offset + lines.consumed)
+        return Piece(
+            header=header,
+            start=Place(file_number=number, offset=offset),
+            end=end,
+            after=Place(file_number=following, offset=0) if following is not None and is_last else end,
+            lines=lines,
+        )
+
+    def read(self, start: Place, end: Place) -> Piece:
+        """Read a range that was a piece before; it gives the same piece again."""
+        header, _ = read_header(log_path(self._folder, start.file_number))
+        data = self._bytes(start.file_number, start.offset, end.offset - start.offset)
+        lines = read_lines(data, header=header, offset=start.offset, region=self._region, is_final=True)
+        return Piece(header=header, start=start, end=end, after=end, lines=lines)
+
+    def delete_before(self, file_number: int) -> None:
+        """Delete the files that are wholly shipped."""
+        for number in log_numbers(self._folder):
+            if number < file_number:
+                log_path(self._folder, number).unlink()
+                _log.info("request_log_deleted", file_number=number)
+
+    def _bytes(self, number: int, offset: int, length: int) -> bytes:
+        with log_path(self._folder, number).open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def _file_at_or_after(self, number: int) -> int | None:
+        return next((there for there in log_numbers(self._folder) if there >= number), None)
+
+    def _final_because_of(self, number: int) -> int | None:
+        """Return the file that follows one which Envoy can write to no more.
+
+        A file of another Envoy proves that the one before is dead: they exclude each other by a lock. A file of the
+        same Envoy proves it once a record stands in it, as Envoy writes to one at a time.
+        """
+        following = self._file_at_or_after(number + 1)
+        if following is None:
+            return None
+        header, first = read_header(log_path(self._folder, following))
+        is_begun = log_path(self._folder, following).stat().st_size > first
+        own, _ = read_header(log_path(self._folder, number))
+        return following if is_begun or header.gateway_id != own.gateway_id else None

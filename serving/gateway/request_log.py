@@ -1,0 +1,140 @@
+"""Reads the lines that Envoy writes: request records, and markers that say how far the record is complete. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.observations import REQUEST_COLUMNS
+from serving.gateway.log_files import LogFileHeader
+
+_UNKNOWN_NUMBER = -1
+_MICROSECONDS = 1_000
+_MARKER = "marker"
+
+
+class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that is no record, with where it stood."""
+
+    line: bytes
+    gateway_id: str
+    file_number: int
+    byte_offset: int
+    reason: str
+
+
+class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """What a piece of a log file holds. `rows` have the columns of REQUEST_COLUMNS, in order.
+
+    `markers` are the latest ends (Unix ms) by worker; `consumed` counts the bytes of whole lines.
+    """
+
+    rows: list[tuple[Any, ...]]
+    dead: list[DeadLine]
+    markers: dict[int, int]
+    consumed: int
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True):
+    role: str
+    end: str
+    start: str = ""
+    worker: str = ""
+    id: str | None = None
+    ws: str | None = None
+    ep: str | None = None
+    epn: str | None = None
+    epoch: str | None = None
+    dep: str | None = None
+    vid: str | None = None
+    ver: str | None = None
+    inst: str | None = None
+    st: int | None = None
+    fl: str | None = None
+    att: int | None = None
+    dur: int | None = None
+    us: int | None = None
+    up: int | None = None
+    rx: int | None = None
+    tx: int | None = None
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+def read_lines(data: bytes, *, header: LogFileHeader, offset: int, region: str, is_final: bool = False) -> Lines:
+    """Read a piece of a file that begins at `offset`, on a line's first byte.
+
+    A half line at the end is left for the next piece, or is dead where the file is final. The same bytes give the
+    same lines.
+    """
+    rows: list[tuple[Any, ...]] = []
+    dead: list[DeadLine] = []
+    markers: dict[int, int] = {}
+    consumed = 0
+    for start, line in _split(data, is_final=is_final):
+        consumed = start + len(line)
+        try:
+            record = _decoder.decode(line)
+            if record.role == _MARKER:
+                markers[int(record.worker.removeprefix("/"))] = int(record.end)
+                continue
+            rows.append(_row(record, header=header, byte_offset=offset + start, region=region))
+        except (msgspec.DecodeError, ValueError) as error:
+            dead.append(_dead(line, header=header, byte_offset=offset + start, reason=str(error)))
+    return Lines(rows=rows, dead=dead, markers=markers, consumed=consumed)
+
+
+def _dead(line: bytes, *, header: LogFileHeader, byte_offset: int, reason: str) -> DeadLine:
+    return DeadLine(
+        line=line,
+        gateway_id=header.gateway_id,
+        file_number=header.file_number,
+        byte_offset=byte_offset,
+        reason=reason,
+    )
+
+
+def _split(data: bytes, *, is_final: bool) -> Iterator[tuple[int, bytes]]:
+    start = 0
+    while (newline := data.find(b"\n", start)) >= 0:
+        yield start, data[start : newline + 1]
+        start = newline + 1
+    if is_final and start < len(data):
+        yield start, data[start:]
+
+
+def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str) -> tuple[Any, ...]:
+    values: Mapping[str, Any] = {
+        "prediction_id": record.id or "",
+        "workspace": record.ws or "",
+        "endpoint_id": record.ep or "",
+        "endpoint": record.epn or "",
+        "deployment_id": record.dep or "",
+        "version_id": record.vid or "",
+        "version": record.ver or "",
+        "epoch": int(record.epoch) if record.epoch else _UNKNOWN_NUMBER,
+        "role": record.role,
+        "region": region,
+        "instance": record.inst or "",
+        "status": record.st or 0,
+        "response_flags": "" if record.fl in {None, "-"} else record.fl,
+        "attempts": record.att or 0,
+        "started_at_ms": int(record.start),
+        "ended_at_ms": int(record.end),
+        "duration_ms": _duration_ms(record),
+        "upstream_ms": _UNKNOWN_NUMBER if record.up is None else record.up / _MICROSECONDS,
+        "request_bytes": record.rx or 0,
+        "response_bytes": record.tx or 0,
+        "gateway_id": header.gateway_id,
+        "file_number": header.file_number,
+        "byte_offset": byte_offset,
+    }
+    return tuple(values[name] for name in REQUEST_COLUMNS)
+
+
+def _duration_ms(record: _Line) -> float:
+    """Prefer microseconds; a request that was cut off has only its whole milliseconds."""
+    if record.us is not None:
+        return record.us / _MICROSECONDS
+    return float(_UNKNOWN_NUMBER if record.dur is None else record.dur)

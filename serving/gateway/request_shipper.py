@@ -1,0 +1,147 @@
+"""The program `shipper`: sends the gateway's request records to Kafka as they are written."""
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from infra.arguments import take_no_arguments
+from infra.kafka.clients import producer
+from infra.settings import load_settings
+from infra.shutdown import run_program
+from serving.gateway import names
+from serving.gateway.envoy_process import gateway_folder
+from serving.gateway.log_reader import LogReader, Place
+from serving.gateway.request_log import Lines
+from serving.gateway.shipping import MAX_PIECE_BYTES, Headers, Progress, RequestShipper, Sink, read_progress
+
+PREFIX = "ROLLBOOK_SHIPPER_"
+_PAUSE_S = 0.15
+_PAUSE_WHEN_EMPTY_S = 0.3
+_PAUSE_WHEN_BEHIND_S = 0.02
+_RETRY_S = 0.5
+_SEND_DEADLINE_S = 30.0
+_CLOSE_DEADLINE_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the records are and where they go."""
+
+    data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
+    kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
+    ready_file: Annotated[Path, msgspec.Meta(description="made once Kafka is reached")]
+    region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
+
+
+class KafkaSink:
+    """Sends through an idempotent producer; a failed producer is replaced, and the message sent again."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None:
+        """Return once all replicas have the message, however long Kafka is away."""
+        while True:
+            try:
+                sender = await self.connect()
+                async with asyncio.timeout(_SEND_DEADLINE_S):
+                    await sender.send_and_wait(topic, key=key.encode(), value=value, headers=headers)
+                return
+            except (KafkaError, OSError, TimeoutError) as error:
+                _log.warning("kafka_away", error=repr(error))
+                await self.close()
+                await asyncio.sleep(_RETRY_S)
+
+    async def connect(self) -> AIOKafkaProducer:
+        """Return the producer, started.
+
+        Raises:
+            KafkaError: Kafka is away.
+        """
+        if self._producer is None:
+            sender = producer(self._bootstrap, client_id="shipper", compression="gzip")
+            try:
+                await sender.start()
+            except BaseException:
+                await sender.stop()
+                raise
+            self._producer = sender
+        return self._producer
+
+    async def close(self) -> None:
+        """Let go of the producer; what it has not sent is sent again by the next one."""
+        sender, self._producer = self._producer, None
+        if sender:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(sender.stop(), timeout=_CLOSE_DEADLINE_S)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    take_no_arguments("shipper", "Ship the gateway's request records to Kafka.", argv)
+
+    async def body(stopping: asyncio.Event) -> None:
+        await run_shipper(load_settings(ShipperSettings, PREFIX, os.environ), stopping)
+
+    return run_program("shipper", body)
+
+
+async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> None:
+    """Ship until asked to stop, then close the source, so that nobody waits for it."""
+    settings.ready_file.unlink(missing_ok=True)
+    folder = gateway_folder(settings.data_dir, settings.region)
+    sink = KafkaSink(settings.kafka_bootstrap)
+    try:
+        shipping = asyncio.create_task(_ship(folder, settings, sink, stopping))
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({shipping, asked}, return_when=asyncio.FIRST_COMPLETED)
+        with suppress(TimeoutError):
+            # Without Kafka the source stays open here; the next start closes it.
+            await asyncio.wait_for(shipping, timeout=_CLOSE_DEADLINE_S)
+        asked.cancel()
+    finally:
+        settings.ready_file.unlink(missing_ok=True)
+        await sink.close()
+
+
+async def _ship(folder: Path, settings: ShipperSettings, sink: KafkaSink, stopping: asyncio.Event) -> None:
+    shipper = await begin_source(folder, sink, region=settings.region)
+    while not stopping.is_set():
+        lines = await shipper.ship_next()
+        settings.ready_file.touch()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), timeout=_pause_after(lines))
+    await shipper.ship_next(state="closing")
+
+
+async def begin_source(folder: Path, sink: Sink, *, region: str) -> RequestShipper:
+    """Finish what an earlier shipper left open, under its own source and numbers, and begin a new source."""
+    path = folder / names.SHIPPER_POSITION
+    reader = LogReader(folder, region=region)
+    progress = read_progress(path) or Progress(
+        source="", batch=0, place=Place(file_number=0, offset=0), closed_until_ms=0, is_closed=True
+    )
+    if not progress.is_closed:
+        earlier = RequestShipper(sink, reader=reader, path=path, region=region, progress=progress)
+        progress = await earlier.close_unread()
+    fresh = Progress(
+        source=f"shipper-{uuid4()}", batch=0, place=progress.place, closed_until_ms=progress.closed_until_ms
+    )
+    return RequestShipper(sink, reader=reader, path=path, region=region, progress=fresh)
+
+
+def _pause_after(lines: Lines) -> float:
+    if not lines.rows:
+        return _PAUSE_WHEN_EMPTY_S
+    # Bounds what a backlog costs the gateway beside it: some 25 MB/s.
+    return _PAUSE_WHEN_BEHIND_S if lines.consumed > MAX_PIECE_BYTES // 2 else _PAUSE_S
