@@ -1,0 +1,68 @@
+"""The judge's program: follows the log and looks at the active rollouts, whatever else comes and goes."""
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+
+import structlog
+
+from infra.settings import load_settings
+from infra.shutdown import run_program
+from workers.rollout_judge.control_plane import ControlPlane
+from workers.rollout_judge.errors import PartAwayError, RefusedError
+from workers.rollout_judge.judge import Judge
+from workers.rollout_judge.registry_log import RegistryLog
+from workers.rollout_judge.settings import PREFIX, JudgeSettings
+
+_RETRY_S = 1.0
+_log = structlog.get_logger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:  # noqa: ARG001  every program is started alike
+    """Run until a signal comes."""
+    return run_program("judge", _run)
+
+
+async def _run(stopping: asyncio.Event) -> None:
+    settings = load_settings(JudgeSettings, PREFIX, os.environ)
+    settings.ready_file.unlink(missing_ok=True)
+    token = settings.token_file.read_text(encoding="utf-8").strip()
+    plane = ControlPlane(settings.api_url, token)
+    judge = Judge(plane, monotonic=time.monotonic)
+    tasks = [
+        asyncio.create_task(_keep_following(judge, settings)),
+        asyncio.create_task(_keep_looking(judge, interval_s=settings.interval_ms / 1000)),
+    ]
+    ended = asyncio.create_task(stopping.wait())
+    try:
+        # Both loops go on for ever: one that is done has met a bug, and the program has to say so.
+        done, _ = await asyncio.wait({*tasks, ended}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (*tasks, ended):
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+        await plane.close()
+        settings.ready_file.unlink(missing_ok=True)
+
+
+async def _keep_following(judge: Judge, settings: JudgeSettings) -> None:
+    while True:
+        log = RegistryLog(settings.kafka_bootstrap)
+        try:
+            await judge.follow(log, on_ready=settings.ready_file.touch)
+        except (PartAwayError, RefusedError) as error:
+            _log.warning("log_not_followed", error=str(error), wait_s=_RETRY_S)
+        finally:
+            await log.close()
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _keep_looking(judge: Judge, *, interval_s: float) -> None:
+    while True:
+        began = time.monotonic()
+        await judge.look_at_all()
+        await asyncio.sleep(max(0.0, interval_s - (time.monotonic() - began)))

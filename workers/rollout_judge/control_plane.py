@@ -1,0 +1,76 @@
+"""The judge's calls to the control plane. Every call has a timeout; trouble is told apart as away or refused."""
+
+from http import HTTPStatus
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from schemas.events.rollouts import Measurement
+from workers.rollout_judge.answers import MeasurementAnswer, SnapshotAnswer
+from workers.rollout_judge.errors import PartAwayError, RefusedError
+from workers.rollout_judge.looks import LookAtView, ReportWarmUp
+
+_TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+Answer = TypeVar("Answer")
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a measurement led to, as far as the judge logs it."""
+
+    decision: str
+    reason: str = ""
+
+
+class ControlPlane:
+    """The public API, with the judge's own service token."""
+
+    def __init__(self, url: str, token: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT, transport=transport
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def snapshot(self) -> SnapshotAnswer:
+        """Return the active rollouts and the position they stand at."""
+        return await self._call("GET", "/v1/snapshots/rollouts", SnapshotAnswer)
+
+    async def look(self, look: LookAtView) -> MeasurementAnswer:
+        """Return the counts of an epoch's arms."""
+        path = f"/v1/endpoints/{look.endpoint_id}/measurement"
+        return await self._call("GET", path, MeasurementAnswer, params=look.question)
+
+    async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None:
+        """Tell how the candidate warms."""
+        await self._call("POST", f"/v1/rollouts/{rollout_id}/warm-up", dict[str, object], body=report)
+
+    async def report_measurement(self, rollout_id: str, measurement: Measurement) -> Judged:
+        """Send a measurement and return what was decided on it."""
+        return await self._call("POST", f"/v1/rollouts/{rollout_id}/measurements", Judged, body=measurement)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        *,
+        params: dict[str, str] | None = None,
+        body: msgspec.Struct | None = None,
+    ) -> Answer:
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            response = await self._client.request(method, path, params=params, content=content, headers=headers)
+        except httpx.TransportError as error:
+            raise PartAwayError(f"{method} {path}: {error!r}") from error
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise PartAwayError(f"{method} {path}: {response.status_code} {response.text[:300]}")
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            raise RefusedError(f"{method} {path}: {response.status_code} {response.text[:300]}")
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except msgspec.DecodeError as error:
+            raise PartAwayError(f"{method} {path}: no answer of ours: {error}") from error

@@ -1,0 +1,123 @@
+"""The judge at work: one look at each active rollout an interval. Two judges at once only measure twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import structlog
+
+from schemas.catalogue import decode_data
+from schemas.envelope import RecordedEvent
+from schemas.events.rollouts import Measurement
+from workers.rollout_judge.answers import MeasurementAnswer, SnapshotAnswer
+from workers.rollout_judge.control_plane import Judged
+from workers.rollout_judge.errors import PartAwayError, RefusedError
+from workers.rollout_judge.looks import LastSent, LookAtView, ReportWarmUp, measurement_of, sent_of, what_to_do
+from workers.rollout_judge.state import Rollouts, Watched, after_event, from_snapshot
+
+_LOOKS_AT_ONCE = 8
+_FIRST_BACK_OFF_S = 0.25
+_LONGEST_BACK_OFF_S = 5.0
+_log = structlog.get_logger(__name__)
+
+
+class Plane(Protocol):
+    """What the judge needs of the control plane."""
+
+    async def snapshot(self) -> SnapshotAnswer: ...
+    async def look(self, look: LookAtView) -> MeasurementAnswer: ...
+    async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None: ...
+    async def report_measurement(self, rollout_id: str, measurement: Measurement) -> Judged: ...
+
+
+class Log(Protocol):
+    """The published log, read from its end on.
+
+    `mark_end` is called before the snapshot is taken, so that between the two nothing is lost; `events` goes on from
+    the mark for ever and raises PartAwayError when the log can't be read.
+    """
+
+    async def mark_end(self) -> None: ...
+    def events(self) -> AsyncIterator[RecordedEvent]: ...
+    async def close(self) -> None: ...
+
+
+class Judge:
+    """Keeps the picture of the active rollouts, and measures what it shows."""
+
+    def __init__(self, plane: Plane, *, monotonic: Callable[[], float]) -> None:
+        self.rollouts: Rollouts = {}
+        self._plane = plane
+        self._monotonic = monotonic
+        self._position = 0
+        self._sent: dict[str, LastSent] = {}
+        self._quiet_until: dict[str, float] = {}
+        self._back_off: dict[str, float] = {}
+
+    async def follow(self, log: Log, *, on_ready: Callable[[], None]) -> None:
+        """Take the snapshot and fold the log after it, until the log can't be read."""
+        await log.mark_end()
+        snapshot = await self._plane.snapshot()
+        self._position = snapshot.position
+        self.rollouts = from_snapshot(snapshot, seen_s=self._monotonic())
+        _log.info("judge_follows_log", position=snapshot.position, active_rollouts=len(self.rollouts))
+        on_ready()
+        async for recorded in log.events():
+            self.fold(recorded)
+
+    def fold(self, recorded: RecordedEvent) -> None:
+        """Take in one event; those that the snapshot covers, and types made by a newer release, only pass."""
+        if recorded.position <= self._position:
+            return
+        self._position = recorded.position
+        event = decode_data(recorded.envelope.type, recorded.envelope.data)
+        if event is not None:
+            self.rollouts = after_event(self.rollouts, recorded, event, seen_s=self._monotonic())
+
+    async def look_at_all(self) -> None:
+        """Look once at each active rollout, a few at a time."""
+        gone = self._sent.keys() - self.rollouts.keys()
+        for rollout_id in gone:
+            del self._sent[rollout_id]
+        places = asyncio.Semaphore(_LOOKS_AT_ONCE)
+
+        async def look(watched: Watched) -> None:
+            async with places:
+                await self._look_unless_quiet(watched)
+
+        await asyncio.gather(*(look(watched) for watched in list(self.rollouts.values())))
+
+    async def _look_unless_quiet(self, watched: Watched) -> None:
+        if self._monotonic() < self._quiet_until.get(watched.id, 0.0):
+            return
+        try:
+            await self._look(watched)
+        except (PartAwayError, RefusedError) as error:
+            self._back_off_from(watched, error)
+        else:
+            self._back_off.pop(watched.id, None)
+            self._quiet_until.pop(watched.id, None)
+
+    async def _look(self, watched: Watched) -> None:
+        match what_to_do(watched, now_s=self._monotonic()):
+            case ReportWarmUp() as report:
+                await self._plane.report_warm_up(watched.id, report)
+            case LookAtView() as look:
+                await self._measure(watched, look)
+            case None:
+                return
+
+    async def _measure(self, watched: Watched, look: LookAtView) -> None:
+        measurement = measurement_of(watched, await self._plane.look(look))
+        if measurement is None or self._sent.get(watched.id) == sent_of(measurement):
+            return
+        judged = await self._plane.report_measurement(watched.id, measurement)
+        self._sent[watched.id] = sent_of(measurement)
+        if judged.decision != "none":
+            _log.info("step_judged", rollout_id=watched.id, decision=judged.decision, step=watched.step)
+
+    def _back_off_from(self, watched: Watched, error: PartAwayError | RefusedError) -> None:
+        wait_s = min(_LONGEST_BACK_OFF_S, 2 * self._back_off.get(watched.id, _FIRST_BACK_OFF_S / 2))
+        self._back_off[watched.id] = wait_s
+        self._quiet_until[watched.id] = self._monotonic() + wait_s
+        _log.warning("look_failed", rollout_id=watched.id, error=str(error), wait_s=wait_s)

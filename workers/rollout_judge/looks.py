@@ -1,0 +1,124 @@
+"""What to do about a rollout now, and what a look at the view is worth. Pure; the aggregate decides, not the judge."""
+
+import msgspec
+
+from schemas.events.rollouts import (
+    Counts,
+    ErrorRateGate,
+    Gate,
+    GateCounts,
+    LatencyGate,
+    Measurement,
+    QualityGate,
+)
+from workers.rollout_judge.answers import Arm, MeasurementAnswer
+from workers.rollout_judge.state import Watched
+
+_KINDS: dict[type, str] = {ErrorRateGate: "error_rate", LatencyGate: "latency", QualityGate: "quality"}
+
+
+class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell the rollout how its candidate warms; sent only when it settles something."""
+
+    ready_instances: int
+    elapsed_ms: int
+    failure: str | None
+
+
+class LookAtView(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask the view for the counts of the step, with the parameters of the question."""
+
+    endpoint_id: str
+    question: dict[str, str]
+
+
+class LastSent(msgspec.Struct, frozen=True):
+    """What was measured last for a rollout; the same again would decide nothing."""
+
+    step: int
+    epoch: int
+    watermark_ms: int
+    elapsed_s: int
+
+
+def what_to_do(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView | None:
+    """Return the next deed for a rollout, or None while there is nothing to tell or nothing is served yet."""
+    match watched.phase:
+        case "warming":
+            return _warm_up(watched, now_s=now_s)
+        case "stepping" | "baking" if watched.applied_ms is not None:
+            return LookAtView(endpoint_id=watched.endpoint_id, question=_question(watched))
+        case _:
+            return None
+
+
+def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement | None:
+    """Turn the view's answer into a measurement; None where the view knows nothing of the step yet.
+
+    The elapsed time is data time: how far the records reach beyond the moment the gateways served the epoch. A late
+    view stands still, so there its lag is added: only the step's longest duration is decided by that.
+    """
+    step, epoch, applied_ms = watched.step, watched.epoch, watched.applied_ms
+    if step is None or epoch is None or applied_ms is None or answer.watermark_ms is None:
+        return None
+    elapsed_ms = answer.watermark_ms - applied_ms
+    if answer.freshness != "fresh":
+        elapsed_ms += answer.lag_ms or 0
+    if elapsed_ms < 0:
+        return None
+    return Measurement(
+        step=step,
+        epoch=epoch,
+        watermark_ms=answer.watermark_ms,
+        elapsed_ms=elapsed_ms,
+        freshness="fresh" if answer.freshness == "fresh" else "late",
+        counts=tuple(_counts(gate, watched, answer) for gate in watched.gates),
+    )
+
+
+def sent_of(measurement: Measurement) -> LastSent:
+    """Return what makes a measurement news: its watermark, and for a view that stands still the passing seconds."""
+    seconds = 0 if measurement.freshness == "fresh" else measurement.elapsed_ms // 1000
+    return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, seconds)
+
+
+def _warm_up(watched: Watched, *, now_s: float) -> ReportWarmUp | None:
+    elapsed_ms = max(0, round((now_s - watched.started_s) * 1000))
+    ready = len(watched.instances)
+    is_settled = ready >= watched.replicas or watched.failure is not None or elapsed_ms >= watched.warm_up_timeout_ms
+    if not is_settled:
+        return None
+    failure = None if ready >= watched.replicas else watched.failure
+    return ReportWarmUp(ready_instances=ready, elapsed_ms=elapsed_ms, failure=failure)
+
+
+def _question(watched: Watched) -> dict[str, str]:
+    question = {"epoch": str(watched.epoch), "candidate": watched.candidate, "baseline": watched.baseline}
+    for gate in watched.gates:
+        match gate:
+            case LatencyGate(threshold_ms=threshold_ms):
+                question["latency_threshold_ms"] = repr(threshold_ms)
+            case QualityGate(feedback_name=feedback_name):
+                question["feedback_name"] = feedback_name
+            case ErrorRateGate():
+                continue
+    return question
+
+
+def _counts(gate: Gate, watched: Watched, answer: MeasurementAnswer) -> GateCounts:
+    nothing = Arm()
+    return GateCounts(
+        gate=_KINDS[type(gate)],
+        candidate=_of_arm(gate, answer.arms.get(watched.candidate, nothing)),
+        baseline=_of_arm(gate, answer.arms.get(watched.baseline, nothing)),
+    )
+
+
+def _of_arm(gate: Gate, arm: Arm) -> Counts:
+    match gate:
+        case ErrorRateGate():
+            return Counts(trials=arm.requests, bad=arm.errors)
+        case LatencyGate():
+            return Counts(trials=arm.requests, bad=arm.slow)
+        case QualityGate():
+            return Counts(trials=arm.labelled, bad=arm.wrong)

@@ -1,0 +1,65 @@
+"""The judge's reading of `registry.events.v1`: from the end on, offsets in memory only."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from infra.kafka.clients import consumer_from_offset
+from schemas.envelope import RecordedEvent, decode
+from schemas.topics import REGISTRY_EVENTS
+from workers.rollout_judge.errors import PartAwayError
+
+_PARTITION = TopicPartition(REGISTRY_EVENTS.name, 0)
+_POSITION_HEADER = "position"
+_POLL_MS = 500
+
+
+class RegistryLog:
+    """One pass over the log; after a PartAwayError it is closed and another is begun."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def mark_end(self) -> None:
+        """Stand at the end: what is published from now on is read."""
+        try:
+            self._consumer = await consumer_from_offset(
+                self._bootstrap,
+                client_id="rollout-judge",
+                topic=REGISTRY_EVENTS.name,
+                offsets={_PARTITION.partition: 0},
+            )
+            ends = await self._consumer.end_offsets([_PARTITION])
+            self._consumer.seek(_PARTITION, ends[_PARTITION])
+        except KafkaError as error:
+            raise PartAwayError(f"the log can not be read: {error!r}") from error
+
+    async def events(self) -> AsyncIterator[RecordedEvent]:
+        """Yield what comes after the mark, in order."""
+        assert self._consumer is not None, "mark_end comes first"
+        try:
+            while True:
+                batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
+                for record in batches.get(_PARTITION, ()):
+                    yield _recorded(record)
+        except KafkaError as error:
+            raise PartAwayError(f"the log can not be read: {error!r}") from error
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+
+def _recorded(record: ConsumerRecord) -> RecordedEvent:
+    """Read one message. Only the relay writes here, so anything else is a broken log and ends the program."""
+    headers = dict(record.headers)
+    try:
+        position = int(headers[_POSITION_HEADER])
+        return RecordedEvent(position=position, envelope=decode(record.value), canonical=record.value)
+    except (KeyError, ValueError, msgspec.DecodeError) as error:
+        raise RuntimeError(f"offset {record.offset} of {record.topic} holds no event of ours") from error

@@ -1,0 +1,18 @@
+"""Settings of the judge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+PREFIX = "ROLLBOOK_JUDGE_"
+
+
+class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge has to be told."""
+
+    api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
+    token_file: Annotated[Path, msgspec.Meta(description="file with a token of role service")]
+    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of Kafka brokers")]
+    ready_file: Annotated[Path, msgspec.Meta(description="made when the judge follows the log, removed at its start")]
+    interval_ms: Annotated[int, msgspec.Meta(ge=10, description="time between two looks at an active rollout")] = 250
