@@ -1,0 +1,45 @@
+"""Commands on principals and tokens, as their bodies arrive."""
+
+from typing import Annotated
+
+import msgspec
+
+from schemas.events.access import PrincipalKind, Role
+
+PersonalText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+LONGEST_TTL_S = 3_600
+
+
+class RegisterPrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let a person or a program in; the answer holds its token, once."""
+
+    kind: PrincipalKind
+    name: PersonalText
+    email: PersonalText | None = None
+    role: Role
+
+
+class GrantRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Change what a principal may do."""
+
+    role: Role
+
+
+class RevokeToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Refuse a token from now on."""
+
+    reason: Reason
+
+
+class ErasePrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shred the keys of a person's values; what was written under them is unreadable for ever."""
+
+    reason: Reason
+
+
+class MintInferenceToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for a token for the gateway."""
+
+    endpoints: Annotated[tuple[PersonalText, ...], msgspec.Meta(min_length=1, max_length=100)]
+    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_TTL_S)] = LONGEST_TTL_S

@@ -1,0 +1,56 @@
+"""What can be wrong with commands on principals and tokens.
+
+Unknown  ── PrincipalUnknownError, TokenUnknownError, UnknownEndpointScopeError
+Refused  ── PrincipalErasedError, LastAdminError
+"""
+
+from control_plane.errors import Refused, Unknown
+
+
+class PrincipalUnknownError(Unknown):
+    """No principal has this id."""
+
+    code = "principal-not-found"
+
+    def __init__(self, principal_id: str) -> None:
+        super().__init__(f"there is no principal {principal_id}", remedy="list them with GET /v1/principals")
+
+
+class TokenUnknownError(Unknown):
+    """The principal holds no such token."""
+
+    code = "token-not-found"
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(f"the principal holds no token {token_id}", remedy="its tokens are listed with the principal")
+
+
+class UnknownEndpointScopeError(Unknown):
+    """An inference token was asked for an endpoint that does not exist."""
+
+    code = "endpoint-not-found"
+
+    def __init__(self, name: str, *, index: int) -> None:
+        super().__init__(
+            f"there is no endpoint {name!r}",
+            field=f"endpoints[{index}]",
+            remedy="name existing endpoints, or * for all",
+        )
+
+
+class PrincipalErasedError(Refused):
+    """An erased principal stays erased."""
+
+    code = "principal-erased"
+
+    def __init__(self, principal_id: str) -> None:
+        super().__init__(f"{principal_id} was erased", remedy="register the person or program anew")
+
+
+class LastAdminError(Refused):
+    """Somebody has to be able to let others in."""
+
+    code = "last-admin"
+
+    def __init__(self) -> None:
+        super().__init__("this is the last admin with a token", remedy="make another principal admin first")

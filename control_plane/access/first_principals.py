@@ -1,0 +1,44 @@
+"""The admin and the service account of a fresh stack, and the files that hold their tokens."""
+
+from pathlib import Path
+
+from control_plane.access.commands import RegisterPrincipal
+from control_plane.access.handlers import fresh_token, register_principal, sha256_of
+from control_plane.access.inference_tokens import write_secret
+from control_plane.access.tokens import TokenIndex
+from control_plane.ports import Actor, CommandContext, EventStore
+
+_FIRST = {
+    "admin": RegisterPrincipal(kind="person", name="admin", role="admin"),
+    "service": RegisterPrincipal(kind="service", name="stack", role="service"),
+}
+
+
+async def ensure_first_principals(store: EventStore, tokens: TokenIndex, secrets_dir: Path, *, workspace: str) -> None:
+    """Make sure that the token files hold tokens that are good.
+
+    The file is written before the principal is registered: a crash between the two leaves a token that the next start
+    registers, never a principal whose token nobody knows.
+    """
+    for name, command in _FIRST.items():
+        path = secrets_dir / f"{name}.token"
+        if not path.exists():
+            write_secret(path, fresh_token().encode())
+        token = path.read_text(encoding="utf-8").strip()
+        if tokens.actor_of(sha256_of(token)) is None:
+            await _register(store, command, token=token, workspace=workspace)
+            tokens.refresh()
+
+
+async def _register(store: EventStore, command: RegisterPrincipal, *, token: str, workspace: str) -> None:
+    origin = f"first-start-{command.role}"
+    context = CommandContext(
+        actor=Actor(principal_id="system", role="admin", workspace=workspace),
+        command_id=origin,
+        correlation_id=origin,
+        causation_id=origin,
+        idempotency_key=None,
+        body_sha256="",
+        expected_version=None,
+    )
+    await store.execute(context, lambda unit: register_principal(unit, command, token=token))

@@ -1,0 +1,150 @@
+"""Principals, their tokens, and the tokens for the gateway."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+
+from control_plane.access import commands as bodies
+from control_plane.access import handlers
+from control_plane.access.aggregate import Principal
+from control_plane.access.errors import UnknownEndpointScopeError
+from control_plane.access.inference_tokens import InferenceTokenMint, KeySet, MintedToken
+from control_plane.access.tokens import TokenIndex, principals_in
+from control_plane.ports import Actor, EventStore
+from control_plane.web.authentication import PUBLIC, Authentication, actor_of
+from control_plane.web.bodies import read_body
+from control_plane.web.commands import Action, Commands
+from control_plane.web.listing import Page
+from infra.clock import Clock
+from schemas.identifiers import Kind
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class ShownToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token without what makes it one."""
+
+    id: str
+    expires_at: str | None
+    is_revoked: bool
+
+
+class ShownPrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """A principal as admins see it; name and e-mail are null once erased."""
+
+    id: str
+    kind: str
+    role: str
+    name: str | None
+    email: str | None
+    is_erased: bool
+    tokens: tuple[ShownToken, ...]
+    created_at: str
+
+
+def principals_router(
+    commands: Commands, authentication: Authentication, store: EventStore, tokens: TokenIndex
+) -> Router:
+    """Build the routes of principals; all are for admins."""
+    admins = [authentication.at_least("admin")]
+
+    async def change(request: AnyRequest, action: Action) -> Response[bytes]:
+        answer = await commands.run(request, action)
+        tokens.refresh()
+        return answer
+
+    @post("/principals", guards=admins, opt={"body": bodies.RegisterPrincipal}, summary="Let a person or program in")
+    async def register(request: AnyRequest) -> Response[bytes]:
+        command, token = await read_body(request, bodies.RegisterPrincipal), handlers.fresh_token()
+        return await change(request, lambda unit: handlers.register_principal(unit, command, token=token))
+
+    @get("/principals", guards=admins, summary="List principals")
+    async def find(request: AnyRequest) -> Page[ShownPrincipal]:
+        found = principals_in(store.catalogue(), workspace=actor_of(request).workspace)
+        return Page(items=[_shown(principal, store) for principal in found])
+
+    @post("/principals/{principal_id:str}/role", guards=admins, opt={"body": bodies.GrantRole}, summary="Grant a role")
+    async def grant(request: AnyRequest, principal_id: str) -> Response[bytes]:
+        command = await read_body(request, bodies.GrantRole)
+        return await change(request, lambda unit: handlers.grant_principal_role(unit, principal_id, command))
+
+    @post("/principals/{principal_id:str}/tokens", guards=admins, summary="Issue another token")
+    async def issue(request: AnyRequest, principal_id: str) -> Response[bytes]:
+        token = handlers.fresh_token()
+        return await change(request, lambda unit: handlers.issue_another_token(unit, principal_id, token=token))
+
+    @post(
+        "/principals/{principal_id:str}/tokens/{token_id:str}/revoke",
+        guards=admins,
+        opt={"body": bodies.RevokeToken},
+        summary="Refuse a token from now on",
+    )
+    async def revoke(request: AnyRequest, principal_id: str, token_id: str) -> Response[bytes]:
+        command = await read_body(request, bodies.RevokeToken)
+        return await change(
+            request, lambda unit: handlers.revoke_principal_token(unit, principal_id, token_id, command)
+        )
+
+    @post(
+        "/principals/{principal_id:str}/erase",
+        guards=admins,
+        opt={"body": bodies.ErasePrincipal},
+        summary="Erase a person's values by shredding their keys",
+    )
+    async def erase(request: AnyRequest, principal_id: str) -> Response[bytes]:
+        command = await read_body(request, bodies.ErasePrincipal)
+        return await change(request, lambda unit: handlers.erase_principal(unit, principal_id, command))
+
+    return Router(path="/v1", route_handlers=[register, find, grant, issue, revoke, erase], tags=["access"])
+
+
+def inference_tokens_router(
+    authentication: Authentication, store: EventStore, tokens: TokenIndex, *, mint: InferenceTokenMint, clock: Clock
+) -> Router:
+    """Build the routes of the gateway's tokens and their public keys."""
+
+    @post(
+        "/inference-tokens",
+        guards=[authentication.at_least("viewer", or_service=True)],
+        opt={"body": bodies.MintInferenceToken},
+        status_code=201,
+        summary="Mint a token for the gateway",
+    )
+    async def mint_token(request: AnyRequest) -> MintedToken:
+        command, actor = await read_body(request, bodies.MintInferenceToken), actor_of(request)
+        _must_exist(command.endpoints, store, actor)
+        return mint.mint(actor, command.endpoints, ttl_s=command.ttl_s, now_ms=clock.now_ms())
+
+    @get("/inference-tokens/keys", opt=PUBLIC, summary="The public keys of the gateway's tokens")
+    async def keys() -> KeySet:
+        return KeySet(keys=(mint.public_key,), revoked_subjects=tokens.revoked_subjects())
+
+    return Router(path="/v1", route_handlers=[mint_token, keys], tags=["access"])
+
+
+def _must_exist(endpoints: tuple[str, ...], store: EventStore, actor: Actor) -> None:
+    catalogue = store.catalogue()
+    for index, name in enumerate(endpoints):
+        if name != "*" and catalogue.id_of(Kind.ENDPOINT, name, workspace=actor.workspace) is None:
+            raise UnknownEndpointScopeError(name, index=index)
+
+
+def _shown(principal: Principal, store: EventStore) -> ShownPrincipal:
+    name, email = (
+        store.open(sealed, event_id=principal.event_id) if sealed else None
+        for sealed in (principal.name, principal.email)
+    )
+    return ShownPrincipal(
+        id=principal.id,
+        kind=principal.kind,
+        role=principal.role,
+        name=name,
+        email=email,
+        is_erased=principal.is_erased,
+        tokens=tuple(
+            ShownToken(id=token.id, expires_at=token.expires_at, is_revoked=token.is_revoked)
+            for token in principal.tokens
+        ),
+        created_at=principal.created_at,
+    )

@@ -1,0 +1,65 @@
+"""Whose a bearer token is: an index by hash, kept in memory and read again when access changes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from control_plane.access.aggregate import Principal
+from control_plane.ports import Actor, Catalogue
+from infra.clock import Clock
+from schemas.identifiers import Kind
+
+_PAGE = 1_000
+
+
+class TokenIndex:
+    """Implements `Tokens`; the API's process is the only writer, so that its own changes are all there are."""
+
+    def __init__(self, catalogue: Callable[[], Catalogue], *, workspace: str, clock: Clock) -> None:
+        """Read the principals once."""
+        self._catalogue = catalogue
+        self._workspace = workspace
+        self._clock = clock
+        self._holders: dict[str, tuple[Actor, int | None]] = {}
+        self._revoked: tuple[str, ...] = ()
+        self.refresh()
+
+    def actor_of(self, token_sha256: str) -> Actor | None:
+        """Return who holds a token, or None when it is unknown, expired or revoked."""
+        holder = self._holders.get(token_sha256)
+        if holder is None:
+            return None
+        actor, expires_at_ms = holder
+        return None if expires_at_ms is not None and self._clock.now_ms() >= expires_at_ms else actor
+
+    def revoked_subjects(self) -> tuple[str, ...]:
+        """Return the principals that can no longer act, whose inference tokens the gateway must refuse."""
+        return self._revoked
+
+    def refresh(self) -> None:
+        """Read the principals again."""
+        holders, revoked = {}, []
+        for principal in principals_in(self._catalogue(), workspace=self._workspace):
+            if not principal.has_live_token:
+                revoked.append(principal.id)
+                continue
+            actor = Actor(principal_id=principal.id, role=principal.role, workspace=principal.workspace)
+            for token in principal.tokens:
+                if not token.is_revoked:
+                    holders[token.sha256] = (actor, _unix_ms(token.expires_at))
+        self._holders, self._revoked = holders, tuple(revoked)
+
+
+def principals_in(catalogue: Catalogue, *, workspace: str) -> list[Principal]:
+    """Return all principals of a workspace."""
+    found: list[Principal] = []
+    after_id = ""
+    while rows := catalogue.find(Kind.PRINCIPAL, workspace=workspace, after_id=after_id, limit=_PAGE):
+        found += [msgspec.json.decode(row.body, type=Principal) for row in rows]
+        after_id = rows[-1].id
+    return found
+
+
+def _unix_ms(at: str | None) -> int | None:
+    return None if at is None else int(datetime.fromisoformat(at).astimezone(UTC).timestamp() * 1000)
