@@ -76,8 +76,8 @@ def decode(canonical: bytes) -> Envelope:
 
 def rfc3339(unix_ms: int) -> str:
     """Format Unix milliseconds the way `time` is written: `2026-01-02T03:04:05.678Z`."""
-    moment = datetime.fromtimestamp(unix_ms / 1000, tz=UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
+    seconds, milliseconds = divmod(unix_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, tz=UTC).isoformat()[:19]}.{milliseconds:03d}Z"
 
 
 def unix_ms(time: str) -> int:

@@ -11,13 +11,14 @@ from eventsourcing.sqlite import SQLiteConnection
 from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.database import AnswerKey, StoredAnswer
-from control_plane.event_store.errors import NameTakenError, StaleVersionError, StoreUnavailableError
+from control_plane.event_store.errors import NameTakenError, StaleVersionError
 from control_plane.event_store.recorder import PositionRecorder
-from control_plane.event_store.sqlite_file import told_as_unavailable
+from control_plane.event_store.sqlite_file import as_unavailable, told_as_unavailable
 from control_plane.ports import CatalogueRow
 from schemas.envelope import RecordedEvent
 
-PRAGMAS = ("synchronous = FULL", "wal_autocheckpoint = 4000")
+# Savepoints keep the pages they may have to undo in temporary storage: that belongs in memory.
+PRAGMAS = ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -65536", "wal_autocheckpoint = 4000")
 
 _CATALOGUE_FORMAT = "catalogue_format"
 _FORGOTTEN_AT_ONCE = 1_000
@@ -31,9 +32,10 @@ INSERT OR REPLACE INTO commands (
     body_sha256, status, body, sealed_under, bound_to, stream_version, position, expires_at_ms
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+# Rows are in the order of their expiry, as all are kept equally long; so the oldest need no index.
 _FORGET_ANSWERS = f"""
-DELETE FROM commands WHERE rowid IN (
-    SELECT rowid FROM commands WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT {_FORGOTTEN_AT_ONCE}
+DELETE FROM commands WHERE expires_at_ms <= ? AND rowid IN (
+    SELECT rowid FROM commands ORDER BY rowid LIMIT {_FORGOTTEN_AT_ONCE}
 )
 """  # noqa: S608  a number of ours
 
@@ -66,11 +68,10 @@ class SqliteDatabase:
     def savepoint(self) -> Iterator[None]:
         self._cursor.execute("SAVEPOINT command")
         try:
-            with told_as_unavailable():
-                yield
-        except StoreUnavailableError:
-            raise  # SQLite may have rolled the whole transaction back by itself.
-        except Exception:
+            yield
+        except Exception as error:
+            if (outage := as_unavailable(error)) is not None:
+                raise outage from error  # SQLite may have rolled the whole transaction back by itself.
             self._cursor.execute("ROLLBACK TO command")
             self._cursor.execute("RELEASE command")
             raise

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eventsourcing.persistence import PersistenceError
-from eventsourcing.sqlite import SQLiteDatastore
+from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from control_plane.catalogue import sqlite_catalogue
 from control_plane.event_store.errors import StoreUnavailableError
 from control_plane.event_store.recorder import PositionRecorder
 from infra.errors import CannotStartError
 
+_PREPARED_STATEMENTS = 64
+_LOCK_TIMEOUT_SECONDS = 5.0
 _CREATE = (
     *sqlite_catalogue.CREATE,
     """
@@ -32,7 +34,6 @@ _CREATE = (
         PRIMARY KEY (workspace, principal_id, idempotency_key)
     ) STRICT
     """,
-    "CREATE INDEX IF NOT EXISTS commands_expiry ON commands (expires_at_ms)",
     "CREATE TABLE IF NOT EXISTS ordered_shredding (key_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
 )
@@ -52,10 +53,27 @@ _OUTAGES = {
 }
 
 
+class _Pool(SQLiteConnectionPool):
+    """Connections that keep their prepared statements; the library's keep one, and preparing costs more than a run."""
+
+    def _create_connection(self) -> SQLiteConnection:
+        connection = sqlite3.connect(
+            self.db_name,
+            check_same_thread=False,
+            isolation_level=None,
+            cached_statements=_PREPARED_STATEMENTS,
+            timeout=_LOCK_TIMEOUT_SECONDS,
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        return SQLiteConnection(connection, max_age=self.max_age)
+
+
 @contextmanager
 def open_recorder(path: Path) -> Iterator[PositionRecorder]:
     """Open the file with its tables, making what is missing."""
     datastore = SQLiteDatastore(str(path), originator_id_type="text")
+    datastore.pool = _Pool(db_name=str(path))
     try:
         recorder = PositionRecorder(datastore)
         with datastore.transaction(commit=True) as cursor:
@@ -99,18 +117,17 @@ def told_as_unavailable() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, PersistenceError) as error:
-        sentence = _sentence(error)
-        if sentence is None:
-            raise
-        problem, remedy = sentence.split("; ")
-        raise StoreUnavailableError(
-            f"the event store {problem}", remedy=f"{remedy}, then try again; nothing was written"
-        ) from error
+        if (outage := as_unavailable(error)) is not None:
+            raise outage from error
+        raise
 
 
-def _sentence(error: BaseException) -> str | None:
-    """Name the outage behind what SQLite raised; the library wraps some of it."""
-    if isinstance(error, PersistenceError) and error.__cause__ is not None:
-        error = error.__cause__
-    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
-    return None if code is None else _OUTAGES.get(code & 0xFF)
+def as_unavailable(error: BaseException) -> StoreUnavailableError | None:
+    """Tell the outage behind what SQLite raised, where it is one; the library wraps some errors."""
+    cause = error.__cause__ if isinstance(error, PersistenceError) else error
+    code = getattr(cause, "sqlite_errorcode", None) if isinstance(cause, sqlite3.Error) else None
+    sentence = None if code is None else _OUTAGES.get(code & 0xFF)
+    if sentence is None:
+        return None
+    problem, remedy = sentence.split("; ")
+    return StoreUnavailableError(f"the event store {problem}", remedy=f"{remedy}, then try again; nothing was written")

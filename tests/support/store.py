@@ -1,7 +1,6 @@
 """A small aggregate and commands for tests that need a store with something in it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -39,6 +38,8 @@ def _evolve(state: Shelf, event: msgspec.Struct, context: EventContext) -> Shelf
             state = Shelf(id=context.stream, workspace=context.workspace, name=event.name, created_at=context.at)
         case VersionNumberAssigned():
             state = msgspec.structs.replace(state, numbers=(*state.numbers, event.number))
+        case _:
+            pass
     return msgspec.structs.replace(state, version=context.version)
 
 
@@ -128,5 +129,5 @@ def assigned(number: int) -> VersionNumberAssigned:
     return VersionNumberAssigned(version_id=f"version-{number}", number=number)
 
 
-def reply(body: Any, version: int | None) -> Reply:
+def reply(body: object, version: int | None) -> Reply:
     return Reply(status=200, body=msgspec.json.encode(body), stream_version=version)
