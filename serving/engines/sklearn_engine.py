@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import skops.io
+from sklearn import config_context
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.pipeline import Pipeline
 
 from schemas.events.registry import Signature
 from serving.engines.base import DTYPES, Array, Tensors
@@ -38,6 +40,7 @@ class SklearnEngine:
         self._signature = signature
         self._model = _load_trusted(path)
         self._methods = _methods_of(self._model)
+        self._transformers, self._final = _stages(self._model)
         self._check_signature()
 
     @property
@@ -47,10 +50,14 @@ class SklearnEngine:
     def predict(self, inputs: Mapping[str, Array]) -> Tensors:
         matrix = self._matrix(inputs)
         try:
-            return {
-                output.name: _as(DTYPES[output.datatype], getattr(self._model, self._methods[output.name])(matrix))
-                for output in self._signature.outputs
-            }
+            # The rim has refused what is not finite, and the parameters of a fitted model don't change.
+            with config_context(assume_finite=True, skip_parameter_validation=True):
+                for transformer in self._transformers:
+                    matrix = transformer.transform(matrix)
+                return {
+                    output.name: _as(DTYPES[output.datatype], getattr(self._final, self._methods[output.name])(matrix))
+                    for output in self._signature.outputs
+                }
         # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
@@ -99,6 +106,14 @@ def _load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the f
 
 def _unreadable(error: Exception) -> MalformedArtifactError:
     return MalformedArtifactError(f"skops can't read the artifact ({type(error).__name__}: {error})")
+
+
+def _stages(model: Any) -> tuple[list[Any], Any]:  # noqa: ANN401 - whatever estimator the file holds
+    """Take a pipeline apart, so that several outputs cost one preprocessing; it is what its own methods do."""
+    if type(model) is not Pipeline:
+        return [], model
+    steps = [step for _, step in model.steps]
+    return [step for step in steps[:-1] if step is not None and step != "passthrough"], steps[-1]
 
 
 def _methods_of(model: Any) -> dict[str, str]:  # noqa: ANN401 - whatever estimator the file holds

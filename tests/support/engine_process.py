@@ -59,6 +59,8 @@ def launched(root: Path, *, environ: Mapping[str, str] | None = None) -> Iterato
         "ROLLBOOK_RUNTIME_BOOT_ID": "boot-1",
         "ROLLBOOK_RUNTIME_INSTANCE_ID": "instance-1",
         "OMP_NUM_THREADS": "1",
+        # Compiling scikit-learn anew takes most of a start.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
     log = root / "runtime.log"
     with log.open("wb") as output:

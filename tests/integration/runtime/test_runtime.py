@@ -291,7 +291,7 @@ def test_the_spool_says_up_to_when_it_is_complete(engine: EngineProcess) -> None
 
 def test_the_runtime_ends_with_the_process_that_it_watches(tmp_path: Path) -> None:
     write_model(tmp_path / "model", artifact_format="onnx")
-    watched = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    watched = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         with running(tmp_path, environ={"ROLLBOOK_RUNTIME_WATCH_PID": str(watched.pid)}) as engine:
             watched.kill()
