@@ -52,6 +52,7 @@ class AdsStream:
         self._refused: dict[Key, int] = {}
         self._held_back: set[Key] = set()
         self._sent: dict[str, Sent] = {}
+        self._on_its_way: dict[Key, int] = {}
         self._nonce = 0
         self._dirty: set[Key] = set()
         self._has_work = asyncio.Event()
@@ -149,6 +150,8 @@ class AdsStream:
             held = self._store.get((type_url, name))
             if not self._is_asked((type_url, name)) or self._must_wait((type_url, name)):
                 continue
+            if held and self._is_on_its_way(type_url, name, held.serial):
+                continue
             if held is None or held.resource is None:
                 response.removed_resources.append(name)
             else:
@@ -158,6 +161,9 @@ class AdsStream:
         if serials:
             self._respond(response, serials)
         return {(type_url, name): serial for name, serial in serials.items()}
+
+    def _is_on_its_way(self, type_url: str, name: str, serial: int) -> bool:
+        return self._on_its_way.get((type_url, name), 0) == serial
 
     def _must_wait(self, key: Key) -> bool:
         held = self._store.get(key)
@@ -175,6 +181,7 @@ class AdsStream:
     def _respond(self, response: discovery_pb2.DeltaDiscoveryResponse, serials: dict[str, int]) -> None:
         self._nonce += 1
         response.nonce = str(self._nonce)
+        self._on_its_way |= {(response.type_url, name): serial for name, serial in serials.items()}
         self._sent[response.nonce] = Sent(type_url=response.type_url, serials=serials)
         self.outbox.put_nowait(response)
 
@@ -182,6 +189,9 @@ class AdsStream:
         sent = self._sent.pop(request.response_nonce, None)
         if sent is None:
             return
+        for name, serial in sent.serials.items():
+            if self._is_on_its_way(sent.type_url, name, serial):
+                del self._on_its_way[sent.type_url, name]
         if not request.HasField("error_detail"):
             self._take(sent.type_url, sent.serials)
         elif len(sent.serials) > 1:

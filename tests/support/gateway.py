@@ -1,0 +1,165 @@
+"""A real Envoy with small HTTP back ends in this process, and whoever serves its configuration."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import OKPAlgorithm
+
+from infra.ports import free_ports
+
+REGION = "local"
+
+
+class BackEnd:
+    """An engine that echoes what reached it, as JSON."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.port = 0
+        self.requests = 0
+        self.delay_s = 0.0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> "BackEnd":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def kill(self) -> None:
+        """Go away as a killed process does: no more answers, open connections reset."""
+        assert self._server
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in head[1:])}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                self.requests += 1
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                seen = {"backend": self.name, "request": head[0], "headers": headers, "bytes": len(body)}
+                answer = json.dumps(seen).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-rollbook-epoch: 99999\r\n")
+                writer.write(f"content-length: {len(answer)}\r\n\r\n".encode() + answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+class Tokens:
+    """Mints inference tokens as the control plane does."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        self.jwks = [{**json.loads(OKPAlgorithm.to_jwk(self._key.public_key())), "kid": "one", "alg": "EdDSA"}]
+
+    def mint(
+        self, *, endpoints: tuple[str, ...] = ("*",), workspace: str = "default", ttl_s: int = 600, **claims: object
+    ) -> str:
+        now = int(time.time())
+        body = {
+            "iss": "rollbook",
+            "sub": "principal-1",
+            "workspace": workspace,
+            "endpoints": list(endpoints),
+            "iat": min(now, now + ttl_s),
+            "exp": now + ttl_s,
+            "jti": "token-1",
+            **claims,
+        }
+        return jwt.encode(body, self._key, algorithm="EdDSA", headers={"kid": "one"})
+
+
+class Ports:
+    def __init__(self) -> None:
+        self.gateway, self.admin, self.ads = free_ports(3)
+
+
+class Program:
+    """A program of ours, in a process of its own."""
+
+    def __init__(self, module: str, environ: Mapping[str, str], log: Path) -> None:
+        self._module = module
+        self._environ = environ
+        self._log = log
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                f"import sys; from {self._module} import main; sys.exit(main([]))",
+                env={**os.environ, **self._environ},
+                stdout=log,
+                stderr=log,
+            )
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), timeout=15)
+
+    @property
+    def logged(self) -> str:
+        return self._log.read_text()
+
+
+def envoy_program(data_dir: Path, ports: Ports, **more: str) -> Program:
+    environ = {
+        "ROLLBOOK_ENVOY_DATA_DIR": str(data_dir),
+        "ROLLBOOK_ENVOY_PORT": str(ports.gateway),
+        "ROLLBOOK_ENVOY_ADMIN_PORT": str(ports.admin),
+        "ROLLBOOK_ENVOY_ADS_PORT": str(ports.ads),
+        **more,
+    }
+    return Program("serving.gateway.envoy_process", environ, data_dir / "envoy.out")
+
+
+@asynccontextmanager
+async def running(program: Program) -> AsyncIterator[Program]:
+    await program.start()
+    try:
+        yield program
+    finally:
+        if program.process and program.process.returncode is None:
+            await program.stop()
+
+
+async def until(check: object, *, within_s: float = 20.0, why: str = "the condition") -> None:
+    """Poll an (async) check until it is true."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        answer = check()  # type: ignore[operator]
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{why} was not reached within {within_s} s")
+
+
+async def is_ready(ports: Ports) -> bool:
+    async with httpx.AsyncClient() as client:
+        with suppress(httpx.HTTPError):
+            return (await client.get(f"http://127.0.0.1:{ports.admin}/ready")).status_code == 200
+    return False

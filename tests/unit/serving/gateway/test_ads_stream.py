@@ -1,0 +1,168 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from envoy.service.discovery.v3 import discovery_pb2
+
+from serving.gateway import names
+from serving.gateway.ads_store import AdsStore
+from serving.gateway.ads_stream import AdsStream
+from serving.gateway.resources import Update, everything, update_for
+from serving.gateway.routing_table import RoutingTable
+from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
+
+RESPONSE_S = 1.0
+
+
+class FakeEnvoy:
+    """Speaks Envoy's half of the delta protocol over queues."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.table = RoutingTable(NOTHING_KNOWN)
+        self.store = AdsStore()
+        self.taken: list[tuple[str, list[str]]] = []
+        self.stream = AdsStream(self.store, on_taken=lambda type_url, taken: self.taken.append((type_url, taken)))
+
+    def tell(self, stream: str, event: object) -> None:
+        change = self.table.apply(self.log.append(stream, event), position=self.log.position)  # type: ignore[arg-type]
+        self.put(update_for(change, self.table))
+
+    def put(self, update: Update) -> None:
+        self.stream.touch(self.store.put(update))
+
+    def ask(self, type_url: str, *subscribed: str, has: dict[str, str] | None = None) -> None:
+        self.stream.receive(
+            discovery_pb2.DeltaDiscoveryRequest(
+                type_url=type_url, resource_names_subscribe=subscribed, initial_resource_versions=has or {}
+            )
+        )
+
+    async def response(self) -> discovery_pb2.DeltaDiscoveryResponse:
+        return await asyncio.wait_for(self.stream.outbox.get(), RESPONSE_S)
+
+    def accept(self, response: discovery_pb2.DeltaDiscoveryResponse) -> None:
+        request = discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+        self.stream.receive(request)
+
+    def refuse(self, response: discovery_pb2.DeltaDiscoveryResponse) -> None:
+        request = discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+        request.error_detail.message = "not like this"
+        self.stream.receive(request)
+
+    def serve_endpoint(self, number: int = 1) -> None:
+        stream, deployment = f"endpoint-{number}", f"d{number}"
+        self.tell(stream, created(f"name-{number}"))
+        self.tell(stream, added(deployment))
+        self.tell(f"instance-{number}", announced(stream, deployment))
+        self.tell(stream, shifted(**{deployment: [(0, 10_000)]}))
+
+
+@pytest.fixture
+async def envoy() -> AsyncIterator[FakeEnvoy]:
+    envoy = FakeEnvoy()
+    sending = asyncio.create_task(envoy.stream.send_changes())
+    yield envoy
+    sending.cancel()
+
+
+def names_of(response: discovery_pb2.DeltaDiscoveryResponse) -> list[str]:
+    return [resource.name for resource in response.resources]
+
+
+async def test_a_route_is_sent_only_after_its_cluster_and_endpoints_are_acknowledged(envoy: FakeEnvoy) -> None:
+    envoy.ask(names.CLUSTER_TYPE)
+    envoy.accept(await envoy.response())
+    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
+    envoy.accept(await envoy.response())
+    envoy.serve_endpoint()
+
+    clusters = await envoy.response()
+    assert clusters.type_url == names.CLUSTER_TYPE
+    await asyncio.sleep(0)
+    assert envoy.stream.outbox.empty()
+    envoy.accept(clusters)
+    envoy.ask(names.ENDPOINTS_TYPE, "d1")
+    endpoints = await envoy.response()
+    assert (endpoints.type_url, names_of(endpoints)) == (names.ENDPOINTS_TYPE, ["d1"])
+    await asyncio.sleep(0)
+    assert envoy.stream.outbox.empty()
+    envoy.accept(endpoints)
+
+    hosts = await envoy.response()
+    assert names_of(hosts) == ["inference/endpoint-1"]
+
+
+async def test_a_reconnected_envoy_is_sent_only_what_differs_and_what_is_gone(envoy: FakeEnvoy) -> None:
+    envoy.serve_endpoint(1)
+    envoy.serve_endpoint(2)
+    await asyncio.sleep(0.01)
+    held = envoy.store.get((names.VIRTUAL_HOST_TYPE, "inference/endpoint-1"))
+    assert held
+    assert held.resource
+    has = {"inference/endpoint-1": held.resource.version, "inference/endpoint-9": "old"}
+
+    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG, has=has)
+
+    response = await envoy.response()
+    assert names_of(response) == ["inference/endpoint-2"]
+    assert list(response.removed_resources) == ["inference/endpoint-9"]
+    assert (names.VIRTUAL_HOST_TYPE, ["inference/endpoint-1"]) in envoy.taken
+
+
+async def test_one_refused_resource_does_not_keep_the_others_back(envoy: FakeEnvoy) -> None:
+    for number in (1, 2, 3):
+        envoy.serve_endpoint(number)
+    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
+    bad = "inference/endpoint-2"
+
+    while len(envoy.taken) < 2:
+        response = await envoy.response()
+        if bad in names_of(response):
+            envoy.refuse(response)
+        else:
+            envoy.accept(response)
+
+    assert sorted(name for _, taken in envoy.taken for name in taken) == [
+        "inference/endpoint-1",
+        "inference/endpoint-3",
+    ]
+
+
+async def test_a_route_to_refused_endpoints_is_held_back_until_they_are_mended(envoy: FakeEnvoy) -> None:
+    envoy.ask(names.CLUSTER_TYPE)
+    envoy.accept(await envoy.response())
+    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
+    envoy.accept(await envoy.response())
+    envoy.serve_endpoint()
+    envoy.accept(await envoy.response())
+    envoy.ask(names.ENDPOINTS_TYPE, "d1")
+    envoy.refuse(await envoy.response())
+    await asyncio.sleep(0.01)
+    assert envoy.stream.outbox.empty()
+
+    envoy.tell("instance-1", announced("endpoint-1", "d1", port=2))
+    envoy.accept(await envoy.response())
+
+    assert names_of(await envoy.response()) == ["inference/endpoint-1"]
+
+
+async def test_a_change_sends_only_what_it_touched(envoy: FakeEnvoy) -> None:
+    for number in range(50):
+        envoy.serve_endpoint(number)
+    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
+    envoy.accept(await envoy.response())
+
+    envoy.tell("endpoint-7", shifted(d7=[(0, 10_000)]))
+
+    assert names_of(await envoy.response()) == ["inference/endpoint-7"]
+
+
+def test_an_equal_resource_is_no_change() -> None:
+    envoy = FakeEnvoy()
+    envoy.serve_endpoint()
+
+    assert envoy.store.put(update_for(everything(envoy.table), envoy.table)).keys() <= {
+        (names.FILTER_TYPE, names.TOKEN_FILTER),
+        (names.FILTER_TYPE, names.REVOCATION_FILTER),
+    }

@@ -1,0 +1,101 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.observations import REQUEST_COLUMNS
+from serving.gateway.log_files import LogFileHeader
+from serving.gateway.request_log import read_lines
+
+HEADER = LogFileHeader(gateway_id="gateway-1", file_number=4, workers=1)
+LINE = {
+    "role": "primary",
+    "id": "1700000000000-a",
+    "ws": "default",
+    "ep": "endpoint-1",
+    "epn": "digits",
+    "epoch": "3",
+    "dep": "d1",
+    "vid": "v1",
+    "ver": "digits/1",
+    "inst": "instance-1",
+    "st": 200,
+    "fl": "-",
+    "att": 1,
+    "start": "1700000000000",
+    "end": "1700000000004",
+    "dur": 4,
+    "us": 4321,
+    "up": 1234,
+    "rx": 2,
+    "tx": 3,
+}
+
+
+def record(**changes: object) -> bytes:
+    return json.dumps({**LINE, **changes}).encode() + b"\n"
+
+
+def marker(worker: int, end: int) -> bytes:
+    return json.dumps({"role": "marker", "worker": f"/{worker}", "end": str(end)}).encode() + b"\n"
+
+
+def rows_of(data: bytes, *, is_final: bool = False) -> list[dict[str, object]]:
+    lines = read_lines(data, header=HEADER, offset=100, region="local", is_final=is_final)
+    return [dict(zip(REQUEST_COLUMNS, row, strict=True)) for row in lines.rows]
+
+
+def test_a_record_keeps_who_served_and_where_it_stood() -> None:
+    first, second = rows_of(record() + record(ver="digits/2"))
+
+    assert (first["version"], first["epoch"], first["status"], first["duration_ms"]) == ("digits/1", 3, 200, 4.321)
+    assert first["response_flags"] == ""
+    assert (second["gateway_id"], second["file_number"], second["byte_offset"]) == ("gateway-1", 4, 100 + len(record()))
+
+
+def test_an_aborted_or_refused_request_has_status_0_or_no_endpoint() -> None:
+    aborted, refused = rows_of(
+        record(st=0, fl="DC", us=None, up=None) + record(st=401, ep=None, epn=None, epoch=None, dep=None)
+    )
+
+    assert (aborted["status"], aborted["response_flags"], aborted["duration_ms"]) == (0, "DC", 4.0)
+    assert (aborted["upstream_ms"], aborted["endpoint_id"]) == (-1, "endpoint-1")
+    assert (refused["endpoint"], refused["epoch"], refused["deployment_id"]) == ("", -1, "")
+
+
+def test_markers_are_no_rows() -> None:
+    lines = read_lines(marker(0, 5) + record() + marker(1, 6) + marker(0, 9), header=HEADER, offset=0, region="r")
+
+    assert len(lines.rows) == 1
+    assert lines.markers == {0: 9, 1: 6}
+
+
+def test_what_cannot_be_read_is_dead_and_the_rest_goes_on() -> None:
+    lines = read_lines(b"garbage\n" + record(), header=HEADER, offset=7, region="r")
+
+    assert [(dead.line, dead.byte_offset) for dead in lines.dead] == [(b"garbage\n", 7)]
+    assert len(lines.rows) == 1
+
+
+def test_a_half_line_waits_and_is_dead_only_at_the_end_of_a_final_file() -> None:
+    half = record()[:-5]
+
+    waiting = read_lines(record() + half, header=HEADER, offset=0, region="r")
+    ended = read_lines(record() + half, header=HEADER, offset=0, region="r", is_final=True)
+
+    assert (waiting.consumed, len(waiting.dead)) == (len(record()), 0)
+    assert (ended.consumed, len(ended.dead)) == (len(record() + half), 1)
+
+
+@given(cuts=st.lists(st.integers(0, 2_000), max_size=6))
+def test_a_file_read_in_any_pieces_gives_the_same_rows(cuts: list[int]) -> None:
+    data = b"".join(record(id=f"{n}") for n in range(6))
+    whole = read_lines(data, header=HEADER, offset=0, region="r").rows
+    pieces, offset = [], 0
+
+    for end in [*sorted(cuts), len(data)]:
+        lines = read_lines(data[offset : max(end, offset)], header=HEADER, offset=offset, region="r")
+        pieces += lines.rows
+        offset += lines.consumed
+
+    assert pieces == whole

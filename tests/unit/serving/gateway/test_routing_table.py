@@ -1,0 +1,146 @@
+import msgspec
+import pytest
+
+from schemas.events.access import PrincipalErased
+from schemas.events.endpoints import DeploymentRemoved, TrafficApplied
+from serving.gateway.routing_state import RoutingSnapshot
+from serving.gateway.routing_table import NOTHING, Change, RoutingTable
+from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, withdrawn
+
+ENDPOINT = "endpoint-1"
+
+
+class Story:
+    """A table that is told events."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.table = RoutingTable(NOTHING_KNOWN)
+
+    def tell(self, stream: str, event: msgspec.Struct) -> Change:
+        envelope = self.log.append(stream, event)
+        return self.table.apply(envelope, position=self.log.position)
+
+    @property
+    def served_epoch(self) -> int | None:
+        served = self.table.endpoints[ENDPOINT].served
+        return served.epoch if served else None
+
+
+@pytest.fixture
+def story() -> Story:
+    story = Story()
+    story.tell(ENDPOINT, created())
+    story.tell(ENDPOINT, added("a"))
+    return story
+
+
+def test_an_epoch_waits_until_each_deployment_with_weight_has_an_instance(story: Story) -> None:
+    story.tell(ENDPOINT, added("b"))
+    change = story.tell(ENDPOINT, shifted(a=[(0, 5_000)], b=[(5_000, 10_000)]))
+    assert change == NOTHING
+
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    assert story.served_epoch is None
+    assert story.table.waiting(ENDPOINT) == {"b"}
+
+    change = story.tell("instance-2", announced(ENDPOINT, "b"))
+    assert story.served_epoch == 4
+    assert ENDPOINT in change.endpoints
+
+
+def test_the_last_good_epoch_is_served_while_the_next_waits(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
+    story.tell(ENDPOINT, added("b"))
+
+    story.tell(ENDPOINT, shifted(b=[(0, 10_000)]))
+
+    assert story.served_epoch == 3
+
+
+def test_a_later_epoch_that_can_be_served_overtakes_one_that_waits(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, added("b"))
+    story.tell(ENDPOINT, shifted(b=[(0, 10_000)]))
+
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
+
+    assert story.served_epoch == 5
+    assert story.tell("instance-2", announced(ENDPOINT, "b")).endpoints == frozenset()
+
+
+def test_a_deployment_without_buckets_needs_no_instance(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, added("b"))
+
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)], b=[]))
+
+    assert story.served_epoch == 4
+
+
+def test_a_withdrawn_instance_takes_no_traffic_and_leaves_the_epoch(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
+
+    change = story.tell("instance-1", withdrawn(ENDPOINT, "a"))
+
+    assert change == Change(deployments=frozenset({"a"}))
+    assert list(story.table.instances_of("a")) == []
+    assert story.served_epoch == 3
+
+
+def test_a_removed_deployment_is_kept_while_it_is_served(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
+    story.tell(ENDPOINT, added("b"))
+    story.tell(ENDPOINT, shifted(b=[(0, 10_000)]))
+    story.tell(ENDPOINT, DeploymentRemoved(deployment_id="a", reason="replaced"))
+    assert story.table.version_of("a") is not None
+
+    change = story.tell("instance-2", announced(ENDPOINT, "b"))
+
+    assert story.table.version_of("a") is None
+    assert change.deployments == {"a", "b"}
+
+
+def test_an_event_that_was_seen_changes_nothing(story: Story) -> None:
+    repeated = story.log.append(ENDPOINT, created("other"))
+
+    assert story.table.apply(repeated, position=1) == NOTHING
+    assert story.table.endpoints[ENDPOINT].name == "digits"
+
+
+def test_an_unknown_event_still_moves_the_position(story: Story) -> None:
+    unknown = msgspec.structs.replace(story.log.append(ENDPOINT, created()), type="endpoints.FromTheFuture.v9")
+
+    assert story.table.apply(unknown, position=story.log.position) == NOTHING
+    assert story.table.position == story.log.position
+
+
+def test_an_erased_principal_is_revoked_at_once(story: Story) -> None:
+    change = story.tell("principal-9", PrincipalErased(key_ids=(), reason="asked"))
+
+    assert change.has_new_tokens
+    assert story.table.tokens.revoked_subjects == ("principal-9",)
+
+
+def test_an_applied_epoch_is_not_reported_again(story: Story) -> None:
+    applied = TrafficApplied(epoch=3, region="local", gateway_id="g", applied_at="2026-01-02T03:04:05.678Z")
+
+    story.tell(ENDPOINT, applied)
+
+    assert story.table.endpoints[ENDPOINT].reported_epoch == 3
+
+
+def test_a_table_started_from_its_snapshot_goes_on_as_the_first(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
+    kept = msgspec.json.decode(msgspec.json.encode(story.table.snapshot()), type=RoutingSnapshot)
+
+    second = RoutingTable(kept)
+    envelope = story.log.append("instance-1", withdrawn(ENDPOINT, "a"))
+
+    expected = story.table.apply(envelope, position=story.log.position)
+    assert second.apply(envelope, position=story.log.position) == expected
+    assert second.snapshot() == story.table.snapshot()
