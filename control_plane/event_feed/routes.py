@@ -1,0 +1,102 @@
+"""GET /v1/events: the log of a workspace, in order, as a long poll."""
+
+import time
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Router, get
+from litestar.params import Parameter
+
+from control_plane.event_feed.commits import Commits
+from control_plane.ports import EventStore
+from control_plane.web.authentication import Authentication, actor_of
+from schemas.envelope import RecordedEvent
+
+_LONGEST_WAIT_MS = 30_000
+_SCANNED_AT_ONCE = 2_000
+_MOST = 1_000
+
+
+class FedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event's canonical JSON, beside its position."""
+
+    position: int
+    event: msgspec.Raw
+
+
+class Feed(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in order; `head` is the log's last position, `read_until` that up to which the filter has looked."""
+
+    items: list[FedEvent]
+    head: int
+    read_until: int
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted; an empty text lets everything through."""
+
+    workspace: str
+    stream: str
+    type: str
+
+    def wants(self, recorded: RecordedEvent) -> bool:
+        """Whether an event is wanted."""
+        envelope = recorded.envelope
+        return (
+            envelope.workspace == self.workspace
+            and (not self.stream or envelope.stream == self.stream)
+            and (not self.type or envelope.type == self.type)
+        )
+
+
+def router(authentication: Authentication, store: EventStore, commits: Commits) -> Router:
+    """Build the route."""
+
+    @get(
+        "/events",
+        guards=[authentication.at_least("viewer", or_service=True)],
+        summary="The log in order; waits for the next event when there is none yet",
+    )
+    async def read_events(
+        request: Request[Any, Any, Any],
+        after: Annotated[int, Parameter(ge=0)] = 0,
+        limit: Annotated[int, Parameter(ge=1, le=_MOST)] = 100,
+        stream: str = "",
+        event_type: Annotated[str, Parameter(query="type")] = "",
+        wait_ms: Annotated[int, Parameter(ge=0, le=_LONGEST_WAIT_MS)] = 0,
+    ) -> Feed:
+        wanted = Filter(workspace=actor_of(request).workspace, stream=stream, type=event_type)
+        deadline = time.monotonic() + wait_ms / 1000
+        while True:
+            feed = _page(store, wanted, after=after, limit=limit)
+            remaining = deadline - time.monotonic()
+            if feed.items or remaining <= 0:
+                return feed
+            after = feed.read_until
+            await commits.wait_after(after, timeout_s=remaining)
+
+    return Router(path="/v1", route_handlers=[read_events], tags=["log"])
+
+
+def _page(store: EventStore, wanted: Filter, *, after: int, limit: int) -> Feed:
+    if wanted.stream:
+        found = [event for event in store.read_stream(wanted.stream) if event.position > after and wanted.wants(event)]
+        until = found[limit - 1].position if len(found) >= limit else max(store.head(), after)
+        return _feed(found[:limit], store, until)
+    items: list[RecordedEvent] = []
+    while len(items) < limit:
+        page = store.read(after=after, limit=_SCANNED_AT_ONCE)
+        for event in page:
+            after = event.position
+            if wanted.wants(event):
+                items.append(event)
+                if len(items) == limit:
+                    break
+        if len(page) < _SCANNED_AT_ONCE:
+            break
+    return _feed(items, store, after)
+
+
+def _feed(items: list[RecordedEvent], store: EventStore, read_until: int) -> Feed:
+    fed = [FedEvent(position=event.position, event=msgspec.Raw(event.canonical)) for event in items]
+    return Feed(items=fed, head=store.head(), read_until=read_until)

@@ -1,0 +1,23 @@
+"""The settings of the program `api`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+PREFIX = "ROLLBOOK_API_"
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the API needs to know."""
+
+    host: Annotated[str, msgspec.Meta(description="the address to listen on")] = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="the port to listen on")]
+    data_dir: Annotated[Path, msgspec.Meta(description="the folder of all state")]
+    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of a Kafka broker")]
+    clickhouse_url: Annotated[str, msgspec.Meta(description="http://user:password@host:port/database")]
+    relay_nudge_socket: Annotated[Path | None, msgspec.Meta(description="where the relay listens for nudges")] = None
+    gateway_url: Annotated[str, msgspec.Meta(description="the address that callers of models use")] = ""
+    workspace: Annotated[str, msgspec.Meta(description="the tenant of the first principals")] = "default"
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest JSON body taken")] = 1_048_576
+    max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest artifact taken")] = 20 * 1024**3

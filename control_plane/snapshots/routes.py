@@ -1,0 +1,62 @@
+"""GET /v1/snapshots/{view}: where consumers of the log start, with the position from which they tail.
+
+The position is read before the rows, so the rows may be newer than it says, never older; a consumer drops what it has
+seen by stream version.
+"""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Router, get
+
+from control_plane.access.inference_tokens import InferenceTokenMint, KeySet
+from control_plane.access.tokens import TokenIndex
+from control_plane.endpoints.queries import ServingEndpoint, serving
+from control_plane.endpoints.resources import InstanceRow
+from control_plane.ports import EventStore
+from control_plane.rollouts.queries import active_rollouts
+from control_plane.rollouts.resources import ActiveRollout
+from control_plane.web.authentication import Authentication, actor_of
+
+
+class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What gateways and agents start from."""
+
+    position: int
+    endpoints: tuple[ServingEndpoint, ...]
+    instances: tuple[InstanceRow, ...]
+    jwks: KeySet
+    revoked_subjects: tuple[str, ...]
+
+
+class RolloutsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What judges start from."""
+
+    position: int
+    rollouts: tuple[ActiveRollout, ...]
+
+
+def router(
+    authentication: Authentication, store: EventStore, tokens: TokenIndex, *, mint: InferenceTokenMint
+) -> Router:
+    """Build the routes."""
+    guards = [authentication.at_least("viewer", or_service=True)]
+
+    @get("/snapshots/serving", guards=guards, summary="Endpoints, deployments, traffic and instances")
+    async def serving_snapshot(request: Request[Any, Any, Any]) -> ServingSnapshot:
+        position, workspace = store.head(), actor_of(request).workspace
+        now = serving(store.catalogue(), workspace=workspace)
+        return ServingSnapshot(
+            position=position,
+            endpoints=now.endpoints,
+            instances=now.instances,
+            jwks=KeySet(keys=(mint.public_key,)),
+            revoked_subjects=tokens.revoked_subjects(),
+        )
+
+    @get("/snapshots/rollouts", guards=guards, summary="Rollouts that are not over")
+    async def rollouts_snapshot(request: Request[Any, Any, Any]) -> RolloutsSnapshot:
+        position, workspace = store.head(), actor_of(request).workspace
+        return RolloutsSnapshot(position=position, rollouts=active_rollouts(store.catalogue(), workspace=workspace))
+
+    return Router(path="/v1", route_handlers=[serving_snapshot, rollouts_snapshot], tags=["log"])
