@@ -15,7 +15,12 @@ WorkspaceId = NewType("WorkspaceId", str)
 
 LONGEST_WAIT_MS = 30_000
 _POLL_S = 0.02
-_LIMITS: Mapping[str, str] = {"max_execution_time": "10"}
+_LIMITS: Mapping[str, str] = {
+    "max_execution_time": "10",
+    # Ten thousand prediction ids in one IN list.
+    "max_query_size": "2000000",
+}
+_NOT_MIGRATED = frozenset({60, 81})
 _POSITION = "SELECT max(position) AS position FROM domain_events"
 
 
@@ -31,7 +36,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader:
-    """Selects from the views. Every failure is a `QueryError`."""
+    """Selects from the views. Every failure that a caller can meet is a `QueryError`."""
 
     def __init__(self, store: ClickHouseStore, *, clock: Clock) -> None:
         self._store = store
@@ -45,11 +50,16 @@ class Reader:
 
         Raises:
             ViewUnavailable: ClickHouse is away, overloaded, or has not been migrated yet.
+            StoreRefusedError: the statement is wrong, which is a fault of ours.
         """
         try:
             return await self._store.select(sql, parameters, _LIMITS)
-        except (StoreUnavailableError, StoreRefusedError) as error:
+        except StoreUnavailableError as error:
             raise unavailable() from error
+        except StoreRefusedError as error:
+            if error.store_code in _NOT_MIGRATED:
+                raise unavailable() from error
+            raise
 
     async def position(self) -> int:
         """Return the position of the log up to which the views of the registry hold everything."""

@@ -47,6 +47,7 @@ _LABELS = f"""
         HAVING groupBitOr(part) = 7
     )
     GROUP BY arm
+    SETTINGS max_threads = 1
 """  # noqa: S608  the fragment above is a constant of this module
 
 

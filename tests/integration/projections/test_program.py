@@ -10,8 +10,8 @@ from schemas.events import rollouts
 from schemas.observations import REQUEST_COLUMNS
 from schemas.topics import REGISTRY_EVENTS, REQUESTS, dead_letters_of
 from tests.integration.kafka.conftest import Node
-from tests.integration.projections.builders import ROLLOUT, event_message, headers, ipc, request_row
 from tests.integration.projections.conftest import Program, eventually
+from tests.support.read_side_messages import ROLLOUT, event_message, headers, ipc, request_row
 
 ROWS = 50
 COUNT = """

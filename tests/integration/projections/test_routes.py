@@ -13,7 +13,8 @@ from projections.reading import Caller
 from projections.serving_metrics.projector import RequestProjector
 from projections.store import ClickHouseStore
 from schemas.events import rollouts
-from tests.integration.projections.builders import (
+from tests.integration.projections.conftest import sink_into
+from tests.support.read_side_messages import (
     ENDPOINT,
     EPOCH,
     ROLLOUT,
@@ -24,7 +25,6 @@ from tests.integration.projections.builders import (
     prediction_id,
     request_row,
 )
-from tests.integration.projections.conftest import sink_into
 
 CALLER = Caller(
     workspace_of=lambda _request: WORKSPACE,

@@ -18,7 +18,8 @@ from projections.serving_metrics.queries import metrics_of_endpoint
 from projections.store import ClickHouseStore
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
-from tests.integration.projections.builders import (
+from tests.integration.projections.conftest import sink_into
+from tests.support.read_side_messages import (
     ENDPOINT,
     EPOCH,
     ROLLOUT,
@@ -31,7 +32,6 @@ from tests.integration.projections.builders import (
     prediction_id,
     request_row,
 )
-from tests.integration.projections.conftest import sink_into
 
 QUESTION = Question(
     workspace=WORKSPACE,

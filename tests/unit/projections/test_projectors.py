@@ -1,0 +1,194 @@
+import msgspec
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.domain_log.projector import RegistryProjector
+from projections.errors import BadQuery, UndecodableError
+from projections.messages import Message
+from projections.quality.projector import FeedbackProjector
+from projections.query.queries import Sql, run_sql
+from projections.serving_metrics.projector import RequestProjector
+from projections.store import ClickHouseStore
+from projections.tables import Rows, assemble
+from projections.watchdog import Stall
+from schemas.events import rollouts
+from schemas.observations import REQUEST_COLUMNS
+from schemas.topics import REQUESTS
+from tests.support.read_side_messages import (
+    ROLLOUT,
+    batch_message,
+    event_message,
+    feedback_message,
+    headers,
+    ipc,
+    request_row,
+)
+
+AT_MS = 1_795_000_000_000
+PAUSED = event_message(
+    rollouts.RolloutPaused(step=1, reason="by hand"), stream=ROLLOUT, version=3, position=9, at_ms=AT_MS
+)
+
+
+def request_batch(rows: list[dict[str, object]], *, promised: int | None = None) -> Message:
+    described = headers(
+        source="shipper-1",
+        kind="requests",
+        batch=4,
+        rows=len(rows) if promised is None else promised,
+        closed_until_ms=AT_MS,
+    )
+    return batch_message(rows, described=described, offset=12, timestamp_ms=AT_MS)
+
+
+def rows_by_table(parts: tuple[Rows, ...]) -> dict[str, list[dict[str, object]]]:
+    return {
+        part.table.name: part.values.to_pylist() if isinstance(part.values, pa.Table) else list(map(dict, part.values))
+        for part in parts
+    }
+
+
+def test_a_batch_gives_its_rows_with_their_origin_and_the_progress_of_its_source() -> None:
+    parts = rows_by_table(RequestProjector().project(request_batch([request_row(1, started_at_ms=AT_MS)])))
+
+    (row,) = parts["request_records"]
+    (source,) = parts["sources"]
+    assert (row["byte_offset"], row["source"], row["kafka_offset"]) == (100, "shipper-1", 12)
+    assert (source["batch"], source["closed_until_ms"], source["is_closing"]) == (4, AT_MS, 0)
+
+
+def test_an_empty_batch_still_moves_its_source() -> None:
+    parts = rows_by_table(RequestProjector().project(request_batch([])))
+
+    assert (len(parts["request_records"]), len(parts["sources"])) == (0, 1)
+
+
+ROW = request_row(1, started_at_ms=AT_MS)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        pytest.param(request_batch([ROW], promised=2), "promises 2 rows", id="rows are missing"),
+        pytest.param(
+            msgspec.structs.replace(request_batch([ROW]), value=b"junk"), "no batch of request_records", id="no Arrow"
+        ),
+        pytest.param(msgspec.structs.replace(request_batch([ROW]), value=None), "no value", id="no value"),
+        pytest.param(msgspec.structs.replace(request_batch([ROW]), headers=()), "headers", id="no headers"),
+        pytest.param(
+            msgspec.structs.replace(request_batch([ROW]), value=request_batch([ROW]).value[:-40]),  # type: ignore[index]
+            "no batch of request_records",
+            id="cut short",
+        ),
+        pytest.param(request_batch([ROW | {"ended_at_ms": 17}]), "no Unix milliseconds", id="seconds for ms"),
+        pytest.param(request_batch([ROW | {"region": None}]), "'region' with null", id="a null"),
+        pytest.param(
+            msgspec.structs.replace(
+                request_batch([ROW]), value=ipc([ROW], {k: v for k, v in REQUEST_COLUMNS.items() if k != "role"})
+            ),
+            "no batch of request_records",
+            id="a column is missing",
+        ),
+    ],
+)
+def test_a_batch_that_breaks_its_promise_is_undecodable(message: Message, reason: str) -> None:
+    with pytest.raises(UndecodableError, match=reason):
+        RequestProjector().project(message)
+
+
+def test_a_batch_of_the_other_kind_is_undecodable() -> None:
+    described = headers(source="boot-1", kind="observations", batch=0, rows=0, closed_until_ms=AT_MS)
+    message = batch_message([], described=described, offset=0, timestamp_ms=AT_MS)
+
+    with pytest.raises(UndecodableError, match="observations"):
+        RequestProjector().project(msgspec.structs.replace(message, topic=REQUESTS.name))
+
+
+def test_an_event_gives_its_row_with_the_very_bytes_and_a_sentence() -> None:
+    parts = rows_by_table(RegistryProjector().project(PAUSED))
+
+    (event,), (entry,) = parts["domain_events"], parts["rollout_timeline"]
+    assert (event["position"], event["event"]) == (9, (PAUSED.value or b"").decode())
+    assert (entry["rollout_id"], entry["summary"], entry["reason"]) == (ROLLOUT, "Paused", "by hand")
+
+
+def test_an_unknown_type_still_advances_the_position() -> None:
+    unknown = (PAUSED.value or b"").replace(b"rollouts.RolloutPaused.v1", b"rollouts.RolloutPraised.v9")
+
+    parts = rows_by_table(RegistryProjector().project(msgspec.structs.replace(PAUSED, value=unknown)))
+
+    assert (len(parts["domain_events"]), len(parts["rollout_timeline"])) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"headers": ()}, "position is missing"),
+        ({"headers": (("position", b"x"),)}, "no number"),
+        ({"value": b"{}"}, "no event"),
+        ({"value": (PAUSED.value or b"").replace(b'"reason":"by hand"', b'"reason":7')}, "does not fit"),
+    ],
+)
+def test_an_event_that_is_none_is_undecodable(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(UndecodableError, match=reason):
+        RegistryProjector().project(msgspec.structs.replace(PAUSED, **change))
+
+
+def test_feedback_that_is_none_is_undecodable() -> None:
+    message = feedback_message(1, started_at_ms=AT_MS, value="3", received_at_ms=AT_MS, offset=0)
+
+    with pytest.raises(UndecodableError):
+        FeedbackProjector().project(msgspec.structs.replace(message, value=b'{"value": 3}'))
+
+
+@given(numbers=st.permutations(range(5)), again=st.lists(st.integers(0, 4)))
+def test_order_and_repetition_of_messages_change_no_row(numbers: list[int], again: list[int]) -> None:
+    projector = FeedbackProjector()
+    messages = [
+        feedback_message(number, started_at_ms=AT_MS, value=str(number), received_at_ms=AT_MS, offset=number)
+        for number in range(5)
+    ]
+
+    def rows(order: list[int]) -> set[tuple[object, ...]]:
+        parts = [part for number in order for part in projector.project(messages[number])]
+        ((_, block),) = assemble(projector.tables, parts)
+        return {tuple(row.values()) for row in block.to_pylist()}
+
+    assert rows([*numbers, *again]) == rows(list(range(5)))
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (Sql(sql="DROP TABLE feedback"), "sql"),
+        (Sql(sql="SELECT 1 FORMAT Null"), "sql"),
+        (Sql(sql="SELECT 1", format="Native"), "format"),
+        (Sql(sql="SELECT '" + "x" * 70_000 + "'"), "sql"),
+    ],
+)
+async def test_sql_is_refused_before_it_travels(query: Sql, field: str) -> None:
+    with pytest.raises(BadQuery) as refused:
+        await run_sql(ClickHouseStore("http://127.0.0.1:9/default"), query)
+
+    assert refused.value.field == field
+
+
+def test_a_topic_that_stands_still_beside_a_backlog_is_stalled() -> None:
+    stall = Stall(patience_s=60)
+    looks = {"topic": "t", "settled": 5, "has_backlog": True, "is_writing": False}
+
+    assert not stall.stalled(now_s=0, **looks)  # type: ignore[arg-type]
+    assert not stall.stalled(now_s=60, **looks)  # type: ignore[arg-type]
+    assert stall.stalled(now_s=61, **looks)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [{"settled": 6}, {"has_backlog": False}, {"is_writing": True}])
+def test_a_topic_that_moves_waits_or_is_empty_is_not_stalled(change: dict[str, object]) -> None:
+    stall = Stall(patience_s=60)
+    looks = {"topic": "t", "settled": 5, "has_backlog": True, "is_writing": False}
+    stall.stalled(now_s=0, **looks)  # type: ignore[arg-type]
+
+    assert not stall.stalled(now_s=100, **(looks | change))  # type: ignore[arg-type]
+    assert not stall.stalled(now_s=150, **looks)  # type: ignore[arg-type]
