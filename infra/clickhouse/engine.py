@@ -5,6 +5,7 @@ a fresh one (0.3 ms) and nothing leaks from one caller to the next.
 """
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -90,6 +91,7 @@ class Engine:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder = str(folder)
         self._limits = limits
+        _drop_definition_of_empty_database(folder)
         self._keeper = chdb.connect(self._folder)
         _make_default_database_plain(self._keeper)
         names = self._keeper.query("SELECT lower(name) FROM system.table_functions", "TabSeparated").bytes()
@@ -130,6 +132,13 @@ class Engine:
             raise ClickHouseError(
                 code_of("ACCESS_DENIED"), f"This server reaches neither files nor the network, as {what} would"
             )
+
+
+def _drop_definition_of_empty_database(folder: Path) -> None:
+    """Remove what a database that never had a table leaves, as chDB can't attach it again."""
+    metadata = folder / "metadata"
+    if not os.path.lexists(metadata / "default"):
+        (metadata / "default.sql").unlink(missing_ok=True)
 
 
 def _make_default_database_plain(keeper: Connection) -> None:

@@ -84,6 +84,21 @@ def test_a_repeated_insert_token_writes_once_also_after_a_kill(tmp_path: Path) -
         assert server.stop() == 0
 
 
+def test_a_server_that_was_killed_before_it_had_a_table_starts_again(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data")
+    try:
+        for _ in range(2):
+            server.start()
+            server.kill()
+        server.start()
+        server.post("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a").raise_for_status()
+        server.kill()
+        server.start()
+        assert server.post("EXISTS TABLE t").text == "1\n"
+    finally:
+        server.stop()
+
+
 def test_tables_stay_after_a_stop_and_the_file_system_is_still_no_database(tmp_path: Path) -> None:
     server = Server(tmp_path / "data")
     for expected in (b"1\n", b"2\n"):
