@@ -14,10 +14,19 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
+from msgspec import Struct
+from msgspec.structs import replace
 
 from infra.ports import free_ports
+from serving.gateway.ads_server import AdsServer
+from serving.gateway.probe import Prober
+from serving.gateway.resources import fixed_resources, update_for
+from serving.gateway.routing_state import TokenRules
+from serving.gateway.routing_table import Change, RoutingTable
+from tests.support.routing import NOTHING_KNOWN, Log, added, announced
 
 REGION = "local"
+MAX_BODY_BYTES = 1024 * 1024
 
 
 class BackEnd:
@@ -163,3 +172,57 @@ async def is_ready(ports: Ports) -> bool:
         with suppress(httpx.HTTPError):
             return (await client.get(f"http://127.0.0.1:{ports.admin}/ready")).status_code == 200
     return False
+
+
+class Gateway:
+    """The gateway's parts without the log: events are told straight to the table."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.ports = Ports()
+        self.tokens = Tokens()
+        self.log = Log()
+        self.table = RoutingTable(replace(NOTHING_KNOWN, tokens=TokenRules(keys=tuple(self.tokens.jwks))))
+        self.ads = AdsServer()
+        self.ads.put(fixed_resources(port=self.ports.gateway, max_body_bytes=MAX_BODY_BYTES))
+        self.envoy = envoy_program(data_dir, self.ports)
+        self.folder = data_dir / "gateway" / REGION
+        self.taken: dict[str, int] = {}
+        self.back_ends: list[BackEnd] = []
+
+    def on_taken(self, type_url: str, taken: list[str]) -> None:
+        for name in taken:
+            self.taken[name] = self.taken.get(name, 0) + 1
+
+    def put(self, change: Change) -> None:
+        self.ads.put(update_for(change, self.table))
+
+    def tell(self, stream: str, event: Struct, *, workspace: str = "default") -> int:
+        """Tell an event; return its stream version."""
+        envelope = self.log.append(stream, event, workspace=workspace)
+        self.put(self.table.apply(envelope, position=self.log.position))
+        return envelope.streamversion
+
+    async def add(self, endpoint_id: str, deployment_id: str, *, number: int = 1, instances: int = 1) -> list[BackEnd]:
+        """Make a deployment available on back ends of its own."""
+        self.tell(endpoint_id, added(deployment_id, number=number))
+        fresh = []
+        for instance in range(instances):
+            name = f"instance-{deployment_id}-{instance}"
+            fresh.append(await BackEnd(name).start())
+            self.tell(name, announced(endpoint_id, deployment_id, port=fresh[-1].port))
+        self.back_ends += fresh
+        return fresh
+
+    async def serves(self, endpoint_id: str, epoch: int) -> None:
+        """Wait until Envoy is seen to serve the epoch."""
+        prober = Prober(self.folder)
+        try:
+            await prober.see(self.table.endpoints[endpoint_id], epoch=epoch)
+        finally:
+            prober.close()
+
+    async def close(self) -> None:
+        await self.ads.stop()
+        for back_end in self.back_ends:
+            await back_end.kill()

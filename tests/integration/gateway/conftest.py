@@ -1,0 +1,29 @@
+"""A real Envoy, configured by the ADS server in this process, in front of small back ends."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving.gateway.resources import everything
+from tests.support.gateway import Gateway, is_ready, running, until
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    gateway = Gateway(tmp_path)
+    await gateway.ads.start(port=gateway.ports.ads, on_taken=gateway.on_taken)
+    gateway.put(everything(gateway.table))
+    async with running(gateway.envoy):
+        await until(lambda: is_ready(gateway.ports), why="a ready Envoy")
+        yield gateway
+    await gateway.close()
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    base_url = f"http://127.0.0.1:{gateway.ports.gateway}"
+    headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=10) as client:
+        yield client
