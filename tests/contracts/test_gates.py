@@ -1,0 +1,228 @@
+"""What every gate promises, run over each kind."""
+
+import random
+from collections.abc import Sequence
+from time import perf_counter
+
+import pytest
+
+from control_plane.rollouts.gates.sequential import bound_difference
+from control_plane.rollouts.gates.table import RULES, rule_of
+from schemas.events.rollouts import Counts, ErrorRateGate, Gate, LatencyGate, QualityGate, Verdict
+
+ALPHA = 0.05 / 12
+ALLOWED = 0.02
+GATES: tuple[Gate, ...] = (
+    ErrorRateGate(max_increase=ALLOWED, min_requests=100),
+    LatencyGate(threshold_ms=250.0, max_increase=ALLOWED, min_requests=100),
+    QualityGate(feedback_name="label", max_drop=ALLOWED, min_labels=100),
+)
+each_gate = pytest.mark.parametrize("gate", GATES, ids=lambda gate: type(gate).__name__)
+
+
+def counts(bad: int, trials: int) -> Counts:
+    return Counts(bad=bad, trials=trials)
+
+
+def judge(gate: Gate, candidate: tuple[int, int], baseline: tuple[int, int]) -> Verdict:
+    return rule_of(gate).judge(counts(*candidate), counts(*baseline), alpha=ALPHA)
+
+
+def test_every_kind_of_gate_is_in_this_suite() -> None:
+    assert {type(gate) for gate in GATES} == set(RULES)
+
+
+@each_gate
+def test_a_gate_goes_by_the_name_that_requests_use(gate: Gate) -> None:
+    assert rule_of(gate).kind == gate.__struct_config__.tag
+
+
+@each_gate
+def test_a_much_worse_candidate_fails(gate: Gate) -> None:
+    assert judge(gate, (180, 1_000), (540, 9_000)).outcome == "fail"
+
+
+@each_gate
+def test_a_better_candidate_passes(gate: Gate) -> None:
+    assert judge(gate, (60, 1_000), (1_700, 9_000)).outcome == "pass"
+
+
+@each_gate
+def test_a_few_requests_decide_nothing(gate: Gate) -> None:
+    assert judge(gate, (2, 20), (20, 380)).outcome == "too_little_data"
+
+
+@each_gate
+def test_a_small_difference_stays_undecided_until_there_is_enough_of_it(gate: Gate) -> None:
+    assert judge(gate, (26, 300), (420, 6_000)).outcome == "undecided"
+
+
+@each_gate
+@pytest.mark.parametrize(("candidate", "baseline"), [((0, 0), (0, 10)), ((0, 10), (0, 0)), ((0, 0), (0, 0))])
+def test_an_arm_without_trials_is_no_data(gate: Gate, candidate: tuple[int, int], baseline: tuple[int, int]) -> None:
+    verdict = judge(gate, candidate, baseline)
+
+    assert (verdict.outcome, verdict.lower, verdict.upper) == ("no_data", None, None)
+
+
+@each_gate
+def test_fewer_trials_than_the_minimum_never_pass(gate: Gate) -> None:
+    assert judge(gate, (0, 99), (90, 100)).outcome == "too_little_data"
+
+
+@each_gate
+def test_the_reason_names_both_sides_with_their_counts_and_the_limit(gate: Gate) -> None:
+    reason = judge(gate, (180, 1_000), (540, 9_000)).reason
+
+    assert all(figure in reason for figure in ("1,000", "9,000", "12.0 points", "99.6 % interval", "at most 2.0"))
+
+
+def test_the_quality_gate_speaks_of_accuracy_and_not_of_its_reverse() -> None:
+    reason = judge(GATES[2], (56, 312), (355, 5_910)).reason
+
+    assert reason == (
+        "accuracy 82.1 % on 312 labels is below the baseline's 94.0 % on 5,910 by 11.9 points "
+        "(99.6 % interval 3.2 to 23.1); at most 2.0 points below it are allowed"
+    )
+
+
+@each_gate
+def test_equal_shares_are_said_to_be_level(gate: Gate) -> None:
+    assert "is level with the baseline's" in judge(gate, (10, 100), (100, 1_000)).reason
+
+
+@pytest.mark.parametrize(
+    ("gate", "field"),
+    [
+        (ErrorRateGate(max_increase=-0.01, min_requests=1), "max_increase"),
+        (ErrorRateGate(max_increase=1.0, min_requests=1), "max_increase"),
+        (ErrorRateGate(max_increase=float("nan"), min_requests=1), "max_increase"),
+        (ErrorRateGate(max_increase=0.1, min_requests=0), "min_requests"),
+        (LatencyGate(threshold_ms=0, max_increase=0.1, min_requests=1), "threshold_ms"),
+        (LatencyGate(threshold_ms=float("inf"), max_increase=0.1, min_requests=1), "threshold_ms"),
+        (LatencyGate(threshold_ms=1, max_increase=2, min_requests=1), "max_increase"),
+        (LatencyGate(threshold_ms=1, max_increase=0.1, min_requests=-1), "min_requests"),
+        (QualityGate(feedback_name=" ", max_drop=0.1, min_labels=1), "feedback_name"),
+        (QualityGate(feedback_name="label", max_drop=-1, min_labels=1), "max_drop"),
+        (QualityGate(feedback_name="label", max_drop=0.1, min_labels=0), "min_labels"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_named_with_a_remedy(gate: Gate, field: str) -> None:
+    (problem,) = rule_of(gate).problems()
+
+    assert problem.field == field
+    assert problem.detail
+    assert problem.remedy
+
+
+@each_gate
+def test_sound_parameters_have_no_problems(gate: Gate) -> None:
+    assert rule_of(gate).problems() == ()
+
+
+EXTREMES = [
+    ((0, 1), (0, 1)),
+    ((1, 1), (0, 1)),
+    ((0, 1), (1, 1)),
+    ((0, 10**9), (0, 10**9)),
+    ((10**9, 10**9), (10**9, 10**9)),
+    ((0, 10**9), (10**9, 10**9)),
+    ((1, 10**9), (1, 10**9)),
+    ((10**9 - 1, 10**9), (1, 10**9)),
+    ((5 * 10**8, 10**9), (3, 7)),
+    ((3, 7), (5 * 10**8, 10**9)),
+]
+
+
+@pytest.mark.parametrize(("candidate", "baseline"), EXTREMES)
+def test_bounds_are_ordered_numbers_at_every_extreme(candidate: tuple[int, int], baseline: tuple[int, int]) -> None:
+    difference = bound_difference(counts(*candidate), counts(*baseline), alpha=ALPHA)
+
+    assert -1 <= difference.lower <= difference.estimate <= difference.upper <= 1
+
+
+def test_a_billion_trials_leave_hardly_any_doubt() -> None:
+    difference = bound_difference(counts(10**7, 10**9), counts(10**7, 10**9), alpha=ALPHA)
+
+    assert difference.upper - difference.lower < 1e-4
+
+
+def test_bounds_turn_with_their_outcomes() -> None:
+    straight = bound_difference(counts(3, 50), counts(70, 400), alpha=ALPHA)
+
+    turned = bound_difference(counts(47, 50), counts(330, 400), alpha=ALPHA)
+
+    assert (turned.lower, turned.upper) == pytest.approx((-straight.upper, -straight.lower))
+
+
+def test_less_allowed_error_gives_a_wider_interval() -> None:
+    loose, strict = (bound_difference(counts(9, 100), counts(90, 900), alpha=alpha) for alpha in (0.05, 0.001))
+
+    assert strict.lower < loose.lower < loose.upper < strict.upper
+
+
+def test_a_verdict_takes_less_than_a_millisecond() -> None:
+    def seconds() -> float:
+        began = perf_counter()
+        judge(GATES[2], (56, 312), (355, 5_910))
+        return perf_counter() - began
+
+    # The best of many: other work on the machine only ever adds.
+    assert min(seconds() for _ in range(100)) < 0.001
+
+
+Look = tuple[Counts, Counts]
+
+
+def path(chance: random.Random, shares: tuple[float, float], sizes: tuple[int, int], looks: int) -> Sequence[Look]:
+    """Draw the cumulative counts of both arms over many looks, early ones close together."""
+    bad, trials, seen = [0, 0], [0, 0], []
+    for look in range(looks):
+        growth = 1 + look // 8
+        for arm in (0, 1):
+            drawn = sizes[arm] * growth
+            trials[arm] += drawn
+            bad[arm] += sum(chance.random() < shares[arm] for _ in range(drawn))
+        seen.append((counts(bad[0], trials[0]), counts(bad[1], trials[1])))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("shares", "sizes"),
+    [((0.06, 0.06), (4, 20)), ((0.5, 0.5), (8, 8)), ((0.02, 0.02), (12, 12)), ((0.19, 0.17), (4, 20))],
+)
+def test_the_true_difference_is_left_out_less_often_than_allowed(
+    shares: tuple[float, float], sizes: tuple[int, int]
+) -> None:
+    chance, alpha, paths = random.Random(20_261_123), 0.1, 120
+    truth = shares[0] - shares[1]
+
+    missed = 0
+    for _ in range(paths):
+        bounds = (bound_difference(*look, alpha=alpha) for look in path(chance, shares, sizes, 24))
+        missed += any(not each.lower <= truth <= each.upper for each in bounds)
+
+    assert missed <= alpha * paths / 2
+
+
+def labels_until(outcome: str, gate: Gate, *, candidate: float, baseline: float, runs: int = 20) -> float:
+    """Return the mean number of the candidate's labels at 5 % of the traffic when a gate says so."""
+    chance, needed = random.Random(7), []
+    for _ in range(runs):
+        for own, other in path(chance, (candidate, baseline), (5, 95), 60):
+            verdict = rule_of(gate).judge(own, other, alpha=ALPHA)
+            if verdict.outcome in ("pass", "fail"):
+                assert verdict.outcome == outcome
+                needed.append(own.trials)
+                break
+        else:
+            pytest.fail("the gate decided nothing on 1,350 labels")
+    return sum(needed) / len(needed)
+
+
+def test_eleven_points_less_accuracy_are_found_within_a_few_hundred_labels() -> None:
+    assert labels_until("fail", GATES[2], candidate=0.17, baseline=0.06) < 400
+
+
+def test_thirteen_points_more_accuracy_pass_within_a_few_hundred_labels() -> None:
+    assert labels_until("pass", GATES[2], candidate=0.06, baseline=0.19) < 250
