@@ -1,4 +1,4 @@
-"""GET /v1/snapshots/{view}: where consumers of the log start, with the position from which they tail.
+"""GET /v1/snapshots/serving: where gateways and agents start, with the position from which they tail the log.
 
 The position is read before the rows, so the rows may be newer than it says, never older; a consumer drops what it has
 seen by stream version.
@@ -14,8 +14,6 @@ from control_plane.access.tokens import TokenIndex
 from control_plane.endpoints.queries import ServingEndpoint, serving
 from control_plane.endpoints.resources import InstanceRow
 from control_plane.ports import EventStore
-from control_plane.rollouts.queries import active_rollouts
-from control_plane.rollouts.resources import ActiveRollout
 from control_plane.web.authentication import Authentication, actor_of
 
 
@@ -27,13 +25,6 @@ class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[InstanceRow, ...]
     jwks: KeySet
     revoked_subjects: tuple[str, ...]
-
-
-class RolloutsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What judges start from."""
-
-    position: int
-    rollouts: tuple[ActiveRollout, ...]
 
 
 def router(
@@ -54,9 +45,4 @@ def router(
             revoked_subjects=tokens.revoked_subjects(),
         )
 
-    @get("/snapshots/rollouts", guards=guards, summary="Rollouts that are not over")
-    async def rollouts_snapshot(request: Request[Any, Any, Any]) -> RolloutsSnapshot:
-        position, workspace = store.head(), actor_of(request).workspace
-        return RolloutsSnapshot(position=position, rollouts=active_rollouts(store.catalogue(), workspace=workspace))
-
-    return Router(path="/v1", route_handlers=[serving_snapshot, rollouts_snapshot], tags=["log"])
+    return Router(path="/v1", route_handlers=[serving_snapshot], tags=["log"])

@@ -5,6 +5,7 @@ a fresh one (0.3 ms) and nothing leaks from one caller to the next.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -242,10 +243,10 @@ def _quoted(text: str, quote: str) -> str:
     return f"{quote}{escaped}{quote}"
 
 
-def _lower(asked: str | None, ceiling: int) -> float:
-    """Take the smaller of both; zero asks for no limit and gets the ceiling."""
+def _lower(asked: str | None, ceiling: int) -> int:
+    """Take the smaller of both, in whole units; zero asks for no limit and gets the ceiling."""
     try:
-        wanted = float(asked) if asked else 0.0
-    except ValueError:
+        wanted = math.ceil(float(asked)) if asked else 0
+    except (ValueError, OverflowError):
         return ceiling
     return min(wanted, ceiling) if wanted > 0 else ceiling

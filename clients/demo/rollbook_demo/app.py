@@ -106,7 +106,7 @@ def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
         for item in items:
             reason = f": {item['reason']}" if item["reason"] else ""
             narrator.say(f"  {item['at'][11:23]}  {item['summary']}{reason}")
-    served, event = evidence.provenance.get("served", {}), evidence.provenance.get("event") or {}
+    served, event = evidence.provenance, evidence.provenance.get("event") or {}
     narrator.say(
         f"one answer, {served.get('prediction_id')}, came from {served.get('version')}: event {event.get('id')}"
     )
@@ -117,7 +117,8 @@ def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
     narrator.say(evidence.sql)
     for row in evidence.sql_answer["data"]:
         narrator.say("  " + "  ".join(str(cell) for cell in row))
-    narrator.say(f"audit: {'verified' if evidence.audit['ok'] else 'NOT verified'} {evidence.audit.get('summary', '')}")
+    verdict = "verified" if evidence.audit["ok"] else "NOT verified"
+    narrator.say(f"audit: {verdict} {evidence.audit.get('summary', '')}")
     narrator.say(
         f"{evidence.requests:,} requests, {evidence.failed_requests} failed; promoted {evidence.promoted or 'nothing'}, "
         f"rolled back {evidence.rolled_back or 'nothing'}; the last good version served "

@@ -165,7 +165,7 @@ def _table(answer: dict[str, Any]) -> str:
 
 
 def _provenance(evidence: Evidence) -> str:
-    served, event = evidence.provenance.get("served", {}), evidence.provenance.get("event") or {}
+    served, event = evidence.provenance, evidence.provenance.get("event") or {}
     return escape(
         f"{served.get('prediction_id')} was answered by {served.get('version')} "
         f"({served.get('deployment_id')}) under epoch {served.get('epoch')}, set by event {event.get('id')} "
