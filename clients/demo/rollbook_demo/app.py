@@ -120,9 +120,9 @@ def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
     verdict = "verified" if evidence.audit["ok"] else "NOT verified"
     narrator.say(f"audit: {verdict} {evidence.audit.get('summary', '')}")
     narrator.say(
-        f"{evidence.requests:,} requests, {evidence.failed_requests} failed; promoted {evidence.promoted or 'nothing'}, "
-        f"rolled back {evidence.rolled_back or 'nothing'}; the last good version served "
-        f"{evidence.decision_to_serving_ms:.0f} ms after the decision"
+        f"{evidence.requests:,} requests, {evidence.failed_requests} failed; "
+        f"promoted {evidence.promoted or 'nothing'}, rolled back {evidence.rolled_back or 'nothing'}; "
+        f"the last good version served {evidence.decision_to_serving_ms:.0f} ms after the decision"
     )
 
 
