@@ -124,6 +124,8 @@ def _java_options(settings: KafkaSettings) -> list[str]:
         f"-Xms{min(256, settings.heap_mib)}m",
         f"-Xmx{settings.heap_mib}m",
         "-XX:+UseSerialGC",
+        # The second compiler would take a core of a small machine just while everything starts.
+        "-XX:TieredStopAtLevel=1",
         # A node without memory must die and be started again, not linger.
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",

@@ -92,7 +92,13 @@ class SupervisedProgram:
             await process.wait()
 
     async def _live_once(self) -> float | None:
-        process = await self._start()
+        try:
+            process = await self._start()
+        except OSError as error:
+            # Too little disk, memory or handles, or no such command: as good as a death.
+            self._process, self._reason = None, f"{self.spec.name} could not start: {error}"
+            _log.warning("program_not_started", name=self.spec.name, error=str(error))
+            return None
         watch = asyncio.create_task(self._watch_readiness())
         code = await process.wait()
         watch.cancel()

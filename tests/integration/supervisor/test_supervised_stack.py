@@ -141,6 +141,17 @@ def test_a_program_that_only_crashes_ends_the_start(stack: Make) -> None:
     assert "bad could not start: it ended with code 5; see" in (running.status().reason or "")
 
 
+def test_a_command_that_does_not_exist_ends_the_start(stack: Make) -> None:
+    running = stack("""
+        policy = RestartPolicy(first_seconds=0.01, deaths_before_ready=2)
+        return [ProgramSpec(name="ghost", argv=("/nowhere/ghost",), restart=policy)]
+    """).start()
+
+    assert running.process is not None
+    assert running.process.wait(20) == 78
+    assert "ghost could not start: [Errno 2]" in (running.status().reason or "")
+
+
 def test_a_second_stack_on_the_same_directory_is_refused_and_harms_nothing(stack: Make) -> None:
     first = stack(TWO).start().until_ready()
     assert first.process is not None
