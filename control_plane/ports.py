@@ -1,7 +1,7 @@
 """What the write side needs of its store, and what a feature tells the store of its aggregate."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -202,4 +202,4 @@ class EventStore(Protocol):
         """Decrypt a personal value for showing it, or return None when its key was shredded."""
 
 
-Aggregates = Mapping[Kind, Aggregate[object]]
+Aggregates = Mapping[Kind, Aggregate[Any]]

@@ -15,3 +15,8 @@ class Page(msgspec.Struct, Generic[Item], frozen=True, omit_defaults=True):
 
     items: list[Item]
     next: str | None = None
+
+
+def page_size(limit: int) -> int:
+    """Return how many items a page has that was asked to have `limit`."""
+    return max(1, min(limit, MOST_ITEMS))

@@ -60,7 +60,7 @@ def _row(state: Shelf) -> CatalogueRow | None:
 
 
 SHELF: Aggregate[Shelf] = Aggregate(kind=Kind.MODEL, initial=Shelf(), evolve=_evolve, row=_row)
-AGGREGATES: Aggregates = {Kind.MODEL: SHELF}  # type: ignore[dict-item]  # Aggregate is invariant in its state
+AGGREGATES: Aggregates = {Kind.MODEL: SHELF}
 
 
 def model_id(number: int) -> str:
