@@ -27,11 +27,11 @@ _SELECT_STREAM = f"""
 SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
 WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version
 """  # noqa: S608  the table's name is a constant of ours
-_SELECT_LOG = f"""
+SELECT_LOG = f"""
 SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
 WHERE position > ? ORDER BY position LIMIT ?
 """  # noqa: S608  the same
-_SELECT_HEAD = f"SELECT coalesce(max(position), 0) FROM {EVENTS_TABLE}"  # noqa: S608
+SELECT_HEAD = f"SELECT coalesce(max(position), 0) FROM {EVENTS_TABLE}"  # noqa: S608
 
 
 class PositionRecorder(SQLiteApplicationRecorder):
@@ -44,7 +44,7 @@ class PositionRecorder(SQLiteApplicationRecorder):
     def __init__(self, datastore: SQLiteDatastore) -> None:
         super().__init__(datastore, EVENTS_TABLE)
         self.insert_events_statement = _INSERT
-        self.select_max_notification_id_statement = _SELECT_HEAD
+        self.select_max_notification_id_statement = SELECT_HEAD
 
     def construct_create_table_statements(self) -> list[str]:
         return [_CREATE]
@@ -63,7 +63,7 @@ class PositionRecorder(SQLiteApplicationRecorder):
         return _notifications(cursor)
 
     def select_log(self, cursor: SQLiteCursor, *, after: int, limit: int) -> list[Notification]:
-        cursor.execute(_SELECT_LOG, (after, limit))
+        cursor.execute(SELECT_LOG, (after, limit))
         return _notifications(cursor)
 
     def head(self, cursor: SQLiteCursor) -> int:

@@ -1,0 +1,74 @@
+"""How an event stands in the topic: key, canonical bytes as value, and headers that only copy."""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from control_plane.event_store.log_file import LoggedEvent
+from schemas.envelope import decode
+
+POSITION = "position"
+CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
+
+
+class PoisonRecordError(Exception):
+    """A record of the topic was not written by a relay: it lacks what the log is rebuilt from."""
+
+
+class ConsumedRecord(Protocol):
+    """What is used of a record that aiokafka returns."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Any
+
+
+class TopicRecord(msgspec.Struct, frozen=True):
+    """One message of `registry.events.v1`."""
+
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def to_record(event: LoggedEvent) -> TopicRecord:
+    """Return the message of an event.
+
+    Raises:
+        msgspec.DecodeError: the stored bytes are no envelope.
+    """
+    envelope = decode(event.canonical)
+    copied = {
+        "ce_specversion": envelope.specversion,
+        "ce_type": envelope.type,
+        "ce_source": envelope.source,
+        "ce_id": envelope.id,
+        "ce_time": envelope.time,
+        "ce_subject": envelope.stream,
+        "ce_workspace": envelope.workspace,
+        "ce_streamversion": envelope.streamversion,
+        POSITION: event.position,
+    }
+    headers = [CONTENT_TYPE, *((name, str(value).encode()) for name, value in copied.items())]
+    return TopicRecord(key=event.stream.encode(), value=event.canonical, headers=headers)
+
+
+def from_record(record: ConsumedRecord) -> LoggedEvent:
+    """Read the event back from its message.
+
+    Raises:
+        PoisonRecordError: a part is missing.
+    """
+    headers = {name: value.decode() for name, value in record.headers}
+    try:
+        position, version, type_name = int(headers[POSITION]), int(headers["ce_streamversion"]), headers["ce_type"]
+    except (KeyError, ValueError) as error:
+        raise PoisonRecordError(f"the record at offset {record.offset} lacks or garbles header {error}") from error
+    if record.key is None or record.value is None:
+        raise PoisonRecordError(f"the record at offset {record.offset} has no key or no value")
+    return LoggedEvent(position, record.key.decode(), version, type_name, record.value)
+
+
+def position_of(record: ConsumedRecord) -> int:
+    return from_record(record).position
