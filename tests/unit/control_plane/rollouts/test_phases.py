@@ -1,0 +1,352 @@
+"""Every command in every phase: what happens, what is refused, and that the rest changes nothing."""
+
+import msgspec
+import pytest
+
+from control_plane.rollouts import errors
+from control_plane.rollouts.aggregate import Rollout
+from control_plane.rollouts.commands import (
+    AbortRollout,
+    Command,
+    JudgeStep,
+    PauseRollout,
+    PromoteRollout,
+    ReportWarmUp,
+    ResumeRollout,
+)
+from control_plane.rollouts.decisions import decide
+from control_plane.rollouts.resources import ROLLOUTS
+from schemas.events.rollouts import (
+    CandidateWarmed,
+    RolloutAborted,
+    RolloutCompleted,
+    RolloutPaused,
+    RolloutPromoted,
+    RolloutResumed,
+    StepJudged,
+    StepStarted,
+)
+from tests.support.builders import HEALTHY, THIN, WRONG, gate_counts, measurement, rollout_started
+from tests.support.spec import BEGAN_MS, Given
+
+WARMED = CandidateWarmed(ready_instances=1)
+STEP_0 = StepStarted(step=0, weight_percent=5.0, epoch=5, reason="warm")
+PAUSED = RolloutPaused(step=0, reason="wait")
+STEP_3 = StepStarted(step=3, weight_percent=100.0, epoch=8, reason="good")
+PROMOTED = RolloutPromoted(epoch=8, reason="good")
+JUDGED = StepJudged(
+    measurement=measurement(counts=HEALTHY, watermark_ms=BEGAN_MS), verdicts=(), decision="promote", reason="good"
+)
+STARTED = rollout_started()
+PAST: dict[str, tuple[msgspec.Struct, ...]] = {
+    "warming": (STARTED,),
+    "stepping": (STARTED, WARMED, STEP_0),
+    "paused": (STARTED, WARMED, STEP_0, PAUSED),
+    "baking": (STARTED, WARMED, STEP_0, JUDGED, STEP_3, PROMOTED),
+    "completed": (STARTED, WARMED, STEP_0, JUDGED, STEP_3, PROMOTED, RolloutCompleted(reason="done")),
+    "aborted": (STARTED, WARMED, STEP_0, RolloutAborted(step=0, epoch=6, reason="bad")),
+}
+COMMANDS: dict[str, Command] = {
+    "warm-up": ReportWarmUp(ready_instances=1, elapsed_ms=100),
+    "measurement": JudgeStep(measurement=measurement()),
+    "bake": JudgeStep(measurement=measurement(step=3, epoch=8)),
+    "pause": PauseRollout(reason="wait"),
+    "resume": ResumeRollout(reason="go on"),
+    "promote": PromoteRollout(reason="sure"),
+    "abort": AbortRollout(reason="stop"),
+}
+TABLE: dict[str, dict[str, str]] = {
+    "warming": {
+        "warm-up": "CandidateWarmed StepStarted",
+        "measurement": "",
+        "bake": "",
+        "pause": "refused",
+        "resume": "refused",
+        "promote": "refused",
+        "abort": "RolloutAborted",
+    },
+    "stepping": {
+        "warm-up": "",
+        "measurement": "StepJudged StepStarted",
+        "bake": "",
+        "pause": "RolloutPaused",
+        "resume": "",
+        "promote": "StepStarted RolloutPromoted",
+        "abort": "RolloutAborted",
+    },
+    "paused": {
+        "warm-up": "",
+        "measurement": "",
+        "bake": "",
+        "pause": "",
+        "resume": "RolloutResumed",
+        "promote": "StepStarted RolloutPromoted",
+        "abort": "RolloutAborted",
+    },
+    "baking": {
+        "warm-up": "",
+        "measurement": "",
+        "bake": "StepJudged RolloutCompleted",
+        "pause": "refused",
+        "resume": "refused",
+        "promote": "",
+        "abort": "RolloutAborted",
+    },
+    "completed": {
+        "warm-up": "",
+        "measurement": "",
+        "bake": "",
+        "pause": "finished",
+        "resume": "finished",
+        "promote": "",
+        "abort": "finished",
+    },
+    "aborted": {
+        "warm-up": "",
+        "measurement": "",
+        "bake": "",
+        "pause": "finished",
+        "resume": "finished",
+        "promote": "finished",
+        "abort": "",
+    },
+}
+
+
+def given(phase: str, *events: msgspec.Struct) -> Given[Rollout]:
+    return Given(ROLLOUTS, *PAST[phase], *events, stream="rollout-1")
+
+
+def decided(state: Rollout, command: Command) -> list[msgspec.Struct]:
+    return list(decide(state, command, next_epoch=9).events)
+
+
+@pytest.mark.parametrize("phase", PAST)
+def test_the_past_of_this_suite_leads_to_the_phase(phase: str) -> None:
+    assert given(phase).state.phase == phase
+
+
+@pytest.mark.parametrize(("phase", "name"), [(phase, name) for phase in TABLE for name in COMMANDS])
+def test_each_command_does_in_each_phase_what_the_table_says(phase: str, name: str) -> None:
+    expected, command = TABLE[phase][name], COMMANDS[name]
+
+    when = given(phase).when(lambda state: decided(state, command))
+
+    match expected:
+        case "refused":
+            when.then_refused(errors.WrongPhaseError, "rollout-1", phase)
+        case "finished":
+            when.then_refused(errors.RolloutFinishedError, "rollout-1", phase)
+        case _:
+            assert " ".join(type(event).__name__ for event in when.then_events()) == expected
+
+
+def test_a_rollout_that_does_not_exist_takes_no_command() -> None:
+    Given(ROLLOUTS).when(lambda state: decided(state, PauseRollout(reason="x"))).then_refused(
+        errors.RolloutNotFoundError
+    )
+
+
+def test_a_warm_candidate_gets_the_first_step() -> None:
+    given("warming").when(lambda state: decided(state, ReportWarmUp(ready_instances=1, elapsed_ms=100))).then(
+        CandidateWarmed(ready_instances=1),
+        StepStarted(
+            step=0,
+            weight_percent=5.0,
+            epoch=9,
+            reason="1 of 1 instances of the candidate answer their golden input",
+        ),
+    )
+
+
+def test_too_few_instances_wait_for_more() -> None:
+    Given(ROLLOUTS, rollout_started(replicas=2)).when(
+        lambda state: decided(state, ReportWarmUp(ready_instances=1, elapsed_ms=29_999))
+    ).then_nothing()
+
+
+def test_a_candidate_that_is_not_warm_in_time_is_given_up() -> None:
+    given("warming").when(lambda state: decided(state, ReportWarmUp(ready_instances=0, elapsed_ms=30_000))).then(
+        RolloutAborted(
+            step=None,
+            epoch=None,
+            reason="only 0 of 1 instances of the candidate were ready after 30.0 s; 30.0 s were allowed",
+        )
+    )
+
+
+def test_a_candidate_that_can_not_start_is_given_up_with_its_reason() -> None:
+    report = ReportWarmUp(ready_instances=0, elapsed_ms=10, failure="wrong-digest: the file differs")
+
+    given("warming").when(lambda state: decided(state, report)).then(
+        RolloutAborted(step=None, epoch=None, reason="the candidate can not serve: wrong-digest: the file differs")
+    )
+
+
+def test_a_failing_gate_aborts_at_once_whatever_time_has_passed() -> None:
+    judged, aborted = (
+        given("stepping")
+        .when(lambda state: decided(state, JudgeStep(measurement=measurement(elapsed_ms=1, counts=WRONG))))
+        .then_events()
+    )
+
+    assert isinstance(judged, StepJudged)
+    assert judged.decision == "abort"
+    assert [verdict.outcome for verdict in judged.verdicts] == ["pass", "pass", "fail"]
+    assert aborted == RolloutAborted(step=0, epoch=9, reason=judged.reason)
+    assert judged.reason.startswith("accuracy 82.0 % on 1,000 labels is below the baseline's 94.0 % on 9,000")
+
+
+def test_passing_gates_wait_for_the_shortest_duration() -> None:
+    given("stepping").when(
+        lambda state: decided(state, JudgeStep(measurement=measurement(elapsed_ms=2_999)))
+    ).then_nothing()
+
+
+def test_undecided_gates_wait_for_the_longest_duration() -> None:
+    given("stepping").when(
+        lambda state: decided(state, JudgeStep(measurement=measurement(elapsed_ms=59_999, counts=THIN)))
+    ).then_nothing()
+
+
+def test_a_step_without_a_decision_in_time_pauses() -> None:
+    judged, paused = (
+        given("stepping")
+        .when(lambda state: decided(state, JudgeStep(measurement=measurement(elapsed_ms=60_000, counts=THIN))))
+        .then_events()
+    )
+
+    assert isinstance(judged, StepJudged)
+    assert judged.decision == "pause"
+    assert paused == RolloutPaused(step=0, reason=judged.reason)
+    assert judged.reason.startswith("no decision at 5 % within 60.0 s: error rate 0.0 % on 20 requests")
+
+
+def test_a_step_without_a_decision_in_time_aborts_where_the_plan_says_so() -> None:
+    undecided = JudgeStep(measurement=measurement(elapsed_ms=60_000, counts=THIN))
+
+    events = (
+        Given(ROLLOUTS, rollout_started(when_inconclusive="abort"), WARMED, STEP_0)
+        .when(lambda state: decided(state, undecided))
+        .then_events()
+    )
+
+    assert [type(event) for event in events] == [StepJudged, RolloutAborted]
+
+
+def test_the_last_step_beside_the_baseline_leads_to_the_promotion() -> None:
+    step_2 = StepStarted(step=2, weight_percent=50.0, epoch=7, reason="good")
+
+    judged, step, promoted = (
+        given("stepping", step_2)
+        .when(lambda state: decided(state, JudgeStep(measurement=measurement(step=2, epoch=7))))
+        .then_events()
+    )
+
+    assert isinstance(judged, StepJudged)
+    assert judged.decision == "promote"
+    assert step == StepStarted(step=3, weight_percent=100.0, epoch=9, reason=judged.reason)
+    assert promoted == RolloutPromoted(epoch=9, reason=judged.reason)
+
+
+@pytest.mark.parametrize("counts", [HEALTHY, WRONG])
+def test_a_late_view_passes_nothing_and_fails_nothing(counts: tuple[msgspec.Struct, ...]) -> None:
+    late = JudgeStep(measurement=measurement(freshness="late", counts=counts))
+
+    decision = decide(given("stepping").state, late, next_epoch=9)
+
+    assert decision.events == ()
+    assert {verdict.outcome for verdict in decision.verdicts} == {"late"}
+    given("baking").when(
+        lambda state: decided(state, JudgeStep(measurement=measurement(step=3, epoch=8, freshness="late")))
+    ).then_nothing()
+
+
+def test_a_view_that_stays_late_beyond_the_longest_duration_is_inconclusive() -> None:
+    late = JudgeStep(measurement=measurement(freshness="late", elapsed_ms=60_000))
+
+    events = given("stepping").when(lambda state: decided(state, late)).then_events()
+
+    assert [type(event) for event in events] == [StepJudged, RolloutPaused]
+
+
+@pytest.mark.parametrize("changes", [{"step": 1}, {"epoch": 4}, {"epoch": 6}])
+def test_a_measurement_of_another_step_or_epoch_is_ignored(changes: dict[str, object]) -> None:
+    stray = JudgeStep(measurement=measurement(counts=WRONG, **changes))
+
+    given("stepping").when(lambda state: decided(state, stray)).then_nothing()
+
+
+def test_a_measurement_that_was_judged_already_is_ignored() -> None:
+    undecided = measurement(elapsed_ms=60_000, counts=THIN)
+    past = given("stepping")
+    past.happens(*past.when(lambda state: decided(state, JudgeStep(measurement=undecided))).then_events())
+    past.happens(RolloutResumed(step=0, reason="go on"))
+
+    past.when(lambda state: decided(state, JudgeStep(measurement=undecided))).then_nothing()
+
+
+def test_a_resumed_step_gets_its_longest_duration_once_more() -> None:
+    past = given("paused").happens(RolloutResumed(step=0, reason="go on"), at_ms=BEGAN_MS + 3_000 + 100_000)
+
+    for elapsed_ms, is_over in ((159_999, False), (160_000, True)):
+        look = JudgeStep(measurement=measurement(elapsed_ms=elapsed_ms, counts=THIN))
+        events = past.when(lambda state, look=look: decided(state, look)).then_events()  # type: ignore[misc]
+        assert bool(events) is is_over
+
+
+def test_the_candidate_bakes_against_the_baseline_it_was_last_seen_beside() -> None:
+    alone = tuple(gate_counts(each.gate, (each.candidate.bad, each.candidate.trials), (0, 0)) for each in HEALTHY)
+
+    judged, completed = (
+        given("baking")
+        .when(lambda state: decided(state, JudgeStep(measurement=measurement(step=3, epoch=8, counts=alone))))
+        .then_events()
+    )
+
+    assert isinstance(judged, StepJudged)
+    assert judged.decision == "complete"
+    assert [verdict.outcome for verdict in judged.verdicts] == ["pass", "pass", "pass"]
+    assert completed == RolloutCompleted(reason=judged.reason)
+
+
+def test_a_candidate_that_turns_bad_while_baking_is_aborted() -> None:
+    bad = JudgeStep(measurement=measurement(step=3, epoch=8, elapsed_ms=1, counts=_with_errors(400)))
+
+    events = given("baking").when(lambda state: decided(state, bad)).then_events()
+
+    assert [type(event) for event in events] == [StepJudged, RolloutAborted]
+    assert events[1] == RolloutAborted(step=3, epoch=9, reason=events[0].reason)  # type: ignore[attr-defined]
+
+
+def test_baking_lasts_the_bake_time() -> None:
+    early = JudgeStep(measurement=measurement(step=3, epoch=8, elapsed_ms=4_999))
+
+    given("baking").when(lambda state: decided(state, early)).then_nothing()
+
+
+def test_a_measurement_without_a_gates_counts_is_refused() -> None:
+    partial = JudgeStep(measurement=measurement(counts=HEALTHY[:2]))
+
+    given("stepping").when(lambda state: decided(state, partial)).then_refused(
+        errors.InvalidMeasurementError, "quality", field="counts"
+    )
+
+
+def test_counts_that_can_not_be_are_refused() -> None:
+    impossible = (gate_counts("error_rate", (11, 10), (0, 100)), *HEALTHY[1:])
+
+    given("stepping").when(
+        lambda state: decided(state, JudgeStep(measurement=measurement(counts=impossible)))
+    ).then_refused(errors.InvalidMeasurementError, "11 bad of 10", field="counts")
+
+
+def test_an_operators_reason_stands_in_the_event() -> None:
+    given("paused").when(lambda state: decided(state, PromoteRollout(reason="checked by hand"))).then(
+        StepStarted(step=3, weight_percent=100.0, epoch=9, reason="checked by hand"),
+        RolloutPromoted(epoch=9, reason="checked by hand"),
+    )
+
+
+def _with_errors(bad: int) -> tuple[msgspec.Struct, ...]:
+    return (gate_counts("error_rate", (bad, 1_000), (0, 0)), *HEALTHY[1:])
