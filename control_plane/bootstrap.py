@@ -1,0 +1,193 @@
+"""The composition root of the API: builds the adapters, joins them to the features, mounts the routes of both sides."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Litestar, Request, Router
+from litestar.types import ASGIApp
+
+from control_plane.access.aggregate import PRINCIPALS
+from control_plane.access.first_principals import ensure_first_principals
+from control_plane.access.inference_tokens import InferenceTokenMint, load_or_make_key
+from control_plane.access.routes import inference_tokens_router, principals_router
+from control_plane.access.tokens import TokenIndex
+from control_plane.artifacts.inspection import ArtifactInspector
+from control_plane.artifacts.artifact_store import ArtifactStore
+from control_plane.artifacts.routes import router as artifacts_router
+from control_plane.endpoints.queries import get_endpoint
+from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
+from control_plane.endpoints.routes import router as endpoints_router
+from control_plane.event_feed.commits import Commits
+from control_plane.event_feed.routes import router as events_router
+from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
+from control_plane.feedback.publisher import FeedbackPublisher
+from control_plane.feedback.routes import router as feedback_router
+from control_plane.keys.key_file import open_key_file
+from control_plane.ports import Aggregates
+from control_plane.registry.resources import MODELS, VERSIONS
+from control_plane.registry.routes import router as registry_router
+from control_plane.rollouts.resources import ROLLOUTS
+from control_plane.rollouts.routes import router as rollouts_router
+from control_plane.settings import ApiSettings
+from control_plane.snapshots.routes import router as snapshots_router
+from control_plane.web import health
+from control_plane.web.api_description import describe_api, openapi_config
+from control_plane.web.authentication import Authentication, actor_of
+from control_plane.web.commands import Commands
+from control_plane.web.correlation import correlating
+from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
+from infra.clock import SystemClock
+from infra.kafka.topics import TopicSpec, ensure_topics
+from projections.bootstrap import QueryRoutes, query_routes
+from projections.errors import QueryError
+from projections.reading import Caller
+from schemas.identifiers import Kind, new_id
+from schemas.topics import TOPICS
+
+_RANDOM_BITS = 80
+_TOPICS_RETRY_S = 1.0
+_log = structlog.get_logger(__name__)
+
+AGGREGATES: Aggregates = {
+    Kind.MODEL: MODELS,
+    Kind.VERSION: VERSIONS,
+    Kind.ENDPOINT: ENDPOINTS,
+    Kind.INSTANCE: INSTANCES,
+    Kind.ROLLOUT: ROLLOUTS,
+    Kind.PRINCIPAL: PRINCIPALS,
+}
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is let in, and with what."""
+
+    tokens: TokenIndex
+    authentication: Authentication
+    mint: InferenceTokenMint
+
+
+@asynccontextmanager
+async def open_api(settings: ApiSettings) -> AsyncIterator[ASGIApp]:
+    """Open the store and everything around it; Kafka and ClickHouse may be away.
+
+    Raises:
+        CannotStartError: another process holds the store, or it cannot be written.
+    """
+    clock, randomness = SystemClock(), partial(secrets.randbits, _RANDOM_BITS)
+    events_dir = settings.data_dir / "events"
+    events_dir.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as resources:
+        commits = Commits(settings.relay_nudge_socket)
+        resources.callback(commits.close)
+        store = await resources.enter_async_context(
+            open_sqlite_store(
+                events_dir / "registry.sqlite",
+                keys=resources.enter_context(open_key_file(events_dir / "keys.sqlite")),
+                aggregates=AGGREGATES,
+                clock=clock,
+                randomness=randomness,
+                after_commit=commits.committed,
+            )
+        )
+        access = await _open_access(store, settings, clock)
+        publisher = FeedbackPublisher(settings.kafka_bootstrap)
+        resources.push_async_callback(publisher.close)
+        views = query_routes(settings.clickhouse_url, caller=_caller(store))
+        resources.push_async_callback(views.close)
+        topics = asyncio.create_task(_provision_topics(settings.kafka_bootstrap))
+        resources.push_async_callback(_cancelled, topics)
+        commands = Commands(store, lambda: new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness()))
+        routers = [
+            *_write_side(commands, store, access, settings, clock=clock),
+            events_router(access.authentication, store, commits),
+            feedback_router(access.authentication, publisher, clock=clock),
+            _guarded(views, access.authentication),
+            health.router(
+                store,
+                {"clickhouse": views.is_reachable, "kafka": _is_done(topics)},
+                gateway_url=settings.gateway_url,
+            ),
+        ]
+        yield _application(routers, settings)
+
+
+def _write_side(
+    commands: Commands, store: SqliteStore, access: Access, settings: ApiSettings, *, clock: SystemClock
+) -> list[Router]:
+    artifacts = ArtifactStore(settings.data_dir / "artifacts", max_bytes=settings.max_artifact_bytes)
+    artifacts.prepare()
+    guard = access.authentication
+    return [
+        registry_router(commands, guard, store, ArtifactInspector(artifacts)),
+        artifacts_router(artifacts, guard),
+        endpoints_router(store, commands, guard),
+        rollouts_router(store, commands, guard, clock=clock),
+        principals_router(commands, guard, store, access.tokens),
+        inference_tokens_router(guard, store, access.tokens, mint=access.mint, clock=clock),
+        snapshots_router(guard, store, access.tokens, mint=access.mint),
+    ]
+
+
+async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemClock) -> Access:
+    secrets_dir = settings.data_dir / "secrets"
+    tokens = TokenIndex(store.catalogue, workspace=settings.workspace, clock=clock)
+    await ensure_first_principals(store, tokens, secrets_dir, workspace=settings.workspace)
+    mint = InferenceTokenMint(load_or_make_key(secrets_dir / "inference-signing.pem"))
+    return Access(tokens=tokens, authentication=Authentication(tokens), mint=mint)
+
+
+def _caller(store: SqliteStore) -> Caller:
+    def endpoint_id_of(request: Request[Any, Any, Any], endpoint: str) -> str:
+        return get_endpoint(store.catalogue(), endpoint, workspace=actor_of(request).workspace).id
+
+    return Caller(workspace_of=lambda request: actor_of(request).workspace, endpoint_id_of=endpoint_id_of)
+
+
+def _guarded(views: QueryRoutes, authentication: Authentication) -> Router:
+    guards = [authentication.at_least("viewer", or_service=True)]
+    return Router(path="/", route_handlers=views.routers, guards=guards)
+
+
+def _application(routers: list[Router], settings: ApiSettings) -> ASGIApp:
+    app = Litestar(
+        route_handlers=[*routers, describe_api],
+        exception_handlers={**EXCEPTION_HANDLERS, QueryError: told_by_itself},
+        openapi_config=openapi_config(version("rollbook-server")),
+        request_max_body_size=settings.max_body_bytes,
+        logging_config=None,
+    )
+    return correlating(app)
+
+
+async def _provision_topics(bootstrap: str) -> None:
+    specs = [
+        TopicSpec(name=topic.name, partitions=topic.partitions, retention_ms=topic.retention_ms) for topic in TOPICS
+    ]
+    while True:
+        try:
+            await ensure_topics(bootstrap, specs)
+        except TimeoutError:
+            _log.warning("topics_not_provisioned", bootstrap=bootstrap)
+            await asyncio.sleep(_TOPICS_RETRY_S)
+        else:
+            return
+
+
+def _is_done(task: "asyncio.Task[None]") -> health.Probe:
+    async def probe() -> bool:
+        return task.done() and not task.cancelled() and task.exception() is None
+
+    return probe
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
