@@ -1,0 +1,153 @@
+import httpx
+import msgspec
+import pytest
+
+from schemas.events.rollouts import RolloutAborted, StepStarted
+from tests.support.builders import rollout_started
+from tests.support.fakes import FakeClock
+from tests.unit.workers.rollout_judge.pictures import (
+    AT_MS,
+    ROLLOUT,
+    MemoryLog,
+    MemoryPlane,
+    active,
+    recorded,
+    snapshot,
+    view,
+)
+from workers.rollout_judge.control_plane import ControlPlane
+from workers.rollout_judge.errors import PartAwayError, RefusedError
+from workers.rollout_judge.judge import Judge
+
+
+async def judge_of(plane: MemoryPlane, clock: FakeClock, log: MemoryLog | None = None) -> Judge:
+    judge = Judge(plane, monotonic=clock.monotonic)
+    await judge.follow(log or MemoryLog(), on_ready=lambda: None)
+    return judge
+
+
+async def test_a_step_is_measured_and_sent() -> None:
+    plane = MemoryPlane(snapshot(active()), view())
+    judge = await judge_of(plane, FakeClock())
+
+    await judge.look_at_all()
+
+    ((rollout_id, measurement),) = plane.measurements
+    assert (rollout_id, measurement.step, measurement.epoch) == (ROLLOUT, 0, 5)
+
+
+async def test_the_same_watermark_is_sent_once() -> None:
+    plane = MemoryPlane(snapshot(active()), view())
+    judge = await judge_of(plane, FakeClock())
+
+    for _ in range(3):
+        await judge.look_at_all()
+    plane.answer = view(watermark_ms=AT_MS)
+    await judge.look_at_all()
+
+    assert len(plane.measurements) == 2
+
+
+async def test_a_warm_candidate_is_reported_as_soon_as_it_is_ready() -> None:
+    warming = active(phase="warming", step=None, epoch=None, applied_at=None)
+    plane = MemoryPlane(snapshot(warming), view())
+    judge = await judge_of(plane, FakeClock())
+
+    await judge.look_at_all()
+
+    assert [report.ready_instances for _, report in plane.warm_ups] == [1]
+
+
+async def test_a_part_that_is_away_is_asked_again_later_and_less_often() -> None:
+    plane, clock = MemoryPlane(snapshot(active()), view()), FakeClock()
+    judge = await judge_of(plane, clock)
+    plane.is_away, plane.asked = True, 0
+
+    for _ in range(100):
+        await judge.look_at_all()
+        clock.advance(seconds=0.25)
+    asked_while_away = plane.asked
+    plane.is_away = False
+    clock.advance(seconds=5.0)
+    await judge.look_at_all()
+
+    assert 4 <= asked_while_away <= 12
+    assert len(plane.measurements) == 1
+
+
+async def test_events_that_the_snapshot_covers_are_not_taken_twice() -> None:
+    old = recorded(9, ROLLOUT, RolloutAborted(step=0, epoch=6, reason="bad"))
+
+    judge = await judge_of(MemoryPlane(snapshot(active()), view()), FakeClock(), MemoryLog([old]))
+
+    assert set(judge.rollouts) == {ROLLOUT}
+
+
+async def test_events_after_the_snapshot_change_the_picture() -> None:
+    events = [
+        recorded(11, ROLLOUT, StepStarted(step=1, weight_percent=25.0, epoch=7, reason="good")),
+        recorded(12, "rollout-2", rollout_started()),
+        recorded(12, "rollout-2", RolloutAborted(step=None, epoch=None, reason="seen twice")),
+    ]
+
+    judge = await judge_of(MemoryPlane(snapshot(active()), view()), FakeClock(), MemoryLog(events))
+
+    assert {key: each.step for key, each in judge.rollouts.items()} == {ROLLOUT: 1, "rollout-2": None}
+
+
+async def test_an_event_of_a_newer_release_is_passed_over() -> None:
+    known = recorded(11, ROLLOUT, RolloutAborted(step=0, epoch=6, reason="bad"))
+    envelope = msgspec.structs.replace(known.envelope, type="rollouts.RolloutAdmired.v1")
+    unknown = msgspec.structs.replace(known, envelope=envelope)
+
+    judge = await judge_of(MemoryPlane(snapshot(active()), view()), FakeClock(), MemoryLog([unknown]))
+
+    assert set(judge.rollouts) == {ROLLOUT}
+
+
+def answering(status: int, content: bytes) -> ControlPlane:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
+    return ControlPlane("http://api", "token", transport=transport)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (503, b"{}", PartAwayError),
+        (200, b"<html>", PartAwayError),
+        (422, b"{}", RefusedError),
+        (401, b"{}", RefusedError),
+    ],
+)
+async def test_trouble_with_the_api_is_told_apart(status: int, content: bytes, expected: type[Exception]) -> None:
+    plane = answering(status, content)
+
+    with pytest.raises(expected):
+        await plane.snapshot()
+    await plane.close()
+
+
+async def test_a_connection_that_fails_is_a_part_that_is_away() -> None:
+    def failing(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    plane = ControlPlane("http://api", "token", transport=httpx.MockTransport(failing))
+
+    with pytest.raises(PartAwayError, match="refused"):
+        await plane.snapshot()
+    await plane.close()
+
+
+async def test_every_call_carries_the_judges_token() -> None:
+    seen: list[httpx.Request] = []
+
+    def keeping(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=msgspec.json.encode(snapshot()))
+
+    plane = ControlPlane("http://api", "rb_secret", transport=httpx.MockTransport(keeping))
+    await plane.snapshot()
+    await plane.close()
+
+    assert seen[0].headers["authorization"] == "Bearer rb_secret"
+    assert seen[0].url.path == "/v1/snapshots/rollouts"
