@@ -15,7 +15,7 @@ from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
-from serving.gateway.virtual_hosts import virtual_host, virtual_host_name
+from serving.gateway.virtual_hosts import NOWHERE, nowhere, virtual_host, virtual_host_name
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +43,7 @@ def fixed_resources(*, port: int, max_body_bytes: int) -> Update:
             _resource(names.PUBLIC_LISTENER, public_listener(port=port, max_body_bytes=max_body_bytes)),
             _resource(names.PROBE_LISTENER, probe_listener()),
             _resource(names.ROUTE_CONFIG, route_config()),
+            _resource(virtual_host_name(NOWHERE), nowhere()),
         )
     )
 

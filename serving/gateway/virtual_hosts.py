@@ -16,6 +16,7 @@ from serving.gateway.routing_state import EndpointRoute, Traffic
 from serving.gateway.token_checks import scope_check
 
 _OIP_PREFIX = "/v2/models/"
+NOWHERE = "nowhere"
 _REQUEST_TIMEOUT_S = 60
 _RETRIES = 2
 _HOST_CHOICES = 5
@@ -29,6 +30,15 @@ def virtual_host_name(endpoint_id: str) -> str:
 
 def endpoint_of_virtual_host(name: str) -> str:
     return name.partition("/")[2]
+
+
+def nowhere() -> route_pb2.VirtualHost:
+    """Build a virtual host that no caller can name.
+
+    Without one an installation that has no endpoint yet would wait: Envoy doesn't take an empty list of virtual hosts
+    for an answer.
+    """
+    return route_pb2.VirtualHost(name=virtual_host_name(NOWHERE), domains=[NOWHERE])
 
 
 def virtual_host(endpoint: EndpointRoute) -> route_pb2.VirtualHost:

@@ -1,51 +1,22 @@
-import io
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from schemas.observations import BatchHeaders, batch_headers
-from schemas.topics import REQUESTS
 from serving.gateway import names
 from serving.gateway.log_files import begin_log, log_numbers
 from serving.gateway.log_reader import LogReader, Place
 from serving.gateway.request_shipper import begin_source
-from serving.gateway.shipping import DEAD_LETTERS, Headers, RequestShipper, read_progress
+from serving.gateway.shipping import RequestShipper, read_progress
+from tests.support.records import KeepingSink
 from tests.unit.serving.gateway.test_request_log import marker, record
 
 
-class FakeSink:
-    """Keeps what it is sent; fails, before or after keeping, when it is told to."""
-
-    def __init__(self) -> None:
-        self.batches: list[tuple[BatchHeaders, list[dict[str, object]]]] = []
-        self.dead: list[bytes] = []
-        self.fails_before = False
-        self.fails_after = False
-
-    async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None:
-        if self.fails_before:
-            raise ConnectionError
-        if topic == DEAD_LETTERS:
-            self.dead.append(value)
-            return
-        assert topic == REQUESTS.name
-        rows = pa.ipc.open_stream(io.BytesIO(value)).read_all().to_pylist()
-        self.batches.append((batch_headers(headers), rows))
-        if self.fails_after:
-            raise ConnectionError
-
-    @property
-    def offsets(self) -> list[tuple[object, object]]:
-        return [(row["file_number"], row["byte_offset"]) for _, rows in self.batches for row in rows]
-
-
 @pytest.fixture
-def sink() -> FakeSink:
-    return FakeSink()
+def sink() -> KeepingSink:
+    return KeepingSink()
 
 
-async def begin(folder: Path, sink: FakeSink) -> RequestShipper:
+async def begin(folder: Path, sink: KeepingSink) -> RequestShipper:
     return await begin_source(folder, sink, region="local")
 
 
@@ -54,7 +25,7 @@ def write(path: Path, *lines: bytes) -> None:
         file.write(b"".join(lines))
 
 
-async def test_batches_are_numbered_without_gaps_also_when_empty(tmp_path: Path, sink: FakeSink) -> None:
+async def test_batches_are_numbered_without_gaps_also_when_empty(tmp_path: Path, sink: KeepingSink) -> None:
     log = begin_log(tmp_path, gateway_id="g", workers=1)
     shipper = await begin(tmp_path, sink)
 
@@ -70,7 +41,7 @@ async def test_batches_are_numbered_without_gaps_also_when_empty(tmp_path: Path,
     ]
 
 
-async def test_it_is_closed_until_the_oldest_of_the_workers_last_markers(tmp_path: Path, sink: FakeSink) -> None:
+async def test_it_is_closed_until_the_oldest_of_the_workers_last_markers(tmp_path: Path, sink: KeepingSink) -> None:
     log = begin_log(tmp_path, gateway_id="g", workers=2)
     shipper = await begin(tmp_path, sink)
 
@@ -81,7 +52,9 @@ async def test_it_is_closed_until_the_oldest_of_the_workers_last_markers(tmp_pat
     assert [header.closed_until_ms for header, _ in sink.batches] == [0, 90, 90, 150]
 
 
-async def test_another_gateway_closes_nothing_until_its_own_workers_are_heard(tmp_path: Path, sink: FakeSink) -> None:
+async def test_another_gateway_closes_nothing_until_its_own_workers_are_heard(
+    tmp_path: Path, sink: KeepingSink
+) -> None:
     write(begin_log(tmp_path, gateway_id="g", workers=1), marker(0, 100))
     shipper = await begin(tmp_path, sink)
     await shipper.ship_next()
@@ -94,7 +67,7 @@ async def test_another_gateway_closes_nothing_until_its_own_workers_are_heard(tm
 
 @pytest.mark.parametrize("moment", ["fails_before", "fails_after"])
 async def test_a_crash_at_either_moment_loses_no_row_and_ends_the_source(
-    tmp_path: Path, sink: FakeSink, moment: str
+    tmp_path: Path, sink: KeepingSink, moment: str
 ) -> None:
     log = begin_log(tmp_path, gateway_id="g", workers=1)
     first = await begin(tmp_path, sink)
@@ -110,13 +83,13 @@ async def test_a_crash_at_either_moment_loses_no_row_and_ends_the_source(
 
     headers = [header for header, _ in sink.batches]
     again = {(header.source, header.batch): rows for header, rows in sink.batches if header.batch == 0}
-    assert len(set(sink.offsets)) == 3
+    assert len(sink.rows) == 3
     assert all(rows == again[header.source, 0] for header, rows in sink.batches if header.batch == 0)
     assert [header.state for header in headers if header.source == first.progress.source][-1] == "closing"
     assert headers[-1].source == second.progress.source != first.progress.source
 
 
-async def test_a_file_is_deleted_only_when_its_end_is_acknowledged(tmp_path: Path, sink: FakeSink) -> None:
+async def test_a_file_is_deleted_only_when_its_end_is_acknowledged(tmp_path: Path, sink: KeepingSink) -> None:
     write(begin_log(tmp_path, gateway_id="g", workers=1), record())
     shipper = await begin(tmp_path, sink)
     write(begin_log(tmp_path, gateway_id="g", workers=1), record())
@@ -130,10 +103,10 @@ async def test_a_file_is_deleted_only_when_its_end_is_acknowledged(tmp_path: Pat
     await shipper.ship_next()
 
     assert log_numbers(tmp_path) == [2]
-    assert [file for file, _ in sink.offsets] == [1, 2]
+    assert [file for _, file, _ in sink.rows] == [1, 2]
 
 
-async def test_a_live_file_is_not_left_while_its_gateway_may_still_write(tmp_path: Path, sink: FakeSink) -> None:
+async def test_a_live_file_is_not_left_while_its_gateway_may_still_write(tmp_path: Path, sink: KeepingSink) -> None:
     first = begin_log(tmp_path, gateway_id="g", workers=1)
     shipper = await begin(tmp_path, sink)
     begin_log(tmp_path, gateway_id="g", workers=1)
@@ -141,11 +114,11 @@ async def test_a_live_file_is_not_left_while_its_gateway_may_still_write(tmp_pat
     write(first, record())
     await shipper.ship_next()
 
-    assert [file for file, _ in sink.offsets] == [1]
+    assert [file for _, file, _ in sink.rows] == [1]
     assert shipper.progress.place.file_number == 1
 
 
-async def test_half_a_line_of_a_dead_gateway_goes_to_the_dead_letters(tmp_path: Path, sink: FakeSink) -> None:
+async def test_half_a_line_of_a_dead_gateway_goes_to_the_dead_letters(tmp_path: Path, sink: KeepingSink) -> None:
     write(begin_log(tmp_path, gateway_id="g", workers=1), record(), record()[:20])
     begin_log(tmp_path, gateway_id="h", workers=1)
     shipper = await begin(tmp_path, sink)
@@ -163,7 +136,7 @@ def test_the_number_of_a_deleted_file_is_not_given_again(tmp_path: Path) -> None
     assert begin_log(tmp_path, gateway_id="g", workers=1).name == "requests-2.log"
 
 
-async def test_the_position_is_on_disk_before_anything_is_sent(tmp_path: Path, sink: FakeSink) -> None:
+async def test_the_position_is_on_disk_before_anything_is_sent(tmp_path: Path, sink: KeepingSink) -> None:
     write(begin_log(tmp_path, gateway_id="g", workers=1), record())
     shipper = await begin(tmp_path, sink)
     sink.fails_before = True

@@ -1,0 +1,178 @@
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from serving.gateway.log_files import log_numbers
+from serving.gateway.markers import INTERVAL_S
+from serving.gateway.request_shipper import begin_source
+from tests.support.gateway import Gateway, envoy_program, is_ready, running, until
+from tests.support.records import KeepingSink
+from tests.support.routing import created, shifted
+
+ENDPOINT = "endpoint-1"
+INFER = "/v2/models/digits/infer"
+
+
+@asynccontextmanager
+async def shipping(gateway: Gateway, sink: KeepingSink) -> AsyncIterator[None]:
+    shipper = await begin_source(gateway.folder, sink, region="local")
+
+    async def ship() -> None:
+        while True:
+            await shipper.ship_next()
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(ship())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def serve(gateway: Gateway) -> int:
+    gateway.tell(ENDPOINT, created())
+    await gateway.add(ENDPOINT, "d1")
+    epoch = gateway.tell(ENDPOINT, shifted(d1=[(0, 10_000)]))
+    await gateway.serves(ENDPOINT, epoch)
+    return epoch
+
+
+async def test_every_request_has_exactly_one_record_with_its_status(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    epoch = await serve(gateway)
+    sink = KeepingSink()
+    sent: dict[str, int] = {}
+
+    async with shipping(gateway, sink):
+        for turn in range(120):
+            answer = await client.post(
+                ("/v2/models/unknown/infer", INFER, INFER)[turn % 3],
+                content=b"x" * (2_000_000 if turn % 40 == 1 else 10),
+                headers={"authorization": "Bearer none"} if turn % 10 == 0 else {},
+            )
+            sent[answer.headers["x-prediction-id"]] = answer.status_code
+        aborted = await _abort_one(gateway, client)
+        await until(lambda: len(_primary(sink)) >= len(sent) + aborted, why="all records")
+        await asyncio.sleep(0.5)
+
+    records = _primary(sink)
+    by_id = {record["prediction_id"]: record for record in records}
+    assert len(records) == len(sent) + aborted == len(by_id)
+    assert {key: by_id[key]["status"] for key in sent} == sent
+    assert Counter(sent.values()).keys() == {200, 401, 404, 413}
+    for record in records:
+        has_endpoint = record["status"] in {0, 200}
+        assert (record["endpoint_id"], record["epoch"]) == ((ENDPOINT, epoch) if has_endpoint else ("", -1))
+    assert {record["version"] for record in records if record["status"] == 200} == {"digits/1"}
+    assert [record["deployment_id"] for record in records if record["prediction_id"] not in sent] == ["d1"]
+
+
+async def _abort_one(gateway: Gateway, client: httpx.AsyncClient) -> int:
+    """Send a request and go away before its answer; its record has no status, but the deployment."""
+    gateway.back_ends[0].delay_s = 5
+    before = gateway.back_ends[0].requests
+    call = asyncio.create_task(client.post(INFER, json={}))
+    await until(lambda: gateway.back_ends[0].requests > before)
+    call.cancel()
+    return 1
+
+
+def _primary(sink: KeepingSink) -> list[dict[str, object]]:
+    return [row for row in sink.rows.values() if row["role"] == "primary"]
+
+
+async def test_probes_are_recorded_as_probes(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    await serve(gateway)
+    sink = KeepingSink()
+
+    async with shipping(gateway, sink):
+        await until(lambda: any(row["role"] == "probe" for row in sink.rows.values()))
+
+    assert _primary(sink) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_nothing_that_ended_before_the_watermark_comes_later(gateway: Gateway, workers: int) -> None:
+    await gateway.envoy.stop()
+    two = envoy_program(
+        gateway.data_dir,
+        gateway.ports,
+        ROLLBOOK_ENVOY_CONCURRENCY=str(workers),
+        ROLLBOOK_ENVOY_ROTATE_AT_BYTES="100000",
+    )
+    sink = KeepingSink()
+    answered: set[str] = set()
+    is_over = asyncio.Event()
+    async with running(two):
+        await until(lambda: is_ready(gateway.ports))
+        await serve(gateway)
+        callers = [asyncio.create_task(_call(gateway, answered, is_over)) for _ in range(6)]
+        for _ in range(4):
+            # Each turn is another shipper; the one before ends without a word.
+            async with shipping(gateway, sink):
+                await asyncio.sleep(1.5)
+        is_over.set()
+        await asyncio.gather(*callers)
+        last = len(sink.batches)
+        async with shipping(gateway, sink):
+            await until(lambda: answered <= {row["prediction_id"] for row in sink.rows.values()}, why="all records")
+
+    assert len(answered) > 500
+    assert sink.rows_that_came_late() == []
+    closed = [header.closed_until_ms for header, _ in sink.batches]
+    assert closed == sorted(closed)
+    assert len(set(closed[:last])) > 4 * 1.5 / INTERVAL_S / 4, "the watermark hardly moved"
+    assert sink.dead == []
+
+
+async def _call(gateway: Gateway, answered: set[str], is_over: asyncio.Event) -> None:
+    headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.ports.gateway}", headers=headers) as client:
+        while not is_over.is_set():
+            answered.add((await client.post(INFER, json={})).headers["x-prediction-id"])
+
+
+async def test_the_log_is_turned_over_without_losing_a_record(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    await gateway.envoy.stop()
+    small = envoy_program(gateway.data_dir, gateway.ports, ROLLBOOK_ENVOY_ROTATE_AT_BYTES="20000")
+    async with running(small):
+        await until(lambda: is_ready(gateway.ports))
+        await serve(gateway)
+        first = log_numbers(gateway.folder)[-1]
+        sent: set[str] = set()
+
+        async def turned_over() -> bool:
+            sent.add((await client.post(INFER, json={})).headers["x-prediction-id"])
+            return log_numbers(gateway.folder)[-1] >= first + 2
+
+        await until(turned_over)
+        sink = KeepingSink()
+        async with shipping(gateway, sink):
+            await until(lambda: sent <= {row["prediction_id"] for row in sink.rows.values()}, why="all records")
+            await until(lambda: log_numbers(gateway.folder)[0] >= first + 1, why="shipped files deleted")
+
+    assert len(_primary(sink)) == len(sent)
+
+
+async def test_a_killed_envoy_leaves_readable_records_and_its_successor_a_file_of_its_own(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    await serve(gateway)
+    sent = {(await client.post(INFER, json={})).headers["x-prediction-id"] for _ in range(20)}
+    await asyncio.sleep(0.5)
+    await gateway.envoy.stop(signal.SIGKILL)
+    sink = KeepingSink()
+    async with running(envoy_program(gateway.data_dir, gateway.ports)):
+        await until(lambda: is_ready(gateway.ports))
+        sent |= {(await client.post(INFER, json={})).headers["x-prediction-id"] for _ in range(20)}
+        async with shipping(gateway, sink):
+            await until(lambda: sent <= {row["prediction_id"] for row in sink.rows.values()}, why="all records")
+
+    assert len({row["gateway_id"] for row in _primary(sink)}) == 2
+    assert sink.rows_that_came_late() == []
