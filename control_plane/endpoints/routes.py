@@ -32,7 +32,8 @@ def router(store: EventStore, commands: Commands, authentication: Authentication
         path="/v1",
         route_handlers=[
             *_readings(store, authentication),
-            *_endpoint_commands(commands, authentication),
+            *_deployment_commands(commands, authentication),
+            *_traffic_commands(commands, authentication),
             *_instance_commands(commands, authentication),
         ],
         tags=["endpoints"],
@@ -62,8 +63,8 @@ def _readings(store: EventStore, authentication: Authentication) -> list[HTTPRou
     return [find_endpoints, show_endpoint]
 
 
-def _endpoint_commands(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:
-    operators, services = [authentication.at_least("operator")], [authentication.service()]
+def _deployment_commands(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:
+    operators = [authentication.at_least("operator")]
 
     @post(
         "/endpoints",
@@ -102,6 +103,12 @@ def _endpoint_commands(commands: Commands, authentication: Authentication) -> li
             lambda unit: handlers.remove_deployment(unit, endpoint, deployment_id, body, expected_version=version),
         )
 
+    return [create_endpoint, add_deployment, remove_deployment]
+
+
+def _traffic_commands(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:
+    operators, services = [authentication.at_least("operator")], [authentication.service()]
+
     @put(
         "/endpoints/{endpoint:str}/traffic",
         guards=operators,
@@ -126,7 +133,7 @@ def _endpoint_commands(commands: Commands, authentication: Authentication) -> li
             request, lambda unit: handlers.confirm_traffic(unit, endpoint, body, expected_version=version)
         )
 
-    return [create_endpoint, add_deployment, remove_deployment, set_traffic, confirm_traffic]
+    return [set_traffic, confirm_traffic]
 
 
 def _instance_commands(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:
