@@ -1,0 +1,96 @@
+"""Joins the parts: what the log wants, what runs here, and a keeper for each slot."""
+
+import asyncio
+
+import structlog
+
+from workers.serving_agent.control_plane import ServingSnapshot
+from workers.serving_agent.desired import DesiredState
+from workers.serving_agent.errors import RefusedError
+from workers.serving_agent.instance_keeper import InstanceKeeper
+from workers.serving_agent.parts import AgentParts
+from workers.serving_agent.reconcile import Action, Actual, DiscardModel, Disown, Keep, Retire, Slot, reconcile
+
+_log = structlog.get_logger(__name__)
+
+
+class ServingAgent:
+    """Keeps what runs here as the log wants it. Used from one event loop; keepers run in the task group."""
+
+    def __init__(self, parts: AgentParts, group: asyncio.TaskGroup) -> None:
+        self._parts = parts
+        self._group = group
+        self._desired: DesiredState | None = None
+        self._keepers: dict[Slot, InstanceKeeper] = {}
+        self._tasks: dict[Slot, asyncio.Task[None]] = {}
+        self._retiring: set[Slot] = set()
+        self._disowning: set[str] = set()
+        self._is_stopping = False
+
+    def begin(self, snapshot: ServingSnapshot) -> DesiredState:
+        """Start anew from a snapshot, and return the state that events are to be folded into."""
+        self._desired = DesiredState(snapshot, agent_id=self._parts.settings.agent_id)
+        return self._desired
+
+    def settle(self) -> None:
+        """Do what brings the actual state to the desired one."""
+        if self._desired is None or self._is_stopping:
+            return
+        replicas = {deployment.id: deployment.replicas for deployment in self._desired.deployments.values()}
+        for action in reconcile(replicas, self._actual(self._desired)):
+            self._do(action, self._desired)
+
+    async def stop(self) -> None:
+        """Withdraw, drain and stop every instance."""
+        self._is_stopping = True
+        for slot, keeper in self._keepers.items():
+            self._retiring.add(slot)
+            keeper.retire()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
+    def _actual(self, desired: DesiredState) -> Actual:
+        return Actual(
+            kept=frozenset(self._keepers.keys() - self._retiring),
+            retiring=frozenset(self._retiring),
+            recorded=self._parts.book.instance_ids(),
+            models=self._parts.shelf.models(),
+            announced=frozenset(desired.announced - self._disowning),
+        )
+
+    def _do(self, action: Action, desired: DesiredState) -> None:
+        match action:
+            case Keep(slot):
+                self._keep(slot, desired)
+            case Retire(slot):
+                if slot not in self._keepers:
+                    # Left by an agent before us: a keeper adopts it, so that it ends like any other.
+                    self._keep(slot, desired)
+                self._retiring.add(slot)
+                self._keepers[slot].retire()
+            case Disown(instance_id):
+                self._disowning.add(instance_id)
+                self._group.create_task(self._disown(instance_id))
+            case DiscardModel(deployment_id):
+                self._parts.shelf.discard(deployment_id)
+
+    def _keep(self, slot: Slot, desired: DesiredState) -> None:
+        keeper = InstanceKeeper(slot, desired.deployments.get(slot.deployment_id), self._parts)
+        self._keepers[slot] = keeper
+        self._tasks[slot] = self._group.create_task(self._run(slot, keeper))
+
+    async def _run(self, slot: Slot, keeper: InstanceKeeper) -> None:
+        await keeper.run()
+        self._keepers.pop(slot)
+        self._tasks.pop(slot)
+        self._retiring.discard(slot)
+        self.settle()
+
+    async def _disown(self, instance_id: str) -> None:
+        try:
+            await self._parts.control_plane.withdraw(instance_id, reason="the agent does not know this instance")
+            _log.warning("instance_disowned", instance_id=instance_id)
+        except RefusedError as error:
+            _log.error("instance_not_disowned", instance_id=instance_id, reason=str(error))
+        finally:
+            self._disowning.discard(instance_id)

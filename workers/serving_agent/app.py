@@ -1,0 +1,127 @@
+"""The program "agent": runs the engines of this host as the log wants them, and ships what they capture."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from infra.arguments import take_no_arguments
+from infra.clock import SystemClock
+from infra.settings import load_settings
+from infra.shutdown import run_program
+from workers.serving_agent.agent import ServingAgent
+from workers.serving_agent.artifacts import ModelShelf
+from workers.serving_agent.batch_sink import KafkaSink
+from workers.serving_agent.control_plane import ControlPlane
+from workers.serving_agent.errors import PartAwayError
+from workers.serving_agent.instance_book import InstanceBook
+from workers.serving_agent.instance_start import InstanceStarter
+from workers.serving_agent.parts import AgentParts
+from workers.serving_agent.registry_log import RegistryLog
+from workers.serving_agent.settings import PREFIX, AgentSettings
+from workers.serving_agent.shipping import SpoolShipping
+
+_PAUSE_S = 1.0
+_SHIP_AT_STOP_S = 5.0
+_DRAIN_S = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    take_no_arguments("agent", "Run the engines of this host and ship what they capture.", argv)
+
+    async def body(stopping: asyncio.Event) -> None:
+        await run_agent(load_settings(AgentSettings, PREFIX, os.environ), stopping, environ=os.environ)
+
+    return run_program("agent", body, drain_seconds=_DRAIN_S)
+
+
+async def run_agent(settings: AgentSettings, stopping: asyncio.Event, *, environ: Mapping[str, str]) -> None:
+    """Run until asked to stop; then withdraw, drain and stop every engine, and ship what they left."""
+    settings.ready_file.unlink(missing_ok=True)
+    settings.directory.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / "logs").mkdir(exist_ok=True)
+    async with _parts(settings, environ) as parts, _shipping(settings, parts) as shipping:
+        async with asyncio.TaskGroup() as group:
+            agent = ServingAgent(parts, group)
+            following = group.create_task(_follow(agent, parts))
+            await stopping.wait()
+            following.cancel()
+            settings.ready_file.unlink(missing_ok=True)
+            await agent.stop()
+        with suppress(TimeoutError):
+            # Without Kafka the spools stay; the next agent ships and closes them.
+            await asyncio.wait_for(shipping.drained(), _SHIP_AT_STOP_S)
+
+
+async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
+    """Snapshot, then tail; from the snapshot again whenever the tail breaks."""
+    while True:
+        log = RegistryLog(parts.settings.kafka_bootstrap, client_id=f"serving-agent-{parts.settings.agent_id}")
+        try:
+            is_tailing = await _marked(log)
+            desired = agent.begin(await parts.control_plane.snapshot())
+            agent.settle()
+            parts.settings.ready_file.touch()
+            if is_tailing:
+                async for event in log.events():
+                    desired.apply(event.envelope, position=event.position)
+                    agent.settle()
+        except PartAwayError as error:
+            _log.warning("log_not_followed", reason=str(error))
+        finally:
+            await log.close()
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _marked(log: RegistryLog) -> bool:
+    """Mark the log's end; while Kafka is away, snapshots alone tell what is wanted."""
+    try:
+        await log.mark_end()
+    except PartAwayError as error:
+        _log.warning("log_away", reason=str(error))
+        return False
+    return True
+
+
+@asynccontextmanager
+async def _parts(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncIterator[AgentParts]:
+    control_plane = ControlPlane(settings.api_url, token_file=settings.token_file)
+    shelf = ModelShelf(settings.directory / "models", control_plane)
+    book = InstanceBook(settings.directory / "instances.json")
+    try:
+        yield AgentParts(
+            settings=settings,
+            control_plane=control_plane,
+            shelf=shelf,
+            book=book,
+            starter=InstanceStarter(settings, shelf=shelf, book=book, environ=environ),
+            clock=SystemClock(),
+        )
+    finally:
+        await control_plane.close()
+
+
+@asynccontextmanager
+async def _shipping(settings: AgentSettings, parts: AgentParts) -> AsyncIterator[SpoolShipping]:
+    sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}")
+    shipping = SpoolShipping(
+        settings.directory / "spool", sink=sink, region=settings.region, clock=parts.clock, boots=parts.book.boots
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(shipping.run())
+            try:
+                yield shipping
+            finally:
+                task.cancel()
+    finally:
+        await sink.close()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,79 @@
+"""Where batches go: Kafka, through an idempotent producer, however long it is away."""
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import Protocol, TypeAlias
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from infra.kafka.clients import producer
+
+_SEND_DEADLINE_S = 30.0
+_CLOSE_DEADLINE_S = 5.0
+_SHORTEST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 3.0
+
+_log = structlog.get_logger(__name__)
+
+Headers: TypeAlias = list[tuple[str, bytes]]
+
+
+class Sink(Protocol):
+    """`send` returns once the message is safe. Sending twice is allowed, losing is not."""
+
+    async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None: ...
+
+
+class KafkaSink:
+    """A producer that is replaced after an error; sources share it, each with one message under way."""
+
+    def __init__(self, bootstrap: str, *, client_id: str) -> None:
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+
+    async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None:
+        """Return once Kafka has the message; try again until it does."""
+        pause = _SHORTEST_PAUSE_S
+        while True:
+            sender = None
+            try:
+                sender = await self._connected()
+                async with asyncio.timeout(_SEND_DEADLINE_S):
+                    await sender.send_and_wait(topic, key=key.encode(), value=value, headers=headers)
+                return
+            except (KafkaError, OSError, TimeoutError) as error:
+                _log.warning("kafka_away", reason=repr(error), next_try_s=pause)
+                await self._discard(sender)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads tries, guards nothing
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def close(self) -> None:
+        """Let go of the producer."""
+        await self._discard(self._producer)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                fresh = producer(self._bootstrap, client_id=self._client_id, compression="gzip")
+                try:
+                    await fresh.start()
+                except BaseException:
+                    await fresh.stop()
+                    raise
+                self._producer = fresh
+                return fresh
+            return self._producer
+
+    async def _discard(self, sender: AIOKafkaProducer | None) -> None:
+        # Another source may have replaced the broken one already; stopping twice is harmless.
+        if sender is None:
+            return
+        if sender is self._producer:
+            self._producer = None
+        with suppress(KafkaError, OSError, TimeoutError):
+            await asyncio.wait_for(sender.stop(), timeout=_CLOSE_DEADLINE_S)

@@ -1,0 +1,158 @@
+"""The agent's calls to the control plane: typed, with time limits, and repeated where repeating may help."""
+
+import random
+from asyncio import sleep
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import msgspec
+import structlog
+
+from schemas.events.endpoints import InstanceFailed, VersionReference
+from schemas.events.registry import Artifact, GoldenExample, Signature
+from workers.serving_agent.errors import PartAwayError, RefusedError
+
+_TIMEOUT = httpx.Timeout(10.0, connect=2.0)
+_SHORTEST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+"""A token may be replaced, and the file is read anew for each call."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SnapshotDeployment(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    version: VersionReference
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None = None
+    replicas: int
+
+
+class SnapshotEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    workspace: str
+    name: str
+    deployments: tuple[SnapshotDeployment, ...]
+
+
+class SnapshotInstance(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    deployment_id: str
+    agent_id: str
+
+
+class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent reads of GET /v1/snapshots/serving."""
+
+    position: int
+    endpoints: tuple[SnapshotEndpoint, ...]
+    instances: tuple[SnapshotInstance, ...]
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /v1/instances."""
+
+    instance_id: str
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    boot_id: str
+    host: str
+    port: int
+    region: str
+    zone: str
+
+
+class ControlPlane:
+    """The public API with the agent's service token."""
+
+    def __init__(self, url: str, *, token_file: Path) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT)
+        self._token_file = token_file
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def snapshot(self) -> ServingSnapshot:
+        """Return what is to be served, at a position of the log.
+
+        Raises:
+            PartAwayError: no answer of ours came.
+        """
+        try:
+            answer = await self._client.get("/v1/snapshots/serving", headers=self._authorization())
+            answer.raise_for_status()
+            return msgspec.json.decode(answer.content, type=ServingSnapshot)
+        except (httpx.HTTPError, OSError, msgspec.DecodeError) as error:
+            raise PartAwayError(f"GET /v1/snapshots/serving: {error!r}") from error
+
+    @asynccontextmanager
+    async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:
+        """Stream an artifact from a byte on; an answer of 200 instead of 206 begins at its start.
+
+        Raises:
+            httpx.HTTPError, OSError: the stream does not come or breaks off.
+        """
+        headers = self._authorization()
+        if first_byte:
+            headers["range"] = f"bytes={first_byte}-"
+        async with self._client.stream("GET", f"/v1/artifacts/{digest}", headers=headers) as answer:
+            answer.raise_for_status()
+            yield answer
+
+    async def announce(self, announcement: Announcement) -> None:
+        """Tell that an instance may take traffic. Returns once it is recorded.
+
+        Raises:
+            RefusedError: the deployment is gone, or the instance belongs elsewhere.
+        """
+        await self._command("/v1/instances", announcement)
+
+    async def withdraw(self, instance_id: str, *, reason: str) -> None:
+        """Tell that an instance must get no traffic. Returns once it is recorded.
+
+        Raises:
+            RefusedError: the instance is unknown there.
+        """
+        await self._command(f"/v1/instances/{instance_id}/withdraw", {"reason": reason})
+
+    async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
+        """Tell that an instance can't be brought up. Returns once it is recorded.
+
+        Raises:
+            RefusedError: the deployment is gone.
+        """
+        await self._command(f"/v1/instances/{instance_id}/fail", failure)
+
+    async def _command(self, path: str, body: msgspec.Struct | dict[str, str]) -> None:
+        # One key for all tries of one command: a try whose answer was lost is not done twice.
+        key, content, pause = str(uuid4()), msgspec.json.encode(body), _SHORTEST_PAUSE_S
+        while True:
+            try:
+                return await self._try(path, content=content, key=key)
+            except PartAwayError as error:
+                _log.warning("command_not_answered", path=path, reason=str(error), next_try_s=pause)
+                await sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads tries, guards nothing
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def _try(self, path: str, *, content: bytes, key: str) -> None:
+        try:
+            headers = {**self._authorization(), "content-type": "application/json", "idempotency-key": key}
+            answer = await self._client.post(path, content=content, headers=headers)
+        except (httpx.TransportError, OSError) as error:
+            raise PartAwayError(repr(error)) from error
+        if answer.is_success:
+            return
+        if answer.is_server_error or answer.status_code in _TRY_AGAIN:
+            raise PartAwayError(f"{answer.status_code} {answer.text[:300]}")
+        raise RefusedError(f"POST {path}: {answer.status_code} {answer.text[:300]}")
+
+    def _authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}

@@ -1,0 +1,88 @@
+"""Folds the serving snapshot and the events after it into the deployments that are to run. Pure: no clock, no I/O."""
+
+import msgspec
+
+from schemas.catalogue import decode_data
+from schemas.envelope import Envelope
+from schemas.events.endpoints import (
+    DeploymentAdded,
+    DeploymentRemoved,
+    EndpointCreated,
+    InstanceAnnounced,
+    InstanceFailed,
+    InstanceWithdrawn,
+    VersionReference,
+)
+from schemas.events.registry import Artifact, GoldenExample, Signature
+from workers.serving_agent.control_plane import ServingSnapshot
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is to be available on an endpoint."""
+
+    id: str
+    workspace: str
+    endpoint_id: str
+    endpoint: str
+    version: VersionReference
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+    replicas: int
+
+
+class DesiredState:
+    """The fold, for one agent; `announced` are its own instances that the control plane counts on."""
+
+    def __init__(self, snapshot: ServingSnapshot, *, agent_id: str) -> None:
+        self._agent_id = agent_id
+        self._position = snapshot.position
+        self._names = {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
+        self.deployments = {
+            deployment.id: Deployment(
+                workspace=endpoint.workspace,
+                endpoint_id=endpoint.id,
+                endpoint=endpoint.name,
+                **msgspec.structs.asdict(deployment),
+            )
+            for endpoint in snapshot.endpoints
+            for deployment in endpoint.deployments
+        }
+        self.announced = {instance.id for instance in snapshot.instances if instance.agent_id == agent_id}
+
+    def apply(self, envelope: Envelope, *, position: int) -> None:
+        """Fold one event; one at or before the snapshot changes nothing.
+
+        Raises:
+            msgspec.ValidationError: the data does not fit its type.
+        """
+        if position <= self._position:
+            return
+        self._position = position
+        match decode_data(envelope.type, envelope.data):
+            case EndpointCreated(name=name):
+                self._names[str(envelope.stream)] = name
+            case DeploymentAdded() as added:
+                self._add(added, envelope)
+            case DeploymentRemoved(deployment_id=deployment_id):
+                self.deployments.pop(deployment_id, None)
+            case InstanceAnnounced(agent_id=agent_id) if agent_id == self._agent_id:
+                self.announced.add(str(envelope.stream))
+            case InstanceWithdrawn() | InstanceFailed():
+                self.announced.discard(str(envelope.stream))
+            case _:
+                pass
+
+    def _add(self, added: DeploymentAdded, envelope: Envelope) -> None:
+        endpoint_id = str(envelope.stream)
+        self.deployments[added.deployment_id] = Deployment(
+            id=added.deployment_id,
+            workspace=envelope.workspace,
+            endpoint_id=endpoint_id,
+            endpoint=self._names[endpoint_id],
+            version=added.version,
+            artifact=added.artifact,
+            signature=added.signature,
+            golden=added.golden,
+            replicas=added.replicas,
+        )

@@ -1,0 +1,110 @@
+"""An engine as an operating system process: started so that it survives the agent, adopted by its identity, ended."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+"""What an engine needs of the agent's environment. No tokens, no settings of others; and no PYTHONDONTWRITEBYTECODE,
+as compiling scikit-learn anew would take most of a start."""
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Engines share the cores: spinning threads of one would slow the others."""
+
+_SAME_START_S = 0.05
+_LARGE_LOG_BYTES = 16 * 1024 * 1024
+
+
+class EngineProcess:
+    """A process held by its pidfd, so that signals can't reach another one that got its id."""
+
+    def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None) -> None:
+        self.pid = pid
+        self._child = child
+        self._descriptor = os.pidfd_open(pid)
+        self._ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._descriptor, self._end)
+
+    @property
+    def started_at(self) -> float:
+        """Return when the kernel says that the process began; 0 when it is gone."""
+        try:
+            return float(psutil.Process(self.pid).create_time())
+        except psutil.NoSuchProcess:
+            return 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Return True once the process has ended, False when the time is over first."""
+        try:
+            await asyncio.wait_for(self._ended.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self, *, deadline_s: float) -> None:
+        """Ask the process to end, and end it when it does not."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self._send(number)
+            if await self.wait(deadline_s):
+                return
+
+    def _send(self, number: signal.Signals) -> None:
+        if not self.has_ended:
+            signal.pidfd_send_signal(self._descriptor, number)
+
+    def release(self) -> None:
+        """Let go of a process that is none of ours."""
+        if not self.has_ended:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        if self._child is not None:
+            self._child.wait()
+        self._ended.set()
+
+
+def start_engine(settings: Mapping[str, str], *, environ: Mapping[str, str], log: Path) -> EngineProcess:
+    """Start the program "runtime" in a session of its own, its output appended to a log.
+
+    Raises:
+        OSError: the log can't be written or the process can't be made.
+    """
+    if log.exists() and log.stat().st_size > _LARGE_LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    inherited = {name: environ[name] for name in _INHERITED if name in environ}
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "serving.runtime.app"],
+            env={**inherited, **_ONE_THREAD, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return EngineProcess(child.pid, child=child)
+
+
+def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
+    """Return a process that an earlier agent started, or None when it is gone or its id belongs to another."""
+    try:
+        process = EngineProcess(pid, child=None)
+    except ProcessLookupError:
+        return None
+    # The pidfd is held now, so what is compared here can't change its owner any more.
+    if abs(process.started_at - started_at) < _SAME_START_S:
+        return process
+    process.release()
+    return None

@@ -1,0 +1,38 @@
+"""What the serving agent meets.
+
+AgentError
+├── PartAwayError          the control plane, Kafka or an engine can't answer now; trying again may help
+├── RefusedError           the control plane understood a call and refuses it; the same call meets the same
+└── CannotServeError       an instance can't be brought up; `code` stands in InstanceFailed
+    ├── NeverServesError       the version will not run as it is: starting again meets the same
+    └── MayServeLaterError     this host can't run it now: starting again may help
+"""
+
+
+class AgentError(Exception):
+    """Base of this tree."""
+
+
+class PartAwayError(AgentError):
+    """A neighbour can't answer now."""
+
+
+class RefusedError(AgentError):
+    """The control plane refuses a call."""
+
+
+class CannotServeError(AgentError):
+    """An instance can't be brought up."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class NeverServesError(CannotServeError):
+    """The version itself is at fault, and versions don't change."""
+
+
+class MayServeLaterError(CannotServeError):
+    """The host or a neighbour is at fault."""

@@ -1,0 +1,254 @@
+"""Keeps one slot filled: starts or adopts, announces, watches, withdraws and starts again, until it is retired."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import structlog
+
+from infra.ports import LOOPBACK
+from schemas.events.endpoints import InstanceFailed
+from workers.serving_agent.control_plane import Announcement
+from workers.serving_agent.desired import Deployment
+from workers.serving_agent.errors import (
+    CannotServeError,
+    MayServeLaterError,
+    NeverServesError,
+    PartAwayError,
+    RefusedError,
+)
+from workers.serving_agent.instance_book import InstanceRecord
+from workers.serving_agent.instance_start import RunningInstance
+from workers.serving_agent.parts import AgentParts
+from workers.serving_agent.reconcile import Slot
+
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 30.0
+_REPORT_AFTER_FAILURES = 3
+_HEALTHY_AFTER_S = 60.0
+_LOOK_EVERY_S = 2.0
+_LOOKS_UNTIL_GIVEN_UP = 3
+_ROUTES_SETTLE_S = 0.5
+_DRAIN_POLL_S = 0.1
+_WITHDRAW_AT_STOP_S = 3.0
+
+_log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+
+
+class InstanceKeeper:
+    """One slot of one deployment. `run` ends when the slot is retired and empty; it never raises for a bad model."""
+
+    def __init__(self, slot: Slot, deployment: Deployment | None, parts: AgentParts) -> None:
+        self._slot = slot
+        self._deployment = deployment
+        self._with = parts
+        self._retiring = asyncio.Event()
+        self._failures = 0
+        self._reported: set[str] = set()
+        self._is_announced = False
+        self._withdrawal: asyncio.Task[None] | None = None
+
+    def retire(self) -> None:
+        """Withdraw, drain and stop; `run` then ends."""
+        self._retiring.set()
+
+    async def run(self) -> None:
+        """Keep the slot filled until it is retired; then leave it empty."""
+        with structlog.contextvars.bound_contextvars(
+            deployment_id=self._slot.deployment_id, replica=self._slot.replica
+        ):
+            running = await self._adopt()
+            while not self._retiring.is_set() and self._deployment is not None:
+                running = running or await self._started(self._deployment)
+                if running is not None:
+                    await self._serve(running)
+                    if running.process.has_ended:
+                        await self._lost(running)
+                        running = None
+                elif not self._retiring.is_set():
+                    await self._pause()
+            if running is not None:
+                await self._empty(running)
+            await self._withdrawn()
+            self._forget()
+
+    async def _adopt(self) -> RunningInstance | None:
+        record = self._with.book.get(self._slot)
+        if record is None:
+            return None
+        # What an earlier agent announced is withdrawn with the slot, whether its process is still there or not.
+        self._is_announced = True
+        running = await self._with.starter.adopt(record, self._deployment)
+        if running is None:
+            self._with.starter.ended(record)
+            self._withdraw_soon(record, reason="the engine was gone when the agent came back")
+        return running
+
+    async def _started(self, deployment: Deployment) -> RunningInstance | None:
+        try:
+            now_ms = self._with.clock.now_ms()
+            record = self._with.starter.record_of(self._slot, deployment, now_ms=now_ms)
+            return await self._unless_retired(self._with.starter.start(record, deployment))
+        except NeverServesError as error:
+            await self._report(error)
+            await self._retiring.wait()
+        except MayServeLaterError as error:
+            self._failures += 1
+            _log.warning("instance_not_started", code=error.code, reason=error.reason, failures=self._failures)
+            is_clear = self._failures >= _REPORT_AFTER_FAILURES or error.code == "disk-full"
+            if is_clear and error.code not in self._reported:
+                self._reported.add(error.code)
+                await self._report(error)
+        return None
+
+    async def _serve(self, running: RunningInstance) -> None:
+        """Announce, and return when the process has ended or the slot is to be emptied."""
+        announcing = asyncio.create_task(self._announce(running.record))
+        try:
+            await self._watch(running)
+        finally:
+            await _ended(announcing)
+
+    async def _watch(self, running: RunningInstance) -> None:
+        began = self._with.clock.monotonic()
+        unanswered = 0
+        while not self._retiring.is_set() and not running.process.has_ended:
+            await self._unless_retired(running.process.wait(_LOOK_EVERY_S))
+            if self._with.clock.monotonic() - began > _HEALTHY_AFTER_S:
+                self._failures = 0
+            unanswered = 0 if running.process.has_ended or await running.client.is_live() else unanswered + 1
+            if unanswered == _LOOKS_UNTIL_GIVEN_UP:
+                _log.error("engine_does_not_answer", instance_id=running.record.instance_id)
+                await running.process.stop(deadline_s=_LOOK_EVERY_S)
+
+    async def _lost(self, running: RunningInstance) -> None:
+        self._failures += 1
+        _log.error("engine_ended", instance_id=running.record.instance_id, pid=running.process.pid)
+        await running.client.close()
+        self._with.starter.ended(running.record)
+        self._withdraw_soon(running.record, reason="the engine's process ended")
+        if not self._retiring.is_set():
+            await self._pause()
+
+    async def _empty(self, running: RunningInstance) -> None:
+        self._withdraw_soon(running.record, reason="the deployment is stopped here")
+        await self._withdrawn()
+        # The gateway learns of the withdrawal by the log; what it sent until then is still answered.
+        await asyncio.sleep(_ROUTES_SETTLE_S)
+        deadline = asyncio.get_running_loop().time() + self._with.settings.drain_deadline_s
+        while asyncio.get_running_loop().time() < deadline and not running.process.has_ended:
+            try:
+                if (await running.client.identity()).in_flight == 0:
+                    break
+            except PartAwayError:
+                break
+            await asyncio.sleep(_DRAIN_POLL_S)
+        await running.process.stop(deadline_s=self._with.settings.drain_deadline_s)
+        await running.client.close()
+        self._with.starter.ended(running.record)
+        _log.info("instance_stopped", instance_id=running.record.instance_id)
+
+    async def _announce(self, record: InstanceRecord) -> None:
+        settings = self._with.settings
+        announcement = Announcement(
+            instance_id=record.instance_id,
+            endpoint_id=record.endpoint_id,
+            deployment_id=self._slot.deployment_id,
+            agent_id=settings.agent_id,
+            boot_id=record.boot_id,
+            host=LOOPBACK,
+            port=record.port,
+            region=settings.region,
+            zone=settings.zone,
+        )
+        await self._withdrawn()
+        # From the first try on it may stand in the log, answered or not.
+        self._is_announced = True
+        try:
+            await self._with.control_plane.announce(announcement)
+            self._reported.clear()
+            _log.info("instance_announced", instance_id=record.instance_id, boot_id=record.boot_id)
+        except RefusedError as error:
+            _log.error("announcement_refused", instance_id=record.instance_id, reason=str(error))
+
+    def _withdraw_soon(self, record: InstanceRecord, *, reason: str) -> None:
+        """Withdraw beside the restart: while the control plane is away, the same port may serve again before."""
+        if self._is_announced:
+            self._withdrawal = asyncio.create_task(self._withdraw(record, after=self._withdrawal, reason=reason))
+
+    async def _withdraw(self, record: InstanceRecord, *, after: asyncio.Task[None] | None, reason: str) -> None:
+        if after is not None:
+            await after
+        try:
+            await self._with.control_plane.withdraw(record.instance_id, reason=reason)
+            self._is_announced = False
+        except RefusedError as error:
+            _log.warning("instance_not_withdrawn", instance_id=record.instance_id, reason=str(error))
+
+    async def _withdrawn(self) -> None:
+        """Wait until a withdrawal under way is recorded; at a stop the engine goes whether it is or not.
+
+        What is left then is disowned by the next agent.
+        """
+        if self._withdrawal is None:
+            return
+        limit = _WITHDRAW_AT_STOP_S if self._retiring.is_set() else None
+        await asyncio.wait({self._withdrawal}, timeout=limit)
+        if self._retiring.is_set():
+            await _ended(self._withdrawal)
+
+    def _forget(self) -> None:
+        try:
+            self._with.book.forget(self._slot)
+        except OSError as error:
+            _log.error("instances_not_saved", reason=str(error))
+
+    async def _report(self, error: CannotServeError) -> None:
+        _log.error("instance_failed", code=error.code, reason=error.reason)
+        record = self._with.book.get(self._slot)
+        if record is None or self._deployment is None:
+            return
+        failure = InstanceFailed(
+            endpoint_id=self._deployment.endpoint_id,
+            deployment_id=self._deployment.id,
+            agent_id=self._with.settings.agent_id,
+            code=error.code,
+            reason=error.reason,
+        )
+        try:
+            await self._unless_retired(self._with.control_plane.fail(record.instance_id, failure))
+        except RefusedError as refusal:
+            _log.warning("failure_report_refused", reason=str(refusal))
+
+    async def _unless_retired(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """Give work up when the slot is retired meanwhile, and return None then."""
+        task, asked = asyncio.ensure_future(work), asyncio.ensure_future(self._retiring.wait())
+        try:
+            await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            return None
+        finally:
+            asked.cancel()
+            await _ended(task)
+
+    async def _pause(self) -> None:
+        pause = min(_FIRST_PAUSE_S * 2 ** max(0, self._failures - 1), _LONGEST_PAUSE_S)
+        pause *= random.uniform(0.5, 1.5)  # noqa: S311 - keeps replicas from starting in step, guards nothing
+        _log.info("instance_restarts", in_s=round(pause, 2), failures=self._failures)
+        try:
+            await asyncio.wait_for(self._retiring.wait(), pause)
+        except TimeoutError:
+            return
+
+
+async def _ended(task: asyncio.Future[Result]) -> None:
+    """Cancel a task that is not done, and wait until it has cleaned up."""
+    if not task.done():
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

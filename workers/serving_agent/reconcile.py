@@ -1,0 +1,66 @@
+"""What is to be done so that what runs becomes what is wanted. Pure: desired × actual → actions."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+
+class Slot(msgspec.Struct, frozen=True, order=True):
+    """The place of one replica of a deployment; processes come and go in it, its port and instance id stay."""
+
+    deployment_id: str
+    replica: int
+
+
+class Actual(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent has: slots that it keeps or is retiring, all it has on record, models on disk, announcements."""
+
+    kept: frozenset[Slot] = frozenset()
+    retiring: frozenset[Slot] = frozenset()
+    recorded: Mapping[Slot, str] = {}
+    models: frozenset[str] = frozenset()
+    announced: frozenset[str] = frozenset()
+
+
+class Keep(msgspec.Struct, frozen=True, order=True):
+    """Bring an instance up in the slot, or adopt the one on record, and keep it up."""
+
+    slot: Slot
+
+
+class Retire(msgspec.Struct, frozen=True, order=True):
+    """Withdraw, drain and stop the instance of the slot."""
+
+    slot: Slot
+
+
+class Disown(msgspec.Struct, frozen=True, order=True):
+    """Withdraw an instance that the control plane counts on and nothing here knows."""
+
+    instance_id: str
+
+
+class DiscardModel(msgspec.Struct, frozen=True, order=True):
+    """Delete a model that no slot uses."""
+
+    deployment_id: str
+
+
+Action: TypeAlias = Keep | Retire | Disown | DiscardModel
+
+
+def reconcile(replicas: Mapping[str, int], actual: Actual) -> list[Action]:
+    """Return the actions, retirements first: they free the ports and memory that others may need.
+
+    A slot that is still retiring is left alone, also when it is wanted again; the next look brings it back up.
+    """
+    wanted = {Slot(deployment, replica) for deployment, count in replicas.items() for replica in range(count)}
+    present = actual.kept | actual.recorded.keys()
+    used = {slot.deployment_id for slot in present | actual.retiring} | replicas.keys()
+    return [
+        *(Retire(slot) for slot in sorted(present - wanted - actual.retiring)),
+        *(Disown(instance) for instance in sorted(actual.announced - set(actual.recorded.values()))),
+        *(Keep(slot) for slot in sorted(wanted - actual.kept - actual.retiring)),
+        *(DiscardModel(deployment) for deployment in sorted(actual.models - used)),
+    ]

@@ -1,0 +1,183 @@
+"""Ships spools: numbered batches without gaps, whose content a crash can't change, and a closing one at the end."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+import structlog
+
+from infra.clock import Clock
+from schemas.observations import BatchHeaders
+from schemas.topics import OBSERVATIONS
+from serving.capture.spool_reader import SpoolReader
+from workers.serving_agent.batch_sink import Sink
+from workers.serving_agent.observation_batches import Decoded, decode_frames, encode_rows
+from workers.serving_agent.spool_sources import SpoolSource, sources
+
+MAX_FRAMES = 500
+MAX_BYTES = 512 * 1024
+_PROGRESS = "shipping.json"
+_INTERVAL_S = 0.5
+_PAUSE_WHEN_BEHIND_S = 0.01
+
+_log = structlog.get_logger(__name__)
+
+SourceState: TypeAlias = Literal["open", "closing"]
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that is about to be sent: the frames from `start` to `end`, and what its headers say."""
+
+    start: int
+    end: int
+    rows: int
+    closed_until_ms: int
+    state: SourceState
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on disk: all frames before `position` are acknowledged; `intent` may or may not have arrived."""
+
+    batch: int = 0
+    position: int = 0
+    closed_until_ms: int = 0
+    intent: Intent | None = None
+
+
+class SourceShipper:
+    """One source: the spool of one boot. Used by one task.
+
+    The intent is on disk before its batch is sent, so that after a crash the same batch goes out with the same rows
+    under the same number; if the spool had to drop them meanwhile, it goes out empty rather than different.
+    """
+
+    def __init__(self, directory: Path, source: SpoolSource, *, sink: Sink, region: str, clock: Clock) -> None:
+        self._directory = directory
+        self._source = source
+        self._sink = sink
+        self._region = region
+        self._clock = clock
+        self._reader = SpoolReader(directory)
+        self._progress = _read_progress(directory / _PROGRESS)
+
+    async def ship_next(self, *, is_over: bool) -> SourceState | None:
+        """Ship one batch, an empty one too. Return its state, or None when it was full and more may wait.
+
+        `is_over` says that nothing writes the spool any more; what is then found empty is closed.
+        """
+        unfinished = self._progress.intent
+        if unfinished is not None:
+            await self._send(unfinished, self._again(unfinished))
+            if unfinished.state == "closing":
+                return "closing"
+        frames = self._reader.read(self._progress.position, max_frames=MAX_FRAMES, max_bytes=MAX_BYTES)
+        if frames.lost:
+            _log.error("spool_frames_lost", source=self._source.boot_id, frames=frames.lost)
+        found = decode_frames(frames.payloads)
+        is_end = is_over and not frames.payloads
+        closed = max(self._progress.closed_until_ms, found.closed_until_ms, self._clock.now_ms() if is_end else 0)
+        intent = Intent(
+            start=frames.next_position - len(frames.payloads),
+            end=frames.next_position,
+            rows=len(found.rows),
+            closed_until_ms=closed,
+            state="closing" if is_end else "open",
+        )
+        self._save(msgspec.structs.replace(self._progress, intent=intent))
+        await self._send(intent, found)
+        if intent.state == "closing":
+            return "closing"
+        return None if is_over or len(frames.payloads) == MAX_FRAMES else "open"
+
+    def _again(self, intent: Intent) -> Decoded:
+        payloads: list[bytes] = []
+        position = intent.start
+        while position < intent.end:
+            frames = self._reader.read(position, max_frames=intent.end - position, max_bytes=2 * MAX_BYTES)
+            if not frames.payloads or frames.lost:
+                break
+            payloads += frames.payloads
+            position = frames.next_position
+        found = decode_frames(payloads)
+        return found if len(found.rows) == intent.rows else Decoded((), 0)
+
+    async def _send(self, intent: Intent, found: Decoded) -> None:
+        batch = self._progress.batch
+        headers = BatchHeaders(
+            source=self._source.boot_id,
+            kind="observations",
+            region=self._region,
+            batch=batch,
+            rows=len(found.rows),
+            closed_until_ms=intent.closed_until_ms,
+            state=intent.state,
+        )
+        value = encode_rows(self._source, found.rows, batch=batch)
+        await self._sink.send(OBSERVATIONS.name, key=self._source.boot_id, value=value, headers=headers.as_kafka())
+        self._save(Progress(batch=batch + 1, position=intent.end, closed_until_ms=intent.closed_until_ms))
+        self._reader.delete_before(intent.end)
+
+    def _save(self, progress: Progress) -> None:
+        # Not forced to the disk: what must survive is a crash of the agent, not of the machine.
+        path = self._directory / _PROGRESS
+        part = path.with_suffix(".part")
+        part.write_bytes(msgspec.json.encode(progress))
+        part.replace(path)
+        self._progress = progress
+
+
+class SpoolShipping:
+    """Ships every spool below a directory, each source in a task of its own."""
+
+    def __init__(self, spools: Path, *, sink: Sink, region: str, clock: Clock, boots: Callable[[], set[str]]) -> None:
+        spools.mkdir(parents=True, exist_ok=True)
+        self._spools = spools
+        self._sink = sink
+        self._region = region
+        self._clock = clock
+        self._boots = boots
+        self._tasks: dict[Path, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Ship for ever; a source that fails to be read or stored ends the program, as its numbers must not."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    for directory, source in sources(self._spools).items():
+                        if directory not in self._tasks:
+                            self._tasks[directory] = group.create_task(self._ship(directory, source))
+                    await asyncio.sleep(_INTERVAL_S)
+        finally:
+            self._tasks.clear()
+
+    async def drained(self) -> None:
+        """Return once every source that is over has been shipped and closed."""
+        # What it waits for is on disk, so there is nothing to be woken by.
+        while any(source.boot_id not in self._boots() for source in sources(self._spools).values()):  # noqa: ASYNC110
+            await asyncio.sleep(_PAUSE_WHEN_BEHIND_S)
+
+    async def _ship(self, directory: Path, source: SpoolSource) -> None:
+        shipper = SourceShipper(directory, source, sink=self._sink, region=self._region, clock=self._clock)
+        while True:
+            try:
+                state = await shipper.ship_next(is_over=source.boot_id not in self._boots())
+            except OSError as error:
+                # A full disk: nothing was sent that is not on record, so the same is tried again.
+                _log.error("shipping_waits", source=source.boot_id, reason=str(error))
+                state = "open"
+            if state == "closing":
+                break
+            await asyncio.sleep(_PAUSE_WHEN_BEHIND_S if state is None else _INTERVAL_S)
+        shutil.rmtree(directory)
+        self._tasks.pop(directory, None)
+        _log.info("spool_shipped", source=source.boot_id)
+
+
+def _read_progress(path: Path) -> Progress:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Progress)
+    except FileNotFoundError:
+        return Progress()

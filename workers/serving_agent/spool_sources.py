@@ -1,0 +1,42 @@
+"""Whose spool it is: `source.json` beside the segments, so that a spool can be shipped when nothing else is known."""
+
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from infra.data_directory import write_atomically
+
+_FILE = "source.json"
+
+_log = structlog.get_logger(__name__)
+
+
+class SpoolSource(msgspec.Struct, frozen=True, kw_only=True):
+    """One boot of one engine, and what every row of it has in common."""
+
+    boot_id: str
+    workspace: str
+    endpoint_id: str
+    deployment_id: str
+    version_id: str
+    instance_id: str
+
+
+def write_source(directory: Path, source: SpoolSource) -> None:
+    """Make a spool directory that says whose it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / _FILE, msgspec.json.encode(source))
+
+
+def sources(spools: Path) -> dict[Path, SpoolSource]:
+    """List the spools below a directory."""
+    found: dict[Path, SpoolSource] = {}
+    for path in sorted(spools.glob(f"*/{_FILE}")):
+        try:
+            found[path.parent] = msgspec.json.decode(path.read_bytes(), type=SpoolSource)
+        except FileNotFoundError:
+            continue
+        except msgspec.DecodeError as error:
+            _log.error("spool_source_unreadable", path=str(path), reason=str(error))
+    return found
