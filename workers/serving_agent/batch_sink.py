@@ -48,13 +48,15 @@ class KafkaSink:
                 return
             except (KafkaError, OSError, TimeoutError) as error:
                 _log.warning("kafka_away", reason=repr(error), next_try_s=pause)
-                await self._discard(sender)
+                if sender is not None:
+                    await self._discard(sender)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads tries, guards nothing
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def close(self) -> None:
         """Let go of the producer."""
-        await self._discard(self._producer)
+        if self._producer is not None:
+            await self._discard(self._producer)
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
@@ -69,10 +71,8 @@ class KafkaSink:
                 return fresh
             return self._producer
 
-    async def _discard(self, sender: AIOKafkaProducer | None) -> None:
+    async def _discard(self, sender: AIOKafkaProducer) -> None:
         # Another source may have replaced the broken one already; stopping twice is harmless.
-        if sender is None:
-            return
         if sender is self._producer:
             self._producer = None
         with suppress(KafkaError, OSError, TimeoutError):
