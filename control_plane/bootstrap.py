@@ -18,8 +18,8 @@ from control_plane.access.first_principals import ensure_first_principals
 from control_plane.access.inference_tokens import InferenceTokenMint, load_or_make_key
 from control_plane.access.routes import inference_tokens_router, principals_router
 from control_plane.access.tokens import TokenIndex
-from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.artifacts.artifact_store import ArtifactStore
+from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.artifacts.routes import router as artifacts_router
 from control_plane.endpoints.queries import get_endpoint
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
@@ -39,7 +39,7 @@ from control_plane.settings import ApiSettings
 from control_plane.snapshots.routes import router as snapshots_router
 from control_plane.web import health
 from control_plane.web.api_description import describe_api, openapi_config
-from control_plane.web.authentication import Authentication, actor_of
+from control_plane.web.authentication import Authentication, actor_of, open_routes
 from control_plane.web.commands import Commands
 from control_plane.web.correlation import correlating
 from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
@@ -163,6 +163,7 @@ def _application(routers: list[Router], settings: ApiSettings) -> ASGIApp:
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
     )
+    assert not open_routes(app), open_routes(app)
     return correlating(app)
 
 

@@ -1,24 +1,30 @@
 """Who sends a request, and whether their role lets them: each route states the least role, or it answers nobody."""
 
 import hashlib
-from collections.abc import Callable
 from typing import Any, Protocol
 
-from litestar import Request
+from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
+from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
+from litestar.routes import HTTPRoute
 
 from control_plane.errors import Forbidden
 from control_plane.ports import Actor
 from control_plane.web.problems import Unauthenticated
 from schemas.events.access import Role
 
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+Connection = ASGIConnection[Any, Any, Any, Any]
 
 PUBLIC = {"is_public": True}
 """The `opt` of a route that needs no token."""
 
-_RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "admin": 2}
+_ABOVE: dict[Role, frozenset[Role]] = {
+    "viewer": frozenset({"viewer", "operator", "admin"}),
+    "operator": frozenset({"operator", "admin"}),
+    "admin": frozenset({"admin"}),
+    "service": frozenset({"service"}),
+}
 _REMEDY = "send Authorization: Bearer <token>; the stack's own token lies in secrets/admin.token of its data directory"
 
 
@@ -35,51 +41,71 @@ class Tokens(Protocol):
         """Return who holds the token, or None when it is unknown, expired or revoked."""
 
 
+class RoleGuard:
+    """Lets some roles pass. A route has one, or says that it is `PUBLIC`."""
+
+    def __init__(self, tokens: Tokens, roles: frozenset[Role], *, remedy: str) -> None:
+        self.roles = roles
+        self._tokens = tokens
+        self._remedy = remedy
+
+    # Asynchronous, though it waits for nothing: Litestar runs a synchronous guard in a thread of its own.
+    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
+        actor = self._authenticated(connection)
+        if actor.role not in self.roles:
+            raise RoleTooWeakError(f"the role {actor.role} may not do this", remedy=self._remedy)
+        connection.scope["state"]["actor"] = actor
+
+    def _authenticated(self, connection: Connection) -> Actor:
+        scheme, _, token = _authorization(connection).partition(b" ")
+        if scheme.lower() != b"bearer" or not token.strip():
+            raise Unauthenticated("the request carries no bearer token", field="Authorization", remedy=_REMEDY)
+        actor = self._tokens.actor_of(hashlib.sha256(token.strip()).hexdigest())
+        if actor is None:
+            raise Unauthenticated("the token is unknown, expired or revoked", field="Authorization", remedy=_REMEDY)
+        return actor
+
+
 class Authentication:
     """Makes the guards of routes."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    def at_least(self, least: Role, *, or_service: bool = False) -> Guard:
+    def at_least(self, least: Role, *, or_service: bool = False) -> RoleGuard:
         """Let people of a role and above pass, and where said, programs too."""
+        roles = _ABOVE[least] | (_ABOVE["service"] if or_service else frozenset())
+        return RoleGuard(self._tokens, roles, remedy=f"ask an admin for a token of role {least}")
 
-        def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-            actor = self._authenticate(connection)
-            is_enough = or_service if actor.role == "service" else _RANK[actor.role] >= _RANK[least]
-            if not is_enough:
-                raise RoleTooWeakError(
-                    f"the role {actor.role} may not do this",
-                    remedy=f"ask an admin for a token of role {least}",
-                )
-
-        return guard
-
-    def service(self) -> Guard:
+    def service(self) -> RoleGuard:
         """Let only programs and admins pass."""
+        return RoleGuard(self._tokens, frozenset({"service", "admin"}), remedy="use a token of role service")
 
-        def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-            actor = self._authenticate(connection)
-            if actor.role not in {"service", "admin"}:
-                raise RoleTooWeakError(
-                    f"the role {actor.role} may not report for a program",
-                    remedy="use a token of role service",
-                )
 
-        return guard
+def open_routes(app: Litestar) -> list[str]:
+    """Return the routes that neither have a `RoleGuard` nor are `PUBLIC`; an application with one must not start.
 
-    def _authenticate(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("the request carries no bearer token", field="Authorization", remedy=_REMEDY)
-        actor = self._tokens.actor_of(hashlib.sha256(token.strip().encode()).hexdigest())
-        if actor is None:
-            raise Unauthenticated("the token is unknown, expired or revoked", field="Authorization", remedy=_REMEDY)
-        connection.scope["state"]["actor"] = actor
-        return actor
+    The answer to OPTIONS is the framework's, and says only which methods there are.
+    """
+    return [
+        f"{method} {route.path}"
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+        if method != HttpMethod.OPTIONS and not _is_closed(handler)
+    ]
 
 
 def actor_of(request: Request[Any, Any, Any]) -> Actor:
     """Return who sent a request that a guard let pass."""
     actor: Actor = request.scope["state"]["actor"]
     return actor
+
+
+def _is_closed(handler: BaseRouteHandler) -> bool:
+    return bool(handler.opt.get("is_public")) or any(isinstance(each, RoleGuard) for each in handler.resolve_guards())
+
+
+def _authorization(connection: Connection) -> bytes:
+    return next((value for name, value in connection.scope["headers"] if name == b"authorization"), b"")
