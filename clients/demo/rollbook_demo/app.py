@@ -30,6 +30,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     html: Path
     keep: bool
     data_dir: Path
+    is_temporary: bool
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"The demo stopped: {error}\n")
         return 1
     finally:
-        if not options.keep:
+        if options.is_temporary and not options.keep:
             shutil.rmtree(options.data_dir, ignore_errors=True)
 
 
@@ -58,8 +59,13 @@ def _parse(arguments: list[str] | None) -> Options:
     if parsed.data_dir is not None and parsed.data_dir.exists():
         parser.error(f"--data-dir {parsed.data_dir} exists already; the demo wants a new one")
     data_dir = parsed.data_dir or Path(tempfile.mkdtemp(prefix="rollbook-demo-"))
-    keep = parsed.keep
-    return Options(report=parsed.report, html=parsed.html, keep=keep, data_dir=data_dir.absolute())
+    return Options(
+        report=parsed.report,
+        html=parsed.html,
+        keep=parsed.keep,
+        data_dir=data_dir.absolute(),
+        is_temporary=parsed.data_dir is None,
+    )
 
 
 def _run(options: Options) -> int:
