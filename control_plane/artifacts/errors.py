@@ -1,0 +1,103 @@
+"""What can be wrong with a file of the artifact store.
+
+Invalid      ── MalformedDigestError, ArtifactTooLargeError
+Unknown      ── ArtifactNotFoundError
+Refused      ── DigestDiffersError, UploadCutShortError, NotAModelError, RangeNotSatisfiableError
+Unavailable  ── ArtifactStoreUnavailableError
+"""
+
+from control_plane.errors import Invalid, Refused, Unavailable, Unknown
+
+
+class MalformedDigestError(Invalid):
+    """The path names no digest."""
+
+    code = "malformed-digest"
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"{digest[:100]!r} is no digest", field="digest", remedy="write sha256: and 64 lower-case hex digits"
+        )
+
+
+class ArtifactTooLargeError(Invalid):
+    """The file is larger than the store takes."""
+
+    code = "artifact-too-large"
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        super().__init__(
+            f"the file is larger than {limit_bytes} bytes",
+            remedy="upload a smaller file, or raise ROLLBOOK_API_MAX_ARTIFACT_BYTES",
+        )
+
+
+class ArtifactNotFoundError(Unknown):
+    """The store holds no file of this digest."""
+
+    code = "artifact-not-found"
+
+    def __init__(self, digest: str, *, field: str = "digest") -> None:
+        super().__init__(
+            f"the store holds no file {digest}",
+            field=field,
+            remedy=f"upload it first with PUT /v1/artifacts/{digest}",
+        )
+
+
+class DigestDiffersError(Refused):
+    """What arrived is not what the digest names; nothing of it was kept."""
+
+    code = "artifact-digest-differs"
+
+    def __init__(self, *, named: str, found: str) -> None:
+        super().__init__(
+            f"the bytes that arrived have the digest {found}, not {named}",
+            field="digest",
+            remedy="compute the digest of the file anew, or send the file again",
+        )
+
+
+class UploadCutShortError(Refused):
+    """The connection ended before the file did."""
+
+    code = "upload-cut-short"
+
+    def __init__(self) -> None:
+        super().__init__("the upload ended before the file did", remedy="send the file again")
+
+
+class NotAModelError(Refused):
+    """The file is not what its format says; it was only looked at, never loaded."""
+
+    code = "artifact-is-no-model"
+
+    def __init__(self, *, artifact_format: str, reason: str) -> None:
+        super().__init__(
+            f"the file is no {artifact_format} model: {reason}",
+            field="artifact",
+            remedy="export the model with skops.io.dump or to ONNX, and name the format that it has",
+        )
+
+
+class RangeNotSatisfiableError(Refused):
+    """The range lies outside the file."""
+
+    code = "range-not-satisfiable"
+
+    def __init__(self, *, size_bytes: int) -> None:
+        super().__init__(
+            f"the file has {size_bytes} bytes", field="Range", remedy="ask for a range inside the file, or leave it out"
+        )
+
+
+class ArtifactStoreUnavailableError(Unavailable):
+    """The disk refuses."""
+
+    code = "artifact-store-unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the artifact store can't be used now ({reason})",
+            remedy="free some space or mend the disk, then try again; nothing was kept",
+        )

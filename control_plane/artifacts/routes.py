@@ -1,0 +1,101 @@
+"""PUT, GET and HEAD of /v1/artifacts/{digest}."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Request, Response, Router, get, head, put
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from control_plane.artifacts.artifact_store import ArtifactStore, StoredArtifact, read_range
+from control_plane.artifacts.errors import ArtifactNotFoundError, ArtifactTooLargeError, UploadCutShortError
+from control_plane.artifacts.ranges import asked_range
+from control_plane.web.authentication import Authentication
+
+_MEDIA_TYPE = "application/octet-stream"
+_WRITE_BYTES = 1 << 20
+_OK, _CREATED, _PARTIAL = 200, 201, 206
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def router(store: ArtifactStore, authentication: Authentication) -> Router:
+    """Build the routes of the artifact store."""
+    readers = [authentication.at_least("viewer", or_service=True)]
+
+    @put(
+        "/artifacts/{digest:str}",
+        guards=[authentication.at_least("operator")],
+        request_max_body_size=None,
+        summary="Keep a file under the digest of its content",
+    )
+    async def put_artifact(request: AnyRequest, digest: FromPath[str]) -> Response[StoredArtifact]:
+        was_there = await asyncio.to_thread(store.find, digest) is not None
+        # A file that is there is written again all the same: that proves the bytes, and mends a damaged disk.
+        kept = await _received(request, store, digest)
+        return Response(kept, status_code=_OK if was_there else _CREATED)
+
+    @get("/artifacts/{digest:str}", guards=readers, summary="A file, or a part of it by Range")
+    async def get_artifact(request: AnyRequest, digest: FromPath[str]) -> Stream:
+        found = await _found(store, digest)
+        asked = asked_range(request.headers.get("range"), size_bytes=found.size_bytes)
+        file = await asyncio.to_thread(store.open, digest)
+        headers = _headers(found)
+        if asked is None:
+            return Stream(read_range(file, start=0, length=found.size_bytes), media_type=_MEDIA_TYPE, headers=headers)
+        headers["content-length"] = str(asked.length)
+        headers["content-range"] = f"bytes {asked.start}-{asked.start + asked.length - 1}/{found.size_bytes}"
+        part = read_range(file, start=asked.start, length=asked.length)
+        return Stream(part, status_code=_PARTIAL, media_type=_MEDIA_TYPE, headers=headers)
+
+    @head("/artifacts/{digest:str}", guards=readers, summary="Whether the store holds a file, and its size")
+    async def head_artifact(digest: FromPath[str]) -> Response[None]:
+        return Response(None, media_type=_MEDIA_TYPE, headers=_headers(await _found(store, digest)))
+
+    return Router(path="/v1", route_handlers=[put_artifact, get_artifact, head_artifact], tags=["registry"])
+
+
+async def _found(store: ArtifactStore, digest: str) -> StoredArtifact:
+    found = await asyncio.to_thread(store.find, digest)
+    if found is None:
+        raise ArtifactNotFoundError(digest)
+    return found
+
+
+def _headers(found: StoredArtifact) -> dict[str, str]:
+    return {
+        "content-length": str(found.size_bytes),
+        "accept-ranges": "bytes",
+        "etag": f'"{found.digest}"',
+        "cache-control": "private, max-age=31536000, immutable",
+    }
+
+
+async def _received(request: AnyRequest, store: ArtifactStore, digest: str) -> StoredArtifact:
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > store.max_bytes:
+        raise ArtifactTooLargeError(limit_bytes=store.max_bytes)
+    upload = await asyncio.to_thread(store.receive, digest)
+    try:
+        async for piece in _pieces(request):
+            await asyncio.to_thread(upload.write, piece)
+        return await asyncio.to_thread(upload.keep)
+    finally:
+        await asyncio.shield(asyncio.to_thread(upload.close))
+
+
+async def _pieces(request: AnyRequest) -> AsyncIterator[bytes]:
+    """Yield the body in larger pieces than the network gives, so that each costs one switch of threads."""
+    gathered = bytearray()
+    try:
+        async for chunk in request.stream():
+            gathered += chunk
+            if len(gathered) >= _WRITE_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
+    except HTTPException as error:
+        raise UploadCutShortError from error
+    if gathered:
+        yield bytes(gathered)

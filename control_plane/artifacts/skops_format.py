@@ -1,0 +1,124 @@
+"""Looks at a skops file from outside: its members and its schema. Nothing in it is loaded or run."""
+
+import lzma
+import os
+import re
+import zipfile
+import zlib
+from pathlib import PurePosixPath
+from typing import IO, BinaryIO
+
+import msgspec
+
+from control_plane.artifacts.errors import NotAModelError
+
+_SCHEMA = "schema.json"
+_MOST_SCHEMA_BYTES = 64 * 1024**2
+_MOST_MEMBERS = 100_000
+_MOST_UNPACKED_BYTES = 8 * 1024**3
+_MOST_UNPACKED_RATIO = 200
+_SMALL_BYTES = 1024**2
+_DATA_SUFFIXES = {".json", ".npy", ".npz", ".bin"}
+_ENCRYPTED = 0x1
+_NPY_MAGIC = b"\x93NUMPY"
+_MOST_NPY_HEADER_BYTES = 64 * 1024
+# An array of Python objects is a pickle inside an .npy file.
+_OBJECT_DTYPE = re.compile(rb"""['"][|<>=]?O\d*['"]""")
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
+
+
+class _Schema(msgspec.Struct, frozen=True):
+    """What each skops schema says of its outermost object."""
+
+    name: str = msgspec.field(name="__class__")
+    module: str = msgspec.field(name="__module__")
+    loader: str = msgspec.field(name="__loader__")
+    protocol: int
+
+
+def check_skops(file: BinaryIO) -> None:
+    """Refuse a file that skops did not write.
+
+    Raises:
+        NotAModelError: with the reason.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive.infolist(), file_bytes=file.seek(0, os.SEEK_END))
+            _check_schema(archive)
+            _check_arrays(archive)
+    except _UNREADABLE as error:
+        raise _refusal("it is no readable zip archive") from error
+
+
+def _check_members(members: list[zipfile.ZipInfo], *, file_bytes: int) -> None:
+    names = [member.filename for member in members]
+    if len(set(names)) != len(names):
+        raise _refusal("two members have the same name")
+    if _SCHEMA not in names:
+        raise _refusal(f"it has no {_SCHEMA}")
+    for member in members:
+        _check_member(member)
+    unpacked = sum(member.file_size for member in members)
+    most = min(_MOST_UNPACKED_BYTES, max(_SMALL_BYTES, file_bytes) * _MOST_UNPACKED_RATIO)
+    if len(names) > _MOST_MEMBERS or unpacked > most:
+        raise _refusal("it unpacks to more than any model")
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in member.filename:
+        raise _refusal("a member's name leads out of the archive")
+    if path.suffix.lower() not in _DATA_SUFFIXES:
+        kind = path.suffix[:20] or "without suffix"
+        raise _refusal(f"it has a member of the kind {kind!r}, which skops never writes")
+    if member.flag_bits & _ENCRYPTED:
+        raise _refusal("it is encrypted")
+
+
+def _check_schema(archive: zipfile.ZipFile) -> None:
+    if archive.getinfo(_SCHEMA).file_size > _MOST_SCHEMA_BYTES:
+        raise _refusal(f"its {_SCHEMA} is too large")
+    try:
+        msgspec.json.decode(archive.read(_SCHEMA), type=_Schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refusal(f"its {_SCHEMA} does not describe an object") from error
+
+
+def _check_arrays(archive: zipfile.ZipFile) -> None:
+    """Look into the arrays, and into the .npz members, which are zip archives of arrays themselves."""
+    for member in archive.infolist():
+        suffix = PurePosixPath(member.filename).suffix.lower()
+        if suffix == ".npy":
+            with archive.open(member) as array:
+                _check_array(array)
+        elif suffix == ".npz":
+            with archive.open(member) as inner, zipfile.ZipFile(inner) as arrays:
+                for each in arrays.infolist():
+                    with arrays.open(each) as array:
+                        _check_array(array)
+
+
+def _check_array(array: IO[bytes]) -> None:
+    start = array.read(len(_NPY_MAGIC) + 2)
+    if not start.startswith(_NPY_MAGIC):
+        raise _refusal("an array in it is no NumPy array")
+    is_first_version = start[-2:-1] == b"\x01"
+    length = int.from_bytes(array.read(2 if is_first_version else 4), "little")
+    if length > _MOST_NPY_HEADER_BYTES:
+        raise _refusal("an array in it has too long a header")
+    if _OBJECT_DTYPE.search(array.read(length)):
+        raise _refusal("an array in it holds pickled objects")
+
+
+def _refusal(reason: str) -> NotAModelError:
+    return NotAModelError(artifact_format="skops", reason=reason)
