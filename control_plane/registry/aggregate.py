@@ -1,0 +1,98 @@
+"""The registered model, which owns a name and gives numbers, and the version, which never changes."""
+
+import msgspec
+
+from control_plane.ports import EventContext
+from control_plane.registry.commands import RegisterModel, VersionContent
+from control_plane.registry.policies import (
+    golden_examples_fit_the_signature,
+    names_work_in_a_path,
+    tensors_are_told_apart,
+)
+from schemas.events.registry import ModelRegistered, ModelVersionRegistered, VersionNumberAssigned
+
+
+class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What decisions and the catalogue need of a model."""
+
+    id: str = ""
+    workspace: str = ""
+    name: str = ""
+    description: str = ""
+    tags: dict[str, str] = {}
+    latest_version: int | None = None
+    created_at: str = ""
+    stream_version: int = 0
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What the catalogue needs of a version."""
+
+    id: str = ""
+    workspace: str = ""
+    registered: ModelVersionRegistered | None = None
+    created_at: str = ""
+    stream_version: int = 0
+
+
+def evolve_model(state: RegisteredModel, event: msgspec.Struct, context: EventContext) -> RegisteredModel:
+    """Fold one event; it happened, so nothing is refused here."""
+    match event:
+        case ModelRegistered():
+            return RegisteredModel(
+                id=context.stream,
+                workspace=context.workspace,
+                name=event.name,
+                description=event.description,
+                tags=event.tags,
+                created_at=context.at,
+                stream_version=context.version,
+            )
+        case VersionNumberAssigned():
+            return msgspec.structs.replace(state, latest_version=event.number, stream_version=context.version)
+        case _:
+            return msgspec.structs.replace(state, stream_version=context.version)
+
+
+def evolve_version(state: ModelVersion, event: msgspec.Struct, context: EventContext) -> ModelVersion:
+    """Fold one event; it happened, so nothing is refused here."""
+    if not isinstance(event, ModelVersionRegistered):
+        return msgspec.structs.replace(state, stream_version=context.version)
+    return ModelVersion(
+        id=context.stream,
+        workspace=context.workspace,
+        registered=event,
+        created_at=context.at,
+        stream_version=context.version,
+    )
+
+
+def register_model(command: RegisterModel) -> list[msgspec.Struct]:
+    """Give a model its name; whether that is free is the catalogue's knowledge."""
+    names_work_in_a_path(command.name)
+    return [ModelRegistered(name=command.name, description=command.description, tags=dict(command.tags))]
+
+
+def assign_number(model: RegisteredModel, *, version_id: str) -> VersionNumberAssigned:
+    """Give a version the model's next number."""
+    return VersionNumberAssigned(version_id=version_id, number=(model.latest_version or 0) + 1)
+
+
+def register_version(model: RegisteredModel, content: VersionContent, *, number: int) -> list[msgspec.Struct]:
+    """Make an immutable version, if its signature and its example hold together."""
+    tensors_are_told_apart(content.signature)
+    if content.golden is not None:
+        golden_examples_fit_the_signature(content.golden, content.signature)
+    return [
+        ModelVersionRegistered(
+            model_id=model.id,
+            model_name=model.name,
+            number=number,
+            artifact=content.artifact,
+            signature=content.signature,
+            golden=content.golden,
+            parameters=content.parameters,
+            metrics=content.metrics,
+            tags=content.tags,
+        )
+    ]

@@ -1,0 +1,88 @@
+"""What can be asked of the registry, as the bodies arrive."""
+
+from typing import Annotated
+
+import msgspec
+
+from schemas.events.registry import Artifact, ArtifactFormat, Datatype, GoldenExample, Signature
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Description = Annotated[str, msgspec.Meta(max_length=2_000)]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+LabelValue = Annotated[str, msgspec.Meta(max_length=1_024)]
+Labels = Annotated[dict[Label, LabelValue], msgspec.Meta(max_length=64)]
+Metrics = Annotated[dict[Label, float], msgspec.Meta(max_length=64)]
+Size = Annotated[int, msgspec.Meta(ge=-1, le=2**31)]
+Shape = Annotated[tuple[Size, ...], msgspec.Meta(max_length=8)]
+TensorName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Value = bool | Number | float | str
+
+
+class RegisterModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give a model its name."""
+
+    name: Name
+    description: Description = ""
+    tags: Labels = {}
+
+
+class ArtifactChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of the artifact store, and what it is."""
+
+    digest: str
+    format: ArtifactFormat
+
+
+class TensorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output."""
+
+    name: TensorName
+    datatype: Datatype
+    shape: Shape
+
+
+class SignatureBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the version takes and gives."""
+
+    inputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)]
+    outputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)]
+
+
+class GoldenInputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input tensor; `data` is flattened, row by row."""
+
+    name: TensorName
+    datatype: Datatype
+    shape: Shape
+    data: tuple[Value, ...]
+
+
+class GoldenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An input, and what a correct instance answers to it; numbers are compared within `tolerance`."""
+
+    inputs: Annotated[tuple[GoldenInputBody, ...], msgspec.Meta(min_length=1, max_length=64)]
+    outputs: Annotated[dict[TensorName, tuple[Value, ...]], msgspec.Meta(min_length=1, max_length=64)]
+    tolerance: Annotated[float, msgspec.Meta(ge=0)] = 1e-6
+
+
+class RegisterVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Make the next version of a model of a file in the artifact store."""
+
+    artifact: ArtifactChoice
+    signature: SignatureBody
+    golden: GoldenBody | None = None
+    parameters: Labels = {}
+    metrics: Metrics = {}
+    tags: Labels = {}
+
+
+class VersionContent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version is made of, once its file was looked at."""
+
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]

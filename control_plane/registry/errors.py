@@ -1,0 +1,66 @@
+"""Why a command on the registry is not carried out.
+
+Invalid   ── InvalidNameError, InvalidSignatureError, InvalidGoldenExampleError
+Unknown   ── ModelNotFoundError, VersionNotFoundError
+Conflict  ── StaleVersionError
+"""
+
+from control_plane.errors import Conflict, Invalid, Unknown
+
+
+class InvalidNameError(Invalid):
+    """A name that does not work in a path."""
+
+    code = "invalid-name"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is no name for a model",
+            field="name",
+            remedy="use 1 to 63 letters, digits, dots, dashes and underscores between two letters or digits, and no id",
+        )
+
+
+class InvalidSignatureError(Invalid):
+    """The inputs and outputs contradict themselves."""
+
+    code = "invalid-signature"
+
+
+class InvalidGoldenExampleError(Invalid):
+    """The example does not fit the signature."""
+
+    code = "invalid-golden-example"
+
+
+class ModelNotFoundError(Unknown):
+    """No model has this name or id."""
+
+    code = "model-not-found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"there is no model {model}", field="model", remedy="list the models, or register it")
+
+
+class VersionNotFoundError(Unknown):
+    """No version has this number or id."""
+
+    code = "version-not-found"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"there is no version {version}", field="version", remedy="list the model's versions, or register it"
+        )
+
+
+class StaleVersionError(Conflict):
+    """The caller has seen an older state than the one that it wants to change."""
+
+    code = "stale-version"
+
+    def __init__(self, *, found: int, expected: int) -> None:
+        super().__init__(
+            f"the stream is at version {found}, not {expected}",
+            field="If-Match",
+            remedy="read it again and decide on what it is now",
+        )

@@ -1,0 +1,65 @@
+"""One function a command: load, decide, append, answer. The rules are in the aggregates."""
+
+import msgspec
+
+from control_plane.ports import CatalogueRow, Loaded, Reply, UnitOfWork
+from control_plane.registry import aggregate
+from control_plane.registry.aggregate import RegisteredModel
+from control_plane.registry.commands import RegisterModel, RegisterVersion, VersionContent
+from control_plane.registry.errors import ModelNotFoundError, StaleVersionError
+from control_plane.registry.queries import model_id_of
+from control_plane.registry.resources import MODELS, VERSIONS
+from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.identifiers import Kind
+
+_CREATED = 201
+
+
+def register_model(unit: UnitOfWork, command: RegisterModel, *, expected_version: int | None) -> Reply:
+    """Register a model; the catalogue refuses a name that is taken."""
+    _require_version(0, expected_version)
+    model = unit.append(MODELS, unit.new_id(Kind.MODEL), expected_version=0, events=aggregate.register_model(command))
+    return _created(MODELS.row(model.state), stream_version=model.version)
+
+
+def register_version(
+    unit: UnitOfWork, model: str, command: RegisterVersion, artifact: Artifact, *, expected_version: int | None
+) -> Reply:
+    """Give the model's next number to a version, and register that: two streams, one command."""
+    loaded = _load_model(unit, model)
+    _require_version(loaded.version, expected_version)
+    version_id = unit.new_id(Kind.VERSION)
+    assigned = aggregate.assign_number(loaded.state, version_id=version_id)
+    events = aggregate.register_version(loaded.state, _content(command, artifact), number=assigned.number)
+    unit.append(MODELS, loaded.state.id, expected_version=loaded.version, events=[assigned])
+    version = unit.append(VERSIONS, version_id, expected_version=0, events=events)
+    return _created(VERSIONS.row(version.state), stream_version=version.version)
+
+
+def _load_model(unit: UnitOfWork, model: str) -> Loaded[RegisteredModel]:
+    loaded = unit.load(MODELS, model_id_of(unit.catalogue, model, workspace=unit.actor.workspace))
+    if loaded.version == 0:
+        raise ModelNotFoundError(model)
+    return loaded
+
+
+def _content(command: RegisterVersion, artifact: Artifact) -> VersionContent:
+    golden = command.golden
+    return VersionContent(
+        artifact=artifact,
+        signature=msgspec.convert(command.signature, Signature, from_attributes=True),
+        golden=None if golden is None else msgspec.convert(golden, GoldenExample, from_attributes=True),
+        parameters=command.parameters,
+        metrics=command.metrics,
+        tags=command.tags,
+    )
+
+
+def _require_version(found: int, expected: int | None) -> None:
+    if expected is not None and expected != found:
+        raise StaleVersionError(found=found, expected=expected)
+
+
+def _created(row: CatalogueRow | None, *, stream_version: int) -> Reply:
+    assert row is not None
+    return Reply(status=_CREATED, body=row.body, stream_version=stream_version)

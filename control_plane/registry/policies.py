@@ -1,0 +1,88 @@
+"""What a name, a signature and a golden example have to be."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from control_plane.registry.errors import InvalidGoldenExampleError, InvalidNameError, InvalidSignatureError
+from schemas.events.registry import Datatype, GoldenExample, GoldenInput, Signature, Tensor
+from schemas.identifiers import kind_of
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
+_TYPES_OF_VALUES: Mapping[Datatype, tuple[type, ...]] = {
+    "BOOL": (bool,),
+    "BYTES": (str,),
+    "FP16": (int, float),
+    "FP32": (int, float),
+    "FP64": (int, float),
+}
+
+
+def names_work_in_a_path(name: str) -> None:
+    """Refuse a name that could not stand in a URL as it is, or would be read there as an id."""
+    if not _NAME.fullmatch(name) or kind_of(name.lower()) is not None:
+        raise InvalidNameError(name)
+
+
+def tensors_are_told_apart(signature: Signature) -> None:
+    """Refuse two inputs, or two outputs, of one name."""
+    for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        names = [tensor.name for tensor in tensors]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise InvalidSignatureError(
+                    f"two {side} are called {name!r}",
+                    field=f"signature.{side}[{index}].name",
+                    remedy="give each its own name",
+                )
+
+
+def golden_examples_fit_the_signature(golden: GoldenExample, signature: Signature) -> None:
+    """Refuse an example that no correct instance could answer."""
+    inputs = {tensor.name: tensor for tensor in signature.inputs}
+    given = [each.name for each in golden.inputs]
+    if sorted(given) != sorted(inputs):
+        raise _refusal(f"it gives the inputs {_listed(given)}, not {_listed(list(inputs))}", field="inputs")
+    for index, each in enumerate(golden.inputs):
+        _input_fits(each, inputs[each.name], field=f"inputs[{index}]")
+    outputs = {tensor.name: tensor for tensor in signature.outputs}
+    for name, values in golden.outputs.items():
+        if name not in outputs:
+            raise _refusal(f"the signature has no output {name!r}", field=f"outputs.{name}")
+        _values_are(outputs[name].datatype, values, field=f"outputs.{name}")
+
+
+def _input_fits(given: GoldenInput, tensor: Tensor, *, field: str) -> None:
+    if given.datatype != tensor.datatype:
+        raise _refusal(f"{given.name} is {given.datatype}, not {tensor.datatype}", field=f"{field}.datatype")
+    is_shape = len(given.shape) == len(tensor.shape) and all(
+        size >= 0 and wanted in {size, -1} for size, wanted in zip(given.shape, tensor.shape, strict=True)
+    )
+    if not is_shape:
+        raise _refusal(f"{given.name} has the shape {list(given.shape)}", field=f"{field}.shape")
+    if len(given.data) != math.prod(given.shape):
+        raise _refusal(f"{given.name} has {len(given.data)} values in that shape", field=f"{field}.data")
+    _values_are(given.datatype, given.data, field=f"{field}.data")
+
+
+def _values_are(datatype: Datatype, values: Sequence[bool | float | str], *, field: str) -> None:
+    for index, value in enumerate(values):
+        if not _is_of(datatype, value):
+            raise _refusal(f"{value!r} is no {datatype}", field=f"{field}[{index}]")
+
+
+def _is_of(datatype: Datatype, value: bool | float | str) -> bool:  # noqa: FBT001  one of the values that tensors have
+    # Exact types: Python counts a bool among the integers, and a tensor does not.
+    if type(value) not in _TYPES_OF_VALUES.get(datatype, (int,)):
+        return False
+    return not (datatype.startswith("UINT") and isinstance(value, int) and value < 0)
+
+
+def _refusal(detail: str, *, field: str) -> InvalidGoldenExampleError:
+    return InvalidGoldenExampleError(
+        detail, field=f"golden.{field}", remedy="give one input of each name, type and shape that the signature states"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
