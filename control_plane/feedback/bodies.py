@@ -1,0 +1,93 @@
+"""What callers send as feedback, and how it is told to the read side."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
+
+from control_plane.errors import Invalid
+from schemas.identifiers import prediction_started_at_ms
+from schemas.observations import Feedback
+
+MOST_ITEMS = 1_000
+_FARTHEST_FUTURE = timedelta(days=1)
+
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Text = Annotated[str, msgspec.Meta(max_length=1_024)]
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class InvalidFeedbackError(Invalid):
+    """An item does not say of which prediction, or when."""
+
+    code = "invalid-feedback"
+
+
+class FeedbackItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became known of one prediction; the last one received of a (prediction, source, name) wins."""
+
+    prediction_id: Annotated[str, msgspec.Meta(max_length=100)]
+    source: Word = "api"
+    name: Word
+    value: bool | Whole | float | Text
+    observed_at: datetime | None = None
+
+
+class FeedbackBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to 1,000 items; all are taken, or none."""
+
+    items: Annotated[tuple[FeedbackItem, ...], msgspec.Meta(min_length=1, max_length=MOST_ITEMS)]
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """How many items are safe in the log of feedback."""
+
+    accepted: int
+
+
+def feedback_of(batch: FeedbackBatch, *, workspace: str, now_ms: int) -> list[Feedback]:
+    """Return what is published of a batch.
+
+    Raises:
+        InvalidFeedbackError: the first item that is wrong, with its index in the field's path.
+    """
+    latest = datetime.fromtimestamp(now_ms / 1000, tz=UTC) + _FARTHEST_FUTURE
+    return [
+        Feedback(
+            workspace=workspace,
+            prediction_id=_prediction_id(item, index),
+            source=item.source,
+            name=item.name,
+            value=text_of(item.value),
+            observed_at_ms=_observed_at_ms(item, index, latest=latest) if item.observed_at else now_ms,
+            received_at_ms=now_ms,
+        )
+        for index, item in enumerate(batch.items)
+    ]
+
+
+def text_of(value: bool | float | str) -> str:  # noqa: FBT001  one of the values that feedback may have
+    """Return a value as text the way an engine writes its predictions: `true`, `3`, `0.25`, `cat`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _prediction_id(item: FeedbackItem, index: int) -> str:
+    if prediction_started_at_ms(item.prediction_id) is None:
+        raise InvalidFeedbackError(
+            f"{item.prediction_id!r} is no prediction id",
+            field=f"items[{index}].prediction_id",
+            remedy="send the header x-prediction-id of the answer as it came",
+        )
+    return item.prediction_id
+
+
+def _observed_at_ms(item: FeedbackItem, index: int, *, latest: datetime) -> int:
+    observed_at = item.observed_at
+    assert observed_at is not None
+    if observed_at.tzinfo is None or not datetime(2000, 1, 1, tzinfo=UTC) <= observed_at <= latest:
+        raise InvalidFeedbackError(
+            f"{observed_at.isoformat()} is no time at which feedback was observed",
+            field=f"items[{index}].observed_at",
+            remedy="send RFC 3339 with a zone, not in the future, such as 2026-01-02T03:04:05.678Z",
+        )
+    return round(observed_at.timestamp() * 1000)
