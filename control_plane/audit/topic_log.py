@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from control_plane.audit.errors import LogBrokenError, LogUnreadableError
 from control_plane.event_store.log_file import LoggedEvent
 from control_plane.relay.record import PoisonRecordError, from_record
-from infra.kafka.clients import consumer_from_offset
+from control_plane.relay.topic_reader import open_reader
 from schemas.topics import REGISTRY_EVENTS
 
 _STEP_SECONDS = 30.0
@@ -51,22 +50,18 @@ async def open_topic_log(bootstrap: str, *, topic: str = REGISTRY_EVENTS.name) -
     Raises:
         LogUnreadableError: Kafka does not answer, or has no such topic.
     """
-    partition = TopicPartition(topic, 0)
     try:
-        async with asyncio.timeout(_STEP_SECONDS):
-            consumer = await consumer_from_offset(bootstrap, client_id="audit", topic=topic, offsets={0: 0})
+        async with asyncio.timeout(_STEP_SECONDS) as patience:
+            async with open_reader(bootstrap, topic, client_id="audit") as (consumer, partition):
+                first = int((await consumer.beginning_offsets([partition]))[partition])
+                end = int((await consumer.end_offsets([partition]))[partition])
+                consumer.seek(partition, first)
+                patience.reschedule(None)
+                yield TopicLog(consumer, first=first, end=end)
     except (TimeoutError, KafkaError) as error:
-        raise LogUnreadableError(f"Kafka at {bootstrap} does not answer ({error!r}); is the stack running?") from error
-    try:
-        async with asyncio.timeout(_STEP_SECONDS):
-            first = (await consumer.beginning_offsets([partition]))[partition]
-            end = (await consumer.end_offsets([partition]))[partition]
-        consumer.seek(partition, first)
-        yield TopicLog(consumer, first=first, end=end)
-    except (TimeoutError, KafkaError) as error:
-        raise LogUnreadableError(f"the topic {topic} at {bootstrap} can't be read ({error!r})") from error
-    finally:
-        await consumer.stop()
+        raise LogUnreadableError(
+            f"the topic {topic} at {bootstrap} can't be read ({error!r}); is the stack running?"
+        ) from error
 
 
 def _event(record: object) -> LoggedEvent:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from control_plane.event_store.recorder import SELECT_HEAD, SELECT_LOG
+from control_plane.event_store.recorder import SELECT_COUNT, SELECT_HEAD, SELECT_LOG
 
 
 class LoggedEvent(msgspec.Struct, frozen=True):
@@ -37,6 +37,10 @@ class LogFile:
     def head(self) -> int:
         """Return the last position, 0 when the log is empty."""
         return int(self._connection.execute(SELECT_HEAD).fetchone()[0])
+
+    def count(self, *, up_to: int) -> int:
+        """Return how many events there are up to and at a position."""
+        return int(self._connection.execute(SELECT_COUNT, (up_to,)).fetchone()[0])
 
 
 @contextmanager

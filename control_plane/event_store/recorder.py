@@ -32,6 +32,7 @@ SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TA
 WHERE position > ? ORDER BY position LIMIT ?
 """  # noqa: S608  the same
 SELECT_HEAD = f"SELECT coalesce(max(position), 0) FROM {EVENTS_TABLE}"  # noqa: S608
+SELECT_COUNT = f"SELECT count(*) FROM {EVENTS_TABLE} WHERE position <= ?"  # noqa: S608  the same
 
 
 class PositionRecorder(SQLiteApplicationRecorder):

@@ -1,0 +1,36 @@
+"""Opens the registry's topic for reading by offset, without a group, and closes it whatever happens."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from infra.kafka.clients import MAXIMUM_RECORD_BYTES
+
+_REQUEST_TIMEOUT_MS = 10_000
+
+
+@asynccontextmanager
+async def open_reader(
+    bootstrap: str, topic: str, *, client_id: str
+) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+    """Start a consumer of the topic's one partition; it commits nothing and reads nothing before it is positioned.
+
+    The consumer is stopped also when its start fails or is given up, as otherwise it would keep its connections.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=MAXIMUM_RECORD_BYTES,
+        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+    )
+    partition = TopicPartition(topic, 0)
+    try:
+        await consumer.start()
+        consumer.assign([partition])
+        yield consumer, partition
+    finally:
+        await consumer.stop()

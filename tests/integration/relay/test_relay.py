@@ -1,0 +1,245 @@
+"""The relay against a real broker and a real store: what the store has, the topic has, once and in order."""
+
+import asyncio
+import signal
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from control_plane.audit.topic_log import open_topic_log
+from control_plane.event_store.log_file import LogFile, LoggedEvent, open_log_file
+from control_plane.ports import EventStore
+from control_plane.relay.errors import PoisonEventError, TopicForeignError
+from control_plane.relay.nudges import Nudger, open_nudges
+from control_plane.relay.record import position_of
+from control_plane.relay.relay import Pace, Relay
+from control_plane.relay.topic_reader import open_reader
+from infra.kafka.clients import producer
+from tests.contracts.stores import open_sqlite
+from tests.integration.relay.conftest import Broker
+from tests.support.fakes import FakeClock
+from tests.support.store import assign, context, model_id, register
+
+DEADLINE_SECONDS = 60.0
+_log = structlog.get_logger(__name__)
+
+
+class Scene:
+    """A store, its log file and relays that publish it to one topic."""
+
+    def __init__(self, folder: Path, *, broker: Broker, topic: str, store: EventStore, log: LogFile) -> None:
+        self.folder, self.broker, self.topic, self.store, self.log = folder, broker, topic, store, log
+        self.caught_up = asyncio.Event()
+
+    @asynccontextmanager
+    async def relay(self, *, log: LogFile | None = None, pace: Pace | None = None) -> AsyncIterator[asyncio.Task[None]]:
+        stopping = asyncio.Event()
+        async with open_nudges(self.folder / "relay.sock") as nudges:
+            relay = Relay(
+                log or self.log,
+                self.broker.bootstrap,
+                nudges=nudges,
+                when_caught_up=self.caught_up.set,
+                pace=pace or Pace(deadline_seconds=4.0, settle_seconds=0.1),
+                topic=self.topic,
+            )
+            running = asyncio.ensure_future(relay.run(stopping))
+            try:
+                yield running
+            finally:
+                stopping.set()
+                await asyncio.wait({running}, timeout=15)
+                running.cancel()
+
+    async def register(self, count: int, *, prefix: str = "m") -> None:
+        for number in range(count):
+            await self.store.execute(context(), register(f"{prefix}{number}"))
+
+    def stored(self) -> list[LoggedEvent]:
+        return self.log.read(after=0, limit=1_000_000)
+
+    async def published(self) -> list[LoggedEvent]:
+        async with open_topic_log(self.broker.bootstrap, topic=self.topic) as topic:
+            return [event async for batch in topic.batches() for event in batch]
+
+    async def eventually_equal(self) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while len(await self.published()) < len(self.stored()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        assert await self.published() == self.stored()
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, broker: Broker, topic: str) -> AsyncIterator[Scene]:
+    nudger = Nudger(tmp_path / "relay.sock")
+    async with open_sqlite(tmp_path, FakeClock(), _Heads(nudger)) as store:
+        with open_log_file(tmp_path / "registry.sqlite") as log:
+            yield Scene(tmp_path, broker=broker, topic=topic, store=store, log=log)
+    nudger.close()
+
+
+class _Heads(list[int]):
+    def __init__(self, nudger: Callable[[int], None]) -> None:
+        super().__init__()
+        self._nudger = nudger
+
+    def append(self, head: int) -> None:
+        self._nudger(head)
+
+
+async def test_the_topic_holds_the_log_once_and_in_order(scene: Scene) -> None:
+    await scene.register(20)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        assert await scene.published() == scene.stored()
+
+        await asyncio.gather(*(scene.store.execute(context(), register(f"later{n}")) for n in range(50)))
+        await scene.eventually_equal()
+
+
+async def test_a_relay_goes_on_after_the_last_one(scene: Scene) -> None:
+    for round_ in range(3):
+        scene.caught_up.clear()
+        await scene.register(3, prefix=f"r{round_}-")
+        async with scene.relay(pace=Pace(batch=2)):
+            await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+
+    assert await scene.published() == scene.stored()
+
+
+async def test_a_commit_is_read_from_the_topic_within_milliseconds(scene: Scene) -> None:
+    await scene.register(1)
+    async with (
+        scene.relay(),
+        open_reader(scene.broker.bootstrap, scene.topic, client_id="test") as (consumer, partition),
+    ):
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        consumer.seek(partition, len(scene.stored()))
+        delays = [await _delay(scene, consumer, number) for number in range(100)]
+
+    median_ms = statistics.median(delays) * 1000
+    _log.info("commit_to_reader", p50_ms=round(median_ms, 1), p99_ms=round(sorted(delays)[98] * 1000, 1))
+    assert median_ms < 50, "the nudge does not work: polling alone takes 100 ms on average"
+
+
+async def _delay(scene: Scene, consumer: AIOKafkaConsumer, number: int) -> float:
+    """Time from the durable commit to the moment when another consumer has the command's last event."""
+    executed = await scene.store.execute(context(), register(f"timed{number}"))
+    began = time.perf_counter()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while position_of(await consumer.getone()) < executed.position:
+            pass
+    return time.perf_counter() - began
+
+
+async def test_a_broker_that_is_killed_and_comes_back_misses_nothing(scene: Scene) -> None:
+    await scene.register(5)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        scene.broker.kill()
+        await scene.register(5, prefix="away")
+        await asyncio.to_thread(scene.broker.start)
+        await scene.register(5, prefix="back")
+        await scene.eventually_equal()
+
+
+async def test_a_broker_that_stood_still_gets_nothing_twice(scene: Scene) -> None:
+    await scene.register(5)
+    async with scene.relay(pace=Pace(deadline_seconds=1.0, settle_seconds=0.3)):
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        assert scene.broker.process is not None
+        scene.broker.process.send_signal(signal.SIGSTOP)
+        try:
+            await scene.register(5, prefix="frozen")
+            await asyncio.sleep(2.5)
+        finally:
+            scene.broker.process.send_signal(signal.SIGCONT)
+        await scene.eventually_equal()
+
+
+async def test_a_topic_made_anew_while_no_relay_ran_is_filled_again(scene: Scene, admin: AIOKafkaAdminClient) -> None:
+    await scene.register(5)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+    await _make_anew(admin, scene.topic)
+
+    async with scene.relay():
+        await scene.eventually_equal()
+
+
+async def test_a_topic_that_is_ahead_of_the_store_stops_the_relay(scene: Scene) -> None:
+    await scene.register(1)
+    await _write_foreign(scene, position=b"99")
+
+    async with scene.relay() as running:
+        with pytest.raises(TopicForeignError, match="goes to position 99 and the store only to 2"):
+            await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
+
+
+async def test_a_topic_that_lacks_its_beginning_stops_the_relay(scene: Scene) -> None:
+    await scene.register(2)
+    await _write_foreign(scene, position=b"4")
+
+    async with scene.relay() as running:
+        with pytest.raises(TopicForeignError, match="holds 1 of the 4 events"):
+            await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
+
+
+async def test_a_poison_event_halts_and_is_not_skipped(scene: Scene) -> None:
+    await scene.register(1)
+
+    async with scene.relay(log=_Poisoned(scene.log)) as running:
+        with pytest.raises(PoisonEventError, match="the event at position 2 .* can't be published"):
+            await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
+
+    assert [event.position for event in await scene.published()] in ([], [1])
+
+
+class _Poisoned(LogFile):
+    def __init__(self, inner: LogFile) -> None:
+        self._inner = inner
+
+    def read(self, *, after: int, limit: int) -> list[LoggedEvent]:
+        found = self._inner.read(after=after, limit=limit)
+        return [msgspec.structs.replace(event, canonical=b"{") if event.position == 2 else event for event in found]
+
+    def head(self) -> int:
+        return self._inner.head()
+
+    def count(self, *, up_to: int) -> int:
+        return self._inner.count(up_to=up_to)
+
+
+async def _write_foreign(scene: Scene, *, position: bytes) -> None:
+    kafka = producer(scene.broker.bootstrap, client_id="test")
+    await kafka.start()
+    try:
+        headers = [("position", position), ("ce_streamversion", b"1"), ("ce_type", b"x")]
+        await kafka.send_and_wait(scene.topic, b"{}", key=b"model-1", headers=headers)
+    finally:
+        await kafka.stop()
+
+
+async def _make_anew(admin: AIOKafkaAdminClient, topic: str) -> None:
+    await admin.delete_topics([topic])
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while topic in await admin.list_topics() and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+
+
+async def test_a_model_is_where_its_id_says(scene: Scene) -> None:
+    await scene.store.execute(context(), register("digits", stream=model_id(1)))
+    await scene.store.execute(context(), assign(model_id(1)))
+    async with scene.relay():
+        await scene.eventually_equal()
+
+    assert {event.stream for event in await scene.published()} == {model_id(1)}
