@@ -1,13 +1,19 @@
 """The bodies that callers send; all are closed, so a misspelt field is refused."""
 
+from typing import Annotated
+
 import msgspec
+
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
 class CreateEndpointRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """With a version, the endpoint serves it from the start."""
 
     name: str
-    description: str = ""
+    description: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
     version: str | None = None
     replicas: int = 1
 
@@ -18,7 +24,7 @@ class AddDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
 
 class RemoveDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    reason: str
+    reason: Reason
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,14 +33,14 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class SetTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    weights: tuple[Weight, ...]
-    reason: str = "set by hand"
+    weights: Annotated[tuple[Weight, ...], msgspec.Meta(max_length=1_000)]
+    reason: Reason = "set by hand"
 
 
 class ConfirmTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epoch: int
-    region: str
-    gateway_id: str
+    region: Label
+    gateway_id: Label
     applied_at: str
 
 
@@ -44,21 +50,21 @@ class AnnounceInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_
     instance_id: str | None = None
     endpoint_id: str
     deployment_id: str
-    agent_id: str
-    boot_id: str
-    host: str
-    port: int
-    region: str
-    zone: str
+    agent_id: Label
+    boot_id: Label
+    host: Label
+    port: Port
+    region: Label
+    zone: Label
 
 
 class WithdrawInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    reason: str
+    reason: Reason
 
 
 class FailInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     endpoint_id: str
     deployment_id: str
-    agent_id: str
-    code: str
-    reason: str
+    agent_id: Label
+    code: Label
+    reason: Reason

@@ -18,7 +18,7 @@ from control_plane.endpoints.requests import (
     SetTrafficRequest,
     WithdrawInstanceRequest,
 )
-from control_plane.endpoints.resources import EndpointResource
+from control_plane.endpoints.resources import DeploymentResource, EndpointResource, InstanceRow
 from control_plane.ports import EventStore
 from control_plane.web.authentication import Authentication, actor_of
 from control_plane.web.bodies import read_body
@@ -69,7 +69,7 @@ def _deployment_commands(commands: Commands, authentication: Authentication) -> 
     @post(
         "/endpoints",
         guards=operators,
-        opt={"body": CreateEndpointRequest},
+        opt={"body": CreateEndpointRequest, "answer": EndpointResource},
         summary="Create an endpoint; with a version it serves it from the start",
     )
     async def create_endpoint(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -79,7 +79,7 @@ def _deployment_commands(commands: Commands, authentication: Authentication) -> 
     @post(
         "/endpoints/{endpoint:str}/deployments",
         guards=operators,
-        opt={"body": AddDeploymentRequest},
+        opt={"body": AddDeploymentRequest, "answer": DeploymentResource},
         summary="Make a version available",
     )
     async def add_deployment(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
@@ -91,7 +91,7 @@ def _deployment_commands(commands: Commands, authentication: Authentication) -> 
     @post(
         "/endpoints/{endpoint:str}/deployments/{deployment_id:str}/remove",
         guards=operators,
-        opt={"body": RemoveDeploymentRequest},
+        opt={"body": RemoveDeploymentRequest, "answer": EndpointResource},
         summary="Take a deployment away that serves nothing",
     )
     async def remove_deployment(
@@ -112,7 +112,7 @@ def _traffic_commands(commands: Commands, authentication: Authentication) -> lis
     @put(
         "/endpoints/{endpoint:str}/traffic",
         guards=operators,
-        opt={"body": SetTrafficRequest},
+        opt={"body": SetTrafficRequest, "answer": EndpointResource},
         summary="Split the traffic by hand",
     )
     async def set_traffic(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
@@ -124,7 +124,7 @@ def _traffic_commands(commands: Commands, authentication: Authentication) -> lis
     @post(
         "/endpoints/{endpoint:str}/applied",
         guards=services,
-        opt={"body": ConfirmTrafficRequest},
+        opt={"body": ConfirmTrafficRequest, "answer": EndpointResource},
         summary="A region's gateways serve an epoch",
     )
     async def confirm_traffic(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
@@ -142,7 +142,7 @@ def _instance_commands(commands: Commands, authentication: Authentication) -> li
     @post(
         "/instances",
         guards=guards,
-        opt={"body": AnnounceInstanceRequest},
+        opt={"body": AnnounceInstanceRequest, "answer": InstanceRow},
         summary="An engine answers its golden input and takes traffic",
     )
     async def announce_instance(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -154,7 +154,7 @@ def _instance_commands(commands: Commands, authentication: Authentication) -> li
     @post(
         "/instances/{instance_id:str}/withdraw",
         guards=guards,
-        opt={"body": WithdrawInstanceRequest},
+        opt={"body": WithdrawInstanceRequest, "answer": InstanceRow},
         summary="An engine takes no traffic any more",
     )
     async def withdraw_instance(request: Request[Any, Any, Any], instance_id: FromPath[str]) -> Response[bytes]:
@@ -166,7 +166,7 @@ def _instance_commands(commands: Commands, authentication: Authentication) -> li
     @post(
         "/instances/{instance_id:str}/fail",
         guards=guards,
-        opt={"body": FailInstanceRequest},
+        opt={"body": FailInstanceRequest, "answer": InstanceRow},
         summary="The agent gave up on an engine",
     )
     async def fail_instance(request: Request[Any, Any, Any], instance_id: FromPath[str]) -> Response[bytes]:

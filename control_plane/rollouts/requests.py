@@ -5,6 +5,7 @@ Events stay open, so that an older consumer can read them; here their shapes are
 
 import msgspec
 
+from control_plane.endpoints.requests import Reason
 from control_plane.rollouts.commands import JudgeStep
 from schemas.events.rollouts import (
     Canary,
@@ -81,13 +82,13 @@ class StartRolloutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 class ReasonRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why somebody takes a decision by hand; it is shown beside it for ever."""
 
-    reason: str
+    reason: Reason
 
 
 class WarmUpRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ready_instances: int
     elapsed_ms: int
-    failure: str | None = None
+    failure: Reason | None = None
 
 
 class ClosedCounts(Counts, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,4 +116,4 @@ class RollbackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Without an epoch, to the traffic before the current one."""
 
     epoch: int | None = None
-    reason: str
+    reason: Reason

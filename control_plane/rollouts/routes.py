@@ -6,6 +6,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
+from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import EventStore
 from control_plane.rollouts import handlers
 from control_plane.rollouts.commands import (
@@ -23,7 +24,7 @@ from control_plane.rollouts.requests import (
     StartRolloutRequest,
     WarmUpRequest,
 )
-from control_plane.rollouts.resources import RolloutResource, RolloutsSnapshot
+from control_plane.rollouts.resources import JudgedResource, RolloutResource, RolloutsSnapshot
 from control_plane.web.authentication import Authentication, actor_of
 from control_plane.web.bodies import read_body
 from control_plane.web.commands import Commands, expected_version
@@ -97,7 +98,7 @@ def _operator_commands(commands: Commands, authentication: Authentication) -> li
     @post(
         "/rollouts",
         guards=guards,
-        opt={"body": StartRolloutRequest},
+        opt={"body": StartRolloutRequest, "answer": RolloutResource},
         summary="Roll a version out, step by step, behind gates",
     )
     async def start_rollout(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -107,7 +108,7 @@ def _operator_commands(commands: Commands, authentication: Authentication) -> li
     @post(
         "/endpoints/{endpoint:str}/rollback",
         guards=guards,
-        opt={"body": RollbackRequest},
+        opt={"body": RollbackRequest, "answer": EndpointResource},
         summary="Go back to an earlier split of the traffic",
     )
     async def rollback_endpoint(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
@@ -125,7 +126,7 @@ def _command_by_hand(commands: Commands, authentication: Authentication, verb: s
     @post(
         f"/rollouts/{{rollout_id:str}}/{verb}",
         guards=[authentication.at_least("operator")],
-        opt={"body": ReasonRequest},
+        opt={"body": ReasonRequest, "answer": RolloutResource},
         summary=summary,
         operation_id=f"{verb}_rollout",
         status_code=200,
@@ -146,7 +147,7 @@ def _judge_commands(commands: Commands, authentication: Authentication) -> list[
     @post(
         "/rollouts/{rollout_id:str}/warm-up",
         guards=guards,
-        opt={"body": WarmUpRequest},
+        opt={"body": WarmUpRequest, "answer": RolloutResource},
         summary="How the candidate warms",
         status_code=200,
     )
@@ -160,7 +161,7 @@ def _judge_commands(commands: Commands, authentication: Authentication) -> list[
     @post(
         "/rollouts/{rollout_id:str}/measurements",
         guards=guards,
-        opt={"body": MeasurementRequest},
+        opt={"body": MeasurementRequest, "answer": JudgedResource},
         summary="What was measured",
         status_code=200,
     )

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import structlog
 
+from infra.arguments import take_no_arguments
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from workers.rollout_judge.control_plane import ControlPlane
@@ -19,8 +20,9 @@ _RETRY_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
-def main(argv: list[str] | None = None) -> int:  # noqa: ARG001  every program is started alike
-    """Run until a signal comes."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the judge."""
+    take_no_arguments("judge", "Measure active rollouts and keep their time.", argv)
     return run_program("judge", _run)
 
 
