@@ -1,55 +1,81 @@
-"""The OpenAPI document under /openapi: what the framework knows of routes, and the bodies that we read ourselves."""
+"""The OpenAPI document under /openapi: what the framework knows of routes, and the bodies that we read ourselves.
 
-from functools import cache
+A route that reads its own body names it in `opt={"body": Struct}`; one that answers bytes names their form in
+`opt={"answer": Struct}`.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, MediaType, Request, Router
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
 from control_plane.web.authentication import PUBLIC
 from control_plane.web.problems import MEDIA_TYPE, Problem
 
+PATH = "/openapi"
+
+_JSON = "application/json"
+_TOKEN = "bearer"  # noqa: S105  the name of a scheme
 _REFERENCE = "#/components/schemas/{name}"
+_Document = dict[str, Any]
 
 
 def openapi_config(version: str) -> OpenAPIConfig:
-    """Return the framework's part; it serves no route of its own."""
-    return OpenAPIConfig(title="Rollbook", version=version, openapi_router=None, render_plugins=[], path="/unused")
+    """Serve the document, and nothing that would load scripts from elsewhere."""
+    return OpenAPIConfig(
+        title="Rollbook",
+        version=version,
+        description="Commands and queries of the control plane. Every error is a problem document (RFC 9457).",
+        openapi_router=Router(PATH, route_handlers=[], opt=PUBLIC, include_in_schema=False),
+        render_plugins=[_JsonDocument(path="/openapi.json", media_type=MediaType.JSON)],
+        components=Components(security_schemes={_TOKEN: SecurityScheme(type="http", scheme="bearer")}),
+    )
 
 
-@get("/openapi", opt=PUBLIC, include_in_schema=False, sync_to_thread=True)
-def describe_api(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Answer with the document as JSON."""
-    return Response(_document(request.app), media_type="application/json")
+class _JsonDocument(OpenAPIRenderPlugin):
+    """Answers with the completed document."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: _Document) -> bytes:
+        # The framework's document is made once and given each time; completing it twice changes nothing.
+        return msgspec.json.encode(_completed(openapi_schema, request.app))
 
 
-@cache
-def _document(app: Litestar) -> bytes:
-    document: dict[str, Any] = app.openapi_schema.to_schema()
-    bodies = {struct for *_, struct in _bodies(app)}
-    _, components = msgspec.json.schema_components([*bodies, Problem], ref_template=_REFERENCE)
+def _completed(document: _Document, app: Litestar) -> _Document:
+    routes = list(_routes(app))
+    structs = [handler.opt[kind] for *_, handler in routes for kind in ("body", "answer") if kind in handler.opt]
+    schemas, components = msgspec.json.schema_components([*structs, Problem], ref_template=_REFERENCE)
+    references = dict(zip([*structs, Problem], schemas, strict=True))
     document.setdefault("components", {}).setdefault("schemas", {}).update(components)
-    for path, method, struct in _bodies(app):
-        schema = {"$ref": _REFERENCE.format(name=struct.__name__)}
+    for path, method, handler in routes:
         operation = document["paths"][path][method]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation.setdefault("responses", {})["default"] = {
-                "description": "A problem document",
-                "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(name=Problem.__name__)}}},
-            }
-    return msgspec.json.encode(document)
+        if body := handler.opt.get("body"):
+            operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": references[body]}}}
+        if answer := handler.opt.get("answer"):
+            operation["responses"][str(handler.status_code)]["content"] = {_JSON: {"schema": references[answer]}}
+        _complete_errors(operation, references[Problem], is_public=bool(handler.opt.get("is_public")))
+    return document
 
 
-def _bodies(app: Litestar) -> list[tuple[str, str, Any]]:
-    return [
-        (route.path_format, method.lower(), handler.opt["body"])
-        for route in app.routes
-        if isinstance(route, HTTPRoute)
-        for handler in route.route_handlers
-        for method in handler.http_methods
-        if "body" in handler.opt
-    ]
+def _complete_errors(operation: _Document, problem: _Document, *, is_public: bool) -> None:
+    # Litestar states its own form of a 400, which our handlers of exceptions replace.
+    operation["responses"].pop("400", None)
+    operation["responses"]["default"] = {
+        "description": "A problem document",
+        "content": {MEDIA_TYPE: {"schema": problem}},
+    }
+    if not is_public:
+        operation["security"] = [{_TOKEN: []}]
+
+
+def _routes(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if handler.resolve_include_in_schema():
+                    yield from ((route.path_format, method.lower(), handler) for method in handler.http_methods)

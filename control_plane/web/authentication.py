@@ -56,6 +56,10 @@ class RoleGuard:
             raise RoleTooWeakError(f"the role {actor.role} may not do this", remedy=self._remedy)
         connection.scope["state"]["actor"] = actor
 
+    def __deepcopy__(self, _: dict[int, Any]) -> "RoleGuard":
+        # Litestar copies the routes of a router as deep as they go; the tokens behind a guard are one and the same.
+        return self
+
     def _authenticated(self, connection: Connection) -> Actor:
         scheme, _, token = _authorization(connection).partition(b" ")
         if scheme.lower() != b"bearer" or not token.strip():
