@@ -9,6 +9,7 @@ from schemas.events.access import PrincipalKind, Role
 PersonalText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 LONGEST_TTL_S = 3_600
+_YEAR_S = 366 * 24 * 3_600
 
 
 class RegisterPrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +25,12 @@ class GrantRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Change what a principal may do."""
 
     role: Role
+
+
+class IssueToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give a principal another token; without `ttl_s` it lasts until it is revoked."""
+
+    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=_YEAR_S)] | None = None
 
 
 class RevokeToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

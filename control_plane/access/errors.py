@@ -1,10 +1,11 @@
 """What can be wrong with commands on principals and tokens.
 
 Unknown  ── PrincipalUnknownError, TokenUnknownError, UnknownEndpointScopeError
+Conflict ── StaleVersionError
 Refused  ── PrincipalErasedError, LastAdminError
 """
 
-from control_plane.errors import Refused, Unknown
+from control_plane.errors import Conflict, Refused, Unknown
 
 
 class PrincipalUnknownError(Unknown):
@@ -35,6 +36,19 @@ class UnknownEndpointScopeError(Unknown):
             f"there is no endpoint {name!r}",
             field=f"endpoints[{index}]",
             remedy="name existing endpoints, or * for all",
+        )
+
+
+class StaleVersionError(Conflict):
+    """The caller has seen an older state than the one that it wants to change."""
+
+    code = "stale-version"
+
+    def __init__(self, *, found: int, expected: int) -> None:
+        super().__init__(
+            f"the stream is at version {found}, not {expected}",
+            field="If-Match",
+            remedy="read it again and decide on what it is now",
         )
 
 

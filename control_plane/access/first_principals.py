@@ -15,17 +15,17 @@ _FIRST = {
 
 
 async def ensure_first_principals(store: EventStore, tokens: TokenIndex, secrets_dir: Path, *, workspace: str) -> None:
-    """Make sure that the token files hold tokens that are good.
+    """Make sure that the token files hold tokens that were issued.
 
     The file is written before the principal is registered: a crash between the two leaves a token that the next start
-    registers, never a principal whose token nobody knows.
+    registers, never a principal whose token nobody knows. A token that somebody revoked stays revoked.
     """
     for name, command in _FIRST.items():
         path = secrets_dir / f"{name}.token"
         if not path.exists():
             write_secret(path, fresh_token().encode())
         token = path.read_text(encoding="utf-8").strip()
-        if tokens.actor_of(sha256_of(token)) is None:
+        if not tokens.is_known(sha256_of(token)):
             await _register(store, command, token=token, workspace=workspace)
             tokens.refresh()
 

@@ -6,9 +6,10 @@ import secrets
 import msgspec
 
 from control_plane.access.aggregate import PRINCIPALS, Principal, Token, erase, grant_role, issue_token, revoke_token
-from control_plane.access.commands import ErasePrincipal, GrantRole, RegisterPrincipal, RevokeToken
-from control_plane.access.errors import LastAdminError, PrincipalUnknownError
+from control_plane.access.commands import ErasePrincipal, GrantRole, IssueToken, RegisterPrincipal, RevokeToken
+from control_plane.access.errors import LastAdminError, PrincipalUnknownError, StaleVersionError
 from control_plane.ports import Loaded, Reply, UnitOfWork
+from schemas.envelope import rfc3339
 from schemas.events.access import PrincipalRegistered, TokenIssued
 from schemas.identifiers import Kind
 
@@ -42,8 +43,11 @@ def sha256_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def register_principal(unit: UnitOfWork, command: RegisterPrincipal, *, token: str) -> Reply:
+def register_principal(
+    unit: UnitOfWork, command: RegisterPrincipal, *, token: str, expected_version: int | None = None
+) -> Reply:
     """Register a principal with its first token."""
+    _require_version(0, expected_version)
     principal_id, token_id = unit.new_id(Kind.PRINCIPAL), unit.new_id(Kind.TOKEN)
     registered_id, issued_id = unit.new_id(Kind.EVENT), unit.new_id(Kind.EVENT)
     email = None
@@ -62,47 +66,61 @@ def register_principal(unit: UnitOfWork, command: RegisterPrincipal, *, token: s
     return _issued(after, token_id=token_id, token=token)
 
 
-def issue_another_token(unit: UnitOfWork, principal_id: str, *, token: str) -> Reply:
+def issue_another_token(
+    unit: UnitOfWork, principal_id: str, command: IssueToken, *, token: str, expected_version: int | None = None
+) -> Reply:
     """Give a principal another token."""
-    before = _load(unit, principal_id)
-    entry = Token(id=unit.new_id(Kind.TOKEN), sha256=sha256_of(token), expires_at=None)
-    after = unit.append(
-        PRINCIPALS, principal_id, expected_version=before.version, events=issue_token(before.state, entry)
-    )
+    before = _load(unit, principal_id, expected_version)
+    expires_at = None if command.ttl_s is None else rfc3339(unit.now_ms + command.ttl_s * 1000)
+    entry = Token(id=unit.new_id(Kind.TOKEN), sha256=sha256_of(token), expires_at=expires_at)
+    events = issue_token(before.state, entry)
+    after = unit.append(PRINCIPALS, principal_id, expected_version=before.version, events=events)
     return _issued(after, token_id=entry.id, token=token)
 
 
-def grant_principal_role(unit: UnitOfWork, principal_id: str, command: GrantRole) -> Reply:
+def grant_principal_role(
+    unit: UnitOfWork, principal_id: str, command: GrantRole, *, expected_version: int | None = None
+) -> Reply:
     """Change a principal's role."""
-    before = _load(unit, principal_id)
+    before = _load(unit, principal_id, expected_version)
     if command.role != "admin":
         _must_not_be_last_admin(unit, before.state)
     return _change(unit, before, grant_role(before.state, command.role))
 
 
-def revoke_principal_token(unit: UnitOfWork, principal_id: str, token_id: str, command: RevokeToken) -> Reply:
-    """End one token."""
-    before = _load(unit, principal_id)
+def revoke_principal_token(
+    unit: UnitOfWork, principal_id: str, token_id: str, command: RevokeToken, *, expected_version: int | None = None
+) -> Reply:
+    """Refuse a token from now on."""
+    before = _load(unit, principal_id, expected_version)
     events = revoke_token(before.state, token_id, command.reason)
-    if sum(not token.is_revoked for token in before.state.tokens) == 1:
+    if events and sum(not token.is_revoked for token in before.state.tokens) == 1:
         _must_not_be_last_admin(unit, before.state)
     return _change(unit, before, events)
 
 
-def erase_principal(unit: UnitOfWork, principal_id: str, command: ErasePrincipal) -> Reply:
+def erase_principal(
+    unit: UnitOfWork, principal_id: str, command: ErasePrincipal, *, expected_version: int | None = None
+) -> Reply:
     """Erase a person: the keys go when the command is committed, the log stays as it is and verifies."""
-    before = _load(unit, principal_id)
+    before = _load(unit, principal_id, expected_version)
     _must_not_be_last_admin(unit, before.state)
     answer = _change(unit, before, erase(before.state, unit.keys_of(principal_id), command.reason))
     unit.shred(principal_id)
     return answer
 
 
-def _load(unit: UnitOfWork, principal_id: str) -> Loaded[Principal]:
+def _load(unit: UnitOfWork, principal_id: str, expected_version: int | None) -> Loaded[Principal]:
     loaded = unit.load(PRINCIPALS, principal_id)
     if loaded.version == 0:
         raise PrincipalUnknownError(principal_id)
+    _require_version(loaded.version, expected_version)
     return loaded
+
+
+def _require_version(found: int, expected: int | None) -> None:
+    if expected is not None and expected != found:
+        raise StaleVersionError(found=found, expected=expected)
 
 
 def _must_not_be_last_admin(unit: UnitOfWork, principal: Principal) -> None:

@@ -13,8 +13,8 @@ from control_plane.access.inference_tokens import InferenceTokenMint, KeySet, Mi
 from control_plane.access.tokens import TokenIndex, principals_in
 from control_plane.ports import Actor, EventStore
 from control_plane.web.authentication import PUBLIC, Authentication, actor_of
-from control_plane.web.bodies import read_body
-from control_plane.web.commands import Action, Commands
+from control_plane.web.bodies import decode_body, read_body
+from control_plane.web.commands import Action, Commands, expected_version
 from control_plane.web.listing import Page
 from infra.clock import Clock
 from schemas.identifiers import Kind
@@ -57,7 +57,10 @@ def principals_router(
     @post("/principals", guards=admins, opt={"body": bodies.RegisterPrincipal}, summary="Let a person or program in")
     async def register(request: AnyRequest) -> Response[bytes]:
         command, token = await read_body(request, bodies.RegisterPrincipal), handlers.fresh_token()
-        return await change(request, lambda unit: handlers.register_principal(unit, command, token=token))
+        seen = expected_version(request)
+        return await change(
+            request, lambda unit: handlers.register_principal(unit, command, token=token, expected_version=seen)
+        )
 
     @get("/principals", guards=admins, summary="List principals")
     async def find(request: AnyRequest) -> Page[ShownPrincipal]:
@@ -66,13 +69,24 @@ def principals_router(
 
     @post("/principals/{principal_id:str}/role", guards=admins, opt={"body": bodies.GrantRole}, summary="Grant a role")
     async def grant(request: AnyRequest, principal_id: str) -> Response[bytes]:
-        command = await read_body(request, bodies.GrantRole)
-        return await change(request, lambda unit: handlers.grant_principal_role(unit, principal_id, command))
+        command, seen = await read_body(request, bodies.GrantRole), expected_version(request)
+        return await change(
+            request, lambda unit: handlers.grant_principal_role(unit, principal_id, command, expected_version=seen)
+        )
 
-    @post("/principals/{principal_id:str}/tokens", guards=admins, summary="Issue another token")
+    @post(
+        "/principals/{principal_id:str}/tokens",
+        guards=admins,
+        opt={"body": bodies.IssueToken},
+        summary="Issue another token",
+    )
     async def issue(request: AnyRequest, principal_id: str) -> Response[bytes]:
-        token = handlers.fresh_token()
-        return await change(request, lambda unit: handlers.issue_another_token(unit, principal_id, token=token))
+        command, token = decode_body(await request.body() or b"{}", bodies.IssueToken), handlers.fresh_token()
+        seen = expected_version(request)
+        return await change(
+            request,
+            lambda unit: handlers.issue_another_token(unit, principal_id, command, token=token, expected_version=seen),
+        )
 
     @post(
         "/principals/{principal_id:str}/tokens/{token_id:str}/revoke",
@@ -81,9 +95,10 @@ def principals_router(
         summary="Refuse a token from now on",
     )
     async def revoke(request: AnyRequest, principal_id: str, token_id: str) -> Response[bytes]:
-        command = await read_body(request, bodies.RevokeToken)
+        command, seen = await read_body(request, bodies.RevokeToken), expected_version(request)
         return await change(
-            request, lambda unit: handlers.revoke_principal_token(unit, principal_id, token_id, command)
+            request,
+            lambda unit: handlers.revoke_principal_token(unit, principal_id, token_id, command, expected_version=seen),
         )
 
     @post(
@@ -93,8 +108,10 @@ def principals_router(
         summary="Erase a person's values by shredding their keys",
     )
     async def erase(request: AnyRequest, principal_id: str) -> Response[bytes]:
-        command = await read_body(request, bodies.ErasePrincipal)
-        return await change(request, lambda unit: handlers.erase_principal(unit, principal_id, command))
+        command, seen = await read_body(request, bodies.ErasePrincipal), expected_version(request)
+        return await change(
+            request, lambda unit: handlers.erase_principal(unit, principal_id, command, expected_version=seen)
+        )
 
     return Router(path="/v1", route_handlers=[register, find, grant, issue, revoke, erase], tags=["access"])
 

@@ -22,6 +22,7 @@ class TokenIndex:
         self._workspace = workspace
         self._clock = clock
         self._holders: dict[str, tuple[Actor, int | None]] = {}
+        self._issued: frozenset[str] = frozenset()
         self._revoked: tuple[str, ...] = ()
         self.refresh()
 
@@ -33,14 +34,21 @@ class TokenIndex:
         actor, expires_at_ms = holder
         return None if expires_at_ms is not None and self._clock.now_ms() >= expires_at_ms else actor
 
+    def is_known(self, token_sha256: str) -> bool:
+        """Tell whether a token was ever issued, whatever became of it."""
+        return token_sha256 in self._issued
+
     def revoked_subjects(self) -> tuple[str, ...]:
         """Return the principals that can no longer act, whose inference tokens the gateway must refuse."""
         return self._revoked
 
     def refresh(self) -> None:
         """Read the principals again."""
-        holders, revoked = {}, []
+        holders: dict[str, tuple[Actor, int | None]] = {}
+        issued: set[str] = set()
+        revoked: list[str] = []
         for principal in principals_in(self._catalogue(), workspace=self._workspace):
+            issued.update(token.sha256 for token in principal.tokens)
             if not principal.has_live_token:
                 revoked.append(principal.id)
                 continue
@@ -48,7 +56,7 @@ class TokenIndex:
             for token in principal.tokens:
                 if not token.is_revoked:
                     holders[token.sha256] = (actor, _unix_ms(token.expires_at))
-        self._holders, self._revoked = holders, tuple(revoked)
+        self._holders, self._issued, self._revoked = holders, frozenset(issued), tuple(revoked)
 
 
 def principals_in(catalogue: Catalogue, *, workspace: str) -> list[Principal]:
