@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Litestar, Request, Router
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.first_principals import ensure_first_principals
@@ -38,7 +38,7 @@ from control_plane.rollouts.routes import router as rollouts_router
 from control_plane.settings import ApiSettings
 from control_plane.snapshots.routes import router as snapshots_router
 from control_plane.web import health
-from control_plane.web.api_description import describe_api, openapi_config
+from control_plane.web.api_description import openapi_config
 from control_plane.web.authentication import Authentication, actor_of, open_routes
 from control_plane.web.commands import Commands
 from control_plane.web.correlation import correlating
@@ -73,8 +73,18 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     mint: InferenceTokenMint
 
 
+class Api(msgspec.Struct, frozen=True, kw_only=True):
+    """The application, as ASGI; `drain` lets go who waits in a long poll, so that a server can end soon."""
+
+    application: ASGIApp
+    drain: Callable[[], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.application(scope, receive, send)
+
+
 @asynccontextmanager
-async def open_api(settings: ApiSettings) -> AsyncIterator[ASGIApp]:
+async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
     """Open the store and everything around it; Kafka and ClickHouse may be away.
 
     Raises:
@@ -112,10 +122,11 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[ASGIApp]:
             health.router(
                 store,
                 {"clickhouse": views.is_reachable, "kafka": _is_done(topics)},
+                data_dir=events_dir,
                 gateway_url=settings.gateway_url,
             ),
         ]
-        yield _application(routers, settings)
+        yield Api(application=_application(routers, settings), drain=commits.drain)
 
 
 def _write_side(
@@ -157,7 +168,7 @@ def _guarded(views: QueryRoutes, authentication: Authentication) -> Router:
 
 def _application(routers: list[Router], settings: ApiSettings) -> ASGIApp:
     app = Litestar(
-        route_handlers=[*routers, describe_api],
+        route_handlers=routers,
         exception_handlers={**EXCEPTION_HANDLERS, QueryError: told_by_itself},
         openapi_config=openapi_config(version("rollbook-server")),
         request_max_body_size=settings.max_body_bytes,

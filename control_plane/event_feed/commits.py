@@ -12,6 +12,7 @@ class Commits:
 
     def __init__(self, nudge_socket: Path | None) -> None:
         """Nudge the relay at a datagram socket, where there is one."""
+        self.is_closing = False
         self._head = 0
         self._grown = asyncio.Event()
         self._nudge_socket = nudge_socket
@@ -30,15 +31,20 @@ class Commits:
                 return
 
     async def wait_after(self, position: int, *, timeout_s: float) -> bool:
-        """Wait until the log goes beyond a position; False when it did not within the time."""
+        """Wait until the log goes beyond a position; False when it did not within the time, or the API is closing."""
         grown = self._grown
-        if self._head > position:
-            return True
+        if self._head > position or self.is_closing:
+            return not self.is_closing
         try:
             await asyncio.wait_for(grown.wait(), timeout=timeout_s)
         except TimeoutError:
             return False
-        return True
+        return not self.is_closing
+
+    def drain(self) -> None:
+        """Let everybody go who waits, and make nobody wait any more."""
+        self.is_closing = True
+        self._grown.set()
 
     def close(self) -> None:
         """Close the socket."""

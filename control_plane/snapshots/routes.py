@@ -33,8 +33,13 @@ def router(
     """Build the routes."""
     guards = [authentication.at_least("viewer", or_service=True)]
 
-    @get("/snapshots/serving", guards=guards, summary="Endpoints, deployments, traffic and instances")
-    async def serving_snapshot(request: Request[Any, Any, Any]) -> ServingSnapshot:
+    @get(
+        "/snapshots/serving",
+        guards=guards,
+        summary="Endpoints, deployments, traffic and instances",
+        sync_to_thread=True,
+    )
+    def serving_snapshot(request: Request[Any, Any, Any]) -> ServingSnapshot:
         position, workspace = store.head(), actor_of(request).workspace
         now = serving(store.catalogue(), workspace=workspace)
         return ServingSnapshot(

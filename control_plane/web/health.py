@@ -1,6 +1,10 @@
 """GET /healthz and /readyz: the process answers; it takes commands, and what it stands on."""
 
+import asyncio
+import os
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -12,6 +16,8 @@ from control_plane.web.authentication import PUBLIC
 
 Probe = Callable[[], Awaitable[bool]]
 _OK, _UNAVAILABLE = 200, 503
+_PROBE_S = 1.0
+_PROBE_BYTES = 4_096
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +36,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     gateway_url: str
 
 
-def router(store: EventStore, probes: Mapping[str, Probe], *, gateway_url: str) -> Router:
-    """Build the routes; `probes` are the parts that the API works without."""
+def router(store: EventStore, probes: Mapping[str, Probe], *, data_dir: Path, gateway_url: str) -> Router:
+    """Build the routes; `probes` are the parts that the API works without, `data_dir` is where it must write."""
 
     @get("/healthz", opt=PUBLIC, summary="The process answers")
     async def healthz() -> Health:
@@ -39,17 +45,35 @@ def router(store: EventStore, probes: Mapping[str, Probe], *, gateway_url: str) 
 
     @get("/readyz", opt=PUBLIC, summary="Commands are taken; the state of what the API stands on")
     async def readyz() -> Response[Readiness]:
-        parts: dict[str, Literal["ok", "unavailable"]] = {
-            name: "ok" if await probe() else "unavailable" for name, probe in probes.items()
-        }
-        try:
-            position = store.head()
-        except RollbookError:
-            down = Readiness(
-                status="unavailable", store="unavailable", position=0, parts=parts, gateway_url=gateway_url
-            )
-            return Response(down, status_code=_UNAVAILABLE)
-        ready = Readiness(status="ready", store="ok", position=position, parts=parts, gateway_url=gateway_url)
-        return Response(ready, status_code=_OK)
+        position, *states = await asyncio.gather(
+            asyncio.to_thread(_position, store, data_dir), *(_answers(probe) for probe in probes.values())
+        )
+        found = Readiness(
+            status="unavailable" if position is None else "ready",
+            store="unavailable" if position is None else "ok",
+            position=position or 0,
+            parts={name: "ok" if state else "unavailable" for name, state in zip(probes, states, strict=True)},
+            gateway_url=gateway_url,
+        )
+        return Response(found, status_code=_UNAVAILABLE if position is None else _OK)
 
     return Router(path="/", route_handlers=[healthz, readyz], tags=["health"])
+
+
+def _position(store: EventStore, data_dir: Path) -> int | None:
+    """Return the log's head, or None where it cannot be read or the disk takes nothing."""
+    try:
+        with tempfile.TemporaryFile(dir=data_dir) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+        return store.head()
+    except (RollbookError, OSError):
+        return None
+
+
+async def _answers(probe: Probe) -> bool:
+    try:
+        return await asyncio.wait_for(probe(), timeout=_PROBE_S)
+    except TimeoutError:
+        return False
