@@ -17,7 +17,7 @@ from control_plane.registry.resources import ModelResource, VersionResource
 from control_plane.web.authentication import Authentication, actor_of
 from control_plane.web.bodies import read_body
 from control_plane.web.commands import Commands, expected_version
-from control_plane.web.listing import USUAL_ITEMS, Page, page_size
+from control_plane.web.listing import USUAL_ITEMS, Page, Search, page_size
 from schemas.identifiers import Kind
 
 AnyRequest = Request[Any, Any, Any]
@@ -76,12 +76,12 @@ def _models(store: EventStore, authentication: Authentication) -> list[HTTPRoute
     @get("/models", guards=guards, summary="The models, in the order they were made", sync_to_thread=True)
     def find_models(
         request: AnyRequest,
-        query: FromQuery[str] = "",
+        search: Search = "",
         cursor: FromQuery[str] = "",
         limit: FromQuery[int] = USUAL_ITEMS,
     ) -> Page[ModelResource]:
         most, workspace = page_size(limit), actor_of(request).workspace
-        rows = store.catalogue().find(Kind.MODEL, workspace=workspace, name_contains=query, after_id=cursor, limit=most)
+        rows = store.catalogue().find(Kind.MODEL, workspace=workspace, name_contains=search, after_id=cursor, limit=most)
         return _page(rows, ModelResource, most=most)
 
     @get(

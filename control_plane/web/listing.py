@@ -1,10 +1,14 @@
 """Pages of a list: the items, and the cursor of the next page where there is one."""
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeAlias, TypeVar
 
 import msgspec
+from litestar.params import QueryParameter
 
 Item = TypeVar("Item")
+
+# The framework keeps an argument called `query` for itself, so that routes give theirs another name.
+Search: TypeAlias = Annotated[str, QueryParameter(name="query", max_length=200, description="a part of the name")]
 
 MOST_ITEMS = 1_000
 USUAL_ITEMS = 100
