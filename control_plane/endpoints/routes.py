@@ -1,10 +1,10 @@
 """/v1/endpoints and /v1/instances; the rollback of an endpoint is with the rollouts, which it may abort."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, Response, Router, get, post, put
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery
 
 from control_plane.endpoints import handlers
 from control_plane.endpoints.queries import get_endpoint, list_endpoints
@@ -46,13 +46,13 @@ def _readings(store: EventStore, authentication: Authentication) -> list[HTTPRou
     @get("/endpoints", guards=guards, summary="The endpoints, in the order they were made", sync_to_thread=True)
     def find_endpoints(
         request: Request[Any, Any, Any],
-        name_contains: Annotated[str, QueryParameter(name="query")] = "",  # `query` itself is a name of the framework's
+        search: Search = "",
         cursor: FromQuery[str] = "",
         limit: FromQuery[int] = USUAL_ITEMS,
     ) -> Page[EndpointResource]:
         most = max(1, min(limit, MOST_ITEMS))
         workspace = actor_of(request).workspace
-        items = list_endpoints(store.catalogue(), workspace=workspace, query=name_contains, after=cursor, limit=most)
+        items = list_endpoints(store.catalogue(), workspace=workspace, query=search, after=cursor, limit=most)
         return Page(items=items, next=items[-1].id if len(items) == most else None)
 
     @get("/endpoints/{endpoint:str}", guards=guards, summary="One endpoint by its name or id", sync_to_thread=True)

@@ -81,7 +81,9 @@ def _models(store: EventStore, authentication: Authentication) -> list[HTTPRoute
         limit: FromQuery[int] = USUAL_ITEMS,
     ) -> Page[ModelResource]:
         most, workspace = page_size(limit), actor_of(request).workspace
-        rows = store.catalogue().find(Kind.MODEL, workspace=workspace, name_contains=search, after_id=cursor, limit=most)
+        rows = store.catalogue().find(
+            Kind.MODEL, workspace=workspace, name_contains=search, after_id=cursor, limit=most
+        )
         return _page(rows, ModelResource, most=most)
 
     @get(
