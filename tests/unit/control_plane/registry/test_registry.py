@@ -1,0 +1,222 @@
+"""Models and their versions: what is recorded, and what is refused with the field and the remedy."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from control_plane.errors import RollbookError
+from control_plane.registry import errors
+from control_plane.registry.commands import RegisterModel, RegisterVersion
+from control_plane.registry.handlers import register_model, register_version
+from control_plane.registry.resources import MODELS, VERSIONS, ModelResource, VersionResource
+from control_plane.web.bodies import InvalidBodyError, decode_body
+from schemas.events.registry import ModelRegistered, ModelVersionRegistered, VersionNumberAssigned
+from tests.support.builders import ARTIFACT
+from tests.support.memory_log import MemoryLog
+
+BODY: dict[str, Any] = {
+    "artifact": {"digest": ARTIFACT.digest, "format": "skops"},
+    "signature": {
+        "inputs": [{"name": "pixels", "datatype": "FP32", "shape": [-1, 2]}],
+        "outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]}],
+    },
+    "golden": {
+        "inputs": [{"name": "pixels", "datatype": "FP32", "shape": [1, 2], "data": [0.5, 1]}],
+        "outputs": {"label": [7]},
+    },
+    "metrics": {"accuracy": 0.9},
+    "tags": {"team": "vision"},
+}
+PIXELS = BODY["golden"]["inputs"][0]
+
+
+def with_model(name: str = "digits") -> tuple[MemoryLog, ModelResource]:
+    log = MemoryLog()
+    reply = log.run(lambda unit: register_model(unit, RegisterModel(name=name), expected_version=None))
+    return log, msgspec.json.decode(reply.body, type=ModelResource)
+
+
+def register(
+    log: MemoryLog, body: dict[str, Any] = BODY, *, model: str = "digits", expected_version: int | None = None
+) -> VersionResource:
+    command = decode_body(msgspec.json.encode(body), RegisterVersion)
+    reply = log.run(lambda unit: register_version(unit, model, command, ARTIFACT, expected_version=expected_version))
+    assert reply.status == 201
+    return msgspec.json.decode(reply.body, type=VersionResource)
+
+
+def refusal(
+    log: MemoryLog,
+    expected: type[RollbookError],
+    *,
+    body: dict[str, Any] = BODY,
+    model: str = "digits",
+    expected_version: int | None = None,
+) -> RollbookError:
+    before = len(log.events)
+    with pytest.raises(expected) as caught:
+        register(log, body, model=model, expected_version=expected_version)
+    assert len(log.events) == before, "a refused command leaves no event"
+    assert caught.value.remedy
+    return caught.value
+
+
+def golden(**changes: object) -> dict[str, Any]:
+    return BODY | {"golden": BODY["golden"] | changes}
+
+
+def test_a_model_gets_its_name() -> None:
+    log, model = with_model("Digits")
+
+    assert log.of(model.id) == [ModelRegistered(name="Digits", description="", tags={})]
+    assert (model.name, model.latest_version) == ("Digits", None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-digits",
+        "digits.",
+        "di gits",
+        "a/b",
+        "x" * 64,
+        "d\N{LATIN SMALL LETTER DOTLESS I}gits",
+        "\N{KELVIN SIGN}",
+        "digits\n",
+    ],
+)
+def test_a_name_that_does_not_work_in_a_path_is_refused(name: str) -> None:
+    log = MemoryLog()
+
+    with pytest.raises(errors.InvalidNameError) as caught:
+        log.run(lambda unit: register_model(unit, RegisterModel(name=name), expected_version=None))
+
+    assert (caught.value.field, log.events) == ("name", [])
+
+
+def test_a_name_that_reads_as_an_id_is_refused() -> None:
+    _, model = with_model()
+
+    with pytest.raises(errors.InvalidNameError):
+        with_model(model.id.upper())
+
+
+def test_versions_of_a_model_are_numbered_from_one() -> None:
+    log, model = with_model()
+
+    first, second = register(log, model="DIGITS"), register(log, model=model.id)
+
+    assert (first.number, second.number) == (1, 2)
+    assert log.of(model.id)[1:] == [
+        VersionNumberAssigned(version_id=first.id, number=1),
+        VersionNumberAssigned(version_id=second.id, number=2),
+    ]
+
+
+def test_a_version_keeps_what_it_was_registered_with() -> None:
+    log, model = with_model()
+
+    version = register(log)
+
+    (event,) = log.of(version.id)
+    assert isinstance(event, ModelVersionRegistered)
+    assert (event.model_id, event.model_name, event.number) == (model.id, "digits", 1)
+    assert (version.artifact, version.metrics, version.tags) == (ARTIFACT, {"accuracy": 0.9}, {"team": "vision"})
+    assert version.golden is not None
+    assert version.golden.inputs[0].data == (0.5, 1)
+
+
+def test_the_rows_are_those_that_the_log_gives() -> None:
+    log, model = with_model()
+    version = register(log)
+
+    assert MODELS.row(log.replayed(MODELS, model.id)) == log.rows[model.id]
+    row = VERSIONS.row(log.replayed(VERSIONS, version.id))
+    assert row == log.rows[version.id]
+    assert row is not None
+    assert (row.parent_id, row.number) == (model.id, 1)
+
+
+def test_a_caller_who_saw_another_version_of_the_model_is_refused() -> None:
+    log, _ = with_model()
+    register(log, expected_version=1)
+
+    assert refusal(log, errors.StaleVersionError, expected_version=1).field == "If-Match"
+
+
+@pytest.mark.parametrize("model", ["letters", "model-01890000-0000-7000-8000-000000000000"])
+def test_a_version_of_no_model_is_refused(model: str) -> None:
+    log, _ = with_model()
+
+    assert refusal(log, errors.ModelNotFoundError, model=model).field == "model"
+
+
+TWICE = BODY["signature"]["inputs"] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "field"),
+    [
+        (
+            BODY | {"signature": BODY["signature"] | {"inputs": TWICE}},
+            errors.InvalidSignatureError,
+            "signature.inputs[1].name",
+        ),
+        (golden(inputs=[PIXELS | {"name": "other"}]), errors.InvalidGoldenExampleError, "golden.inputs"),
+        (golden(inputs=[PIXELS, PIXELS]), errors.InvalidGoldenExampleError, "golden.inputs"),
+        (
+            golden(inputs=[PIXELS | {"datatype": "FP64"}]),
+            errors.InvalidGoldenExampleError,
+            "golden.inputs[0].datatype",
+        ),
+        (golden(inputs=[PIXELS | {"shape": [1, 3]}]), errors.InvalidGoldenExampleError, "golden.inputs[0].shape"),
+        (golden(inputs=[PIXELS | {"shape": [-1, 2]}]), errors.InvalidGoldenExampleError, "golden.inputs[0].shape"),
+        (golden(inputs=[PIXELS | {"data": [0.5]}]), errors.InvalidGoldenExampleError, "golden.inputs[0].data"),
+        (
+            golden(inputs=[PIXELS | {"data": [0.5, True]}]),
+            errors.InvalidGoldenExampleError,
+            "golden.inputs[0].data[1]",
+        ),
+        (golden(outputs={"score": [7]}), errors.InvalidGoldenExampleError, "golden.outputs.score"),
+        (golden(outputs={"label": [7.5]}), errors.InvalidGoldenExampleError, "golden.outputs.label[0]"),
+        (golden(outputs={}), InvalidBodyError, "golden.outputs"),
+        (BODY | {"artifact": {"digest": "x", "format": "pickle"}}, InvalidBodyError, "artifact.format"),
+        (BODY | {"colour": "red"}, InvalidBodyError, "colour"),
+        ({"artifact": BODY["artifact"]}, InvalidBodyError, "signature"),
+        (BODY | {"parameters": {"depth": 3}}, InvalidBodyError, "parameters[...]"),
+        (BODY | {"metrics": {"accuracy": "high"}}, InvalidBodyError, "metrics[...]"),
+        (
+            BODY | {"signature": BODY["signature"] | {"outputs": [{"name": "a", "datatype": "FLOAT", "shape": []}]}},
+            InvalidBodyError,
+            "signature.outputs[0].datatype",
+        ),
+    ],
+)
+def test_a_version_that_can_not_be_right_is_refused(
+    body: dict[str, Any], error: type[RollbookError], field: str
+) -> None:
+    log, _ = with_model()
+
+    assert refusal(log, error, body=body).field == field
+
+
+@pytest.mark.parametrize(
+    ("datatype", "right", "wrong"),
+    [
+        ("BOOL", True, 1),
+        ("BYTES", "cat", 3),
+        ("FP64", 3, "3"),
+        ("INT8", -3, 3.0),
+        ("UINT8", 3, -3),
+        ("INT64", 3, True),
+    ],
+)
+def test_the_values_of_an_example_are_of_the_stated_type(datatype: str, right: object, wrong: object) -> None:
+    log, _ = with_model()
+    outputs = [{"name": "label", "datatype": datatype, "shape": [-1]}]
+    typed = BODY | {"signature": BODY["signature"] | {"outputs": outputs}}
+
+    assert register(log, typed | {"golden": BODY["golden"] | {"outputs": {"label": [right]}}}).number == 1
+    bad = typed | {"golden": BODY["golden"] | {"outputs": {"label": [right, wrong]}}}
+    assert refusal(log, errors.InvalidGoldenExampleError, body=bad).field == "golden.outputs.label[1]"
