@@ -15,7 +15,6 @@ import uvloop
 
 from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
-from infra.data_directory import write_atomically
 from infra.errors import CannotStartError, PortTakenError
 from infra.logs import configure_logs
 from infra.settings import load_settings
@@ -28,13 +27,13 @@ from serving.capture.spool import SpoolLimits, SpoolWriter
 from serving.engines.base import load_engine
 from serving.engines.errors import CannotLoadError
 from serving.runtime.instance import Instance
+from serving.runtime.load_failure import LoadFailure, leave_failure
 from serving.runtime.manifest import ARTIFACT_NAME, Manifest, read_manifest
 from serving.runtime.model_host import ModelHost
 from serving.runtime.oip_rest import OipRest
 from serving.runtime.process_watch import watch_process
 
 PREFIX = "ROLLBOOK_RUNTIME_"
-FAILURE_FILE = "failure.json"
 
 # Envoy pools connections and closes idle ones itself (after an hour unless told otherwise). A server that closes them
 # first resets requests that are just being sent, so ours waits longer than any gateway does.
@@ -63,13 +62,6 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
         256 * 1024**2
     )
     drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 10.0
-
-
-class LoadFailure(msgspec.Struct, frozen=True):
-    """Why the model could not be loaded; left in the spool directory for the agent."""
-
-    code: str
-    reason: str
 
 
 class _Server(uvicorn.Server):
@@ -130,8 +122,7 @@ async def _load(settings: RuntimeSettings, manifest: Manifest, host: ModelHost) 
     try:
         host.serve(await asyncio.to_thread(load_engine, manifest.artifact.format, path, manifest.signature))
     except CannotLoadError as error:
-        failure = LoadFailure(code=error.code, reason=str(error))
-        write_atomically(settings.spool_dir / FAILURE_FILE, msgspec.json.encode(failure))
+        leave_failure(settings.spool_dir, LoadFailure(code=error.code, reason=str(error)))
         raise CannotStartError(str(error)) from error
 
 

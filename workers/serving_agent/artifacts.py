@@ -20,7 +20,6 @@ from workers.serving_agent.control_plane import ControlPlane
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.errors import MayServeLaterError, NeverServesError
 
-_CHUNK_BYTES = 1024 * 1024
 _TRIES = 4
 _PAUSE_S = 0.5
 _FETCHED = ".artifacts"
@@ -101,7 +100,8 @@ class ModelShelf:
                 if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
                     file.truncate(0)
                     held = 0
-                async for chunk in answer.aiter_bytes(_CHUNK_BYTES):
+                # Raw and as they come: chunks of a fixed size would lose the last part when the stream breaks off.
+                async for chunk in answer.aiter_raw():
                     held += len(chunk)
                     await asyncio.to_thread(file.write, chunk)
                     if held > artifact.size_bytes:

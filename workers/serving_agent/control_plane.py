@@ -100,7 +100,7 @@ class ControlPlane:
         Raises:
             httpx.HTTPError, OSError: the stream does not come or breaks off.
         """
-        headers = self._authorization()
+        headers = {**self._authorization(), "accept-encoding": "identity"}
         if first_byte:
             headers["range"] = f"bytes={first_byte}-"
         async with self._client.stream("GET", f"/v1/artifacts/{digest}", headers=headers) as answer:

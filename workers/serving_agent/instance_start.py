@@ -12,7 +12,7 @@ import structlog
 
 from infra.ports import LOOPBACK, free_port, is_free
 from schemas.identifiers import Kind, new_id
-from serving.runtime.app import FAILURE_FILE, LoadFailure
+from serving.runtime.load_failure import find_failure
 from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
@@ -185,9 +185,8 @@ class InstanceStarter:
             raise MayServeLaterError("port-taken", f"another process answers at port {record.port}")
 
     def _why_ended(self, record: InstanceRecord) -> NeverServesError | MayServeLaterError:
-        try:
-            failure = msgspec.json.decode((self.spool(record.boot_id) / FAILURE_FILE).read_bytes(), type=LoadFailure)
-        except (OSError, msgspec.DecodeError):
+        failure = find_failure(self.spool(record.boot_id))
+        if failure is None:
             log = self._log_of(record).name
             return MayServeLaterError("engine-died", f"the engine ended before it was ready; its log is {log}")
         return NeverServesError(failure.code, failure.reason)

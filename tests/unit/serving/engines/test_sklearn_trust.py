@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from schemas.events.registry import Signature, Tensor
@@ -99,6 +99,16 @@ def test_functions_of_numpy_that_only_calculate_are_trusted(tmp_path: Path) -> N
 
     answer = engine.predict({"a": rows[:, 0], "b": rows[:, 1:]})
     assert np.allclose(answer["value"], model.predict(rows))
+
+
+def test_a_pipeline_answers_as_its_own_methods_do_with_steps_left_out(tmp_path: Path) -> None:
+    rows = np.arange(8.0).reshape(4, 2)
+    model = Pipeline([("skip", "passthrough"), ("scale", StandardScaler()), ("fit", LinearRegression())])
+    path = _file(tmp_path, skops.io.dumps(model.fit(rows, [0.0, 1.0, 2.0, 4.0])))
+
+    answer = load_engine("skops", path, TWO_COLUMNS).predict({"a": rows[:, 0], "b": rows[:, 1:]})
+
+    assert np.array_equal(answer["value"], model.predict(rows))
 
 
 def test_a_model_that_takes_other_columns_than_its_signature_is_refused(tmp_path: Path) -> None:

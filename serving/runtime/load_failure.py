@@ -1,0 +1,29 @@
+"""Why a model could not be loaded: the runtime leaves it in its spool directory, and the agent reads it there."""
+
+from pathlib import Path
+
+import msgspec
+
+from infra.data_directory import write_atomically
+
+_FILE = "failure.json"
+
+
+class LoadFailure(msgspec.Struct, frozen=True):
+    """The code and reason that stand in InstanceFailed."""
+
+    code: str
+    reason: str
+
+
+def leave_failure(directory: Path, failure: LoadFailure) -> None:
+    """Write the failure for who started this process."""
+    write_atomically(directory / _FILE, msgspec.json.encode(failure))
+
+
+def find_failure(directory: Path) -> LoadFailure | None:
+    """Return what a runtime left, or None where it ended without a word."""
+    try:
+        return msgspec.json.decode((directory / _FILE).read_bytes(), type=LoadFailure)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,290 @@
+"""A real Kafka node, a control plane of a few routes, and the agent as a process of its own."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from infra.kafka.clients import producer
+from infra.kafka.topics import TopicSpec, ensure_topics
+from schemas.catalogue import TYPE_NAMES
+from schemas.envelope import Envelope, encode, encode_data
+from schemas.events.endpoints import DeploymentAdded, DeploymentRemoved, VersionReference
+from schemas.events.registry import Artifact
+from schemas.identifiers import EventId, StreamId
+from schemas.observations import BatchHeaders, batch_headers
+from schemas.topics import OBSERVATIONS, REGISTRY_EVENTS, TOPICS
+from tests.integration.kafka.conftest import Node
+from tests.support.digits import SIGNATURE, Served
+
+DEADLINE_S = 90
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    running = Node(tmp_path_factory.mktemp("kafka"))
+    try:
+        running.start()
+        specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in TOPICS]
+        asyncio.run(ensure_topics(running.bootstrap, specs))
+        yield running
+    finally:
+        running.stop()
+
+
+def eventually(holds: Callable[[], bool], *, what: str, log: Callable[[], str] = str) -> None:
+    """Ask until it holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, f"in {DEADLINE_S} s there was no {what}\n{log()}"
+        time.sleep(0.05)
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A command as the control plane received it."""
+
+    path: str
+    body: dict[str, Any]
+    key: str
+
+
+class ControlPlaneDouble:
+    """Answers the agent as the contract says; keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.deployments: list[dict[str, Any]] = []
+        self.instances: dict[str, dict[str, Any]] = {}
+        self.artifacts: dict[str, bytes] = {}
+        self.commands: list[Command] = []
+        self.refuse_next = 0
+        self.cut_next_download_at: int | None = None
+        self.ranges: list[str] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def told(self, pattern: str) -> list[Command]:
+        """Return the commands whose path fits."""
+        return [command for command in list(self.commands) if re.fullmatch(pattern, command.path)]
+
+    def snapshot(self) -> dict[str, Any]:
+        endpoint = {"id": "endpoint-1", "workspace": "default", "name": "digits", "deployments": self.deployments}
+        return {
+            "position": self.position,
+            "endpoints": [endpoint],
+            "instances": list(self.instances.values()),
+            "jwks": {"keys": []},
+            "revoked_subjects": [],
+        }
+
+    def take(self, command: Command) -> int:
+        self.commands.append(command)
+        if self.refuse_next:
+            self.refuse_next -= 1
+            return 503
+        instance_id = command.body.get("instance_id") or command.path.split("/")[3]
+        if command.path == "/v1/instances":
+            self.instances[instance_id] = {"id": instance_id, **command.body}
+            return 201
+        self.instances.pop(instance_id, None)
+        return 200
+
+
+def _handler(double: ControlPlaneDouble) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_arguments: object) -> None:
+            return
+
+        def do_GET(self) -> None:
+            assert self.headers["authorization"] == "Bearer rb_secret"
+            if self.path == "/v1/snapshots/serving":
+                self._answer(200, json.dumps(double.snapshot()).encode())
+            elif self.path.startswith("/v1/artifacts/"):
+                self._artifact(double.artifacts[self.path.removeprefix("/v1/artifacts/")])
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self._answer(double.take(Command(self.path, body, self.headers["idempotency-key"])), b"{}")
+
+        def _artifact(self, content: bytes) -> None:
+            first = self.headers["range"]
+            double.ranges.append(first or "")
+            content = content[int(first.removeprefix("bytes=").removesuffix("-")) :] if first else content
+            self._answer(206 if first else 200, content)
+
+        def _answer(self, status: int, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            cut, is_download = double.cut_next_download_at, self.path.startswith("/v1/artifacts/")
+            if is_download and cut is not None:
+                double.cut_next_download_at = None
+                self.wfile.write(content[:cut])
+                self.close_connection = True
+                return
+            self.wfile.write(content)
+
+    return Handler
+
+
+class AgentHarness:
+    """One agent's directory, and the process that may be killed and started again on it."""
+
+    def __init__(self, root: Path, *, node: Node, control_plane: ControlPlaneDouble) -> None:
+        self.root = root
+        self.node = node
+        self.control_plane = control_plane
+        self.directory = root / "data" / "agent" / "local"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._events = 0
+        (root / "data").mkdir()
+        (root / "token").write_text("rb_secret\n")
+
+    def start(self) -> None:
+        settings = {
+            "DATA_DIR": str(self.root / "data"),
+            "API_URL": self.control_plane.url,
+            "TOKEN_FILE": str(self.root / "token"),
+            "KAFKA_BOOTSTRAP": self.node.bootstrap,
+            "READY_FILE": str(self.root / "ready"),
+            "SUPERVISOR_PID": str(os.getpid()),
+        }
+        environ = {**os.environ, **{f"ROLLBOOK_AGENT_{name}": value for name, value in settings.items()}}
+        # Compiling every module anew takes most of a start.
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        with (self.root / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "workers.serving_agent.app"], env=environ, stdout=log, stderr=log
+            )
+        eventually((self.root / "ready").exists, what="ready agent", log=self.log)
+
+    def log(self) -> str:
+        return (self.root / "agent.log").read_text()
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(60)
+
+    def clean_up(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        for record in self.records():
+            if record["pid"]:
+                try:
+                    os.kill(record["pid"], signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+    def records(self) -> list[dict[str, Any]]:
+        path = self.directory / "instances.json"
+        found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+        return found
+
+    def deployment(self, name: str, model: Served, *, content: bytes | None = None) -> DeploymentAdded:
+        """Put a model where the agent can fetch it, and return the fact that it is wanted."""
+        self.control_plane.artifacts[model.artifact.digest] = model.content if content is None else content
+        return DeploymentAdded(
+            deployment_id=f"deployment-{name}",
+            version=VersionReference(version_id=f"version-{name}", model_name="digits", number=1),
+            artifact=Artifact(
+                digest=model.artifact.digest,
+                size_bytes=model.artifact.size_bytes,
+                format=model.artifact.format,
+            ),
+            signature=SIGNATURE,
+            golden=model.golden,
+            replicas=1,
+        )
+
+    def want(self, added: DeploymentAdded) -> None:
+        """Let the next snapshot hold a deployment."""
+        fields = msgspec.to_builtins(added)
+        self.control_plane.deployments.append({"id": fields.pop("deployment_id"), **fields})
+
+    async def publish(self, event: DeploymentAdded | DeploymentRemoved) -> None:
+        """Append to the log as the relay does."""
+        self._events += 1
+        self.control_plane.position += 1
+        envelope = Envelope(
+            type=TYPE_NAMES[type(event)],
+            id=EventId(f"event-{self._events}"),
+            time="2026-01-02T03:04:05.678Z",
+            workspace="default",
+            stream=StreamId("endpoint-1"),
+            streamversion=self._events,
+            actor="principal-1",
+            correlationid="c",
+            causationid="c",
+            commandid="c",
+            data=encode_data(event),
+        )
+        sender = producer(self.node.bootstrap, client_id="test")
+        await sender.start()
+        try:
+            headers = [("position", str(self.control_plane.position).encode())]
+            await sender.send_and_wait(REGISTRY_EVENTS.name, key=b"endpoint-1", value=encode(envelope), headers=headers)
+        finally:
+            await sender.stop()
+
+
+@pytest.fixture
+def harness(tmp_path: Path, node: Node) -> Iterator[AgentHarness]:
+    control_plane = ControlPlaneDouble()
+    control_plane.start()
+    running = AgentHarness(tmp_path, node=node, control_plane=control_plane)
+    try:
+        yield running
+    finally:
+        running.clean_up()
+        control_plane.stop()
+
+
+async def batches_until_closing(node: Node, source: str) -> list[tuple[BatchHeaders, bytes]]:
+    """Read what a source shipped, from its first batch to its closing one."""
+    consumer = AIOKafkaConsumer(OBSERVATIONS.name, bootstrap_servers=node.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    found: list[tuple[BatchHeaders, bytes]] = []
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            async for record in consumer:
+                headers = batch_headers(list(record.headers))
+                if headers.source == source:
+                    found.append((headers, record.value))
+                    if headers.state == "closing":
+                        return found
+    finally:
+        await consumer.stop()
+    return found

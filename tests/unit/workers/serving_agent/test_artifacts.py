@@ -1,0 +1,119 @@
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from schemas.events.endpoints import VersionReference
+from serving.runtime.manifest import ARTIFACT_NAME, read_manifest
+from tests.support.digits import SIGNATURE, served
+from workers.serving_agent.artifacts import ModelShelf
+from workers.serving_agent.control_plane import ControlPlane
+from workers.serving_agent.desired import Deployment
+from workers.serving_agent.errors import MayServeLaterError, NeverServesError
+
+MODEL = served("skops")
+
+
+class StoreDouble(ControlPlane):
+    """An artifact store that answers from memory, or fails as a disk or network does."""
+
+    def __init__(self, content: bytes, *, fault: Exception | None = None) -> None:
+        self._content = content
+        self._fault = fault
+        self.fetched = 0
+
+    @asynccontextmanager
+    async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:
+        assert digest == MODEL.artifact.digest
+        self.fetched += 1
+        if self._fault is not None:
+            raise self._fault
+        status = 206 if first_byte else 200
+        yield httpx.Response(status, content=self._stream(first_byte))
+
+    async def _stream(self, first_byte: int) -> AsyncIterator[bytes]:
+        yield self._content[first_byte:]
+
+
+def _deployment(name: str) -> Deployment:
+    return Deployment(
+        id=name,
+        workspace="default",
+        endpoint_id="endpoint-1",
+        endpoint="digits",
+        version=VersionReference(version_id="version-1", model_name="digits", number=1),
+        artifact=MODEL.artifact,
+        signature=SIGNATURE,
+        golden=None,
+        replicas=1,
+    )
+
+
+async def test_a_model_directory_holds_the_artifact_and_its_manifest(tmp_path: Path) -> None:
+    directory = await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
+
+    assert (directory / ARTIFACT_NAME).read_bytes() == MODEL.content
+    assert read_manifest(directory).version_name == "digits/1"
+
+
+async def test_two_deployments_of_one_artifact_fetch_it_once_and_share_it(tmp_path: Path) -> None:
+    store = StoreDouble(MODEL.content)
+    shelf = ModelShelf(tmp_path, store)
+    first, second = await shelf.lay(_deployment("a")), await shelf.lay(_deployment("b"))
+
+    shelf.discard("a")
+
+    assert store.fetched == 1
+    assert not first.exists()
+    assert (second / ARTIFACT_NAME).read_bytes() == MODEL.content
+    shelf.discard("b")
+    assert list((tmp_path / ".artifacts").iterdir()) == []
+
+
+async def test_an_artifact_that_changed_on_disk_is_not_used(tmp_path: Path) -> None:
+    shelf = ModelShelf(tmp_path, StoreDouble(MODEL.content))
+    directory = await shelf.lay(_deployment("a"))
+    (directory / ARTIFACT_NAME).write_bytes(b"x" * len(MODEL.content))
+
+    with pytest.raises(NeverServesError) as refused:
+        await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
+
+    assert refused.value.code == "artifact-digest-differs"
+
+
+async def test_a_stream_longer_than_promised_is_cut_and_refused(tmp_path: Path) -> None:
+    with pytest.raises(NeverServesError) as refused:
+        await ModelShelf(tmp_path, StoreDouble(MODEL.content + b"more")).lay(_deployment("a"))
+
+    assert refused.value.code == "artifact-digest-differs"
+
+
+async def test_a_refused_artifact_is_fetched_anew_the_next_time(tmp_path: Path) -> None:
+    with pytest.raises(NeverServesError):
+        await ModelShelf(tmp_path, StoreDouble(b"!" * len(MODEL.content))).lay(_deployment("a"))
+
+    await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
+
+
+async def test_a_full_disk_is_a_failure_that_may_pass(tmp_path: Path) -> None:
+    full = StoreDouble(b"", fault=OSError(errno.ENOSPC, "No space left on device"))
+
+    with pytest.raises(MayServeLaterError, match="No space left") as failed:
+        await ModelShelf(tmp_path, full).lay(_deployment("a"))
+
+    assert failed.value.code == "disk-full"
+
+
+async def test_an_unknown_format_is_refused_before_a_directory_is_made(tmp_path: Path) -> None:
+    text = msgspec.structs.replace(MODEL.artifact, format="onnx")
+    deployment = msgspec.structs.replace(_deployment("a"), artifact=text)
+
+    with pytest.raises(NeverServesError) as refused:
+        await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(deployment)
+
+    assert refused.value.code == "artifact-malformed"
+    assert not (tmp_path / "a").exists()
