@@ -167,4 +167,5 @@ def _renew_catalogue(store: SqliteStore, database: SqliteDatabase, aggregates: A
     rows = rows_of(store.whole_log(), aggregates)
     with database.transaction():
         database.replace_catalogue(rows, catalogue_format=FORMAT)
-    _log.info("catalogue_renewed", rows=len(rows))
+    if rows:
+        _log.info("catalogue_renewed", rows=len(rows))

@@ -197,7 +197,7 @@ async def test_a_poison_event_halts_and_is_not_skipped(scene: Scene) -> None:
     await scene.register(1)
 
     async with scene.relay(log=_Poisoned(scene.log)) as running:
-        with pytest.raises(PoisonEventError, match="the event at position 2 .* can't be published"):
+        with pytest.raises(PoisonEventError, match=r"the event at position 2 .* can't be published"):
             await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
 
     assert [event.position for event in await scene.published()] in ([], [1])
