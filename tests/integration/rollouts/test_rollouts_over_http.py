@@ -1,0 +1,252 @@
+"""Rollouts through the API's routes on the real store, in one process; Kafka and ClickHouse are away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import msgspec
+import pytest
+
+from control_plane.bootstrap import open_api
+from control_plane.settings import ApiSettings
+from infra.ports import free_ports
+from tests.support.builders import GATES, HEALTHY, WRONG, canary
+from tests.support.digits import SIGNATURE, model_bytes, served
+from workers.rollout_judge.control_plane import ControlPlane
+from workers.rollout_judge.state import from_snapshot
+
+pytestmark = pytest.mark.integration
+APPLIED_AT = "2026-01-02T03:04:05.678Z"
+
+
+class Caller:
+    """One client with one token; a body is any JSON value or struct."""
+
+    def __init__(self, client: httpx.AsyncClient, token: str) -> None:
+        self._client = client
+        self._token = token
+
+    async def send(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
+        sent = {"Authorization": f"Bearer {self._token}", **{key.replace("_", "-"): headers[key] for key in headers}}
+        content = None if body is None else msgspec.json.encode(body)
+        return await self._client.request(method, path, content=content, headers=sent)
+
+    async def done(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
+        response = await self.send(method, path, body, **headers)
+        assert response.is_success, response.text
+        return cast("dict[str, Any]", response.json())
+
+
+class Api:
+    """The API with two versions of digits and an endpoint that serves the first."""
+
+    def __init__(self, people: Caller, programs: Caller) -> None:
+        self.people = people
+        self.programs = programs
+
+    async def begin(self, version: str = "digits/2", **headers: str) -> httpx.Response:
+        body = {"endpoint": "digits", "version": version, "gates": GATES, "strategy": canary()}
+        return await self.people.send("POST", "/v1/rollouts", body, **headers)
+
+    async def measure(self, rollout_id: str, watermark_ms: int, **changes: object) -> dict[str, Any]:
+        now = await self.people.done("GET", f"/v1/rollouts/{rollout_id}")
+        body = {
+            "step": now["step"],
+            "epoch": now["epoch"],
+            "watermark_ms": watermark_ms,
+            "elapsed_ms": 10_000,
+            "freshness": "fresh",
+            "counts": HEALTHY,
+            **changes,
+        }
+        return await self.programs.done("POST", f"/v1/rollouts/{rollout_id}/measurements", body)
+
+    async def events(self) -> list[str]:
+        answer = await self.people.done("GET", "/v1/events?after=0&limit=1000")
+        return [item["event"]["type"] for item in answer["items"]]
+
+
+@asynccontextmanager
+async def open_client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    kafka, clickhouse = free_ports(2)
+    settings = ApiSettings(
+        port=1,
+        data_dir=folder,
+        kafka_bootstrap=f"127.0.0.1:{kafka}",
+        clickhouse_url=f"http://127.0.0.1:{clickhouse}",
+    )
+    async with open_api(settings) as application:
+        transport = httpx.ASGITransport(app=cast("Any", application))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=30) as client:
+            yield client
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with open_client(tmp_path) as client:
+        people = Caller(client, (tmp_path / "secrets" / "admin.token").read_text().strip())
+        programs = Caller(client, (tmp_path / "secrets" / "service.token").read_text().strip())
+        await _register(client, people)
+        endpoint = await people.done("POST", "/v1/endpoints", {"name": "digits", "version": "digits/1"})
+        await _announce(programs, endpoint["id"], endpoint["deployments"][0]["id"])
+        yield Api(people, programs)
+
+
+async def _register(client: httpx.AsyncClient, people: Caller) -> None:
+    digest = served("skops").artifact.digest
+    await people.done("POST", "/v1/models", {"name": "digits"})
+    headers = {"Authorization": f"Bearer {people._token}"}  # noqa: SLF001  the one upload that is no JSON
+    put = await client.put(f"/v1/artifacts/{digest}", content=model_bytes("skops"), headers=headers)
+    assert put.is_success, put.text
+    for _ in (1, 2):
+        body = {"artifact": {"digest": digest, "format": "skops"}, "signature": SIGNATURE}
+        await people.done("POST", "/v1/models/digits/versions", body)
+
+
+async def _announce(programs: Caller, endpoint_id: str, deployment_id: str) -> None:
+    body = {
+        "endpoint_id": endpoint_id,
+        "deployment_id": deployment_id,
+        "agent_id": "local",
+        "boot_id": "boot-1",
+        "host": "127.0.0.1",
+        "port": 9_000,
+        "region": "local",
+        "zone": "local",
+    }
+    await programs.done("POST", "/v1/instances", body)
+
+
+async def test_a_rollout_goes_from_its_start_to_its_end(api: Api) -> None:
+    rollout = (await api.begin()).json()
+
+    await _announce(api.programs, rollout["endpoint_id"], rollout["candidate_deployment_id"])
+    report = {"ready_instances": 1, "elapsed_ms": 100}
+    warm = await api.programs.done("POST", f"/v1/rollouts/{rollout['id']}/warm-up", report)
+    decisions = [(await api.measure(rollout["id"], 1_000 + look))["decision"] for look in range(4)]
+
+    shown = await api.people.done("GET", f"/v1/rollouts/{rollout['id']}")
+    endpoint = await api.people.done("GET", "/v1/endpoints/digits")
+    assert (warm["phase"], warm["step"]) == ("stepping", 0)
+    assert decisions == ["advance", "advance", "promote", "complete"]
+    assert (shown["phase"], len(shown["verdicts"])) == ("completed", 3)
+    assert [each["version"] for each in endpoint["deployments"]] == ["digits/2"]
+    assert endpoint["active_rollout_id"] is None
+
+
+async def test_an_abort_gives_the_traffic_back_in_the_same_command(api: Api) -> None:
+    rollout = (await api.begin()).json()
+    report = {"ready_instances": 1, "elapsed_ms": 100}
+    await api.programs.done("POST", f"/v1/rollouts/{rollout['id']}/warm-up", report)
+
+    judged = await api.measure(rollout["id"], 1_000, counts=WRONG)
+
+    endpoint = await api.people.done("GET", "/v1/endpoints/digits")
+    assert (judged["decision"], judged["phase"]) == ("abort", "aborted")
+    assert [(each["deployment_id"], each["weight_percent"]) for each in endpoint["allocations"]] == [
+        (rollout["baseline_deployment_id"], 100.0)
+    ]
+    assert endpoint["epoch"] == judged["epoch"]
+
+
+async def test_of_two_rollouts_started_at_once_one_is_refused_and_leaves_nothing(api: Api) -> None:
+    answers = await asyncio.gather(*(api.begin() for _ in range(8)))
+
+    accepted = [each for each in answers if each.status_code == 201]
+    refused = [each.json() for each in answers if each.status_code == 422]
+    assert (len(accepted), len(refused)) == (1, 7)
+    assert {each["code"] for each in refused} == {"rollout-active"}
+    assert all(accepted[0].json()["id"] in each["detail"] for each in refused)
+    types = await api.events()
+    assert types.count("rollouts.RolloutStarted.v1") == types.count("endpoints.EndpointReserved.v1") == 1
+    assert types.count("endpoints.DeploymentAdded.v1") == 2
+
+
+async def test_two_judges_racing_decide_a_step_once(api: Api) -> None:
+    rollout = (await api.begin()).json()
+    report = {"ready_instances": 1, "elapsed_ms": 100}
+    warm = await api.programs.done("POST", f"/v1/rollouts/{rollout['id']}/warm-up", report)
+    same = {"step": warm["step"], "epoch": warm["epoch"]}
+
+    judged = await asyncio.gather(*(api.measure(rollout["id"], 1_000, **same) for _ in range(6)))
+
+    assert sorted(each["decision"] for each in judged) == ["advance", *["none"] * 5]
+    assert (await api.events()).count("rollouts.StepJudged.v1") == 1
+
+
+async def test_a_repeated_key_starts_one_rollout(api: Api) -> None:
+    first, second = [await api.begin(Idempotency_Key="once") for _ in range(2)]
+
+    assert first.json() == second.json()
+    assert (await api.events()).count("rollouts.RolloutStarted.v1") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        ({"version": "digits/1"}, 422, "version-already-live", "version"),
+        ({"version": "digits/9"}, 404, "version-not-found", "version"),
+        ({"endpoint": "letters"}, 404, "endpoint-not-found", "endpoint"),
+        ({"strategy": canary(5, 50)}, 400, "invalid-rollout", "strategy.steps[1].weight_percent"),
+        ({"gates": []}, 400, "invalid-rollout", "gates"),
+        ({"gate": []}, 400, "invalid-body", "gate"),
+        ({"alpha": "small"}, 400, "invalid-body", "alpha"),
+    ],
+)
+async def test_a_refused_start_is_a_problem_with_field_and_remedy(
+    api: Api, body: dict[str, object], status: int, code: str, field: str
+) -> None:
+    before = await api.events()
+    sound = {"endpoint": "digits", "version": "digits/2", "gates": GATES, "strategy": canary()}
+
+    response = await api.people.send("POST", "/v1/rollouts", {**sound, **body})
+
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["field"]) == (status, code, field)
+    assert problem["remedy"]
+    assert await api.events() == before
+
+
+async def test_only_programs_measure_and_only_people_decide_by_hand(api: Api) -> None:
+    rollout = (await api.begin()).json()
+
+    by_program = await api.programs.send("POST", f"/v1/rollouts/{rollout['id']}/abort", {"reason": "no"})
+
+    assert (by_program.status_code, by_program.json()["code"]) == (403, "role-too-weak")
+
+
+async def test_a_stale_etag_is_refused_and_the_current_one_is_taken(api: Api) -> None:
+    response = await api.begin()
+    path = f"/v1/rollouts/{response.json()['id']}/abort"
+
+    stale = await api.people.send("POST", path, {"reason": "no"}, If_Match='"7"')
+    current = await api.people.send("POST", path, {"reason": "no"}, If_Match=response.headers["etag"])
+
+    assert (stale.status_code, stale.json()["code"]) == (409, "stale-version")
+    assert (current.status_code, current.json()["phase"]) == (200, "aborted")
+
+
+async def test_the_judge_reads_the_snapshot_that_the_api_gives(tmp_path: Path) -> None:
+    async with open_client(tmp_path) as client:
+        people = Caller(client, (tmp_path / "secrets" / "admin.token").read_text().strip())
+        programs = Caller(client, (tmp_path / "secrets" / "service.token").read_text().strip())
+        await _register(client, people)
+        endpoint = await people.done("POST", "/v1/endpoints", {"name": "digits", "version": "digits/1"})
+        await _announce(programs, endpoint["id"], endpoint["deployments"][0]["id"])
+        api = Api(people, programs)
+        rollout = (await api.begin()).json()
+        warm = await programs.done(
+            "POST", f"/v1/rollouts/{rollout['id']}/warm-up", {"ready_instances": 1, "elapsed_ms": 100}
+        )
+        applied = {"epoch": warm["epoch"], "region": "local", "gateway_id": "g", "applied_at": APPLIED_AT}
+        await programs.done("POST", f"/v1/endpoints/{endpoint['id']}/applied", applied)
+
+        plane = ControlPlane("http://api", programs._token, transport=client._transport)  # noqa: SLF001
+        snapshot = await plane.snapshot()
+
+        watched = from_snapshot(snapshot, seen_s=0.0)[rollout["id"]]
+        assert (watched.phase, watched.step, watched.epoch, watched.gates) == ("stepping", 0, warm["epoch"], GATES)
+        assert watched.applied_ms is not None
