@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from infra.kafka.clients import consumer_from_offset
+from infra.kafka.clients import MAXIMUM_RECORD_BYTES
 from schemas.envelope import RecordedEvent, decode
 from schemas.topics import REGISTRY_EVENTS
 from workers.rollout_judge.errors import PartAwayError
@@ -15,6 +15,7 @@ from workers.rollout_judge.errors import PartAwayError
 _PARTITION = TopicPartition(REGISTRY_EVENTS.name, 0)
 _POSITION_HEADER = "position"
 _POLL_MS = 500
+_REQUEST_TIMEOUT_MS = 10_000
 
 
 class RegistryLog:
@@ -26,13 +27,19 @@ class RegistryLog:
 
     async def mark_end(self) -> None:
         """Stand at the end: what is published from now on is read."""
+        # Kept before it is started, so that a start that fails is closed too.
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id="rollout-judge",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=MAXIMUM_RECORD_BYTES,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        )
         try:
-            self._consumer = await consumer_from_offset(
-                self._bootstrap,
-                client_id="rollout-judge",
-                topic=REGISTRY_EVENTS.name,
-                offsets={_PARTITION.partition: 0},
-            )
+            await self._consumer.start()
+            self._consumer.assign([_PARTITION])
             ends = await self._consumer.end_offsets([_PARTITION])
             self._consumer.seek(_PARTITION, ends[_PARTITION])
         except KafkaError as error:

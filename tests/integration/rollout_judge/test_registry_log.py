@@ -1,0 +1,77 @@
+"""The judge's tail of the log on a real Kafka node."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from infra.kafka.clients import producer
+from infra.kafka.topics import TopicSpec, ensure_topics
+from schemas.envelope import RecordedEvent
+from schemas.events.rollouts import RolloutPaused
+from schemas.topics import REGISTRY_EVENTS
+from tests.integration.relay.conftest import Broker
+from tests.unit.workers.rollout_judge.pictures import ROLLOUT, recorded
+from workers.rollout_judge.errors import PartAwayError
+from workers.rollout_judge.registry_log import RegistryLog
+
+DEADLINE_S = 30
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Broker:
+    return Broker(Path(tmp_path_factory.mktemp("kafka")))
+
+
+@pytest.fixture
+async def relay(broker: Broker) -> AsyncIterator[AIOKafkaProducer]:
+    broker.start()
+    spec = TopicSpec(
+        name=REGISTRY_EVENTS.name, partitions=REGISTRY_EVENTS.partitions, retention_ms=REGISTRY_EVENTS.retention_ms
+    )
+    await ensure_topics(broker.bootstrap, [spec])
+    client = producer(broker.bootstrap, client_id="test-relay")
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+        broker.kill()
+
+
+async def publish(relay: AIOKafkaProducer, position: int) -> None:
+    event = recorded(position, ROLLOUT, RolloutPaused(step=0, reason="wait"))
+    headers = [("position", str(position).encode())]
+    await relay.send_and_wait(REGISTRY_EVENTS.name, event.canonical, partition=0, headers=headers)
+
+
+async def next_positions(events: AsyncIterator[RecordedEvent], count: int) -> list[int]:
+    async with asyncio.timeout(DEADLINE_S):
+        return [(await anext(events)).position for _ in range(count)]
+
+
+async def test_the_log_is_read_from_the_mark_on_in_order(broker: Broker, relay: AIOKafkaProducer) -> None:
+    for position in (1, 2, 3):
+        await publish(relay, position)
+    log = RegistryLog(broker.bootstrap)
+
+    await log.mark_end()
+    for position in (4, 7):
+        await publish(relay, position)
+    events = log.events()
+    first = await next_positions(events, 2)
+    await publish(relay, 8)
+    second = await next_positions(events, 1)
+    await log.close()
+
+    assert (first, second) == ([4, 7], [8])
+
+
+async def test_a_broker_that_is_away_is_told_as_a_part_that_is_away(broker: Broker) -> None:
+    log = RegistryLog(broker.bootstrap)
+
+    with pytest.raises(PartAwayError):
+        await log.mark_end()
+    await log.close()
