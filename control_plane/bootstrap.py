@@ -40,7 +40,7 @@ from control_plane.snapshots.routes import router as snapshots_router
 from control_plane.web import health
 from control_plane.web.api_description import openapi_config
 from control_plane.web.authentication import Authentication, actor_of, open_routes
-from control_plane.web.commands import Commands
+from control_plane.web.command_runner import Commands
 from control_plane.web.correlation import correlating
 from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
 from infra.clock import SystemClock

@@ -29,7 +29,7 @@ class Kind(StrEnum):
     INSTANCE = "instance"
     ROLLOUT = "rollout"
     PRINCIPAL = "principal"
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105  a kind of id
     COMMAND = "command"
     EVENT = "event"
 

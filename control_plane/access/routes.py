@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath
 
 from control_plane.access import commands as bodies
 from control_plane.access import handlers
@@ -14,7 +15,7 @@ from control_plane.access.tokens import TokenIndex, principals_in
 from control_plane.ports import Actor, EventStore
 from control_plane.web.authentication import PUBLIC, Authentication, actor_of
 from control_plane.web.bodies import decode_body, read_body
-from control_plane.web.commands import Action, Commands, expected_version
+from control_plane.web.command_runner import Action, Commands, expected_version
 from control_plane.web.listing import Page
 from infra.clock import Clock
 from schemas.identifiers import Kind
@@ -68,7 +69,7 @@ def principals_router(
         return Page(items=[_shown(principal, store) for principal in found])
 
     @post("/principals/{principal_id:str}/role", guards=admins, opt={"body": bodies.GrantRole}, summary="Grant a role")
-    async def grant(request: AnyRequest, principal_id: str) -> Response[bytes]:
+    async def grant(request: AnyRequest, principal_id: FromPath[str]) -> Response[bytes]:
         command, seen = await read_body(request, bodies.GrantRole), expected_version(request)
         return await change(
             request, lambda unit: handlers.grant_principal_role(unit, principal_id, command, expected_version=seen)
@@ -80,7 +81,7 @@ def principals_router(
         opt={"body": bodies.IssueToken},
         summary="Issue another token",
     )
-    async def issue(request: AnyRequest, principal_id: str) -> Response[bytes]:
+    async def issue(request: AnyRequest, principal_id: FromPath[str]) -> Response[bytes]:
         command, token = decode_body(await request.body() or b"{}", bodies.IssueToken), handlers.fresh_token()
         seen = expected_version(request)
         return await change(
@@ -94,7 +95,7 @@ def principals_router(
         opt={"body": bodies.RevokeToken},
         summary="Refuse a token from now on",
     )
-    async def revoke(request: AnyRequest, principal_id: str, token_id: str) -> Response[bytes]:
+    async def revoke(request: AnyRequest, principal_id: FromPath[str], token_id: FromPath[str]) -> Response[bytes]:
         command, seen = await read_body(request, bodies.RevokeToken), expected_version(request)
         return await change(
             request,
@@ -107,7 +108,7 @@ def principals_router(
         opt={"body": bodies.ErasePrincipal},
         summary="Erase a person's values by shredding their keys",
     )
-    async def erase(request: AnyRequest, principal_id: str) -> Response[bytes]:
+    async def erase(request: AnyRequest, principal_id: FromPath[str]) -> Response[bytes]:
         command, seen = await read_body(request, bodies.ErasePrincipal), expected_version(request)
         return await change(
             request, lambda unit: handlers.erase_principal(unit, principal_id, command, expected_version=seen)

@@ -14,9 +14,9 @@ class MalformedDigestError(Invalid):
 
     code = "malformed-digest"
 
-    def __init__(self, digest: str) -> None:
+    def __init__(self, digest: str, *, field: str = "digest") -> None:
         super().__init__(
-            f"{digest[:100]!r} is no digest", field="digest", remedy="write sha256: and 64 lower-case hex digits"
+            f"{digest[:100]!r} is no digest", field=field, remedy="write sha256: and 64 lower-case hex digits"
         )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from control_plane.artifacts.artifact_store import ArtifactStore
-from control_plane.artifacts.errors import ArtifactNotFoundError
+from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError
 from control_plane.artifacts.onnx_format import check_onnx
 from control_plane.artifacts.skops_format import check_skops
 from schemas.events.registry import Artifact, ArtifactFormat
 
 CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO], None]] = {"skops": check_skops, "onnx": check_onnx}
+_FIELD = "artifact.digest"
 
 
 class ArtifactInspector:
@@ -22,12 +23,16 @@ class ArtifactInspector:
         """Return the artifact.
 
         Raises:
+            MalformedDigestError: the text is no digest.
             ArtifactNotFoundError: the store does not hold it.
             NotAModelError: it is no model of this format.
         """
-        found = self._store.find(digest)
+        try:
+            found = self._store.find(digest)
+        except MalformedDigestError:
+            raise MalformedDigestError(digest, field=_FIELD) from None
         if found is None:
-            raise ArtifactNotFoundError(digest, field="artifact.digest")
+            raise ArtifactNotFoundError(digest, field=_FIELD)
         with self._store.open(digest) as file:
             CHECKS[artifact_format](file)
         return Artifact(digest=digest, size_bytes=found.size_bytes, format=artifact_format)

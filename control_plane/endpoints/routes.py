@@ -22,7 +22,7 @@ from control_plane.endpoints.resources import DeploymentResource, EndpointResour
 from control_plane.ports import EventStore
 from control_plane.web.authentication import Authentication, actor_of
 from control_plane.web.bodies import read_body
-from control_plane.web.commands import Commands, expected_version
+from control_plane.web.command_runner import Commands, expected_version
 from control_plane.web.listing import MOST_ITEMS, USUAL_ITEMS, Page, Search
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Router, get
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 
 from control_plane.event_feed.commits import Commits
 from control_plane.ports import EventStore
@@ -63,11 +63,11 @@ def router(authentication: Authentication, store: EventStore, commits: Commits) 
     )
     async def read_events(
         request: Request[Any, Any, Any],
-        after: Annotated[int, Parameter(ge=0)] = 0,
-        limit: Annotated[int, Parameter(ge=1, le=_MOST)] = 100,
-        stream: str = "",
-        event_type: Annotated[str, Parameter(query="type")] = "",
-        wait_ms: Annotated[int, Parameter(ge=0, le=_LONGEST_WAIT_MS)] = 0,
+        after: Annotated[int, QueryParameter(ge=0)] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=_MOST)] = 100,
+        stream: FromQuery[str] = "",
+        event_type: Annotated[str, QueryParameter(name="type")] = "",
+        wait_ms: Annotated[int, QueryParameter(ge=0, le=_LONGEST_WAIT_MS)] = 0,
     ) -> Feed:
         wanted = Filter(workspace=actor_of(request).workspace, stream=stream, type=event_type)
         deadline = time.monotonic() + wait_ms / 1000

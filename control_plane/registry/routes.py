@@ -16,7 +16,7 @@ from control_plane.registry.queries import model_row, version_row, version_row_b
 from control_plane.registry.resources import ModelResource, VersionResource
 from control_plane.web.authentication import Authentication, actor_of
 from control_plane.web.bodies import read_body
-from control_plane.web.commands import Commands, expected_version
+from control_plane.web.command_runner import Commands, expected_version
 from control_plane.web.listing import USUAL_ITEMS, Page, Search, page_size
 from schemas.identifiers import Kind
 

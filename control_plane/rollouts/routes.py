@@ -27,7 +27,7 @@ from control_plane.rollouts.requests import (
 from control_plane.rollouts.resources import JudgedResource, RolloutResource, RolloutsSnapshot
 from control_plane.web.authentication import Authentication, actor_of
 from control_plane.web.bodies import read_body
-from control_plane.web.commands import Commands, expected_version
+from control_plane.web.command_runner import Commands, expected_version
 from control_plane.web.listing import MOST_ITEMS, USUAL_ITEMS, Page
 from infra.clock import Clock
 from schemas.envelope import rfc3339
