@@ -17,12 +17,11 @@ PHASES: tuple[frozenset[str], ...] = (
     frozenset({names.CLUSTER_TYPE}),
     frozenset({names.ENDPOINTS_TYPE}),
     frozenset({names.LISTENER_TYPE, names.FILTER_TYPE}),
-    frozenset({names.ROUTES_TYPE}),
-    frozenset({names.VIRTUAL_HOST_TYPE}),
+    frozenset({names.ROUTE_TYPE}),
 )
 """Make before break: each phase is acknowledged before the next is sent; clusters are removed after all of them."""
 
-_ALL_OF_TYPE = frozenset({names.CLUSTER_TYPE, names.LISTENER_TYPE, names.VIRTUAL_HOST_TYPE})
+_ALL_OF_TYPE = frozenset({names.CLUSTER_TYPE, names.LISTENER_TYPE, names.ROUTE_TYPE})
 _REMOVED_LAST = frozenset({names.CLUSTER_TYPE, names.ENDPOINTS_TYPE})
 _SILENCE_S = 5.0
 
@@ -90,10 +89,10 @@ class AdsStream:
             batch |= {(names.ENDPOINTS_TYPE, name) for type_url, name in batch if type_url == names.CLUSTER_TYPE}
             for types in PHASES:
                 await self._send_phase({key for key in batch if key[0] in types})
-            if names.VIRTUAL_HOST_TYPE in self._asked:
+            if names.ROUTE_TYPE in self._asked:
                 await self._send_phase(last)
             else:
-                # A reconnected Envoy has not said yet which virtual hosts it has; they may still need these.
+                # A reconnected Envoy has not said yet which routes it has; they may still need these.
                 self._dirty |= last
 
     async def _send_phase(self, keys: set[Key]) -> None:

@@ -1,10 +1,13 @@
-"""One virtual host an endpoint: its weights, its stickiness and what every answer says about where it came from."""
+"""One route resource an endpoint: its weights, its stickiness and what every answer says about where it came from."""
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.config.route.v3 import route_pb2 as route_config_pb2
+from envoy.config.route.v3 import scoped_route_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
@@ -24,33 +27,36 @@ _HOST_CHOICES = 5
 _RETRY_BODY_BYTES = 1024 * 1024
 
 
-def virtual_host_name(endpoint_id: str) -> str:
-    return f"{names.ROUTE_CONFIG}/{endpoint_id}"
-
-
-def endpoint_of_virtual_host(name: str) -> str:
-    return name.partition("/")[2]
-
-
-def nowhere() -> route_pb2.VirtualHost:
-    """Build a virtual host that no caller can name.
-
-    Without one an installation that has no endpoint yet would wait: Envoy doesn't take an empty list of virtual hosts
-    for an answer.
-    """
-    return route_pb2.VirtualHost(name=virtual_host_name(NOWHERE), domains=[NOWHERE])
-
-
-def virtual_host(endpoint: EndpointRoute) -> route_pb2.VirtualHost:
-    """Build the endpoint's virtual host; one that serves nothing yet answers 503 with that reason."""
-    return route_pb2.VirtualHost(
-        name=virtual_host_name(endpoint.id),
-        domains=[f"{endpoint.workspace}/{endpoint.name}".lower()],
+def endpoint_route(endpoint: EndpointRoute) -> scoped_route_pb2.ScopedRouteConfiguration:
+    """Build the endpoint's route; one that serves nothing yet answers 503 with that reason."""
+    host = route_pb2.VirtualHost(
+        name=endpoint.id,
+        domains=["*"],
         routes=_routes(endpoint),
         typed_per_filter_config={
             names.SCOPE_FILTER: scope_check(workspace=endpoint.workspace, endpoint=endpoint.name),
         },
         request_body_buffer_limit=wrappers_pb2.UInt64Value(value=_RETRY_BODY_BYTES),
+    )
+    return _route(endpoint.id, key=routing_key(endpoint), hosts=[host])
+
+
+def routing_key(endpoint: EndpointRoute) -> str:
+    """Return what the routing header says for the endpoint; names hold no capitals."""
+    return f"{endpoint.workspace}/{endpoint.name}".lower()
+
+
+def nowhere() -> scoped_route_pb2.ScopedRouteConfiguration:
+    """Build a route that no caller can name, so that an installation without endpoints has an answer for Envoy too."""
+    return _route(NOWHERE, key=NOWHERE, hosts=[])
+
+
+def _route(name: str, *, key: str, hosts: Sequence[route_pb2.VirtualHost]) -> scoped_route_pb2.ScopedRouteConfiguration:
+    fragment = scoped_route_pb2.ScopedRouteConfiguration.Key.Fragment(string_key=key)
+    return scoped_route_pb2.ScopedRouteConfiguration(
+        name=name,
+        key=scoped_route_pb2.ScopedRouteConfiguration.Key(fragments=[fragment]),
+        route_configuration=route_config_pb2.RouteConfiguration(name=name, virtual_hosts=hosts),
     )
 
 

@@ -16,7 +16,6 @@ from serving.gateway.resources import everything, update_for
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import NOTHING, Change, RoutingTable
 from serving.gateway.snapshot_file import KeptState, write_state
-from serving.gateway.virtual_hosts import endpoint_of_virtual_host
 
 _KEEP_EVERY_S = 0.1
 _TRAFFIC_SHIFTED = TYPE_NAMES[TrafficShifted]
@@ -57,10 +56,10 @@ class Follower:
 
     def on_taken(self, type_url: str, taken: Sequence[str]) -> None:
         """Hear from the ADS server what Envoy acknowledged, and have new epochs probed and reported."""
-        if type_url != names.VIRTUAL_HOST_TYPE:
+        if type_url != names.ROUTE_TYPE:
             return
         for name in taken:
-            endpoint = self._table.endpoints.get(endpoint_of_virtual_host(name))
+            endpoint = self._table.endpoints.get(name)
             if endpoint and endpoint.served and endpoint.served.epoch > endpoint.reported_epoch:
                 self._reports.confirm(endpoint, epoch=endpoint.served.epoch, position=self._table.position)
 

@@ -5,7 +5,6 @@ from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2 as rules_pb
 from envoy.config.core.v3 import address_pb2, base_pb2, extension_pb2, protocol_pb2
 from envoy.config.core.v3 import substitution_format_string_pb2 as format_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
-from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2 as early_pb2
 from envoy.type.matcher.v3 import string_pb2
@@ -48,19 +47,10 @@ def probe_listener() -> listener_pb2.Listener:
     )
 
 
-def route_config() -> route_pb2.RouteConfiguration:
-    """Build the one route table; its virtual hosts, one an endpoint, come as resources of their own."""
-    return route_pb2.RouteConfiguration(
-        name=names.ROUTE_CONFIG,
-        vhost_header=names.ROUTE,
-        vhds=route_pb2.Vhds(config_source=ads()),
-    )
-
-
 def _manager(name: str, *, log: accesslog_pb2.AccessLog) -> hcm_pb2.HttpConnectionManager:
     return hcm_pb2.HttpConnectionManager(
         stat_prefix=name,
-        rds=hcm_pb2.Rds(config_source=ads(), route_config_name=names.ROUTE_CONFIG),
+        scoped_routes=_routes_by_header(),
         access_log=[log],
         generate_request_id=wrappers_pb2.BoolValue(value=False),
         normalize_path=wrappers_pb2.BoolValue(value=True),
@@ -69,6 +59,19 @@ def _manager(name: str, *, log: accesslog_pb2.AccessLog) -> hcm_pb2.HttpConnecti
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=seconds(_IDLE_S)),
         server_name="rollbook",
         local_reply_config=_replies_as_json(),
+    )
+
+
+def _routes_by_header() -> hcm_pb2.ScopedRoutes:
+    # A scope an endpoint rather than a virtual host an endpoint: Envoy builds all virtual hosts of a table anew for a
+    # change of one (measured: 240 ms of CPU with a thousand), and a scope alone.
+    builder = hcm_pb2.ScopedRoutes.ScopeKeyBuilder
+    whole_header = builder.FragmentBuilder.HeaderValueExtractor(name=names.ROUTE, index=0)
+    return hcm_pb2.ScopedRoutes(
+        name=names.ROUTES,
+        scope_key_builder=builder(fragments=[builder.FragmentBuilder(header_value_extractor=whole_header)]),
+        rds_config_source=ads(),
+        scoped_rds=hcm_pb2.ScopedRds(scoped_rds_config_source=ads()),
     )
 
 

@@ -1,6 +1,6 @@
 """Names that the gateway's parts share: headers, filters, files and xDS types."""
 
-ROUTE_CONFIG = "inference"
+ROUTES = "inference"
 PUBLIC_LISTENER = "public"
 PROBE_LISTENER = "probe"
 
@@ -47,8 +47,7 @@ _TYPE = "type.googleapis.com/"
 CLUSTER_TYPE = _TYPE + "envoy.config.cluster.v3.Cluster"
 ENDPOINTS_TYPE = _TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER_TYPE = _TYPE + "envoy.config.listener.v3.Listener"
-ROUTES_TYPE = _TYPE + "envoy.config.route.v3.RouteConfiguration"
-VIRTUAL_HOST_TYPE = _TYPE + "envoy.config.route.v3.VirtualHost"
+ROUTE_TYPE = _TYPE + "envoy.config.route.v3.ScopedRouteConfiguration"
 FILTER_TYPE = _TYPE + "envoy.config.core.v3.TypedExtensionConfig"
 JWT_AUTHN_TYPE = _TYPE + "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 RBAC_TYPE = _TYPE + "envoy.extensions.filters.http.rbac.v3.RBAC"

@@ -1,6 +1,6 @@
 """Asks Envoy, over its private listener, which epoch it really serves.
 
-The virtual host answers a probe itself: whether the gateway routes by an epoch must not hang on an engine that hangs,
+The route answers a probe itself: whether the gateway routes by an epoch must not hang on an engine that hangs,
 or a bad candidate could keep its own rollback from being judged.
 """
 
@@ -8,6 +8,7 @@ import asyncio
 from pathlib import Path
 
 from serving.gateway import names
+from serving.gateway.endpoint_routes import routing_key
 from serving.gateway.local_http import LocalConnection
 from serving.gateway.routing_state import EndpointRoute
 
@@ -21,7 +22,7 @@ class NotServedError(Exception):
 
 
 class Prober:
-    """Sends requests to the virtual hosts that callers use; no token is needed where only this user may connect."""
+    """Sends requests to the routes that callers use; no token is needed where only this user may connect."""
 
     def __init__(self, folder: Path) -> None:
         self._connection = LocalConnection(folder / names.PROBE_SOCKET, timeout_s=_ATTEMPT_S)
@@ -32,7 +33,7 @@ class Prober:
         Raises:
             NotServedError: the deadline passed.
         """
-        headers = {names.ROUTE: f"{endpoint.workspace}/{endpoint.name}".lower(), names.ROLE: names.PROBE_ROLE}
+        headers = {names.ROUTE: routing_key(endpoint), names.ROLE: names.PROBE_ROLE}
         seen = "nothing"
         try:
             async with asyncio.timeout(_DEADLINE_S):

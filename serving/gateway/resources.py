@@ -10,12 +10,12 @@ from google.protobuf.message import Message
 
 from serving.gateway import names
 from serving.gateway.clusters import cluster, load_assignment
-from serving.gateway.listeners import probe_listener, public_listener, route_config
+from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
+from serving.gateway.listeners import probe_listener, public_listener
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
-from serving.gateway.virtual_hosts import NOWHERE, nowhere, virtual_host, virtual_host_name
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,13 +37,12 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fixed_resources(*, port: int, max_body_bytes: int) -> Update:
-    """Return what no event changes: the listeners and the route table's frame."""
+    """Return what no event changes: the listeners."""
     return Update(
         resources=(
             _resource(names.PUBLIC_LISTENER, public_listener(port=port, max_body_bytes=max_body_bytes)),
             _resource(names.PROBE_LISTENER, probe_listener()),
-            _resource(names.ROUTE_CONFIG, route_config()),
-            _resource(virtual_host_name(NOWHERE), nowhere()),
+            _resource(NOWHERE, nowhere()),
         )
     )
 
@@ -68,7 +67,7 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     for endpoint_id in sorted(change.endpoints):
         endpoint = table.endpoints[endpoint_id]
         needs = endpoint.served.deployments() if endpoint.served else frozenset()
-        resources.append(_resource(virtual_host_name(endpoint_id), virtual_host(endpoint), needs=needs))
+        resources.append(_resource(endpoint_id, endpoint_route(endpoint), needs=needs))
     if change.has_new_tokens:
         resources += _token_resources(table.tokens)
     return Update(resources=tuple(resources), removed=tuple(removed))

@@ -17,6 +17,7 @@ from serving.gateway.protos import packed, seconds
 ISSUER = "rollbook"
 MAX_LIFETIME_S = 3_600
 _CLOCK_SKEW_S = 5
+_CACHED_TOKENS = 1_000
 _JWT_NAMESPACE = "envoy.filters.http.jwt_authn"
 _CLAIMS = "claims"
 
@@ -29,6 +30,8 @@ def token_check(jwks: Sequence[Mapping[str, Any]]) -> jwt_pb2.JwtAuthentication:
         max_lifetime=seconds(MAX_LIFETIME_S),
         clock_skew_seconds=_CLOCK_SKEW_S,
         payload_in_metadata=_CLAIMS,
+        # A caller sends one token many times; its lifetime is still checked each time.
+        jwt_cache_config=jwt_pb2.JwtCacheConfig(jwt_cache_size=_CACHED_TOKENS),
         local_jwks=base_pb2.DataSource(inline_string=json.dumps({"keys": list(jwks)}, sort_keys=True)),
     )
     rule = jwt_pb2.RequirementRule(

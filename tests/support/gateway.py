@@ -190,7 +190,7 @@ class Gateway:
         self.taken: dict[str, int] = {}
         self.back_ends: list[BackEnd] = []
 
-    def on_taken(self, type_url: str, taken: list[str]) -> None:
+    def on_taken(self, _type_url: str, taken: list[str]) -> None:
         for name in taken:
             self.taken[name] = self.taken.get(name, 0) + 1
 

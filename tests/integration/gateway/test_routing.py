@@ -79,7 +79,7 @@ async def test_a_client_cannot_choose_a_route_by_header_or_host(gateway: Gateway
 async def test_the_endpoint_may_be_named_by_a_header(gateway: Gateway, client: httpx.AsyncClient) -> None:
     await serve(gateway)
 
-    answer = await client.post("/v2/models/ignored/infer", json={}, headers={"x-rollbook-endpoint": "Digits"})
+    answer = await client.post("/v2/models/ignored/infer", json={}, headers={"x-rollbook-endpoint": "digits"})
 
     assert (answer.status_code, answer.headers["x-rollbook-endpoint"]) == (200, "digits")
 

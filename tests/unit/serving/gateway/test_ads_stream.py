@@ -73,7 +73,7 @@ def names_of(response: discovery_pb2.DeltaDiscoveryResponse) -> list[str]:
 async def test_a_route_is_sent_only_after_its_cluster_and_endpoints_are_acknowledged(envoy: FakeEnvoy) -> None:
     envoy.ask(names.CLUSTER_TYPE)
     envoy.accept(await envoy.response())
-    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
+    envoy.ask(names.ROUTE_TYPE)
     envoy.accept(await envoy.response())
     envoy.serve_endpoint()
 
@@ -90,31 +90,31 @@ async def test_a_route_is_sent_only_after_its_cluster_and_endpoints_are_acknowle
     envoy.accept(endpoints)
 
     hosts = await envoy.response()
-    assert names_of(hosts) == ["inference/endpoint-1"]
+    assert names_of(hosts) == ["endpoint-1"]
 
 
 async def test_a_reconnected_envoy_is_sent_only_what_differs_and_what_is_gone(envoy: FakeEnvoy) -> None:
     envoy.serve_endpoint(1)
     envoy.serve_endpoint(2)
     await asyncio.sleep(0.01)
-    held = envoy.store.get((names.VIRTUAL_HOST_TYPE, "inference/endpoint-1"))
+    held = envoy.store.get((names.ROUTE_TYPE, "endpoint-1"))
     assert held
     assert held.resource
-    has = {"inference/endpoint-1": held.resource.version, "inference/endpoint-9": "old"}
+    has = {"endpoint-1": held.resource.version, "endpoint-9": "old"}
 
-    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG, has=has)
+    envoy.ask(names.ROUTE_TYPE, has=has)
 
     response = await envoy.response()
-    assert names_of(response) == ["inference/endpoint-2"]
-    assert list(response.removed_resources) == ["inference/endpoint-9"]
-    assert (names.VIRTUAL_HOST_TYPE, ["inference/endpoint-1"]) in envoy.taken
+    assert names_of(response) == ["endpoint-2"]
+    assert list(response.removed_resources) == ["endpoint-9"]
+    assert (names.ROUTE_TYPE, ["endpoint-1"]) in envoy.taken
 
 
 async def test_one_refused_resource_does_not_keep_the_others_back(envoy: FakeEnvoy) -> None:
     for number in (1, 2, 3):
         envoy.serve_endpoint(number)
-    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
-    bad = "inference/endpoint-2"
+    envoy.ask(names.ROUTE_TYPE)
+    bad = "endpoint-2"
 
     while len(envoy.taken) < 2:
         response = await envoy.response()
@@ -124,15 +124,15 @@ async def test_one_refused_resource_does_not_keep_the_others_back(envoy: FakeEnv
             envoy.accept(response)
 
     assert sorted(name for _, taken in envoy.taken for name in taken) == [
-        "inference/endpoint-1",
-        "inference/endpoint-3",
+        "endpoint-1",
+        "endpoint-3",
     ]
 
 
 async def test_a_route_to_refused_endpoints_is_held_back_until_they_are_mended(envoy: FakeEnvoy) -> None:
     envoy.ask(names.CLUSTER_TYPE)
     envoy.accept(await envoy.response())
-    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
+    envoy.ask(names.ROUTE_TYPE)
     envoy.accept(await envoy.response())
     envoy.serve_endpoint()
     envoy.accept(await envoy.response())
@@ -144,18 +144,18 @@ async def test_a_route_to_refused_endpoints_is_held_back_until_they_are_mended(e
     envoy.tell("instance-1", announced("endpoint-1", "d1", port=2))
     envoy.accept(await envoy.response())
 
-    assert names_of(await envoy.response()) == ["inference/endpoint-1"]
+    assert names_of(await envoy.response()) == ["endpoint-1"]
 
 
 async def test_a_change_sends_only_what_it_touched(envoy: FakeEnvoy) -> None:
     for number in range(50):
         envoy.serve_endpoint(number)
-    envoy.ask(names.VIRTUAL_HOST_TYPE, names.ROUTE_CONFIG)
+    envoy.ask(names.ROUTE_TYPE)
     envoy.accept(await envoy.response())
 
     envoy.tell("endpoint-7", shifted(d7=[(0, 10_000)]))
 
-    assert names_of(await envoy.response()) == ["inference/endpoint-7"]
+    assert names_of(await envoy.response()) == ["endpoint-7"]
 
 
 def test_an_equal_resource_is_no_change() -> None:

@@ -1,0 +1,236 @@
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from infra.kafka.clients import producer
+from infra.kafka.topics import TopicSpec, ensure_topics
+from schemas.envelope import encode
+from schemas.topics import REGISTRY_EVENTS
+from tests.integration.kafka.conftest import Node
+from tests.support.fake_control_plane import FakeControlPlane
+from tests.support.gateway import BackEnd, Ports, Program, Tokens, envoy_program, is_ready, until
+from tests.support.routing import Log, added, announced, created, shifted
+
+ENDPOINT = "endpoint-1"
+INFER = "/v2/models/digits/infer"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    running = Node(tmp_path_factory.mktemp("kafka"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+class Plant:
+    """Follower, Envoy and Kafka are real; the control plane is a fake that can be away."""
+
+    def __init__(self, data_dir: Path, node: Node) -> None:
+        self.data_dir = data_dir
+        self.node = node
+        self.ports = Ports()
+        self.tokens = Tokens()
+        self.control_plane = FakeControlPlane(self.tokens.jwks)
+        self.log = Log()
+        self.back_ends: list[BackEnd] = []
+        self.ready_file = data_dir / "follower.ready"
+        self.envoy = envoy_program(data_dir, self.ports)
+        (data_dir / "service.token").write_text("rb_service\n")
+        self.follower = Program("serving.gateway.app", self._follower_settings(), data_dir / "follower.out")
+        self._producer: AIOKafkaProducer | None = None
+
+    def _follower_settings(self) -> dict[str, str]:
+        settings = {
+            "DATA_DIR": self.data_dir,
+            "API_URL": f"http://127.0.0.1:{self.control_plane.port}",
+            "TOKEN_FILE": self.data_dir / "service.token",
+            "KAFKA_BOOTSTRAP": self.node.bootstrap,
+            "ADS_PORT": self.ports.ads,
+            "ENVOY_PORT": self.ports.gateway,
+            "ENVOY_ADMIN_PORT": self.ports.admin,
+            "READY_FILE": self.ready_file,
+        }
+        return {f"ROLLBOOK_FOLLOWER_{name}": str(value) for name, value in settings.items()}
+
+    async def publish(self, stream: str, event: msgspec.Struct) -> int:
+        envelope = self.log.append(stream, event)
+        if self._producer is None:
+            self._producer = producer(self.node.bootstrap, client_id="relay")
+            await self._producer.start()
+        position = [("position", str(self.log.position).encode())]
+        await self._producer.send_and_wait(
+            REGISTRY_EVENTS.name, key=stream.encode(), value=encode(envelope), headers=position
+        )
+        return envelope.streamversion
+
+    async def deploy(self, deployment_id: str, *, number: int = 1) -> None:
+        back_end = await BackEnd(deployment_id).start()
+        self.back_ends.append(back_end)
+        await self.publish(ENDPOINT, added(deployment_id, number=number))
+        await self.publish(f"instance-{deployment_id}", announced(ENDPOINT, deployment_id, port=back_end.port))
+
+    async def epoch_served(self) -> str:
+        url = f"http://127.0.0.1:{self.ports.gateway}{INFER}"
+        headers = {"authorization": f"Bearer {self.tokens.mint()}"}
+        async with httpx.AsyncClient(headers=headers) as client:
+            try:
+                answer = await client.post(url, json={})
+            except httpx.HTTPError:
+                return ""
+        return answer.headers.get("x-rollbook-epoch", "") if answer.status_code == 200 else ""
+
+    async def serves(self, epoch: int) -> None:
+        async def does() -> bool:
+            return await self.epoch_served() == str(epoch)
+
+        await until(does, why=f"epoch {epoch} served")
+
+    async def reports(self, epoch: int) -> None:
+        await until(lambda: (ENDPOINT, epoch) in self.control_plane.applied, why=f"epoch {epoch} reported")
+
+    async def close(self) -> None:
+        if self._producer:
+            await self._producer.stop()
+        for program in (self.follower, self.envoy):
+            if program.process and program.process.returncode is None:
+                await program.stop()
+        await self.control_plane.stop()
+        for back_end in self.back_ends:
+            await back_end.kill()
+
+
+@pytest.fixture
+async def plant(tmp_path: Path, node: Node) -> AsyncIterator[Plant]:
+    await _fresh_topic(node)
+    plant = Plant(tmp_path, node)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(plant.close)
+        await plant.control_plane.start()
+        await plant.follower.start()
+        await plant.envoy.start()
+        await until(plant.ready_file.exists, why="a ready follower")
+        await until(lambda: is_ready(plant.ports), why="a ready Envoy")
+        yield plant
+
+
+async def _fresh_topic(node: Node) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=node.bootstrap)
+    await admin.start()
+    if REGISTRY_EVENTS.name in await admin.list_topics():
+        await admin.delete_topics([REGISTRY_EVENTS.name])
+    await admin.close()
+    await ensure_topics(
+        node.bootstrap,
+        [TopicSpec(name=REGISTRY_EVENTS.name, partitions=1, retention_ms=-1)],
+    )
+
+
+async def _serve_first(plant: Plant) -> int:
+    await plant.publish(ENDPOINT, created())
+    await plant.deploy("d1")
+    epoch = await plant.publish(ENDPOINT, shifted(d1=[(0, 10_000)]))
+    await plant.serves(epoch)
+    await plant.reports(epoch)
+    return epoch
+
+
+async def test_an_event_becomes_traffic_and_is_reported_once_seen(plant: Plant) -> None:
+    first = await _serve_first(plant)
+    await plant.deploy("d2", number=2)
+    second = await plant.publish(ENDPOINT, shifted(d2=[(0, 10_000)]))
+
+    await plant.serves(second)
+    await plant.reports(second)
+
+    assert plant.control_plane.applied == [(ENDPOINT, first), (ENDPOINT, second)]
+    assert plant.control_plane.tokens == {"Bearer rb_service"}
+
+
+async def test_a_follower_that_is_killed_costs_no_request_and_catches_up(plant: Plant) -> None:
+    epoch = await _serve_first(plant)
+    await plant.deploy("d2", number=2)
+    await plant.follower.stop(signal.SIGKILL)
+    plant.ready_file.unlink(missing_ok=True)
+    assert await plant.epoch_served() == str(epoch)
+    later = await plant.publish(ENDPOINT, shifted(d2=[(0, 10_000)]))
+
+    await plant.follower.start()
+
+    await plant.serves(later)
+    await plant.reports(later)
+
+
+async def test_everything_restarted_without_control_plane_and_kafka_serves_the_last_good_state(
+    plant: Plant, node: Node
+) -> None:
+    epoch = await _serve_first(plant)
+    await plant.control_plane.stop()
+    node.kill()
+    try:
+        for program in (plant.envoy, plant.follower):
+            await program.stop(signal.SIGKILL)
+        await plant.follower.start()
+        await plant.envoy.start()
+
+        await plant.serves(epoch)
+    finally:
+        node.start()
+    await plant.control_plane.start()
+    await plant.deploy("d2", number=2)
+    later = await plant.publish(ENDPOINT, shifted(d2=[(0, 10_000)]))
+    await plant.serves(later)
+    await plant.reports(later)
+
+
+async def test_the_control_plane_being_away_delays_only_the_report(plant: Plant) -> None:
+    await _serve_first(plant)
+    await plant.deploy("d2", number=2)
+    await plant.control_plane.stop()
+
+    epoch = await plant.publish(ENDPOINT, shifted(d2=[(0, 10_000)]))
+    await plant.serves(epoch)
+    assert (ENDPOINT, epoch) not in plant.control_plane.applied
+
+    await plant.control_plane.start()
+    await plant.reports(epoch)
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_start(plant: Plant, node: Node) -> None:
+    await _serve_first(plant)
+    await plant.deploy("d2", number=2)
+    await asyncio.sleep(0.3)
+    await plant.follower.stop()
+    await _fresh_topic(node)
+    repeated = await plant.publish(ENDPOINT, shifted(d2=[(0, 10_000)]))
+
+    await plant.follower.start()
+
+    await plant.serves(repeated)
+    assert "topic_is_another" in plant.follower.logged
+
+
+async def test_a_rotated_key_is_taken_up(plant: Plant) -> None:
+    epoch = await _serve_first(plant)
+    plant.tokens = Tokens()
+    assert await plant.epoch_served() == ""
+
+    plant.control_plane.jwks += plant.tokens.jwks
+
+    await plant.serves(epoch)
+
+
+async def test_it_stops_when_asked_and_says_it_is_not_ready(plant: Plant) -> None:
+    assert await plant.follower.stop() == 0
+    assert not plant.ready_file.exists()
+    assert await plant.envoy.stop() == 0

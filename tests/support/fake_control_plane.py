@@ -1,0 +1,56 @@
+"""The calls of the control plane that the follower makes, over HTTP; it can go away and come back."""
+
+import asyncio
+import json
+from typing import Any
+
+from infra.ports import free_port
+
+
+class FakeControlPlane:
+    """Answers the serving snapshot and the keys, and keeps what was reported applied."""
+
+    def __init__(self, jwks: list[dict[str, Any]]) -> None:
+        self.port = free_port()
+        self.jwks = jwks
+        self.snapshot: dict[str, Any] = {
+            "position": 0,
+            "endpoints": [],
+            "instances": [],
+            "jwks": {"keys": jwks},
+            "revoked_subjects": [],
+        }
+        self.applied: list[tuple[str, int]] = []
+        self.tokens: set[str] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def stop(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in head[1:])}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            self.tokens.add(headers.get("authorization", ""))
+            answer = json.dumps(self._answer(head[0].split(" ")[1], body)).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n")
+            writer.write(f"content-length: {len(answer)}\r\n\r\n".encode() + answer)
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, path: str, body: bytes) -> dict[str, Any]:
+        if path == "/v1/snapshots/serving":
+            return self.snapshot
+        if path == "/v1/inference-tokens/keys":
+            return {"keys": self.jwks}
+        self.applied.append((path.split("/")[3], json.loads(body)["epoch"]))
+        return {}
