@@ -61,5 +61,5 @@ def test_folding_in_two_parts_is_folding_at_once(numbers: list[int], cut: int) -
 def test_nothing_is_decided_on_an_event_that_this_release_does_not_know() -> None:
     known = encode_event(assigned(1), FRAME, version=1, event_id="event-1")
 
-    with pytest.raises(NewerEventError, match="registry.Later.v9"):
+    with pytest.raises(NewerEventError, match=r"registry\.Later\.v9"):
         fold(SHELF, SHELF.initial, [msgspec.structs.replace(known, type="registry.Later.v9")])
