@@ -1,9 +1,11 @@
 """Principals, their tokens, and the tokens for the gateway."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from control_plane.access import commands as bodies
@@ -13,7 +15,7 @@ from control_plane.access.errors import UnknownEndpointScopeError
 from control_plane.access.inference_tokens import InferenceTokenMint, KeySet, MintedToken
 from control_plane.access.tokens import TokenIndex, principals_in
 from control_plane.ports import Actor, EventStore
-from control_plane.web.authentication import PUBLIC, Authentication, actor_of
+from control_plane.web.authentication import PUBLIC, Authentication, RoleGuard, actor_of
 from control_plane.web.bodies import decode_body, read_body
 from control_plane.web.command_runner import Action, Commands, expected_version
 from control_plane.web.listing import Page
@@ -21,6 +23,8 @@ from infra.clock import Clock
 from schemas.identifiers import Kind
 
 AnyRequest = Request[Any, Any, Any]
+Change = Callable[[AnyRequest, Action], Awaitable[Response[bytes]]]
+Guards = list[RoleGuard]
 
 
 class ShownToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,11 @@ def principals_router(
         tokens.refresh()
         return answer
 
+    routes = [*_person_routes(change, admins, store), *_token_routes(change, admins)]
+    return Router(path="/v1", route_handlers=routes, tags=["access"])
+
+
+def _person_routes(change: Change, admins: Guards, store: EventStore) -> list[HTTPRouteHandler]:
     @post("/principals", guards=admins, opt={"body": bodies.RegisterPrincipal}, summary="Let a person or program in")
     async def register(request: AnyRequest) -> Response[bytes]:
         command, token = await read_body(request, bodies.RegisterPrincipal), handlers.fresh_token()
@@ -75,6 +84,22 @@ def principals_router(
             request, lambda unit: handlers.grant_principal_role(unit, principal_id, command, expected_version=seen)
         )
 
+    @post(
+        "/principals/{principal_id:str}/erase",
+        guards=admins,
+        opt={"body": bodies.ErasePrincipal},
+        summary="Erase a person's values by shredding their keys",
+    )
+    async def erase(request: AnyRequest, principal_id: FromPath[str]) -> Response[bytes]:
+        command, seen = await read_body(request, bodies.ErasePrincipal), expected_version(request)
+        return await change(
+            request, lambda unit: handlers.erase_principal(unit, principal_id, command, expected_version=seen)
+        )
+
+    return [register, find, grant, erase]
+
+
+def _token_routes(change: Change, admins: Guards) -> list[HTTPRouteHandler]:
     @post(
         "/principals/{principal_id:str}/tokens",
         guards=admins,
@@ -102,19 +127,7 @@ def principals_router(
             lambda unit: handlers.revoke_principal_token(unit, principal_id, token_id, command, expected_version=seen),
         )
 
-    @post(
-        "/principals/{principal_id:str}/erase",
-        guards=admins,
-        opt={"body": bodies.ErasePrincipal},
-        summary="Erase a person's values by shredding their keys",
-    )
-    async def erase(request: AnyRequest, principal_id: FromPath[str]) -> Response[bytes]:
-        command, seen = await read_body(request, bodies.ErasePrincipal), expected_version(request)
-        return await change(
-            request, lambda unit: handlers.erase_principal(unit, principal_id, command, expected_version=seen)
-        )
-
-    return Router(path="/v1", route_handlers=[register, find, grant, issue, revoke, erase], tags=["access"])
+    return [issue, revoke]
 
 
 def inference_tokens_router(
