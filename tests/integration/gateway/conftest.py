@@ -1,12 +1,13 @@
 """A real Envoy, configured by the ADS server in this process, in front of small back ends."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from serving.gateway.resources import everything
+from tests.integration.kafka.conftest import Node
 from tests.support.gateway import Gateway, is_ready, running, until
 
 
@@ -27,3 +28,13 @@ async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
     async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=10) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    running = Node(tmp_path_factory.mktemp("kafka"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
