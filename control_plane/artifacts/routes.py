@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from litestar import Request, Response, Router, get, head, put
+from litestar import MediaType, Request, Response, Router, get, head, put
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.response import Stream
@@ -28,6 +28,7 @@ def router(store: ArtifactStore, authentication: Authentication) -> Router:
     @put(
         "/artifacts/{digest:str}",
         guards=[authentication.at_least("operator")],
+        opt={"upload": _MEDIA_TYPE},
         request_max_body_size=None,
         summary="Keep a file under the digest of its content",
     )
@@ -52,7 +53,9 @@ def router(store: ArtifactStore, authentication: Authentication) -> Router:
 
     @head("/artifacts/{digest:str}", guards=readers, summary="Whether the store holds a file, and its size")
     async def head_artifact(digest: FromPath[str]) -> Response[None]:
-        return Response(None, media_type=_MEDIA_TYPE, headers=_headers(await _found(store, digest)))
+        headers = _headers(await _found(store, digest)) | {"content-type": _MEDIA_TYPE}
+        # The framework renders "no content" for text and JSON alone; the header says what GET would send.
+        return Response(None, media_type=MediaType.TEXT, headers=headers)
 
     return Router(path="/v1", route_handlers=[put_artifact, get_artifact, head_artifact], tags=["registry"])
 
