@@ -55,8 +55,10 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: Annotated[str, msgspec.Meta(description="identity of this boot of the engine")]
     instance_id: Annotated[str, msgspec.Meta(description="identity of the instance")]
     watch_pid: Annotated[int, msgspec.Meta(ge=0, description="end when this process is gone; 0 watches none")] = 0
-    threads: Annotated[int, msgspec.Meta(ge=1, le=64, description="predictions that run side by side")] = 2
-    queue_bound: Annotated[int, msgspec.Meta(ge=0, description="predictions that may wait before 503 is answered")] = 64
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64, description="calls of the engine that run side by side")] = 1
+    queue_bound: Annotated[int, msgspec.Meta(ge=0, description="predictions that may wait before 503 is answered")] = (
+        256
+    )
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="largest request body")] = 32 * 1024**2
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="room for captured predictions")] = (
         256 * 1024**2

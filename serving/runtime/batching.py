@@ -1,0 +1,45 @@
+"""Joining requests that wait at the same moment into one call of the engine, and parting its answer again. Pure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from schemas.events.registry import Signature
+from serving.engines.base import Tensors
+
+FREE = -1
+
+
+def is_batchable(signature: Signature) -> bool:
+    """Whether the first dimension of every input and output is free, so that it counts rows."""
+    tensors = (*signature.inputs, *signature.outputs)
+    return all(tensor.shape and tensor.shape[0] == FREE for tensor in tensors)
+
+
+def rows_of(inputs: Tensors) -> int | None:
+    """Return how many rows all inputs have; None where they differ, so that the request goes alone."""
+    counts = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def fits_together(first: Tensors, other: Tensors) -> bool:
+    """Whether two requests have the same inputs but for the number of rows."""
+    return first.keys() == other.keys() and all(
+        array.shape[1:] == other[name].shape[1:] and array.dtype == other[name].dtype for name, array in first.items()
+    )
+
+
+def joined(requests: Sequence[Tensors]) -> Tensors:
+    """Stack the rows of requests that fit together."""
+    return {name: np.concatenate([request[name] for request in requests]) for name in requests[0]}
+
+
+def parted(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
+    """Give each request its rows of the answer; None where the answer does not have as many rows as were asked."""
+    if any(array.shape[0] != sum(rows) for array in outputs.values()):
+        return None
+    ends = np.cumsum(rows)
+    return [
+        {name: array[end - count : end] for name, array in outputs.items()}
+        for end, count in zip(ends, rows, strict=True)
+    ]
