@@ -121,7 +121,7 @@ class SupervisedProgram:
                 stderr=handle,
                 # Ctrl-C in a terminal reaches the supervisor alone, which stops the programs in order.
                 start_new_session=True,
-                env={**os.environ, **self.spec.environment, LAUNCHED_BY: str(os.getpid())},
+                env={**_inherited(), **self.spec.environment, LAUNCHED_BY: str(os.getpid())},
             )
         finally:
             os.close(handle)
@@ -182,3 +182,8 @@ class SupervisedProgram:
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         process.send_signal(number)
+
+
+def _inherited() -> dict[str, str]:
+    # Without bytecode files every start compiles its libraries anew: 10 s instead of 4 for an engine.
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

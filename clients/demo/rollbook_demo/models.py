@@ -18,10 +18,7 @@ BRIGHTEST = 16.0
 VALIDATION_IMAGES = 200
 SIGNATURE = {
     "inputs": [{"name": "pixels", "datatype": "FP64", "shape": [-1, PIXELS]}],
-    "outputs": [
-        {"name": "label", "datatype": "INT64", "shape": [-1]},
-        {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10]},
-    ],
+    "outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]}],
 }
 
 
