@@ -13,8 +13,9 @@ from infra.kafka.clients import producer
 from schemas.observations import Feedback
 from schemas.topics import FEEDBACK
 
-_DEADLINE_S = 5.0
-_CLOSE_S = 2.0
+# Together the longest that a caller waits for a broker that does not answer.
+_DEADLINE_S = 4.0
+_CLOSE_S = 1.0
 _MOST_AT_ONCE = 64
 _log = structlog.get_logger(__name__)
 

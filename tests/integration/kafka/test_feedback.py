@@ -1,0 +1,90 @@
+"""Feedback reaches the real broker before it is acknowledged, and an outage of the broker is told in time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from control_plane.feedback.publisher import FeedbackPublisher, KafkaAwayError
+from infra.kafka.clients import consumer_from_offset
+from infra.kafka.topics import TopicSpec, ensure_topics
+from infra.ports import LOOPBACK, free_port
+from schemas.observations import Feedback
+from schemas.topics import FEEDBACK
+from tests.integration.kafka.conftest import Node
+
+
+@pytest.fixture
+async def bootstrap(node: Node) -> str:
+    topic = TopicSpec(name=FEEDBACK.name, partitions=FEEDBACK.partitions, retention_ms=FEEDBACK.retention_ms)
+    await ensure_topics(node.bootstrap, [topic])
+    return node.bootstrap
+
+
+@pytest.fixture
+async def silent_broker() -> AsyncIterator[str]:
+    """A port that takes connections and never answers."""
+    released = asyncio.Event()
+
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hold, LOOPBACK, 0)
+    yield f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+    released.set()
+    server.close()
+    await server.wait_closed()
+
+
+def feedback(number: int) -> Feedback:
+    return Feedback(
+        workspace="default",
+        prediction_id=f"1700000000000-01234567-89ab-4cde-8f01-{number:012x}",
+        source="api",
+        name="label",
+        value=str(number),
+        observed_at_ms=1_700_000_000_000,
+        received_at_ms=1_700_000_000_000,
+    )
+
+
+async def read_all(bootstrap: str, *, count: int) -> dict[str, Feedback]:
+    offsets = dict.fromkeys(range(FEEDBACK.partitions), 0)
+    consumer = await consumer_from_offset(bootstrap, client_id="test", topic=FEEDBACK.name, offsets=offsets)
+    found: dict[str, Feedback] = {}
+    try:
+        async with asyncio.timeout(20):
+            while len(found) < count:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found |= {each.key.decode(): msgspec.json.decode(each.value, type=Feedback) for each in records}
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_each_item_is_one_message_under_its_prediction(bootstrap: str) -> None:
+    items = [feedback(number) for number in range(1_000)]
+    publisher = FeedbackPublisher(bootstrap, deadline_s=20)
+    try:
+        await publisher.publish(items[:1])
+        await asyncio.gather(publisher.publish(items[1:500]), publisher.publish(items[500:]))
+    finally:
+        await publisher.close()
+
+    assert await read_all(bootstrap, count=len(items)) == {item.prediction_id: item for item in items}
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+async def test_a_broker_that_is_away_is_told_in_time(silent_broker: str, *, is_silent: bool) -> None:
+    publisher = FeedbackPublisher(silent_broker if is_silent else f"{LOOPBACK}:{free_port()}", deadline_s=1)
+    began = time.monotonic()
+    try:
+        with pytest.raises(KafkaAwayError):
+            await publisher.publish([feedback(1)])
+    finally:
+        await publisher.close()
+
+    assert time.monotonic() - began < 4
