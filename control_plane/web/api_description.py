@@ -1,7 +1,7 @@
 """The OpenAPI document under /openapi: what the framework knows of routes, and the bodies that we read ourselves.
 
-A route that reads its own body names it in `opt={"body": Struct}`; one that answers bytes names their form in
-`opt={"answer": Struct}`.
+A route that reads its own body names it in `opt={"body": Struct}`, one that takes a file its media type in
+`opt={"upload": …}`, and one that answers bytes their form in `opt={"answer": Struct}`.
 """
 
 from collections.abc import Iterator
@@ -56,6 +56,8 @@ def _completed(document: _Document, app: Litestar) -> _Document:
         operation = document["paths"][path][method]
         if body := handler.opt.get("body"):
             operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": references[body]}}}
+        if upload := handler.opt.get("upload"):
+            operation["requestBody"] = {"required": True, "content": {upload: {}}}
         if answer := handler.opt.get("answer"):
             operation["responses"][str(handler.status_code)]["content"] = {_JSON: {"schema": references[answer]}}
         _complete_errors(operation, references[Problem], is_public=bool(handler.opt.get("is_public")))

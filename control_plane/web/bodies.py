@@ -41,17 +41,18 @@ def decode_body(body: bytes, struct: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=struct)
     except msgspec.ValidationError as error:
-        raise _explained(str(error)) from error
+        placed = _PATH.fullmatch(str(error))
+        what, path = (placed["what"], placed["path"].lstrip(".")) if placed else (str(error), "")
+        raise explained(what, path=path) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedJsonError(f"the body is no JSON: {error}", remedy="send a JSON object") from error
 
 
-def _explained(message: str) -> InvalidBodyError:
-    placed = _PATH.fullmatch(message)
-    what, path = (placed["what"], placed["path"].lstrip(".")) if placed else (message, "")
+def explained(what: str, *, path: str) -> InvalidBodyError:
+    """Say which member of a body is wrong, from the library's own words and the JSON path that they are about."""
     member = _MEMBER.fullmatch(what)
     if member is None:
-        return InvalidBodyError(_sentence(what), field=path or None, remedy="send the type that /openapi shows")
+        return InvalidBodyError(sentence(what), field=path or None, remedy="send the type that /openapi shows")
     name = member["name"]
     field = f"{path}.{name}" if path else name
     if member["fault"] == "missing required":
@@ -59,5 +60,6 @@ def _explained(message: str) -> InvalidBodyError:
     return InvalidBodyError(f"{field} is not known", field=field, remedy=f"leave {name} out, or check its spelling")
 
 
-def _sentence(what: str) -> str:
+def sentence(what: str) -> str:
+    """Begin the library's words small, as the details of problems do."""
     return what[:1].lower() + what[1:]

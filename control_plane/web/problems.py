@@ -9,9 +9,11 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from control_plane import errors
+from control_plane.web.bodies import explained, sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
+_SHOWN = "send the type that /openapi shows"
 _log = structlog.get_logger(__name__)
 
 _STATUS: dict[type[errors.RollbookError], HTTPStatus] = {
@@ -91,9 +93,11 @@ def told_framework_error(request: Request[Any, Any, Any], error: HTTPException) 
     status = HTTPStatus(error.status_code)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return told_fault(request, error)
-    field, detail = _first_detail(error)
-    code = _CODES.get(status, "invalid-request")
-    return _response(request, status, code, detail, field=field, remedy=_REMEDIES.get(status))
+    wrong = _wrong_value(error)
+    if wrong is not None:
+        return told_refusal(request, wrong)
+    code, remedy = _CODES.get(status, "invalid-request"), _REMEDIES.get(status, "look the request up under /openapi")
+    return _response(request, status, code, error.detail, remedy=remedy)
 
 
 def told_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -108,11 +112,15 @@ def told_fault(request: Request[Any, Any, Any], error: Exception) -> Response[by
     )
 
 
-def _first_detail(error: HTTPException) -> tuple[str | None, str]:
+def _wrong_value(error: HTTPException) -> errors.Invalid | None:
+    """Return what is wrong with the first parameter, or member of a body that the framework read."""
     extra = error.extra[0] if isinstance(error.extra, list) and error.extra else None
-    if isinstance(extra, dict):
-        return extra.get("key"), str(extra.get("message", error.detail))
-    return None, error.detail
+    if not isinstance(extra, dict) or "key" not in extra:
+        return None
+    path, message = str(extra["key"]), str(extra.get("message", error.detail))
+    if path == "data" or extra.get("source") == "body":
+        return explained(message, path=path.removeprefix("data"))
+    return errors.Invalid(sentence(message), field=path, remedy=_SHOWN)
 
 
 def _response(
