@@ -107,7 +107,9 @@ def _purpose(hint: object) -> str:
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, msgspec.Meta) and extra.description:
             return extra.description
-    return ""
+    # An optional setting may be described inside: `Annotated[int, Meta(…)] | None`.
+    inner = () if hasattr(hint, "__metadata__") or _is_list(hint) else get_args(hint)
+    return next((found for found in map(_purpose, inner) if found), "")
 
 
 def _kind(hint: object) -> str:
