@@ -30,7 +30,7 @@ from schemas.events.endpoints import (
     TrafficShifted,
 )
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 _MOST_REPLICAS = 1_000
 _EPOCHS_KEPT = 100
 

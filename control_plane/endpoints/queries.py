@@ -22,6 +22,7 @@ from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind, kind_of
 
 _PAGE = 500
+_MOST_DIGITS = 18
 
 
 class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +160,7 @@ def _version_row(catalogue: Catalogue, version: str, *, workspace: str) -> Catal
     if kind_of(version) is Kind.VERSION:
         return catalogue.get(Kind.VERSION, version, workspace=workspace)
     model, _, number = version.rpartition("/")
-    if not (model and number.isascii() and number.isdecimal()):
+    if not (model and number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS):
         return None
     model_id = model if kind_of(model) is Kind.MODEL else catalogue.id_of(Kind.MODEL, model, workspace=workspace)
     if model_id is None:
