@@ -64,7 +64,7 @@ class MarkedProcesses:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get(_MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE
+            return bool(process.environ().get(_MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
 

@@ -1,0 +1,27 @@
+"""One stack for all acceptance tests; each test makes its own models and endpoints on it."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from rollbook import Rollbook
+from tests.support.stack import RunningStack, running_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("stack") / "data") as stack:
+        yield stack
+
+
+@pytest.fixture
+def rollbook(stack: RunningStack) -> Iterator[Rollbook]:
+    with stack.client() as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"digits-{uuid.uuid4().hex[:8]}"
