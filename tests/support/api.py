@@ -1,7 +1,7 @@
 """The real API in this process: real HTTP, real SQLite, with Kafka and ClickHouse away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +36,7 @@ class RunningApi(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     data_dir: Path
     application: ASGIApp
+    drain: Callable[[], None]
     admin: httpx.AsyncClient
     service: httpx.AsyncClient
     nobody: httpx.AsyncClient
@@ -110,7 +111,13 @@ async def running_api(data_dir: Path, **overrides: object) -> AsyncIterator[Runn
         tokens = [(secrets / f"{name}.token").read_text() for name in ("admin", "service")]
         async with _client(url, tokens[0]) as admin, _client(url, tokens[1]) as service, _client(url, None) as nobody:
             yield RunningApi(
-                url=url, data_dir=data_dir, application=api.application, admin=admin, service=service, nobody=nobody
+                url=url,
+                data_dir=data_dir,
+                application=api.application,
+                drain=api.drain,
+                admin=admin,
+                service=service,
+                nobody=nobody,
             )
 
 

@@ -1,0 +1,103 @@
+"""The log as callers read it: in order, filtered, and waiting for what comes next."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.support.api import RunningApi, Stage, done, running_api
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_the_log_is_read_in_order_and_page_by_page(api: RunningApi, stage: Stage) -> None:
+    whole = await done(api.admin.get("/v1/events?limit=1000"))
+    positions = [item["position"] for item in whole["items"]]
+    paged, after = [], 0
+
+    while after < whole["head"]:
+        page = await done(api.admin.get("/v1/events", params={"after": after, "limit": 3}))
+        paged += page["items"]
+        after = page["read_until"]
+
+    assert positions == sorted(set(positions))
+    assert paged == whole["items"]
+
+
+async def test_one_stream_is_read_in_its_versions(api: RunningApi, stage: Stage) -> None:
+    feed = await done(api.admin.get("/v1/events", params={"stream": stage.endpoint_id}))
+
+    events = [item["event"] for item in feed["items"]]
+    assert [event["streamversion"] for event in events] == [1, 2, 3]
+    assert {event["stream"] for event in events} == {stage.endpoint_id}
+
+
+async def test_one_type_is_read_from_a_position(api: RunningApi, stage: Stage) -> None:
+    asked = {"type": "registry.ModelVersionRegistered.v1"}
+    first, second = (await done(api.admin.get("/v1/events", params=asked)))["items"]
+
+    later = await done(api.admin.get("/v1/events", params={**asked, "after": first["position"]}))
+
+    assert later["items"] == [second]
+    assert later["read_until"] == later["head"]
+
+
+async def test_a_reader_that_waits_gets_the_next_event_at_once(api: RunningApi) -> None:
+    head = await api.head()
+    waiting = asyncio.create_task(done(api.admin.get("/v1/events", params={"after": head, "wait_ms": 10_000})))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+
+    await done(api.admin.post("/v1/models", json={"name": "awaited"}))
+
+    async with asyncio.timeout(5):
+        feed = await waiting
+    assert [item["event"]["data"]["name"] for item in feed["items"]] == ["awaited"]
+
+
+async def test_a_reader_of_another_type_goes_on_waiting(api: RunningApi) -> None:
+    asked: dict[str, str | int] = {"wait_ms": 300, "type": "rollouts.RolloutStarted.v1", "after": await api.head()}
+    waiting = asyncio.create_task(done(api.admin.get("/v1/events", params=asked)))
+    await done(api.admin.post("/v1/models", json={"name": "of-another-type"}))
+
+    feed = await waiting
+
+    assert feed["items"] == []
+    assert feed["read_until"] == await api.head()
+
+
+async def test_no_event_within_the_time_is_an_empty_page(api: RunningApi) -> None:
+    head = await api.head()
+    began = time.monotonic()
+
+    feed = await done(api.admin.get("/v1/events", params={"after": head, "wait_ms": 200}))
+
+    assert (feed["items"], feed["head"], feed["read_until"]) == ([], head, head)
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_an_api_that_ends_lets_its_readers_go(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async with running_api(tmp_path_factory.mktemp("ending")) as api:
+        waiting = asyncio.create_task(
+            done(api.admin.get("/v1/events", params={"after": await api.head(), "wait_ms": 30_000}))
+        )
+        await asyncio.sleep(0.2)
+        api.drain()
+
+        async with asyncio.timeout(2):
+            feed = await waiting
+
+    assert feed["items"] == []
+
+
+async def test_the_serving_snapshot_holds_what_gateways_and_agents_need(api: RunningApi, stage: Stage) -> None:
+    snapshot = await done(api.service.get("/v1/snapshots/serving"))
+
+    endpoint = next(each for each in snapshot["endpoints"] if each["id"] == stage.endpoint_id)
+    deployment = endpoint["deployments"][0]
+    assert snapshot["position"] == await api.head()
+    assert (endpoint["name"], endpoint["epoch"]) == ("digits", 3)
+    assert endpoint["allocations"][0]["ranges"] == [[0, 10_000]]
+    assert (deployment["id"], deployment["artifact"]["digest"]) == (stage.deployment_id, stage.digest)
+    assert [each["id"] for each in snapshot["instances"]] == [stage.instance_id]
+    assert snapshot["jwks"]["keys"][0]["crv"] == "Ed25519"

@@ -1,0 +1,86 @@
+"""The program `api` as the supervisor starts it: a process with its environment."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from infra.errors import EXIT_CANNOT_START
+from infra.ports import LOOPBACK, free_port
+
+ROOT = Path(__file__).parents[3]
+START = [sys.executable, "-c", "import sys; from control_plane.app import main; sys.exit(main([]))"]
+
+
+async def test_it_serves_and_ends_soon_though_somebody_waits(tmp_path: Path) -> None:
+    port = free_port()
+    async with started(tmp_path, port=port) as process:
+        await until_ready(port)
+        token = (tmp_path / "secrets" / "admin.token").read_text()
+        async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}", timeout=40) as client:
+            headers = {"authorization": f"Bearer {token}"}
+            waiting = asyncio.create_task(client.get("/v1/events?after=99&wait_ms=30000", headers=headers))
+            await asyncio.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(8):
+                answer, code = await asyncio.gather(waiting, process.wait())
+
+    assert (answer.status_code, code) == (200, 0)
+
+
+async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        async with started(tmp_path, port=port) as process:
+            _, log = await process.communicate()
+
+    assert process.returncode == EXIT_CANNOT_START
+    assert f"port {port}, wanted for the API, is taken" in log.decode()
+
+
+async def test_a_variable_that_is_no_setting_is_refused(tmp_path: Path) -> None:
+    async with started(tmp_path, port=free_port(), ROLLBOOK_API_COLOUR="red") as process:
+        _, log = await process.communicate()
+
+    assert process.returncode == EXIT_CANNOT_START
+    assert "ROLLBOOK_API_COLOUR is not a setting" in log.decode()
+
+
+@asynccontextmanager
+async def started(data_dir: Path, *, port: int, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    kafka, clickhouse = free_port(), free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")},
+        "ROLLBOOK_API_PORT": str(port),
+        "ROLLBOOK_API_DATA_DIR": str(data_dir),
+        "ROLLBOOK_API_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{kafka}",
+        "ROLLBOOK_API_CLICKHOUSE_URL": f"http://{LOOPBACK}:{clickhouse}",
+        **more,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *START, cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def until_ready(port: int) -> None:
+    async with asyncio.timeout(60), httpx.AsyncClient() as client:
+        while True:
+            try:
+                if (await client.get(f"http://{LOOPBACK}:{port}/readyz")).is_success:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
