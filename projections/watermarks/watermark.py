@@ -27,8 +27,8 @@ class WatermarkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     newer one reads the same log; after `replaced_after_ms` when it shipped observations, as its spool may still come.
     """
 
-    late_after_ms: int = 3_000
-    silent_after_ms: int = 3_000
+    late_after_ms: int = 5_000
+    silent_after_ms: int = 5_000
     replaced_after_ms: int = 10_000
     abandoned_after_ms: int = 15 * 60_000
 

@@ -15,4 +15,4 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     token_file: Annotated[Path, msgspec.Meta(description="file with a token of role service")]
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of Kafka brokers")]
     ready_file: Annotated[Path, msgspec.Meta(description="made when the judge follows the log, removed at its start")]
-    interval_ms: Annotated[int, msgspec.Meta(ge=10, description="time between two looks at an active rollout")] = 250
+    interval_ms: Annotated[int, msgspec.Meta(ge=10, description="time between two looks at an active rollout")] = 500

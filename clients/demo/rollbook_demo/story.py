@@ -34,7 +34,7 @@ STRATEGY: dict[str, Any] = {
 }
 GATES: list[dict[str, Any]] = [
     {"kind": "error_rate", "max_increase": 0.05, "min_requests": 100},
-    {"kind": "latency", "threshold_ms": 250.0, "max_increase": 0.10, "min_requests": 100},
+    {"kind": "latency", "threshold_ms": 500.0, "max_increase": 0.20, "min_requests": 100},
     {"kind": "quality", "feedback_name": "label", "max_drop": 0.01, "min_labels": 60},
 ]
 

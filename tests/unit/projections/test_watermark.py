@@ -30,8 +30,8 @@ NEWER = {"first_seen_ms": NOW - 15_000}
         pytest.param([], "no_data", None, id="no source was ever seen"),
         pytest.param([LIVE], "fresh", NOW - 201, id="one live source"),
         pytest.param([LIVE, source("b", closed_until_ms=NOW - 900)], "fresh", NOW - 901, id="the slowest one counts"),
-        pytest.param([source("a", closed_until_ms=NOW - 3_500)], "late", NOW - 3_501, id="it sends but does not close"),
-        pytest.param([source("a", last_seen_ms=NOW - 3_001)], "late", NOW - 201, id="it went silent"),
+        pytest.param([source("a", closed_until_ms=NOW - 5_500)], "late", NOW - 5_501, id="it sends but does not close"),
+        pytest.param([source("a", last_seen_ms=NOW - 5_001)], "late", NOW - 201, id="it went silent"),
         pytest.param(
             [LIVE, source("b", is_closing=True, closed_until_ms=NOW - 50_000)],
             "fresh",
