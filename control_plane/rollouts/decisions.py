@@ -171,7 +171,8 @@ def _judge_baking(state: Rollout, measurement: Measurement, next_epoch: int) -> 
         return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
     bake_time_ms = strategy_of(state.terms.strategy).bake_time_ms()
     if measurement.freshness == "fresh" and measurement.elapsed_ms >= bake_time_ms:
-        reason = f"no gate failed during {measurement.elapsed_ms / 1000:.1f} s at 100 %: {_sentences(verdicts)}"
+        baked = f"no gate failed during {measurement.elapsed_ms / 1000:.1f} s at 100 %"
+        reason = f"{baked}: {_sentences(verdicts)}" if verdicts else baked
         return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))
     return Decision(verdicts=verdicts)
 

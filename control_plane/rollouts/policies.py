@@ -67,7 +67,11 @@ def only_a_sound_plan_may_start(command: StartRollout) -> None:
 
 
 def verdicts_on(rollout: Rollout, measurement: Measurement) -> tuple[Verdict, ...]:
-    """Ask each gate. While baking the baseline's side is that of the last step that had one beside the candidate."""
+    """Ask each gate.
+
+    While baking there is no baseline beside the candidate: the gates that compare over time are asked about that of the
+    last step which had one, the others are silent.
+    """
     alpha = rollout.alpha_per_gate
     if measurement.freshness == "late":
         return tuple(late(rule_of(gate).kind, alpha=alpha) for gate in rollout.terms.gates)
@@ -76,8 +80,10 @@ def verdicts_on(rollout: Rollout, measurement: Measurement) -> tuple[Verdict, ..
     verdicts = []
     for rule in map(rule_of, rollout.terms.gates):
         counts = _counts_of(rule, measured)
-        baseline = kept.get(rule.kind, _NOTHING) if rollout.phase == "baking" else counts.baseline
-        verdicts.append(rule.judge(counts.candidate, baseline, alpha=alpha))
+        if rollout.phase != "baking":
+            verdicts.append(rule.judge(counts.candidate, counts.baseline, alpha=alpha))
+        elif rule.compares_over_time:
+            verdicts.append(rule.judge(counts.candidate, kept.get(rule.kind, _NOTHING), alpha=alpha))
     return tuple(verdicts)
 
 

@@ -26,6 +26,9 @@ class GateRule(Protocol):
     """
 
     kind: ClassVar[str]
+    compares_over_time: ClassVar[bool]
+    """Whether the candidate of now may be compared with the baseline of before, as it is while baking: a share of
+    failures hardly depends on the hour, while latency goes with the load and accuracy with what is asked."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the parameters; asked once, before the rollout starts."""

@@ -12,6 +12,7 @@ class ErrorRateRule(msgspec.Struct, frozen=True):
     """The candidate's share of failed requests may exceed the concurrent baseline's by so much and no more."""
 
     kind: ClassVar[str] = "error_rate"
+    compares_over_time: ClassVar[bool] = True
     gate: ErrorRateGate
 
     def problems(self) -> tuple[Problem, ...]:

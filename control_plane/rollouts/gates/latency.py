@@ -16,6 +16,7 @@ class LatencyRule(msgspec.Struct, frozen=True):
     """
 
     kind: ClassVar[str] = "latency"
+    compares_over_time: ClassVar[bool] = False
     gate: LatencyGate
 
     def problems(self) -> tuple[Problem, ...]:

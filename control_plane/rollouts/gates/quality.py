@@ -12,6 +12,7 @@ class QualityRule(msgspec.Struct, frozen=True):
     """The candidate's accuracy may fall below the concurrent baseline's by so much and no more."""
 
     kind: ClassVar[str] = "quality"
+    compares_over_time: ClassVar[bool] = False
     gate: QualityGate
 
     def problems(self) -> tuple[Problem, ...]:

@@ -306,7 +306,7 @@ def test_the_candidate_bakes_against_the_baseline_it_was_last_seen_beside() -> N
 
     assert isinstance(judged, StepJudged)
     assert judged.decision == "complete"
-    assert [verdict.outcome for verdict in judged.verdicts] == ["pass", "pass", "pass"]
+    assert [(verdict.gate, verdict.outcome) for verdict in judged.verdicts] == [("error_rate", "pass")]
     assert completed == RolloutCompleted(reason=judged.reason)
 
 
