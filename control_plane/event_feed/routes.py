@@ -16,6 +16,7 @@ from schemas.envelope import RecordedEvent
 _LONGEST_WAIT_MS = 30_000
 _SCANNED_AT_ONCE = 5_000
 _MOST = 1_000
+_LARGEST_POSITION = 2**63 - 1
 
 
 class FedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ def router(authentication: Authentication, store: EventStore, commits: Commits) 
     )
     async def read_events(
         request: Request[Any, Any, Any],
-        after: Annotated[int, QueryParameter(ge=0)] = 0,
+        after: Annotated[int, QueryParameter(ge=0, le=_LARGEST_POSITION)] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=_MOST)] = 100,
         stream: FromQuery[str] = "",
         event_type: Annotated[str, QueryParameter(name="type")] = "",

@@ -6,6 +6,9 @@ from schemas.identifiers import Kind, kind_of
 
 _LARGEST_NUMBER = 2**31
 
+# A database takes no larger number; no model has as many versions.
+_LARGEST_NUMBER = 2**63 - 1
+
 
 def model_id_of(catalogue: Catalogue, model: str, *, workspace: str) -> str:
     """Return the id of a model that is given by its name or id.
