@@ -21,6 +21,8 @@ from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.artifacts.routes import router as artifacts_router
+from control_plane.audit.log_tree import LogTree
+from control_plane.audit.routes import router as audit_router
 from control_plane.endpoints.queries import get_endpoint
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.endpoints.routes import router as endpoints_router
@@ -117,6 +119,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         routers = [
             *_write_side(commands, store, access, settings, clock=clock),
             events_router(access.authentication, store, commits),
+            audit_router(access.authentication, _log_tree(store, settings)),
             feedback_router(access.authentication, publisher, clock=clock),
             _guarded(views, access.authentication),
             health.router(
@@ -152,6 +155,10 @@ async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemC
     await ensure_first_principals(store, tokens, secrets_dir, workspace=settings.workspace)
     mint = InferenceTokenMint(load_or_make_key(secrets_dir / "inference-signing.pem"))
     return Access(tokens=tokens, authentication=Authentication(tokens), mint=mint)
+
+
+def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:
+    return LogTree(store, load_or_make_key(settings.data_dir / "secrets" / "checkpoint-signing.pem"))
 
 
 def _caller(store: SqliteStore) -> Caller:

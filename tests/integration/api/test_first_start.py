@@ -9,7 +9,7 @@ import pytest
 from infra.errors import CannotStartError
 from tests.support.api import done, running_api
 
-FILES = ("admin.token", "service.token", "inference-signing.pem")
+FILES = ("admin.token", "service.token", "inference-signing.pem", "checkpoint-signing.pem")
 
 
 async def test_the_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
