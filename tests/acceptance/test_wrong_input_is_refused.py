@@ -58,7 +58,7 @@ def test_a_rollout_to_the_version_that_is_live_is_refused(service: DigitsService
 def test_of_two_rollouts_that_start_at_once_one_wins_and_the_other_is_told(
     stack: RunningStack, service: DigitsService, rollbook: Rollbook
 ) -> None:
-    together, outcomes = threading.Barrier(2), list[Rollout | Problem]()
+    together, outcomes = threading.Barrier(2, timeout=30), list[Rollout | Problem]()
 
     def start(version: str) -> None:
         with stack.client() as client:
@@ -69,7 +69,7 @@ def test_of_two_rollouts_that_start_at_once_one_wins_and_the_other_is_told(
             except Problem as problem:
                 outcomes.append(problem)
 
-    threads = [threading.Thread(target=start, args=[version]) for version in service.versions[1:]]
+    threads = [threading.Thread(target=start, args=[version]) for version in service.versions[1:3]]
     for thread in threads:
         thread.start()
     for thread in threads:
