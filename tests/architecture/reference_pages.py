@@ -9,8 +9,8 @@ import importlib
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from projections.errors import QueryError
 from schemas.catalogue import EVENT_TYPES
 from schemas.topics import FOREVER, TOPICS
 from tests.architecture.source_tree import ROOT, Source, product_sources
+
+Kind = TypeVar("Kind")
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _HAS_CODES = re.compile(r"^    code(: ClassVar\[str\])? = ", re.MULTILINE)
@@ -140,13 +142,13 @@ def _coded_errors() -> Iterator[tuple[int, type[RollbookError] | type[QueryError
     for source in product_sources():
         if source.where.startswith("control_plane/") and _HAS_CODES.search(source.text):
             importlib.import_module(source.where.removesuffix(".py").replace("/", "."))
-    for kind in _below(RollbookError):
-        yield int(status_of(kind.__new__(kind))), kind
+    for refusal in _below(RollbookError):
+        yield int(status_of(refusal.__new__(refusal))), refusal
     for view_error in _below(QueryError):
         yield view_error.status, view_error
 
 
-def _below(root: type) -> Iterator[type]:
+def _below(root: type[Kind]) -> Iterator[type[Kind]]:
     for kind in root.__subclasses__():
         if kind.__module__.startswith(("control_plane.", "projections.")):
             yield kind
@@ -157,7 +159,7 @@ def _first_sentence(kind: type) -> str:
     return (kind.__doc__ or "").strip().partition("\n")[0]
 
 
-def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [headings, ("---",) * len(headings), *rows]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
 
