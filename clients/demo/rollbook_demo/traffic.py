@@ -28,7 +28,7 @@ class Traffic:
         )
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(plan) + b"\n")
-        self._process.stdin.flush()
+        self._process.stdin.close()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -41,6 +41,7 @@ class Traffic:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._reader.join()
 
     @property
     def progress(self) -> Progress:
@@ -57,5 +58,6 @@ class Traffic:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._latest = msgspec.json.decode(line, type=Progress)
+        with self._process.stdout as lines:
+            for line in lines:
+                self._latest = msgspec.json.decode(line, type=Progress)
