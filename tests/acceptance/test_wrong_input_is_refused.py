@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -21,8 +22,9 @@ STRATEGY = canary(10, step_ms=60_000, bake_ms=60_000)
 
 
 @pytest.fixture(scope="module")
-def service(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> DigitsService:
-    return serve_digits(stack, stack.client(), "refuser", directory=tmp_path_factory.mktemp("refuser"))
+def service(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DigitsService]:
+    with stack.client() as rollbook:
+        yield serve_digits(stack, rollbook, "refuser", directory=tmp_path_factory.mktemp("refuser"))
 
 
 def run(stack: RunningStack, *arguments: str) -> subprocess.CompletedProcess[str]:
