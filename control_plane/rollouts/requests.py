@@ -61,14 +61,21 @@ USUAL_CANARY = ClosedCanary(
 )
 
 
+USUAL_GATES = (ClosedErrorRateGate(max_increase=0.02, min_requests=500),)
+
+
 class StartRolloutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Without a strategy: 5, 25, 50 and 100 %, five minutes to an hour each, then five minutes of bake time."""
+    """Without a strategy: 5, 25, 50 and 100 %, five minutes to an hour each, then five minutes of bake time.
+
+    Without gates: at most 2 points more failed requests than the baseline beside it, on at least 500 requests. What a
+    request may take and which feedback is the truth only its owner knows.
+    """
 
     endpoint: str
     version: str
     replicas: int = 1
     strategy: ClosedCanary = USUAL_CANARY
-    gates: tuple[ClosedErrorRateGate | ClosedLatencyGate | ClosedQualityGate, ...]
+    gates: tuple[ClosedErrorRateGate | ClosedLatencyGate | ClosedQualityGate, ...] = USUAL_GATES
     alpha: float = 0.05
     when_inconclusive: WhenInconclusive = "pause"
     warm_up_timeout_ms: int = 10 * _MINUTE_MS

@@ -98,7 +98,7 @@ SHAPES = [
     ("/v1/endpoints/{endpoint}/deployments/nothing/remove", {"reason": "x"}, "deployment-not-found", None),
     ("/v1/endpoints/{endpoint}/rollback", {"reason": "x", "epoch": 99}, "earlier-traffic-gone", "epoch"),
     ("/v1/endpoints/{endpoint}/rollback", {"reason": "x", "epoch": "1"}, "invalid-body", "epoch"),
-    ("/v1/rollouts", {"endpoint": "digits", "version": "digits/2"}, "invalid-body", "gates"),
+    ("/v1/rollouts", {"endpoint": "digits", "version": "digits/2", "gates": "none"}, "invalid-body", "gates"),
     (
         "/v1/rollouts",
         {"endpoint": "digits", "version": "digits/2", "gates": [{**GATE, "y": 1}]},
