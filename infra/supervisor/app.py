@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from infra.arguments import take_no_arguments
 from infra.data_directory import exclusive, open_data_directory
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.supervisor.log_file import LogFile
 from infra.supervisor.port_book import assign_ports
 from infra.supervisor.stack import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
 from infra.supervisor.stack_runner import StackRunner
@@ -34,6 +36,9 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_port: Port | None = None
     kafka_bootstrap: Annotated[str | None, msgspec.Meta(description="a Kafka to use instead of our own")] = None
     clickhouse_url: Annotated[str | None, msgspec.Meta(description="a ClickHouse to use instead of our own")] = None
+    detached: Annotated[
+        bool, msgspec.Meta(description="write to logs/supervisor.log, and hold no terminal or pipe of the caller")
+    ] = False
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,5 +74,18 @@ async def _supervise(stopping: asyncio.Event) -> None:
         ports = assign_ports(data.run / "ports.json", wanted_ports(fixed))
         neighbours = Neighbours(kafka_bootstrap=settings.kafka_bootstrap, clickhouse_url=settings.clickhouse_url)
         plan = rollbook_stack(data, ports, neighbours, clickhouse_password=clickhouse_password(data))
+        log = LogFile(data.logs / "supervisor.log") if settings.detached else None
+        if log is not None:
+            _write_to(log)
         _log.info("stack_starting", data_dir=str(data.root), ports=ports)
-        await StackRunner(data, plan).run(stopping)
+        await StackRunner(data, plan, own_log=log).run(stopping)
+
+
+def _write_to(log: LogFile) -> None:
+    """Send all output to the log, so that a pipe of whoever started the stack can end before the stack does."""
+    handle = log.open()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(handle, stream.fileno())
+    finally:
+        os.close(handle)

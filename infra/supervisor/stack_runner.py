@@ -26,8 +26,16 @@ _log = structlog.get_logger(__name__)
 class StackRunner:
     """The life of one stack; the caller holds the lock of the data directory."""
 
-    def __init__(self, data: DataDirectory, plan: Sequence[ProgramSpec], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        data: DataDirectory,
+        plan: Sequence[ProgramSpec],
+        *,
+        clock: Clock | None = None,
+        own_log: LogFile | None = None,
+    ) -> None:
         check_plan(plan)
+        self._own_log = own_log
         self._data = data
         self._clock = clock or SystemClock()
         self._state, self._since_ms = "starting", self._clock.now_ms()
@@ -98,6 +106,8 @@ class StackRunner:
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
             for program in self._programs.values():
                 program.log.rotate()
+            if self._own_log is not None:
+                self._own_log.rotate()
             self._reap_adopted()
 
     def _reap_adopted(self) -> None:

@@ -15,7 +15,13 @@ from rollbook import RollbookError
 from rollbook.cli.profile import Profile, StackStatus
 from rollbook_demo import story
 from rollbook_demo.embedded_stack import running_stack
-from rollbook_demo.evidence import Evidence, collect, is_promoted_and_rolled_back
+from rollbook_demo.evidence import (
+    Evidence,
+    audit_sentence,
+    collect,
+    each_reason_once,
+    is_promoted_and_rolled_back,
+)
 from rollbook_demo.narration import Narrator, narrator_for
 from rollbook_demo.report import html_report
 from rollbook_demo.traffic import Traffic
@@ -53,7 +59,7 @@ def _parse(arguments: list[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="rollbook demo", description=__doc__)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the evidence as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", default=Path("rollbook-demo.html"), help="the report")
-    parser.add_argument("--keep", action="store_true", help="leave the stack up until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="leave the stack up")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="keep the stack's data here (must be new)")
     parsed = parser.parse_args(arguments)
     if parsed.data_dir is not None and parsed.data_dir.exists():
@@ -72,7 +78,7 @@ def _run(options: Options) -> int:
     console, began = Console(), time.monotonic()
     with narrator_for(console) as narrator:
         narrator.act("Starting Kafka, ClickHouse, the API, Envoy and the workers")
-        with running_stack(options.data_dir) as (profile, status):
+        with running_stack(options.data_dir, keep=options.keep) as (profile, status):
             narrator.say(f"ready after {time.monotonic() - began:.1f} s; data in {options.data_dir}")
             evidence = _play(profile, status, narrator, began)
             _tell_evidence(narrator, evidence)
@@ -109,9 +115,8 @@ def _token(profile: Profile) -> str:
 def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
     for version, items in evidence.timelines.items():
         narrator.say(f"timeline of {version}")
-        for item in items:
-            reason = f": {item['reason']}" if item["reason"] else ""
-            narrator.say(f"  {item['at'][11:23]}  {item['summary']}{reason}")
+        for item, reason in each_reason_once(items):
+            narrator.say(f"  {item['at'][11:23]}  {item['summary']}{reason and f': {reason}'}")
     served, event = evidence.provenance, evidence.provenance.get("event") or {}
     narrator.say(
         f"one answer, {served.get('prediction_id')}, came from {served.get('version')}: event {event.get('id')}"
@@ -123,8 +128,7 @@ def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
     narrator.say(evidence.sql)
     for row in evidence.sql_answer["data"]:
         narrator.say("  " + "  ".join(str(cell) for cell in row))
-    verdict = "verified" if evidence.audit["ok"] else "NOT verified"
-    narrator.say(f"audit: {verdict} {evidence.audit.get('summary', '')}")
+    narrator.say(f"audit: {audit_sentence(evidence.audit)}")
     narrator.say(
         f"{evidence.requests:,} requests, {evidence.failed_requests} failed; "
         f"promoted {evidence.promoted or 'nothing'}, rolled back {evidence.rolled_back or 'nothing'}; "
@@ -141,14 +145,13 @@ def _write(options: Options, evidence: Evidence, narrator: Narrator) -> None:
 
 def _leave_up(profile: Profile, status: StackStatus, narrator: Narrator) -> None:
     command = f"rollbook --data-dir {profile.data_dir}"
-    narrator.act("The stack stays up; Ctrl-C ends it")
+    narrator.act(f"The stack stays up; end it with: {command} down")
     for program in status.programs:
         for address in program.addresses:
             narrator.say(f"{program.name:<12} {address}")
     narrator.say(f"token        {profile.data_dir / 'secrets' / 'admin.token'}")
     for line in _things_to_try(command):
         narrator.say(line)
-    signal.pause()
 
 
 def _things_to_try(command: str) -> tuple[str, ...]:

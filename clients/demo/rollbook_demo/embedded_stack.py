@@ -1,5 +1,6 @@
 """The stack that the demo runs on: started for it, ended with it."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ _STOP_TIMEOUT_S = 60.0
 
 
 @contextmanager
-def running_stack(data_dir: Path) -> Iterator[tuple[Profile, StackStatus]]:
-    """Start the embedded stack on a data directory, and end all of it at the end.
+def running_stack(data_dir: Path, *, keep: bool) -> Iterator[tuple[Profile, StackStatus]]:
+    """Start the embedded stack on a data directory, and end all of it at the end; keep it if all went well.
 
     The supervisor has a session of its own: Ctrl-C reaches the demo alone, which then ends the stack in order.
     """
@@ -21,6 +22,13 @@ def running_stack(data_dir: Path) -> Iterator[tuple[Profile, StackStatus]]:
     supervisor = start_supervisor(data_dir, in_new_session=True)
     try:
         yield profile, wait_until_ready(profile, supervisor, timeout_s=_START_TIMEOUT_S)
-    finally:
-        supervisor.terminate()
-        supervisor.wait(timeout=_STOP_TIMEOUT_S)
+    except BaseException:
+        _end(supervisor)
+        raise
+    if not keep:
+        _end(supervisor)
+
+
+def _end(supervisor: subprocess.Popen[bytes]) -> None:
+    supervisor.terminate()
+    supervisor.wait(timeout=_STOP_TIMEOUT_S)

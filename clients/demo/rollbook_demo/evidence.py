@@ -3,6 +3,7 @@
 import secrets
 import subprocess
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 from rollbook import Rollbook
 from rollbook.cli.profile import Profile
 from rollbook.cli.stack import program_command
+from rollbook.resources import Rollout
 from rollbook_demo.load import Answer, Progress
 from rollbook_demo.story import ENDPOINT, Outcome
 
@@ -18,6 +20,7 @@ _LOOKUP_SIZE = 5_000
 _RECORDS_TIMEOUT_S = 30.0
 _WAIT_MS = 10_000
 _POLL_S = 0.5
+_QUALITY_BUCKET_MS = 2_000
 SQL = (
     "SELECT version, count() AS requests, round(quantile(0.99)(duration_ms), 2) AS p99_ms, "
     "countIf(status >= 500 OR status = 0) AS failed "
@@ -70,11 +73,13 @@ def collect(
     """Ask the log and ClickHouse; nothing here is taken from the demo's own memory but the answers it compares."""
     provenance = check_provenance(rollbook, answers)
     _, better, slipped = outcome.versions
+    metrics = rollbook.endpoints.metrics(ENDPOINT, since_ms=outcome.began_at_ms, bucket_ms=1000)["items"]
+    quality = rollbook.endpoints.quality(ENDPOINT, since_ms=outcome.began_at_ms, bucket_ms=_QUALITY_BUCKET_MS)["items"]
+    names = {one["deployment_id"]: one["version"] for one in metrics}
     timelines = {
-        version.reference: _timeline(rollbook, rollout.id, rollout.position)
+        version.reference: _timeline(rollbook, rollout, names)
         for version, rollout in ((better, outcome.promoted), (slipped, outcome.rolled_back))
     }
-    since_ms = outcome.began_at_ms
     return Evidence(
         requests=progress.sent,
         failed_requests=progress.failed,
@@ -92,8 +97,8 @@ def collect(
         sql_answer=rollbook.query(SQL),
         audit=verify_log(profile),
         timelines=timelines,
-        metrics=rollbook.endpoints.metrics(ENDPOINT, since_ms=since_ms, bucket_ms=1000)["items"],
-        quality=rollbook.endpoints.quality(ENDPOINT, since_ms=since_ms, bucket_ms=1000)["items"],
+        metrics=metrics,
+        quality=quality,
         duration_s=duration_s,
     )
 
@@ -132,8 +137,13 @@ def _seen(answer: Answer) -> tuple[str, str, int]:
     return answer.version, answer.deployment_id, answer.epoch
 
 
-def _timeline(rollbook: Rollbook, rollout_id: str, position: int) -> list[dict[str, Any]]:
-    return list(rollbook.rollouts.timeline(rollout_id, min_position=position, wait_ms=_WAIT_MS))
+def _timeline(rollbook: Rollbook, rollout: Rollout, names: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the timeline with deployments called by their version, as a person would."""
+    items = list(rollbook.rollouts.timeline(rollout.id, min_position=rollout.position, wait_ms=_WAIT_MS))
+    for item in items:
+        for deployment_id, version in names.items():
+            item["summary"] = item["summary"].replace(deployment_id, version)
+    return items
 
 
 def decision_to_serving_ms(rollbook: Rollbook, rollout_id: str) -> float:
@@ -161,14 +171,27 @@ def _ms_between(earlier: str, later: str) -> float:
 
 
 def verify_log(profile: Profile) -> dict[str, Any]:
-    """Recompute the Merkle root from the store in a process of its own."""
-    command = program_command("audit", "verify", "--data-dir", str(profile.data_dir), "--json")
+    """Recompute the Merkle root from the store in a process of its own, and compare it with the topic."""
+    command = program_command("audit", "verify", "--topic", "--data-dir", str(profile.data_dir), "--json")
     finished = subprocess.run(command, capture_output=True, check=False, timeout=120)
     try:
         verdict: dict[str, Any] = msgspec.json.decode(finished.stdout)
     except msgspec.DecodeError:
         verdict = {"error": finished.stderr.decode(errors="replace")[-500:]}
     return {"ok": finished.returncode == 0, **verdict}
+
+
+def audit_sentence(audit: dict[str, Any]) -> str:
+    """Say what the audit found."""
+    if not audit["ok"]:
+        return f"NOT verified: {audit.get('sentence') or audit.get('error', '')}"
+    return f"{audit['sentence']}; {audit['tree_size']} events, Merkle root {audit['root'][:16]}…"
+
+
+def each_reason_once(items: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
+    """Pair each entry of a timeline with its reason, empty where the entry before it gave the same one."""
+    before = ["", *(item["reason"] for item in items)]
+    return [(item, "" if item["reason"] == last else item["reason"]) for item, last in zip(items, before, strict=False)]
 
 
 def is_promoted_and_rolled_back(evidence: Evidence) -> bool:

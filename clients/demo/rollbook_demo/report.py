@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from rollbook_demo.charts import Axis, Line, line_chart
-from rollbook_demo.evidence import Evidence
+from rollbook_demo.evidence import Evidence, audit_sentence, each_reason_once
 
 _COLOURS = ("#5b6b7f", "#1f8a5b", "#c2452d", "#7a4fb5")
 _Z95 = 1.96
@@ -113,11 +113,17 @@ def _latency_chart(
         points = [(at, one["p50_ms"]) for at, one in zip(times, cells, strict=True)]
         band = [(at, one["p50_ms"], one["p95_ms"]) for at, one in zip(times, cells, strict=True)]
         lines.append(Line(name=version, colour=colour, points=points, band=band))
-    highest = sorted(one["p95_ms"] for one in metrics)[: max(1, len(metrics) * 98 // 100)]
-    top = max(highest, default=1.0) * 1.2
     return line_chart(
-        "Latency", lines, seconds=seconds, values=Axis(low=0, high=float(f"{top:.2g}"), unit=" ms"), marks=marks
+        "Latency", lines, seconds=seconds, values=Axis(low=0, high=_ceiling(metrics), unit=" ms"), marks=marks
     )
+
+
+def _ceiling(metrics: Sequence[dict[str, Any]]) -> float:
+    """Return a round number above nearly all 95th percentiles, in ms; the rest is cut off."""
+    highest = sorted(one["p95_ms"] for one in metrics)[: max(1, len(metrics) * 98 // 100)]
+    top = max(highest, default=1.0)
+    step = 4 * 10 ** math.floor(math.log10(top / 4)) if top > 0 else 1.0
+    return step * math.ceil(top / step)
 
 
 def _verdict(evidence: Evidence) -> str:
@@ -135,25 +141,24 @@ def _legend(colours: dict[str, str]) -> str:
 def _timeline(name: str, items: Sequence[dict[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{escape(item['at'][11:23])}</td><td>{escape(item['type'].split('.')[1])}</td>"
-        f"<td>{escape(item['summary'])}{_reason(item)}</td></tr>"
-        for item in items
+        f"<td>{escape(item['summary'])}{_small(reason)}</td></tr>"
+        for item, reason in each_reason_once(items)
     )
     return f"<h3>{escape(name)}</h3><table>{rows}</table>"
 
 
-def _reason(item: dict[str, Any]) -> str:
-    return f"<br><small>{escape(item['reason'])}</small>" if item["reason"] else ""
+def _small(reason: str) -> str:
+    return f"<br><small>{escape(reason)}</small>" if reason else ""
 
 
 def _facts(evidence: Evidence) -> str:
-    audit = evidence.audit
     facts = {
         "requests": f"{evidence.requests:,}, {evidence.failed_requests} failed",
         "labels posted late": f"{evidence.labels_posted:,}",
         "decision to serving the last good version": f"{evidence.decision_to_serving_ms:.0f} ms",
         "provenance": f"{evidence.provenance_checked:,} answers computed from their prediction id alone, "
         f"{evidence.provenance_mismatches} differ from the headers seen, {evidence.provenance_unknown} unknown",
-        "audit": ("verified" if audit["ok"] else "NOT verified") + f": {audit.get('summary', audit.get('error', ''))}",
+        "audit": audit_sentence(evidence.audit),
     }
     return "".join(f"<tr><td>{escape(name)}</td><td>{escape(fact)}</td></tr>" for name, fact in facts.items())
 

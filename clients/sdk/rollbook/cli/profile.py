@@ -26,6 +26,7 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     state: str
     programs: tuple[Program, ...] = ()
+    reason: str | None = None
 
     def address(self, name: str) -> str | None:
         """Return the first address of a program, for example of `api`, or of `envoy`, the gateway."""

@@ -38,8 +38,10 @@ def program_command(name: str, *arguments: str) -> list[str]:
 
 
 def start_supervisor(data_dir: Path, *, in_new_session: bool) -> subprocess.Popen[bytes]:
-    """Start the stack's supervisor on a data directory."""
+    """Start the stack's supervisor on a data directory; in a session of its own it writes to logs/supervisor.log."""
     environment = {**os.environ, "ROLLBOOK_DATA_DIR": str(data_dir)}
+    if in_new_session:
+        environment["ROLLBOOK_SUPERVISOR_DETACHED"] = "true"
     command = program_command("supervisor")
     return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=in_new_session)
 
@@ -59,7 +61,7 @@ def wait_until_ready(profile: Profile, supervisor: subprocess.Popen[bytes], *, t
     """Wait until a started supervisor says that the whole stack is ready.
 
     Raises:
-        RollbookError: it ended, or the time is over; its own sentence stands on standard error.
+        RollbookError: it ended, or the time is over. What it said before it had a log stands on standard error.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -67,10 +69,17 @@ def wait_until_ready(profile: Profile, supervisor: subprocess.Popen[bytes], *, t
         if status is not None and status.pid == supervisor.pid and status.state == "ready":
             return status
         if supervisor.poll() is not None:
-            raise RollbookError("The stack did not start.")
+            raise RollbookError(_why_not_started(profile, supervisor.pid))
         time.sleep(_POLL_S)
     supervisor.terminate()
     raise RollbookError(f"The stack was not ready after {timeout_s:g} s; see {profile.data_dir / 'logs'}.")
+
+
+def _why_not_started(profile: Profile, supervisor_pid: int) -> str:
+    status = profile.status()
+    if status is None or status.pid != supervisor_pid or not status.reason:
+        return "The stack did not start."
+    return f"The stack did not start: {status.reason}"
 
 
 @click.command()
