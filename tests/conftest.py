@@ -1,10 +1,12 @@
 """What holds for every test: its marker by folder, and closed sockets outside the tests that have a neighbour."""
 
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 ROOT = Path(__file__).parent
 MARKER_OF_FOLDER = {
@@ -40,6 +42,18 @@ def closed_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     for method in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, method, _refusing(method))
     yield
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a test configured about logs, so that tests run in any order."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def _has_neighbour(item: pytest.Item) -> bool:
