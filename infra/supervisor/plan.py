@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Sequence
 
 import msgspec
+import psutil
 
 from infra.errors import CannotStartError
 from infra.ports import LOOPBACK
@@ -100,6 +101,39 @@ async def is_ready(check: Readiness) -> bool:
                     return True
     except (OSError, TimeoutError, ValueError):
         return False
+
+
+def is_of_process(check: Readiness, pid: int) -> bool:
+    """Whether the process or a child of it listens where the check asked; a stranger may have taken the port.
+
+    True as well where the system does not tell who listens.
+    """
+    port = _port_of(check)
+    if port is None:
+        return True
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return any(_listens(one, port) for one in family)
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _port_of(check: Readiness) -> int | None:
+    match check:
+        case HttpReady(url=url):
+            return urllib.parse.urlsplit(url).port
+        case TcpReady(port=port):
+            return port
+        case _:
+            return None
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    connections = process.net_connections("tcp")
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
 async def _answers(url: str) -> bool:

@@ -14,7 +14,7 @@ from infra.clock import Clock
 from infra.errors import EXIT_CANNOT_START, CannotStartError
 from infra.supervisor.launch import LAUNCHED_BY
 from infra.supervisor.log_file import LogFile
-from infra.supervisor.plan import FileReady, ProgramSpec, is_ready
+from infra.supervisor.plan import FileReady, ProgramSpec, is_of_process, is_ready
 from infra.supervisor.status import ProgramStatus, cannot_start_reason
 
 _POLL_SECONDS = 0.05
@@ -136,7 +136,7 @@ class SupervisedProgram:
 
     async def _watch_readiness(self) -> float | None:
         deadline = self._clock.monotonic() + self.spec.ready_seconds
-        while not await is_ready(self.spec.ready):
+        while not await self._is_ready():
             if self._clock.monotonic() > deadline:
                 _log.error("program_not_ready", name=self.spec.name, seconds=self.spec.ready_seconds)
                 self._fail_first_ready(f"it was not ready after {self.spec.ready_seconds:.0f} s")
@@ -144,7 +144,6 @@ class SupervisedProgram:
                     _signal(self._process, signal.SIGKILL)
                 return None
             await asyncio.sleep(_POLL_SECONDS)
-        # A stranger may answer on the port of a program that has just died.
         if self.pid is None:
             return None
         self._change("ready")
@@ -152,6 +151,12 @@ class SupervisedProgram:
         if not self.first_ready.done():
             self.first_ready.set_result(None)
         return self._clock.monotonic()
+
+    async def _is_ready(self) -> bool:
+        if not await is_ready(self.spec.ready):
+            return False
+        pid = self.pid
+        return pid is None or await asyncio.to_thread(is_of_process, self.spec.ready, pid)
 
     def _is_hopeless(self) -> bool:
         code = self._process.returncode if self._process else None

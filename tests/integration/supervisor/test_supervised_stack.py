@@ -1,4 +1,5 @@
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import InfraError
-from infra.ports import free_port
+from infra.ports import free_ports
 from infra.supervisor.status import read_status, running_pid, stop, tail_logs
 from tests.integration.supervisor.conftest import Stack, events, eventually, is_gone, kill
 
@@ -115,6 +116,19 @@ def test_a_program_that_never_gets_ready_ends_the_start_and_leaves_nothing(stack
     assert status.state == "failed"
     assert "mute could not start: it was not ready after" in (status.reason or "")
     assert not running.pids()
+
+
+def test_a_stranger_on_the_port_does_not_make_a_program_ready(stack: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        running = stack(f"""
+            return [ProgramSpec(name="ours", argv=child("sleep"), ready=TcpReady({stranger.getsockname()[1]}),
+                                ready_seconds=1.0)]
+        """).start()
+
+        assert running.process is not None
+        assert running.process.wait(20) != 0
+
+    assert "ours could not start: it was not ready after 1 s" in (running.status().reason or "")
 
 
 def test_a_program_that_says_why_it_cannot_start_is_quoted_and_not_tried_again(stack: Make) -> None:
@@ -234,11 +248,11 @@ def test_a_directory_without_a_stack_has_no_status(tmp_path: Path) -> None:
 
 
 def test_readiness_is_asked_over_http_and_tcp(stack: Make) -> None:
-    port = free_port()
+    web, after = free_ports(2)
     running = stack(f"""
         return [
-            ProgramSpec(name="web", argv=child("serve", "{port}"), ready=HttpReady("http://127.0.0.1:{port}/")),
-            ProgramSpec(name="after", argv=child("sleep"), depends_on=("web",), ready=TcpReady({port})),
+            ProgramSpec(name="web", argv=child("serve", "{web}"), ready=HttpReady("http://127.0.0.1:{web}/")),
+            ProgramSpec(name="after", argv=child("serve", "{after}"), depends_on=("web",), ready=TcpReady({after})),
         ]
     """).start()
 
