@@ -6,6 +6,7 @@ InfraError
 │   ├── DataDirectoryError    the data directory can't be used
 │   ├── StackAlreadyRunningError
 │   └── PortTakenError
+├── LogAwayError              the log can't be read now; trying again may help
 ├── TopicDriftError           a topic exists with another shape than the caller asks for
 └── MigrationError            a migration was edited, is missing or failed
 """
@@ -51,6 +52,10 @@ class PortTakenError(CannotStartError):
             f"port {port}, wanted for {purpose}, is taken; stop the program that listens there or choose another port"
         )
         self.port = port
+
+
+class LogAwayError(InfraError):
+    """Kafka does not give out the log now."""
 
 
 class TopicDriftError(InfraError):

@@ -33,6 +33,8 @@ def configure_logs(program: str, *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.INFO))
+    # One line for each request would bury what a person looks for.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _shared() -> list[Processor]:

@@ -42,20 +42,3 @@ async def open_nudges(path: Path) -> AsyncIterator[Nudges]:
 
 def _clear(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-class Nudger:
-    """The sending side: tells the relay, or does nothing while there is none."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)  # noqa: FBT003  the socket's own form
-
-    def __call__(self, head: int) -> None:
-        # No relay, or one with a full queue of nudges: it polls, and it will look anyway.
-        with suppress(OSError):
-            self._socket.sendto(str(head).encode(), self._path)
-
-    def close(self) -> None:
-        self._socket.close()

@@ -55,7 +55,12 @@ async def consumer_from_offset(
         retry_backoff_ms=_RETRY_BACKOFF_MS,
         metadata_max_age_ms=30_000,
     )
-    await consumer.start()
+    try:
+        await consumer.start()
+    except BaseException:
+        # A start that failed half-way holds a connection and a task.
+        await consumer.stop()
+        raise
     partitions = {number: TopicPartition(topic, number) for number in offsets}
     consumer.assign(list(partitions.values()))
     for number, offset in offsets.items():

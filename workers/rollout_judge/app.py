@@ -8,12 +8,13 @@ from contextlib import suppress
 import structlog
 
 from infra.arguments import take_no_arguments
+from infra.errors import LogAwayError
+from infra.kafka.registry_log import RegistryLog
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from workers.rollout_judge.control_plane import ControlPlane
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.judge import Judge
-from workers.rollout_judge.registry_log import RegistryLog
 from workers.rollout_judge.settings import PREFIX, JudgeSettings
 
 _RETRY_S = 1.0
@@ -53,10 +54,10 @@ async def _run(stopping: asyncio.Event) -> None:
 
 async def _keep_following(judge: Judge, settings: JudgeSettings) -> None:
     while True:
-        log = RegistryLog(settings.kafka_bootstrap)
+        log = RegistryLog(settings.kafka_bootstrap, client_id="rollout-judge")
         try:
             await judge.follow(log, on_ready=settings.ready_file.touch)
-        except (PartAwayError, RefusedError) as error:
+        except (LogAwayError, PartAwayError, RefusedError) as error:
             _log.warning("log_not_followed", error=str(error), wait_s=_RETRY_S)
         finally:
             await log.close()

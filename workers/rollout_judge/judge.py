@@ -34,7 +34,7 @@ class Log(Protocol):
     """The published log, read from its end on.
 
     `mark_end` is called before the snapshot is taken, so that between the two nothing is lost; `events` goes on from
-    the mark for ever and raises PartAwayError when the log can't be read.
+    the mark for ever and raises LogAwayError when the log can't be read.
     """
 
     async def mark_end(self) -> None: ...

@@ -9,6 +9,8 @@ import structlog
 
 from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
+from infra.errors import LogAwayError
+from infra.kafka.registry_log import RegistryLog
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from workers.serving_agent.agent import ServingAgent
@@ -19,7 +21,6 @@ from workers.serving_agent.errors import PartAwayError
 from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
 from workers.serving_agent.parts import AgentParts
-from workers.serving_agent.registry_log import RegistryLog
 from workers.serving_agent.settings import PREFIX, AgentSettings
 from workers.serving_agent.shipping import SpoolShipping
 
@@ -71,7 +72,7 @@ async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
                 async for event in log.events():
                     desired.apply(event.envelope, position=event.position)
                     agent.settle()
-        except PartAwayError as error:
+        except (LogAwayError, PartAwayError) as error:
             _log.warning("log_not_followed", reason=str(error))
         finally:
             await log.close()
@@ -82,7 +83,7 @@ async def _marked(log: RegistryLog) -> bool:
     """Mark the log's end; while Kafka is away, snapshots alone tell what is wanted."""
     try:
         await log.mark_end()
-    except PartAwayError as error:
+    except LogAwayError as error:
         _log.warning("log_away", reason=str(error))
         return False
     return True

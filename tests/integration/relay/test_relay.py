@@ -15,10 +15,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from control_plane.audit.topic_log import open_topic_log
+from control_plane.event_feed.commits import Commits
 from control_plane.event_store.log_file import LogFile, LoggedEvent, open_log_file
 from control_plane.ports import EventStore
 from control_plane.relay.errors import PoisonEventError, TopicForeignError
-from control_plane.relay.nudges import Nudger, open_nudges
+from control_plane.relay.nudges import open_nudges
 from control_plane.relay.record import position_of
 from control_plane.relay.relay import Pace, Relay
 from control_plane.relay.topic_reader import open_reader
@@ -79,20 +80,20 @@ class Scene:
 
 @pytest.fixture
 async def scene(tmp_path: Path, broker: Broker, topic: str) -> AsyncIterator[Scene]:
-    nudger = Nudger(tmp_path / "relay.sock")
-    async with open_sqlite(tmp_path, FakeClock(), _Heads(nudger)) as store:
+    commits = Commits(tmp_path / "relay.sock")
+    async with open_sqlite(tmp_path, FakeClock(), _Heads(commits.committed)) as store:
         with open_log_file(tmp_path / "registry.sqlite") as log:
             yield Scene(tmp_path, broker=broker, topic=topic, store=store, log=log)
-    nudger.close()
+    commits.close()
 
 
 class _Heads(list[int]):
-    def __init__(self, nudger: Callable[[int], None]) -> None:
+    def __init__(self, committed: Callable[[int], None]) -> None:
         super().__init__()
-        self._nudger = nudger
+        self._committed = committed
 
     def append(self, head: int) -> None:
-        self._nudger(head)
+        self._committed(head)
 
 
 async def test_the_topic_holds_the_log_once_and_in_order(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""The judge's tail of the log on a real Kafka node."""
+"""A tail of the log on a real Kafka node."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from infra.errors import LogAwayError
 from infra.kafka.clients import producer
+from infra.kafka.registry_log import RegistryLog
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.envelope import RecordedEvent
 from schemas.events.rollouts import RolloutPaused
 from schemas.topics import REGISTRY_EVENTS
 from tests.integration.relay.conftest import Broker
 from tests.unit.workers.rollout_judge.pictures import ROLLOUT, recorded
-from workers.rollout_judge.errors import PartAwayError
-from workers.rollout_judge.registry_log import RegistryLog
 
 DEADLINE_S = 30
 
@@ -55,7 +55,7 @@ async def next_positions(events: AsyncIterator[RecordedEvent], count: int) -> li
 async def test_the_log_is_read_from_the_mark_on_in_order(broker: Broker, relay: AIOKafkaProducer) -> None:
     for position in (1, 2, 3):
         await publish(relay, position)
-    log = RegistryLog(broker.bootstrap)
+    log = RegistryLog(broker.bootstrap, client_id="reader")
 
     await log.mark_end()
     for position in (4, 7):
@@ -69,9 +69,9 @@ async def test_the_log_is_read_from_the_mark_on_in_order(broker: Broker, relay: 
     assert (first, second) == ([4, 7], [8])
 
 
-async def test_a_broker_that_is_away_is_told_as_a_part_that_is_away(broker: Broker) -> None:
-    log = RegistryLog(broker.bootstrap)
+async def test_a_broker_that_is_away_is_told(broker: Broker) -> None:
+    log = RegistryLog(broker.bootstrap, client_id="reader")
 
-    with pytest.raises(PartAwayError):
+    with pytest.raises(LogAwayError):
         await log.mark_end()
     await log.close()

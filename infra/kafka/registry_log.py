@@ -1,22 +1,26 @@
-"""The agent's reading of `registry.events.v1`: what comes after a mark, offsets in memory only."""
+"""A follower's reading of `registry.events.v1`: what comes after a mark, offsets in memory only."""
 
 from collections.abc import AsyncIterator
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
+from infra.errors import LogAwayError
 from infra.kafka.clients import consumer_from_offset
 from schemas.envelope import RecordedEvent, decode
 from schemas.topics import REGISTRY_EVENTS
-from workers.serving_agent.errors import PartAwayError
 
 _PARTITION = TopicPartition(REGISTRY_EVENTS.name, 0)
 _POLL_MS = 500
 
 
 class RegistryLog:
-    """One pass over the log. The mark is set before the snapshot is taken, so nothing lies between the two."""
+    """One pass over the log; after a LogAwayError it is closed and another is begun.
+
+    The mark is set before a snapshot is taken, so nothing lies between the two.
+    """
 
     def __init__(self, bootstrap: str, *, client_id: str) -> None:
         self._bootstrap = bootstrap
@@ -27,7 +31,7 @@ class RegistryLog:
         """Stand at the end: what is published from now on is read.
 
         Raises:
-            PartAwayError: Kafka is away.
+            LogAwayError: Kafka is away.
         """
         try:
             self._consumer = await consumer_from_offset(
@@ -36,22 +40,22 @@ class RegistryLog:
             ends = await self._consumer.end_offsets([_PARTITION])
             self._consumer.seek(_PARTITION, ends[_PARTITION])
         except (KafkaError, OSError) as error:
-            raise PartAwayError(f"the log can't be read: {error!r}") from error
+            raise LogAwayError(f"the log can't be read: {error!r}") from error
 
     async def events(self) -> AsyncIterator[RecordedEvent]:
         """Yield what comes after the mark, in order.
 
         Raises:
-            PartAwayError: Kafka is away.
+            LogAwayError: Kafka is away.
         """
         assert self._consumer is not None, "mark_end comes first"
         try:
             while True:
                 fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
                 for record in fetched.get(_PARTITION, ()):
-                    yield _recorded(dict(record.headers), record.value)
+                    yield _recorded(record)
         except (KafkaError, OSError) as error:
-            raise PartAwayError(f"the log can't be read: {error!r}") from error
+            raise LogAwayError(f"the log can't be read: {error!r}") from error
 
     async def close(self) -> None:
         """Close the connection."""
@@ -59,9 +63,11 @@ class RegistryLog:
             await self._consumer.stop()
 
 
-def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:
+def _recorded(record: ConsumerRecord[bytes, bytes]) -> RecordedEvent:
     """Read one message. Only the relay writes here, so anything else is a broken log and ends the program."""
     try:
-        return RecordedEvent(position=int(headers["position"]), envelope=decode(value), canonical=value)
+        position = int(dict(record.headers)["position"])
+        value = record.value or b""
+        return RecordedEvent(position=position, envelope=decode(value), canonical=value)
     except (KeyError, ValueError, msgspec.DecodeError) as error:
-        raise RuntimeError("the log holds something that is no event of ours") from error
+        raise RuntimeError(f"offset {record.offset} of {record.topic} holds no event of ours") from error
