@@ -82,7 +82,7 @@ def test_the_rollout_reaches_its_end_though_a_program_dies(
     assert progress.failed == 0, progress.failures
     provenance = check_provenance(service.rollbook, answers)
     assert (provenance.mismatches, provenance.unknown) == (0, 0)
-    assert faults_of(history_of(service.stack, writer.acknowledged)) == []
+    assert faults_of(history_of(service.stack, list(writer.acknowledged))) == []
     assert verify_log(service.stack.profile)["ok"]
     assert _is_rebuilt_equal(service)
 
