@@ -24,6 +24,13 @@ _STATUS: dict[type[errors.RollbookError], HTTPStatus] = {
     errors.Refused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+# Where HTTP has a status of its own for one error.
+_STATUS_OF_CODE = {
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "artifact-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "event-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "range-not-satisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+}
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid-request",
     HTTPStatus.UNAUTHORIZED: "unauthenticated",
@@ -59,9 +66,9 @@ class Unauthenticated(errors.RollbookError):
 
 
 def status_of(error: errors.RollbookError) -> HTTPStatus:
-    """Return the status of the root that an error derives from."""
-    if isinstance(error, Unauthenticated):
-        return HTTPStatus.UNAUTHORIZED
+    """Return the status of an error's code, or else of the root that it derives from."""
+    if error.code in _STATUS_OF_CODE:
+        return _STATUS_OF_CODE[error.code]
     return next(status for root, status in _STATUS.items() if isinstance(error, root))
 
 

@@ -182,7 +182,7 @@ async def test_a_version_that_is_too_large_for_the_log_is_refused(unchanged: Run
     tags = {f"tag-{number}": "x" * 1_000 for number in range(60)}
 
     problem(
-        await unchanged.admin.post("/v1/models/digits/versions", json=BODY | {"tags": tags}), 400, "event-too-large"
+        await unchanged.admin.post("/v1/models/digits/versions", json=BODY | {"tags": tags}), 413, "event-too-large"
     )
 
     assert (await unchanged.admin.get("/v1/models/digits")).json()["latest_version"] is None
@@ -216,7 +216,7 @@ async def test_a_file_comes_back_whole_or_in_part(unchanged: RunningApi) -> None
     assert (whole.status_code, whole.content) == (200, MODEL.content)
     assert (part.status_code, part.content) == (206, MODEL.content[10:20])
     assert part.headers["content-range"] == f"bytes 10-19/{len(MODEL.content)}"
-    problem(outside, 422, "range-not-satisfiable")
+    problem(outside, 416, "range-not-satisfiable")
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(MODEL.content)))
     assert head.headers["content-type"] == whole.headers["content-type"] == "application/octet-stream"
     assert (await unchanged.service.head(f"/v1/artifacts/{UNKNOWN_DIGEST}")).status_code == 404
@@ -248,7 +248,7 @@ async def test_a_file_above_the_limit_is_refused_and_not_kept(api: RunningApi, *
 
     answer = await api.admin.put(f"/v1/artifacts/{digest}", content=content if is_announced else pieces())
 
-    problem(answer, 400, "artifact-too-large")
+    problem(answer, 413, "artifact-too-large")
     assert kept_files(api) == []
 
 
