@@ -122,7 +122,6 @@ def _worker_settings(settings: ProjectionsSettings, database: str) -> WorkerSett
         member=_member(settings),
         bootstrap=settings.kafka_bootstrap,
         data_dir=_faust_dir(settings),
-        flush_s=settings.flush_ms / 1000,
     )
 
 
@@ -136,6 +135,12 @@ def _subscriptions(
             topic=projector.topic,
             sink=Sink(projector=projector, inserts=store, marks=marks, dead_letters=dead_letters),
             most_messages=most,
+            flush_s=_flush_ms(projector, settings) / 1000,
         )
         for projector, most in projectors
     ]
+
+
+def _flush_ms(projector: Projector, settings: ProjectionsSettings) -> int:
+    is_spread = isinstance(projector, FeedbackProjector | ObservationProjector)
+    return settings.spread_flush_ms if is_spread else settings.flush_ms

@@ -32,11 +32,12 @@ _FETCH_BYTES = 8 * 1024 * 1024
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic, its sink, and how many messages at most make one insert."""
+    """A topic, its sink, and how many messages gathered for how long at most make one insert."""
 
     topic: Topic
     sink: Sink
     most_messages: int
+    flush_s: float
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,6 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     bootstrap: str
     data_dir: Path
-    flush_s: float
 
 
 class Deliveries:
@@ -100,7 +100,7 @@ def build_worker(settings: WorkerSettings, subscriptions: Sequence[Subscription]
         assigned=asyncio.Event(),
     )
     for subscription in subscriptions:
-        _add_agent(worker, subscription, flush_s=settings.flush_s)
+        _add_agent(worker, subscription)
     _follow_assignments(worker)
     return worker
 
@@ -130,12 +130,12 @@ def _app(settings: WorkerSettings) -> faust.App:
     )
 
 
-def _add_agent(worker: StreamWorker, subscription: Subscription, *, flush_s: float) -> None:
+def _add_agent(worker: StreamWorker, subscription: Subscription) -> None:
     deliveries = worker.deliveries[subscription.topic.name]
 
     async def consume(stream: StreamT[bytes]) -> None:
         # The type that Faust declares for agents lacks the method that its streams have.
-        taken = cast("Stream[bytes]", stream).noack_take(subscription.most_messages, within=flush_s)
+        taken = cast("Stream[bytes]", stream).noack_take(subscription.most_messages, within=subscription.flush_s)
         async for events in cast("AsyncIterator[Sequence[EventT[bytes]]]", taken):
             try:
                 await deliveries.handle(events)
