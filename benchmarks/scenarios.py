@@ -1,0 +1,48 @@
+"""What can be measured, by name."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from benchmarks.change_to_serving import measure as measure_change_to_serving
+from benchmarks.durable_commands import measure as measure_durable_commands
+from benchmarks.figures import Figure
+from benchmarks.gateway_cost import measure as measure_gateway_cost
+from benchmarks.record_ingest import measure as measure_record_ingest
+from benchmarks.request_visibility import measure as measure_request_visibility
+from benchmarks.start_and_memory import measure as measure_start_and_memory
+from benchmarks.verdict_delay import measure as measure_verdict_delay
+
+
+class Measure(Protocol):
+    """Measures one thing after the other; the machine is calibrated between what it yields."""
+
+    def __call__(self, *, full: bool) -> Iterator[list[Figure]]: ...
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of figures."""
+
+    title: str
+    measure: Measure
+
+
+SCENARIOS = {
+    "start": Scenario(
+        title="stack ready after `rollbook up`, and what it keeps in memory",
+        measure=measure_start_and_memory,
+    ),
+    "change": Scenario(
+        title="command accepted to first request on the new weights, under load",
+        measure=measure_change_to_serving,
+    ),
+    "gateway": Scenario(
+        title="what the gateway adds over the engine, and over an Envoy written by hand",
+        measure=measure_gateway_cost,
+    ),
+    "commands": Scenario(title="durable commands over HTTP", measure=measure_durable_commands),
+    "ingest": Scenario(title="request records from a filled topic into ClickHouse", measure=measure_record_ingest),
+    "visible": Scenario(title="request made to visible in a query", measure=measure_request_visibility),
+    "verdict": Scenario(title="enough labels there to verdict recorded", measure=measure_verdict_delay),
+}
