@@ -1,12 +1,14 @@
 """`python -m benchmarks`: measures what the requirements put numbers on, and shows the machine's noise beside it."""
 
 import argparse
+import logging
 import signal
 import sys
 import time
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from benchmarks.figures import Figure, line_of
 from benchmarks.machine import Noise, noise
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, scenario in SCENARIOS.items():
             print(f"{name:<20} {scenario.title}")
         return 0
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     # An end from outside passes through the context managers too, so that no stack outlives us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = [_run(name, SCENARIOS[name], full=options.full) for name in options.scenario or SCENARIOS]

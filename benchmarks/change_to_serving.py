@@ -1,13 +1,14 @@
 """Command accepted to first request on the new weights, under load, with 1, 100 and 1,000 endpoints."""
 
 import time
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from benchmarks.cpu import cpu_used
 from benchmarks.digits import PATH, image_bodies, register_two_versions, serve
 from benchmarks.figures import Figure, at_least, at_most, quantile
+from benchmarks.hops import Published, figures_of_hops, published_changes
 from benchmarks.load import Counters, NewEpoch, Plan
 from benchmarks.many_endpoints import Target, add_endpoints, target_of
 from benchmarks.stack import running_stack
@@ -33,7 +34,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     target: Target
     epoch: int
-    asked_at: float
     accepted_at: float
     served: NewEpoch | None
 
@@ -53,14 +53,14 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
         targets = [target_of(first)]
         for count in COUNTS:
             targets = [*targets, *add_endpoints(stack, first, range(len(targets), count), versions=versions)]
-            made, load = _under_load(rollbook, targets, size, gateway_url=stack.gateway_url)
+            prefix = f"{count:,} endpoint{'s' if count > 1 else ''}"
+            with cpu_used(stack) as used:
+                made, load = _under_load(rollbook, targets, size, gateway_url=stack.gateway_url)
             changes += made
             loads.append(load)
-            yield [
-                *_figures(made, _event_times(rollbook, made), count=count),
-                *figures_of(load, prefix=f"{count:,} endpoints"),
-            ]
-    yield _sums(changes, loads)
+            figures = _figures(made, published_changes(stack.kafka_bootstrap), prefix=prefix)
+            yield [*figures, *figures_of(load, prefix=prefix), *used.figures(prefix=prefix)]
+    yield _sums(changes, loads, full=full)
 
 
 def _under_load(
@@ -91,31 +91,19 @@ def _change(rollbook: Rollbook, traffic: Traffic, target: Target, *, number: int
     weight = _WEIGHTS[target.changes % 2]
     target.changes += 1
     weights = {target.deployment_ids[0]: weight, target.deployment_ids[1]: 100.0 - weight}
-    asked_at = time.time()
     endpoint = rollbook.endpoints.set_traffic(target.name, weights, reason=f"change {number}")
     accepted_at = time.time()
     assert endpoint.epoch is not None
     served = traffic.first_answer_of(target.name, endpoint.epoch, within_s=_SEEN_WITHIN_S)
-    return Change(target=target, epoch=endpoint.epoch, asked_at=asked_at, accepted_at=accepted_at, served=served)
+    return Change(target=target, epoch=endpoint.epoch, accepted_at=accepted_at, served=served)
 
 
-def _event_times(rollbook: Rollbook, changes: Sequence[Change]) -> list[float]:
-    """Return when the log says that each change was decided."""
-    from_log: dict[tuple[str, int], float] = {}
-    for stream in {change.target.endpoint_id for change in changes}:
-        for recorded in rollbook.events(stream=stream, event_type="endpoints.TrafficShifted.v1", limit=1_000):
-            event = recorded.event
-            from_log[stream, int(event["streamversion"])] = datetime.fromisoformat(event["time"]).timestamp()
-    return [from_log[change.target.endpoint_id, change.epoch] for change in changes]
-
-
-def _figures(changes: Sequence[Change], decided_at: Sequence[float], *, count: int) -> list[Figure]:
-    seen = [(change, at, change.served) for change, at in zip(changes, decided_at, strict=True) if change.served]
-    from_event = [(served.answered_at - at) * 1000 for _, at, served in seen]
-    from_answer = [(served.answered_at - change.accepted_at) * 1000 for change, _, served in seen]
-    commands = [(change.accepted_at - change.asked_at) * 1000 for change in changes]
-    unseen = f", {len(changes) - len(seen)} not seen" if len(seen) < len(changes) else ""
-    prefix = f"{count:,} endpoint{'s' if count > 1 else ''}"
+def _figures(changes: Sequence[Change], published: Mapping[tuple[str, int], Published], *, prefix: str) -> list[Figure]:
+    seen = [(change, published[change.target.endpoint_id, change.epoch], change.served) for change in changes]
+    served = [(change, told, first) for change, told, first in seen if first is not None]
+    from_event = [(first.answered_at - told.decided_at) * 1000 for _, told, first in served]
+    from_answer = [(first.answered_at - change.accepted_at) * 1000 for change, _, first in served]
+    unseen = f", {len(changes) - len(served)} not seen" if len(served) < len(changes) else ""
     return [
         Figure(
             name=f"{prefix}: change decided to first answer, p50",
@@ -131,26 +119,22 @@ def _figures(changes: Sequence[Change], decided_at: Sequence[float], *, count: i
             goal=at_most(100),
             note=f"highest {max(from_event, default=0.0):.0f} ms",
         ),
+        *figures_of_hops([(told, first) for _, told, first in served], prefix=prefix),
         Figure(
             name=f"{prefix}: from the command's HTTP answer, p50",
             value=quantile(from_answer, 0.5),
             unit="ms",
             note=f"p99 {quantile(from_answer, 0.99):.0f} ms",
         ),
-        Figure(
-            name=f"{prefix}: the command itself, p50",
-            value=quantile(commands, 0.5),
-            unit="ms",
-            note=f"p99 {quantile(commands, 0.99):.0f} ms",
-        ),
     ]
 
 
-def _sums(changes: Sequence[Change], loads: Sequence[Counters]) -> list[Figure]:
+def _sums(changes: Sequence[Change], loads: Sequence[Counters], *, full: bool) -> list[Figure]:
     requests, unseen = sum(load.sent for load in loads), sum(change.served is None for change in changes)
+    failed = sum(load.failed for load in loads)
     return [
-        Figure(name="changes in sum", value=len(changes), unit="", goal=at_least(300)),
+        Figure(name="changes in sum", value=len(changes), unit="", goal=at_least(300) if full else None),
         Figure(name="changes never seen served", value=unseen, unit="", goal=at_most(0)),
-        Figure(name="requests in sum", value=requests, unit="", goal=at_least(300_000), note="with --full"),
-        Figure(name="failed requests in sum", value=sum(load.failed for load in loads), unit="", goal=at_most(0)),
+        Figure(name="requests in sum", value=requests, unit="", goal=at_least(300_000) if full else None),
+        Figure(name="failed requests in sum", value=failed, unit="", goal=at_most(0)),
     ]

@@ -3,9 +3,9 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 from benchmarks.closed_loop import Lap, Round, run_apart
+from benchmarks.cpu import cpu_used
 from benchmarks.figures import Figure, Goal, at_least, at_most, below, quantile
 from benchmarks.programs import new_folder, running
 from benchmarks.stack import running_stack
@@ -15,7 +15,6 @@ _CLIENTS = {1: at_least(500), 16: at_least(1_500)}
 _SECONDS = 8.0
 _SECONDS_FULL = 20.0
 _WARM_UP_S = 2.0
-_PUBLIC_ADMIN_TOKEN = Path("secrets/admin.token")
 
 
 def measure(*, full: bool) -> Iterator[list[Figure]]:
@@ -31,9 +30,12 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
             "CLICKHOUSE_URL": f"http://{LOOPBACK}:{clickhouse}",
         }
         with running("api", settings, is_ready=lambda: _is_alive(url)):
-            yield from _rounds(url, (folder / _PUBLIC_ADMIN_TOKEN).read_text().strip(), seconds, where="API alone")
+            token = (folder / "secrets/admin.token").read_text(encoding="utf-8").strip()
+            yield from _rounds(url, token, seconds, where="API alone")
     with running_stack() as stack:
-        yield from _rounds(stack.api_url, stack.token("admin"), seconds, where="whole stack")
+        with cpu_used(stack) as used:
+            yield from _rounds(stack.api_url, stack.token("admin"), seconds, where="whole stack")
+        yield used.figures(prefix="whole stack")
 
 
 def _rounds(url: str, token: str, seconds: float, *, where: str) -> Iterator[list[Figure]]:

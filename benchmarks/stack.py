@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import psutil
 
 from rollbook import Rollbook
@@ -46,6 +45,11 @@ class Stack:
         """Where inference goes."""
         return self._address("envoy")
 
+    @property
+    def kafka_bootstrap(self) -> str:
+        """Where Kafka answers."""
+        return self._address("kafka")
+
     def token(self, role: str) -> str:
         """Return the stack's own token of a role, `admin` or `service`."""
         return (self.data_dir / "secrets" / f"{role}.token").read_text(encoding="utf-8").strip()
@@ -59,6 +63,15 @@ class Stack:
         supervisor = psutil.Process(self.status.pid)
         engines = [one for one in psutil.process_iter() if self._is_engine(one)]
         return list(dict.fromkeys([supervisor, *supervisor.children(recursive=True), *engines]))
+
+    def name_of(self, process: psutil.Process) -> str:
+        """Return what a process is of the stack: a program, or what one of them started."""
+        named = {program.pid: program.name for program in self.status.programs}
+        if (name := named.get(process.pid)) is not None:
+            return name
+        if process.pid == self.status.pid:
+            return "supervisor"
+        return "engines" if self._is_engine(process) else f"{process.name()} itself"
 
     def suspend(self, program: str) -> None:
         """Stop a program as a debugger does; it stays so until the stack ends."""
@@ -99,8 +112,3 @@ def _rollbook(data_dir: Path, *arguments: str, timeout_s: float) -> None:
     done = subprocess.run(command, check=False, capture_output=True, timeout=timeout_s, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
-
-
-def ports_of(data_dir: Path) -> dict[str, int]:
-    """Return the ports that the supervisor gave out, by purpose."""
-    return msgspec.json.decode((data_dir / "run" / "ports.json").read_bytes(), type=dict[str, int])

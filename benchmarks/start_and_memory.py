@@ -61,11 +61,10 @@ def _ready(stack: Stack, number: int) -> Figure:
 
 
 def _memory(stack: Stack) -> list[Memory]:
-    named = {program.pid: program.name for program in stack.status.programs}
     found = []
     for process in stack.processes():
         try:
-            found.append(_of_process(process, named.get(process.pid, "")))
+            found.append(_of_process(process, stack.name_of(process)))
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             continue
     return sorted(found, key=lambda one: -one.pss)
@@ -74,14 +73,7 @@ def _memory(stack: Stack) -> list[Memory]:
 def _of_process(process: psutil.Process, name: str) -> Memory:
     rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="utf-8")
     kib = {line.split(":")[0]: int(line.split()[1]) for line in rollup.splitlines() if line.endswith(" kB")}
-    return Memory(name=name or _unlisted(process), rss=kib["Rss"] * _KIB, pss=kib["Pss"] * _KIB)
-
-
-def _unlisted(process: psutil.Process) -> str:
-    words = " ".join(process.cmdline())
-    if "serving.runtime.app" in words:
-        return "engine"
-    return "envoy itself" if "envoy" in process.name() else process.name()
+    return Memory(name=name, rss=kib["Rss"] * _KIB, pss=kib["Pss"] * _KIB)
 
 
 def _figures(memory: list[Memory], *, when: str) -> list[Figure]:
