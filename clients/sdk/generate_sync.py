@@ -10,6 +10,7 @@ from pathlib import Path
 _SDK = Path(__file__).parent / "rollbook"
 _RENAMES = (
     (r"await anyio\.open_file\((.+?), \"rb\"\)", r'\1.open("rb")'),
+    (r"_wire\.async_sleep\b", "_wire.sleep"),
     (r"^import anyio\n", ""),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),

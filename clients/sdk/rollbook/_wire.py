@@ -3,11 +3,14 @@
 import hashlib
 import mimetypes
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
+import anyio
 import httpx
 import msgspec
 
@@ -16,6 +19,8 @@ from rollbook.errors import RollbookError, problem_from
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_S = 30.0
+_MOST_ATTEMPTS = 5
+_FIRST_PAUSE_S = 0.2
 _CHUNK_BYTES = 1 << 20
 _FIRST_ERROR_STATUS = 400
 _VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]+)")
@@ -27,11 +32,37 @@ def headers_for(token: str | None) -> dict[str, str]:
 
 
 def command_headers(idempotency_key: str | None, if_match: int | None) -> dict[str, str]:
-    """Return a command's headers; without a key it gets one, so that a retry by the transport has one effect."""
+    """Return a command's headers; without a key it gets one, so that trying again has one effect."""
     headers = {"idempotency-key": idempotency_key or str(uuid4())}
     if if_match is not None:
         headers["if-match"] = f'"{if_match}"'
     return headers
+
+
+def segment(name: str) -> str:
+    """Return a name as one part of a path, whatever signs it has."""
+    return quote(name, safe="")
+
+
+def pause_before_retry_s(attempt: int, answer: httpx.Response | None = None) -> float | None:
+    """Return the seconds before the next try, or None when trying again is over or of no use.
+
+    `answer` is None when none came. Only "not now" (503) is worth another try; all calls may be repeated: questions
+    change nothing, commands carry a key, uploads are named by their digest.
+    """
+    if attempt >= _MOST_ATTEMPTS or (answer is not None and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE):
+        return None
+    return _FIRST_PAUSE_S * 2.0 ** (attempt - 1)
+
+
+async def async_sleep(seconds: float) -> None:
+    """Wait without holding the event loop."""
+    await anyio.sleep(seconds)
+
+
+def sleep(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
 
 
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:

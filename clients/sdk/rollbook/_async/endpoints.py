@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from rollbook import _wire
 from rollbook._async.connection import AsyncConnection
 from rollbook.resources import Deployment, Endpoint
 
@@ -33,7 +34,7 @@ class AsyncEndpoints:
 
     async def get(self, endpoint: str) -> Endpoint:
         """Return an endpoint with its deployments, instances and traffic."""
-        return await self._connection.get(f"/v1/endpoints/{endpoint}", Endpoint)
+        return await self._connection.get(f"/v1/endpoints/{_wire.segment(endpoint)}", Endpoint)
 
     async def list(self) -> list[Endpoint]:
         """Return all endpoints."""
@@ -42,18 +43,20 @@ class AsyncEndpoints:
     async def deploy(self, endpoint: str, version: str, *, replicas: int = 1) -> Deployment:
         """Make a version available on an endpoint, without traffic."""
         body = {"version": version, "replicas": replicas}
-        return await self._connection.command(f"/v1/endpoints/{endpoint}/deployments", body, Deployment)
+        return await self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/deployments", body, Deployment)
 
     async def set_traffic(self, endpoint: str, weights: dict[str, float], *, reason: str | None = None) -> Endpoint:
         """Split the traffic by deployment id; the weights are percent and sum to 100."""
         shares = [{"deployment_id": name, "weight_percent": weight} for name, weight in weights.items()]
         body = {"weights": shares, "reason": reason}
-        return await self._connection.command(f"/v1/endpoints/{endpoint}/traffic", body, Endpoint, method="PUT")
+        return await self._connection.command(
+            f"/v1/endpoints/{_wire.segment(endpoint)}/traffic", body, Endpoint, method="PUT"
+        )
 
     async def rollback(self, endpoint: str, *, reason: str, epoch: int | None = None) -> Endpoint:
         """Return to an earlier traffic state, the one before this by default; an active rollout is aborted."""
         body = {"reason": reason, "epoch": epoch}
-        return await self._connection.command(f"/v1/endpoints/{endpoint}/rollback", body, Endpoint)
+        return await self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/rollback", body, Endpoint)
 
     async def metrics(
         self,
@@ -64,7 +67,7 @@ class AsyncEndpoints:
         min_position: int | None = None,
     ) -> dict[str, Any]:
         """Return requests, errors and latency per deployment, epoch and time bucket, with the view's watermark."""
-        path = f"/v1/endpoints/{endpoint}/metrics"
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/metrics"
         window = {"since_ms": since_ms, "bucket_ms": bucket_ms, "min_position": min_position}
         return await self._connection.get(path, dict[str, Any], **window)
 
@@ -77,6 +80,6 @@ class AsyncEndpoints:
         bucket_ms: int | None = None,
     ) -> dict[str, Any]:
         """Return the accuracy per deployment with the number of labels, with the view's watermark."""
-        path = f"/v1/endpoints/{endpoint}/quality"
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/quality"
         window = {"feedback_name": feedback_name, "since_ms": since_ms, "bucket_ms": bucket_ms}
         return await self._connection.get(path, dict[str, Any], **window)

@@ -32,7 +32,7 @@ class AsyncModels:
 
     async def get(self, model: str) -> Model:
         """Return a model by name or id."""
-        return await self._connection.get(f"/v1/models/{model}", Model)
+        return await self._connection.get(f"/v1/models/{_wire.segment(model)}", Model)
 
     async def list(self, query: str | None = None) -> list[Model]:
         """Return models whose name contains `query`, or all."""
@@ -78,13 +78,13 @@ class AsyncVersions:
             "metrics": metrics,
             "tags": tags,
         }
-        return await self._connection.command(f"/v1/models/{model}/versions", body, Version)
+        return await self._connection.command(f"/v1/models/{_wire.segment(model)}/versions", body, Version)
 
     async def get(self, version: str) -> Version:
         """Return a version, named `model/number`."""
         model, number = _wire.split_reference(version)
-        return await self._connection.get(f"/v1/models/{model}/versions/{number}", Version)
+        return await self._connection.get(f"/v1/models/{_wire.segment(model)}/versions/{number}", Version)
 
     async def list(self, model: str) -> list[Version]:
         """Return a model's versions."""
-        return (await self._connection.get(f"/v1/models/{model}/versions", _Versions)).items
+        return (await self._connection.get(f"/v1/models/{_wire.segment(model)}/versions", _Versions)).items

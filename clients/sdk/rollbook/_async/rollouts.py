@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from rollbook import _wire
 from rollbook._async.connection import AsyncConnection
 from rollbook.resources import Rollout
 
@@ -44,7 +45,7 @@ class AsyncRollouts:
 
     async def get(self, rollout: str) -> Rollout:
         """Return a rollout."""
-        return await self._connection.get(f"/v1/rollouts/{rollout}", Rollout)
+        return await self._connection.get(f"/v1/rollouts/{_wire.segment(rollout)}", Rollout)
 
     async def list(self, *, endpoint: str | None = None, active: bool | None = None) -> list[Rollout]:
         """Return rollouts, of one endpoint or all, active ones or all."""
@@ -71,9 +72,11 @@ class AsyncRollouts:
         self, rollout: str, *, min_position: int | None = None, wait_ms: int | None = None
     ) -> tuple[dict[str, Any], ...]:
         """Return each event of a rollout with its reason; `min_position` waits for the view to have read so far."""
-        path = f"/v1/rollouts/{rollout}/timeline"
+        path = f"/v1/rollouts/{_wire.segment(rollout)}/timeline"
         page = await self._connection.get(path, dict[str, Any], min_position=min_position, wait_ms=wait_ms)
         return tuple(page["items"])
 
     async def _decide(self, rollout: str, decision: str, reason: str) -> Rollout:
-        return await self._connection.command(f"/v1/rollouts/{rollout}/{decision}", {"reason": reason}, Rollout)
+        return await self._connection.command(
+            f"/v1/rollouts/{_wire.segment(rollout)}/{decision}", {"reason": reason}, Rollout
+        )

@@ -61,7 +61,7 @@ class Rollbook:
 
     def who_served(self, prediction_id: str) -> dict[str, Any]:
         """Return what served a prediction and the event that routed it, from the log and ClickHouse alone."""
-        return self._connection.get(f"/v1/predictions/{prediction_id}", dict[str, Any])
+        return self._connection.get(f"/v1/predictions/{_wire.segment(prediction_id)}", dict[str, Any])
 
     def who_served_each(self, prediction_ids: list[str]) -> dict[str, Any]:
         """Return what served up to 10,000 predictions: `items`, `unknown` ids, and the `events` that routed them."""

@@ -47,17 +47,34 @@ class Connection:
 
     def upload(self, path: str, file: Path, result: type[T]) -> T:
         """Send a file's bytes as they are."""
-        answer = self._send("PUT", path, content=_chunks(file))
+        answer = self._send("PUT", path, file=file)
         return _wire.read_answer(answer, result)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  httpx's own arguments
-        try:
-            return self._http.request(method, path, **request)
-        except httpx.TransportError as error:
-            message = (
-                f"No answer from {self._url} ({type(error).__name__}). Is the control plane up? Try: rollbook status"
-            )
-            raise Unreachable(message) from error
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                answer = self._try(method, path, **request)
+            except httpx.TransportError as error:
+                pause_s = _wire.pause_before_retry_s(attempt)
+                if pause_s is None or isinstance(error, httpx.TimeoutException):
+                    raise self._unreachable(error) from error
+            else:
+                pause_s = _wire.pause_before_retry_s(attempt, answer)
+                if pause_s is None:
+                    return answer
+            _wire.sleep(pause_s)
+
+    def _try(self, method: str, path: str, *, file: Path | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
+        if file is not None:
+            request["content"] = _chunks(file)
+        return self._http.request(method, path, **request)
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        return Unreachable(
+            f"No answer from {self._url} ({type(error).__name__}). Is the control plane up? Try: rollbook status"
+        )
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

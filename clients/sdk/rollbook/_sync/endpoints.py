@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from rollbook import _wire
 from rollbook._sync.connection import Connection
 from rollbook.resources import Deployment, Endpoint
 
@@ -34,7 +35,7 @@ class Endpoints:
 
     def get(self, endpoint: str) -> Endpoint:
         """Return an endpoint with its deployments, instances and traffic."""
-        return self._connection.get(f"/v1/endpoints/{endpoint}", Endpoint)
+        return self._connection.get(f"/v1/endpoints/{_wire.segment(endpoint)}", Endpoint)
 
     def list(self) -> list[Endpoint]:
         """Return all endpoints."""
@@ -43,18 +44,20 @@ class Endpoints:
     def deploy(self, endpoint: str, version: str, *, replicas: int = 1) -> Deployment:
         """Make a version available on an endpoint, without traffic."""
         body = {"version": version, "replicas": replicas}
-        return self._connection.command(f"/v1/endpoints/{endpoint}/deployments", body, Deployment)
+        return self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/deployments", body, Deployment)
 
     def set_traffic(self, endpoint: str, weights: dict[str, float], *, reason: str | None = None) -> Endpoint:
         """Split the traffic by deployment id; the weights are percent and sum to 100."""
         shares = [{"deployment_id": name, "weight_percent": weight} for name, weight in weights.items()]
         body = {"weights": shares, "reason": reason}
-        return self._connection.command(f"/v1/endpoints/{endpoint}/traffic", body, Endpoint, method="PUT")
+        return self._connection.command(
+            f"/v1/endpoints/{_wire.segment(endpoint)}/traffic", body, Endpoint, method="PUT"
+        )
 
     def rollback(self, endpoint: str, *, reason: str, epoch: int | None = None) -> Endpoint:
         """Return to an earlier traffic state, the one before this by default; an active rollout is aborted."""
         body = {"reason": reason, "epoch": epoch}
-        return self._connection.command(f"/v1/endpoints/{endpoint}/rollback", body, Endpoint)
+        return self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/rollback", body, Endpoint)
 
     def metrics(
         self,
@@ -65,7 +68,7 @@ class Endpoints:
         min_position: int | None = None,
     ) -> dict[str, Any]:
         """Return requests, errors and latency per deployment, epoch and time bucket, with the view's watermark."""
-        path = f"/v1/endpoints/{endpoint}/metrics"
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/metrics"
         window = {"since_ms": since_ms, "bucket_ms": bucket_ms, "min_position": min_position}
         return self._connection.get(path, dict[str, Any], **window)
 
@@ -78,6 +81,6 @@ class Endpoints:
         bucket_ms: int | None = None,
     ) -> dict[str, Any]:
         """Return the accuracy per deployment with the number of labels, with the view's watermark."""
-        path = f"/v1/endpoints/{endpoint}/quality"
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/quality"
         window = {"feedback_name": feedback_name, "since_ms": since_ms, "bucket_ms": bucket_ms}
         return self._connection.get(path, dict[str, Any], **window)

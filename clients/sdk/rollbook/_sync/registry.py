@@ -33,7 +33,7 @@ class Models:
 
     def get(self, model: str) -> Model:
         """Return a model by name or id."""
-        return self._connection.get(f"/v1/models/{model}", Model)
+        return self._connection.get(f"/v1/models/{_wire.segment(model)}", Model)
 
     def list(self, query: str | None = None) -> list[Model]:
         """Return models whose name contains `query`, or all."""
@@ -79,13 +79,13 @@ class Versions:
             "metrics": metrics,
             "tags": tags,
         }
-        return self._connection.command(f"/v1/models/{model}/versions", body, Version)
+        return self._connection.command(f"/v1/models/{_wire.segment(model)}/versions", body, Version)
 
     def get(self, version: str) -> Version:
         """Return a version, named `model/number`."""
         model, number = _wire.split_reference(version)
-        return self._connection.get(f"/v1/models/{model}/versions/{number}", Version)
+        return self._connection.get(f"/v1/models/{_wire.segment(model)}/versions/{number}", Version)
 
     def list(self, model: str) -> list[Version]:
         """Return a model's versions."""
-        return (self._connection.get(f"/v1/models/{model}/versions", _Versions)).items
+        return (self._connection.get(f"/v1/models/{_wire.segment(model)}/versions", _Versions)).items

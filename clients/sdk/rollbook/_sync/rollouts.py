@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from rollbook import _wire
 from rollbook._sync.connection import Connection
 from rollbook.resources import Rollout
 
@@ -45,7 +46,7 @@ class Rollouts:
 
     def get(self, rollout: str) -> Rollout:
         """Return a rollout."""
-        return self._connection.get(f"/v1/rollouts/{rollout}", Rollout)
+        return self._connection.get(f"/v1/rollouts/{_wire.segment(rollout)}", Rollout)
 
     def list(self, *, endpoint: str | None = None, active: bool | None = None) -> list[Rollout]:
         """Return rollouts, of one endpoint or all, active ones or all."""
@@ -72,9 +73,11 @@ class Rollouts:
         self, rollout: str, *, min_position: int | None = None, wait_ms: int | None = None
     ) -> tuple[dict[str, Any], ...]:
         """Return each event of a rollout with its reason; `min_position` waits for the view to have read so far."""
-        path = f"/v1/rollouts/{rollout}/timeline"
+        path = f"/v1/rollouts/{_wire.segment(rollout)}/timeline"
         page = self._connection.get(path, dict[str, Any], min_position=min_position, wait_ms=wait_ms)
         return tuple(page["items"])
 
     def _decide(self, rollout: str, decision: str, reason: str) -> Rollout:
-        return self._connection.command(f"/v1/rollouts/{rollout}/{decision}", {"reason": reason}, Rollout)
+        return self._connection.command(
+            f"/v1/rollouts/{_wire.segment(rollout)}/{decision}", {"reason": reason}, Rollout
+        )

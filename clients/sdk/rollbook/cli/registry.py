@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from rollbook.cli.output import show
+from rollbook.cli.output import read_json_object, show
 from rollbook.cli.profile import Profile, pass_profile
 
 _TENSOR = re.compile(r"(?P<name>[\w.-]+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d+(?:[x,]-?\d+)*)")
@@ -71,13 +70,20 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     return pairs
 
 
+def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in _pairs(context, parameter, values).items()}
+    except ValueError as error:
+        raise click.BadParameter("write NAME=NUMBER, for example accuracy=0.93", param=parameter) from error
+
+
 @version.command("register")
 @click.argument("model_name", metavar="MODEL")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--input", "inputs", multiple=True, required=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
 @click.option("--output", "outputs", multiple=True, default=("label:INT64:-1",), show_default=True, callback=_tensors)
 @click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
-@click.option("--metric", "metrics", multiple=True, callback=_pairs, help="NAME=VALUE, for example accuracy=0.93")
+@click.option("--metric", "metrics", multiple=True, callback=_numbers, help="NAME=NUMBER, for example accuracy=0.93")
 @pass_profile
 def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     profile: Profile,
@@ -86,7 +92,7 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     inputs: list[dict[str, Any]],
     outputs: list[dict[str, Any]],
     golden: Path | None,
-    metrics: dict[str, str],
+    metrics: dict[str, float],
 ) -> None:
     """Upload FILE (.skops or .onnx) as the next version of MODEL."""
     with profile.client() as rollbook:
@@ -94,8 +100,8 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
             model_name,
             file,
             signature={"inputs": inputs, "outputs": outputs},
-            golden=msgspec.json.decode(golden.read_bytes()) if golden else None,
-            metrics={name: float(value) for name, value in metrics.items()},
+            golden=read_json_object(golden, option="--golden") if golden else None,
+            metrics=metrics,
         )
         show(profile, registered, columns=_VERSION_COLUMNS)
 

@@ -2,13 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
 
 from rollbook import Rollbook
-from rollbook.cli.output import show
+from rollbook.cli.output import read_json_object, show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Rollout
 
@@ -33,7 +31,7 @@ def rollout() -> None:
 @pass_profile
 def start_rollout(profile: Profile, endpoint: str, version: str, replicas: int | None, plan: Path | None) -> None:
     """Start to move ENDPOINT to a version, judged by gates."""
-    settings: dict[str, Any] = msgspec.json.decode(plan.read_bytes()) if plan else {}
+    settings = read_json_object(plan, option="--plan") if plan else {}
     unknown = settings.keys() - {"strategy", "gates", "alpha", "when_inconclusive"}
     if unknown:
         raise click.BadParameter(f"unknown member {min(unknown)!r} in {plan}", param_hint="--plan")
