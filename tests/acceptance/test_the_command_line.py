@@ -1,0 +1,175 @@
+"""Every verb of the command line on the whole stack, rightly and wrongly used, as a person types it."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollbook import Rollbook
+from rollbook_demo.models import read_digits, save_version, train_versions
+from tests.support.digits_service import GATES, DigitsService, canary, serve_digits
+from tests.support.stack import RunningStack, rollbook_command
+
+pytestmark = pytest.mark.timeout(300)
+WITHIN_S = 120.0
+
+
+class CommandLine:
+    """Types commands for one stack."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        self._data_dir = str(stack.data_dir)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = rollbook_command("--data-dir", self._data_dir, *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=WITHIN_S)
+
+    def told(self, *arguments: str) -> str:
+        """Return what a command that works prints."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def answer(self, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
+        """Return what a command that works prints with --json."""
+        return json.loads(self.told("--json", *arguments))
+
+    def refusal(self, *arguments: str) -> str:
+        """Return what a command that fails says, which is no traceback."""
+        done = self.run(*arguments)
+        assert done.returncode != 0, done.stdout
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+@pytest.fixture
+def cli(stack: RunningStack) -> CommandLine:
+    return CommandLine(stack)
+
+
+@pytest.fixture(scope="module")
+def service(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DigitsService]:
+    with stack.client() as rollbook:
+        yield serve_digits(stack, rollbook, "typed", directory=tmp_path_factory.mktemp("typed"))
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_version(train_versions(read_digits())[1], tmp_path_factory.mktemp("model") / "mine.skops")
+
+
+def test_a_model_is_registered_and_served(cli: CommandLine, name: str, model_file: Path) -> None:
+    cli.told("model", "register", name, "--description", "typed by hand")
+    registered = cli.answer(
+        "version", "register", name, str(model_file), "--input", "pixels:FP64:-1x64", "--metric", "accuracy=0.96"
+    )
+    created = cli.answer("endpoint", "create", name, "--version", f"{name}/1")
+
+    assert name in cli.told("model", "list", name)
+    assert cli.answer("model", "show", name)["latest_version"] == 1
+    assert registered["metrics"] == {"accuracy": 0.96}
+    assert cli.answer("version", "show", f"{name}/1")["id"] == registered["id"]
+    assert [one["number"] for one in cli.answer("version", "list", name)] == [1]
+    assert cli.answer("endpoint", "show", name)["id"] == created["id"]
+    assert name in cli.told("endpoint", "list")
+    assert f"{name}/1" in cli.told("traffic", "show", name)
+
+
+def test_a_rollout_is_started_watched_and_stopped(
+    cli: CommandLine, service: DigitsService, rollbook: Rollbook, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"strategy": canary(10, step_ms=60_000, bake_ms=1_000), "gates": list(GATES)}))
+
+    started = cli.answer("rollout", "start", service.name, service.versions[1], "--plan", str(plan))
+    service.until_step_is_applied(started["id"], 0)
+    paused = cli.answer("rollout", "pause", started["id"], "--reason", "lunch")
+    resumed = cli.answer("rollout", "resume", started["id"], "--reason", "back")
+    listed = cli.answer("rollout", "list", "--endpoint", service.name, "--active")
+    shown = cli.answer("rollout", "get", started["id"])
+    aborted = cli.answer("rollout", "abort", started["id"], "--reason", "enough")
+    watched = cli.run("rollout", "watch", started["id"])
+
+    assert [one["phase"] for one in (paused, resumed, aborted)] == ["paused", "stepping", "aborted"]
+    assert [one["id"] for one in listed] == [started["id"]] == [shown["id"]]
+    assert watched.returncode == 2
+    assert "aborted" in watched.stdout
+    assert "enough" in watched.stdout
+    assert rollbook.endpoints.get(service.name).active_rollout_id is None
+
+
+def test_without_a_plan_the_usual_one_rules(cli: CommandLine, service: DigitsService) -> None:
+    started = cli.answer("rollout", "start", service.name, service.versions[2])
+    aborted = cli.answer("rollout", "abort", started["id"], "--reason", "only looking")
+
+    assert aborted["phase"] == "aborted"
+
+
+def test_what_happened_can_be_asked(cli: CommandLine, stack: RunningStack, service: DigitsService) -> None:
+    with service.traffic() as traffic:
+        time.sleep(1)
+        _, answers = traffic.finish()
+    prediction_id = answers[0].prediction_id
+
+    served = _until_it_is_known(cli, prediction_id)
+    counted = cli.answer("query", "SELECT count() AS requests FROM request_records")
+    tail = cli.told("events", "tail", "--no-follow", "--type", "registry.ModelRegistered.v1", "--after", "0")
+
+    assert served["version"] == answers[0].version
+    assert served["event"]["type"] == "endpoints.TrafficShifted.v1"
+    assert int(counted[0]["requests"]) >= len(answers)
+    assert "registry.ModelRegistered.v1" in tail
+    assert cli.told("audit", "verify", "--topic").startswith("OK: the store is sound and the topic")
+    assert cli.told("token", service.name).count(".") == 2
+    assert {one["name"] for one in cli.answer("status")["programs"]} >= {"api", "kafka", "envoy", "judge"}
+    assert "relay" in cli.told("logs", "relay")
+
+
+def _until_it_is_known(cli: CommandLine, prediction_id: str) -> Any:  # noqa: ANN401 - any JSON
+    deadline = time.monotonic() + WITHIN_S
+    while (done := cli.run("--json", "who-served", prediction_id)).returncode != 0:
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(0.2)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("frobnicate",), "No such command"),
+        (("model", "show", "nobody"), "[model-not-found]"),
+        (("model", "register", "a/b"), "name"),
+        (("version", "show", "digits"), "write model/number"),
+        (("version", "register", "nobody", "/nowhere.skops", "--input", "x:FP64:1"), "does not exist"),
+        (("version", "register", "nobody", __file__, "--input", "pixels"), "write NAME:DATATYPE:SHAPE"),
+        (("version", "register", "nobody", __file__, "--input", "x:FP64:1"), "neither .skops nor .onnx"),
+        (("endpoint", "create", "x", "--version", "nobody/1"), "nobody"),
+        (("traffic", "set", "x", "half"), "write DEPLOYMENT=PERCENT"),
+        (("rollout", "get", "rollout-nothing"), "rollout"),
+        (("rollout", "start", "x", "y/1", "--plan", __file__), "holds no JSON object"),
+        (("rollout", "abort", "rollout-nothing"), "--reason"),
+        (("who-served", "nonsense"), "prediction"),
+        (("query", "DROP TABLE request_records"), "read"),
+        (("query", "SELEC 1"), "SELEC"),
+        (("token", "x", "--ttl", "99999"), "3600"),
+        (("logs", "nobody"), "there are:"),
+        (("--url", "http://127.0.0.1:1", "model", "list"), "No answer from http://127.0.0.1:1"),
+        (("--token", "rbk_wrong", "model", "list"), "token"),
+    ],
+)
+def test_what_is_typed_wrongly_is_refused_with_a_reason(
+    cli: CommandLine, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in cli.refusal(*arguments)
+
+
+def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
+    command = rollbook_command("--data-dir", str(tmp_path), "model", "list")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WITHIN_S)
+
+    assert done.returncode == 1
+    assert "rollbook up" in done.stderr
