@@ -42,7 +42,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; 0 when the story ended as it should and every proof holds."""
     options = _parse(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both end the stack in order; a shell may have started us in the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         return _run(options)
     except KeyboardInterrupt:
