@@ -44,8 +44,7 @@ class LocalConnection:
         """Send a request without a body and read its answer.
 
         Raises:
-            OSError: no connection, or it broke.
-            TimeoutError: no answer in time.
+            ConnectionError: no connection, it broke, or no answer in time.
         """
         lines = [f"{method} {path} HTTP/1.1", "host: gateway", "content-length: 0"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -54,9 +53,13 @@ class LocalConnection:
                 reader, writer = self._streams or await self._open()
                 writer.write("\r\n".join([*lines, "", ""]).encode())
                 answer = await _read_answer(reader)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
             self.close()
             raise ConnectionError(f"no answer to {method} {path}: {error!r}") from error
+        except BaseException:
+            # Given up by the caller: the answer still comes, and the next request would take it for its own.
+            self.close()
+            raise
         if answer.headers.get("connection", "") == "close":
             self.close()
         return answer
@@ -93,16 +96,21 @@ async def _read_answer(reader: asyncio.StreamReader) -> Answer:
     if headers.get("transfer-encoding", "").lower() == "chunked":
         body = await _read_chunks(reader)
     else:
-        body = await reader.readexactly(min(int(headers.get("content-length", "0")), _MAX_BODY_BYTES))
+        body = await reader.readexactly(_checked_length(int(headers.get("content-length", "0"))))
     return Answer(status=int(head[0].split(" ")[1]), headers=headers, body=body)
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     body = b""
     while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        _checked_length(len(body) + size)
         body += await reader.readexactly(size)
         await reader.readexactly(2)
-        if len(body) > _MAX_BODY_BYTES:
-            raise ValueError("the answer is too long")
     await reader.readexactly(2)
     return body
+
+
+def _checked_length(length: int) -> int:
+    if length > _MAX_BODY_BYTES:
+        raise ValueError("the answer is too long")
+    return length
