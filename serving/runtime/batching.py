@@ -36,7 +36,8 @@ def joined(requests: Sequence[Tensors]) -> Tensors:
 
 def parted(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
     """Give each request its rows of the answer; None where the answer does not have as many rows as were asked."""
-    if any(array.shape[0] != sum(rows) for array in outputs.values()):
+    # What a model answers need not have the shape that it promises: a single value has no rows at all.
+    if any(array.shape[:1] != (sum(rows),) for array in outputs.values()):
         return None
     ends = np.cumsum(rows)
     return [

@@ -145,7 +145,7 @@ def _together(engine: Engine, batch: Sequence[_Waiting]) -> list[Prediction] | N
     started = time.perf_counter()
     try:
         outputs = engine.predict(joined([request.inputs for request in batch]))
-    except PredictionFailedError:
+    except Exception:  # noqa: BLE001  the rim of a thread: whatever it is, the thread has to go on
         # One request's values may be at fault; alone, each gets its own answer.
         return None
     took_ms = (time.perf_counter() - started) * 1000

@@ -105,3 +105,41 @@ async def test_a_lone_request_is_answered_whatever_its_size(rows: int) -> None:
     answer = await host_of(engine).predict(request(1.0, rows))
 
     assert answer.outputs["sum"].shape == (rows,)
+
+
+class ScalarEngine(SummingEngine):
+    """Promises a value for each row and answers a single one, without a dimension."""
+
+    def predict(self, inputs: Mapping[str, Array]) -> Tensors:
+        return {"sum": super().predict(inputs)["sum"].sum()}
+
+
+async def test_an_answer_without_rows_is_not_parted_and_stops_nothing() -> None:
+    engine = ScalarEngine()
+    host = host_of(engine)
+
+    async with asyncio.timeout(5):
+        outcomes = await held_back(engine, host, [request(1.0), request(2.0)])
+        after = await host.predict(request(3.0))
+
+    assert [float(outcome.outputs["sum"]) for outcome in outcomes] == [0.0, 2.0, 4.0]  # type: ignore[attr-defined]
+    assert float(after.outputs["sum"]) == 6.0
+
+
+class FaultyEngine(SummingEngine):
+    """Fails on joined requests with an error that an engine does not promise."""
+
+    def predict(self, inputs: Mapping[str, Array]) -> Tensors:
+        outputs = super().predict(inputs)
+        if len(inputs["x"]) > 1:
+            raise MemoryError
+        return outputs
+
+
+async def test_an_error_that_no_engine_promises_leaves_the_thread_at_work() -> None:
+    engine = FaultyEngine()
+
+    async with asyncio.timeout(5):
+        outcomes = await held_back(engine, host_of(engine), [request(1.0), request(2.0)])
+
+    assert [outcome.outputs["sum"].tolist() for outcome in outcomes] == [[0.0], [2.0], [4.0]]  # type: ignore[attr-defined]
