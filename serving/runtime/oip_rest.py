@@ -167,7 +167,8 @@ def _tell_capture(scope: Scope, first: Array, *, engine_ms: float) -> None:
     outcome = scope.get(Outcome.SCOPE_KEY)
     if outcome is not None:
         outcome.engine_ms = engine_ms
-        outcome.prediction = as_text(first.ravel()[:1].tolist()[0])
+        # A model may answer without any value, whatever its signature promises.
+        outcome.prediction = "".join(as_text(value) for value in first.ravel()[:1].tolist())
 
 
 def as_text(value: object) -> str:

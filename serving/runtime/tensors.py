@@ -79,7 +79,7 @@ def _values(sent: InputTensor) -> list[Any]:
         raise _invalid(sent, f"has no data{hint}")
     try:
         values: list[Any] = _decoder(_ELEMENT_TYPES[sent.datatype], _depth(raw)).decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _invalid(sent, f"has data that does not fit {sent.datatype}: {error}") from error
     return values
 

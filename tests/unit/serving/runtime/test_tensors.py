@@ -88,6 +88,11 @@ def test_data_that_json_does_not_know_is_refused(data: bytes) -> None:
         _read(data, datatype="FP64", shape=(1,))
 
 
+def test_text_that_is_no_utf_8_is_the_callers_fault() -> None:
+    with pytest.raises(InvalidRequestError, match=r"input tensor 'x'"):
+        _read(b'["\xff"]', datatype="BYTES", shape=(1,))
+
+
 def test_nested_and_flattened_data_are_the_same_tensor() -> None:
     nested = _read([[1, 2, 3], [4, 5, 6]], shape=(2, 3), expected=(-1, 3))
 
