@@ -89,7 +89,10 @@ def _page(store: EventStore, wanted: Filter, *, after: int, limit: int) -> Feed:
     head = store.head()
     if wanted.stream:
         found = [event for event in store.read_stream(wanted.stream) if event.position > after and wanted.wants(event)]
-        until = found[limit - 1].position if len(found) >= limit else max(head, after)
+        # What was committed since the head was read is here as well, and must not come again.
+        until = (
+            found[limit - 1].position if len(found) >= limit else max(head, after, *(e.position for e in found[-1:]))
+        )
         return _feed(found[:limit], head=head, read_until=until)
     items: list[RecordedEvent] = []
     # A rare type must not make one request read the whole log: the caller goes on from `read_until`.
