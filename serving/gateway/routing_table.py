@@ -165,7 +165,10 @@ class RoutingTable:
         gone = self._instances.pop(instance_id, None)
         if gone is None:
             return NOTHING
-        self._of_deployment[gone.deployment_id].pop(instance_id)
+        siblings = self._of_deployment[gone.deployment_id]
+        del siblings[instance_id]
+        if not siblings:
+            del self._of_deployment[gone.deployment_id]
         return Change(deployments=frozenset({gone.deployment_id}))
 
     def _revoke(self, subject: str) -> Change:

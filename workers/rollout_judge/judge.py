@@ -76,9 +76,7 @@ class Judge:
 
     async def look_at_all(self) -> None:
         """Look once at each active rollout, a few at a time."""
-        gone = self._sent.keys() - self.rollouts.keys()
-        for rollout_id in gone:
-            del self._sent[rollout_id]
+        self._forget_those_that_are_over()
         places = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
         async def look(watched: Watched) -> None:
@@ -86,6 +84,11 @@ class Judge:
                 await self._look_unless_quiet(watched)
 
         await asyncio.gather(*(look(watched) for watched in list(self.rollouts.values())))
+
+    def _forget_those_that_are_over(self) -> None:
+        for remembered in (self._sent, self._quiet_until, self._back_off):
+            for rollout_id in remembered.keys() - self.rollouts.keys():
+                del remembered[rollout_id]
 
     async def _look_unless_quiet(self, watched: Watched) -> None:
         if self._monotonic() < self._quiet_until.get(watched.id, 0.0):

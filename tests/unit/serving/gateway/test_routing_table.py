@@ -143,3 +143,14 @@ def test_a_table_started_from_its_snapshot_goes_on_as_the_first(story: Story) ->
     expected = story.table.apply(envelope, position=story.log.position)
     assert second.apply(envelope, position=story.log.position) == expected
     assert second.snapshot() == story.table.snapshot()
+
+
+def test_nothing_is_kept_of_instances_that_are_gone(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+
+    story.tell("instance-1", withdrawn(ENDPOINT, "a"))
+
+    by_deployment = {
+        name: value for name, value in vars(story.table).items() if isinstance(value, dict) and "a" in value
+    }
+    assert by_deployment == {"_endpoint_of": {"a": ENDPOINT}}

@@ -75,6 +75,18 @@ async def test_a_part_that_is_away_is_asked_again_later_and_less_often() -> None
     assert len(plane.measurements) == 1
 
 
+async def test_nothing_is_remembered_of_a_rollout_that_is_over() -> None:
+    plane, clock = MemoryPlane(snapshot(active()), view()), FakeClock()
+    judge = await judge_of(plane, clock)
+    plane.is_away = True
+    await judge.look_at_all()
+
+    judge.fold(recorded(11, ROLLOUT, RolloutAborted(step=0, epoch=6, reason="bad")))
+    await judge.look_at_all()
+
+    assert [name for name, kept in vars(judge).items() if isinstance(kept, dict) and ROLLOUT in kept] == []
+
+
 async def test_events_that_the_snapshot_covers_are_not_taken_twice() -> None:
     old = recorded(9, ROLLOUT, RolloutAborted(step=0, epoch=6, reason="bad"))
 
