@@ -72,11 +72,23 @@ class ModelShelf:
         name = artifact.digest.removeprefix("sha256:")
         path = self._artifacts / name
         if name not in self._verified or not path.exists():
-            if not path.exists():
-                await self._download(artifact, path.with_suffix(_PART))
-            await asyncio.to_thread(_verify, artifact, path)
+            await self._bring(artifact, path)
             self._verified.add(name)
         return path
+
+    async def _bring(self, artifact: Artifact, path: Path) -> None:
+        part = path.with_suffix(_PART)
+        is_here, is_begun = await asyncio.to_thread(lambda: (path.exists(), part.exists()))
+        if not is_here:
+            await self._download(artifact, part)
+        if is_here or is_begun:
+            if await asyncio.to_thread(_is_whole, artifact, path):
+                return
+            # What an earlier run left says nothing about the version: a disk or a power cut may have damaged it.
+            _log.warning("artifact_damaged", digest=artifact.digest)
+            await asyncio.to_thread(path.unlink)
+            await self._download(artifact, part)
+        await asyncio.to_thread(_verify, artifact, path)
 
     async def _download(self, artifact: Artifact, part: Path) -> None:
         for attempt in range(1, _TRIES + 1):
@@ -135,6 +147,10 @@ def _lay(directory: Path, artifact: Path, deployment: Deployment) -> Path:
         ),
     )
     return directory
+
+
+def _is_whole(artifact: Artifact, path: Path) -> bool:
+    return _digest(path) == (artifact.digest, artifact.size_bytes)
 
 
 def _verify(artifact: Artifact, path: Path) -> None:

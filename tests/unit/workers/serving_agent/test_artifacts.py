@@ -74,15 +74,25 @@ async def test_two_deployments_of_one_artifact_fetch_it_once_and_share_it(tmp_pa
     assert list((tmp_path / ".artifacts").iterdir()) == []
 
 
-async def test_an_artifact_that_changed_on_disk_is_not_used(tmp_path: Path) -> None:
+async def test_an_artifact_that_changed_on_disk_is_fetched_anew(tmp_path: Path) -> None:
     shelf = ModelShelf(tmp_path, StoreDouble(MODEL.content))
     directory = await shelf.lay(_deployment("a"))
     (directory / ARTIFACT_NAME).write_bytes(b"x" * len(MODEL.content))
 
-    with pytest.raises(NeverServesError) as refused:
-        await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
+    await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
 
-    assert refused.value.code == "artifact-digest-differs"
+    assert (directory / ARTIFACT_NAME).read_bytes() == MODEL.content
+
+
+@pytest.mark.parametrize("length", [10, len(MODEL.content)])
+async def test_a_damaged_part_of_an_earlier_run_does_not_condemn_the_version(tmp_path: Path, length: int) -> None:
+    shelf = ModelShelf(tmp_path, StoreDouble(MODEL.content))
+    part = tmp_path / ".artifacts" / (MODEL.artifact.digest.removeprefix("sha256:") + ".part")
+    part.write_bytes(b"\0" * length)
+
+    directory = await shelf.lay(_deployment("a"))
+
+    assert (directory / ARTIFACT_NAME).read_bytes() == MODEL.content
 
 
 async def test_a_stream_longer_than_promised_is_cut_and_refused(tmp_path: Path) -> None:
