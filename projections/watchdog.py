@@ -40,7 +40,11 @@ async def watch(worker: StreamWorker, *, clock: Clock, patience_s: float) -> Non
         if worker.app.crashed:
             worker.fatal.set_exception(worker.app.crash_reason or StalledError("Faust crashed"))
             return
-        backlog = await _backlog(worker)
+        try:
+            backlog = await _backlog(worker)
+        except Exception as error:  # noqa: BLE001  whatever the client meets in a rebalance, the watch goes on
+            _log.warning("backlog_unknown", error=repr(error))
+            continue
         for topic, deliveries in worker.deliveries.items():
             if _looks_stalled(stall, topic, deliveries, backlog, now_s=clock.monotonic()):
                 _log.error("sink_stalled", topic=topic, backlog=backlog[topic], patience_s=patience_s)
