@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from projections.errors import BadQuery
 from projections.reading import Reader
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Freshness, Watermark, combined
 
+_LARGEST_EPOCH = 2**31 - 1
 _REQUESTS_OF_EPOCH = """
     workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND epoch = {epoch:Int64}
     AND role = 'primary' AND ended_at_ms <= {watermark_ms:Int64} AND deployment_id IN {arms:Array(String)}
@@ -86,7 +88,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure_epoch(reader: Reader, question: Question) -> Measured:
-    """Count the arms. The watermark is read first: rows that arrive meanwhile are beyond it."""
+    """Count the arms. The watermark is read first: rows that arrive meanwhile are beyond it.
+
+    Raises:
+        BadQuery: no stream gets as long as the epoch says.
+    """
+    if not 0 <= question.epoch <= _LARGEST_EPOCH:
+        raise BadQuery(f"{question.epoch} is no epoch", field="epoch", remedy="take it from the endpoint's traffic")
     mark = await _watermark(reader, with_labels=question.feedback_name is not None)
     if mark.watermark_ms is None:
         return _measured(mark, {arm: Arm() for arm in question.arms})

@@ -30,6 +30,7 @@ _LIMITS: Mapping[str, str] = {
     "result_overflow_mode": "throw",
 }
 _READING = re.compile(r"\s*(select|with|show|describe|desc|explain|exists)\b|\s*\(", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\{\w+:[^}]+\}")
 _TRAILER = re.compile(r"\b(format\s+\w+|into\s+outfile\b.*)\s*$", re.IGNORECASE | re.DOTALL)
 
 
@@ -49,9 +50,11 @@ async def run_sql(store: ClickHouseStore, query: Sql) -> bytes:
         ViewUnavailable: ClickHouse is away.
     """
     sql = _checked(query)
+    # Without a placeholder the client would take each % of the statement for one of its own.
+    parameters = dict(query.parameters) if _PLACEHOLDER.search(sql) else {}
 
     def ask(client: Any) -> bytes:  # noqa: ANN401  the client is typed where it is made
-        answer = client.raw_query(sql, parameters=dict(query.parameters), settings=dict(_LIMITS), fmt=query.format)
+        answer = client.raw_query(sql, parameters=parameters, settings=dict(_LIMITS), fmt=query.format)
         return bytes(answer)
 
     try:

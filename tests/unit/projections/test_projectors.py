@@ -1,21 +1,29 @@
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver.binding import bind_query
 from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.domain_log.projector import RegistryProjector
 from projections.errors import BadQuery, UndecodableError
+from projections.measurement.queries import Question, measure_epoch
 from projections.messages import Message
 from projections.quality.projector import FeedbackProjector
 from projections.query.queries import Sql, run_sql
+from projections.reading import Reader
 from projections.serving_metrics.projector import RequestProjector
+from projections.serving_metrics.queries import check_buckets
 from projections.store import ClickHouseStore
 from projections.tables import Rows, assemble
 from projections.watchdog import Stall
 from schemas.events import rollouts
 from schemas.observations import REQUEST_COLUMNS
 from schemas.topics import REQUESTS
+from tests.support.fakes import FakeClock
 from tests.support.read_side_messages import (
     ROLLOUT,
     batch_message,
@@ -173,6 +181,54 @@ async def test_sql_is_refused_before_it_travels(query: Sql, field: str) -> None:
         await run_sql(ClickHouseStore("http://127.0.0.1:9/default"), query)
 
     assert refused.value.field == field
+
+
+class BindingClient:
+    """Binds a statement as the real client does, and keeps what would travel."""
+
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+
+    def raw_query(self, sql: str, *, parameters: dict[str, object], settings: object, fmt: str) -> bytes:  # noqa: ARG002
+        self.sent.append(bind_query(sql, parameters))
+        return b""
+
+
+class LocalStore(ClickHouseStore):
+    """Runs an action at once, on a client of the test."""
+
+    def __init__(self, client: BindingClient) -> None:
+        super().__init__("http://127.0.0.1:9/default")
+        self._local = client
+
+    async def run(self, action: Callable[[Any], Any]) -> Any:  # noqa: ANN401  as the base
+        return action(self._local)
+
+
+@pytest.mark.parametrize("sql", ["SELECT '50%'", "SELECT 7 % 3", "SELECT '%(b)s'"])
+async def test_a_percent_sign_in_sql_is_no_placeholder(sql: str) -> None:
+    client = BindingClient()
+
+    await run_sql(LocalStore(client), Sql(sql=sql, parameters={"a": 1}))
+
+    assert client.sent == [(sql, {})]
+
+
+@pytest.mark.parametrize(("since_ms", "bucket_ms"), [(-(10**30), 10**30), (10**30, 1_000), (0, 0), (None, 10**30)])
+def test_times_that_no_column_holds_are_refused(since_ms: int | None, bucket_ms: int) -> None:
+    with pytest.raises(BadQuery):
+        check_buckets(1_700_000_000_000, since_ms, bucket_ms)
+
+
+@pytest.mark.parametrize("epoch", [-1, 10**30])
+async def test_an_epoch_that_no_stream_reaches_is_refused(epoch: int) -> None:
+    reader = Reader(ClickHouseStore("http://127.0.0.1:9/default"), clock=FakeClock())
+    question = Question(
+        workspace="w", endpoint_id="e", epoch=epoch, arms=("a", "b"), latency_threshold_ms=None, feedback_name=None
+    )
+
+    with pytest.raises(BadQuery):
+        await measure_epoch(reader, question)
 
 
 def test_a_topic_that_stands_still_beside_a_backlog_is_stalled() -> None:
