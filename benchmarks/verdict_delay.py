@@ -21,7 +21,7 @@ from rollbook.resources import Rollout
 
 _STEPS = 10
 _STEPS_FULL = 24
-_ROLLOUTS, _ROLLOUTS_FULL = 1, 5
+_ROLLOUTS, _ROLLOUTS_FULL = 1, 3
 _REQUESTS_PER_S = 240.0
 _LABELS_AN_ARM = 120
 _ANSWERS_AN_ARM = 150
