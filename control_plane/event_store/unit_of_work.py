@@ -103,7 +103,9 @@ class CommandUnit:
         known = self._states.get(stream) or self._group.state(stream)
         if known is None or known.aggregate is not aggregate:
             known = self._read(aggregate, stream)
-            self._states[stream] = known
+            if known.version:
+                # A stream that is not there belongs to nobody yet, so nobody's look at it is remembered.
+                self._states[stream] = known
         return known
 
     def _read(self, aggregate: Aggregate[State], stream: str) -> FoldedState:

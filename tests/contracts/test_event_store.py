@@ -135,6 +135,14 @@ async def test_another_workspace_may_use_the_name_and_does_not_see_the_stream(st
     assert store.catalogue().get(Kind.MODEL, model_id(1), workspace="other") is None
 
 
+async def test_a_look_at_a_stream_that_is_not_there_does_not_take_it(store: EventStore) -> None:
+    await store.execute(context(workspace="other"), look(model_id(1)))
+
+    await store.execute(context(), register("digits", stream=model_id(1)))
+
+    assert store.catalogue().get(Kind.MODEL, model_id(1), workspace="default") is not None
+
+
 async def test_a_repeated_command_gets_its_first_answer_and_changes_nothing(store: EventStore) -> None:
     first = await store.execute(context(key="k", body="b"), register("digits"))
     await store.execute(context(), register("letters"))
