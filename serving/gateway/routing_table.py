@@ -74,7 +74,12 @@ class RoutingTable:
         )
 
     def renew_tokens(self, tokens: TokenRules) -> Change:
-        """Take keys and revoked subjects that the control plane gave outside the log."""
+        """Take keys and revoked subjects that the control plane gave outside the log.
+
+        Who is revoked stays so: the answer may be older than an erasure that the log has told meanwhile.
+        """
+        revoked = {*self.tokens.revoked_subjects, *tokens.revoked_subjects}
+        tokens = msgspec.structs.replace(tokens, revoked_subjects=tuple(sorted(revoked)))
         if tokens == self.tokens:
             return NOTHING
         self.tokens = tokens

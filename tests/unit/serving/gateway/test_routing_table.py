@@ -3,7 +3,7 @@ import pytest
 
 from schemas.events.access import PrincipalErased
 from schemas.events.endpoints import DeploymentRemoved, TrafficApplied
-from serving.gateway.routing_state import RoutingSnapshot
+from serving.gateway.routing_state import RoutingSnapshot, TokenRules
 from serving.gateway.routing_table import NOTHING, Change, RoutingTable
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, withdrawn
 
@@ -154,3 +154,11 @@ def test_nothing_is_kept_of_instances_that_are_gone(story: Story) -> None:
         name: value for name, value in vars(story.table).items() if isinstance(value, dict) and "a" in value
     }
     assert by_deployment == {"_endpoint_of": {"a": ENDPOINT}}
+
+
+def test_keys_that_are_older_than_an_erasure_do_not_undo_it(story: Story) -> None:
+    story.tell("principal-1", PrincipalErased(key_ids=(), reason="asked for"))
+
+    story.table.renew_tokens(TokenRules(keys=({"kid": "1"},), revoked_subjects=("principal-0",)))
+
+    assert story.table.tokens.revoked_subjects == ("principal-0", "principal-1")
