@@ -30,8 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 async def _run(stopping: asyncio.Event) -> None:
     settings = load_settings(JudgeSettings, PREFIX, os.environ)
     settings.ready_file.unlink(missing_ok=True)
-    token = settings.token_file.read_text(encoding="utf-8").strip()
-    plane = ControlPlane(settings.api_url, token)
+    plane = ControlPlane(settings.api_url, token_file=settings.token_file)
     judge = Judge(plane, monotonic=time.monotonic)
     tasks = [
         asyncio.create_task(_keep_following(judge, settings)),

@@ -1,6 +1,7 @@
 """The judge's calls to the control plane. Every call has a timeout; trouble is told apart as away or refused."""
 
 from http import HTTPStatus
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -23,12 +24,11 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlPlane:
-    """The public API, with the judge's own service token."""
+    """The public API, with the judge's own service token, which is read anew for each call, as it may be replaced."""
 
-    def __init__(self, url: str, token: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT, transport=transport
-        )
+    def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
+        self._token_file = token_file
 
     async def close(self) -> None:
         """Close the connections."""
@@ -63,8 +63,9 @@ class ControlPlane:
         content = None if body is None else msgspec.json.encode(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
+            headers["Authorization"] = f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}"
             response = await self._client.request(method, path, params=params, content=content, headers=headers)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, OSError) as error:
             raise PartAwayError(f"{method} {path}: {error!r}") from error
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PartAwayError(f"{method} {path}: {response.status_code} {response.text[:300]}")

@@ -244,7 +244,8 @@ async def test_the_judge_reads_the_snapshot_that_the_api_gives(tmp_path: Path) -
         applied = {"epoch": warm["epoch"], "region": "local", "gateway_id": "g", "applied_at": APPLIED_AT}
         await programs.done("POST", f"/v1/endpoints/{endpoint['id']}/applied", applied)
 
-        plane = ControlPlane("http://api", programs._token, transport=client._transport)  # noqa: SLF001
+        token_file = tmp_path / "secrets" / "service.token"
+        plane = ControlPlane("http://api", token_file=token_file, transport=client._transport)  # noqa: SLF001
         snapshot = await plane.snapshot()
 
         watched = from_snapshot(snapshot, seen_s=0.0)[rollout["id"]]

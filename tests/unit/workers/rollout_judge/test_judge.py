@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import httpx
 import msgspec
 import pytest
@@ -117,9 +120,15 @@ async def test_an_event_of_a_newer_release_is_passed_over() -> None:
     assert set(judge.rollouts) == {ROLLOUT}
 
 
-def answering(status: int, content: bytes) -> ControlPlane:
-    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
-    return ControlPlane("http://api", "token", transport=transport)
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "service.token"
+    path.write_text("rb_secret\n")
+    return path
+
+
+def plane_of(answer: Callable[[httpx.Request], httpx.Response], token_file: Path) -> ControlPlane:
+    return ControlPlane("http://api", token_file=token_file, transport=httpx.MockTransport(answer))
 
 
 @pytest.mark.parametrize(
@@ -131,35 +140,47 @@ def answering(status: int, content: bytes) -> ControlPlane:
         (401, b"{}", RefusedError),
     ],
 )
-async def test_trouble_with_the_api_is_told_apart(status: int, content: bytes, expected: type[Exception]) -> None:
-    plane = answering(status, content)
+async def test_trouble_with_the_api_is_told_apart(
+    token_file: Path, status: int, content: bytes, expected: type[Exception]
+) -> None:
+    plane = plane_of(lambda _: httpx.Response(status, content=content), token_file)
 
     with pytest.raises(expected):
         await plane.snapshot()
     await plane.close()
 
 
-async def test_a_connection_that_fails_is_a_part_that_is_away() -> None:
+async def test_a_connection_that_fails_is_a_part_that_is_away(token_file: Path) -> None:
     def failing(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    plane = ControlPlane("http://api", "token", transport=httpx.MockTransport(failing))
+    plane = plane_of(failing, token_file)
 
     with pytest.raises(PartAwayError, match="refused"):
         await plane.snapshot()
     await plane.close()
 
 
-async def test_every_call_carries_the_judges_token() -> None:
+async def test_every_call_carries_the_token_that_is_good_now(token_file: Path) -> None:
     seen: list[httpx.Request] = []
 
     def keeping(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         return httpx.Response(200, content=msgspec.json.encode(snapshot()))
 
-    plane = ControlPlane("http://api", "rb_secret", transport=httpx.MockTransport(keeping))
+    plane = plane_of(keeping, token_file)
+    await plane.snapshot()
+    token_file.write_text("rb_another")
     await plane.snapshot()
     await plane.close()
 
-    assert seen[0].headers["authorization"] == "Bearer rb_secret"
+    assert [each.headers["authorization"] for each in seen] == ["Bearer rb_secret", "Bearer rb_another"]
     assert seen[0].url.path == "/v1/snapshots/rollouts"
+
+
+async def test_a_token_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    plane = plane_of(lambda _: httpx.Response(200), tmp_path / "missing.token")
+
+    with pytest.raises(PartAwayError, match="No such file"):
+        await plane.snapshot()
+    await plane.close()
