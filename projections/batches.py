@@ -23,7 +23,8 @@ ORIGIN = (("source", pa.string()), ("kafka_partition", pa.uint16()), ("kafka_off
 
 # 2020-01-01 and 2100-01-01: outside, a time is a broken clock or unit, and would open a partition of its own.
 _EARLIEST_MS = 1_577_836_800_000
-_LATEST_MS = 4_102_444_800_000
+LATEST_MS = 4_102_444_800_000
+_LARGEST = 2**63 - 1
 
 
 def batch_table(name: str, columns: Mapping[str, ColumnType]) -> Table:
@@ -53,6 +54,8 @@ def _headers(message: Message, kind: SourceKind) -> BatchHeaders:
         headers = batch_headers(list(message.headers))
     except (msgspec.ValidationError, UnicodeDecodeError) as error:
         raise UndecodableError(f"the headers are not those of a batch: {error}") from error
+    if not (headers.batch <= _LARGEST and headers.closed_until_ms < LATEST_MS):
+        raise UndecodableError(f"batch {headers.batch} closes {headers.closed_until_ms}: no number and time of a batch")
     if headers.kind != kind:
         raise UndecodableError(f"a batch of {headers.kind} stands in the topic of {kind}")
     return headers
@@ -73,7 +76,7 @@ def _columns(value: bytes, table: Table) -> pa.Table:
 def _check_times(batch: pa.Table, column: str) -> None:
     if batch.num_rows:
         bounds = pc.min_max(batch[column]).as_py()
-        if not _EARLIEST_MS <= bounds["min"] <= bounds["max"] < _LATEST_MS:
+        if not _EARLIEST_MS <= bounds["min"] <= bounds["max"] < LATEST_MS:
             raise UndecodableError(f"{column} reaches from {bounds['min']} to {bounds['max']}: no Unix milliseconds")
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from projections.batches import batch_rows
+from projections.batches import LATEST_MS, batch_rows
 from projections.errors import UndecodableError
 from projections.messages import Message, body
 from projections.quality.rows import FEEDBACK_ROWS, OBSERVATION_RECORDS
@@ -35,5 +35,8 @@ class FeedbackProjector:
             feedback = _feedback.decode(body(message))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UndecodableError(f"the value is no feedback: {error}") from error
+        for name, at_ms in (("observed_at_ms", feedback.observed_at_ms), ("received_at_ms", feedback.received_at_ms)):
+            if not 0 <= at_ms < LATEST_MS:
+                raise UndecodableError(f"{name} is {at_ms}: no Unix milliseconds")
         origin = {"kafka_partition": message.partition, "kafka_offset": message.offset}
         return (Rows(FEEDBACK_ROWS, [msgspec.structs.asdict(feedback) | origin]),)

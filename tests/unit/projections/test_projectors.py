@@ -144,6 +144,23 @@ def test_an_event_that_is_none_is_undecodable(change: dict[str, object], reason:
         RegistryProjector().project(msgspec.structs.replace(PAUSED, **change))
 
 
+@pytest.mark.parametrize("at_ms", [-1, 4_102_444_800_000, 2**70])
+def test_feedback_of_a_time_that_is_none_is_undecodable(at_ms: int) -> None:
+    message = feedback_message(1, started_at_ms=AT_MS, value="3", received_at_ms=at_ms, offset=0)
+
+    with pytest.raises(UndecodableError, match="no Unix milliseconds"):
+        FeedbackProjector().project(message)
+
+
+@pytest.mark.parametrize("change", [{"batch": 2**70}, {"closed_until_ms": 2**70}])
+def test_a_batch_with_a_number_that_no_column_holds_is_undecodable(change: dict[str, int]) -> None:
+    usual = headers(source="boot-1", kind="requests", batch=0, rows=0, closed_until_ms=AT_MS)
+    described = msgspec.structs.replace(usual, **change)
+
+    with pytest.raises(UndecodableError, match="no number and time"):
+        RequestProjector().project(batch_message([], described=described, offset=0, timestamp_ms=AT_MS))
+
+
 def test_feedback_that_is_none_is_undecodable() -> None:
     message = feedback_message(1, started_at_ms=AT_MS, value="3", received_at_ms=AT_MS, offset=0)
 
