@@ -1,7 +1,7 @@
 """Reads the lines that Envoy writes: request records, and markers that say how far the record is complete. Pure."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,6 +35,12 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     consumed: int
 
 
+# What the columns hold: a line beyond is dead, as one such row would end the shipper at each start.
+_Short = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
+_Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_LONGEST_NUMBER = 18
+
+
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     end: str
@@ -49,14 +55,14 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     vid: str | None = None
     ver: str | None = None
     inst: str | None = None
-    st: int | None = None
+    st: _Short | None = None
     fl: str | None = None
-    att: int | None = None
+    att: _Short | None = None
     dur: int | None = None
     us: int | None = None
     up: int | None = None
-    rx: int | None = None
-    tx: int | None = None
+    rx: _Long | None = None
+    tx: _Long | None = None
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -113,15 +119,15 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "deployment_id": record.dep or "",
         "version_id": record.vid or "",
         "version": record.ver or "",
-        "epoch": int(record.epoch) if record.epoch else _UNKNOWN_NUMBER,
+        "epoch": _number(record.epoch) if record.epoch else _UNKNOWN_NUMBER,
         "role": record.role,
         "region": region,
         "instance": record.inst or "",
         "status": record.st or 0,
         "response_flags": "" if record.fl in {None, "-"} else record.fl,
         "attempts": record.att or 0,
-        "started_at_ms": int(record.start),
-        "ended_at_ms": int(record.end),
+        "started_at_ms": _number(record.start),
+        "ended_at_ms": _number(record.end),
         "duration_ms": _duration_ms(record),
         "upstream_ms": _UNKNOWN_NUMBER if record.up is None else record.up / _MICROSECONDS,
         "request_bytes": record.rx or 0,
@@ -131,6 +137,12 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "byte_offset": byte_offset,
     }
     return tuple(values[name] for name in REQUEST_COLUMNS)
+
+
+def _number(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(f"{text} is more than a column holds")
+    return int(text)
 
 
 def _duration_ms(record: _Line) -> float:

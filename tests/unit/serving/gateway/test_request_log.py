@@ -1,10 +1,12 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.observations import REQUEST_COLUMNS
 from serving.gateway.log_files import LogFileHeader
+from serving.gateway.request_batches import encode_rows
 from serving.gateway.request_log import read_lines
 
 HEADER = LogFileHeader(gateway_id="gateway-1", file_number=4, workers=1)
@@ -99,3 +101,13 @@ def test_a_file_read_in_any_pieces_gives_the_same_rows(cuts: list[int]) -> None:
         offset += lines.consumed
 
     assert pieces == whole
+
+
+@pytest.mark.parametrize(
+    "change", [{"st": 70_000}, {"att": 2**40}, {"rx": 2**64}, {"start": "9" * 20}, {"end": "9" * 20}]
+)
+def test_a_number_that_no_column_holds_makes_a_dead_line(change: dict[str, object]) -> None:
+    lines = read_lines(record(**change) + record(), header=HEADER, offset=0, region="local")
+
+    assert encode_rows(lines.rows)
+    assert (len(lines.rows), len(lines.dead)) == (1, 1)
