@@ -14,6 +14,8 @@ from benchmarks.figures import Figure, line_of
 from benchmarks.machine import Noise, noise
 from benchmarks.scenarios import SCENARIOS, Scenario
 
+_INTERRUPTED = 130
+
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """A figure with the noise right before and right after it."""
@@ -44,7 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     # An end from outside passes through the context managers too, so that no stack outlives us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    results = [_run(name, SCENARIOS[name], full=options.full) for name in options.scenario or SCENARIOS]
+    try:
+        results = [_run(name, SCENARIOS[name], full=options.full) for name in options.scenario or SCENARIOS]
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
     return _summary(results)

@@ -101,25 +101,32 @@ def _change(rollbook: Rollbook, traffic: Traffic, target: Target, *, number: int
 def _figures(changes: Sequence[Change], published: Mapping[tuple[str, int], Published], *, prefix: str) -> list[Figure]:
     seen = [(change, published[change.target.endpoint_id, change.epoch], change.served) for change in changes]
     served = [(change, told, first) for change, told, first in seen if first is not None]
-    from_event = [(first.answered_at - told.decided_at) * 1000 for _, told, first in served]
-    from_answer = [(first.answered_at - change.accepted_at) * 1000 for change, _, first in served]
+    from_event = [(first.routed_at - told.decided_at) * 1000 for _, told, first in served]
+    from_answer = [(first.routed_at - change.accepted_at) * 1000 for change, _, first in served]
+    answered = [(first.answered_at - told.decided_at) * 1000 for _, told, first in served]
     unseen = f", {len(changes) - len(served)} not seen" if len(served) < len(changes) else ""
     return [
         Figure(
-            name=f"{prefix}: change decided to first answer, p50",
+            name=f"{prefix}: decided to first request on it, p50",
             value=quantile(from_event, 0.5),
             unit="ms",
             goal=at_most(25),
             note=f"{len(changes)} changes{unseen}",
         ),
         Figure(
-            name=f"{prefix}: change decided to first answer, p99",
+            name=f"{prefix}: decided to first request on it, p99",
             value=quantile(from_event, 0.99),
             unit="ms",
             goal=at_most(100),
             note=f"highest {max(from_event, default=0.0):.0f} ms",
         ),
         *figures_of_hops([(told, first) for _, told, first in served], prefix=prefix),
+        Figure(
+            name=f"{prefix}: decided to that request's answer, p50",
+            value=quantile(answered, 0.5),
+            unit="ms",
+            note=f"p99 {quantile(answered, 0.99):.0f} ms",
+        ),
         Figure(
             name=f"{prefix}: from the command's HTTP answer, p50",
             value=quantile(from_answer, 0.5),

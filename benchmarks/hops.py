@@ -51,9 +51,9 @@ async def _read(bootstrap: str) -> dict[tuple[str, int], Published]:
 def figures_of_hops(changes: Sequence[tuple[Published, NewEpoch]], *, prefix: str) -> list[Figure]:
     """Show the two hops; the second is Kafka, the follower, Envoy, and the wait for the next request."""
     relayed = [(one.published_at - one.decided_at) * 1000 for one, _ in changes]
-    served = [(seen.sent_at - one.published_at) * 1000 for one, seen in changes]
-    answered = [(seen.answered_at - seen.sent_at) * 1000 for _, seen in changes]
-    hops = {"decided to published": relayed, "published to that request sent": served, "its answer": answered}
+    routed = [(seen.routed_at - one.published_at) * 1000 for one, seen in changes]
+    answered = [(seen.answered_at - seen.routed_at) * 1000 for _, seen in changes]
+    hops = {"decided to published": relayed, "published to that request": routed, "its answer": answered}
     return [
         Figure(
             name=f"{prefix}:   {name}, p50",

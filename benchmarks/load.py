@@ -40,11 +40,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEpoch(msgspec.Struct, frozen=True, kw_only=True, tag="epoch"):
-    """The first answer of an endpoint that carries this epoch, by the clock of the machine."""
+    """The first answer of an endpoint that carries this epoch, by the clock of the machine.
+
+    `routed_at` is when the gateway began with that request, to the millisecond; its prediction id says so.
+    """
 
     endpoint: str
     epoch: int
-    sent_at: float
+    routed_at: float
     answered_at: float
 
 
@@ -172,7 +175,8 @@ class Load:
         epoch = int(answer.header(b"x-rollbook-epoch"))
         if epoch > self._epochs.get(endpoint, 0):
             self._epochs[endpoint] = epoch
-            self.tell(NewEpoch(endpoint=endpoint, epoch=epoch, sent_at=sent_at, answered_at=answered_at))
+            routed_at = int(answer.header(b"x-prediction-id").partition(b"-")[0]) / 1000
+            self.tell(NewEpoch(endpoint=endpoint, epoch=epoch, routed_at=routed_at, answered_at=answered_at))
         if self._plan.keep:
             self.tell(_kept(answer, epoch, answered_at))
 
