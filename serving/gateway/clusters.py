@@ -20,7 +20,10 @@ _UPSTREAM_IDLE_S = 4
 _MAX_CONNECTIONS = 1_024
 _MAX_PENDING = 1_024
 _MAX_REQUESTS = 1_024
-_RETRY_BUDGET_PERCENT = 20
+# When one of two instances dies, half of what is under way is tried again in the same moment. What is retried are
+# instances that can't be reached or heard; an overloaded one answers 503, which is not.
+_RETRY_BUDGET_PERCENT = 50
+_RETRIES_AT_ONCE = 64
 _FAILURES_TO_EJECT = 5
 _EJECTION_S = 2
 _MAX_EJECTED_PERCENT = 50
@@ -76,7 +79,7 @@ def _address(instance: Instance) -> endpoint_components_pb2.LbEndpoint:
 def _limits() -> circuit_breaker_pb2.CircuitBreakers:
     budget = circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
         budget_percent=percent_pb2.Percent(value=_RETRY_BUDGET_PERCENT),
-        min_retry_concurrency=wrappers_pb2.UInt32Value(value=3),
+        min_retry_concurrency=wrappers_pb2.UInt32Value(value=_RETRIES_AT_ONCE),
     )
     return circuit_breaker_pb2.CircuitBreakers(
         thresholds=[

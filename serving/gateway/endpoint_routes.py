@@ -22,7 +22,9 @@ _OIP_PREFIX = "/v2/models/"
 NOWHERE = "nowhere"
 _REQUEST_TIMEOUT_S = 60
 _RETRIES = 2
-_HOST_CHOICES = 5
+# A dead instance has the fewest requests, so "least request" of two takes it three times out of four: after five
+# choices a retry would go to it again once in four times.
+_HOST_CHOICES = 30
 # A retry needs the body kept in memory; larger bodies are sent once.
 _RETRY_BODY_BYTES = 1024 * 1024
 

@@ -244,7 +244,7 @@ async def test_one_of_two_back_ends_dies_without_a_failed_request(gateway: Gatew
         while not is_over.is_set():
             statuses.append((await client.post(INFER, json={})).status_code)
 
-    callers = [asyncio.create_task(load()) for _ in range(4)]
+    callers = [asyncio.create_task(load()) for _ in range(32)]
     await until(lambda: len(statuses) > 100)
     await gateway.back_ends[0].kill()
     await until(lambda: len(statuses) > 600)
