@@ -6,7 +6,6 @@ crash at any moment, a broker that lost its end or a topic made anew are one and
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -23,14 +22,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How much at once, how long to wait.
-
-    Every publication wakes each follower of the log, so under many commands they are gathered: one that comes after a
-    quiet moment goes out at once, the next ones at most this often.
-    """
+    """How much at once, how long to wait."""
 
     batch: int = 500
-    between_seconds: float = 0.01
     poll_seconds: float = 0.2
     deadline_seconds: float = DEADLINE_SECONDS
     settle_seconds: float = 0.5
@@ -84,10 +78,8 @@ class Relay:
         while not stopping.is_set():
             batch = self._log.read(after=position, limit=self._pace.batch)
             if batch:
-                began = time.monotonic()
                 await publisher.publish(batch)
                 position = batch[-1].position
-                await asyncio.sleep(max(0.0, began + self._pace.between_seconds - time.monotonic()))
                 continue
             if is_first:
                 is_first = False
