@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-ArtifactFormat: TypeAlias = Literal["skops", "onnx"]
+ArtifactFormat: TypeAlias = Literal["skops", "onnx", "torch"]
 Datatype: TypeAlias = Literal[
     "BOOL",
     "UINT8",

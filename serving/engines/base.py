@@ -40,6 +40,7 @@ Factory: TypeAlias = Callable[[Path, Signature], Engine]
 FACTORIES: dict[ArtifactFormat, str] = {
     "onnx": "serving.engines.onnx_engine:OnnxEngine",
     "skops": "serving.engines.sklearn_engine:SklearnEngine",
+    "torch": "serving.engines.torch_engine:TorchEngine",
 }
 """Named rather than imported, so that a process holds only the library of the model it runs."""
 
