@@ -99,3 +99,9 @@ def test_a_file_read_in_any_pieces_gives_the_same_rows(cuts: list[int]) -> None:
         offset += lines.consumed
 
     assert pieces == whole
+
+
+def test_a_failure_of_grpc_counts_as_rest_would_have_told_it() -> None:
+    found = rows_of(b"".join(record(gs=status) for status in (None, 0, 3, 13, 14, 2)) + record(gs=14, st=0))
+
+    assert [row["status"] for row in found] == [200, 200, 400, 500, 503, 500, 0]
