@@ -26,7 +26,6 @@ ENDPOINT = "endpoint-1"
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 PIXELS = digits()[0][:1]
 LABEL = int(trained().predict(PIXELS)[0])
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture(scope="module")
