@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +32,7 @@ from serving.runtime.oip_grpc import OipGrpc
 from serving.runtime.oip_rest import OipRest
 from serving.runtime.process_watch import watch_process
 from serving.runtime.repository import ModelRepository
-from serving.runtime.servers import listening, serving_grpc, serving_http
+from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http
 
 PREFIX = "ROLLBOOK_RUNTIME_"
 
@@ -123,22 +123,17 @@ async def _serve(
         deployment_id=manifest.deployment_id,
         started_at=rfc3339(SystemClock().now_ms()),
     )
+    path = stack.enter_context(private_socket())
     rest = OipRest(repository, instance=instance, intake=intake, max_body_bytes=settings.max_body_bytes)
+    application = CaptureMiddleware(rest, recorder)
     drain_s = settings.drain_seconds
-    http = serving_http(
-        CaptureMiddleware(rest, recorder),
-        listener=listener,
-        grpc_socket=await stack.enter_async_context(_grpc(settings, repository, intake, recorder)),
-        drain_s=drain_s,
-    )
-    return await stack.enter_async_context(http)
-
-
-def _grpc(
-    settings: RuntimeSettings, repository: ModelRepository, intake: Intake, recorder: Recorder
-) -> AbstractAsyncContextManager[str]:
-    service = OipGrpc(repository, intake=intake, recorder=recorder)
-    return serving_grpc(service.handler(), max_body_bytes=settings.max_body_bytes, drain_s=settings.drain_seconds)
+    http = serving_http(application, listener=listener, grpc_socket=path, drain_s=drain_s)
+    server = await stack.enter_async_context(http)
+    # Entered after HTTP, so that it ends before: its connections are HTTP's too, which waits until they are closed.
+    handler = OipGrpc(repository, intake=intake, recorder=recorder).handler()
+    over_grpc = serving_grpc(handler, path=path, max_body_bytes=settings.max_body_bytes, drain_s=drain_s)
+    await stack.enter_async_context(over_grpc)
+    return server
 
 
 async def _load(settings: RuntimeSettings, repository: ModelRepository) -> None:

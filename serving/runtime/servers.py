@@ -31,9 +31,18 @@ class _Server(uvicorn.Server):
         yield
 
 
+@contextmanager
+def private_socket() -> Iterator[str]:
+    """Give the path of a Unix socket that only this user reaches."""
+    with tempfile.TemporaryDirectory(prefix="rollbook-runtime-") as folder:
+        yield str(Path(folder) / "grpc.sock")
+
+
 @asynccontextmanager
-async def serving_grpc(handler: grpc.GenericRpcHandler, *, max_body_bytes: int, drain_s: float) -> AsyncIterator[str]:
-    """Answer gRPC at a private socket, and give its path."""
+async def serving_grpc(
+    handler: grpc.GenericRpcHandler, *, path: str, max_body_bytes: int, drain_s: float
+) -> AsyncIterator[None]:
+    """Answer gRPC at a private socket. At the end the calls under way are answered and all connections closed."""
     options = [
         ("grpc.max_receive_message_length", max_body_bytes + _FRAME_ROOM),
         ("grpc.max_send_message_length", -1),
@@ -43,14 +52,12 @@ async def serving_grpc(handler: grpc.GenericRpcHandler, *, max_body_bytes: int, 
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_MESSAGES_AT_A_TIME)
     server.add_generic_rpc_handlers((handler,))
-    with tempfile.TemporaryDirectory(prefix="rollbook-runtime-") as folder:
-        path = str(Path(folder) / "grpc.sock")
-        server.add_insecure_port(f"unix:{path}")
-        await server.start()
-        try:
-            yield path
-        finally:
-            await server.stop(drain_s)
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(drain_s)
 
 
 @asynccontextmanager

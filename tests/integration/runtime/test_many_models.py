@@ -92,3 +92,15 @@ def test_a_model_that_crashes_its_process_takes_no_other_with_it(tmp_path: Path)
 
         answer = httpx.post(f"{other.url}/v2/models/digits/infer", json=row_request())
         assert answer.status_code == 200
+
+
+def test_an_open_connection_of_grpc_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", artifact_format="onnx")
+
+    with running(tmp_path) as engine, tritonclient.grpc.InferenceServerClient(engine.url[len("http://") :]) as client:
+        assert client.is_server_ready()
+        began = time.monotonic()
+        engine.process.terminate()
+
+        assert engine.process.wait(20) == 0
+        assert time.monotonic() - began < 5

@@ -4,6 +4,7 @@ import asyncio
 from types import ModuleType
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import tritonclient.grpc
 import tritonclient.grpc.aio
 import tritonclient.http
 import tritonclient.http.aio
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from tests.integration.runtime.conftest import Triton
@@ -262,3 +264,85 @@ def test_metrics_are_in_the_open_form_and_count_what_was_asked(many: EngineProce
 
 def _value(text: str, beginning: str) -> float:
     return sum(float(line.removeprefix(beginning)) for line in text.splitlines() if line.startswith(beginning))
+
+
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def typed(datatype: str = "", values: list[Any] | None = None) -> service_pb2.ModelInferRequest:
+    """Ask the echo for all data types in typed contents but FP16, which has none; one of them may be changed."""
+    request = service_pb2.ModelInferRequest(model_name="echo")
+    for name in TYPES:
+        tensor = request.inputs.add(name=f"in_{name}", datatype=name, shape=[2, 1])
+        if name in CONTENTS:
+            sent = values if name == datatype and values is not None else values_of(name).ravel().tolist()
+            getattr(tensor.contents, CONTENTS[name]).extend(sent)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values", "said"),
+    [
+        ("", None, "'in_FP16' has no data; FP16 is sent in raw_input_contents"),
+        ("INT8", [0, 128], "'in_INT8' has a value outside the range of INT8"),
+        ("UINT16", [0, 65_536], "'in_UINT16' has a value outside the range of UINT16"),
+        ("FP32", [0.0, float("nan")], "'in_FP32' has a value that is not finite"),
+        ("FP64", [0.0], "'in_FP64' has 1 values"),
+        ("BYTES", [b"", b"\xff"], "'in_BYTES' has an element that is not text"),
+    ],
+)
+def test_typed_contents_that_do_not_fit_are_named(
+    address: str, echo: None, datatype: str, values: list[Any] | None, said: str
+) -> None:
+    request = typed(datatype, values)
+    if datatype in {"FP32", "FP64", "BYTES"}:
+        # These stand behind FP16, the first fault.
+        del request.inputs[list(TYPES).index("FP16")]
+
+    with pytest.raises(grpc.RpcError) as refusal:
+        call(address, request)
+
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert said in refusal.value.details()
+
+
+def test_typed_contents_are_answered_in_kind(address: str) -> None:
+    request = service_pb2.ModelInferRequest(model_name="digits")
+    tensor = request.inputs.add(name="pixels", datatype="FP32", shape=[3, 64])
+    tensor.contents.fp32_contents.extend(PIXELS.ravel().tolist())
+
+    answer = call(address, request)
+
+    assert not answer.raw_output_contents
+    assert list(answer.outputs[0].contents.int64_contents) == LABELS
+    assert len(answer.outputs[1].contents.fp32_contents) == 30
+
+
+def test_raw_contents_that_do_not_count_up_are_refused(address: str) -> None:
+    request = service_pb2.ModelInferRequest(model_name="digits", raw_input_contents=[b"", PIXELS.tobytes()])
+    request.inputs.add(name="pixels", datatype="FP32", shape=[3, 64])
+    twice = service_pb2.ModelInferRequest(model_name="digits", raw_input_contents=[PIXELS.tobytes()])
+    twice.inputs.add(name="pixels", datatype="FP32", shape=[3, 64]).contents.fp32_contents.append(1.0)
+
+    for wrong, said in ((request, "has 2 entries for 1"), (twice, "'pixels' has its data twice")):
+        with pytest.raises(grpc.RpcError) as refusal:
+            call(address, wrong)
+        assert said in refusal.value.details()
+
+
+def call(address: str, request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
+    with grpc.insecure_channel(address) as channel:
+        return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=10)
