@@ -23,7 +23,6 @@ from google.protobuf import any_pb2, descriptor_pb2
 from serving.gateway import names
 from serving.gateway.protos import overwrite, packed, seconds
 
-PREFIX = "/inference.GRPCInferenceService/"
 UNKNOWN = "no endpoint of this name is in the token's workspace"
 
 _PACKAGE, _SERVICE = "inference", "GRPCInferenceService"
@@ -33,7 +32,9 @@ _NAMING_FIELDS = {
     "ModelReady": "name",
     "ModelStatistics": "name",
 }
-"""Methods that concern one model, and the field that names it; all others have no endpoint unless a header names it."""
+"""Methods that concern one model, and the field that names it."""
+_SERVER_METHODS = ("ServerLive", "ServerMetadata", "ServerReady")
+"""Methods that name no model: a header has to name the endpoint. The repository's are the agent's, and never routed."""
 _FIELD_NUMBER = 1
 _EXTRACTED = "envoy.filters.http.grpc_field_extraction"
 # What was extracted is a list, which Envoy writes as JSON. Only one of the two fields is there.
@@ -72,7 +73,9 @@ def grpc_route(rest: route_pb2.Route) -> route_pb2.Route:
     """Build an endpoint's route for gRPC after that for REST."""
     route = route_pb2.Route()
     route.CopyFrom(rest)
-    route.match.CopyFrom(route_pb2.RouteMatch(prefix=PREFIX, grpc=route_pb2.RouteMatch.GrpcRouteMatchOptions()))
+    methods = "|".join((*_NAMING_FIELDS, *_SERVER_METHODS))
+    path = regex_pb2.RegexMatcher(regex=f"/{_PACKAGE}\\.{_SERVICE}/(?:{methods})")
+    route.match.CopyFrom(route_pb2.RouteMatch(safe_regex=path, grpc=route_pb2.RouteMatch.GrpcRouteMatchOptions()))
     for share in route.route.weighted_clusters.clusters:
         share.name = grpc_name(share.name)
     return route

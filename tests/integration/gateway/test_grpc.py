@@ -200,10 +200,15 @@ async def _called(
 async def test_repository_and_other_methods_without_an_endpoint_reach_no_engine(
     serving: Gateway, triton: InferenceServerClient
 ) -> None:
-    with pytest.raises(InferenceServerException) as refusal:
-        await triton.unload_model("digits", headers=token(serving))
+    named = token(serving, **{"x-rollbook-endpoint": "digits"})
 
-    assert refusal.value.status() == "StatusCode.NOT_FOUND"
+    for headers in (token(serving), named):
+        with pytest.raises(InferenceServerException) as refusal:
+            await triton.unload_model("digits", headers=headers)
+        assert refusal.value.status() == "StatusCode.NOT_FOUND"
+    with pytest.raises(InferenceServerException):
+        await triton.is_server_ready(headers=token(serving))
+    assert await triton.is_server_ready(headers=named)
     assert await deployment_of(triton, token(serving)) == "d1"
 
 
