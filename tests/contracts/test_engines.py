@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.events.registry import ArtifactFormat, Tensor
+from schemas.events.registry import ArtifactFormat, Signature, Tensor
 from serving.engines.artifact_check import check_artifact
 from serving.engines.base import FACTORIES, load_engine
 from serving.engines.errors import (
@@ -20,7 +20,7 @@ from serving.engines.errors import (
     PredictionFailedError,
     SignatureMismatchError,
 )
-from tests.support.digits import SIGNATURE, digits, model_bytes, trained
+from tests.support.digits import SIGNATURE, digits, exported_doubling, model_bytes, trained
 
 FORMATS: tuple[ArtifactFormat, ...] = get_args(ArtifactFormat)
 
@@ -148,3 +148,20 @@ def test_without_its_library_the_error_says_what_to_install(artifact_format: str
 
     assert "engine-not-installed" in result.stdout
     assert f"rollbook-server[{artifact_format}]" in result.stdout
+
+
+@_NEEDS_TORCH
+def test_torch_calculates_in_bf16_where_the_signature_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "artifact"
+    path.write_bytes(exported_doubling())
+    tensor = Tensor(name="x", datatype="BF16", shape=(-1, 2))
+    wrong = Signature(inputs=(Tensor(name="x", datatype="FP32", shape=(-1, 2)),), outputs=(tensor,))
+
+    engine = load_engine("torch", path, Signature(inputs=(tensor,), outputs=(tensor,)))
+    outputs = engine.predict({"x": np.array([[1.0, 1.00390625], [3.0, -0.5]], dtype=np.float32)})
+
+    # 1.00390625 is no BF16 and becomes 1.
+    assert outputs["x"].tolist() == [[2.0, 2.0], [6.0, -1.0]]
+    assert outputs["x"].dtype == np.float32
+    with pytest.raises(SignatureMismatchError, match="'x' is FP32"):
+        load_engine("torch", path, wrong)

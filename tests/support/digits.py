@@ -79,8 +79,25 @@ def _exported() -> bytes:
     with torch.no_grad():
         model.linear.weight.copy_(torch.tensor(classifier.coef_))
         model.linear.bias.copy_(torch.tensor(classifier.intercept_))
+    return _saved(model, torch.zeros(2, 64), name="pixels")
+
+
+def exported_doubling() -> bytes:
+    """Return a program that doubles two columns in BF16."""
+    import torch  # noqa: PLC0415 - an extra, and only this format needs it
+
+    class Doubling(torch.nn.Module):
+        def forward(self, x: Any) -> Any:  # noqa: ANN401 - torch is an extra
+            return x * 2
+
+    return _saved(Doubling(), torch.zeros(3, 2, dtype=torch.bfloat16), name="x")
+
+
+def _saved(model: Any, example: Any, *, name: str) -> bytes:  # noqa: ANN401 - torch is an extra
+    import torch  # noqa: PLC0415 - an extra, and only this format needs it
+
     rows = torch.export.Dim("rows", min=1)
-    program = torch.export.export(model, (torch.zeros(2, 64),), dynamic_shapes={"pixels": {0: rows}})
+    program = torch.export.export(model, (example,), dynamic_shapes={name: {0: rows}})
     saved = io.BytesIO()
     torch.export.save(program, saved)
     return saved.getvalue()
