@@ -7,9 +7,14 @@ from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError
 from control_plane.artifacts.onnx_format import check_onnx
 from control_plane.artifacts.skops_format import check_skops
+from control_plane.artifacts.torch_format import check_torch
 from schemas.events.registry import Artifact, ArtifactFormat
 
-CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO], None]] = {"skops": check_skops, "onnx": check_onnx}
+CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO], None]] = {
+    "skops": check_skops,
+    "onnx": check_onnx,
+    "torch": check_torch,
+}
 _FIELD = "artifact.digest"
 
 

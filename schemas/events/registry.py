@@ -4,9 +4,22 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-ArtifactFormat: TypeAlias = Literal["skops", "onnx"]
+ArtifactFormat: TypeAlias = Literal["skops", "onnx", "torch"]
 Datatype: TypeAlias = Literal[
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
+    "BOOL",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "FP16",
+    "BF16",
+    "FP32",
+    "FP64",
+    "BYTES",
 ]
 
 

@@ -18,9 +18,10 @@ class Outcome:
     """What the application knows of a prediction and the wire does not show; it finds this in its scope."""
 
     SCOPE_KEY: ClassVar[str] = "rollbook.outcome"
-    __slots__ = ("engine_ms", "prediction")
+    __slots__ = ("engine_ms", "prediction", "written")
 
     def __init__(self) -> None:
+        self.written: Callable[[], tuple[bytes, bytes]] | None = None
         self.engine_ms = -1.0
         self.prediction = ""
 
@@ -49,6 +50,7 @@ class CaptureMiddleware:
                 prediction=outcome.prediction,
                 request=b"".join(tap.request),
                 answer=b"".join(tap.answer),
+                written=outcome.written,
             )
         )
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -20,7 +21,10 @@ _FLUSH_INTERVAL_S = 0.05
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """A request and its answer as they crossed the wire."""
+    """A request and its answer as they crossed the wire.
+
+    Where that was not JSON, `written` writes both in that form; it is called off the response path.
+    """
 
     prediction_id: str
     captured_at_ms: int
@@ -29,6 +33,14 @@ class Exchange(msgspec.Struct, frozen=True):
     prediction: str
     request: bytes
     answer: bytes
+    written: Callable[[], tuple[bytes, bytes]] | None = None
+    size_bytes: int = 0
+    """What `written` keeps in memory."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held until the exchange is written."""
+        return len(self.request) + len(self.answer) + self.size_bytes
 
 
 class Recorder:
@@ -68,7 +80,7 @@ class Recorder:
 
     def record(self, exchange: Exchange) -> None:
         """Take an exchange, or count it as dropped."""
-        size = len(exchange.request) + len(exchange.answer)
+        size = exchange.held_bytes
         if len(self._pending) >= MAX_PENDING or self._pending_bytes - self._taken_bytes + size > MAX_PENDING_BYTES:
             self.dropped += 1
             return
@@ -97,7 +109,7 @@ class Recorder:
             if isinstance(item, Mark):
                 mark = item
                 continue
-            self._taken_bytes += len(item.request) + len(item.answer)
+            self._taken_bytes += item.held_bytes
             payloads.append(self._payload(item))
         # Only the last mark of a round says anything; records that came after it only make it early.
         if mark is not None:
@@ -105,6 +117,7 @@ class Recorder:
         return payloads
 
     def _payload(self, exchange: Exchange) -> bytes:
+        request, answer = exchange.written() if exchange.written else (exchange.request, exchange.answer)
         return records.encode(
             ObservationRecord(
                 prediction_id=exchange.prediction_id,
@@ -112,7 +125,7 @@ class Recorder:
                 status=exchange.status,
                 engine_ms=exchange.engine_ms,
                 prediction=exchange.prediction,
-                inputs=captured_inputs(self._policy, exchange.request, hash_key=self._hash_key),
-                outputs=captured_outputs(self._policy, exchange.answer),
+                inputs=captured_inputs(self._policy, request, hash_key=self._hash_key),
+                outputs=captured_outputs(self._policy, answer),
             )
         )

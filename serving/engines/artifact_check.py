@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from schemas.events.registry import ArtifactFormat
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
+from serving.engines.exported_program import check_program
 
 MAX_UNPACKED_BYTES = 8 * 1024**3
 MAX_UNPACKED_RATIO = 200
@@ -65,4 +66,8 @@ def _check_onnx(path: Path) -> None:
         raise MalformedArtifactError("the artifact is no ONNX model: its first bytes are not those of a ModelProto")
 
 
-_CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {"skops": _check_skops, "onnx": _check_onnx}
+_CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {
+    "skops": _check_skops,
+    "onnx": _check_onnx,
+    "torch": check_program,
+}

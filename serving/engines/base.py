@@ -40,6 +40,7 @@ Factory: TypeAlias = Callable[[Path, Signature], Engine]
 FACTORIES: dict[ArtifactFormat, str] = {
     "onnx": "serving.engines.onnx_engine:OnnxEngine",
     "skops": "serving.engines.sklearn_engine:SklearnEngine",
+    "torch": "serving.engines.torch_engine:TorchEngine",
 }
 """Named rather than imported, so that a process holds only the library of the model it runs."""
 
@@ -54,11 +55,31 @@ DTYPES: dict[str, type[np.generic]] = {
     "INT32": np.int32,
     "INT64": np.int64,
     "FP16": np.float16,
+    "BF16": np.float32,
     "FP32": np.float32,
     "FP64": np.float64,
     "BYTES": np.object_,
 }
-"""Open Inference Protocol data types as numpy holds them; BYTES are arrays of str."""
+"""Open Inference Protocol data types as numpy holds them; BYTES are arrays of str, and BF16, which numpy
+lacks, are FP32 of which only the upper half is set."""
+
+
+def to_bf16_bits(array: Array) -> Array:
+    """Return the upper halves of FP32 values, rounded to the nearest, ties to even."""
+    bits = array.astype(np.float32, copy=False).view(np.uint32)
+    rounded = (bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) >> np.uint32(16)
+    # Rounding must not turn a NaN into an infinity or a zero.
+    return np.where(np.isnan(array), np.uint32(0x7FC0), rounded).astype(np.uint16)
+
+
+def from_bf16_bits(bits: Array) -> Array:
+    """Return the FP32 values whose upper halves these are."""
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def rounded_to_bf16(array: Array) -> Array:
+    """Return the values as BF16 holds them."""
+    return from_bf16_bits(to_bf16_bits(array))
 
 
 def load_engine(artifact_format: ArtifactFormat, path: Path, signature: Signature) -> Engine:

@@ -21,6 +21,7 @@ FIELDS = {
     "ver": f"%METADATA(CLUSTER:{names.METADATA}:version)%",
     "inst": f"%METADATA(UPSTREAM_HOST:{names.METADATA}:instance_id)%",
     "st": "%RESPONSE_CODE%",
+    "gs": "%GRPC_STATUS_NUMBER%",
     "fl": "%RESPONSE_FLAGS%",
     "att": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "start": "%START_TIME(%s%3f)%",

@@ -14,6 +14,7 @@ from google.protobuf import wrappers_pb2
 
 from schemas.events.endpoints import BUCKETS
 from serving.gateway import names
+from serving.gateway.grpc_routing import grpc_route
 from serving.gateway.protos import literal, metadata, overwrite, packed, seconds
 from serving.gateway.routing_state import EndpointRoute, Traffic
 from serving.gateway.token_checks import scope_check
@@ -64,8 +65,10 @@ def _route(name: str, *, key: str, hosts: Sequence[route_pb2.VirtualHost]) -> sc
 
 def _routes(endpoint: EndpointRoute) -> list[route_pb2.Route]:
     if endpoint.served is None:
-        return [_not_serving(endpoint)]
-    return [_probed(endpoint, endpoint.served), _serving(endpoint, endpoint.served)]
+        not_serving = _not_serving(endpoint)
+        return [grpc_route(not_serving), not_serving]
+    serving = _serving(endpoint, endpoint.served)
+    return [_probed(endpoint, endpoint.served), grpc_route(serving), serving]
 
 
 def _probed(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:

@@ -14,6 +14,7 @@ from google.protobuf import wrappers_pb2
 from google.protobuf.message import Message
 
 from serving.gateway import names
+from serving.gateway.grpc_routing import model_extraction, model_header, naming_rule
 from serving.gateway.protos import ads, overwrite, packed
 
 _NEW_PREDICTION_ID = "%START_TIME(%s%3f)%-%UNIQUE_ID%"
@@ -35,6 +36,8 @@ def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
             names.BODY_LIMIT_FILTER,
             buffer_pb2.Buffer(max_request_bytes=wrappers_pb2.UInt32Value(value=max_body_bytes)),
         ),
+        _filter(names.GRPC_MODEL_FILTER, model_extraction()),
+        _filter(names.GRPC_MODEL_HEADER_FILTER, model_header()),
         _filter(names.ENDPOINT_NAME_FILTER, _endpoint_name()),
         _filter(names.ROUTING_HEADER_FILTER, _routing_header()),
         _filter(names.ROUTE_AGAIN_FILTER, _route_again()),
@@ -64,7 +67,7 @@ def _identity(*, role: str) -> mutation_pb2.HeaderMutation:
 
 
 def _endpoint_name() -> to_metadata_pb2.Config:
-    # A later rule overwrites an earlier one: the header wins over the path.
+    # A later rule overwrites an earlier one: the header wins over the message, and that over the path.
     from_path = to_metadata_pb2.Config.KeyValuePair(metadata_namespace=names.METADATA, key="endpoint")
     from_path.regex_value_rewrite.CopyFrom(
         regex_pb2.RegexMatchAndSubstitute(pattern=regex_pb2.RegexMatcher(regex=_OIP_PATH), substitution=r"\1")
@@ -73,6 +76,7 @@ def _endpoint_name() -> to_metadata_pb2.Config:
     return to_metadata_pb2.Config(
         request_rules=[
             to_metadata_pb2.Config.Rule(header=":path", on_header_present=from_path),
+            naming_rule(),
             to_metadata_pb2.Config.Rule(header=names.ENDPOINT, on_header_present=from_header),
         ]
     )

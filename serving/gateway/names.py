@@ -7,6 +7,8 @@ PROBE_LISTENER = "probe"
 PREDICTION_ID = "x-prediction-id"
 STICKY_KEY = "x-rollbook-key"
 ENDPOINT = "x-rollbook-endpoint"
+GRPC_MODEL = "x-rollbook-grpc-model"
+"""What stood as the model's name in a message of gRPC; between two filters only."""
 ROUTE = "x-rollbook-route"
 ROLE = "x-rollbook-role"
 VERSION = "x-rollbook-version"
@@ -15,7 +17,7 @@ EPOCH = "x-rollbook-epoch"
 WORKSPACE = "x-rollbook-workspace"
 PROBE = "x-rollbook-probe"
 
-NOT_FROM_CLIENTS = (PREDICTION_ID, ROUTE, ROLE, VERSION, DEPLOYMENT, EPOCH, WORKSPACE, PROBE)
+NOT_FROM_CLIENTS = (PREDICTION_ID, ROUTE, GRPC_MODEL, ROLE, VERSION, DEPLOYMENT, EPOCH, WORKSPACE, PROBE)
 """Headers that a client may send but nobody may believe; only the gateway writes them."""
 
 PRIMARY_ROLE = "primary"
@@ -29,6 +31,8 @@ IDENTITY_FILTER = "rollbook.identity"
 TOKEN_FILTER = "rollbook.token"  # noqa: S105 - the name of a filter
 REVOCATION_FILTER = "rollbook.revocation"
 BODY_LIMIT_FILTER = "rollbook.body_limit"
+GRPC_MODEL_FILTER = "rollbook.grpc_model"
+GRPC_MODEL_HEADER_FILTER = "rollbook.grpc_model_header"
 ENDPOINT_NAME_FILTER = "rollbook.endpoint_name"
 ROUTING_HEADER_FILTER = "rollbook.routing_header"
 ROUTE_AGAIN_FILTER = "rollbook.route_again"

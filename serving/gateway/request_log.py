@@ -1,6 +1,7 @@
 """Reads the lines that Envoy writes: request records, and markers that say how far the record is complete. Pure."""
 
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,9 @@ from serving.gateway.log_files import LogFileHeader
 _UNKNOWN_NUMBER = -1
 _MICROSECONDS = 1_000
 _MARKER = "marker"
+_HTTP_OF_GRPC = {1: 499, 3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 12: 501, 14: 503, 16: 401}
+"""Cancelled, invalid argument, deadline exceeded, not found, permission denied, resource exhausted, unimplemented,
+unavailable, unauthenticated; all others are the engine's failure."""
 
 
 class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +60,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     ver: str | None = None
     inst: str | None = None
     st: _Short | None = None
+    gs: _Short | None = None
     fl: str | None = None
     att: _Short | None = None
     dur: int | None = None
@@ -123,7 +128,7 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "role": record.role,
         "region": region,
         "instance": record.inst or "",
-        "status": record.st or 0,
+        "status": _status(record),
         "response_flags": "" if record.fl in {None, "-"} else record.fl,
         "attempts": record.att or 0,
         "started_at_ms": _number(record.start),
@@ -143,6 +148,13 @@ def _number(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
         raise ValueError(f"{text} is more than a column holds")
     return int(text)
+
+
+def _status(record: _Line) -> int:
+    """Return what REST would have answered: gRPC tells a failure after an HTTP 200, in its trailers."""
+    if record.gs and record.st == HTTPStatus.OK:
+        return _HTTP_OF_GRPC.get(record.gs, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return record.st or 0
 
 
 def _duration_ms(record: _Line) -> float:

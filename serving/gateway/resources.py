@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from serving.gateway import names
 from serving.gateway.clusters import cluster, load_assignment
 from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
+from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
 from serving.gateway.listeners import probe_listener, public_listener
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
@@ -60,13 +61,18 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     for deployment_id in sorted(change.deployments):
         version = table.version_of(deployment_id)
         if version is None:
-            removed += [(names.CLUSTER_TYPE, deployment_id), (names.ENDPOINTS_TYPE, deployment_id)]
+            for name in (deployment_id, grpc_name(deployment_id)):
+                removed += [(names.CLUSTER_TYPE, name), (names.ENDPOINTS_TYPE, name)]
             continue
-        resources.append(_resource(deployment_id, cluster(deployment_id, version=version)))
-        resources.append(_resource(deployment_id, load_assignment(deployment_id, table.instances_of(deployment_id))))
+        rest = cluster(deployment_id, version=version)
+        there = load_assignment(deployment_id, table.instances_of(deployment_id))
+        resources += [_resource(deployment_id, rest), _resource(deployment_id, there)]
+        name = grpc_name(deployment_id)
+        resources += [_resource(name, grpc_cluster(rest)), _resource(name, grpc_assignment(there))]
     for endpoint_id in sorted(change.endpoints):
         endpoint = table.endpoints[endpoint_id]
-        needs = endpoint.served.deployments() if endpoint.served else frozenset()
+        served = endpoint.served.deployments() if endpoint.served else frozenset()
+        needs = served | {grpc_name(deployment_id) for deployment_id in served}
         resources.append(_resource(endpoint_id, endpoint_route(endpoint), needs=needs))
     if change.has_new_tokens:
         resources += _token_resources(table.tokens)

@@ -1,21 +1,19 @@
-"""The program "runtime": one model behind the Open Inference Protocol, in a process of its own."""
+"""The program "runtime": models behind the Open Inference Protocol, in a process of their own."""
 
 import asyncio
 import os
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import structlog
-import uvicorn
 import uvloop
 
 from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
-from infra.errors import CannotStartError, PortTakenError
+from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
 from infra.shutdown import run_until_stopped
@@ -24,22 +22,21 @@ from serving.capture import records
 from serving.capture.middleware import CaptureMiddleware
 from serving.capture.recorder import Recorder
 from serving.capture.spool import SpoolLimits, SpoolWriter
-from serving.engines.base import load_engine
 from serving.engines.errors import CannotLoadError
+from serving.runtime.admission import Intake, MemoryBudget
 from serving.runtime.instance import Instance
 from serving.runtime.load_failure import LoadFailure, leave_failure
-from serving.runtime.manifest import ARTIFACT_NAME, Manifest, read_manifest
-from serving.runtime.model_host import ModelHost
+from serving.runtime.manifest import Manifest, read_manifest
+from serving.runtime.model_host import HostLimits
+from serving.runtime.oip_grpc import OipGrpc
 from serving.runtime.oip_rest import OipRest
 from serving.runtime.process_watch import watch_process
+from serving.runtime.repository import ModelRepository
+from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http
 
 PREFIX = "ROLLBOOK_RUNTIME_"
 
-# Envoy pools connections and closes idle ones itself (after an hour unless told otherwise). A server that closes them
-# first resets requests that are just being sent, so ours waits longer than any gateway does.
-_KEEP_ALIVE_S = 2 * 60 * 60
 _MARK_INTERVAL_S = 0.25
-_BACKLOG = 2_048
 
 _log = structlog.get_logger(__name__)
 
@@ -59,19 +56,24 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     queue_bound: Annotated[int, msgspec.Meta(ge=0, description="predictions that may wait before 503 is answered")] = (
         256
     )
+    batch_ms: Annotated[float, msgspec.Meta(gt=0, description="longest call that joins waiting predictions")] = 50.0
+    intake_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="bytes of requests that may be under way")] = (
+        256 * 1024**2
+    )
+    memory_limit_bytes: Annotated[
+        int, msgspec.Meta(ge=0, description="memory that the process may hold with a further model; 0 for no limit")
+    ] = 0
+    memory_reserve_bytes: Annotated[
+        int, msgspec.Meta(ge=0, description="memory of the machine that loading a model leaves free")
+    ] = 256 * 1024**2
+    repository_dir: Annotated[
+        Path | None, msgspec.Meta(description="directory of further models, one folder each, to load on demand")
+    ] = None
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="largest request body")] = 32 * 1024**2
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="room for captured predictions")] = (
         256 * 1024**2
     )
     drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 10.0
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: stopping is decided by the program."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,44 +87,58 @@ def main(argv: list[str] | None = None) -> int:
 async def _run(stopping: asyncio.Event) -> None:
     settings = load_settings(RuntimeSettings, PREFIX, os.environ)
     manifest = read_manifest(settings.model_dir)
-    host = ModelHost(threads=settings.threads, queue_bound=settings.queue_bound)
     async with AsyncExitStack() as stack:
         if settings.watch_pid:
             stack.enter_context(watch_process(settings.watch_pid, stopping.set))
-        stack.callback(host.close)
-        recorder = await stack.enter_async_context(_recording(settings, manifest))
+        repository = _repository(settings)
+        stack.callback(repository.close)
         # Listening before the model is there lets the agent tell a slow start from a dead one.
-        server = await stack.enter_async_context(_serving(settings, _application(settings, manifest, host, recorder)))
-        await _load(settings, manifest, host)
+        server = await _serve(stack, settings, manifest, repository)
+        await _load(settings, repository)
         _log.info("instance_ready", instance_id=settings.instance_id, version=manifest.version_name)
         await _until_stopped(stopping, server)
-        host.drain()
-        _log.info("instance_draining", in_flight=host.in_flight)
+        repository.drain()
+        _log.info("instance_draining", in_flight=repository.in_flight)
 
 
-def _application(
-    settings: RuntimeSettings, manifest: Manifest, host: ModelHost, recorder: Recorder
-) -> CaptureMiddleware:
+def _repository(settings: RuntimeSettings) -> ModelRepository:
+    return ModelRepository(
+        main=settings.model_name,
+        main_directory=settings.model_dir,
+        shared=settings.repository_dir,
+        limits=HostLimits(threads=settings.threads, queue_bound=settings.queue_bound, batch_ms=settings.batch_ms),
+        memory=MemoryBudget(limit_bytes=settings.memory_limit_bytes, reserve_bytes=settings.memory_reserve_bytes),
+    )
+
+
+async def _serve(
+    stack: AsyncExitStack, settings: RuntimeSettings, manifest: Manifest, repository: ModelRepository
+) -> asyncio.Task[None]:
+    listener = stack.enter_context(listening(settings.host, settings.port))
+    recorder = await stack.enter_async_context(_recording(settings, manifest))
+    intake = Intake(limit_bytes=settings.intake_bytes)
     instance = Instance(
         instance_id=settings.instance_id,
         boot_id=settings.boot_id,
         deployment_id=manifest.deployment_id,
         started_at=rfc3339(SystemClock().now_ms()),
     )
-    oip = OipRest(
-        host,
-        manifest=manifest,
-        name=settings.model_name,
-        instance=instance,
-        max_body_bytes=settings.max_body_bytes,
-    )
-    return CaptureMiddleware(oip, recorder)
+    path = stack.enter_context(private_socket())
+    rest = OipRest(repository, instance=instance, intake=intake, max_body_bytes=settings.max_body_bytes)
+    application = CaptureMiddleware(rest, recorder)
+    drain_s = settings.drain_seconds
+    http = serving_http(application, listener=listener, grpc_socket=path, drain_s=drain_s)
+    server = await stack.enter_async_context(http)
+    # Entered after HTTP, so that it ends before: its connections are HTTP's too, which waits until they are closed.
+    handler = OipGrpc(repository, intake=intake, recorder=recorder).handler()
+    over_grpc = serving_grpc(handler, path=path, max_body_bytes=settings.max_body_bytes, drain_s=drain_s)
+    await stack.enter_async_context(over_grpc)
+    return server
 
 
-async def _load(settings: RuntimeSettings, manifest: Manifest, host: ModelHost) -> None:
-    path = settings.model_dir / ARTIFACT_NAME
+async def _load(settings: RuntimeSettings, repository: ModelRepository) -> None:
     try:
-        host.serve(await asyncio.to_thread(load_engine, manifest.artifact.format, path, manifest.signature))
+        await repository.load(settings.model_name)
     except CannotLoadError as error:
         leave_failure(settings.spool_dir, LoadFailure(code=error.code, reason=str(error)))
         raise CannotStartError(str(error)) from error
@@ -157,44 +173,6 @@ async def _mark(recorder: Recorder) -> None:
     while True:
         recorder.mark()
         await asyncio.sleep(_MARK_INTERVAL_S)
-
-
-@asynccontextmanager
-async def _serving(settings: RuntimeSettings, application: CaptureMiddleware) -> AsyncIterator[asyncio.Task[None]]:
-    config = uvicorn.Config(
-        application,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
-    )
-    server = _Server(config)
-    task = asyncio.ensure_future(server.serve(sockets=[_listening(settings.host, settings.port)]))
-    try:
-        yield task
-    finally:
-        server.should_exit = True
-        await task
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    # The protocol is named because asyncio switches Nagle's algorithm off only where it is.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise PortTakenError(port=port, purpose="an engine") from error
-    return listener
 
 
 if __name__ == "__main__":

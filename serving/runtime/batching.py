@@ -44,3 +44,21 @@ def parted(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
         {name: array[end - count : end] for name, array in outputs.items()}
         for end, count in zip(ends, rows, strict=True)
     ]
+
+
+class RowLimit:
+    """How many rows one call may hold so that it stays within a time: halved when a call took longer, doubled when a
+    full call took less than half of it.
+    """  # noqa: D205 - one sentence needs the room
+
+    def __init__(self, *, most_rows: int, bound_ms: float) -> None:
+        self._most_rows = most_rows
+        self._bound_ms = bound_ms
+        self.rows = most_rows
+
+    def learn(self, rows: int, *, took_ms: float) -> None:
+        """Take a call into account."""
+        if took_ms > self._bound_ms and rows > 1:
+            self.rows = max(1, min(self.rows, rows) // 2)
+        elif took_ms < self._bound_ms / 2 and rows * 2 > self.rows:
+            self.rows = min(self._most_rows, self.rows * 2)

@@ -1,13 +1,20 @@
-"""The request and answer of `infer` as Open Inference Protocol v2 writes them in JSON, checked against a signature."""
+"""The request and answer of `infer` as Open Inference Protocol v2 writes them in JSON, checked against a signature.
+
+With the binary tensor extension the bytes of tensors follow the JSON, in the order of the tensors.
+"""
 
 from typing import Any
 
 import msgspec
 
-from schemas.events.registry import Signature
-from serving.engines.base import Tensors
+from schemas.events.registry import Signature, Tensor
+from serving.engines.base import Array, Tensors
+from serving.runtime.binary_tensors import read_binary, write_binary
 from serving.runtime.errors import InvalidRequestError
-from serving.runtime.tensors import InputTensor, OutputTensor, read_tensor, write_tensor
+from serving.runtime.tensors import InputTensor, OutputTensor, check_fits, invalid, read_tensor, write_tensor
+
+_BINARY_SIZE = "binary_data_size"
+_SHARED_MEMORY = "shared_memory_region"
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
@@ -39,7 +46,7 @@ class InferAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
-def read_request(body: bytes) -> InferRequest:
+def read_request(body: bytes | memoryview) -> InferRequest:
     """Read a body.
 
     Raises:
@@ -51,45 +58,133 @@ def read_request(body: bytes) -> InferRequest:
         raise InvalidRequestError(f"the body is no inference request: {error}") from error
 
 
-def read_inputs(request: InferRequest, signature: Signature) -> Tensors:
-    """Return one array for each input of the signature.
+def read_inputs(request: InferRequest, signature: Signature, binary: memoryview) -> Tensors:
+    """Return one array for each input of the signature; `binary` is what follows the JSON.
 
     Raises:
         InvalidRequestError: an input is missing, unknown, there twice or does not fit.
     """
-    expected = {tensor.name: tensor for tensor in signature.inputs}
     arrays: Tensors = {}
+    offset = 0
     for sent in request.inputs:
-        if sent.name not in expected:
-            raise InvalidRequestError(f"input tensor {sent.name!r} is unknown; the model takes {', '.join(expected)}")
-        if sent.name in arrays:
-            raise InvalidRequestError(f"input tensor {sent.name!r} is there twice")
-        arrays[sent.name] = read_tensor(sent, expected[sent.name])
-    for name in expected:
-        if name not in arrays:
-            raise InvalidRequestError(f"input tensor {name!r} is missing")
+        expected = expected_input(sent.name, signature, arrays)
+        size = _binary_size(sent)
+        if size is None:
+            arrays[sent.name] = read_tensor(sent, expected)
+            continue
+        arrays[sent.name] = _read_binary(sent, expected, binary[offset : offset + size], size=size)
+        offset += size
+    if offset != len(binary):
+        raise InvalidRequestError(f"{len(binary) - offset} bytes follow the JSON that belong to no input tensor")
+    check_complete(arrays, signature)
     return arrays
 
 
-def check_requested(request: InferRequest, signature: Signature) -> frozenset[str]:
-    """Return the names of the outputs to answer.
+def expected_input(name: str, signature: Signature, known: Tensors) -> Tensor:
+    """Return what the signature says of an input.
 
     Raises:
-        InvalidRequestError: a wanted output does not exist.
+        InvalidRequestError: it says nothing, or the input is among those that are known already.
+    """
+    for tensor in signature.inputs:
+        if tensor.name == name:
+            if name in known:
+                raise invalid(name, "is there twice")
+            return tensor
+    raise invalid(name, f"is unknown; the model takes {', '.join(tensor.name for tensor in signature.inputs)}")
+
+
+def check_complete(arrays: Tensors, signature: Signature) -> None:
+    """See that no input is missing.
+
+    Raises:
+        InvalidRequestError: one is.
+    """
+    for tensor in signature.inputs:
+        if tensor.name not in arrays:
+            raise invalid(tensor.name, "is missing")
+
+
+def wanted_outputs(request: InferRequest, signature: Signature) -> dict[str, bool]:
+    """Return the names of the outputs to answer, and whether as bytes.
+
+    Raises:
+        InvalidRequestError: a wanted output does not exist, or is wanted in a form that there is not.
+    """
+    all_binary = (request.parameters or {}).get("binary_data_output") is True
+    if not request.outputs:
+        return dict.fromkeys((tensor.name for tensor in signature.outputs), all_binary)
+    for output in request.outputs:
+        check_wanted(output.name, output.parameters or {}, signature)
+    return {output.name: (output.parameters or {}).get("binary_data", all_binary) is True for output in request.outputs}
+
+
+def check_wanted(name: str, parameters: dict[str, Any], signature: Signature) -> None:
+    """See that an output exists and is wanted in a form that there is.
+
+    Raises:
+        InvalidRequestError: it does not, or is not.
     """
     known = [tensor.name for tensor in signature.outputs]
-    if not request.outputs:
-        return frozenset(known)
-    for output in request.outputs:
-        if output.name not in known:
-            raise InvalidRequestError(f"output tensor {output.name!r} is unknown; the model gives {', '.join(known)}")
-    return frozenset(output.name for output in request.outputs)
+    if name not in known:
+        raise InvalidRequestError(f"output tensor {name!r} is unknown; the model gives {', '.join(known)}")
+    if parameters.get("classification"):
+        raise InvalidRequestError(f"output tensor {name!r} can't be had as a classification; ask for its values")
+    if _SHARED_MEMORY in parameters:
+        raise InvalidRequestError(f"output tensor {name!r} can't be left in shared memory; ask for its values")
 
 
-def write_outputs(outputs: Tensors, signature: Signature, wanted: frozenset[str]) -> tuple[OutputTensor, ...]:
-    """Turn the wanted outputs into their JSON form, in the order of the signature.
+def write_outputs(
+    outputs: Tensors, signature: Signature, wanted: dict[str, bool]
+) -> tuple[tuple[OutputTensor, ...], list[bytes]]:
+    """Turn the wanted outputs into their JSON form in the order of the signature, and the bytes that follow it.
 
     Raises:
-        InferenceFailedError: the model answered what JSON can't carry.
+        InferenceFailedError: the model answered what is not finite.
     """
-    return tuple(write_tensor(spec, outputs[spec.name]) for spec in signature.outputs if spec.name in wanted)
+    written: list[OutputTensor] = []
+    chunks: list[bytes] = []
+    for spec in signature.outputs:
+        if spec.name in wanted:
+            array = outputs[spec.name]
+            if wanted[spec.name]:
+                chunks.append(write_binary(spec, array))
+                written.append(_followed_by(spec, array, size=len(chunks[-1])))
+            else:
+                written.append(write_tensor(spec, array))
+    return tuple(written), chunks
+
+
+def as_json(kind: str, specs: tuple[Tensor, ...], arrays: Tensors) -> bytes:
+    """Write tensors that crossed the wire as bytes the way JSON would have carried them, for who keeps them."""
+    tensors = [
+        OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel().tolist())
+        for spec in specs
+        if (array := arrays.get(spec.name)) is not None
+    ]
+    return msgspec.json.encode({kind: tensors})
+
+
+def _followed_by(spec: Tensor, array: Array, *, size: int) -> OutputTensor:
+    return OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, parameters={_BINARY_SIZE: size})
+
+
+def _binary_size(sent: InputTensor) -> int | None:
+    parameters = sent.parameters or {}
+    if _SHARED_MEMORY in parameters:
+        raise invalid(sent.name, "can't be read from shared memory; send its values")
+    size = parameters.get(_BINARY_SIZE)
+    if size is None:
+        return None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise invalid(sent.name, f"has a {_BINARY_SIZE} that is no number of bytes")
+    if bytes(sent.data):
+        raise invalid(sent.name, "has its data twice, as JSON and as bytes")
+    return size
+
+
+def _read_binary(sent: InputTensor, expected: Tensor, raw: memoryview, *, size: int) -> Array:
+    if len(raw) < size:
+        check_fits(sent, expected)
+        raise invalid(sent.name, f"says that it has {size} bytes after the JSON; {len(raw)} are left")
+    return read_binary(sent, expected, raw)

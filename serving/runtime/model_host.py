@@ -7,7 +7,7 @@ So a lone caller never waits for company, and the cost of a call is shared as so
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -16,11 +16,26 @@ import structlog
 
 from serving.engines.base import Engine, Tensors
 from serving.engines.errors import PredictionFailedError
-from serving.runtime.batching import fits_together, is_batchable, joined, parted, rows_of
+from serving.runtime.batching import RowLimit, fits_together, is_batchable, joined, parted, rows_of
 from serving.runtime.errors import InferenceFailedError, OverloadedError
+from serving.runtime.statistics import Statistics
 
 MOST_ROWS = 256
+_NS_IN_MS = 1_000_000
+
 _log = structlog.get_logger(__name__)
+
+
+class HostLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one model may have under way.
+
+    `threads` calls of the engine run side by side and `queue_bound` requests wait; a call that joins requests stays
+    within about `batch_ms`.
+    """
+
+    threads: int = 1
+    queue_bound: int = 256
+    batch_ms: float = 50.0
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -34,35 +49,44 @@ class _Waiting(msgspec.Struct, frozen=True):
     inputs: Tensors
     rows: int | None
     answer: asyncio.Future[Prediction]
+    since_ns: int
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """One call of the engine: what it gave each request, when it began and how long it took."""
+
+    outcomes: list[Tensors] | Exception
+    rows: int
+    began_ns: int
+    took_ns: int
 
 
 class ModelHost:
     """Holds an engine once it is loaded, and counts what is under way."""
 
-    def __init__(self, *, threads: int, queue_bound: int) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="predict")
-        self._threads = threads
-        self._bound = threads + queue_bound
+    def __init__(self, limits: HostLimits) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=limits.threads, thread_name_prefix="predict")
+        self._threads = limits.threads
+        self._bound = limits.threads + limits.queue_bound
+        self._row_limit = RowLimit(most_rows=MOST_ROWS, bound_ms=limits.batch_ms)
         self._engine: Engine | None = None
         self._batches = False
-        self._closing = False
         self._waiting: deque[_Waiting] = deque()
         self._lock = Lock()
         self._working = 0
         self.in_flight = 0
-
-    @property
-    def is_ready(self) -> bool:
-        return self._engine is not None and not self._closing
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.statistics = Statistics()
 
     def serve(self, engine: Engine) -> None:
         """Take predictions from now on."""
         self._engine = engine
         self._batches = is_batchable(engine.signature)
 
-    def drain(self) -> None:
-        """Report unready from now on; what arrives on open connections is still answered."""
-        self._closing = True
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        await self._idle.wait()
 
     def close(self) -> None:
         """End the threads; predictions that are still queued are given up."""
@@ -90,8 +114,11 @@ class ModelHost:
 
     def _enqueue(self, engine: Engine, inputs: Tensors) -> asyncio.Future[Prediction]:
         loop = asyncio.get_running_loop()
-        request = _Waiting(inputs, rows_of(inputs) if self._batches else None, loop.create_future())
+        request = _Waiting(
+            inputs, rows_of(inputs) if self._batches else None, loop.create_future(), time.perf_counter_ns()
+        )
         self.in_flight += 1
+        self._idle.clear()
         with self._lock:
             self._waiting.append(request)
             is_thread_free = self._working < self._threads
@@ -102,8 +129,8 @@ class ModelHost:
 
     def _work(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         while batch := self._take():
-            outcomes = _answers(engine, batch)
-            loop.call_soon_threadsafe(self._deliver, batch, outcomes)
+            for requests, call in _calls(engine, batch):
+                loop.call_soon_threadsafe(self._deliver, requests, call)
 
     def _take(self) -> list[_Waiting]:
         with self._lock:
@@ -114,7 +141,7 @@ class ModelHost:
             rows = batch[0].rows
             while rows is not None and self._waiting:
                 following = self._waiting[0]
-                if following.rows is None or rows + following.rows > MOST_ROWS:
+                if following.rows is None or rows + following.rows > self._row_limit.rows:
                     break
                 if not fits_together(batch[0].inputs, following.inputs):
                     break
@@ -122,41 +149,61 @@ class ModelHost:
                 batch.append(self._waiting.popleft())
             return batch
 
-    def _deliver(self, batch: Sequence[_Waiting], outcomes: Sequence[Prediction | Exception]) -> None:
-        for request, outcome in zip(batch, outcomes, strict=True):
+    def _deliver(self, requests: Sequence[_Waiting], call: _Call) -> None:
+        self.statistics.called(rows=call.rows, took_ns=call.took_ns)
+        self._row_limit.learn(call.rows, took_ms=call.took_ns / _NS_IN_MS)
+        at_ms = time.time_ns() // _NS_IN_MS
+        for number, request in enumerate(requests):
             self.in_flight -= 1
-            if request.answer.done():
-                continue
-            if isinstance(outcome, Exception):
-                request.answer.set_exception(outcome)
+            queue_ns = call.began_ns - request.since_ns
+            if isinstance(call.outcomes, Exception):
+                self.statistics.failed(took_ns=queue_ns + call.took_ns, at_ms=at_ms)
+                _give(request, call.outcomes)
             else:
-                request.answer.set_result(outcome)
+                self.statistics.answered(queue_ns=queue_ns, engine_ns=call.took_ns, at_ms=at_ms)
+                _give(request, Prediction(call.outcomes[number], call.took_ns / _NS_IN_MS))
+        if not self.in_flight:
+            self._idle.set()
 
 
-def _answers(engine: Engine, batch: Sequence[_Waiting]) -> Sequence[Prediction | Exception]:
+def _give(request: _Waiting, outcome: Prediction | Exception) -> None:
+    if request.answer.done():
+        return
+    if isinstance(outcome, Exception):
+        request.answer.set_exception(outcome)
+    else:
+        request.answer.set_result(outcome)
+
+
+def _calls(engine: Engine, batch: Sequence[_Waiting]) -> Iterator[tuple[Sequence[_Waiting], _Call]]:
+    """Ask the engine once for all, and where that can't be, once for each."""
     if len(batch) > 1:
         together = _together(engine, batch)
         if together is not None:
-            return together
-    return [_alone(engine, request.inputs) for request in batch]
+            yield batch, together
+            return
+    for request in batch:
+        yield [request], _alone(engine, request)
 
 
-def _together(engine: Engine, batch: Sequence[_Waiting]) -> list[Prediction] | None:
-    started = time.perf_counter()
+def _together(engine: Engine, batch: Sequence[_Waiting]) -> _Call | None:
+    began_ns = time.perf_counter_ns()
+    rows = [request.rows or 0 for request in batch]
     try:
         outputs = engine.predict(joined([request.inputs for request in batch]))
     except Exception:  # noqa: BLE001  the rim of a thread: whatever it is, the thread has to go on
         # One request's values may be at fault; alone, each gets its own answer.
         return None
-    took_ms = (time.perf_counter() - started) * 1000
-    parts = parted(outputs, [request.rows or 0 for request in batch])
-    return None if parts is None else [Prediction(part, took_ms) for part in parts]
+    took_ns = time.perf_counter_ns() - began_ns
+    parts = parted(outputs, rows)
+    return None if parts is None else _Call(parts, sum(rows), began_ns, took_ns)
 
 
-def _alone(engine: Engine, inputs: Tensors) -> Prediction | Exception:
-    started = time.perf_counter()
+def _alone(engine: Engine, request: _Waiting) -> _Call:
+    began_ns = time.perf_counter_ns()
+    outcomes: list[Tensors] | Exception
     try:
-        outputs = engine.predict(inputs)
+        outcomes = [engine.predict(request.inputs)]
     except Exception as error:  # noqa: BLE001  the rim of a thread: the caller gets it, whatever it is
-        return error
-    return Prediction(outputs, (time.perf_counter() - started) * 1000)
+        outcomes = error
+    return _Call(outcomes, request.rows or 1, began_ns, time.perf_counter_ns() - began_ns)

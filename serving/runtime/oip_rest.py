@@ -1,72 +1,91 @@
 """Open Inference Protocol v2 over REST, as a bare ASGI application: a framework would cost more than the model."""
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import msgspec
+import structlog
 
 from serving.capture.middleware import Outcome
-from serving.engines.base import Array
+from serving.engines.errors import CannotLoadError
+from serving.runtime.admission import Intake
 from serving.runtime.errors import (
+    InferenceFailedError,
     InvalidRequestError,
     OverloadedError,
     ProtocolError,
     TooLargeError,
     UnknownModelError,
 )
-from serving.runtime.inference_messages import InferAnswer, check_requested, read_inputs, read_request, write_outputs
+from serving.runtime.inference_messages import (
+    InferAnswer,
+    as_json,
+    read_inputs,
+    read_request,
+    wanted_outputs,
+    write_outputs,
+)
 from serving.runtime.instance import Instance
-from serving.runtime.manifest import Manifest
-from serving.runtime.model_host import ModelHost
+from serving.runtime.model_descriptions import model_metadata, model_statistics, predicted_value, server_metadata
+from serving.runtime.model_host import Prediction
+from serving.runtime.open_metrics import CONTENT_TYPE, render_metrics
+from serving.runtime.repository import ModelRepository, ServedModel, check_repository_request
+from serving.runtime.rest_body import HEADER_LENGTH, Receive, read_body
+from serving.runtime.trace_context import trace_id_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_JSON = b"application/json"
 _RETRY_AFTER_S = b"1"
 _PREDICTION_ID = b"x-prediction-id"
-_BINARY_EXTENSION = b"inference-header-content-length"
+_log = structlog.get_logger(__name__)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A status and what the body says as JSON; None is an empty body."""
+    """A status and a body. `json_bytes` tells how much of the body is JSON where bytes of tensors follow."""
 
     status: int
-    body: Any = None
+    body: bytes = b""
+    media_type: bytes = _JSON
+    json_bytes: int | None = None
+
+
+class _RepositoryBody(msgspec.Struct, frozen=True):
+    ready: bool = False
+    parameters: dict[str, Any] | None = None
 
 
 class OipRest:
-    """One model under one name. Paths below `/v2` are the protocol's, `/rollbook/instance` is the agent's."""
+    """The models of one process. Paths below `/v2` are the protocol's; `/rollbook/instance` is the agent's."""
 
-    def __init__(
-        self, host: ModelHost, *, manifest: Manifest, name: str, instance: Instance, max_body_bytes: int
-    ) -> None:
-        self._host = host
-        self._manifest = manifest
-        self._name = name
-        self._version = str(manifest.version.number)
+    def __init__(self, repository: ModelRepository, *, instance: Instance, intake: Intake, max_body_bytes: int) -> None:
+        self._repository = repository
         self._instance = instance
+        self._intake = intake
         self._max_body_bytes = max_body_bytes
-        self._parameters = {"version": manifest.version_name, "deployment_id": manifest.deployment_id}
         self._encoder = msgspec.json.Encoder()
+        self._repository_bodies = msgspec.json.Decoder(_RepositoryBody)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             answer = await self._route(scope, receive)
         except ProtocolError as error:
-            answer = Answer(error.status, {"error": str(error)})
-        body = b"" if answer.body is None else self._encoder.encode(answer.body)
-        await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer, body)})
-        await send({"type": "http.response.body", "body": body})
+            answer = self._refusal(scope, error)
+        await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
+        await send({"type": "http.response.body", "body": answer.body})
 
     async def _route(self, scope: Scope, receive: Receive) -> Answer:
         parts = scope["path"].strip("/").split("/")
         match (scope["method"], *parts):
             case ("POST", "v2", "models", name, "infer"):
-                return await self._infer(scope, receive, name=name)
+                return await self._infer(scope, receive, self._repository.find(name))
             case ("POST", "v2", "models", name, "versions", number, "infer"):
-                return await self._infer(scope, receive, name=name, number=number)
+                return await self._infer(scope, receive, self._repository.find(name, number))
+            case ("POST", "v2", "repository", *rest):
+                return await self._change(scope, receive, rest)
+            case ("GET", "v2", "models", "stats"):
+                return self._json({"model_stats": [model_statistics(model) for model in self._repository]})
             case ("GET", "v2", "models", name, *rest):
                 return self._model(name, rest)
             case ("GET", *path):
@@ -77,84 +96,116 @@ class OipRest:
     def _server(self, path: Sequence[str]) -> Answer:
         match path:
             case ["v2"]:
-                return Answer(200, {"name": "rollbook", "version": version("rollbook-server"), "extensions": []})
+                return self._json(server_metadata())
             case ["v2", "health", "live"]:
                 return Answer(200)
             case ["v2", "health", "ready"]:
                 return self._readiness()
+            case ["metrics"]:
+                return Answer(200, render_metrics(self._repository, self._intake), CONTENT_TYPE)
             case ["rollbook", "instance"]:
-                return Answer(200, self._instance.describe(in_flight=self._host.in_flight))
+                return self._json(self._instance.describe(in_flight=self._repository.in_flight))
             case _:
                 raise UnknownModelError(f"there is nothing at /{'/'.join(path)}")
 
     def _model(self, name: str, rest: Sequence[str]) -> Answer:
         match rest:
-            case [] | ["ready"]:
-                self._check_model(name, self._version)
-            case ["versions", number] | ["versions", number, "ready"]:
-                self._check_model(name, number)
+            case [] | ["ready"] | ["stats"]:
+                model = self._repository.find(name)
+            case ["versions", number] | ["versions", number, "ready" | "stats"]:
+                model = self._repository.find(name, number)
             case _:
                 raise UnknownModelError(f"there is nothing at /v2/models/{name}/{'/'.join(rest)}")
-        return self._readiness() if rest and rest[-1] == "ready" else Answer(200, self._metadata())
-
-    def _metadata(self) -> dict[str, Any]:
-        signature = self._manifest.signature
-        return {
-            "name": self._name,
-            "versions": [self._version],
-            "platform": f"rollbook_{self._manifest.artifact.format}",
-            "inputs": signature.inputs,
-            "outputs": signature.outputs,
-        }
+        match rest:
+            case [*_, "ready"]:
+                return self._readiness()
+            case [*_, "stats"]:
+                return self._json({"model_stats": [model_statistics(model)]})
+            case _:
+                return self._json(model_metadata(model))
 
     def _readiness(self) -> Answer:
-        return Answer(200) if self._host.is_ready else Answer(503, {"error": "the model is not ready"})
+        if self._repository.is_ready:
+            return Answer(200)
+        return Answer(503, self._encoder.encode({"error": "the model is not ready"}))
 
-    async def _infer(self, scope: Scope, receive: Receive, *, name: str, number: str | None = None) -> Answer:
-        self._check_model(name, number or self._version)
+    async def _change(self, scope: Scope, receive: Receive, rest: Sequence[str]) -> Answer:
+        with self._intake.hold() as hold:
+            body = await read_body(dict(scope["headers"]), receive, hold=hold, limit_bytes=self._max_body_bytes)
+        try:
+            asked = self._repository_bodies.decode(body.json) if body.json else _RepositoryBody()
+        except msgspec.DecodeError as error:
+            raise InvalidRequestError(f"the body is no request of the repository: {error}") from error
+        match rest:
+            case ["index"]:
+                states = self._repository.index()
+                return self._json([state for state in states if state.state == "READY" or not asked.ready])
+            case ["models", name, "load"]:
+                check_repository_request("", asked.parameters)
+                await self._load(name)
+                return Answer(200)
+            case ["models", name, "unload"]:
+                await self._repository.unload(name)
+                return Answer(200)
+            case _:
+                raise UnknownModelError(f"there is nothing at /v2/repository/{'/'.join(rest)}")
+
+    async def _load(self, name: str) -> None:
+        try:
+            await self._repository.load(name)
+        except CannotLoadError as error:
+            raise InvalidRequestError(f"model {name!r} can't be loaded: {error}") from error
+
+    async def _infer(self, scope: Scope, receive: Receive, model: ServedModel) -> Answer:
         headers = dict(scope["headers"])
-        if _BINARY_EXTENSION in headers:
-            raise InvalidRequestError("the binary tensor extension is not supported; send tensors as JSON")
-        request = read_request(await self._body(headers, receive))
-        signature = self._manifest.signature
-        wanted = check_requested(request, signature)
-        prediction = await self._host.predict(read_inputs(request, signature))
-        _tell_capture(scope, prediction.outputs[signature.outputs[0].name], engine_ms=prediction.engine_ms)
-        return Answer(
-            200,
-            InferAnswer(
-                model_name=self._name,
-                model_version=self._version,
-                outputs=write_outputs(prediction.outputs, signature, wanted),
-                parameters=self._parameters,
-                id=request.id or headers.get(_PREDICTION_ID, b"").decode("latin-1") or None,
-            ),
+        signature = model.manifest.signature
+        try:
+            with self._intake.hold() as hold:
+                body = await read_body(headers, receive, hold=hold, limit_bytes=self._max_body_bytes)
+                request = read_request(body.json)
+                wanted = wanted_outputs(request, signature)
+                inputs = read_inputs(request, signature, body.binary)
+                prediction = await model.host.predict(inputs)
+                outputs, chunks = write_outputs(prediction.outputs, signature, wanted)
+        except ProtocolError as error:
+            model.host.statistics.refused[error.status] += 1
+            raise
+        answer = InferAnswer(
+            model_name=model.name,
+            model_version=model.version,
+            outputs=outputs,
+            parameters=model.parameters,
+            id=request.id or headers.get(_PREDICTION_ID, b"").decode("latin-1") or None,
         )
+        outcome = scope.get(Outcome.SCOPE_KEY)
+        if outcome is not None:
+            _tell_capture(outcome, model, prediction)
+            if body.binary or chunks:
+                outcome.written = lambda: (
+                    as_json("inputs", signature.inputs, inputs),
+                    as_json("outputs", signature.outputs, {name: prediction.outputs[name] for name in wanted}),
+                )
+        return self._answered(answer, chunks)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body_bytes:
-            raise TooLargeError(limit_bytes=self._max_body_bytes)
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise InvalidRequestError("the caller went away before its request was complete")
-            body += message.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                raise TooLargeError(limit_bytes=self._max_body_bytes)
-            if not message.get("more_body", False):
-                return bytes(body)
+    def _answered(self, answer: InferAnswer, chunks: list[bytes]) -> Answer:
+        document = self._encoder.encode(answer)
+        if not chunks:
+            return Answer(200, document)
+        return Answer(200, b"".join((document, *chunks)), b"application/octet-stream", len(document))
 
-    def _check_model(self, name: str, number: str) -> None:
-        if name.lower() != self._name.lower():
-            raise UnknownModelError(f"model {name!r} is unknown; this instance serves {self._name!r}")
-        if number != self._version:
-            raise UnknownModelError(f"version {number!r} is unknown; this instance serves version {self._version!r}")
+    def _json(self, body: object) -> Answer:
+        return Answer(200, self._encoder.encode(body))
+
+    def _refusal(self, scope: Scope, error: ProtocolError) -> Answer:
+        if isinstance(error, InferenceFailedError):
+            _log.error("inference_failed", reason=str(error), trace_id=trace_id_of(dict(scope["headers"])))
+        return Answer(error.status, self._encoder.encode({"error": str(error)}))
 
 
-def _headers(answer: Answer, body: bytes) -> list[tuple[bytes, bytes]]:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    headers = [(b"content-type", answer.media_type), (b"content-length", str(len(answer.body)).encode())]
+    if answer.json_bytes is not None:
+        headers.append((HEADER_LENGTH, str(answer.json_bytes).encode()))
     if answer.status == OverloadedError.status:
         headers.append((b"retry-after", _RETRY_AFTER_S))
     if answer.status == TooLargeError.status:
@@ -163,14 +214,6 @@ def _headers(answer: Answer, body: bytes) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _tell_capture(scope: Scope, first: Array, *, engine_ms: float) -> None:
-    outcome = scope.get(Outcome.SCOPE_KEY)
-    if outcome is not None:
-        outcome.engine_ms = engine_ms
-        # A model may answer without any value, whatever its signature promises.
-        outcome.prediction = "".join(as_text(value) for value in first.ravel()[:1].tolist())
-
-
-def as_text(value: object) -> str:
-    """Write a predicted value the way feedback is written: `true`, `3`, `0.25`, `cat`."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _tell_capture(outcome: Outcome, model: ServedModel, prediction: Prediction) -> None:
+    outcome.engine_ms = prediction.engine_ms
+    outcome.prediction = predicted_value(model, prediction)

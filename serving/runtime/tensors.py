@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from schemas.events.registry import Tensor
-from serving.engines.base import DTYPES, Array
+from serving.engines.base import DTYPES, Array, rounded_to_bf16
 from serving.runtime.errors import InferenceFailedError, InvalidRequestError
 
 _ELEMENT_TYPES: dict[str, type] = {
@@ -28,13 +28,43 @@ class InputTensor(msgspec.Struct, frozen=True):
     parameters: dict[str, Any] | None = None
 
 
-class OutputTensor(msgspec.Struct, frozen=True):
-    """An output as it stands in an answer; `data` is flattened, row by row."""
+class OutputTensor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An output as it stands in an answer; `data` is flattened, row by row, or follows as bytes after the JSON."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: list[Any]
+    parameters: dict[str, int] | None = None
+    data: list[Any] | None = None
+
+
+def check_fits(sent: InputTensor, expected: Tensor) -> None:
+    """Compare what an input says of itself with the signature, before anything of its data is read.
+
+    Raises:
+        InvalidRequestError: data type or shape differs.
+    """
+    if sent.datatype != expected.datatype:
+        raise invalid(sent.name, f"has datatype {sent.datatype}, the model takes {expected.datatype}")
+    fits = len(sent.shape) == len(expected.shape) and all(
+        size > 0 and wanted in (-1, size) for size, wanted in zip(sent.shape, expected.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size < 0 else str(size) for size in expected.shape)
+        raise invalid(sent.name, f"has shape {list(sent.shape)}, the model takes [{wanted}]")
+
+
+def finite(name: str, datatype: str, array: Array) -> Array:
+    """Return the array as its data type holds it.
+
+    Raises:
+        InvalidRequestError: a value is NaN, infinite, or becomes infinite in that type.
+    """
+    if datatype == "BF16":
+        array = rounded_to_bf16(array)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise invalid(name, f"has a value that is not finite as {datatype}")
+    return array
 
 
 def read_tensor(sent: InputTensor, expected: Tensor) -> Array:
@@ -43,13 +73,8 @@ def read_tensor(sent: InputTensor, expected: Tensor) -> Array:
     Raises:
         InvalidRequestError: data type, shape or a value does not fit.
     """
-    if sent.datatype != expected.datatype:
-        raise _invalid(sent, f"has datatype {sent.datatype}, the model takes {expected.datatype}")
-    _check_shape(sent, expected.shape)
-    array = _array(sent, _values(sent))
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _invalid(sent, f"has a value that is not finite as {sent.datatype}")
-    return array
+    check_fits(sent, expected)
+    return finite(sent.name, sent.datatype, read_values(sent, _values(sent)))
 
 
 def write_tensor(spec: Tensor, array: Array) -> OutputTensor:
@@ -58,45 +83,55 @@ def write_tensor(spec: Tensor, array: Array) -> OutputTensor:
     Raises:
         InferenceFailedError: the model answered NaN or an infinity, which JSON can't carry.
     """
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InferenceFailedError(f"the model answered a value that is not finite in output tensor {spec.name!r}")
+    check_answered(spec, array)
     return OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel().tolist())
 
 
-def _check_shape(sent: InputTensor, expected: tuple[int, ...]) -> None:
-    fits = len(sent.shape) == len(expected) and all(
-        size > 0 and wanted in (-1, size) for size, wanted in zip(sent.shape, expected, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("any" if size < 0 else str(size) for size in expected)
-        raise _invalid(sent, f"has shape {list(sent.shape)}, the model takes [{wanted}]")
+def check_answered(spec: Tensor, array: Array) -> None:
+    """Look at an output before it is written.
+
+    Raises:
+        InferenceFailedError: the model answered NaN or an infinity; a caller must not take it for a number.
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InferenceFailedError(f"the model answered a value that is not finite in output tensor {spec.name!r}")
+
+
+def read_values(sent: InputTensor, values: list[Any]) -> Array:
+    """Shape a list of values as the tensor says.
+
+    Raises:
+        InvalidRequestError: a value is out of range, or there are too many or too few of them.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(values, dtype=DTYPES[sent.datatype])
+    except OverflowError as error:
+        raise invalid(sent.name, f"has a value outside the range of {sent.datatype}") from error
+    except ValueError as error:
+        raise invalid(sent.name, "has rows of different lengths") from error
+    if array.ndim > 1 and array.shape != sent.shape:
+        raise invalid(sent.name, f"has data of shape {list(array.shape)} and says that it is {list(sent.shape)}")
+    if array.size != math.prod(sent.shape):
+        needed = math.prod(sent.shape)
+        raise invalid(sent.name, f"has {array.size} values, its shape {list(sent.shape)} needs {needed}")
+    return array.reshape(sent.shape)
+
+
+def invalid(name: str, fault: str) -> InvalidRequestError:
+    """Name the tensor that is at fault."""
+    return InvalidRequestError(f"input tensor {name!r} {fault}")
 
 
 def _values(sent: InputTensor) -> list[Any]:
     raw = bytes(sent.data)
     if not raw:
-        hint = " as JSON; the binary tensor extension is not supported" if sent.parameters else ""
-        raise _invalid(sent, f"has no data{hint}")
+        raise invalid(sent.name, "has no data")
     try:
         values: list[Any] = _decoder(_ELEMENT_TYPES[sent.datatype], _depth(raw)).decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _invalid(sent, f"has data that does not fit {sent.datatype}: {error}") from error
+        raise invalid(sent.name, f"has data that does not fit {sent.datatype}: {error}") from error
     return values
-
-
-def _array(sent: InputTensor, values: list[Any]) -> Array:
-    try:
-        with np.errstate(over="ignore"):
-            array = np.array(values, dtype=DTYPES[sent.datatype])
-    except OverflowError as error:
-        raise _invalid(sent, f"has a value outside the range of {sent.datatype}") from error
-    except ValueError as error:
-        raise _invalid(sent, "has rows of different lengths") from error
-    if array.ndim > 1 and array.shape != sent.shape:
-        raise _invalid(sent, f"has data of shape {list(array.shape)} and says that it is {list(sent.shape)}")
-    if array.size != math.prod(sent.shape):
-        raise _invalid(sent, f"has {array.size} values, its shape {list(sent.shape)} needs {math.prod(sent.shape)}")
-    return array.reshape(sent.shape)
 
 
 def _depth(raw: bytes) -> int:
@@ -116,7 +151,3 @@ def _decoder(element: type, depth: int) -> msgspec.json.Decoder[Any]:
     for _ in range(depth):
         shape = list[shape]
     return msgspec.json.Decoder(shape)
-
-
-def _invalid(sent: InputTensor, fault: str) -> InvalidRequestError:
-    return InvalidRequestError(f"input tensor {sent.name!r} {fault}")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.events.registry import ArtifactFormat, Tensor
+from schemas.events.registry import ArtifactFormat, Signature, Tensor
 from serving.engines.artifact_check import check_artifact
 from serving.engines.base import FACTORIES, load_engine
 from serving.engines.errors import (
@@ -19,12 +20,15 @@ from serving.engines.errors import (
     PredictionFailedError,
     SignatureMismatchError,
 )
-from tests.support.digits import SIGNATURE, digits, model_bytes, trained
+from tests.support.digits import SIGNATURE, digits, exported_doubling, model_bytes, trained
 
 FORMATS: tuple[ArtifactFormat, ...] = get_args(ArtifactFormat)
 
 
-@pytest.fixture(params=FORMATS)
+_NEEDS_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="`./task test:extras` lays torch")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=_NEEDS_TORCH if name == "torch" else ()) for name in FORMATS])
 def artifact_format(request: pytest.FixtureRequest) -> ArtifactFormat:
     chosen: ArtifactFormat = request.param
     return chosen
@@ -120,27 +124,44 @@ def test_the_static_check_refuses_what_is_no_model(
         check_artifact(artifact_format, path)
 
 
-def test_a_model_of_the_other_format_is_refused(artifact_format: ArtifactFormat, artifact: Path) -> None:
-    (other,) = set(FORMATS) - {artifact_format}
+def test_a_model_of_another_format_is_refused(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    for other in sorted(set(FORMATS) - {artifact_format}):
+        with pytest.raises(CannotLoadError):
+            check_artifact(other, artifact)
+        with pytest.raises(CannotLoadError):
+            load_engine(other, artifact, SIGNATURE)
 
-    with pytest.raises(CannotLoadError):
-        check_artifact(other, artifact)
-    with pytest.raises(CannotLoadError):
-        load_engine(other, artifact, SIGNATURE)
 
-
-def test_without_onnxruntime_the_error_says_what_to_install() -> None:
+@pytest.mark.parametrize(("artifact_format", "library"), [("onnx", "onnxruntime"), ("torch", "torch")])
+def test_without_its_library_the_error_says_what_to_install(artifact_format: str, library: str) -> None:
     program = (
-        "import sys; sys.modules['onnxruntime'] = None\n"
+        f"import sys; sys.modules['{library}'] = None\n"
         "from pathlib import Path\n"
         "from serving.engines.base import load_engine\n"
         "from serving.engines.errors import EngineNotInstalledError\n"
         "from schemas.events.registry import Signature\n"
-        "try: load_engine('onnx', Path('none'), Signature(inputs=(), outputs=()))\n"
+        f"try: load_engine('{artifact_format}', Path('none'), Signature(inputs=(), outputs=()))\n"
         "except EngineNotInstalledError as error: print(error.code, error)\n"
     )
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
 
     assert "engine-not-installed" in result.stdout
-    assert "rollbook-server[onnx]" in result.stdout
+    assert f"rollbook-server[{artifact_format}]" in result.stdout
+
+
+@_NEEDS_TORCH
+def test_torch_calculates_in_bf16_where_the_signature_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "artifact"
+    path.write_bytes(exported_doubling())
+    tensor = Tensor(name="x", datatype="BF16", shape=(-1, 2))
+    wrong = Signature(inputs=(Tensor(name="x", datatype="FP32", shape=(-1, 2)),), outputs=(tensor,))
+
+    engine = load_engine("torch", path, Signature(inputs=(tensor,), outputs=(tensor,)))
+    outputs = engine.predict({"x": np.array([[1.0, 1.00390625], [3.0, -0.5]], dtype=np.float32)})
+
+    # 1.00390625 is no BF16 and becomes 1.
+    assert outputs["x"].tolist() == [[2.0, 2.0], [6.0, -1.0]]
+    assert outputs["x"].dtype == np.float32
+    with pytest.raises(SignatureMismatchError, match="'x' is FP32"):
+        load_engine("torch", path, wrong)

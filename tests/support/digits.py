@@ -1,6 +1,7 @@
-"""Small digits models in both formats, with their signature and one row to ask for."""
+"""Small digits models in each format, with their signature and one row to ask for."""
 
 import hashlib
+import io
 from functools import cache
 from typing import Any
 
@@ -47,6 +48,8 @@ def trained() -> Pipeline:
 def model_bytes(artifact_format: ArtifactFormat) -> bytes:
     if artifact_format == "skops":
         return bytes(skops.io.dumps(trained()))
+    if artifact_format == "torch":
+        return _exported()
     from skl2onnx import to_onnx  # noqa: PLC0415 - slow to import, and only this format needs it
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415 - the same
 
@@ -54,6 +57,50 @@ def model_bytes(artifact_format: ArtifactFormat) -> bytes:
         trained(), initial_types=[("pixels", FloatTensorType([None, 64]))], options={"zipmap": False}, target_opset=18
     )
     return bytes(graph.SerializeToString())
+
+
+def _exported() -> bytes:
+    import torch  # noqa: PLC0415 - an extra, and only this format needs it
+
+    scaler, classifier = (step for _, step in trained().steps)
+
+    class Digits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(64, 10)
+            self.register_buffer("scale", torch.tensor(scaler.scale_, dtype=torch.float32))
+            self.register_buffer("low", torch.tensor(scaler.min_, dtype=torch.float32))
+
+        def forward(self, pixels: Any) -> dict[str, Any]:  # noqa: ANN401 - torch is an extra
+            shares = torch.softmax(self.linear(pixels * self.scale + self.low), dim=1)
+            return {"probabilities": shares, "label": shares.argmax(dim=1)}
+
+    model = Digits().eval()
+    with torch.no_grad():
+        model.linear.weight.copy_(torch.tensor(classifier.coef_))
+        model.linear.bias.copy_(torch.tensor(classifier.intercept_))
+    return _saved(model, torch.zeros(2, 64), name="pixels")
+
+
+def exported_doubling() -> bytes:
+    """Return a program that doubles two columns in BF16."""
+    import torch  # noqa: PLC0415 - an extra, and only this format needs it
+
+    class Doubling(torch.nn.Module):
+        def forward(self, x: Any) -> Any:  # noqa: ANN401 - torch is an extra
+            return x * 2
+
+    return _saved(Doubling(), torch.zeros(3, 2, dtype=torch.bfloat16), name="x")
+
+
+def _saved(model: Any, example: Any, *, name: str) -> bytes:  # noqa: ANN401 - torch is an extra
+    import torch  # noqa: PLC0415 - an extra, and only this format needs it
+
+    rows = torch.export.Dim("rows", min=1)
+    program = torch.export.export(model, (example,), dynamic_shapes={name: {0: rows}})
+    saved = io.BytesIO()
+    torch.export.save(program, saved)
+    return saved.getvalue()
 
 
 @cache

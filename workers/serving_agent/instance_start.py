@@ -12,6 +12,7 @@ import structlog
 
 from infra.ports import LOOPBACK, free_port, is_free
 from schemas.identifiers import Kind, new_id
+from serving.runtime.admission import MemoryShortError
 from serving.runtime.load_failure import find_failure
 from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
@@ -189,6 +190,8 @@ class InstanceStarter:
         if failure is None:
             log = self._log_of(record).name
             return MayServeLaterError("engine-died", f"the engine ended before it was ready; its log is {log}")
+        if failure.code == MemoryShortError.code:
+            return MayServeLaterError(failure.code, failure.reason)
         return NeverServesError(failure.code, failure.reason)
 
     def _remember(self, record: InstanceRecord) -> InstanceRecord:

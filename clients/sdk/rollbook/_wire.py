@@ -96,12 +96,12 @@ def format_of(path: Path) -> str:
     Raises:
         RollbookError: the ending says nothing.
     """
-    formats = {".skops": "skops", ".onnx": "onnx"}
+    formats = {".skops": "skops", ".onnx": "onnx", ".pt2": "torch"}
     try:
         return formats[path.suffix.lower()]
     except KeyError:
         kind = mimetypes.guess_type(path.name)[0] or "unknown content"
-        message = f"{path.name} ({kind}) is neither .skops nor .onnx; pass artifact_format."
+        message = f"{path.name} ({kind}) is neither .skops, .onnx nor .pt2; pass artifact_format."
         raise RollbookError(message) from None
 
 

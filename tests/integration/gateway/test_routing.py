@@ -67,6 +67,18 @@ async def test_what_a_client_claims_of_itself_is_not_believed(gateway: Gateway, 
     assert seen["x-rollbook-key"] == "kept"
 
 
+async def test_the_trace_of_a_caller_passes_unchanged(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    await serve(gateway)
+    trace = {
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "vendor=value,other=1",
+    }
+
+    seen = (await client.post(INFER, json={}, headers=trace)).json()["headers"]
+
+    assert {name: seen[name] for name in trace} == trace
+
+
 async def test_a_client_cannot_choose_a_route_by_header_or_host(gateway: Gateway, client: httpx.AsyncClient) -> None:
     await serve(gateway)
     outside = {"authorization": f"Bearer {gateway.tokens.mint(workspace='other')}"}

@@ -7,6 +7,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from serving.gateway import names
 from serving.gateway.ads_store import AdsStore
 from serving.gateway.ads_stream import AdsStream
+from serving.gateway.grpc_routing import grpc_name
 from serving.gateway.resources import Update, everything, update_for
 from serving.gateway.routing_table import RoutingTable
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
@@ -82,9 +83,9 @@ async def test_a_route_is_sent_only_after_its_cluster_and_endpoints_are_acknowle
     await asyncio.sleep(0)
     assert envoy.stream.outbox.empty()
     envoy.accept(clusters)
-    envoy.ask(names.ENDPOINTS_TYPE, "d1")
+    envoy.ask(names.ENDPOINTS_TYPE, "d1", grpc_name("d1"))
     endpoints = await envoy.response()
-    assert (endpoints.type_url, names_of(endpoints)) == (names.ENDPOINTS_TYPE, ["d1"])
+    assert (endpoints.type_url, names_of(endpoints)) == (names.ENDPOINTS_TYPE, ["d1", grpc_name("d1")])
     await asyncio.sleep(0)
     assert envoy.stream.outbox.empty()
     envoy.accept(endpoints)
@@ -135,6 +136,8 @@ async def test_a_route_to_refused_endpoints_is_held_back_until_they_are_mended(e
     envoy.ask(names.ROUTE_TYPE)
     envoy.accept(await envoy.response())
     envoy.serve_endpoint()
+    envoy.accept(await envoy.response())
+    envoy.ask(names.ENDPOINTS_TYPE, grpc_name("d1"))
     envoy.accept(await envoy.response())
     envoy.ask(names.ENDPOINTS_TYPE, "d1")
     envoy.refuse(await envoy.response())

@@ -111,3 +111,9 @@ def test_a_number_that_no_column_holds_makes_a_dead_line(change: dict[str, objec
 
     assert encode_rows(lines.rows)
     assert (len(lines.rows), len(lines.dead)) == (1, 1)
+
+
+def test_a_failure_of_grpc_counts_as_rest_would_have_told_it() -> None:
+    found = rows_of(b"".join(record(gs=status) for status in (None, 0, 3, 13, 14, 2)) + record(gs=14, st=0))
+
+    assert [row["status"] for row in found] == [200, 200, 400, 500, 503, 500, 0]

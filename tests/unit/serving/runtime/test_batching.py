@@ -11,7 +11,7 @@ from schemas.events.registry import Signature, Tensor
 from serving.engines.base import Array, Tensors
 from serving.engines.errors import PredictionFailedError
 from serving.runtime.errors import InferenceFailedError, OverloadedError
-from serving.runtime.model_host import ModelHost
+from serving.runtime.model_host import HostLimits, ModelHost
 
 ROWS = Signature(
     inputs=(Tensor(name="x", datatype="FP64", shape=(-1, 2)),),
@@ -55,7 +55,7 @@ async def held_back(engine: SummingEngine, host: ModelHost, later: list[Tensors]
 
 
 def host_of(engine: SummingEngine, queue_bound: int = 64) -> ModelHost:
-    host = ModelHost(threads=1, queue_bound=queue_bound)
+    host = ModelHost(HostLimits(queue_bound=queue_bound))
     host.serve(engine)
     return host
 

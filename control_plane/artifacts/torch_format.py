@@ -1,0 +1,74 @@
+"""Looks at an exported program of torch from outside: its members and what its graph is made of. Nothing is loaded.
+
+The runtime looks closer before it loads one; this tells a wrong file at the upload.
+"""
+
+import re
+import zipfile
+from typing import BinaryIO, TypeVar
+
+import msgspec
+
+from control_plane.artifacts.errors import NotAModelError
+
+_Shape = TypeVar("_Shape")
+_MODEL = re.compile(r"[^/]+/models/model\.json")
+_CONFIGS = re.compile(r"[^/]+/data/(?:weights|constants)/[^/]+\.json")
+_MOST_MEMBERS = 100_000
+_MOST_DOCUMENT_BYTES = 256 * 1024**2
+
+
+class _Payload(msgspec.Struct):
+    use_pickle: bool = False
+
+
+class _Payloads(msgspec.Struct):
+    config: dict[str, _Payload] = {}
+
+
+class _Program(msgspec.Struct):
+    graph_module: msgspec.Raw
+    schema_version: msgspec.Raw
+
+
+def check_torch(file: BinaryIO) -> None:
+    """Refuse a file that `torch.export.save` did not write, or that holds pickled weights.
+
+    Raises:
+        NotAModelError: with the reason.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
+        raise _refusal("it is no readable zip archive") from error
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    members = archive.infolist()
+    if len(members) > _MOST_MEMBERS:
+        raise _refusal("it has more members than any model")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise _refusal("a member is compressed, which torch.export.save never does")
+    programs = [member for member in members if _MODEL.fullmatch(member.filename)]
+    if len(programs) != 1:
+        raise _refusal("it has no models/model.json; save it by torch.export.save of torch 2.9 or later")
+    _decode(archive, programs[0], _Program)
+    for member in members:
+        if _CONFIGS.fullmatch(member.filename):
+            payloads = _decode(archive, member, _Payloads)
+            if any(payload.use_pickle for payload in payloads.config.values()):
+                raise _refusal("it keeps a tensor as a pickle")
+
+
+def _decode(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: type[_Shape]) -> _Shape:
+    if member.file_size > _MOST_DOCUMENT_BYTES:
+        raise _refusal(f"{member.filename} is too large")
+    try:
+        return msgspec.json.decode(archive.read(member), type=shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _refusal(f"{member.filename} is none of torch's documents") from error
+
+
+def _refusal(reason: str) -> NotAModelError:
+    return NotAModelError(artifact_format="torch", reason=reason)

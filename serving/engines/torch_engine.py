@@ -1,0 +1,120 @@
+"""Runs programs exported by torch, which is an extra: the only file that imports it. Nothing is unpickled."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas.events.registry import Signature
+from serving.engines.base import Array, Tensors
+from serving.engines.errors import (
+    EngineNotInstalledError,
+    MalformedArtifactError,
+    PredictionFailedError,
+    SignatureMismatchError,
+)
+from serving.engines.exported_program import safe_program
+
+try:
+    import torch
+except ImportError:
+    torch = None  # type: ignore[assignment]
+
+_DTYPES = {
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "BF16": "bfloat16",
+    "FP32": "float32",
+    "FP64": "float64",
+}
+
+
+class TorchEngine:
+    """Gives the program the inputs in the order of the signature; its outputs are known by the names of the mapping
+    that it returns, or by the order of the signature if it returns one tensor or several.
+    """  # noqa: D205 - one sentence needs the room
+
+    def __init__(self, path: Path, signature: Signature) -> None:
+        if torch is None:
+            raise EngineNotInstalledError(library="torch", extra="torch")
+        for tensor in (*signature.inputs, *signature.outputs):
+            if tensor.datatype not in _DTYPES:
+                raise SignatureMismatchError(f"tensor {tensor.name!r} is {tensor.datatype}, which torch has not")
+        self._signature = signature
+        program = _program(path)
+        self._module = program.module(check_guards=False)
+        self._check(program)
+
+    @property
+    def signature(self) -> Signature:
+        return self._signature
+
+    def predict(self, inputs: Mapping[str, Array]) -> Tensors:
+        try:
+            with torch.inference_mode():
+                given = [self._tensor(inputs[spec.name], spec.datatype) for spec in self._signature.inputs]
+                answers = self._named(self._module(*given))
+                return {spec.name: _array(answers[spec.name], spec.datatype) for spec in self._signature.outputs}
+        # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
+        except Exception as error:
+            raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
+
+    def _named(self, answer: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever the program returns
+        if isinstance(answer, Mapping):
+            return answer
+        several = answer if isinstance(answer, list | tuple) else (answer,)
+        return {spec.name: one for spec, one in zip(self._signature.outputs, several, strict=False)}
+
+    def _check(self, program: Any) -> None:  # noqa: ANN401 - torch's own type is an extra's
+        taken = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+        inputs = self._signature.inputs
+        if len(taken) != len(inputs):
+            raise SignatureMismatchError(f"the signature has {len(inputs)} inputs; the program takes {len(taken)}")
+        held = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+        for name, tensor in zip(taken, inputs, strict=True):
+            dtype = getattr(held[name], "dtype", None)
+            if dtype != getattr(torch, _DTYPES[tensor.datatype]):
+                raise SignatureMismatchError(
+                    f"the signature says that input {tensor.name!r} is {tensor.datatype}; in the program it is {dtype}"
+                )
+        self._check_outputs(program.call_spec.out_spec)
+
+    def _check_outputs(self, given: Any) -> None:  # noqa: ANN401 - torch's own type is an extra's
+        names = [output.name for output in self._signature.outputs]
+        known = list(given.context) if given.type is dict else names[: max(1, given.num_children)]
+        for name in names:
+            if name not in known:
+                raise SignatureMismatchError(
+                    f"the signature promises the output {name!r}; this program answers {', '.join(known)}"
+                )
+
+    @staticmethod
+    def _tensor(array: Array, datatype: str) -> Any:  # noqa: ANN401 - torch's own type is an extra's
+        # Copied, as arrays that came over the wire are read-only and torch warns of those.
+        return torch.from_numpy(np.array(array)).to(getattr(torch, _DTYPES[datatype]))
+
+
+def _program(path: Path) -> Any:  # noqa: ANN401 - torch's own type is an extra's
+    content = safe_program(path)
+    torch.set_num_threads(1)
+    try:
+        return torch.export.load(io.BytesIO(content))
+    # torch raises nearly anything on a file that was tampered with.
+    except Exception as error:
+        raise MalformedArtifactError(f"torch can't read the artifact ({type(error).__name__}: {error})") from error
+
+
+def _array(tensor: Any, datatype: str) -> Array:  # noqa: ANN401 - torch's own type is an extra's
+    held = tensor.to(getattr(torch, _DTYPES[datatype]))
+    array: Array = (held.float() if datatype == "BF16" else held).contiguous().numpy()
+    return array

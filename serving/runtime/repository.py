@@ -1,0 +1,212 @@
+"""The models of one process: where they lie, which are loaded, and loading and unloading them while others answer."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+import structlog
+
+from infra.errors import CannotStartError
+from serving.engines.base import Engine, load_engine
+from serving.engines.errors import CannotLoadError, MalformedArtifactError
+from serving.engines.footprint import estimated_bytes
+from serving.runtime.admission import MemoryBudget, resident_bytes
+from serving.runtime.errors import InvalidRequestError, OverloadedError, UnknownModelError
+from serving.runtime.manifest import ARTIFACT_NAME, FILE_NAME, Manifest, read_manifest
+from serving.runtime.model_host import HostLimits, ModelHost
+from serving.runtime.warm_up import warm_up
+
+State: TypeAlias = Literal["READY", "UNAVAILABLE", "LOADING", "UNLOADING"]
+_log = structlog.get_logger(__name__)
+
+
+class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A loaded model under the name by which callers know it. `memory_bytes` is what loading it was seen to take."""
+
+    name: str
+    manifest: Manifest
+    host: ModelHost
+    memory_bytes: int
+
+    @property
+    def version(self) -> str:
+        return str(self.manifest.version.number)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What an answer says of its origin."""
+        return {"version": self.manifest.version_name, "deployment_id": self.manifest.deployment_id}
+
+
+class ModelState(msgspec.Struct, frozen=True):
+    """A line of the repository's index."""
+
+    name: str
+    version: str = ""
+    state: State = "UNAVAILABLE"
+    reason: str = ""
+
+
+class ModelRepository:
+    """Knows the model that the process was started for, and those in the folders of a shared directory.
+
+    Names are matched without regard to case. Each model has its own queue and threads, so that a slow one holds up
+    no other; what one that crashes the process takes with it is decided by who is put into the process.
+    """
+
+    def __init__(
+        self, *, main: str, main_directory: Path, shared: Path | None, limits: HostLimits, memory: MemoryBudget
+    ) -> None:
+        self._main = main
+        self._main_directory = main_directory
+        self._shared = shared
+        self._limits = limits
+        self._memory = memory
+        self._models: dict[str, ServedModel] = {}
+        self._states: dict[str, ModelState] = {}
+        self._lock = asyncio.Lock()
+        self._is_draining = False
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(tuple(self._models.values()))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model that the process is there for is loaded, and the process is not stopping."""
+        return self._main.lower() in self._models and not self._is_draining
+
+    @property
+    def in_flight(self) -> int:
+        return sum(model.host.in_flight for model in self._models.values())
+
+    def find(self, name: str, version: str = "") -> ServedModel:
+        """Return a loaded model.
+
+        Raises:
+            UnknownModelError: no model has this name, or it has another version.
+            OverloadedError: the model exists and is not loaded.
+        """
+        model = self._models.get(name.lower())
+        if model is None:
+            self._refuse(name)
+        assert model is not None
+        if version not in {"", model.version}:
+            raise UnknownModelError(f"version {version!r} is unknown; {model.name!r} is served at {model.version!r}")
+        return model
+
+    def index(self) -> list[ModelState]:
+        """List the models that there are, loaded or not."""
+        return [self._state_of(name) for name in sorted(self._places())]
+
+    async def load(self, name: str) -> ServedModel:
+        """Load a model, or load it anew; until that is done the one before answers.
+
+        Raises:
+            UnknownModelError: no model has this name.
+            CannotLoadError: it can't be loaded, or there is no room for it.
+        """
+        async with self._lock:
+            known, directory = self._place_of(name)
+            before = self._models.get(known.lower())
+            self._note(known, "LOADING" if before is None else "READY")
+            try:
+                model = await self._load(known, directory)
+            except CannotLoadError as error:
+                self._note(known, "UNAVAILABLE" if before is None else "READY", reason=str(error))
+                raise
+            self._models[known.lower()] = model
+            self._note(known, "READY")
+            if before is not None:
+                await before.host.idle()
+                before.host.close()
+            return model
+
+    async def unload(self, name: str) -> None:
+        """Take no more requests for a model, and forget it once those under way are answered.
+
+        Raises:
+            UnknownModelError: no model has this name.
+        """
+        async with self._lock:
+            known, _ = self._place_of(name)
+            model = self._models.pop(known.lower(), None)
+            if model is not None:
+                self._note(known, "UNLOADING")
+                await model.host.idle()
+                model.host.close()
+            self._note(known, "UNAVAILABLE", reason="unloaded")
+
+    def drain(self) -> None:
+        """Report unready from now on; what arrives on open connections is still answered."""
+        self._is_draining = True
+
+    def close(self) -> None:
+        """End the threads of all models."""
+        for model in self._models.values():
+            model.host.close()
+
+    async def _load(self, name: str, directory: Path) -> ServedModel:
+        manifest = _manifest(directory)
+        path = directory / ARTIFACT_NAME
+        held = resident_bytes()
+        engine = await asyncio.to_thread(self._engine, manifest, path)
+        host = ModelHost(self._limits)
+        host.serve(engine)
+        took = max(0, resident_bytes() - held)
+        _log.info("model_loaded", model=name, version=manifest.version_name, memory_bytes=took)
+        return ServedModel(name=name, manifest=manifest, host=host, memory_bytes=took)
+
+    def _engine(self, manifest: Manifest, path: Path) -> Engine:
+        if path.is_file():
+            self._memory.admit(estimated_bytes(manifest.artifact.format, path))
+        engine = load_engine(manifest.artifact.format, path, manifest.signature)
+        warm_up(engine)
+        return engine
+
+    def _places(self) -> dict[str, Path]:
+        shared = self._shared.iterdir() if self._shared is not None and self._shared.is_dir() else ()
+        found = {folder.name: folder for folder in shared if (folder / FILE_NAME).is_file()}
+        return found | {self._main: self._main_directory}
+
+    def _place_of(self, name: str) -> tuple[str, Path]:
+        # Compared with what is there, never joined to a path: a name from outside can't lead out of the directory.
+        for known, directory in self._places().items():
+            if known.lower() == name.lower():
+                return known, directory
+        raise UnknownModelError(f"model {name!r} is unknown here")
+
+    def _refuse(self, name: str) -> None:
+        known, _ = self._place_of(name)
+        state = self._state_of(known)
+        if known == self._main and known.lower() not in self._states:
+            raise OverloadedError("the model is still loading")
+        reason = f": {state.reason}" if state.reason else ""
+        raise OverloadedError(f"model {known!r} is {state.state.lower()}{reason}")
+
+    def _state_of(self, name: str) -> ModelState:
+        return self._states.get(name.lower(), ModelState(name))
+
+    def _note(self, name: str, state: State, *, reason: str = "") -> None:
+        model = self._models.get(name.lower())
+        self._states[name.lower()] = ModelState(name, model.version if model else "", state, reason)
+
+
+def check_repository_request(repository: str, parameters: object) -> None:
+    """Refuse what can be said of loading elsewhere: where from, and with which configuration.
+
+    Raises:
+        InvalidRequestError: it was said.
+    """
+    if repository:
+        raise InvalidRequestError(f"repository {repository!r} is unknown; there is one, and it has no name")
+    if parameters:
+        raise InvalidRequestError("a model is loaded as it was registered; leave the parameters out")
+
+
+def _manifest(directory: Path) -> Manifest:
+    try:
+        return read_manifest(directory)
+    except CannotStartError as error:
+        raise MalformedArtifactError(str(error)) from error

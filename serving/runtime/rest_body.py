@@ -1,0 +1,62 @@
+"""Reads the body of a REST request within its limits, and parts what is JSON in it from the bytes that follow."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from serving.runtime.admission import Hold
+from serving.runtime.errors import InvalidRequestError, TooLargeError
+
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+HEADER_LENGTH = b"inference-header-content-length"
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The JSON of a request, and the bytes of tensors after it."""
+
+    json: memoryview
+    binary: memoryview
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: Hold, limit_bytes: int) -> Body:
+    """Read all of a body.
+
+    Raises:
+        TooLargeError: it is above the limit.
+        OverloadedError: with it, too many bytes would be under way.
+        InvalidRequestError: it is compressed, cut short or parted wrongly.
+    """
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise InvalidRequestError("a compressed body can't be read; send it as it is")
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise TooLargeError(limit_bytes=limit_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequestError("the caller went away before its request was complete")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit_bytes:
+            raise TooLargeError(limit_bytes=limit_bytes)
+        hold.add(len(chunk))
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return _parted(headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+
+def _parted(headers: Mapping[bytes, bytes], body: bytes) -> Body:
+    view = memoryview(body)
+    length = headers.get(HEADER_LENGTH)
+    if length is None:
+        return Body(view, view[len(view) :])
+    if not length.isdigit() or int(length) > len(body):
+        raise InvalidRequestError(
+            f"Inference-Header-Content-Length is {length.decode('latin-1')!r}; it has to be the length of the JSON "
+            f"at the beginning of a body of {len(body)} bytes"
+        )
+    return Body(view[: int(length)], view[int(length) :])

@@ -1,0 +1,106 @@
+"""The servers of a runtime process: HTTP/1.1 on the instance's port, and gRPC behind the same port."""
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import grpc
+import uvicorn
+
+from infra.errors import PortTakenError
+from serving.capture.middleware import CaptureMiddleware
+from serving.runtime.either_protocol import either_protocol
+
+# Envoy pools connections and closes idle ones itself (after an hour unless told otherwise). A server that closes them
+# first resets requests that are just being sent, so ours waits longer than any gateway does.
+_KEEP_ALIVE_S = 2 * 60 * 60
+_BACKLOG = 2_048
+# Messages of gRPC are read whole before they are counted.
+_MESSAGES_AT_A_TIME = 512
+_FRAME_ROOM = 64 * 1024
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: stopping is decided by the program."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def private_socket() -> Iterator[str]:
+    """Give the path of a Unix socket that only this user reaches."""
+    with tempfile.TemporaryDirectory(prefix="rollbook-runtime-") as folder:
+        yield str(Path(folder) / "grpc.sock")
+
+
+@asynccontextmanager
+async def serving_grpc(
+    handler: grpc.GenericRpcHandler, *, path: str, max_body_bytes: int, drain_s: float
+) -> AsyncIterator[None]:
+    """Answer gRPC at a private socket. At the end the calls under way are answered and all connections closed."""
+    options = [
+        ("grpc.max_receive_message_length", max_body_bytes + _FRAME_ROOM),
+        ("grpc.max_send_message_length", -1),
+        # Whoever keeps a connection alive is let: it comes from the machine itself.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ]
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_MESSAGES_AT_A_TIME)
+    server.add_generic_rpc_handlers((handler,))
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(drain_s)
+
+
+@asynccontextmanager
+async def serving_http(
+    application: CaptureMiddleware, *, listener: socket.socket, grpc_socket: str, drain_s: float
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Answer at the listener, and give the server's task."""
+    config = uvicorn.Config(
+        application,
+        loop="none",
+        http=either_protocol(grpc_socket),
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(drain_s)),
+    )
+    server = _Server(config)
+    task = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        yield task
+    finally:
+        server.should_exit = True
+        await task
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Open the instance's port.
+
+    Raises:
+        PortTakenError: it is another's.
+    """
+    # The protocol is named because asyncio switches Nagle's algorithm off only where it is.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortTakenError(port=port, purpose="an engine") from error
+    return listener

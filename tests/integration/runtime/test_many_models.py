@@ -1,0 +1,106 @@
+"""What a runtime process promises: records whatever the wire, room before a model, crashes that stay in."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+from tritonclient.utils import InferenceServerException
+
+from infra.errors import EXIT_CANNOT_START
+from serving.capture import records
+from serving.capture.records import ObservationRecord
+from serving.capture.spool_reader import SpoolReader
+from serving.runtime.manifest import ARTIFACT_NAME
+from tests.support.digits import digits, row_request, trained
+from tests.support.echo_model import write_echo
+from tests.support.engine_process import EngineProcess, launched, running, write_model
+
+PIXELS = digits()[0][7:8]
+LABEL = int(trained().predict(PIXELS)[0])
+
+
+def recorded(engine: EngineProcess, prediction_id: str) -> ObservationRecord:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        payloads = SpoolReader(engine.spool).read(0, max_frames=100_000, max_bytes=10**9).payloads
+        for record in map(records.decode, payloads):
+            if isinstance(record, ObservationRecord) and record.prediction_id == prediction_id:
+                return record
+        time.sleep(0.05)
+    pytest.fail(f"{prediction_id} was not captured")
+
+
+@pytest.mark.parametrize("triton", [tritonclient.http, tritonclient.grpc], ids=["rest", "grpc"])
+def test_a_prediction_is_recorded_alike_whatever_carried_it(many: EngineProcess, triton: ModuleType) -> None:
+    name = triton.__name__
+    tensor = triton.InferInput("pixels", [1, 64], "FP32")
+    tensor.set_data_from_numpy(PIXELS)
+    with triton.InferenceServerClient(many.url.removeprefix("http://")) as client:
+        client.infer("digits", [tensor], headers={"x-prediction-id": f"good-{name}"})
+        tensor.set_data_from_numpy(np.full((1, 64), np.nan, dtype=np.float32))
+        with pytest.raises(InferenceServerException, match="not finite"):
+            client.infer("digits", [tensor], headers={"x-prediction-id": f"bad-{name}"})
+
+    record = recorded(many, f"good-{name}")
+    assert (record.status, record.prediction, record.engine_ms > 0) == (200, str(LABEL), True)
+    assert json.loads(record.inputs)["pixels"]["data"] == PIXELS[0].tolist()
+    assert json.loads(record.outputs)["label"]["data"] == [LABEL]
+    assert recorded(many, f"bad-{name}").status == 400
+
+
+def test_a_model_without_room_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", artifact_format="onnx")
+    write_echo(tmp_path / "repository" / "echo")
+    with (tmp_path / "repository" / "echo" / ARTIFACT_NAME).open("ab") as artifact:
+        artifact.truncate(100 * 1024**2)
+    environ = {
+        "ROLLBOOK_RUNTIME_REPOSITORY_DIR": str(tmp_path / "repository"),
+        "ROLLBOOK_RUNTIME_MEMORY_LIMIT_BYTES": str(300 * 1024**2),
+    }
+
+    with running(tmp_path, environ=environ) as engine:
+        answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=30)
+        assert answer.status_code == 400
+        assert "MiB are free" in answer.json()["error"]
+        assert httpx.post(f"{engine.url}/v2/models/digits/infer", json=row_request()).status_code == 200
+
+
+def test_a_process_without_room_for_its_model_says_so_and_ends(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", artifact_format="onnx")
+
+    with launched(tmp_path, environ={"ROLLBOOK_RUNTIME_MEMORY_LIMIT_BYTES": str(1024**2)}) as engine:
+        assert engine.process.wait(60) == EXIT_CANNOT_START
+
+    assert json.loads((engine.spool / "failure.json").read_text())["code"] == "memory-short"
+
+
+def test_a_model_that_crashes_its_process_takes_no_other_with_it(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_model(tmp_path / name / "model", artifact_format="onnx")
+
+    with running(tmp_path / "one") as one, running(tmp_path / "other") as other:
+        os.kill(one.process.pid, signal.SIGSEGV)
+        assert one.process.wait(20) == -signal.SIGSEGV
+
+        answer = httpx.post(f"{other.url}/v2/models/digits/infer", json=row_request())
+        assert answer.status_code == 200
+
+
+def test_an_open_connection_of_grpc_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", artifact_format="onnx")
+
+    with running(tmp_path) as engine, tritonclient.grpc.InferenceServerClient(engine.url[len("http://") :]) as client:
+        assert client.is_server_ready()
+        began = time.monotonic()
+        engine.process.terminate()
+
+        assert engine.process.wait(20) == 0
+        assert time.monotonic() - began < 5
