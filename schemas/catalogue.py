@@ -10,6 +10,7 @@ EVENT_TYPES: dict[str, type[msgspec.Struct]] = {
     "access.RoleGranted.v1": access.RoleGranted,
     "access.TokenIssued.v1": access.TokenIssued,
     "access.TokenRevoked.v1": access.TokenRevoked,
+    "endpoints.CapturePolicyChanged.v1": endpoints.CapturePolicyChanged,
     "endpoints.DeploymentAdded.v1": endpoints.DeploymentAdded,
     "endpoints.DeploymentRemoved.v1": endpoints.DeploymentRemoved,
     "endpoints.EndpointCreated.v1": endpoints.EndpointCreated,

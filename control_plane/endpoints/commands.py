@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.events.endpoints import VersionReference
+from schemas.events.endpoints import CapturePolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 
 
@@ -48,6 +48,13 @@ class RestoreTraffic(msgspec.Struct, frozen=True, kw_only=True):
     """Go back to the split of an earlier epoch; to the one before the current, where none is named."""
 
     epoch: int | None
+    reason: str
+
+
+class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep this of the predictions from now on; it replaces the whole policy."""
+
+    policy: CapturePolicy
     reason: str
 
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.events.endpoints import CapturePolicy
+
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -35,6 +37,15 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SetTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights: Annotated[tuple[Weight, ...], msgspec.Meta(max_length=1_000)]
     reason: Reason = "set by hand"
+
+
+class CapturePolicyBody(CapturePolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole policy; what is left out is as usual."""
+
+
+class ChangeCapturePolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    policy: CapturePolicyBody
+    reason: Reason
 
 
 class ConfirmTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
