@@ -8,7 +8,8 @@ import msgspec
 import structlog
 
 from serving.capture import records
-from serving.capture.policy import CapturePolicy, captured_inputs, captured_outputs, is_sampled
+from serving.capture.policy import captured_inputs, captured_outputs, captured_prediction, is_sampled
+from serving.capture.policy_file import PolicyInForce
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolWriter
 
@@ -32,14 +33,14 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Recorder:
-    """`record` and `mark` belong to one thread, the event loop's; they only append to a queue.
+    """All but `start` and `stop` belongs to one thread, the event loop's; records and marks are appended to a queue.
 
     A full queue drops what comes and counts it: a prediction is never held up.
     """
 
-    def __init__(self, writer: SpoolWriter, *, policy: CapturePolicy, hash_key: bytes) -> None:
+    def __init__(self, writer: SpoolWriter, *, in_force: PolicyInForce, hash_key: bytes) -> None:
         self._writer = writer
-        self._policy = policy
+        self._in_force = in_force
         self._hash_key = hash_key
         self._pending: deque[Exchange | Mark] = deque()
         self._pending_bytes = 0
@@ -47,13 +48,17 @@ class Recorder:
         self._last_ms = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._seen = 0
+        self._unsampled = 0
+        self._left_out_later = 0
         self.dropped = 0
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is pending, and end the thread."""
+        """Write what is pending and the last counts, and end the thread."""
+        self.mark()
         self._stopping.set()
         self._thread.join()
 
@@ -63,11 +68,21 @@ class Recorder:
         return self._last_ms
 
     def wants(self, prediction_id: str) -> bool:
-        """Tell whether the exchange of a prediction is to be recorded."""
-        return self._policy.sampling_rate >= 1 or is_sampled(self._policy, prediction_id)
+        """Tell whether the exchange of a prediction is to be recorded, and count it where it is not."""
+        if self._in_sample(prediction_id):
+            return True
+        self._seen += 1
+        self._unsampled += 1
+        return False
+
+    def follow(self, in_force: PolicyInForce) -> None:
+        """Apply another policy from now on, to what is pending too: nothing leaves under the one before."""
+        self._in_force = in_force
+        _log.info("capture_policy_followed", version=in_force.version)
 
     def record(self, exchange: Exchange) -> None:
         """Take an exchange, or count it as dropped."""
+        self._seen += 1
         size = len(exchange.request) + len(exchange.answer)
         if len(self._pending) >= MAX_PENDING or self._pending_bytes - self._taken_bytes + size > MAX_PENDING_BYTES:
             self.dropped += 1
@@ -78,7 +93,7 @@ class Recorder:
     def mark(self) -> None:
         """Say that every exchange that ended before now has been taken."""
         if len(self._pending) < MAX_PENDING:
-            self._pending.append(Mark(self.now_ms()))
+            self._pending.append(Mark(self.now_ms(), self._seen, self._unsampled))
 
     def _run(self) -> None:
         stopping = False
@@ -98,21 +113,34 @@ class Recorder:
                 mark = item
                 continue
             self._taken_bytes += len(item.request) + len(item.answer)
-            payloads.append(self._payload(item))
+            if self._in_sample(item.prediction_id):
+                payloads.append(self._payload(item))
+            else:
+                self._left_out_later += 1
         # Only the last mark of a round says anything; records that came after it only make it early.
         if mark is not None:
-            payloads.append(records.encode(mark))
+            unsampled = mark.unsampled + self._left_out_later
+            payloads.append(records.encode(msgspec.structs.replace(mark, unsampled=unsampled)))
         return payloads
 
+    def _in_sample(self, prediction_id: str) -> bool:
+        policy = self._in_force.policy
+        return policy.sampling_rate >= 1 or is_sampled(policy, prediction_id)
+
     def _payload(self, exchange: Exchange) -> bytes:
+        # Read once: the event loop may put another in its place while this record is made.
+        in_force = self._in_force
+        policy = in_force.policy
         return records.encode(
             ObservationRecord(
                 prediction_id=exchange.prediction_id,
                 captured_at_ms=exchange.captured_at_ms,
                 status=exchange.status,
                 engine_ms=exchange.engine_ms,
-                prediction=exchange.prediction,
-                inputs=captured_inputs(self._policy, exchange.request, hash_key=self._hash_key),
-                outputs=captured_outputs(self._policy, exchange.answer),
+                prediction=captured_prediction(policy, exchange.prediction),
+                inputs=captured_inputs(policy, exchange.request, hash_key=self._hash_key),
+                outputs=captured_outputs(policy, exchange.answer, hash_key=self._hash_key),
+                policy_version=in_force.version,
+                retention_days=policy.retention_days,
             )
         )

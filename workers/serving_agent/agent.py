@@ -32,6 +32,16 @@ class ServingAgent:
         self._desired = DesiredState(snapshot, agent_id=self._parts.settings.agent_id)
         return self._desired
 
+    def hand_over_captures(self) -> None:
+        """Let engines follow the capture policies of their endpoints; to be done before engines are started.
+
+        Raises:
+            CaptureNotHandedOverError: a policy can't be written.
+        """
+        if self._desired is not None:
+            served = {deployment.endpoint_id for deployment in self._desired.deployments.values()}
+            self._parts.captures.hand_over({each: self._desired.captures[each] for each in served})
+
     def settle(self) -> None:
         """Do what brings the actual state to the desired one."""
         if self._desired is None or self._is_stopping:

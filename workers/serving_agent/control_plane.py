@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import structlog
 
-from schemas.events.endpoints import InstanceFailed, VersionReference
+from schemas.events.endpoints import CapturePolicy, InstanceFailed, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
@@ -39,6 +39,8 @@ class SnapshotEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     name: str
     deployments: tuple[SnapshotDeployment, ...]
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
 
 
 class SnapshotInstance(msgspec.Struct, frozen=True, kw_only=True):

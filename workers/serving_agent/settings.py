@@ -27,3 +27,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     def directory(self) -> Path:
         """Where all of the agent's own state is."""
         return self.data_dir.absolute() / "agent" / self.agent_id
+
+    def capture_file_of(self, endpoint_id: str) -> Path:
+        """Where the capture policy is that the engines of an endpoint follow."""
+        return self.directory / "capture" / f"{endpoint_id}.json"

@@ -22,7 +22,7 @@ from infra.kafka.clients import producer
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.catalogue import TYPE_NAMES
 from schemas.envelope import Envelope, encode, encode_data
-from schemas.events.endpoints import DeploymentAdded, DeploymentRemoved, VersionReference
+from schemas.events.endpoints import CapturePolicyChanged, DeploymentAdded, DeploymentRemoved, VersionReference
 from schemas.events.registry import Artifact
 from schemas.identifiers import EventId, StreamId
 from schemas.observations import BatchHeaders, batch_headers
@@ -234,7 +234,7 @@ class AgentHarness:
         fields = msgspec.to_builtins(added)
         self.control_plane.deployments.append({"id": fields.pop("deployment_id"), **fields})
 
-    async def publish(self, event: DeploymentAdded | DeploymentRemoved) -> None:
+    async def publish(self, event: DeploymentAdded | DeploymentRemoved | CapturePolicyChanged) -> None:
         """Append to the log as the relay does."""
         self._events += 1
         self.control_plane.position += 1
