@@ -18,6 +18,7 @@ EVENT_TYPES: dict[str, type[msgspec.Struct]] = {
     "endpoints.EndpointReserved.v1": endpoints.EndpointReserved,
     "endpoints.InstanceAnnounced.v1": endpoints.InstanceAnnounced,
     "endpoints.InstanceFailed.v1": endpoints.InstanceFailed,
+    "endpoints.InstanceFoundUnhealthy.v1": endpoints.InstanceFoundUnhealthy,
     "endpoints.InstanceWithdrawn.v1": endpoints.InstanceWithdrawn,
     "endpoints.TrafficApplied.v1": endpoints.TrafficApplied,
     "endpoints.TrafficShifted.v1": endpoints.TrafficShifted,

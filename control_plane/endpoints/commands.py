@@ -87,7 +87,10 @@ class AnnounceInstance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """With a code, the instance is withdrawn because probes found it unhealthy."""
+
     reason: str
+    code: str | None = None
 
 
 class FailInstance(msgspec.Struct, frozen=True, kw_only=True):

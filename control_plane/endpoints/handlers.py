@@ -152,7 +152,7 @@ def withdraw_instance(
     loaded = _load_instance(uow, instance_id, expected_version=expected_version)
     if loaded.version == 0:
         raise errors.InstanceNotFoundError(f"there is no instance {instance_id}", remedy="announce it first")
-    events = instance.withdraw(loaded.state, commands.WithdrawInstance(reason=request.reason))
+    events = instance.withdraw(loaded.state, commands.WithdrawInstance(reason=request.reason, code=request.code))
     return _instance_reply(uow, instance_id, loaded, events)
 
 

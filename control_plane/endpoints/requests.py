@@ -70,7 +70,10 @@ class AnnounceInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_
 
 
 class WithdrawInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `code` says that probes found the instance unhealthy, and how."""
+
     reason: Reason
+    code: Label | None = None
 
 
 class FailInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

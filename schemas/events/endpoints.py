@@ -127,6 +127,16 @@ class InstanceAnnounced(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
 
 
+class InstanceFoundUnhealthy(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent's probes found the instance hung, slow or wrong, so it is withdrawn; the code says which."""
+
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    code: str
+    reason: str
+
+
 class InstanceWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
     """The instance must get no traffic from now on."""
 

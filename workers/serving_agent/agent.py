@@ -85,9 +85,21 @@ class ServingAgent:
                 self._parts.shelf.discard(deployment_id)
 
     def _keep(self, slot: Slot, desired: DesiredState) -> None:
-        keeper = InstanceKeeper(slot, desired.deployments.get(slot.deployment_id), self._parts)
+        keeper = InstanceKeeper(
+            slot,
+            desired.deployments.get(slot.deployment_id),
+            self._parts,
+            has_healthy_sibling=lambda: self._has_healthy_sibling(slot),
+        )
         self._keepers[slot] = keeper
         self._tasks[slot] = self._group.create_task(self._run(slot, keeper))
+
+    def _has_healthy_sibling(self, slot: Slot) -> bool:
+        return any(
+            keeper.is_healthy
+            for other, keeper in self._keepers.items()
+            if other.deployment_id == slot.deployment_id and other != slot and other not in self._retiring
+        )
 
     async def _run(self, slot: Slot, keeper: InstanceKeeper) -> None:
         await keeper.run()

@@ -167,8 +167,9 @@ class AgentHarness:
         (root / "data").mkdir()
         (root / "token").write_text("rb_secret\n")
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
         settings = {
+            **more,
             "DATA_DIR": str(self.root / "data"),
             "API_URL": self.control_plane.url,
             "TOKEN_FILE": str(self.root / "token"),
