@@ -4,6 +4,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+_LOOK_AGAIN_S = 0.25
+_SHARE_OF_TIME = 20
+_LONGEST_PAUSE_S = 60.0
 _MOST_BUSY_PER_FAULT = 10
 """An engine that works through its queue takes a golden input now and then; one that hangs with a full queue never."""
 
@@ -13,9 +16,10 @@ SicknessCode: TypeAlias = Literal["instance-hung", "instance-slow", "golden-answ
 class HealthRules(msgspec.Struct, frozen=True, kw_only=True):
     """A probe without answer after `timeout_s` is a fault, and so is one that took `slow_after_s`.
 
-    `faults` of them in a row make an instance sick.
+    `faults` of them in a row make an instance sick. `interval_s` lies between two probes.
     """
 
+    interval_s: float
     timeout_s: float
     slow_after_s: float
     faults: int
@@ -89,6 +93,17 @@ def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -
     if last.code == "instance-slow" and not has_healthy_sibling:
         return None
     return Sickness(last.code, f"{last.reason}; {health.faults} probes in a row were at fault")
+
+
+def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules) -> float:
+    """Return when to look again: after a fault at once, as callers wait for the verdict.
+
+    Else so that probes cost little: a golden input that takes long, as that of a language model, is asked less often.
+    """
+    if 0 < health.faults < rules.faults:
+        return min(_LOOK_AGAIN_S, rules.interval_s)
+    took_s = outcome.took_s if isinstance(outcome, Right) else 0.0
+    return max(rules.interval_s, min(_SHARE_OF_TIME * took_s, _LONGEST_PAUSE_S))
 
 
 def _fault(outcome: Right | Wrong | Silent, rules: HealthRules) -> Sickness | None:

@@ -19,7 +19,7 @@ from workers.serving_agent.errors import (
     PartAwayError,
     RefusedError,
 )
-from workers.serving_agent.health import Health, Sickness, observe, sickness
+from workers.serving_agent.health import Health, Sickness, observe, pause_before_next_s, sickness
 from workers.serving_agent.instance_book import InstanceRecord
 from workers.serving_agent.instance_start import RunningInstance
 from workers.serving_agent.parts import AgentParts
@@ -30,7 +30,6 @@ _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 30.0
 _REPORT_AFTER_FAILURES = 3
 _HEALTHY_AFTER_S = 60.0
-_LOOK_AGAIN_S = 0.25
 _KILL_AFTER_S = 1.0
 _ROUTES_SETTLE_S = 0.5
 _DRAIN_POLL_S = 0.1
@@ -144,9 +143,8 @@ class InstanceKeeper:
     async def _watch(self, running: RunningInstance, deployment: Deployment) -> Sickness | None:
         began, rules = self._with.clock.monotonic(), self._with.settings.health_rules
         health = self._health = Health()
+        pause_s = rules.interval_s
         while True:
-            # A fault is looked at again at once: whoever waits for this instance waits for the verdict.
-            pause_s = _LOOK_AGAIN_S if health.faults else self._with.settings.probe_interval_s
             await self._unless_retired(running.process.wait(pause_s))
             if self._retiring.is_set() or running.process.has_ended:
                 return None
@@ -156,6 +154,7 @@ class InstanceKeeper:
                 return None
             health = self._health = observe(health, outcome, rules)
             _log.debug("instance_probed", instance_id=running.record.instance_id, faults=health.faults)
+            pause_s = pause_before_next_s(health, outcome, rules)
             found = sickness(health, rules, has_healthy_sibling=self._has_healthy_sibling())
             if found is not None:
                 return found
@@ -166,11 +165,12 @@ class InstanceKeeper:
         """Withdraw a sick instance and end its process; one that hangs is ended at once, so that callers try again."""
         _log.error("instance_unhealthy", instance_id=running.record.instance_id, code=found.code, reason=found.reason)
         self._withdraw_soon(running.record, reason=found.reason, code=found.code)
+        deadline_s = _KILL_AFTER_S if found.code == "instance-hung" else self._with.settings.drain_deadline_s
         if found.code != "instance-hung" and self._withdrawal is not None:
             await asyncio.wait({self._withdrawal}, timeout=_WITHDRAW_AT_STOP_S)
             await asyncio.sleep(_ROUTES_SETTLE_S)
         while not running.process.has_ended:
-            await running.process.stop(deadline_s=_KILL_AFTER_S)
+            await running.process.stop(deadline_s=deadline_s)
 
     async def _lost(self, running: RunningInstance) -> None:
         self._failures += 1

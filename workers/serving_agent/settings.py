@@ -39,7 +39,12 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def health_rules(self) -> HealthRules:
         """When an instance is sick."""
-        return HealthRules(timeout_s=self.probe_timeout_s, slow_after_s=self.probe_slow_s, faults=self.probe_faults)
+        return HealthRules(
+            interval_s=self.probe_interval_s,
+            timeout_s=self.probe_timeout_s,
+            slow_after_s=self.probe_slow_s,
+            faults=self.probe_faults,
+        )
 
     def capture_file_of(self, endpoint_id: str) -> Path:
         """Where the capture policy is that the engines of an endpoint follow."""

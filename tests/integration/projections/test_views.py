@@ -18,6 +18,7 @@ from projections.serving_metrics.queries import metrics_of_endpoint
 from projections.store import ClickHouseStore
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
+from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
@@ -140,6 +141,19 @@ async def test_the_counts_of_a_source_only_grow(store: ClickHouseStore) -> None:
         await sink_into(store, ObservationProjector()).consume([message])
 
     assert await store.select("SELECT seen, unsampled FROM sources FINAL") == [{"seen": 30, "unsampled": 9}]
+
+
+async def test_what_a_source_lost_can_be_asked_as_the_how_to_says(store: ClickHouseStore) -> None:
+    page = (ROOT / "docs/how_to/choose_what_is_captured.md").read_text(encoding="utf-8")
+    question = page.split("```sql\n")[1].split("```")[0]
+    now = now_ms()
+    rows = [observation_row(number, started_at_ms=now - 500, prediction="3") for number in range(3)]
+    described = headers(source="boot-1", kind="observations", batch=0, rows=3, closed_until_ms=now)
+    counted = msgspec.structs.replace(described, seen=10, unsampled=5)
+    message = batch_message(rows, described=counted, offset=0, timestamp_ms=now)
+    await sink_into(store, ObservationProjector()).consume([message])
+
+    assert await store.select(question) == [{"source": "boot-1", "lost": 2}]
 
 
 async def test_labels_that_come_late_change_the_accuracy(store: ClickHouseStore, reader: Reader) -> None:

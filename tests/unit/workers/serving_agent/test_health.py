@@ -13,10 +13,11 @@ from workers.serving_agent.health import (
     Unsure,
     Wrong,
     observe,
+    pause_before_next_s,
     sickness,
 )
 
-RULES = HealthRules(timeout_s=5.0, slow_after_s=2.0, faults=3)
+RULES = HealthRules(interval_s=2.0, timeout_s=5.0, slow_after_s=2.0, faults=3)
 FAST, SLOW, WRONG, SILENT = Right(0.01), Right(2.5), Wrong("label should be [3] and is [7]"), Silent("no answer")
 
 
@@ -70,6 +71,30 @@ def test_one_that_is_slow_stays_where_no_other_could_take_its_traffic() -> None:
 @pytest.mark.parametrize("outcome", [SILENT, WRONG])
 def test_one_that_gives_no_right_answer_goes_also_as_the_last(outcome: Outcome) -> None:
     assert verdict(*[outcome] * 3, has_healthy_sibling=False) is not None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "pause_s"),
+    [
+        ([FAST], 2.0),
+        ([Right(0.5)], 10.0),
+        ([Right(1.9), Busy()], 2.0),
+        ([Right(1.9)], 38.0),
+        ([SILENT], 0.25),
+        ([SILENT, FAST], 2.0),
+        ([Busy()], 2.0),
+        ([SLOW] * 3, 50.0),
+        ([SILENT] * 3, 2.0),
+    ],
+)
+def test_a_fault_is_looked_at_again_at_once_and_a_long_golden_input_asked_seldom(
+    outcomes: list[Outcome], pause_s: float
+) -> None:
+    health = Health()
+    for outcome in outcomes:
+        health = observe(health, outcome, RULES)
+
+    assert pause_before_next_s(health, outcomes[-1], RULES) == pytest.approx(pause_s)
 
 
 @given(st.lists(st.sampled_from([FAST, SLOW, WRONG, SILENT, Busy(), Unsure()])))
