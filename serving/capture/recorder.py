@@ -69,7 +69,7 @@ class Recorder:
 
     def wants(self, prediction_id: str) -> bool:
         """Tell whether the exchange of a prediction is to be recorded, and count it where it is not."""
-        if self._in_sample(prediction_id):
+        if _in_sample(self._in_force, prediction_id):
             return True
         self._seen += 1
         self._unsampled += 1
@@ -113,8 +113,10 @@ class Recorder:
                 mark = item
                 continue
             self._taken_bytes += len(item.request) + len(item.answer)
-            if self._in_sample(item.prediction_id):
-                payloads.append(self._payload(item))
+            # Read once: the event loop may put another in its place while this record is made.
+            in_force = self._in_force
+            if _in_sample(in_force, item.prediction_id):
+                payloads.append(self._payload(item, in_force))
             else:
                 self._left_out_later += 1
         # Only the last mark of a round says anything; records that came after it only make it early.
@@ -123,13 +125,7 @@ class Recorder:
             payloads.append(records.encode(msgspec.structs.replace(mark, unsampled=unsampled)))
         return payloads
 
-    def _in_sample(self, prediction_id: str) -> bool:
-        policy = self._in_force.policy
-        return policy.sampling_rate >= 1 or is_sampled(policy, prediction_id)
-
-    def _payload(self, exchange: Exchange) -> bytes:
-        # Read once: the event loop may put another in its place while this record is made.
-        in_force = self._in_force
+    def _payload(self, exchange: Exchange, in_force: PolicyInForce) -> bytes:
         policy = in_force.policy
         return records.encode(
             ObservationRecord(
@@ -144,3 +140,7 @@ class Recorder:
                 retention_days=policy.retention_days,
             )
         )
+
+
+def _in_sample(in_force: PolicyInForce, prediction_id: str) -> bool:
+    return in_force.policy.sampling_rate >= 1 or is_sampled(in_force.policy, prediction_id)
