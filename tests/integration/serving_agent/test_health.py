@@ -2,6 +2,9 @@
 
 import os
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import httpx
 import msgspec
@@ -71,6 +74,43 @@ def test_an_instance_whose_answers_become_wrong_is_withdrawn_and_comes_back_righ
     assert label_of(second) == right
     # The version did answer rightly here, so it is not given up as one that never will.
     assert harness.control_plane.told(FAIL) == []
+
+
+def test_an_instance_that_is_slow_beside_a_healthy_one_is_withdrawn(harness: AgentHarness) -> None:
+    added = harness.deployment("a", served("onnx"))
+    harness.want(msgspec.structs.replace(added, replicas=2))
+    harness.start(**PROBES | {"PROBE_TIMEOUT_S": "10", "PROBE_SLOW_S": "0.8"})
+    slow = told(harness, ANNOUNCE, 1)
+    told(harness, ANNOUNCE, 2)
+
+    with held_up(pid_of(slow)):
+        withdrawal = told(harness, WITHDRAW)
+
+    assert withdrawal.path == f"/v1/instances/{slow.body['instance_id']}/withdraw"
+    assert withdrawal.body["code"] == "instance-slow"
+    assert told(harness, ANNOUNCE, 3).body["instance_id"] == slow.body["instance_id"]
+
+
+@contextmanager
+def held_up(pid: int) -> Iterator[None]:
+    """Let a process run only a sixth of the time."""
+    is_over = threading.Event()
+
+    def hold_up() -> None:
+        with suppress(ProcessLookupError):
+            while not is_over.is_set():
+                os.kill(pid, signal.SIGSTOP)
+                is_over.wait(1.5)
+                os.kill(pid, signal.SIGCONT)
+                is_over.wait(0.3)
+
+    thread = threading.Thread(target=hold_up)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def test_a_healthy_instance_is_left_alone(harness: AgentHarness) -> None:
