@@ -10,7 +10,7 @@ from projections.errors import UndecodableError
 from projections.messages import Message, body
 from projections.tables import Rows, Table
 from projections.watermarks.rows import source_row
-from schemas.observations import BatchHeaders, ColumnType, SourceKind, batch_headers
+from schemas.observations import COLUMNS_ADDED_LATER, BatchHeaders, ColumnType, SourceKind, batch_headers
 
 ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -68,9 +68,17 @@ def _columns(value: bytes, table: Table) -> pa.Table:
             read = stream.read_all()
         read.validate(full=True)
         # The cast also refuses nulls, as no column is nullable.
-        return read.select(wanted.names).cast(wanted)
+        return _completed(read, wanted).select(wanted.names).cast(wanted)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise UndecodableError(f"the value is no batch of {table.name}: {error}") from error
+
+
+def _completed(read: pa.Table, wanted: pa.Schema) -> pa.Table:
+    for name in wanted.names:
+        if name not in read.column_names and name in COLUMNS_ADDED_LATER:
+            usual = pa.repeat(pa.scalar(COLUMNS_ADDED_LATER[name], type=wanted.field(name).type), read.num_rows)
+            read = read.append_column(name, usual)
+    return read
 
 
 def _check_times(batch: pa.Table, column: str) -> None:

@@ -49,9 +49,18 @@ OBSERVATION_COLUMNS: dict[str, ColumnType] = {
     "boot_id": "string",
     "batch": "int64",
     "row": "int32",
+    "policy_version": "int64",
+    "retention_days": "int32",
 }
 """Identity of a row: (boot_id, batch, row). `inputs` and `outputs` are JSON; `prediction` is the first output's first
-value as text, the one that feedback is compared with."""
+value as text, the one that feedback is compared with. `policy_version` is the stream version of the event that set the
+endpoint's capture policy, 0 for the usual one."""
+
+COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
+    "policy_version": 0,
+    "retention_days": 7,
+}
+"""What readers take for a column that an older shipper did not know."""
 
 ROLES = ("primary", "shadow", "probe")
 
@@ -63,7 +72,9 @@ class BatchHeaders(msgspec.Struct, frozen=True, kw_only=True):
 
     A source is one boot of one shipper or engine. `batch` counts from 0 without gaps, empty batches included.
     Every row that ended before `closed_until_ms` (Unix ms) is in this batch or an earlier one of the source.
-    `state` is `open`, or `closing` in the source's last batch.
+    `state` is `open`, or `closing` in the source's last batch. `seen` counts the predictions of the source until
+    `closed_until_ms`, `unsampled` those that the capture policy's sampling left out; what is neither among them nor a
+    row was lost.
     """
 
     source: str
@@ -73,6 +84,8 @@ class BatchHeaders(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     closed_until_ms: int
     state: Literal["open", "closing"]
+    seen: int = 0
+    unsampled: int = 0
 
     def as_kafka(self) -> list[tuple[str, bytes]]:
         """Return the headers as aiokafka takes them."""

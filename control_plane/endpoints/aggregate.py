@@ -21,6 +21,8 @@ from control_plane.ports import EventContext
 from schemas.events.endpoints import (
     BUCKETS,
     Allocation,
+    CapturePolicy,
+    CapturePolicyChanged,
     DeploymentAdded,
     DeploymentRemoved,
     EndpointCreated,
@@ -43,7 +45,10 @@ class Epoch(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What decisions and the catalogue need of an endpoint; `epochs` ends with the current one."""
+    """What decisions and the catalogue need of an endpoint; `epochs` ends with the current one.
+
+    `capture_version` is the stream version of the event that set the capture policy, 0 for the usual one.
+    """
 
     id: str = ""
     workspace: str = ""
@@ -56,6 +61,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     epochs: tuple[Epoch, ...] = ()
     applied: tuple[TrafficApplied, ...] = ()
     owner: str | None = None
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
 
     @property
     def epoch(self) -> int | None:
@@ -96,6 +103,8 @@ def _evolved(state: Endpoint, event: msgspec.Struct, context: EventContext) -> E
             return replace(state, epochs=epochs[-_EPOCHS_KEPT:], applied=())
         case TrafficApplied():
             return replace(state, applied=(*state.applied, event))
+        case CapturePolicyChanged(policy=policy):
+            return replace(state, capture=policy, capture_version=context.version)
         case EndpointReserved(rollout_id=rollout_id):
             return replace(state, owner=rollout_id)
         case EndpointReleased():

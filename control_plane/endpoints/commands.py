@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.events.endpoints import VersionReference
+from schemas.events.endpoints import CapturePolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 
 
@@ -51,6 +51,13 @@ class RestoreTraffic(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep this of the predictions from now on; it replaces the whole policy."""
+
+    policy: CapturePolicy
+    reason: str
+
+
 class ReserveEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     rollout_id: str
 
@@ -80,7 +87,10 @@ class AnnounceInstance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """With a code, the instance is withdrawn because probes found it unhealthy."""
+
     reason: str
+    code: str | None = None
 
 
 class FailInstance(msgspec.Struct, frozen=True, kw_only=True):

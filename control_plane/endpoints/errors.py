@@ -57,6 +57,12 @@ class InvalidWeightsError(Invalid):
     code = "invalid-weights"
 
 
+class InvalidCapturePolicyError(Invalid):
+    """The capture policy contradicts itself, names what no version has, or asks for more than there is room for."""
+
+    code = "invalid-capture-policy"
+
+
 class InvalidConfirmationError(Invalid):
     """The epoch is none that the endpoint ever had."""
 

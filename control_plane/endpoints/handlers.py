@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from control_plane.endpoints import aggregate, commands, errors, instance
+from control_plane.endpoints import aggregate, capture, commands, errors, instance
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.instance import Instance
 from control_plane.endpoints.queries import (
@@ -17,6 +17,7 @@ from control_plane.endpoints.queries import (
 from control_plane.endpoints.requests import (
     AddDeploymentRequest,
     AnnounceInstanceRequest,
+    ChangeCapturePolicyRequest,
     ConfirmTrafficRequest,
     CreateEndpointRequest,
     FailInstanceRequest,
@@ -34,6 +35,7 @@ from control_plane.endpoints.resources import (
 from control_plane.errors import Invalid
 from control_plane.ports import Loaded, Reply, UnitOfWork
 from schemas.envelope import unix_ms
+from schemas.events.endpoints import CapturePolicy
 from schemas.identifiers import Kind, kind_of
 
 _OK, _CREATED = 200, 201
@@ -98,6 +100,17 @@ def set_traffic(uow: UnitOfWork, endpoint: str, request: SetTrafficRequest, *, e
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
 
 
+def change_capture_policy(
+    uow: UnitOfWork, endpoint: str, request: ChangeCapturePolicyRequest, *, expected_version: int | None
+) -> Reply:
+    """Choose what is kept of the endpoint's predictions, whoever owns its traffic."""
+    loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
+    policy = CapturePolicy(**msgspec.structs.asdict(request.policy))
+    command = commands.ChangeCapturePolicy(policy=policy, reason=request.reason)
+    events = capture.change_capture_policy(loaded.state, command)
+    return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
+
+
 def confirm_traffic(
     uow: UnitOfWork, endpoint: str, request: ConfirmTrafficRequest, *, expected_version: int | None
 ) -> Reply:
@@ -139,7 +152,7 @@ def withdraw_instance(
     loaded = _load_instance(uow, instance_id, expected_version=expected_version)
     if loaded.version == 0:
         raise errors.InstanceNotFoundError(f"there is no instance {instance_id}", remedy="announce it first")
-    events = instance.withdraw(loaded.state, commands.WithdrawInstance(reason=request.reason))
+    events = instance.withdraw(loaded.state, commands.WithdrawInstance(reason=request.reason, code=request.code))
     return _instance_reply(uow, instance_id, loaded, events)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from control_plane.endpoints import errors
 from control_plane.endpoints.commands import AnnounceInstance, FailInstance, WithdrawInstance
 from control_plane.ports import EventContext
-from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceWithdrawn
+from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceFoundUnhealthy, InstanceWithdrawn
 
 InstancePhase = Literal["", "announced", "withdrawn", "failed"]
 
@@ -49,6 +49,8 @@ def _evolved(state: Instance, event: msgspec.Struct) -> Instance:
                 code=None,
                 reason=None,
             )
+        case InstanceFoundUnhealthy(code=code):
+            return replace(state, code=code)
         case InstanceWithdrawn(reason=reason):
             return replace(state, phase="withdrawn", reason=reason)
         case InstanceFailed():
@@ -82,7 +84,19 @@ def withdraw(state: Instance, command: WithdrawInstance) -> list[msgspec.Struct]
     """Take an instance out of the traffic; one that takes none stays as it is."""
     if state.phase != "announced":
         return []
-    return [InstanceWithdrawn(endpoint_id=state.endpoint_id, deployment_id=state.deployment_id, reason=command.reason)]
+    withdrawn = InstanceWithdrawn(
+        endpoint_id=state.endpoint_id, deployment_id=state.deployment_id, reason=command.reason
+    )
+    if command.code is None:
+        return [withdrawn]
+    found = InstanceFoundUnhealthy(
+        endpoint_id=state.endpoint_id,
+        deployment_id=state.deployment_id,
+        agent_id=state.agent_id,
+        code=command.code,
+        reason=command.reason,
+    )
+    return [found, withdrawn]
 
 
 def fail(state: Instance, command: FailInstance) -> list[msgspec.Struct]:

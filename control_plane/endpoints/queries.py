@@ -17,7 +17,7 @@ from control_plane.endpoints.resources import (
     endpoint_resource,
 )
 from control_plane.ports import Catalogue, CatalogueRow
-from schemas.events.endpoints import Allocation, VersionReference
+from schemas.events.endpoints import Allocation, CapturePolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind, kind_of
 
@@ -35,6 +35,8 @@ class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None
     allocations: tuple[Allocation, ...]
     deployments: tuple[DeploymentRow, ...]
+    capture: CapturePolicy
+    capture_version: int
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +155,8 @@ def _serving_endpoint(row: EndpointRow) -> ServingEndpoint:
         epoch=row.epoch,
         allocations=row.allocations,
         deployments=row.deployments,
+        capture=row.capture,
+        capture_version=row.capture_version,
     )
 
 

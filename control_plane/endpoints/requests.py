@@ -4,6 +4,8 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.events.endpoints import CapturePolicy
+
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -37,6 +39,15 @@ class SetTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     reason: Reason = "set by hand"
 
 
+class CapturePolicyBody(CapturePolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole policy; what is left out is as usual."""
+
+
+class ChangeCapturePolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    policy: CapturePolicyBody
+    reason: Reason
+
+
 class ConfirmTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epoch: int
     region: Label
@@ -59,7 +70,10 @@ class AnnounceInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_
 
 
 class WithdrawInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `code` says that probes found the instance unhealthy, and how."""
+
     reason: Reason
+    code: Label | None = None
 
 
 class FailInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

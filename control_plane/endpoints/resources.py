@@ -8,7 +8,7 @@ import msgspec
 from control_plane.endpoints import aggregate, instance
 from control_plane.endpoints.policies import weights_of
 from control_plane.ports import Aggregate, CatalogueRow
-from schemas.events.endpoints import Allocation, DeploymentAdded, TrafficApplied, VersionReference
+from schemas.events.endpoints import Allocation, CapturePolicy, DeploymentAdded, TrafficApplied, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind
 
@@ -61,6 +61,8 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     active_rollout_id: str | None
     created_at: str
     stream_version: int
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
 
 
 class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
     active_rollout_id: str | None
     created_at: str
     stream_version: int
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
 
 
 def decode_endpoint(row: CatalogueRow) -> EndpointRow:
@@ -116,6 +120,8 @@ def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> End
         active_rollout_id=row.active_rollout_id,
         created_at=row.created_at,
         stream_version=row.stream_version,
+        capture=row.capture,
+        capture_version=row.capture_version,
     )
 
 
@@ -162,6 +168,8 @@ def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
         active_rollout_id=state.owner,
         created_at=state.created_at,
         stream_version=state.stream_version,
+        capture=state.capture,
+        capture_version=state.capture_version,
     )
 
 

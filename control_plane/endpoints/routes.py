@@ -11,6 +11,7 @@ from control_plane.endpoints.queries import get_endpoint, list_endpoints
 from control_plane.endpoints.requests import (
     AddDeploymentRequest,
     AnnounceInstanceRequest,
+    ChangeCapturePolicyRequest,
     ConfirmTrafficRequest,
     CreateEndpointRequest,
     FailInstanceRequest,
@@ -34,6 +35,7 @@ def router(store: EventStore, commands: Commands, authentication: Authentication
             *_readings(store, authentication),
             *_deployment_commands(commands, authentication),
             *_traffic_commands(commands, authentication),
+            _capture_command(commands, authentication),
             *_instance_commands(commands, authentication),
         ],
         tags=["endpoints"],
@@ -134,6 +136,22 @@ def _traffic_commands(commands: Commands, authentication: Authentication) -> lis
         )
 
     return [set_traffic, confirm_traffic]
+
+
+def _capture_command(commands: Commands, authentication: Authentication) -> HTTPRouteHandler:
+    @put(
+        "/endpoints/{endpoint:str}/capture-policy",
+        guards=[authentication.at_least("operator")],
+        opt={"body": ChangeCapturePolicyRequest, "answer": EndpointResource},
+        summary="Choose what is kept of the predictions, and how long",
+    )
+    async def change_capture_policy(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
+        body, version = await read_body(request, ChangeCapturePolicyRequest), expected_version(request)
+        return await commands.run(
+            request, lambda unit: handlers.change_capture_policy(unit, endpoint, body, expected_version=version)
+        )
+
+    return change_capture_policy
 
 
 def _instance_commands(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:

@@ -19,6 +19,8 @@ SOURCES = Table(
             ("is_closing", pa.uint8()),
             ("first_seen_ms", pa.int64()),
             ("last_seen_ms", pa.int64()),
+            ("seen", pa.int64()),
+            ("unsampled", pa.int64()),
         ],
     ),
     folds=True,
@@ -38,5 +40,7 @@ def source_row(message: Message, headers: BatchHeaders) -> Rows:
         "is_closing": int(headers.state == "closing"),
         "first_seen_ms": message.timestamp_ms,
         "last_seen_ms": message.timestamp_ms,
+        "seen": headers.seen,
+        "unsampled": headers.unsampled,
     }
     return Rows(SOURCES, [row])

@@ -1,5 +1,7 @@
 """Facts of endpoints: their deployments, instances and traffic."""
 
+from typing import Annotated
+
 import msgspec
 
 from schemas.events.registry import Artifact, GoldenExample, Signature
@@ -56,6 +58,32 @@ class DeploymentRemoved(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be kept of an endpoint's predictions; without a list of names, all inputs or outputs are kept.
+
+    `sampling_rate` is decided by the prediction id, so that every reader and a shadow decide alike. `hashed` inputs
+    and outputs leave as a keyed digest of their values; more than `max_values` values or `max_bytes` bytes are cut.
+    `prediction` is the first value of the first output, which feedback is compared with. The read side forgets all of
+    it `retention_days` after it was captured.
+    """
+
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+    sampling_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    hashed: tuple[str, ...] = ()
+    max_values: Annotated[int, msgspec.Meta(ge=0)] = 4_096
+    max_bytes: Annotated[int, msgspec.Meta(ge=0)] = 32 * 1024
+    prediction: bool = True
+    retention_days: Annotated[int, msgspec.Meta(ge=1)] = 7
+
+
+class CapturePolicyChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """From now on this is kept of the endpoint's predictions; the stream version of this event names the policy."""
+
+    policy: CapturePolicy
+    reason: str
+
+
 class TrafficShifted(msgspec.Struct, frozen=True, kw_only=True):
     """The endpoint's traffic is split like this; the stream version of this event is the epoch."""
 
@@ -97,6 +125,16 @@ class InstanceAnnounced(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     region: str
     zone: str
+
+
+class InstanceFoundUnhealthy(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent's probes found the instance hung, slow or wrong, so it is withdrawn; the code says which."""
+
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    code: str
+    reason: str
 
 
 class InstanceWithdrawn(msgspec.Struct, frozen=True, kw_only=True):

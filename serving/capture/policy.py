@@ -1,26 +1,13 @@
-"""What may be kept of a prediction: applied in the engine's process, before anything is written."""
+"""Applies a capture policy: in the engine's process, before anything is written."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from schemas.events.endpoints import CapturePolicy
+
 _SAMPLE_SPACE = 1 << 32
-
-
-class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Without a list of names, all inputs or outputs are kept; an empty list keeps none.
-
-    `sampling_rate` is decided by the prediction id, so that every reader and a shadow decide alike. `hashed` inputs
-    leave as a keyed digest of their values; more than `max_values` values or `max_bytes` bytes are cut.
-    """
-
-    inputs: tuple[str, ...] | None = None
-    outputs: tuple[str, ...] | None = None
-    sampling_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
-    hashed: tuple[str, ...] = ()
-    max_values: Annotated[int, msgspec.Meta(ge=0)] = 4_096
-    max_bytes: Annotated[int, msgspec.Meta(ge=0)] = 32 * 1024
 
 
 class CapturedTensor(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,14 +56,19 @@ def captured_inputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> s
     return _encoder.encode(kept).decode()
 
 
-def captured_outputs(policy: CapturePolicy, body: bytes) -> str:
+def captured_outputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> str:
     """Return what the policy lets through of an answer's outputs, as JSON; "" for a body that is no answer."""
     try:
         tensors = _answers.decode(body).outputs
-        kept = {tensor.name: _whole_or_cut(policy, tensor) for tensor in tensors if _wanted(policy.outputs, tensor)}
+        kept = {tensor.name: _kept(policy, tensor, hash_key) for tensor in tensors if _wanted(policy.outputs, tensor)}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return _encoder.encode(kept).decode()
+
+
+def captured_prediction(policy: CapturePolicy, prediction: str) -> str:
+    """Return the value that feedback is compared with, as far as the policy lets it through."""
+    return prediction.encode()[: policy.max_bytes].decode(errors="ignore") if policy.prediction else ""
 
 
 def _wanted(names: tuple[str, ...] | None, tensor: _Tensor) -> bool:

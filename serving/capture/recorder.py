@@ -9,7 +9,8 @@ import msgspec
 import structlog
 
 from serving.capture import records
-from serving.capture.policy import CapturePolicy, captured_inputs, captured_outputs, is_sampled
+from serving.capture.policy import captured_inputs, captured_outputs, captured_prediction, is_sampled
+from serving.capture.policy_file import PolicyInForce
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolWriter
 
@@ -44,14 +45,14 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Recorder:
-    """`record` and `mark` belong to one thread, the event loop's; they only append to a queue.
+    """All but `start` and `stop` belongs to one thread, the event loop's; records and marks are appended to a queue.
 
     A full queue drops what comes and counts it: a prediction is never held up.
     """
 
-    def __init__(self, writer: SpoolWriter, *, policy: CapturePolicy, hash_key: bytes) -> None:
+    def __init__(self, writer: SpoolWriter, *, in_force: PolicyInForce, hash_key: bytes) -> None:
         self._writer = writer
-        self._policy = policy
+        self._in_force = in_force
         self._hash_key = hash_key
         self._pending: deque[Exchange | Mark] = deque()
         self._pending_bytes = 0
@@ -59,13 +60,17 @@ class Recorder:
         self._last_ms = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._seen = 0
+        self._unsampled = 0
+        self._left_out_later = 0
         self.dropped = 0
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is pending, and end the thread."""
+        """Write what is pending and the last counts, and end the thread."""
+        self.mark()
         self._stopping.set()
         self._thread.join()
 
@@ -75,11 +80,21 @@ class Recorder:
         return self._last_ms
 
     def wants(self, prediction_id: str) -> bool:
-        """Tell whether the exchange of a prediction is to be recorded."""
-        return self._policy.sampling_rate >= 1 or is_sampled(self._policy, prediction_id)
+        """Tell whether the exchange of a prediction is to be recorded, and count it where it is not."""
+        if _in_sample(self._in_force, prediction_id):
+            return True
+        self._seen += 1
+        self._unsampled += 1
+        return False
+
+    def follow(self, in_force: PolicyInForce) -> None:
+        """Apply another policy from now on, to what is pending too: nothing leaves under the one before."""
+        self._in_force = in_force
+        _log.info("capture_policy_followed", version=in_force.version)
 
     def record(self, exchange: Exchange) -> None:
         """Take an exchange, or count it as dropped."""
+        self._seen += 1
         size = exchange.held_bytes
         if len(self._pending) >= MAX_PENDING or self._pending_bytes - self._taken_bytes + size > MAX_PENDING_BYTES:
             self.dropped += 1
@@ -90,7 +105,7 @@ class Recorder:
     def mark(self) -> None:
         """Say that every exchange that ended before now has been taken."""
         if len(self._pending) < MAX_PENDING:
-            self._pending.append(Mark(self.now_ms()))
+            self._pending.append(Mark(self.now_ms(), self._seen, self._unsampled))
 
     def _run(self) -> None:
         stopping = False
@@ -110,13 +125,20 @@ class Recorder:
                 mark = item
                 continue
             self._taken_bytes += item.held_bytes
-            payloads.append(self._payload(item))
+            # Read once: the event loop may put another in its place while this record is made.
+            in_force = self._in_force
+            if _in_sample(in_force, item.prediction_id):
+                payloads.append(self._payload(item, in_force))
+            else:
+                self._left_out_later += 1
         # Only the last mark of a round says anything; records that came after it only make it early.
         if mark is not None:
-            payloads.append(records.encode(mark))
+            unsampled = mark.unsampled + self._left_out_later
+            payloads.append(records.encode(msgspec.structs.replace(mark, unsampled=unsampled)))
         return payloads
 
-    def _payload(self, exchange: Exchange) -> bytes:
+    def _payload(self, exchange: Exchange, in_force: PolicyInForce) -> bytes:
+        policy = in_force.policy
         request, answer = exchange.written() if exchange.written else (exchange.request, exchange.answer)
         return records.encode(
             ObservationRecord(
@@ -124,8 +146,14 @@ class Recorder:
                 captured_at_ms=exchange.captured_at_ms,
                 status=exchange.status,
                 engine_ms=exchange.engine_ms,
-                prediction=exchange.prediction,
-                inputs=captured_inputs(self._policy, request, hash_key=self._hash_key),
-                outputs=captured_outputs(self._policy, answer),
+                prediction=captured_prediction(policy, exchange.prediction),
+                inputs=captured_inputs(policy, request, hash_key=self._hash_key),
+                outputs=captured_outputs(policy, answer, hash_key=self._hash_key),
+                policy_version=in_force.version,
+                retention_days=policy.retention_days,
             )
         )
+
+
+def _in_sample(in_force: PolicyInForce, prediction_id: str) -> bool:
+    return in_force.policy.sampling_rate >= 1 or is_sampled(in_force.policy, prediction_id)

@@ -4,7 +4,10 @@ import msgspec
 
 
 class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
-    """One prediction after the capture policy; times are Unix milliseconds."""
+    """One prediction after the capture policy; times are Unix milliseconds.
+
+    `policy_version` names that policy: the stream version of its event, 0 for the usual one.
+    """
 
     prediction_id: str
     captured_at_ms: int
@@ -13,12 +16,20 @@ class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     prediction: str
     inputs: str
     outputs: str
+    policy_version: int = 0
+    retention_days: int = 7
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):
-    """Every prediction that ended before `closed_until_ms` stands before this mark."""
+    """Every prediction that ended before `closed_until_ms` stands before this mark.
+
+    `seen` counts the predictions of this boot until then, `unsampled` those that the sampling rate left out. Both go
+    on from mark to mark, so a spool that has to drop records, and marks with them, loses no count.
+    """
 
     closed_until_ms: int
+    seen: int = 0
+    unsampled: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

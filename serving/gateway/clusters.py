@@ -26,6 +26,9 @@ _RETRY_BUDGET_PERCENT = 50
 _RETRIES_AT_ONCE = 64
 _FAILURES_TO_EJECT = 5
 _EJECTION_S = 2
+# An instance that just came back has cold caches; it gets its share little by little.
+_SLOW_START_S = 10
+_SLOW_START_MIN_PERCENT = 10
 _MAX_EJECTED_PERCENT = 50
 _PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -38,6 +41,7 @@ def cluster(deployment_id: str, *, version: VersionReference) -> cluster_pb2.Clu
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads()),
         connect_timeout=seconds(_CONNECT_TIMEOUT_S),
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
+        least_request_lb_config=cluster_pb2.Cluster.LeastRequestLbConfig(slow_start_config=_slow_start()),
         ignore_health_on_host_removal=True,
         circuit_breakers=_limits(),
         outlier_detection=_outliers(),
@@ -73,6 +77,14 @@ def _address(instance: Instance) -> endpoint_components_pb2.LbEndpoint:
     return endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(socket_address=socket)),
         metadata=metadata(names.METADATA, instance_id=instance.id),
+    )
+
+
+def _slow_start() -> cluster_pb2.Cluster.SlowStartConfig:
+    return cluster_pb2.Cluster.SlowStartConfig(
+        slow_start_window=seconds(_SLOW_START_S),
+        aggression=base_pb2.RuntimeDouble(default_value=1.0, runtime_key="rollbook.slow_start.aggression"),
+        min_weight_percent=percent_pb2.Percent(value=_SLOW_START_MIN_PERCENT),
     )
 
 

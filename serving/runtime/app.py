@@ -20,6 +20,7 @@ from infra.shutdown import run_until_stopped
 from schemas.envelope import rfc3339
 from serving.capture import records
 from serving.capture.middleware import CaptureMiddleware
+from serving.capture.policy_file import PolicyFile
 from serving.capture.recorder import Recorder
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from serving.engines.errors import CannotLoadError
@@ -49,6 +50,7 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     model_dir: Annotated[Path, msgspec.Meta(description="directory with the verified artifact and its manifest")]
     model_name: Annotated[str, msgspec.Meta(description="name under which callers know the model: the endpoint's")]
     spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured predictions, one for each boot")]
+    capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, followed while it runs")]
     boot_id: Annotated[str, msgspec.Meta(description="identity of this boot of the engine")]
     instance_id: Annotated[str, msgspec.Meta(description="identity of the instance")]
     watch_pid: Annotated[int, msgspec.Meta(ge=0, description="end when this process is gone; 0 watches none")] = 0
@@ -159,9 +161,10 @@ async def _until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]) ->
 async def _recording(settings: RuntimeSettings, manifest: Manifest) -> AsyncIterator[Recorder]:
     limits = SpoolLimits(max_bytes=settings.spool_max_bytes)
     writer = SpoolWriter(settings.spool_dir, limits=limits, without_detail=records.without_detail)
-    recorder = Recorder(writer, policy=manifest.capture, hash_key=manifest.endpoint_id.encode())
+    policy = PolicyFile(settings.capture_file)
+    recorder = Recorder(writer, in_force=policy.read(), hash_key=manifest.endpoint_id.encode())
     recorder.start()
-    marking = asyncio.ensure_future(_mark(recorder))
+    marking = asyncio.ensure_future(_mark(recorder, policy))
     try:
         yield recorder
     finally:
@@ -169,8 +172,11 @@ async def _recording(settings: RuntimeSettings, manifest: Manifest) -> AsyncIter
         await asyncio.to_thread(recorder.stop)
 
 
-async def _mark(recorder: Recorder) -> None:
+async def _mark(recorder: Recorder, policy: PolicyFile) -> None:
     while True:
+        in_force = policy.replaced()
+        if in_force is not None:
+            recorder.follow(in_force)
         recorder.mark()
         await asyncio.sleep(_MARK_INTERVAL_S)
 

@@ -8,14 +8,13 @@ from infra.data_directory import write_atomically
 from infra.errors import CannotStartError
 from schemas.events.endpoints import VersionReference
 from schemas.events.registry import Artifact, Signature
-from serving.capture.policy import CapturePolicy
 
 FILE_NAME = "manifest.json"
 ARTIFACT_NAME = "artifact"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment: its version, the artifact in the same folder, and what may be captured of its predictions."""
+    """One deployment: its version, and the artifact in the same folder."""
 
     workspace: str
     endpoint_id: str
@@ -24,7 +23,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: VersionReference
     artifact: Artifact
     signature: Signature
-    capture: CapturePolicy = CapturePolicy()
 
     @property
     def version_name(self) -> str:

@@ -79,6 +79,23 @@ def test_a_model_is_registered_and_served(cli: CommandLine, name: str, model_fil
     assert f"{name}/1" in cli.told("traffic", "show", name)
 
 
+def test_a_capture_policy_is_seen_and_changed_option_by_option(cli: CommandLine, name: str, model_file: Path) -> None:
+    cli.told("model", "register", name)
+    cli.told("version", "register", name, str(model_file), "--input", "pixels:FP64:-1x64")
+    created = cli.answer("endpoint", "create", name, "--version", f"{name}/1")
+
+    before = cli.answer("capture", "show", name)
+    first = cli.answer("capture", "set", name, "--sampling-rate", "0.5", "--hashed", "pixels", "--reason", "less")
+    second = cli.answer("capture", "set", name, "--inputs", "none", "--hashed", "none", "--reason", "none at all")
+
+    assert (before["inputs"], before["sampling_rate"], before["version"]) == ("all", 1.0, 0)
+    assert (first["hashed"], first["sampling_rate"]) == (["pixels"], 0.5)
+    assert (second["inputs"], second["hashed"], second["sampling_rate"]) == ([], [], 0.5)
+    assert "CapturePolicyChanged" in cli.told("events", "tail", "--no-follow", "--stream", created["id"])
+    assert "no version on endpoint" in cli.refusal("capture", "set", name, "--hashed", "pixle", "--reason", "x")
+    assert "name what is to change" in cli.refusal("capture", "set", name, "--reason", "x")
+
+
 def test_a_rollout_is_started_watched_and_stopped(
     cli: CommandLine, service: DigitsService, rollbook: Rollbook, tmp_path: Path
 ) -> None:

@@ -14,11 +14,12 @@ import msgspec
 from infra.ports import free_port
 from schemas.events.endpoints import VersionReference
 from schemas.events.registry import ArtifactFormat
-from serving.capture.policy import CapturePolicy
+from serving.capture.policy_file import PolicyInForce, write_policy
 from serving.runtime.manifest import ARTIFACT_NAME, Manifest, write_manifest
 from tests.support.digits import SIGNATURE, served
 
 START_DEADLINE_S = 90
+CAPTURE = "capture.json"
 
 
 class EngineProcess(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class EngineProcess(msgspec.Struct, frozen=True):
     ready_after_s: float
 
 
-def write_model(directory: Path, *, artifact_format: ArtifactFormat, capture: CapturePolicy | None = None) -> Manifest:
+def write_model(directory: Path, *, artifact_format: ArtifactFormat) -> Manifest:
     model = served(artifact_format)
     directory.mkdir(parents=True)
     (directory / ARTIFACT_NAME).write_bytes(model.content)
@@ -41,9 +42,9 @@ def write_model(directory: Path, *, artifact_format: ArtifactFormat, capture: Ca
         version=VersionReference(version_id="version-1", model_name="digits", number=2),
         artifact=model.artifact,
         signature=SIGNATURE,
-        capture=capture or CapturePolicy(),
     )
     write_manifest(directory, manifest)
+    write_policy(directory.with_name(CAPTURE), PolicyInForce())
     return manifest
 
 
@@ -56,6 +57,7 @@ def launched(root: Path, *, environ: Mapping[str, str] | None = None) -> Iterato
         "ROLLBOOK_RUNTIME_MODEL_DIR": str(root / "model"),
         "ROLLBOOK_RUNTIME_MODEL_NAME": "digits",
         "ROLLBOOK_RUNTIME_SPOOL_DIR": str(root / "spool"),
+        "ROLLBOOK_RUNTIME_CAPTURE_FILE": str(root / CAPTURE),
         "ROLLBOOK_RUNTIME_BOOT_ID": "boot-1",
         "ROLLBOOK_RUNTIME_INSTANCE_ID": "instance-1",
         "OMP_NUM_THREADS": "1",

@@ -79,6 +79,8 @@ def observation_row(number: int, *, started_at_ms: int, prediction: str, **chang
         "boot_id": "boot-1",
         "batch": 0,
         "row": number,
+        "policy_version": 0,
+        "retention_days": 7,
     }
     return row | changes
 

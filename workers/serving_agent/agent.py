@@ -32,6 +32,16 @@ class ServingAgent:
         self._desired = DesiredState(snapshot, agent_id=self._parts.settings.agent_id)
         return self._desired
 
+    def hand_over_captures(self) -> None:
+        """Let engines follow the capture policies of their endpoints; to be done before engines are started.
+
+        Raises:
+            CaptureNotHandedOverError: a policy can't be written.
+        """
+        if self._desired is not None:
+            served = {deployment.endpoint_id for deployment in self._desired.deployments.values()}
+            self._parts.captures.hand_over({each: self._desired.captures[each] for each in served})
+
     def settle(self) -> None:
         """Do what brings the actual state to the desired one."""
         if self._desired is None or self._is_stopping:
@@ -75,9 +85,21 @@ class ServingAgent:
                 self._parts.shelf.discard(deployment_id)
 
     def _keep(self, slot: Slot, desired: DesiredState) -> None:
-        keeper = InstanceKeeper(slot, desired.deployments.get(slot.deployment_id), self._parts)
+        keeper = InstanceKeeper(
+            slot,
+            desired.deployments.get(slot.deployment_id),
+            self._parts,
+            has_healthy_sibling=lambda: self._has_healthy_sibling(slot),
+        )
         self._keepers[slot] = keeper
         self._tasks[slot] = self._group.create_task(self._run(slot, keeper))
+
+    def _has_healthy_sibling(self, slot: Slot) -> bool:
+        return any(
+            keeper.is_healthy
+            for other, keeper in self._keepers.items()
+            if other.deployment_id == slot.deployment_id and other != slot and other not in self._retiring
+        )
 
     async def _run(self, slot: Slot, keeper: InstanceKeeper) -> None:
         await keeper.run()

@@ -16,8 +16,9 @@ from infra.shutdown import run_program
 from workers.serving_agent.agent import ServingAgent
 from workers.serving_agent.artifacts import ModelShelf
 from workers.serving_agent.batch_sink import KafkaSink
+from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import ControlPlane
-from workers.serving_agent.errors import PartAwayError
+from workers.serving_agent.errors import CaptureNotHandedOverError, PartAwayError
 from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
 from workers.serving_agent.parts import AgentParts
@@ -66,14 +67,19 @@ async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
         try:
             is_tailing = await _marked(log)
             desired = agent.begin(await parts.control_plane.snapshot())
+            agent.hand_over_captures()
             agent.settle()
             parts.settings.ready_file.touch()
             if is_tailing:
                 async for event in log.events():
                     desired.apply(event.envelope, position=event.position)
+                    agent.hand_over_captures()
                     agent.settle()
         except (LogAwayError, PartAwayError) as error:
             _log.warning("log_not_followed", reason=str(error))
+        except CaptureNotHandedOverError as error:
+            # From the snapshot again, until it can be written: an engine must not go on under an old policy unnoticed.
+            _log.error("capture_policy_not_handed_over", reason=str(error))
         finally:
             await log.close()
         await asyncio.sleep(_PAUSE_S)
@@ -101,6 +107,7 @@ async def _parts(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncIt
             shelf=shelf,
             book=book,
             starter=InstanceStarter(settings, shelf=shelf, book=book, environ=environ),
+            captures=CaptureFiles(settings),
             clock=SystemClock(),
         )
     finally:

@@ -12,13 +12,14 @@ import httpx
 import msgspec
 import structlog
 
-from schemas.events.endpoints import InstanceFailed, VersionReference
+from schemas.events.endpoints import CapturePolicy, InstanceFailed, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 _SHORTEST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_MOST_REASON = 2_000
 _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 """A token may be replaced, and the file is read anew for each call."""
 
@@ -39,6 +40,8 @@ class SnapshotEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     name: str
     deployments: tuple[SnapshotDeployment, ...]
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
 
 
 class SnapshotInstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,13 +118,14 @@ class ControlPlane:
         """
         await self._command("/v1/instances", announcement)
 
-    async def withdraw(self, instance_id: str, *, reason: str) -> None:
-        """Tell that an instance must get no traffic. Returns once it is recorded.
+    async def withdraw(self, instance_id: str, *, reason: str, code: str | None = None) -> None:
+        """Tell that an instance must get no traffic, with a code where it is unhealthy. Returns once it is recorded.
 
         Raises:
             RefusedError: the instance is unknown there.
         """
-        await self._command(f"/v1/instances/{instance_id}/withdraw", {"reason": reason})
+        body = {"reason": reason[:_MOST_REASON]} if code is None else {"reason": reason[:_MOST_REASON], "code": code}
+        await self._command(f"/v1/instances/{instance_id}/withdraw", body)
 
     async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
         """Tell that an instance can't be brought up. Returns once it is recorded.

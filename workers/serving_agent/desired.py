@@ -5,6 +5,7 @@ import msgspec
 from schemas.catalogue import decode_data
 from schemas.envelope import Envelope
 from schemas.events.endpoints import (
+    CapturePolicyChanged,
     DeploymentAdded,
     DeploymentRemoved,
     EndpointCreated,
@@ -14,6 +15,7 @@ from schemas.events.endpoints import (
     VersionReference,
 )
 from schemas.events.registry import Artifact, GoldenExample, Signature
+from serving.capture.policy_file import PolicyInForce
 from workers.serving_agent.control_plane import ServingSnapshot
 
 
@@ -32,7 +34,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DesiredState:
-    """The fold, for one agent; `announced` are its own instances that the control plane counts on."""
+    """The fold, for one agent; `announced` are its own instances that the control plane counts on.
+
+    `captures` holds the capture policy of each endpoint.
+    """
 
     def __init__(self, snapshot: ServingSnapshot, *, agent_id: str) -> None:
         self._agent_id = agent_id
@@ -48,6 +53,10 @@ class DesiredState:
             for endpoint in snapshot.endpoints
             for deployment in endpoint.deployments
         }
+        self.captures = {
+            endpoint.id: PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
+            for endpoint in snapshot.endpoints
+        }
         self.announced = {instance.id for instance in snapshot.instances if instance.agent_id == agent_id}
 
     def apply(self, envelope: Envelope, *, position: int) -> None:
@@ -62,6 +71,9 @@ class DesiredState:
         match decode_data(envelope.type, envelope.data):
             case EndpointCreated(name=name):
                 self._names[str(envelope.stream)] = name
+                self.captures[str(envelope.stream)] = PolicyInForce()
+            case CapturePolicyChanged(policy=policy):
+                self.captures[str(envelope.stream)] = PolicyInForce(version=envelope.streamversion, policy=policy)
             case DeploymentAdded() as added:
                 self._add(added, envelope)
             case DeploymentRemoved(deployment_id=deployment_id):

@@ -1,15 +1,17 @@
 """What the agent asks an engine: who it is, whether it is ready, and its golden input."""
 
 import math
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 import msgspec
 
 from schemas.events.registry import GoldenExample, GoldenInput
-from workers.serving_agent.errors import NeverServesError, PartAwayError
+from workers.serving_agent.errors import EngineBusyError, NeverServesError, PartAwayError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+_BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _GOLDEN_TIMEOUT = httpx.Timeout(30.0, connect=1.0)
 
 
@@ -64,6 +66,7 @@ class EngineClient:
 
         Raises:
             NeverServesError: the answer differs from the expected one.
+            EngineBusyError: the engine refuses for its load.
             PartAwayError: no answer came.
         """
         body = {"inputs": [_tensor(tensor) for tensor in golden.inputs]}
@@ -71,6 +74,8 @@ class EngineClient:
             answer = await self._client.post(f"/v2/models/{model}/infer", json=body, timeout=_GOLDEN_TIMEOUT)
         except httpx.TransportError as error:
             raise PartAwayError(f"the golden input got no answer: {error!r}") from error
+        if answer.status_code in _BUSY:
+            raise EngineBusyError(f"the engine answered {answer.status_code}: {answer.text[:300]}")
         if not answer.is_success:
             raise _wrong(f"the engine answered {answer.status_code}: {answer.text[:300]}")
         try:

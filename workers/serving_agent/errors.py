@@ -2,6 +2,8 @@
 
 AgentError
 ├── PartAwayError          the control plane, Kafka or an engine can't answer now; trying again may help
+│   └── EngineBusyError    an engine refuses for its load; it is no fault of the engine
+├── CaptureNotHandedOverError  a capture policy can't be written for the engines; trying again may help
 ├── RefusedError           the control plane understood a call and refuses it; the same call meets the same
 └── CannotServeError       an instance can't be brought up; `code` stands in InstanceFailed
     ├── NeverServesError       the version will not run as it is: starting again meets the same
@@ -15,6 +17,14 @@ class AgentError(Exception):
 
 class PartAwayError(AgentError):
     """A neighbour can't answer now."""
+
+
+class EngineBusyError(PartAwayError):
+    """An engine has more to do than it takes."""
+
+
+class CaptureNotHandedOverError(AgentError):
+    """A capture policy can't be written for the engines now."""
 
 
 class RefusedError(AgentError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -19,17 +19,18 @@ from workers.serving_agent.errors import (
     PartAwayError,
     RefusedError,
 )
+from workers.serving_agent.health import Health, Sickness, observe, pause_before_next_s, sickness
 from workers.serving_agent.instance_book import InstanceRecord
 from workers.serving_agent.instance_start import RunningInstance
 from workers.serving_agent.parts import AgentParts
+from workers.serving_agent.probing import probe
 from workers.serving_agent.reconcile import Slot
 
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 30.0
 _REPORT_AFTER_FAILURES = 3
 _HEALTHY_AFTER_S = 60.0
-_LOOK_EVERY_S = 2.0
-_LOOKS_UNTIL_GIVEN_UP = 3
+_KILL_AFTER_S = 1.0
 _ROUTES_SETTLE_S = 0.5
 _DRAIN_POLL_S = 0.1
 _WITHDRAW_AT_STOP_S = 3.0
@@ -42,15 +43,30 @@ Result = TypeVar("Result")
 class InstanceKeeper:
     """One slot of one deployment. `run` ends when the slot is retired and empty; it never raises for a bad model."""
 
-    def __init__(self, slot: Slot, deployment: Deployment | None, parts: AgentParts) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        deployment: Deployment | None,
+        parts: AgentParts,
+        *,
+        has_healthy_sibling: Callable[[], bool],
+    ) -> None:
         self._slot = slot
         self._deployment = deployment
         self._with = parts
         self._retiring = asyncio.Event()
+        self._has_healthy_sibling = has_healthy_sibling
+        self._health: Health | None = None
+        self._has_served = False
         self._failures = 0
         self._reported: set[str] = set()
         self._is_announced = False
         self._withdrawal: asyncio.Task[None] | None = None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether an instance serves here whose last probe was no fault."""
+        return self._health is not None and self._health.faults == 0
 
     def retire(self) -> None:
         """Withdraw, drain and stop; `run` then ends."""
@@ -65,7 +81,9 @@ class InstanceKeeper:
             while not self._retiring.is_set() and self._deployment is not None:
                 running = running or await self._started(self._deployment)
                 if running is not None:
-                    await self._serve(running)
+                    sick = await self._serve(running, self._deployment)
+                    if sick is not None:
+                        await self._condemn(running, sick)
                     if running.process.has_ended:
                         await self._lost(running)
                         running = None
@@ -94,36 +112,65 @@ class InstanceKeeper:
             record = self._with.starter.record_of(self._slot, deployment, now_ms=now_ms)
             return await self._unless_retired(self._with.starter.start(record, deployment))
         except NeverServesError as error:
-            await self._report(error)
-            await self._retiring.wait()
-        except MayServeLaterError as error:
-            self._failures += 1
-            _log.warning("instance_not_started", code=error.code, reason=error.reason, failures=self._failures)
-            is_clear = self._failures >= _REPORT_AFTER_FAILURES or error.code == "disk-full"
-            if is_clear and error.code not in self._reported:
-                self._reported.add(error.code)
+            if self._has_served:
+                # The same version did answer rightly here: not it is at fault, but what lies or runs on this host.
+                await self._failed_to_start(error)
+            else:
                 await self._report(error)
+                await self._retiring.wait()
+        except MayServeLaterError as error:
+            await self._failed_to_start(error)
         return None
 
-    async def _serve(self, running: RunningInstance) -> None:
-        """Announce, and return when the process has ended or the slot is to be emptied."""
+    async def _failed_to_start(self, error: CannotServeError) -> None:
+        self._failures += 1
+        _log.warning("instance_not_started", code=error.code, reason=error.reason, failures=self._failures)
+        is_clear = self._failures >= _REPORT_AFTER_FAILURES or error.code == "disk-full"
+        if is_clear and error.code not in self._reported:
+            self._reported.add(error.code)
+            await self._report(error)
+
+    async def _serve(self, running: RunningInstance, deployment: Deployment) -> Sickness | None:
+        """Announce, and return when the process has ended, is found sick or the slot is to be emptied."""
+        self._has_served = True
         announcing = asyncio.create_task(self._announce(running.record))
         try:
-            await self._watch(running)
+            return await self._watch(running, deployment)
         finally:
+            self._health = None
             await _ended(announcing)
 
-    async def _watch(self, running: RunningInstance) -> None:
-        began = self._with.clock.monotonic()
-        unanswered = 0
-        while not self._retiring.is_set() and not running.process.has_ended:
-            await self._unless_retired(running.process.wait(_LOOK_EVERY_S))
-            if self._with.clock.monotonic() - began > _HEALTHY_AFTER_S:
+    async def _watch(self, running: RunningInstance, deployment: Deployment) -> Sickness | None:
+        began, rules = self._with.clock.monotonic(), self._with.settings.health_rules
+        health = self._health = Health()
+        pause_s = rules.interval_s
+        while True:
+            await self._unless_retired(running.process.wait(pause_s))
+            if self._retiring.is_set() or running.process.has_ended:
+                return None
+            asked = probe(running.client, deployment, timeout_s=rules.timeout_s, clock=self._with.clock)
+            outcome = await self._unless_retired(asked)
+            if outcome is None or running.process.has_ended:
+                return None
+            health = self._health = observe(health, outcome, rules)
+            _log.debug("instance_probed", instance_id=running.record.instance_id, faults=health.faults)
+            pause_s = pause_before_next_s(health, outcome, rules)
+            found = sickness(health, rules, has_healthy_sibling=self._has_healthy_sibling())
+            if found is not None:
+                return found
+            if not health.faults and self._with.clock.monotonic() - began > _HEALTHY_AFTER_S:
                 self._failures = 0
-            unanswered = 0 if running.process.has_ended or await running.client.is_live() else unanswered + 1
-            if unanswered == _LOOKS_UNTIL_GIVEN_UP:
-                _log.error("engine_does_not_answer", instance_id=running.record.instance_id)
-                await running.process.stop(deadline_s=_LOOK_EVERY_S)
+
+    async def _condemn(self, running: RunningInstance, found: Sickness) -> None:
+        """Withdraw a sick instance and end its process; one that hangs is ended at once, so that callers try again."""
+        _log.error("instance_unhealthy", instance_id=running.record.instance_id, code=found.code, reason=found.reason)
+        self._withdraw_soon(running.record, reason=found.reason, code=found.code)
+        deadline_s = _KILL_AFTER_S if found.code == "instance-hung" else self._with.settings.drain_deadline_s
+        if found.code != "instance-hung" and self._withdrawal is not None:
+            await asyncio.wait({self._withdrawal}, timeout=_WITHDRAW_AT_STOP_S)
+            await asyncio.sleep(_ROUTES_SETTLE_S)
+        while not running.process.has_ended:
+            await running.process.stop(deadline_s=deadline_s)
 
     async def _lost(self, running: RunningInstance) -> None:
         self._failures += 1
@@ -175,16 +222,21 @@ class InstanceKeeper:
         except RefusedError as error:
             _log.error("announcement_refused", instance_id=record.instance_id, reason=str(error))
 
-    def _withdraw_soon(self, record: InstanceRecord, *, reason: str) -> None:
+    def _withdraw_soon(self, record: InstanceRecord, *, reason: str, code: str | None = None) -> None:
         """Withdraw beside the restart: while the control plane is away, the same port may serve again before."""
         if self._is_announced:
-            self._withdrawal = asyncio.create_task(self._withdraw(record, after=self._withdrawal, reason=reason))
+            work = self._withdraw(record, after=self._withdrawal, reason=reason, code=code)
+            self._withdrawal = asyncio.create_task(work)
 
-    async def _withdraw(self, record: InstanceRecord, *, after: asyncio.Task[None] | None, reason: str) -> None:
+    async def _withdraw(
+        self, record: InstanceRecord, *, after: asyncio.Task[None] | None, reason: str, code: str | None
+    ) -> None:
         if after is not None:
             await after
+        if not self._is_announced:
+            return
         try:
-            await self._with.control_plane.withdraw(record.instance_id, reason=reason)
+            await self._with.control_plane.withdraw(record.instance_id, reason=reason, code=code)
             self._is_announced = False
         except RefusedError as error:
             _log.warning("instance_not_withdrawn", instance_id=record.instance_id, reason=str(error))

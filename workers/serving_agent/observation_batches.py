@@ -25,16 +25,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """The records of some frames, and up to when the marks among them say that all is there; 0 without a mark."""
+    """The records of some frames, and the last mark among them; without one, a mark that says nothing."""
 
     rows: tuple[ObservationRecord, ...]
-    closed_until_ms: int
+    last_mark: Mark = Mark(0)
 
 
 def decode_frames(payloads: Sequence[bytes]) -> Decoded:
     """Read the payloads of a spool; one that can't be read is logged and left out, the same way each time."""
     rows: list[ObservationRecord] = []
-    closed_until_ms = 0
+    last_mark = Mark(0)
     for payload in payloads:
         try:
             item = records.decode(payload)
@@ -42,10 +42,10 @@ def decode_frames(payloads: Sequence[bytes]) -> Decoded:
             _log.error("spool_record_unreadable", reason=str(error))
             continue
         if isinstance(item, Mark):
-            closed_until_ms = item.closed_until_ms
+            last_mark = item
         else:
             rows.append(item)
-    return Decoded(tuple(rows), closed_until_ms)
+    return Decoded(tuple(rows), last_mark)
 
 
 def encode_rows(source: SpoolSource, rows: Sequence[ObservationRecord], *, batch: int) -> bytes:

@@ -4,6 +4,7 @@ import msgspec
 
 from infra.clock import Clock
 from workers.serving_agent.artifacts import ModelShelf
+from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import ControlPlane
 from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
@@ -18,4 +19,5 @@ class AgentParts(msgspec.Struct, frozen=True, kw_only=True):
     shelf: ModelShelf
     book: InstanceBook
     starter: InstanceStarter
+    captures: CaptureFiles
     clock: Clock

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from workers.serving_agent.health import HealthRules
+
 PREFIX = "ROLLBOOK_AGENT_"
 
 
@@ -22,8 +24,28 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     supervisor_pid: Annotated[int, msgspec.Meta(ge=0, description="engines end when this process is gone; 0: none")] = 0
     start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for an engine to become ready")] = 120.0
     drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 5.0
+    probe_interval_s: Annotated[float, msgspec.Meta(gt=0, description="between two golden inputs to an instance")] = 2.0
+    probe_timeout_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes longer counts as none")] = (
+        5.0
+    )
+    probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes this long is slow")] = 2.0
+    probe_faults: Annotated[int, msgspec.Meta(ge=1, description="faults in a row that withdraw an instance")] = 3
 
     @property
     def directory(self) -> Path:
         """Where all of the agent's own state is."""
         return self.data_dir.absolute() / "agent" / self.agent_id
+
+    @property
+    def health_rules(self) -> HealthRules:
+        """When an instance is sick."""
+        return HealthRules(
+            interval_s=self.probe_interval_s,
+            timeout_s=self.probe_timeout_s,
+            slow_after_s=self.probe_slow_s,
+            faults=self.probe_faults,
+        )
+
+    def capture_file_of(self, endpoint_id: str) -> Path:
+        """Where the capture policy is that the engines of an endpoint follow."""
+        return self.directory / "capture" / f"{endpoint_id}.json"

@@ -36,6 +36,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     closed_until_ms: int
     state: SourceState
+    seen: int = 0
+    unsampled: int = 0
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 0
     position: int = 0
     closed_until_ms: int = 0
+    seen: int = 0
+    unsampled: int = 0
     intent: Intent | None = None
 
 
@@ -78,13 +82,15 @@ class SourceShipper:
             _log.error("spool_frames_lost", source=self._source.boot_id, frames=frames.lost)
         found = decode_frames(frames.payloads)
         is_end = is_over and not frames.payloads
-        closed = max(self._progress.closed_until_ms, found.closed_until_ms, self._clock.now_ms() if is_end else 0)
+        before, mark = self._progress, found.last_mark
         intent = Intent(
             start=frames.next_position - len(frames.payloads),
             end=frames.next_position,
             rows=len(found.rows),
-            closed_until_ms=closed,
+            closed_until_ms=max(before.closed_until_ms, mark.closed_until_ms, self._clock.now_ms() if is_end else 0),
             state="closing" if is_end else "open",
+            seen=max(before.seen, mark.seen),
+            unsampled=max(before.unsampled, mark.unsampled),
         )
         self._save(msgspec.structs.replace(self._progress, intent=intent))
         await self._send(intent, found)
@@ -102,7 +108,7 @@ class SourceShipper:
             payloads += frames.payloads
             position = frames.next_position
         found = decode_frames(payloads)
-        return found if len(found.rows) == intent.rows else Decoded((), 0)
+        return found if len(found.rows) == intent.rows else Decoded(())
 
     async def _send(self, intent: Intent, found: Decoded) -> None:
         batch = self._progress.batch
@@ -114,10 +120,20 @@ class SourceShipper:
             rows=len(found.rows),
             closed_until_ms=intent.closed_until_ms,
             state=intent.state,
+            seen=intent.seen,
+            unsampled=intent.unsampled,
         )
         value = encode_rows(self._source, found.rows, batch=batch)
         await self._sink.send(OBSERVATIONS.name, key=self._source.boot_id, value=value, headers=headers.as_kafka())
-        self._save(Progress(batch=batch + 1, position=intent.end, closed_until_ms=intent.closed_until_ms))
+        self._save(
+            Progress(
+                batch=batch + 1,
+                position=intent.end,
+                closed_until_ms=intent.closed_until_ms,
+                seen=intent.seen,
+                unsampled=intent.unsampled,
+            )
+        )
         self._reader.delete_before(intent.end)
 
     def _save(self, progress: Progress) -> None:

@@ -72,8 +72,24 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     weight_percent: float
 
 
+class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an endpoint's predictions; without a list of names, all inputs or outputs are.
+
+    `hashed` inputs and outputs leave the engine as digests. `prediction` is the value that feedback is compared with.
+    """
+
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+    sampling_rate: float = 1.0
+    hashed: tuple[str, ...] = ()
+    max_values: int = 4_096
+    max_bytes: int = 32 * 1024
+    prediction: bool = True
+    retention_days: int = 7
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that callers use; `epoch` names the event that set the traffic."""
+    """A name that callers use; `epoch` names the event that set the traffic, `capture_version` that of the policy."""
 
     id: str
     name: str
@@ -83,6 +99,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     allocations: tuple[Allocation, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     active_rollout_id: str | None = None
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
     position: int = 0
 
 

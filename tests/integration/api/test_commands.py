@@ -95,6 +95,7 @@ async def test_a_token_that_was_issued_under_a_key_is_the_same_again(api: Runnin
     ("method", "path", "body"),
     [
         ("PUT", "/v1/endpoints/digits/traffic", {"weights": []}),
+        ("PUT", "/v1/endpoints/digits/capture-policy", {"policy": {"sampling_rate": 0.5}, "reason": "x"}),
         ("POST", "/v1/endpoints/digits/deployments", {"version": "digits/2"}),
         ("POST", "/v1/endpoints/digits/rollback", {"reason": "x"}),
         ("POST", "/v1/models", {"name": "stale"}),

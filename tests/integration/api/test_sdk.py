@@ -12,7 +12,7 @@ import pytest
 
 from infra.ports import free_port
 from rollbook import AsyncRollbook, Conflict, Denied, NotFound, Problem, Rollbook, RollbookError, Unreachable
-from rollbook.resources import Endpoint
+from rollbook.resources import CapturePolicy, Endpoint
 from tests.support.api import RunningApi, done, running_api
 from tests.support.digits import SIGNATURE, model_bytes
 
@@ -99,6 +99,26 @@ async def test_traffic_is_split_by_hand(api: RunningApi, client: Client, model_f
     assert {one.deployment_id: one.weight_percent for one in split.allocations} == weights
     assert [one.weight_percent for one in back.allocations] == [100]
     assert back.epoch > split.epoch > endpoint.epoch
+
+
+async def test_a_capture_policy_is_chosen(api: RunningApi, client: Client) -> None:
+    endpoint = await called(client.endpoints.create, "digits")
+    policy = CapturePolicy(inputs=(), sampling_rate=0.5, retention_days=2)
+
+    changed = await called(
+        client.endpoints.set_capture_policy, "digits", policy, reason="less", if_match=endpoint.stream_version
+    )
+    shown = await called(client.endpoints.get, "digits")
+    snapshot = await done(api.service.get("/v1/snapshots/serving"))
+    with pytest.raises(Conflict):
+        await called(client.endpoints.set_capture_policy, "digits", CapturePolicy(), reason="x", if_match=1)
+
+    assert (endpoint.capture, endpoint.capture_version) == (CapturePolicy(), 0)
+    assert (changed.capture, changed.capture_version) == (shown.capture, shown.capture_version) == (policy, 2)
+    assert (snapshot["endpoints"][0]["capture"]["sampling_rate"], snapshot["endpoints"][0]["capture_version"]) == (
+        0.5,
+        2,
+    )
 
 
 async def test_the_log_is_read(client: Client) -> None:

@@ -65,6 +65,7 @@ async def test_a_viewer_reads_and_changes_nothing(api: RunningApi, stage: Stage)
         ("operator", "POST", "/v1/endpoints/digits/applied", {}, 403),
         ("service", "POST", "/v1/models", {"name": "by-a-service"}, 403),
         ("service", "PUT", "/v1/endpoints/digits/traffic", {}, 403),
+        ("service", "PUT", "/v1/endpoints/digits/capture-policy", {}, 403),
         ("service", "GET", "/v1/snapshots/serving", None, 200),
         ("service", "GET", "/v1/snapshots/rollouts", None, 200),
         ("service", "GET", "/v1/principals", None, 403),

@@ -201,6 +201,26 @@ async def test_a_wrong_command_of_a_program_is_refused(
     await refused(api, await sent(api.service, stage, path, body), code=code, field=field)
 
 
+@pytest.mark.parametrize(
+    ("policy", "code", "field"),
+    [
+        ({"sampling_rate": 1.5}, "invalid-body", "policy.sampling_rate"),
+        ({"sample": 0.5}, "invalid-body", "policy.sample"),
+        ({"inputs": "pixels"}, "invalid-body", "policy.inputs"),
+        ({"hashed": ["pixel"]}, "invalid-capture-policy", "policy.hashed"),
+        ({"retention_days": 0}, "invalid-body", "policy.retention_days"),
+    ],
+)
+async def test_a_capture_policy_that_makes_no_sense_is_refused(
+    api: RunningApi, stage: Stage, policy: dict[str, Any], code: str, field: str
+) -> None:
+    body = {"policy": policy, "reason": "less"}
+
+    answer = await sent(api.admin, stage, "/v1/endpoints/{endpoint}/capture-policy", body, method="PUT")
+
+    await refused(api, answer, code=code, field=field)
+
+
 @pytest.mark.parametrize(("weights", "field"), WEIGHTS)
 async def test_weights_that_do_not_split_the_traffic_are_refused(
     api: RunningApi, stage: Stage, weights: object, field: str

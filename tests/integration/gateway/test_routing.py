@@ -8,8 +8,8 @@ import xxhash
 
 from schemas.identifiers import prediction_started_at_ms
 from serving.gateway.routing_state import TokenRules
-from tests.support.gateway import MAX_BODY_BYTES, Gateway, Tokens, until
-from tests.support.routing import created, shifted, withdrawn
+from tests.support.gateway import MAX_BODY_BYTES, BackEnd, Gateway, Tokens, until
+from tests.support.routing import announced, created, shifted, withdrawn
 
 ENDPOINT = "endpoint-1"
 INFER = "/v2/models/digits/infer"
@@ -245,6 +245,37 @@ async def test_weights_change_under_load_without_a_failure_and_with_one_epoch_a_
     assert all(sent == received for _, sent, _, received in answers)
     assert all(deployment in split_of[epoch] for _, epoch, deployment, _ in answers)
     assert len({epoch for _, epoch, *_ in answers}) > 20
+
+
+async def test_an_instance_that_is_added_gets_its_share_little_by_little(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    await serve(gateway)
+    answered: list[str] = []
+    is_over = asyncio.Event()
+
+    async def load() -> None:
+        while not is_over.is_set():
+            answered.append((await client.post(INFER, json={})).json()["backend"])
+            await asyncio.sleep(0.005)
+
+    def share(of_last: int) -> float:
+        return answered[-of_last:].count("again") / of_last
+
+    callers = [asyncio.create_task(load()) for _ in range(2)]
+    # The first instance is past its own slow start by then.
+    await asyncio.sleep(11)
+    gateway.back_ends.append(await BackEnd("again").start())
+    gateway.tell("instance-d1-1", announced(ENDPOINT, "d1", port=gateway.back_ends[-1].port))
+    await until(lambda: "again" in answered, why="the first request to it")
+    first = len(answered)
+    await until(lambda: len(answered) >= first + 100)
+    early = share(100)
+    await until(lambda: share(100) > 0.4, why="its full share")
+    is_over.set()
+    await asyncio.gather(*callers)
+
+    assert early < 0.3
 
 
 async def test_one_of_two_back_ends_dies_without_a_failed_request(gateway: Gateway, client: httpx.AsyncClient) -> None:

@@ -18,6 +18,7 @@ from projections.serving_metrics.queries import metrics_of_endpoint
 from projections.store import ClickHouseStore
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
+from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
@@ -115,6 +116,44 @@ async def test_rows_that_were_shipped_twice_count_once(store: ClickHouseStore, r
     blue = (await measured(reader)).arms["blue"]
 
     assert (blue.requests, blue.labelled, blue.wrong) == (10, 10, 0)
+
+
+async def test_observations_are_kept_as_long_as_their_policy_says(store: ClickHouseStore) -> None:
+    three_days_ago = now_ms() - 3 * 24 * 60 * 60 * 1000
+    rows = [
+        observation_row(days, started_at_ms=three_days_ago, prediction="3", retention_days=days, policy_version=days)
+        for days in (1, 2, 5)
+    ]
+    await sink_into(store, ObservationProjector()).consume([observations(rows, at_ms=three_days_ago)])
+
+    await store.command("OPTIMIZE TABLE observation_records FINAL")
+
+    kept = await store.select("SELECT policy_version, retention_days FROM observation_records")
+    assert kept == [{"policy_version": 5, "retention_days": 5}]
+
+
+async def test_the_counts_of_a_source_only_grow(store: ClickHouseStore) -> None:
+    now = now_ms()
+    for offset, (seen, unsampled) in enumerate([(10, 4), (30, 9), (20, 6)]):
+        described = headers(source="boot-1", kind="observations", batch=offset, rows=0, closed_until_ms=now)
+        counted = msgspec.structs.replace(described, seen=seen, unsampled=unsampled)
+        message = batch_message([], described=counted, offset=offset, timestamp_ms=now)
+        await sink_into(store, ObservationProjector()).consume([message])
+
+    assert await store.select("SELECT seen, unsampled FROM sources FINAL") == [{"seen": 30, "unsampled": 9}]
+
+
+async def test_what_a_source_lost_can_be_asked_as_the_how_to_says(store: ClickHouseStore) -> None:
+    page = (ROOT / "docs/how_to/choose_what_is_captured.md").read_text(encoding="utf-8")
+    question = page.split("```sql\n")[1].split("```")[0]
+    now = now_ms()
+    rows = [observation_row(number, started_at_ms=now - 500, prediction="3") for number in range(3)]
+    described = headers(source="boot-1", kind="observations", batch=0, rows=3, closed_until_ms=now)
+    counted = msgspec.structs.replace(described, seen=10, unsampled=5)
+    message = batch_message(rows, described=counted, offset=0, timestamp_ms=now)
+    await sink_into(store, ObservationProjector()).consume([message])
+
+    assert await store.select(question) == [{"source": "boot-1", "lost": 2}]
 
 
 async def test_labels_that_come_late_change_the_accuracy(store: ClickHouseStore, reader: Reader) -> None:

@@ -15,13 +15,15 @@ import httpx
 import pytest
 
 from infra.errors import EXIT_CANNOT_START
+from schemas.events.endpoints import CapturePolicy
 from schemas.events.registry import ArtifactFormat
 from serving.capture import records
+from serving.capture.policy_file import PolicyInForce, write_policy
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool_reader import SpoolReader
 from serving.runtime.manifest import ARTIFACT_NAME
 from tests.support.digits import digits, row_request, trained
-from tests.support.engine_process import EngineProcess, launched, running, write_model
+from tests.support.engine_process import CAPTURE, EngineProcess, launched, running, write_model
 
 INFER = "/v2/models/digits/infer"
 PREDICTION_ID = "1700000000000-0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
@@ -212,6 +214,56 @@ def test_a_refused_prediction_is_captured_with_its_status(client: httpx.Client, 
 
     record = _recorded(engine, "refused")
     assert (record.status, record.prediction, record.inputs) == (400, "", "")
+
+
+def test_a_capture_policy_that_changes_is_followed_without_a_restart(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", artifact_format="onnx")
+    policy = CapturePolicy(hashed=("pixels",), outputs=(), prediction=False, retention_days=2)
+    with running(tmp_path) as engine:
+        _ask(engine, "before")
+        assert json.loads(_recorded(engine, "before").inputs)["pixels"]["data"]
+
+        _change_policy(engine, PolicyInForce(version=9, policy=policy))
+        _ask(engine, "after")
+        after = _recorded(engine, "after")
+        _change_policy(engine, PolicyInForce(version=10, policy=CapturePolicy(sampling_rate=0.0)))
+        _ask(engine, "left-out")
+        engine.process.send_signal(signal.SIGTERM)
+        assert engine.process.wait(20) == 0
+
+    assert set(json.loads(after.inputs)["pixels"]) == {"datatype", "shape", "blake2b"}
+    assert (after.outputs, after.prediction, after.policy_version, after.retention_days) == ("{}", "", 9, 2)
+    assert [record.prediction_id for record in _records(engine)] == ["before", "after"]
+    assert (_marks(engine)[-1].seen, _marks(engine)[-1].unsampled) == (3, 1)
+
+
+def _ask(engine: EngineProcess, prediction_id: str) -> None:
+    answer = httpx.post(engine.url + INFER, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=20)
+    assert answer.status_code == 200
+
+
+def _change_policy(engine: EngineProcess, in_force: PolicyInForce) -> None:
+    """Replace the file as the agent does, and wait until the engine says that it follows."""
+    write_policy(engine.spool.with_name(CAPTURE), in_force)
+    deadline = time.monotonic() + 10
+    while engine.log.read_text().count("capture_policy_followed") < in_force.version - 8:
+        assert time.monotonic() < deadline, engine.log.read_text()
+        time.sleep(0.05)
+
+
+def _marks(engine: EngineProcess) -> list[Mark]:
+    payloads = SpoolReader(engine.spool).read(0, max_frames=100_000, max_bytes=10**9).payloads
+    return [mark for mark in map(records.decode, payloads) if isinstance(mark, Mark)]
+
+
+def test_without_a_capture_policy_no_engine_starts(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", artifact_format="onnx")
+    (tmp_path / CAPTURE).unlink()
+
+    with launched(tmp_path) as engine:
+        assert engine.process.wait(60) == EXIT_CANNOT_START
+
+    assert "holds no capture policy" in engine.log.read_text()
 
 
 def test_a_request_without_prediction_id_is_not_captured(client: httpx.Client, engine: EngineProcess) -> None:

@@ -22,7 +22,7 @@ from infra.kafka.clients import producer
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.catalogue import TYPE_NAMES
 from schemas.envelope import Envelope, encode, encode_data
-from schemas.events.endpoints import DeploymentAdded, DeploymentRemoved, VersionReference
+from schemas.events.endpoints import CapturePolicyChanged, DeploymentAdded, DeploymentRemoved, VersionReference
 from schemas.events.registry import Artifact
 from schemas.identifiers import EventId, StreamId
 from schemas.observations import BatchHeaders, batch_headers
@@ -167,8 +167,9 @@ class AgentHarness:
         (root / "data").mkdir()
         (root / "token").write_text("rb_secret\n")
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
         settings = {
+            **more,
             "DATA_DIR": str(self.root / "data"),
             "API_URL": self.control_plane.url,
             "TOKEN_FILE": str(self.root / "token"),
@@ -234,7 +235,7 @@ class AgentHarness:
         fields = msgspec.to_builtins(added)
         self.control_plane.deployments.append({"id": fields.pop("deployment_id"), **fields})
 
-    async def publish(self, event: DeploymentAdded | DeploymentRemoved) -> None:
+    async def publish(self, event: DeploymentAdded | DeploymentRemoved | CapturePolicyChanged) -> None:
         """Append to the log as the relay does."""
         self._events += 1
         self.control_plane.position += 1

@@ -16,7 +16,7 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
-from schemas.events.endpoints import DeploymentRemoved
+from schemas.events.endpoints import CapturePolicy, CapturePolicyChanged, DeploymentRemoved
 from schemas.events.registry import Artifact
 from tests.integration.serving_agent.conftest import AgentHarness, Command, batches_until_closing, eventually
 from tests.support.digits import Served, model_bytes, row_request, served
@@ -137,6 +137,29 @@ async def test_a_stopped_agent_withdraws_and_stops_all_it_started(harness: Agent
     assert len(harness.control_plane.told(WITHDRAW)) == 2
     assert not any(map(_is_running, pids))
     assert list((harness.directory / "spool").iterdir()) == []
+
+
+async def test_a_capture_policy_on_the_log_reaches_a_running_engine(harness: AgentHarness) -> None:
+    harness.start()
+    await harness.publish(harness.deployment("a", served("onnx")))
+    announcement = _announced(harness)
+    pid = _pid(announcement)
+    _predict(announcement, "before")
+
+    policy = CapturePolicy(inputs=(), retention_days=3)
+    await harness.publish(CapturePolicyChanged(policy=policy, reason="less"))
+    log = next((harness.root / "data" / "logs").glob("engine-*"))
+    eventually(lambda: "capture_policy_followed" in log.read_text(), what="policy in force", log=log.read_text)
+    _predict(announcement, "after")
+
+    assert _pid(announcement) == pid
+    await harness.publish(DeploymentRemoved(deployment_id="deployment-a", reason="test"))
+    shipped = await batches_until_closing(harness.node, announcement.body["boot_id"])
+    rows = [row for _, value in shipped for row in pa.ipc.open_stream(value).read_all().to_pylist()]
+    kept = {row["prediction_id"]: (row["inputs"], row["policy_version"], row["retention_days"]) for row in rows}
+    assert kept["after"] == ("{}", 2, 3)
+    assert (kept["before"][0] != "{}", *kept["before"][1:]) == (True, 0, 7)
+    assert (shipped[-1][0].seen, shipped[-1][0].unsampled) == (2, 0)
 
 
 async def test_what_happened_while_no_agent_ran_is_caught_up_with(harness: AgentHarness) -> None:

@@ -12,7 +12,7 @@ from projections.domain_log.projector import RegistryProjector
 from projections.errors import BadQuery, UndecodableError
 from projections.measurement.queries import Question, measure_epoch
 from projections.messages import Message
-from projections.quality.projector import FeedbackProjector
+from projections.quality.projector import FeedbackProjector, ObservationProjector
 from projections.query.queries import Sql, run_sql
 from projections.reading import Reader
 from projections.serving_metrics.projector import RequestProjector
@@ -21,7 +21,7 @@ from projections.store import ClickHouseStore
 from projections.tables import Rows, assemble
 from projections.watchdog import Stall
 from schemas.events import rollouts
-from schemas.observations import REQUEST_COLUMNS
+from schemas.observations import COLUMNS_ADDED_LATER, OBSERVATION_COLUMNS, REQUEST_COLUMNS
 from schemas.topics import REQUESTS
 from tests.support.fakes import FakeClock
 from tests.support.read_side_messages import (
@@ -31,6 +31,7 @@ from tests.support.read_side_messages import (
     feedback_message,
     headers,
     ipc,
+    observation_row,
     request_row,
 )
 
@@ -112,6 +113,23 @@ def test_a_batch_of_the_other_kind_is_undecodable() -> None:
 
     with pytest.raises(UndecodableError, match="observations"):
         RequestProjector().project(msgspec.structs.replace(message, topic=REQUESTS.name))
+
+
+def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() -> None:
+    row = observation_row(1, started_at_ms=AT_MS, prediction="3")
+    described = headers(source="boot-1", kind="observations", batch=0, rows=1, closed_until_ms=AT_MS)
+    message = batch_message([row], described=described, offset=0, timestamp_ms=AT_MS)
+    older = {name: kind for name, kind in OBSERVATION_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
+    told = tuple((name, value) for name, value in message.headers if name not in ("seen", "unsampled"))
+
+    rows, source = ObservationProjector().project(
+        msgspec.structs.replace(message, value=ipc([row], older), headers=told)
+    )
+
+    assert isinstance(rows.values, pa.Table)
+    (read,) = rows.values.to_pylist()
+    assert {name: read[name] for name in COLUMNS_ADDED_LATER} == COLUMNS_ADDED_LATER
+    assert [(each["seen"], each["unsampled"]) for each in source.values] == [(0, 0)]
 
 
 def test_an_event_gives_its_row_with_the_very_bytes_and_a_sentence() -> None:

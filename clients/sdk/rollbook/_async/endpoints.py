@@ -6,7 +6,7 @@ import msgspec
 
 from rollbook import _wire
 from rollbook._async.connection import AsyncConnection
-from rollbook.resources import Deployment, Endpoint
+from rollbook.resources import CapturePolicy, Deployment, Endpoint
 
 
 class _Endpoints(msgspec.Struct):
@@ -57,6 +57,21 @@ class AsyncEndpoints:
         """Return to an earlier traffic state, the one before this by default; an active rollout is aborted."""
         body = {"reason": reason, "epoch": epoch}
         return await self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/rollback", body, Endpoint)
+
+    async def set_capture_policy(
+        self, endpoint: str, policy: CapturePolicy, *, reason: str, if_match: int | None = None
+    ) -> Endpoint:
+        """Choose what is kept of an endpoint's predictions from now on; engines follow within seconds, unstopped.
+
+        With `if_match`, the endpoint's `stream_version`, it is refused when someone else was faster.
+        """
+        return await self._connection.command(
+            f"/v1/endpoints/{_wire.segment(endpoint)}/capture-policy",
+            {"policy": msgspec.to_builtins(policy), "reason": reason},
+            Endpoint,
+            method="PUT",
+            if_match=if_match,
+        )
 
     async def metrics(
         self,

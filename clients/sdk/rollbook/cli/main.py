@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rollbook import Problem, RollbookError
-from rollbook.cli import endpoints, evidence, registry, rollouts, stack
+from rollbook.cli import capture, endpoints, evidence, registry, rollouts, stack
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
@@ -44,6 +44,7 @@ for _command in (
     registry.version,
     endpoints.endpoint,
     endpoints.traffic,
+    capture.capture,
     rollouts.rollout,
     evidence.who_served,
     evidence.events,

@@ -2,7 +2,7 @@ from control_plane.endpoints import errors, instance
 from control_plane.endpoints.commands import AnnounceInstance, FailInstance, WithdrawInstance
 from control_plane.endpoints.instance import Instance
 from control_plane.endpoints.resources import INSTANCES
-from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceWithdrawn
+from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceFoundUnhealthy, InstanceWithdrawn
 from tests.support.spec import Given
 
 ANNOUNCED = InstanceAnnounced(
@@ -23,7 +23,7 @@ FAILED = InstanceFailed(
 )
 
 
-def given(*events: InstanceAnnounced | InstanceFailed | InstanceWithdrawn) -> Given[Instance]:
+def given(*events: InstanceAnnounced | InstanceFailed | InstanceFoundUnhealthy | InstanceWithdrawn) -> Given[Instance]:
     return Given(INSTANCES, *events, stream="instance-1")
 
 
@@ -52,6 +52,25 @@ def test_a_withdrawn_instance_takes_traffic_again_after_an_announcement() -> Non
         lambda state: instance.withdraw(state, WithdrawInstance(reason="drain"))
     ).then_nothing()
     given(ANNOUNCED, withdrawn).when(lambda state: instance.announce(state, announcement())).then(ANNOUNCED)
+
+
+def test_an_unhealthy_instance_is_withdrawn_with_the_code_of_what_it_lacks() -> None:
+    hung = WithdrawInstance(reason="no answer within 5 s", code="instance-hung")
+    found = InstanceFoundUnhealthy(
+        endpoint_id="endpoint-1",
+        deployment_id="deployment-1",
+        agent_id=ANNOUNCED.agent_id,
+        code="instance-hung",
+        reason="no answer within 5 s",
+    )
+    withdrawn = InstanceWithdrawn(endpoint_id="endpoint-1", deployment_id="deployment-1", reason="no answer within 5 s")
+
+    given(ANNOUNCED).when(lambda state: instance.withdraw(state, hung)).then(found, withdrawn)
+    after = given(ANNOUNCED, found, withdrawn)
+
+    assert (after.state.phase, after.state.code) == ("withdrawn", "instance-hung")
+    after.when(lambda state: instance.withdraw(state, hung)).then_nothing()
+    assert after.happens(ANNOUNCED).state.code is None
 
 
 def test_a_failure_is_recorded_once_also_without_an_announcement() -> None:

@@ -4,7 +4,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving.capture.policy import CapturePolicy, captured_inputs, captured_outputs, is_sampled
+from schemas.events.endpoints import CapturePolicy
+from serving.capture.policy import captured_inputs, captured_outputs, captured_prediction, is_sampled
 
 BODY = (
     b'{"inputs":[{"name":"pixels","datatype":"FP32","shape":[1,4],"data":[0.0, 1.5,2,3]},'
@@ -21,7 +22,7 @@ def _inputs(body: bytes = BODY, **policy: object) -> dict[str, Any]:
 
 def test_everything_is_kept_unless_the_policy_says_otherwise() -> None:
     assert _inputs()["pixels"] == {"datatype": "FP32", "shape": [1, 4], "data": [0.0, 1.5, 2, 3]}
-    assert json.loads(captured_outputs(CapturePolicy(), ANSWER)) == {
+    assert json.loads(captured_outputs(CapturePolicy(), ANSWER, hash_key=KEY)) == {
         "label": {"datatype": "INT64", "shape": [1], "data": [7]}
     }
 
@@ -29,7 +30,7 @@ def test_everything_is_kept_unless_the_policy_says_otherwise() -> None:
 def test_only_the_named_fields_are_kept() -> None:
     assert set(_inputs(inputs=("pixels",))) == {"pixels"}
     assert _inputs(inputs=()) == {}
-    assert captured_outputs(CapturePolicy(outputs=()), ANSWER) == "{}"
+    assert captured_outputs(CapturePolicy(outputs=()), ANSWER, hash_key=KEY) == "{}"
 
 
 def test_a_hashed_input_leaves_no_trace_of_its_values() -> None:
@@ -37,6 +38,20 @@ def test_a_hashed_input_leaves_no_trace_of_its_values() -> None:
 
     assert "Ada" not in json.dumps(kept)
     assert len(kept["person"]["blake2b"]) == 32
+
+
+def test_a_hashed_output_leaves_no_trace_of_its_values() -> None:
+    kept = json.loads(captured_outputs(CapturePolicy(hashed=("label",)), ANSWER, hash_key=KEY))
+
+    assert set(kept["label"]) == {"datatype", "shape", "blake2b"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [({}, "Zürich"), ({"prediction": False}, ""), ({"outputs": ()}, "Zürich"), ({"max_bytes": 2}, "Z")],
+)
+def test_the_prediction_is_kept_or_not_as_the_policy_says(policy: dict[str, Any], kept: str) -> None:
+    assert captured_prediction(CapturePolicy(**policy), "Zürich") == kept
 
 
 def test_a_digest_ignores_white_space_and_nesting_and_depends_on_the_key() -> None:

@@ -3,6 +3,8 @@ import msgspec
 from schemas.catalogue import TYPE_NAMES
 from schemas.envelope import Envelope, encode_data
 from schemas.events.endpoints import (
+    CapturePolicy,
+    CapturePolicyChanged,
     DeploymentAdded,
     DeploymentRemoved,
     EndpointCreated,
@@ -13,6 +15,7 @@ from schemas.events.endpoints import (
 )
 from schemas.events.registry import Artifact
 from schemas.identifiers import EventId, StreamId
+from serving.capture.policy_file import PolicyInForce
 from tests.support.digits import SIGNATURE
 from workers.serving_agent.control_plane import (
     ServingSnapshot,
@@ -43,6 +46,20 @@ SNAPSHOT = ServingSnapshot(
         SnapshotInstance(id="instance-2", deployment_id="deployment-1", agent_id="elsewhere"),
     ),
 )
+
+
+def test_a_capture_policy_is_named_by_its_event_and_an_endpoint_begins_with_the_usual_one() -> None:
+    state = _state()
+    sparing = CapturePolicy(sampling_rate=0.5)
+    changed = msgspec.structs.replace(_envelope(CapturePolicyChanged(policy=sparing, reason="less")), streamversion=9)
+
+    state.apply(changed, position=11)
+    state.apply(_envelope(EndpointCreated(name="other", description="", salt=""), stream="endpoint-2"), position=12)
+
+    assert state.captures == {
+        "endpoint-1": PolicyInForce(version=9, policy=sparing),
+        "endpoint-2": PolicyInForce(),
+    }
 
 
 def _state() -> DesiredState:

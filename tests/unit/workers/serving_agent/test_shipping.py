@@ -95,6 +95,7 @@ async def test_rows_carry_every_column_of_the_contract(tmp_path: Path) -> None:
     assert list(row) == list(OBSERVATION_COLUMNS)
     assert (row["prediction_id"], row["boot_id"], row["batch"], row["row"]) == ("p0", "boot-1", 0, 0)
     assert (row["version_id"], row["instance_id"], row["prediction"]) == ("version-1", "instance-1", "7")
+    assert (row["policy_version"], row["retention_days"]) == (0, 7)
     assert (headers.rows, headers.closed_until_ms, headers.state, headers.kind) == (1, 1_500, "open", "observations")
 
 
@@ -116,6 +117,17 @@ async def test_the_closed_time_comes_from_marks_and_never_goes_back(tmp_path: Pa
         await shipper.ship_next(is_over=False)
 
     assert [headers.closed_until_ms for headers, _ in sink.batches] == [500, 500, 2_000]
+
+
+async def test_counts_come_from_marks_and_outlive_the_records_that_a_full_spool_drops(tmp_path: Path) -> None:
+    sink, writer = RecordingSink(), _writer(tmp_path, segment_bytes=1, max_bytes=200)
+    for number in range(1, 20):
+        writer.append([_record(number), records.encode(Mark(number, 2 * number, number))])
+
+    await _ship_to_end(tmp_path, sink)
+
+    assert len(_rows(sink)) < 19
+    assert (sink.batches[-1][0].seen, sink.batches[-1][0].unsampled) == (38, 19)
 
 
 async def test_a_source_that_is_over_ends_with_one_closing_batch(tmp_path: Path) -> None:

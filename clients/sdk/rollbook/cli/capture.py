@@ -1,0 +1,73 @@
+"""`rollbook capture …`."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+from rollbook.resources import Endpoint
+
+
+class _Names(click.ParamType):
+    """Names with commas between them, or `none`; where it is allowed, `all`."""
+
+    name = "names"
+
+    def __init__(self, *, or_all: bool) -> None:
+        """Say whether `all` has a meaning."""
+        self._or_all = or_all
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str] | None:  # noqa: ARG002 - click's own arguments
+        """Turn the text into what the API takes; all names are null there."""
+        if value == "all" and self._or_all:
+            return None
+        return [] if value == "none" else [name.strip() for name in value.split(",")]
+
+
+@click.group()
+def capture() -> None:
+    """See and choose what is kept of an endpoint's predictions."""
+
+
+def _shown(endpoint: Endpoint) -> dict[str, Any]:
+    kept = {name: "all" if names is None else names for name, names in msgspec.to_builtins(endpoint.capture).items()}
+    return {**kept, "version": endpoint.capture_version}
+
+
+@capture.command("show")
+@click.argument("name", metavar="ENDPOINT")
+@pass_profile
+def show_capture(profile: Profile, name: str) -> None:
+    """Show the capture policy of ENDPOINT."""
+    with profile.client() as rollbook:
+        show(profile, _shown(rollbook.endpoints.get(name)))
+
+
+@capture.command("set")
+@click.argument("name", metavar="ENDPOINT")
+@click.option("--inputs", type=_Names(or_all=True), metavar="NAME,…", help="Inputs that are kept; or all, or none.")
+@click.option("--outputs", type=_Names(or_all=True), metavar="NAME,…", help="Outputs that are kept; or all, or none.")
+@click.option("--hashed", type=_Names(or_all=False), metavar="NAME,…", help="Those that leave as digests; or none.")
+@click.option("--sampling-rate", type=click.FloatRange(0, 1), help="The share of predictions that is kept.")
+@click.option("--max-values", type=click.IntRange(min=0), help="Values of a tensor that are kept.")
+@click.option("--max-bytes", type=click.IntRange(min=0), help="Bytes of a tensor that are kept.")
+@click.option("--prediction/--no-prediction", default=None, help="Keep the value that feedback is compared with.")
+@click.option("--retention-days", type=click.IntRange(min=1), help="Days until it is deleted.")
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.pass_context
+def set_capture(context: click.Context, /, name: str, reason: str, **options: object) -> None:
+    """Change what is kept of ENDPOINT's predictions; what is not named stays as it is."""
+    given = click.core.ParameterSource.COMMANDLINE
+    changes = {option: value for option, value in options.items() if context.get_parameter_source(option) is given}
+    if not changes:
+        message = "name what is to change, for example --sampling-rate 0.1"
+        raise click.UsageError(message)
+    profile = context.find_object(Profile)
+    assert profile is not None, "the group sets it"
+    with profile.client() as rollbook:
+        seen = rollbook.endpoints.get(name)
+        policy = msgspec.convert({**msgspec.to_builtins(seen.capture), **changes}, type(seen.capture))
+        changed = rollbook.endpoints.set_capture_policy(name, policy, reason=reason, if_match=seen.stream_version)
+        show(profile, _shown(changed))

@@ -1,0 +1,73 @@
+"""What may be kept of an endpoint's predictions: which policies make sense for what it serves."""
+
+import msgspec
+
+from control_plane.endpoints import errors
+from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.commands import ChangeCapturePolicy
+from schemas.events.endpoints import CapturePolicy, CapturePolicyChanged
+
+MOST_VALUES = 1_000_000
+MOST_BYTES = 4 * 1024 * 1024
+MOST_RETENTION_DAYS = 3_650
+
+
+def change_capture_policy(state: Endpoint, command: ChangeCapturePolicy) -> list[msgspec.Struct]:
+    """Replace the policy; the same one again changes nothing."""
+    policy = command.policy
+    _each_name_may_stand_once(policy)
+    _bounds_may_not_be_exceeded(policy)
+    _what_is_hashed_has_to_be_kept(policy)
+    _names_have_to_be_served(state, policy)
+    if policy == state.capture:
+        return []
+    return [CapturePolicyChanged(policy=policy, reason=command.reason)]
+
+
+def _each_name_may_stand_once(policy: CapturePolicy) -> None:
+    for field in ("inputs", "outputs", "hashed"):
+        names: tuple[str, ...] = getattr(policy, field) or ()
+        if len(set(names)) < len(names) or not all(names):
+            raise errors.InvalidCapturePolicyError(
+                "a name is empty or stands twice", field=f"policy.{field}", remedy="name each tensor once"
+            )
+
+
+def _bounds_may_not_be_exceeded(policy: CapturePolicy) -> None:
+    bounds = {"max_values": MOST_VALUES, "max_bytes": MOST_BYTES, "retention_days": MOST_RETENTION_DAYS}
+    for field, most in bounds.items():
+        value = getattr(policy, field)
+        if value > most:
+            raise errors.InvalidCapturePolicyError(
+                f"{field} can not be {value}", field=f"policy.{field}", remedy=f"give at most {most}"
+            )
+
+
+def _what_is_hashed_has_to_be_kept(policy: CapturePolicy) -> None:
+    if policy.inputs is None or policy.outputs is None:
+        return
+    lost = [name for name in policy.hashed if name not in (*policy.inputs, *policy.outputs)]
+    if lost:
+        raise errors.InvalidCapturePolicyError(
+            f"{lost[0]!r} is to be hashed, and neither inputs nor outputs keep it",
+            field="policy.hashed",
+            remedy="name it among inputs or outputs as well, or not at all",
+        )
+
+
+def _names_have_to_be_served(state: Endpoint, policy: CapturePolicy) -> None:
+    """A misspelt name would let through in plain what was to be hashed, and is never what was meant."""
+    signatures = [deployment.signature for deployment in state.deployments]
+    inputs = {tensor.name for signature in signatures for tensor in signature.inputs}
+    outputs = {tensor.name for signature in signatures for tensor in signature.outputs}
+    if not inputs or not outputs:
+        return
+    known = {"inputs": inputs, "outputs": outputs, "hashed": inputs | outputs}
+    for field, served in known.items():
+        for name in getattr(policy, field) or ():
+            if name not in served:
+                raise errors.InvalidCapturePolicyError(
+                    f"no version on endpoint {state.name} has {name!r}",
+                    field=f"policy.{field}",
+                    remedy=f"its versions have {', '.join(sorted(served))}",
+                )

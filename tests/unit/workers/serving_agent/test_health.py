@@ -1,0 +1,106 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.serving_agent.health import (
+    Busy,
+    Health,
+    HealthRules,
+    Outcome,
+    Right,
+    Sickness,
+    Silent,
+    Unsure,
+    Wrong,
+    observe,
+    pause_before_next_s,
+    sickness,
+)
+
+RULES = HealthRules(interval_s=2.0, timeout_s=5.0, slow_after_s=2.0, faults=3)
+FAST, SLOW, WRONG, SILENT = Right(0.01), Right(2.5), Wrong("label should be [3] and is [7]"), Silent("no answer")
+
+
+def verdict(*outcomes: Outcome, has_healthy_sibling: bool = True) -> Sickness | None:
+    health = Health()
+    for outcome in outcomes:
+        health = observe(health, outcome, RULES)
+    return sickness(health, RULES, has_healthy_sibling=has_healthy_sibling)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([SILENT] * 3, "instance-hung"),
+        ([WRONG] * 3, "golden-answer-wrong"),
+        ([SLOW] * 3, "instance-slow"),
+        ([SLOW, SILENT, WRONG], "golden-answer-wrong"),
+        ([SILENT, Unsure(), SILENT, Busy(), SILENT], "instance-hung"),
+        ([Busy()] * 30, "instance-hung"),
+    ],
+)
+def test_faults_in_a_row_make_an_instance_sick_and_the_last_one_names_it(outcomes: list[Outcome], code: str) -> None:
+    found = verdict(*outcomes)
+
+    assert found is not None
+    assert found.code == code
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        [],
+        [FAST] * 10,
+        [SILENT, SILENT],
+        [WRONG, WRONG, FAST, WRONG, WRONG],
+        [Unsure()] * 100,
+        [Busy()] * 29,
+        [*[Busy()] * 29, FAST, *[Busy()] * 29],
+    ],
+)
+def test_too_few_faults_leave_it_in_rotation(outcomes: list[Outcome]) -> None:
+    assert verdict(*outcomes) is None
+
+
+def test_one_that_is_slow_stays_where_no_other_could_take_its_traffic() -> None:
+    assert verdict(*[SLOW] * 9, has_healthy_sibling=False) is None
+    assert verdict(*[SLOW] * 9, has_healthy_sibling=True) is not None
+
+
+@pytest.mark.parametrize("outcome", [SILENT, WRONG])
+def test_one_that_gives_no_right_answer_goes_also_as_the_last(outcome: Outcome) -> None:
+    assert verdict(*[outcome] * 3, has_healthy_sibling=False) is not None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "pause_s"),
+    [
+        ([FAST], 2.0),
+        ([Right(0.5)], 10.0),
+        ([Right(1.9), Busy()], 2.0),
+        ([Right(1.9)], 38.0),
+        ([SILENT], 0.25),
+        ([SILENT, FAST], 2.0),
+        ([Busy()], 2.0),
+        ([SLOW] * 3, 50.0),
+        ([SILENT] * 3, 2.0),
+    ],
+)
+def test_a_fault_is_looked_at_again_at_once_and_a_long_golden_input_asked_seldom(
+    outcomes: list[Outcome], pause_s: float
+) -> None:
+    health = Health()
+    for outcome in outcomes:
+        health = observe(health, outcome, RULES)
+
+    assert pause_before_next_s(health, outcomes[-1], RULES) == pytest.approx(pause_s)
+
+
+@given(st.lists(st.sampled_from([FAST, SLOW, WRONG, SILENT, Busy(), Unsure()])))
+def test_a_right_answer_wipes_out_all_that_was_before(outcomes: list[Outcome]) -> None:
+    health = Health()
+    for outcome in [*outcomes, FAST]:
+        health = observe(health, outcome, RULES)
+
+    assert health == Health()

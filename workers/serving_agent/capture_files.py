@@ -1,0 +1,37 @@
+"""Hands capture policies to running engines: one file an endpoint, which its engines follow."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from serving.capture.policy_file import PolicyInForce, write_policy
+from workers.serving_agent.errors import CaptureNotHandedOverError
+from workers.serving_agent.settings import AgentSettings
+
+_log = structlog.get_logger(__name__)
+
+
+class CaptureFiles:
+    """Used from one event loop; nothing else writes these files."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+        self._written: dict[str, PolicyInForce] = {}
+
+    def hand_over(self, captures: Mapping[str, PolicyInForce]) -> None:
+        """Write the policies that differ from what was written last.
+
+        Raises:
+            CaptureNotHandedOverError: one can't be written; its engines go on under the policy before.
+        """
+        for endpoint_id, in_force in captures.items():
+            if self._written.get(endpoint_id) == in_force:
+                continue
+            try:
+                path = self._settings.capture_file_of(endpoint_id)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_policy(path, in_force)
+            except OSError as error:
+                raise CaptureNotHandedOverError(f"{endpoint_id}: {error.strerror or error}") from error
+            self._written[endpoint_id] = in_force
+            _log.info("capture_policy_handed_over", endpoint_id=endpoint_id, version=in_force.version)

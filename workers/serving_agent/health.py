@@ -1,0 +1,118 @@
+"""What probes say of an instance, and when it has to leave rotation. Pure: outcomes in, a verdict out."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+_LOOK_AGAIN_S = 0.25
+_SHARE_OF_TIME = 20
+_LONGEST_PAUSE_S = 60.0
+_MOST_BUSY_PER_FAULT = 10
+"""An engine that works through its queue takes a golden input now and then; one that hangs with a full queue never."""
+
+SicknessCode: TypeAlias = Literal["instance-hung", "instance-slow", "golden-answer-wrong"]
+
+
+class HealthRules(msgspec.Struct, frozen=True, kw_only=True):
+    """A probe without answer after `timeout_s` is a fault, and so is one that took `slow_after_s`.
+
+    `faults` of them in a row make an instance sick. `interval_s` lies between two probes.
+    """
+
+    interval_s: float
+    timeout_s: float
+    slow_after_s: float
+    faults: int
+
+
+class Right(msgspec.Struct, frozen=True):
+    """The answer is the expected one."""
+
+    took_s: float
+
+
+class Wrong(msgspec.Struct, frozen=True):
+    """An answer came, and it is another one."""
+
+    reason: str
+
+
+class Silent(msgspec.Struct, frozen=True):
+    """No answer came in time."""
+
+    reason: str
+
+
+class Busy(msgspec.Struct, frozen=True):
+    """The engine refused for its load."""
+
+
+class Unsure(msgspec.Struct, frozen=True):
+    """Nothing can be concluded: the agent itself was held up."""
+
+
+Outcome: TypeAlias = Right | Wrong | Silent | Busy | Unsure
+
+
+class Sickness(msgspec.Struct, frozen=True):
+    """Why an instance leaves rotation."""
+
+    code: SicknessCode
+    reason: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How many probes in a row were faults or refused for load, and what the last fault says."""
+
+    faults: int = 0
+    busy: int = 0
+    last: Sickness | None = None
+
+
+def observe(health: Health, outcome: Outcome, rules: HealthRules) -> Health:
+    """Fold the outcome of a probe."""
+    if isinstance(outcome, Unsure):
+        return health
+    if isinstance(outcome, Busy):
+        return msgspec.structs.replace(health, busy=health.busy + 1)
+    fault = _fault(outcome, rules)
+    return Health() if fault is None else Health(faults=health.faults + 1, last=fault)
+
+
+def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -> Sickness | None:
+    """Return why the instance has to leave rotation, or None while it may stay.
+
+    One that is merely slow stays where no other could take its traffic: a slow answer is better than none, and load
+    that makes all of them slow must not take one after the other away.
+    """
+    if health.busy >= rules.faults * _MOST_BUSY_PER_FAULT:
+        return Sickness("instance-hung", f"it refused the golden input for its load {health.busy} times in a row")
+    last = health.last
+    if last is None or health.faults < rules.faults:
+        return None
+    if last.code == "instance-slow" and not has_healthy_sibling:
+        return None
+    return Sickness(last.code, f"{last.reason}; {health.faults} probes in a row were at fault")
+
+
+def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules) -> float:
+    """Return when to look again: after a fault at once, as callers wait for the verdict.
+
+    Else so that probes cost little: a golden input that takes long, as that of a language model, is asked less often.
+    """
+    if 0 < health.faults < rules.faults:
+        return min(_LOOK_AGAIN_S, rules.interval_s)
+    took_s = outcome.took_s if isinstance(outcome, Right) else 0.0
+    return max(rules.interval_s, min(_SHARE_OF_TIME * took_s, _LONGEST_PAUSE_S))
+
+
+def _fault(outcome: Right | Wrong | Silent, rules: HealthRules) -> Sickness | None:
+    match outcome:
+        case Wrong(reason):
+            return Sickness("golden-answer-wrong", reason)
+        case Silent(reason):
+            return Sickness("instance-hung", reason)
+        case Right(took_s) if took_s >= rules.slow_after_s:
+            return Sickness("instance-slow", f"the golden input took {took_s:.2f} s, at most {rules.slow_after_s:g} s")
+        case Right():
+            return None
