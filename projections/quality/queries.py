@@ -9,6 +9,7 @@ from projections.serving_metrics.queries import check_buckets
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark, combined
 
+# An answer that the capture policy withheld is neither right nor wrong.
 # Windows go by the time of the request, so a label that comes hours later counts where its prediction was made.
 _QUALITY = """
     SELECT intDiv(predicted_at_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version,
@@ -25,7 +26,7 @@ _QUALITY = """
         SELECT prediction_hash, any(answer_hash) AS answer
         FROM observation_records
         WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String}
-          AND predicted_at_ms >= {since_ms:Int64} - 1000
+          AND predicted_at_ms >= {since_ms:Int64} - 1000 AND (answer_hash != sipHash64('') OR status != 200)
         GROUP BY prediction_hash
     ) AS observed USING prediction_hash
     INNER JOIN (

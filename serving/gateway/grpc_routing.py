@@ -23,7 +23,7 @@ from google.protobuf import any_pb2, descriptor_pb2
 from serving.gateway import names
 from serving.gateway.protos import overwrite, packed, seconds
 
-UNKNOWN = "no endpoint of this name is in the token's workspace"
+_UNNAMED = "the message names no endpoint of the token's workspace; x-rollbook-endpoint may name one in its place"
 
 _PACKAGE, _SERVICE = "inference", "GRPCInferenceService"
 _NAMING_FIELDS = {
@@ -114,7 +114,7 @@ def grpc_replies() -> list[hcm_pb2.ResponseMapper]:
         filter=accesslog_pb2.AccessLogFilter(
             and_filter=accesslog_pb2.AndFilter(filters=[_is_grpc(), _status_is(_NOT_FOUND)])
         ),
-        body_format_override=_text(UNKNOWN),
+        body_format_override=_text(_UNNAMED),
         headers_to_add=[overwrite("grpc-status", _GRPC_NOT_FOUND)],
     )
     return [not_found, hcm_pb2.ResponseMapper(filter=_is_grpc(), body_format_override=_text("%LOCAL_REPLY_BODY%"))]

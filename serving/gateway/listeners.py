@@ -13,7 +13,7 @@ from google.protobuf import struct_pb2, wrappers_pb2
 from serving.gateway import names
 from serving.gateway.access_log import request_log
 from serving.gateway.filters import probe_filters, public_filters
-from serving.gateway.grpc_routing import UNKNOWN, grpc_replies
+from serving.gateway.grpc_routing import grpc_replies
 from serving.gateway.protos import ads, overwrite, packed, seconds
 
 _IDLE_S = 300
@@ -99,7 +99,7 @@ def _strip_claims_of_clients() -> extension_pb2.TypedExtensionConfig:
 
 def _replies_as_json() -> hcm_pb2.LocalReplyConfig:
     return hcm_pb2.LocalReplyConfig(
-        mappers=[*grpc_replies(), _worded(404, UNKNOWN)],
+        mappers=[*grpc_replies(), _worded(404, "no endpoint of this name is in the token's workspace")],
         body_format=_reply("%LOCAL_REPLY_BODY%"),
     )
 

@@ -143,6 +143,28 @@ async def test_the_counts_of_a_source_only_grow(store: ClickHouseStore) -> None:
     assert await store.select("SELECT seen, unsampled FROM sources FINAL") == [{"seen": 30, "unsampled": 9}]
 
 
+async def test_an_answer_that_the_policy_withheld_is_neither_right_nor_wrong(
+    store: ClickHouseStore, reader: Reader
+) -> None:
+    now = now_ms()
+    rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(4)]
+    observed = [
+        observation_row(number, started_at_ms=now - 500 + number, prediction=text)
+        for number, text in enumerate(["3", "7", "", ""])
+    ]
+    labels = [
+        feedback_message(number, started_at_ms=now - 500 + number, value="3", received_at_ms=now, offset=number)
+        for number in range(4)
+    ]
+    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+    await sink_into(store, ObservationProjector()).consume([observations(observed, at_ms=now)])
+    await sink_into(store, FeedbackProjector()).consume(labels)
+
+    blue = (await measured(reader)).arms["blue"]
+
+    assert (blue.requests, blue.labelled, blue.wrong) == (4, 2, 1)
+
+
 async def test_what_a_source_lost_can_be_asked_as_the_how_to_says(store: ClickHouseStore) -> None:
     page = (ROOT / "docs/how_to/choose_what_is_captured.md").read_text(encoding="utf-8")
     question = page.split("```sql\n")[1].split("```")[0]
