@@ -146,7 +146,7 @@ def _write(options: Options, evidence: Evidence, narrator: Narrator) -> None:
 
 
 def _leave_up(profile: Profile, status: StackStatus, narrator: Narrator) -> None:
-    command = f"rollbook --data-dir {profile.data_dir}"
+    command = f"{_command()} --data-dir {profile.data_dir}"
     narrator.act(f"The stack stays up; end it with: {command} down")
     for program in status.programs:
         for address in program.addresses:
@@ -154,6 +154,12 @@ def _leave_up(profile: Profile, status: StackStatus, narrator: Narrator) -> None
     narrator.say(f"token        {profile.data_dir / 'secrets' / 'admin.token'}")
     for line in _things_to_try(command):
         narrator.say(line)
+
+
+def _command() -> str:
+    """Return how to call the command of this environment from the folder at hand; it need not be on the PATH."""
+    path = Path(sys.executable).with_name("rollbook")
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _things_to_try(command: str) -> tuple[str, ...]:

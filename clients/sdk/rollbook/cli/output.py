@@ -11,6 +11,9 @@ from rich.table import Table
 
 from rollbook.cli.profile import Profile
 
+_IDS = frozenset({"id", "deployment"})
+_WIDE = 200
+
 
 def read_json_object(path: Path, *, option: str) -> dict[str, Any]:
     """Read a file that holds one JSON object.
@@ -39,10 +42,14 @@ def show(profile: Profile, value: Any, *, columns: Sequence[str] = ()) -> None: 
 def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        # An id that is broken over lines can't be copied.
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _IDS)
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDE
+    console.print(table)
 
 
 def _print_fields(fields: dict[str, Any], columns: Sequence[str]) -> None:
