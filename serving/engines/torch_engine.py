@@ -20,7 +20,7 @@ from serving.engines.exported_program import safe_program
 try:
     import torch
 except ImportError:
-    torch = None  # type: ignore[assignment]
+    torch = None
 
 _DTYPES = {
     "BOOL": "bool",

@@ -64,7 +64,7 @@ def _exported() -> bytes:
 
     scaler, classifier = (step for _, step in trained().steps)
 
-    class Digits(torch.nn.Module):
+    class Digits(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.linear = torch.nn.Linear(64, 10)
@@ -86,7 +86,7 @@ def exported_doubling() -> bytes:
     """Return a program that doubles two columns in BF16."""
     import torch  # noqa: PLC0415 - an extra, and only this format needs it
 
-    class Doubling(torch.nn.Module):
+    class Doubling(torch.nn.Module):  # type: ignore[misc]
         def forward(self, x: Any) -> Any:  # noqa: ANN401 - torch is an extra
             return x * 2
 
