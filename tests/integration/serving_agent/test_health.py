@@ -93,7 +93,11 @@ def test_an_instance_that_is_slow_beside_a_healthy_one_is_withdrawn(harness: Age
 
 @contextmanager
 def held_up(pid: int) -> Iterator[None]:
-    """Let a process run only a sixth of the time."""
+    """Let a process run only a sixteenth of the time.
+
+    It runs for less than the agent waits before it looks again, else that second look could always fall into the time
+    in which the process runs, and take its fault back.
+    """
     is_over = threading.Event()
 
     def hold_up() -> None:
@@ -102,7 +106,7 @@ def held_up(pid: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGSTOP)
                 is_over.wait(1.5)
                 os.kill(pid, signal.SIGCONT)
-                is_over.wait(0.3)
+                is_over.wait(0.1)
 
     thread = threading.Thread(target=hold_up)
     thread.start()
