@@ -163,7 +163,7 @@ def _until_it_is_known(cli: CommandLine, prediction_id: str) -> Any:  # noqa: AN
         (("version", "show", "digits"), "write model/number"),
         (("version", "register", "nobody", "/nowhere.skops", "--input", "x:FP64:1"), "does not exist"),
         (("version", "register", "nobody", __file__, "--input", "pixels"), "write NAME:DATATYPE:SHAPE"),
-        (("version", "register", "nobody", __file__, "--input", "x:FP64:1"), "neither .skops nor .onnx"),
+        (("version", "register", "nobody", __file__, "--input", "x:FP64:1"), "neither .skops, .onnx nor .pt2"),
         (("endpoint", "create", "x", "--version", "nobody/1"), "nobody"),
         (("traffic", "set", "x", "half"), "write DEPLOYMENT=PERCENT"),
         (("rollout", "get", "rollout-nothing"), "rollout"),
