@@ -15,8 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.first_principals import ensure_first_principals
-from control_plane.access.inference_tokens import InferenceTokenMint, load_or_make_key
-from control_plane.access.routes import inference_tokens_router, principals_router
+from control_plane.access.routes import principals_router
 from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.inspection import ArtifactInspector
@@ -31,7 +30,12 @@ from control_plane.event_feed.routes import router as events_router
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.feedback.publisher import FeedbackPublisher
 from control_plane.feedback.routes import router as feedback_router
+from control_plane.inference_tokens.aggregate import KEYRINGS
+from control_plane.inference_tokens.mint import InferenceTokenMint
+from control_plane.inference_tokens.routes import router as inference_tokens_router
+from control_plane.inference_tokens.signing_keys import SigningKeys
 from control_plane.keys.key_file import open_key_file
+from control_plane.keys.secret_files import load_or_make_key
 from control_plane.ports import Aggregates
 from control_plane.registry.resources import MODELS, VERSIONS
 from control_plane.registry.routes import router as registry_router
@@ -64,6 +68,7 @@ AGGREGATES: Aggregates = {
     Kind.INSTANCE: INSTANCES,
     Kind.ROLLOUT: ROLLOUTS,
     Kind.PRINCIPAL: PRINCIPALS,
+    Kind.KEYRING: KEYRINGS,
 }
 
 
@@ -137,15 +142,15 @@ def _write_side(
 ) -> list[Router]:
     artifacts = ArtifactStore(settings.data_dir / "artifacts", max_bytes=settings.max_artifact_bytes)
     artifacts.prepare()
-    guard = access.authentication
+    guard, revoked = access.authentication, access.tokens.revoked_subjects
     return [
         registry_router(commands, guard, store, ArtifactInspector(artifacts)),
         artifacts_router(artifacts, guard),
         endpoints_router(store, commands, guard),
         rollouts_router(store, commands, guard, clock=clock),
         principals_router(commands, guard, store, access.tokens),
-        inference_tokens_router(guard, store, access.tokens, mint=access.mint, clock=clock),
-        snapshots_router(guard, store, access.tokens, mint=access.mint),
+        inference_tokens_router(commands, guard, store, mint=access.mint, revoked_subjects=revoked, clock=clock),
+        snapshots_router(guard, store, mint=access.mint, revoked_subjects=revoked),
     ]
 
 
@@ -153,8 +158,8 @@ async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemC
     secrets_dir = settings.data_dir / "secrets"
     tokens = TokenIndex(store.catalogue, workspace=settings.workspace, clock=clock)
     await ensure_first_principals(store, tokens, secrets_dir, workspace=settings.workspace)
-    mint = InferenceTokenMint(load_or_make_key(secrets_dir / "inference-signing.pem"))
-    return Access(tokens=tokens, authentication=Authentication(tokens), mint=mint)
+    keys = SigningKeys(secrets_dir, store.catalogue, workspace=settings.workspace, clock=clock)
+    return Access(tokens=tokens, authentication=Authentication(tokens), mint=InferenceTokenMint(keys))
 
 
 def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:

@@ -82,7 +82,7 @@ def update_for(change: Change, table: RoutingTable) -> Update:
 def _token_resources(tokens: TokenRules) -> Iterable[Resource]:
     for name, config in (
         (names.TOKEN_FILTER, token_check(tokens.keys)),
-        (names.REVOCATION_FILTER, revocation_check(tokens.revoked_subjects)),
+        (names.REVOCATION_FILTER, revocation_check(tokens)),
     ):
         yield _resource(name, extension_pb2.TypedExtensionConfig(name=name, typed_config=packed(config)))
 

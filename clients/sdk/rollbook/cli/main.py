@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rollbook import Problem, RollbookError
-from rollbook.cli import capture, endpoints, evidence, registry, rollouts, stack
+from rollbook.cli import capture, endpoints, evidence, registry, rollouts, stack, tokens
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
@@ -50,6 +50,7 @@ for _command in (
     evidence.events,
     evidence.query,
     evidence.inference_token,
+    tokens.tokens,
 ):
     cli.add_command(_command)
 
