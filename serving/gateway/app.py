@@ -23,6 +23,7 @@ from serving.gateway.control_plane_client import ControlPlaneClient
 from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.event_feed import read_events
 from serving.gateway.follower import Follower
+from serving.gateway.limits import Limits
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
 from serving.gateway.snapshot_file import KeptState, read_state
@@ -49,6 +50,14 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: Annotated[Path, msgspec.Meta(description="made once the configuration is served")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
+    idle_s: Annotated[float, msgspec.Meta(gt=0, description="after which a connection without a request is closed")] = (
+        300.0
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """What one caller may take of the gateway."""
+        return Limits(max_body_bytes=self.max_body_bytes, idle_s=self.idle_s)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,7 +101,7 @@ async def _serve(settings: FollowerSettings) -> None:
             gateway=lambda: next(iter(ads.gateway_ids), ""),
         )
         follower = Follower(kept, ads=ads, reports=reports, snapshot_path=folder / names.SNAPSHOT)
-        ads.put(fixed_resources(port=settings.envoy_port, max_body_bytes=settings.max_body_bytes))
+        ads.put(fixed_resources(port=settings.envoy_port, limits=settings.limits))
         follower.begin()
         try:
             await _start(ads, follower, port=settings.ads_port)

@@ -12,6 +12,7 @@ from serving.gateway import names
 from serving.gateway.clusters import cluster, load_assignment
 from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
 from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
+from serving.gateway.limits import Limits
 from serving.gateway.listeners import probe_listener, public_listener
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
@@ -37,11 +38,11 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[tuple[str, str], ...] = ()
 
 
-def fixed_resources(*, port: int, max_body_bytes: int) -> Update:
+def fixed_resources(*, port: int, limits: Limits) -> Update:
     """Return what no event changes: the listeners."""
     return Update(
         resources=(
-            _resource(names.PUBLIC_LISTENER, public_listener(port=port, max_body_bytes=max_body_bytes)),
+            _resource(names.PUBLIC_LISTENER, public_listener(port=port, limits=limits)),
             _resource(names.PROBE_LISTENER, probe_listener()),
             _resource(NOWHERE, nowhere()),
         )

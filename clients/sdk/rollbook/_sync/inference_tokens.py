@@ -21,7 +21,9 @@ class InferenceTokens:
         body = {"endpoints": endpoints, "ttl_s": ttl_s}
         return self._connection.command("/v1/inference-tokens", body, InferenceToken)
 
-    def rotate_key(self, *, reason: str, overlap_s: int | None = None, lead_s: int | None = None) -> dict[str, Any]:
+    def rotate_key(
+        self, *, reason: str, overlap_s: int | None = None, lead_s: int | None = None
+    ) -> dict[str, Any]:
         """Sign with a fresh key soon, and return the keys that count.
 
         Tokens of the key before stay good for `overlap_s` more; 0 ends them at once.
@@ -30,7 +32,9 @@ class InferenceTokens:
         body = {"reason": reason, **{name: value for name, value in given.items() if value is not None}}
         return self._connection.command("/v1/inference-tokens/rotate-key", body, dict[str, Any])
 
-    def revoke(self, *, reason: str, token_id: str | None = None, principal_id: str | None = None) -> dict[str, Any]:
+    def revoke(
+        self, *, reason: str, token_id: str | None = None, principal_id: str | None = None
+    ) -> dict[str, Any]:
         """Let the gateway refuse one token, or all that a principal has minted until now."""
         body = {"reason": reason, "token_id": token_id, "principal_id": principal_id}
         return self._connection.command("/v1/inference-tokens/revoke", body, dict[str, Any])
