@@ -21,7 +21,11 @@ class AsyncInferenceTokens:
         return await self._connection.command("/v1/inference-tokens", body, InferenceToken)
 
     async def rotate_key(
-        self, *, reason: str, overlap_s: int | None = None, lead_s: int | None = None
+        self,
+        *,
+        reason: str,
+        overlap_s: int | None = None,
+        lead_s: int | None = None,
     ) -> dict[str, Any]:
         """Sign with a fresh key soon, and return the keys that count.
 
@@ -32,7 +36,11 @@ class AsyncInferenceTokens:
         return await self._connection.command("/v1/inference-tokens/rotate-key", body, dict[str, Any])
 
     async def revoke(
-        self, *, reason: str, token_id: str | None = None, principal_id: str | None = None
+        self,
+        *,
+        reason: str,
+        token_id: str | None = None,
+        principal_id: str | None = None,
     ) -> dict[str, Any]:
         """Let the gateway refuse one token, or all that a principal has minted until now."""
         body = {"reason": reason, "token_id": token_id, "principal_id": principal_id}
