@@ -48,9 +48,11 @@ from control_plane.web.api_description import openapi_config
 from control_plane.web.authentication import Authentication, actor_of, open_routes
 from control_plane.web.command_runner import Commands
 from control_plane.web.correlation import correlating
+from control_plane.web.measuring import measuring
 from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
 from infra.clock import SystemClock
 from infra.kafka.topics import TopicSpec, ensure_topics
+from infra.metrics import Metrics
 from projections.bootstrap import QueryRoutes, query_routes
 from projections.errors import QueryError
 from projections.reading import Caller
@@ -85,6 +87,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 
     application: ASGIApp
     drain: Callable[[], None]
+    metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.application(scope, receive, send)
@@ -134,7 +137,10 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
                 gateway_url=settings.gateway_url,
             ),
         ]
-        yield Api(application=_application(routers, settings), drain=commits.drain)
+        metrics = Metrics()
+        metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
+        application = measuring(_application(routers, settings), metrics.registry)
+        yield Api(application=application, drain=commits.drain, metrics=metrics)
 
 
 def _write_side(

@@ -14,7 +14,12 @@ from infra.supervisor.port_book import WantedPort
 
 REGION = "local"
 MAXIMUM_BODY_BYTES = 33_554_432
-PORTS = ("api", "gateway", "kafka", "kafka_controller", "clickhouse", "ads", "envoy_admin")
+MEASURED = ("api", "relay", "projections", "follower", "shipper", "agent", "judge")
+"""Programs of ours that answer GET /metrics on a port of its own; engines answer on their own, Envoy as admin."""
+PORTS = (
+    *("api", "gateway", "kafka", "kafka_controller", "clickhouse", "ads", "envoy_admin"),
+    *(f"{program}_metrics" for program in MEASURED),
+)
 _PREFERRED = {"api": 8080, "gateway": 8090}
 
 
@@ -48,10 +53,23 @@ def rollbook_stack(
     return (
         *([] if neighbours.kafka_bootstrap else [_kafka(data, ports)]),
         *([] if neighbours.clickhouse_url else [_clickhouse(data, ports, clickhouse_password)]),
-        _api(data, ports, common, neighbours),
-        *_followers_of_the_log(data, ports, common),
-        *_data_plane(data, ports, common),
+        *(
+            _measured(program, ports)
+            for program in (
+                _api(data, ports, common, neighbours),
+                *_followers_of_the_log(data, ports, common),
+                *_data_plane(data, ports, common),
+            )
+        ),
     )
+
+
+def _measured(program: ProgramSpec, ports: Mapping[str, int]) -> ProgramSpec:
+    if program.name == "envoy":
+        return msgspec.structs.replace(program, metrics=_url(ports["envoy_admin"], "/stats/prometheus"))
+    port = ports[f"{program.name}_metrics"]
+    own = _prefixed(program.name, {"METRICS_PORT": str(port)})
+    return msgspec.structs.replace(program, environment={**program.environment, **own}, metrics=_url(port, "/metrics"))
 
 
 def clickhouse_password(data: DataDirectory) -> str:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
 from infra.errors import CannotStartError
+from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from serving.gateway import names
@@ -53,6 +54,8 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: Annotated[float, msgspec.Meta(gt=0, description="after which a connection without a request is closed")] = (
         300.0
     )
+
+    metrics_port: MetricsPort = None
 
     @property
     def limits(self) -> Limits:
@@ -104,17 +107,27 @@ async def _serve(settings: FollowerSettings) -> None:
         ads.put(fixed_resources(port=settings.envoy_port, limits=settings.limits))
         follower.begin()
         try:
-            await _start(ads, follower, port=settings.ads_port)
-            settings.ready_file.touch()
-            _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(follower.keep_state())
-                tasks.create_task(_follow_log(follower, settings.kafka_bootstrap))
-                tasks.create_task(_follow_keys(follower, control_plane))
-                tasks.create_task(reports.probe_for_ever())
-                tasks.create_task(reports.report_for_ever())
+            with _metrics(follower, ads).served(settings.metrics_port):
+                await _start(ads, follower, port=settings.ads_port)
+                settings.ready_file.touch()
+                _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(follower.keep_state())
+                    tasks.create_task(_follow_log(follower, settings.kafka_bootstrap))
+                    tasks.create_task(_follow_keys(follower, control_plane))
+                    tasks.create_task(reports.probe_for_ever())
+                    tasks.create_task(reports.report_for_ever())
         finally:
             await ads.stop()
+
+
+def _metrics(follower: Follower, ads: AdsServer) -> Metrics:
+    metrics = Metrics()
+    metrics.gauge("rollbook_follower_position", "How far in the log it is.", lambda: follower.position)
+    metrics.gauge("rollbook_follower_gateways", "Gateways that are connected.", lambda: len(ads.gateway_ids))
+    metrics.gauges("rollbook_follower_resources", "What it knows of.", label="kind", read=follower.sizes)
+    metrics.counter("rollbook_follower_changes", "Resources that were changed for Envoy.", lambda: follower.changes)
+    return metrics
 
 
 async def _start(ads: AdsServer, follower: Follower, *, port: int) -> None:

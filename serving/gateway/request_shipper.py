@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from infra.arguments import take_no_arguments
 from infra.kafka.clients import producer
+from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from serving.gateway import names
@@ -40,6 +41,7 @@ class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
     ready_file: Annotated[Path, msgspec.Meta(description="made once Kafka is reached")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
+    metrics_port: MetricsPort = None
 
 
 class KafkaSink:
@@ -116,12 +118,26 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
 
 async def _ship(folder: Path, settings: ShipperSettings, sink: KafkaSink, stopping: asyncio.Event) -> None:
     shipper = await begin_source(folder, sink, region=settings.region)
-    while not stopping.is_set():
-        lines = await shipper.ship_next()
-        settings.ready_file.touch()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), timeout=_pause_after(lines))
-    await shipper.ship_next(state="closing")
+    with _metrics(shipper).served(settings.metrics_port):
+        while not stopping.is_set():
+            lines = await shipper.ship_next()
+            settings.ready_file.touch()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), timeout=_pause_after(lines))
+        await shipper.ship_next(state="closing")
+
+
+def _metrics(shipper: RequestShipper) -> Metrics:
+    metrics = Metrics()
+    metrics.counter("rollbook_shipper_records", "Request records sent.", lambda: shipper.records)
+    metrics.counter("rollbook_shipper_unreadable_lines", "Log lines that are none.", lambda: shipper.unreadable)
+    metrics.counter("rollbook_shipper_batches", "Batches sent, empty ones too.", lambda: shipper.progress.batch)
+    metrics.gauge(
+        "rollbook_shipper_closed_until_seconds",
+        "Every request that ended before this Unix time is sent.",
+        lambda: shipper.progress.closed_until_ms / 1_000,
+    )
+    return metrics
 
 
 async def begin_source(folder: Path, sink: Sink, *, region: str) -> RequestShipper:

@@ -49,6 +49,10 @@ class RoutingTable:
             self._index(endpoint)
             self._serve_what_can_be(endpoint.id)
 
+    @property
+    def instance_count(self) -> int:
+        return len(self._instances)
+
     def instances_of(self, deployment_id: str) -> Iterable[Instance]:
         """Return the instances of a deployment that may take traffic."""
         return self._of_deployment.get(deployment_id, {}).values()

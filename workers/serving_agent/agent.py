@@ -50,6 +50,12 @@ class ServingAgent:
         for action in reconcile(replicas, self._actual(self._desired)):
             self._do(action, self._desired)
 
+    def instances_by_state(self) -> dict[str, float]:
+        """Count the slots: those whose instance answers rightly, those that end, and the others."""
+        healthy = sum(keeper.is_healthy for keeper in list(self._keepers.values()))
+        retiring = len(self._retiring)
+        return {"healthy": healthy, "retiring": retiring, "other": max(0, len(self._keepers) - healthy - retiring)}
+
     async def stop(self) -> None:
         """Withdraw, drain and stop every instance."""
         self._is_stopping = True

@@ -11,6 +11,7 @@ from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
 from infra.errors import LogAwayError
 from infra.kafka.registry_log import RegistryLog
+from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from workers.serving_agent.agent import ServingAgent
@@ -50,14 +51,24 @@ async def run_agent(settings: AgentSettings, stopping: asyncio.Event, *, environ
     async with _parts(settings, environ) as parts, _shipping(settings, parts) as shipping:
         async with asyncio.TaskGroup() as group:
             agent = ServingAgent(parts, group)
-            following = group.create_task(_follow(agent, parts))
-            await stopping.wait()
-            following.cancel()
-            settings.ready_file.unlink(missing_ok=True)
-            await agent.stop()
+            with _metrics(agent, shipping).served(settings.metrics_port):
+                following = group.create_task(_follow(agent, parts))
+                await stopping.wait()
+                following.cancel()
+                settings.ready_file.unlink(missing_ok=True)
+                await agent.stop()
         with suppress(TimeoutError):
             # Without Kafka the spools stay; the next agent ships and closes them.
             await asyncio.wait_for(shipping.drained(), _SHIP_AT_STOP_S)
+
+
+def _metrics(agent: ServingAgent, shipping: SpoolShipping) -> Metrics:
+    metrics, totals = Metrics(), shipping.totals
+    metrics.gauges("rollbook_agent_instances", "Slots of this host.", label="state", read=agent.instances_by_state)
+    metrics.counter("rollbook_agent_shipped_batches", "Batches sent, empty ones too.", lambda: totals.batches)
+    metrics.counter("rollbook_agent_shipped_observations", "Captured predictions sent.", lambda: totals.rows)
+    metrics.counter("rollbook_agent_lost_frames", "Frames that full spools had dropped.", lambda: totals.lost_frames)
+    return metrics
 
 
 async def _follow(agent: ServingAgent, parts: AgentParts) -> None:

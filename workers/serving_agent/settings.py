@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from infra.metrics import MetricsPort
 from workers.serving_agent.health import HealthRules
 
 PREFIX = "ROLLBOOK_AGENT_"
@@ -32,6 +33,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         5.0
     )
     probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes this long is slow")] = 2.0
+    metrics_port: MetricsPort = None
     probe_faults: Annotated[int, msgspec.Meta(ge=1, description="faults in a row that withdraw an instance")] = 3
 
     @property

@@ -51,6 +51,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent | None = None
 
 
+class Totals(msgspec.Struct):
+    """What was shipped since the program began, over all sources."""
+
+    batches: int = 0
+    rows: int = 0
+    lost_frames: int = 0
+
+
 class SourceShipper:
     """One source: the spool of one boot. Used by one task.
 
@@ -65,6 +73,7 @@ class SourceShipper:
         self._region = region
         self._clock = clock
         self._reader = SpoolReader(directory)
+        self.totals = Totals()
         self._progress = _read_progress(directory / _PROGRESS)
 
     async def ship_next(self, *, is_over: bool) -> SourceState | None:
@@ -79,6 +88,7 @@ class SourceShipper:
                 return "closing"
         frames = self._reader.read(self._progress.position, max_frames=MAX_FRAMES, max_bytes=MAX_BYTES)
         if frames.lost:
+            self.totals.lost_frames += frames.lost
             _log.error("spool_frames_lost", source=self._source.boot_id, frames=frames.lost)
         found = decode_frames(frames.payloads)
         is_end = is_over and not frames.payloads
@@ -125,6 +135,8 @@ class SourceShipper:
         )
         value = encode_rows(self._source, found.rows, batch=batch)
         await self._sink.send(OBSERVATIONS.name, key=self._source.boot_id, value=value, headers=headers.as_kafka())
+        self.totals.batches += 1
+        self.totals.rows += len(found.rows)
         self._save(
             Progress(
                 batch=batch + 1,
@@ -156,6 +168,7 @@ class SpoolShipping:
         self._clock = clock
         self._boots = boots
         self._tasks: dict[Path, asyncio.Task[None]] = {}
+        self.totals = Totals()
 
     async def run(self) -> None:
         """Ship for ever; a source that fails to be read or stored ends the program, as its numbers must not."""
@@ -177,6 +190,7 @@ class SpoolShipping:
 
     async def _ship(self, directory: Path, source: SpoolSource) -> None:
         shipper = SourceShipper(directory, source, sink=self._sink, region=self._region, clock=self._clock)
+        shipper.totals = self.totals
         while True:
             try:
                 state = await shipper.ship_next(is_over=source.boot_id not in self._boots())
