@@ -22,6 +22,7 @@ from projections.dead_letters import KafkaDeadLetters
 from projections.domain_log.projector import RegistryProjector
 from projections.marks import ClickHouseMarks, KafkaLogProbe
 from projections.quality.projector import FeedbackProjector, ObservationProjector
+from projections.resources.projector import TelemetryProjector
 from projections.serving_metrics.projector import RequestProjector
 from projections.settings import PREFIX, ProjectionsSettings
 from projections.sink import DeadLetters, Sink
@@ -39,6 +40,7 @@ MOST_MESSAGES: Sequence[tuple[type[Projector], int]] = (
     (RequestProjector, 200),
     (ObservationProjector, 64),
     (FeedbackProjector, 1_000),
+    (TelemetryProjector, 64),
 )
 
 _STOP_TIMEOUT_S = 8.0
@@ -170,5 +172,5 @@ def _subscriptions(
 
 
 def _flush_ms(projector: Projector, settings: ProjectionsSettings) -> int:
-    is_spread = isinstance(projector, FeedbackProjector | ObservationProjector)
+    is_spread = isinstance(projector, FeedbackProjector | ObservationProjector | TelemetryProjector)
     return settings.spread_flush_ms if is_spread else settings.flush_ms

@@ -1,8 +1,11 @@
 """Every program of a running stack tells its metrics in a form that the library's own parser reads."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 
 from tests.support.stack import RunningStack
@@ -17,6 +20,11 @@ KNOWN = {
     "agent": {"rollbook_agent_instances", "rollbook_agent_shipped_batches", "rollbook_agent_lost_frames"},
     "judge": {"rollbook_judge_position", "rollbook_judge_active_rollouts", "rollbook_judge_looks"},
 }
+
+
+def open_metrics(text: str) -> Iterator[Metric]:
+    families: Iterator[Metric] = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    return families
 
 
 @pytest.mark.parametrize("program", KNOWN)

@@ -24,7 +24,8 @@ from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
 from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.settings import PREFIX, AgentSettings
-from workers.serving_agent.shipping import SpoolShipping
+from workers.serving_agent.shipping import MEASURED, SpoolShipping
+from workers.serving_agent.telemetry import Telemetry
 
 _PAUSE_S = 1.0
 _SHIP_AT_STOP_S = 5.0
@@ -52,14 +53,40 @@ async def run_agent(settings: AgentSettings, stopping: asyncio.Event, *, environ
         async with asyncio.TaskGroup() as group:
             agent = ServingAgent(parts, group)
             with _metrics(agent, shipping).served(settings.metrics_port):
+                measuring = group.create_task(_measure(agent, parts))
                 following = group.create_task(_follow(agent, parts))
                 await stopping.wait()
+                measuring.cancel()
                 following.cancel()
                 settings.ready_file.unlink(missing_ok=True)
                 await agent.stop()
         with suppress(TimeoutError):
             # Without Kafka the spools stay; the next agent ships and closes them.
             await asyncio.wait_for(shipping.drained(), _SHIP_AT_STOP_S)
+
+
+async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
+    """Sample and ship what instances use; Kafka's absence holds up the shipping alone."""
+    settings = parts.settings
+    telemetry = Telemetry(
+        settings.directory,
+        host_id=settings.agent_id,
+        region=settings.region,
+        clock=parts.clock,
+        instances=agent.looked_at,
+    )
+    sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}-telemetry")
+    shipping = SpoolShipping(
+        telemetry.spools, sink=sink, region=settings.region, clock=parts.clock, boots=lambda: {telemetry.boot_id}
+    )
+    shipping.stream = MEASURED
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(shipping.run())
+            group.create_task(telemetry.run(interval_s=settings.telemetry_interval_s))
+    finally:
+        await telemetry.close()
+        await sink.close()
 
 
 def _metrics(agent: ServingAgent, shipping: SpoolShipping) -> Metrics:

@@ -34,6 +34,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes this long is slow")] = 2.0
     metrics_port: MetricsPort = None
+    telemetry_interval_s: Annotated[
+        float, msgspec.Meta(gt=0, description="between two looks at what instances use")
+    ] = 5.0
     probe_faults: Annotated[int, msgspec.Meta(ge=1, description="faults in a row that withdraw an instance")] = 3
 
     @property

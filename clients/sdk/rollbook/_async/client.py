@@ -78,6 +78,15 @@ class AsyncRollbook:
         """Run one read-only SQL query on ClickHouse; the answer is ClickHouse's JSONCompact."""
         return await self._connection.command("/v1/query", {"sql": sql, "parameters": parameters}, dict[str, Any])
 
+    async def resources(
+        self,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return what hosts and gateways use, by time bucket, with the view's watermark."""
+        return await self._connection.get("/v1/resources", dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)
+
     async def audit_checkpoint(self) -> dict[str, Any]:
         """Return the signed checkpoint over the whole log."""
         return await self._connection.get("/v1/audit/checkpoint", dict[str, Any])

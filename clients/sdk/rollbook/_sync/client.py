@@ -79,6 +79,15 @@ class Rollbook:
         """Run one read-only SQL query on ClickHouse; the answer is ClickHouse's JSONCompact."""
         return self._connection.command("/v1/query", {"sql": sql, "parameters": parameters}, dict[str, Any])
 
+    def resources(
+        self,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return what hosts and gateways use, by time bucket, with the view's watermark."""
+        return self._connection.get("/v1/resources", dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)
+
     def audit_checkpoint(self) -> dict[str, Any]:
         """Return the signed checkpoint over the whole log."""
         return self._connection.get("/v1/audit/checkpoint", dict[str, Any])

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rollbook import Problem, RollbookError
-from rollbook.cli import capture, endpoints, evidence, registry, rollouts, stack, tokens
+from rollbook.cli import capture, endpoints, evidence, registry, resources, rollouts, stack, tokens
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
@@ -51,6 +51,7 @@ for _command in (
     evidence.query,
     evidence.inference_token,
     tokens.tokens,
+    resources.resources,
 ):
     cli.add_command(_command)
 
