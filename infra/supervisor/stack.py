@@ -165,6 +165,10 @@ def _data_plane(data: DataDirectory, ports: Mapping[str, int], common: Mapping[s
         # Engines outlive their agent and end with the supervisor.
         "SUPERVISOR_PID": str(os.getpid()),
     }
+    shipper = {
+        **_only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "REGION"),
+        "ENVOY_ADMIN_PORT": str(ports["envoy_admin"]),
+    }
     gateway = ProgramSpec(
         name="envoy",
         argv=launched("envoy"),
@@ -175,7 +179,7 @@ def _data_plane(data: DataDirectory, ports: Mapping[str, int], common: Mapping[s
     )
     return (
         gateway,
-        _with_ready_file(data, "shipper", _only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "REGION"), after="follower"),
+        _with_ready_file(data, "shipper", shipper, after="follower"),
         _with_ready_file(data, "agent", agent, after="follower"),
         _with_ready_file(data, "judge", _only(common, "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP"), after="api"),
     )

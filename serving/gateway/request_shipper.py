@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from infra.arguments import take_no_arguments
+from infra.clock import SystemClock
 from infra.kafka.clients import producer
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
@@ -22,12 +23,14 @@ from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.log_reader import LogReader, Place
 from serving.gateway.request_log import Lines
 from serving.gateway.shipping import MAX_PIECE_BYTES, Headers, Progress, RequestShipper, Sink, read_progress
+from serving.gateway.telemetry import GatewayTelemetry
 
 PREFIX = "ROLLBOOK_SHIPPER_"
 _PAUSE_S = 0.15
 _PAUSE_WHEN_EMPTY_S = 0.3
 _PAUSE_WHEN_BEHIND_S = 0.02
 _RETRY_S = 0.5
+_MEASURE_EVERY_S = 5.0
 _SEND_DEADLINE_S = 30.0
 _CLOSE_DEADLINE_S = 5.0
 
@@ -42,6 +45,10 @@ class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: Annotated[Path, msgspec.Meta(description="made once Kafka is reached")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     metrics_port: MetricsPort = None
+    envoy_admin_port: (
+        Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, for telemetry; without it none")]
+        | None
+    ) = None
 
 
 class KafkaSink:
@@ -103,6 +110,7 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
     settings.ready_file.unlink(missing_ok=True)
     folder = gateway_folder(settings.data_dir, settings.region)
     sink = KafkaSink(settings.kafka_bootstrap)
+    measuring = asyncio.create_task(_measure(settings))
     try:
         shipping = asyncio.create_task(_ship(folder, settings, sink, stopping))
         asked = asyncio.create_task(stopping.wait())
@@ -113,6 +121,23 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
         asked.cancel()
     finally:
         settings.ready_file.unlink(missing_ok=True)
+        measuring.cancel()
+        with suppress(asyncio.CancelledError):
+            await measuring
+        await sink.close()
+
+
+async def _measure(settings: ShipperSettings) -> None:
+    """Ship what Envoy counts, beside the records and through a producer of its own: neither waits for the other."""
+    if settings.envoy_admin_port is None:
+        return
+    sink = KafkaSink(settings.kafka_bootstrap)
+    telemetry = GatewayTelemetry(
+        sink, admin_port=settings.envoy_admin_port, region=settings.region, clock=SystemClock()
+    )
+    try:
+        await telemetry.run(interval_s=_MEASURE_EVERY_S)
+    finally:
         await sink.close()
 
 
