@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -53,6 +53,7 @@ from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
 from infra.clock import SystemClock
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.metrics import Metrics
+from infra.tracing import tracing
 from projections.bootstrap import QueryRoutes, query_routes
 from projections.errors import QueryError
 from projections.reading import Caller
@@ -139,7 +140,8 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         ]
         metrics = Metrics()
         metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
-        application = measuring(_application(routers, settings), metrics.registry)
+        traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
+        application = measuring(cast("ASGIApp", traced(cast("Any", _application(routers, settings)))), metrics.registry)
         yield Api(application=application, drain=commits.drain, metrics=metrics)
 
 

@@ -30,6 +30,7 @@ REQUEST_COLUMNS: dict[str, ColumnType] = {
     "gateway_id": "string",
     "file_number": "int32",
     "byte_offset": "int64",
+    "trace_id": "string",
 }
 """Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1."""
 
@@ -109,6 +110,7 @@ COUNTERS: dict[str, str] = {
 """Measures of telemetry. A counter grows from the start of the process in `boot_id`."""
 
 COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
+    "trace_id": "",
     "policy_version": 0,
     "retention_days": 7,
 }

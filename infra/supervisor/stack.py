@@ -28,6 +28,7 @@ class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
 
     kafka_bootstrap: str | None = None
     clickhouse_url: str | None = None
+    otlp_endpoint: str | None = None
 
 
 def wanted_ports(fixed: Mapping[str, int | None]) -> dict[str, WantedPort]:
@@ -54,7 +55,7 @@ def rollbook_stack(
         *([] if neighbours.kafka_bootstrap else [_kafka(data, ports)]),
         *([] if neighbours.clickhouse_url else [_clickhouse(data, ports, clickhouse_password)]),
         *(
-            _measured(program, ports)
+            _traced(_measured(program, ports), neighbours)
             for program in (
                 _api(data, ports, common, neighbours),
                 *_followers_of_the_log(data, ports, common),
@@ -62,6 +63,13 @@ def rollbook_stack(
             )
         ),
     )
+
+
+def _traced(program: ProgramSpec, neighbours: Neighbours) -> ProgramSpec:
+    if neighbours.otlp_endpoint is None or program.name not in ("api", "follower", "agent"):
+        return program
+    own = _prefixed(program.name, {"OTLP_ENDPOINT": neighbours.otlp_endpoint})
+    return msgspec.structs.replace(program, environment={**program.environment, **own})
 
 
 def _measured(program: ProgramSpec, ports: Mapping[str, int]) -> ProgramSpec:

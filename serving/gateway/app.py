@@ -17,6 +17,7 @@ from infra.errors import CannotStartError
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.tracing import OtlpEndpoint
 from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
@@ -56,11 +57,12 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     metrics_port: MetricsPort = None
+    otlp_endpoint: OtlpEndpoint = None
 
     @property
     def limits(self) -> Limits:
         """What one caller may take of the gateway."""
-        return Limits(max_body_bytes=self.max_body_bytes, idle_s=self.idle_s)
+        return Limits(max_body_bytes=self.max_body_bytes, idle_s=self.idle_s, otlp_endpoint=self.otlp_endpoint)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,3 +22,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: _Seconds = 300
     silence_s: _Seconds = 300
     receive_s: _Seconds = 300
+    otlp_endpoint: str | None = None
+    """Where spans of requests go; without it Envoy makes none and hands the trace context through unchanged."""

@@ -7,6 +7,7 @@ from envoy.config.core.v3 import substitution_format_string_pb2 as format_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2 as early_pb2
+from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import struct_pb2, wrappers_pb2
 
@@ -17,6 +18,7 @@ from serving.gateway.filters import probe_filters, public_filters
 from serving.gateway.grpc_routing import grpc_replies
 from serving.gateway.limits import Limits
 from serving.gateway.protos import ads, overwrite, packed, seconds
+from serving.gateway.tracing import spans_of_requests
 
 _SOCKET_MODE = 0o600
 
@@ -26,6 +28,11 @@ def public_listener(*, port: int, limits: Limits) -> listener_pb2.Listener:
     manager = _manager(names.PUBLIC_LISTENER, log=request_log(role=names.PRIMARY_ROLE), limits=limits)
     manager.http_filters.extend(public_filters(max_body_bytes=limits.max_body_bytes))
     manager.early_header_mutation_extensions.append(_strip_claims_of_clients())
+    if limits.otlp_endpoint:
+        manager.tracing.CopyFrom(spans_of_requests(limits.otlp_endpoint))
+        # Envoy would else draw by the request id, which we do not use, and trace nothing.
+        by_caller = uuid_pb2.UuidRequestIdConfig(use_request_id_for_trace_sampling=wrappers_pb2.BoolValue(value=False))
+        manager.request_id_extension.typed_config.CopyFrom(packed(by_caller))
     manager.use_remote_address.value = True
     manager.skip_xff_append = True
     return listener_pb2.Listener(

@@ -18,6 +18,7 @@ from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
+from serving.gateway.tracing import CLUSTER, collector
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ def fixed_resources(*, port: int, limits: Limits) -> Update:
             _resource(names.PUBLIC_LISTENER, public_listener(port=port, limits=limits)),
             _resource(names.PROBE_LISTENER, probe_listener()),
             _resource(NOWHERE, nowhere()),
+            *([_resource(CLUSTER, collector(limits.otlp_endpoint))] if limits.otlp_endpoint else []),
         )
     )
 

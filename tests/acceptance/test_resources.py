@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.digits import row_request
+from rollbook import Problem
 from tests.support.digits_service import DigitsService, serve_digits
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack
@@ -32,8 +32,9 @@ def asked(stack: RunningStack, *arguments: str) -> Any:  # noqa: ANN401 - any JS
 def predict(stack: RunningStack, service: DigitsService, times: int) -> None:
     url = f"{stack.gateway_url}/v2/models/{service.name}/infer"
     headers = {"authorization": f"Bearer {service.inference_token()}"}
+    body = {"inputs": [{"name": "pixels", "datatype": "FP64", "shape": [1, 64], "data": [0.0] * 64}]}
     for _ in range(times):
-        httpx.post(url, json=row_request(), headers=headers).raise_for_status()
+        httpx.post(url, json=body, headers=headers).raise_for_status()
 
 
 def test_the_instances_of_an_endpoint_show_what_they_use_and_do(stack: RunningStack, service: DigitsService) -> None:
@@ -86,3 +87,23 @@ def test_a_rotated_key_and_a_revocation_reach_the_running_gateway(stack: Running
         asked(stack, "tokens", "revoke", before.id, "--reason", "a test")
         assert until(before.token, 403) < 2
         assert status(after.token) == 200
+
+
+def test_a_trace_is_found_from_a_prediction(stack: RunningStack, service: DigitsService) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    url = f"{stack.gateway_url}/v2/models/{service.name}/ready"
+    token = service.inference_token()
+    headers = {"authorization": f"Bearer {token}", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    prediction_id = httpx.get(url, headers=headers).headers["x-prediction-id"]
+
+    def known() -> dict[str, Any] | None:
+        with stack.client() as rollbook:
+            try:
+                return rollbook.who_served(prediction_id)
+            except Problem:
+                return None
+
+    found = eventually(known, "the record", within_s=20)
+
+    assert found is not None
+    assert found["trace_id"] == trace

@@ -149,6 +149,8 @@ class InstanceStarter:
             "ROLLBOOK_RUNTIME_INSTANCE_ID": record.instance_id,
             "ROLLBOOK_RUNTIME_WATCH_PID": str(self._settings.supervisor_pid),
         }
+        if self._settings.otlp_endpoint:
+            settings["ROLLBOOK_RUNTIME_OTLP_ENDPOINT"] = self._settings.otlp_endpoint
         # The boot is on record before its spool exists, so that a spool without a boot is always complete.
         record = self._remember(msgspec.structs.replace(record, boot_id=boot_id))
         try:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from infra.metrics import MetricsPort
+from infra.tracing import OtlpEndpoint
 from workers.serving_agent.health import HealthRules
 
 PREFIX = "ROLLBOOK_AGENT_"
@@ -34,6 +35,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes this long is slow")] = 2.0
     metrics_port: MetricsPort = None
+    otlp_endpoint: OtlpEndpoint = None
     telemetry_interval_s: Annotated[
         float, msgspec.Meta(gt=0, description="between two looks at what instances use")
     ] = 5.0
