@@ -3,15 +3,15 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import uvicorn
 import uvloop
 from litestar.types import ASGIApp
 
-from control_plane.bootstrap import open_api
+from control_plane.bootstrap import Api, open_api
 from control_plane.settings import PREFIX, ApiSettings
 from infra.arguments import take_no_arguments
 from infra.errors import PortTakenError
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(stopping: asyncio.Event) -> None:
     settings = load_settings(ApiSettings, PREFIX, os.environ)
     with _listening(settings) as listener:
-        async with open_api(settings) as api:
+        async with open_api(settings) as api, _measured(api, settings):
             server = _Server(_uvicorn_config(api.application))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             stopped = asyncio.create_task(stopping.wait())
@@ -49,6 +49,12 @@ async def _serve(stopping: asyncio.Event) -> None:
             server.should_exit = True
             stopped.cancel()
             await serving
+
+
+@asynccontextmanager
+async def _measured(api: Api, settings: ApiSettings) -> AsyncIterator[None]:
+    with api.metrics.served(settings.metrics_port):
+        yield
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -15,8 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.first_principals import ensure_first_principals
-from control_plane.access.inference_tokens import InferenceTokenMint, load_or_make_key
-from control_plane.access.routes import inference_tokens_router, principals_router
+from control_plane.access.routes import principals_router
 from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.inspection import ArtifactInspector
@@ -31,7 +30,12 @@ from control_plane.event_feed.routes import router as events_router
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.feedback.publisher import FeedbackPublisher
 from control_plane.feedback.routes import router as feedback_router
+from control_plane.inference_tokens.aggregate import KEYRINGS
+from control_plane.inference_tokens.mint import InferenceTokenMint
+from control_plane.inference_tokens.routes import router as inference_tokens_router
+from control_plane.inference_tokens.signing_keys import SigningKeys
 from control_plane.keys.key_file import open_key_file
+from control_plane.keys.secret_files import load_or_make_key
 from control_plane.ports import Aggregates
 from control_plane.registry.resources import MODELS, VERSIONS
 from control_plane.registry.routes import router as registry_router
@@ -44,9 +48,12 @@ from control_plane.web.api_description import openapi_config
 from control_plane.web.authentication import Authentication, actor_of, open_routes
 from control_plane.web.command_runner import Commands
 from control_plane.web.correlation import correlating
+from control_plane.web.measuring import measuring
 from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
 from infra.clock import SystemClock
 from infra.kafka.topics import TopicSpec, ensure_topics
+from infra.metrics import Metrics
+from infra.tracing import tracing
 from projections.bootstrap import QueryRoutes, query_routes
 from projections.errors import QueryError
 from projections.reading import Caller
@@ -64,6 +71,7 @@ AGGREGATES: Aggregates = {
     Kind.INSTANCE: INSTANCES,
     Kind.ROLLOUT: ROLLOUTS,
     Kind.PRINCIPAL: PRINCIPALS,
+    Kind.KEYRING: KEYRINGS,
 }
 
 
@@ -80,6 +88,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 
     application: ASGIApp
     drain: Callable[[], None]
+    metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.application(scope, receive, send)
@@ -129,7 +138,11 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
                 gateway_url=settings.gateway_url,
             ),
         ]
-        yield Api(application=_application(routers, settings), drain=commits.drain)
+        metrics = Metrics()
+        metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
+        traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
+        application = measuring(cast("ASGIApp", traced(cast("Any", _application(routers, settings)))), metrics.registry)
+        yield Api(application=application, drain=commits.drain, metrics=metrics)
 
 
 def _write_side(
@@ -137,15 +150,15 @@ def _write_side(
 ) -> list[Router]:
     artifacts = ArtifactStore(settings.data_dir / "artifacts", max_bytes=settings.max_artifact_bytes)
     artifacts.prepare()
-    guard = access.authentication
+    guard, revoked = access.authentication, access.tokens.revoked_subjects
     return [
         registry_router(commands, guard, store, ArtifactInspector(artifacts)),
         artifacts_router(artifacts, guard),
         endpoints_router(store, commands, guard),
         rollouts_router(store, commands, guard, clock=clock),
         principals_router(commands, guard, store, access.tokens),
-        inference_tokens_router(guard, store, access.tokens, mint=access.mint, clock=clock),
-        snapshots_router(guard, store, access.tokens, mint=access.mint),
+        inference_tokens_router(commands, guard, store, mint=access.mint, revoked_subjects=revoked, clock=clock),
+        snapshots_router(guard, store, mint=access.mint, revoked_subjects=revoked),
     ]
 
 
@@ -153,8 +166,8 @@ async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemC
     secrets_dir = settings.data_dir / "secrets"
     tokens = TokenIndex(store.catalogue, workspace=settings.workspace, clock=clock)
     await ensure_first_principals(store, tokens, secrets_dir, workspace=settings.workspace)
-    mint = InferenceTokenMint(load_or_make_key(secrets_dir / "inference-signing.pem"))
-    return Access(tokens=tokens, authentication=Authentication(tokens), mint=mint)
+    keys = SigningKeys(secrets_dir, store.catalogue, workspace=settings.workspace, clock=clock)
+    return Access(tokens=tokens, authentication=Authentication(tokens), mint=InferenceTokenMint(keys))
 
 
 def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import msgspec
 
+from infra.metrics import MetricsPort
+from infra.tracing import OtlpEndpoint
+
 PREFIX = "ROLLBOOK_API_"
 
 
@@ -21,3 +24,5 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Annotated[str, msgspec.Meta(description="the tenant of the first principals")] = "default"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest JSON body taken")] = 1_048_576
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest artifact taken")] = 20 * 1024**3
+    metrics_port: MetricsPort = None
+    otlp_endpoint: OtlpEndpoint = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +15,14 @@ from faust.contrib.asgi import faust_app_running
 from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
 from infra.data_directory import write_atomically
+from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from projections.dead_letters import KafkaDeadLetters
 from projections.domain_log.projector import RegistryProjector
 from projections.marks import ClickHouseMarks, KafkaLogProbe
 from projections.quality.projector import FeedbackProjector, ObservationProjector
+from projections.resources.projector import TelemetryProjector
 from projections.serving_metrics.projector import RequestProjector
 from projections.settings import PREFIX, ProjectionsSettings
 from projections.sink import DeadLetters, Sink
@@ -37,6 +40,7 @@ MOST_MESSAGES: Sequence[tuple[type[Projector], int]] = (
     (RequestProjector, 200),
     (ObservationProjector, 64),
     (FeedbackProjector, 1_000),
+    (TelemetryProjector, 64),
 )
 
 _STOP_TIMEOUT_S = 8.0
@@ -57,11 +61,37 @@ async def run(settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
     """Serve until stopped; raises what made it impossible to go on, so that a new process resumes."""
     _prepare_files(settings)
     async with _resources(settings) as (store, dead_letters):
-        worker = build_worker(
-            _worker_settings(settings, await identity(store)), _subscriptions(settings, store, dead_letters)
-        )
-        async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
-            await _serve(worker, settings, stopping)
+        subscriptions = _subscriptions(settings, store, dead_letters)
+        worker = build_worker(_worker_settings(settings, await identity(store)), subscriptions)
+        with _metrics(subscriptions).served(settings.metrics_port):
+            async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
+                await _serve(worker, settings, stopping)
+
+
+def _metrics(subscriptions: Sequence[Subscription]) -> Metrics:
+    sinks = {one.topic.name: one.sink for one in subscriptions}
+
+    def inserted() -> dict[str, float]:
+        tables: Counter[str] = Counter()
+        for sink in sinks.values():
+            tables.update(dict(sink.inserted))
+        return {**tables}
+
+    metrics = Metrics()
+    metrics.counters(
+        "rollbook_sink_messages",
+        "Messages whose effect is in the tables.",
+        label="topic",
+        read=lambda: {topic: sink.settled for topic, sink in sinks.items()},
+    )
+    metrics.counters(
+        "rollbook_sink_dead_letters",
+        "Messages that could not be decoded.",
+        label="topic",
+        read=lambda: {topic: sink.rejected for topic, sink in sinks.items()},
+    )
+    metrics.counters("rollbook_sink_inserted_rows", "Rows inserted, repeats too.", label="table", read=inserted)
+    return metrics
 
 
 @asynccontextmanager
@@ -142,5 +172,5 @@ def _subscriptions(
 
 
 def _flush_ms(projector: Projector, settings: ProjectionsSettings) -> int:
-    is_spread = isinstance(projector, FeedbackProjector | ObservationProjector)
+    is_spread = isinstance(projector, FeedbackProjector | ObservationProjector | TelemetryProjector)
     return settings.spread_flush_ms if is_spread else settings.flush_ms

@@ -9,6 +9,7 @@ from projections.predictions import routes as predictions
 from projections.quality import routes as quality
 from projections.query import routes as query
 from projections.reading import Caller, Reader
+from projections.resources import routes as resources
 from projections.rollout_timeline import routes as rollout_timeline
 from projections.serving_metrics import routes as serving_metrics
 from projections.store import ClickHouseStore
@@ -37,7 +38,7 @@ def query_routes(clickhouse_url: str, *, caller: Caller, clock: Clock | None = N
     """Build every query route. Opens nothing, so that the API starts while ClickHouse is away."""
     store = ClickHouseStore(clickhouse_url, connections=_CONNECTIONS)
     reader = Reader(store, clock=clock or SystemClock())
-    views = (rollout_timeline, serving_metrics, quality, measurement, predictions)
+    views = (rollout_timeline, serving_metrics, quality, measurement, predictions, resources)
     return QueryRoutes(
         routers=[*(view.router(reader, caller) for view in views), query.router(store)], store=store, reader=reader
     )

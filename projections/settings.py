@@ -5,6 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from infra.metrics import MetricsPort
+
 PREFIX = "ROLLBOOK_PROJECTIONS_"
 
 
@@ -29,3 +31,4 @@ class ProjectionsSettings(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_s: Annotated[
         int, msgspec.Meta(ge=5, description="seconds without progress beside waiting messages before it ends itself")
     ] = 60
+    metrics_port: MetricsPort = None

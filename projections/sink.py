@@ -5,6 +5,7 @@ Knows neither Faust nor the Kafka client; whoever fetches the messages acknowled
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
@@ -98,6 +99,9 @@ class Sink:
         self._sleep = sleep
         self._progress: dict[int, Progress] = {}
         self._forgotten: set[int] = set()
+        self.settled = 0
+        self.rejected = 0
+        self.inserted: Counter[str] = Counter()
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Drop what is known of partitions that went to somebody else; they are read afresh when they return."""
@@ -130,6 +134,7 @@ class Sink:
         settled += [message for batch in batches for message in batch.messages]
         # A partition that was taken away meanwhile may have moved on elsewhere: what we know of it is old.
         self._progress.update({number: one for number, one in after.items() if number not in self._forgotten})
+        self.settled += len(settled)
         return settled
 
     async def _progress_of(self, partition: int) -> Progress:
@@ -161,11 +166,13 @@ class Sink:
 
     async def _write(self, decoded: Decoded) -> None:
         for message, reason in decoded.rejected:
+            self.rejected += 1
             _log.error("message_undecodable", topic=message.topic, offset=message.offset, reason=reason)
             await self._persist(partial(self._dead_letters.put, message, reason=reason), what="dead_letter")
         token = token_of(decoded.batch)
         for table, rows in decoded.blocks:
             await self._persist(partial(self._inserts.insert, table.name, rows, token=token), what="insert")
+            self.inserted[table.name] += rows.num_rows
 
     async def _persist(self, action: Callable[[], Awaitable[Result]], *, what: str) -> Result:
         passing = (StoreUnavailableError, DeadLettersUnavailableError)

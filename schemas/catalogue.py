@@ -5,9 +5,12 @@ import msgspec
 from schemas.events import access, endpoints, registry, rollouts
 
 EVENT_TYPES: dict[str, type[msgspec.Struct]] = {
+    "access.InferenceTokenRevoked.v1": access.InferenceTokenRevoked,
+    "access.InferenceTokensRevoked.v1": access.InferenceTokensRevoked,
     "access.PrincipalErased.v1": access.PrincipalErased,
     "access.PrincipalRegistered.v1": access.PrincipalRegistered,
     "access.RoleGranted.v1": access.RoleGranted,
+    "access.SigningKeyRotated.v1": access.SigningKeyRotated,
     "access.TokenIssued.v1": access.TokenIssued,
     "access.TokenRevoked.v1": access.TokenRevoked,
     "endpoints.CapturePolicyChanged.v1": endpoints.CapturePolicyChanged,

@@ -17,7 +17,14 @@ import msgspec
 from schemas import topics
 from schemas.catalogue import EVENT_TYPES
 from schemas.envelope import Envelope
-from schemas.observations import OBSERVATION_COLUMNS, REQUEST_COLUMNS, BatchHeaders, ColumnType, Feedback
+from schemas.observations import (
+    OBSERVATION_COLUMNS,
+    REQUEST_COLUMNS,
+    TELEMETRY_COLUMNS,
+    BatchHeaders,
+    ColumnType,
+    Feedback,
+)
 
 FOLDER = Path(__file__).parent / "generated"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -131,6 +138,8 @@ def _messages_on(topic: topics.Topic) -> list[str]:
             return ["RequestBatch"]
         case topics.OBSERVATIONS.name:
             return ["ObservationBatch"]
+        case topics.TELEMETRY.name:
+            return ["TelemetryBatch"]
         case topics.FEEDBACK.name:
             return ["Feedback"]
         case _:
@@ -162,6 +171,7 @@ def _other_messages() -> dict[str, Document]:
         "ObservationBatch": _batch(
             "ObservationBatch", "Captured inputs and outputs, after the capture policy.", OBSERVATION_COLUMNS
         ),
+        "TelemetryBatch": _batch("TelemetryBatch", "What instances, hosts and gateways use.", TELEMETRY_COLUMNS),
         "Feedback": {
             "name": "Feedback",
             "summary": _first_sentence(Feedback),

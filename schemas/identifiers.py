@@ -30,6 +30,7 @@ class Kind(StrEnum):
     ROLLOUT = "rollout"
     PRINCIPAL = "principal"
     TOKEN = "token"  # noqa: S105  a kind of id
+    KEYRING = "keyring"
     COMMAND = "command"
     EVENT = "event"
 

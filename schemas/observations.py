@@ -30,6 +30,7 @@ REQUEST_COLUMNS: dict[str, ColumnType] = {
     "gateway_id": "string",
     "file_number": "int32",
     "byte_offset": "int64",
+    "trace_id": "string",
 }
 """Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1."""
 
@@ -56,7 +57,60 @@ OBSERVATION_COLUMNS: dict[str, ColumnType] = {
 value as text, the one that feedback is compared with. `policy_version` is the stream version of the event that set the
 endpoint's capture policy, 0 for the usual one."""
 
+TELEMETRY_COLUMNS: dict[str, ColumnType] = {
+    "workspace": "string",
+    "endpoint_id": "string",
+    "deployment_id": "string",
+    "subject": "string",
+    "subject_id": "string",
+    "boot_id": "string",
+    "region": "string",
+    "sampled_at_ms": "int64",
+    "measure": "string",
+    "value": "float64",
+    "source_id": "string",
+    "batch": "int64",
+    "row": "int32",
+}
+"""Identity of a row: (source_id, batch, row). What was not measured has no row: nothing stands for it.
+
+`subject` is instance, host or gateway, and `boot_id` the process in it: counters begin anew with each. Instances alone
+belong to a workspace, an endpoint and a deployment.
+"""
+
+SUBJECTS = ("instance", "host", "gateway")
+
+GAUGES: dict[str, str] = {
+    "cpu_percent": "processor time, of one core",
+    "memory_bytes": "memory held; of a host, all that is in use",
+    "memory_limit_bytes": "memory that a host has",
+    "gpu_percent": "time in which a GPU worked; of several, their mean",
+    "gpu_memory_bytes": "memory held on GPUs",
+    "disk_free_bytes": "room on the disk of the data directory",
+    "spool_bytes": "captured predictions that wait on the disk to be shipped",
+    "in_flight": "requests under way",
+    "queue_depth": "requests that wait for the engine",
+    "model_memory_bytes": "what the loaded models were seen to take",
+    "kv_cache_fraction": "share of an engine's key-value cache in use",
+    "connections": "connections of callers",
+}
+COUNTERS: dict[str, str] = {
+    "requests_total": "requests answered well",
+    "refused_total": "requests refused or failed by the engine",
+    "rows_total": "rows that the engine worked on",
+    "calls_total": "calls of the engine; rows by calls is the batch size",
+    "engine_seconds_total": "time that the engine worked",
+    "queue_seconds_total": "time that requests waited",
+    "prompt_tokens_total": "tokens read",
+    "generated_tokens_total": "tokens written",
+    "retries_total": "second and further attempts of a gateway",
+    "sent_once_total": "requests whose bodies were too large to be sent again or mirrored",
+    "refused_connections_total": "connections above the gateway's limit",
+}
+"""Measures of telemetry. A counter grows from the start of the process in `boot_id`."""
+
 COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
+    "trace_id": "",
     "policy_version": 0,
     "retention_days": 7,
 }
@@ -64,7 +118,7 @@ COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
 
 ROLES = ("primary", "shadow", "probe")
 
-SourceKind: TypeAlias = Literal["requests", "observations"]
+SourceKind: TypeAlias = Literal["requests", "observations", "telemetry"]
 
 
 class BatchHeaders(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,6 +50,14 @@ FEEDBACK = Topic(
     written_by="feedback API",
     content="labels, ratings and business outcomes, one JSON document a message",
 )
+TELEMETRY = Topic(
+    name="serving.telemetry.v1",
+    key="source",
+    partitions=4,
+    retention_ms=12 * _HOUR_MS,
+    written_by="serving agent, gateway request shipper",
+    content="column batches (Arrow IPC stream) of what instances, hosts and gateways use and have in hand",
+)
 
 DEAD_LETTER_SUFFIX = ".dead"
 
@@ -66,5 +74,5 @@ def dead_letters_of(topic: Topic) -> Topic:
     )
 
 
-SOURCES = (REGISTRY_EVENTS, REQUESTS, OBSERVATIONS, FEEDBACK)
+SOURCES = (REGISTRY_EVENTS, REQUESTS, OBSERVATIONS, FEEDBACK, TELEMETRY)
 TOPICS = (*SOURCES, *(dead_letters_of(topic) for topic in SOURCES))

@@ -8,7 +8,6 @@ from schemas.events.access import PrincipalKind, Role
 
 PersonalText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
-LONGEST_TTL_S = 3_600
 _YEAR_S = 366 * 24 * 3_600
 
 
@@ -43,10 +42,3 @@ class ErasePrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Shred the keys of a person's values; what was written under them is unreadable for ever."""
 
     reason: Reason
-
-
-class MintInferenceToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for a token for the gateway."""
-
-    endpoints: Annotated[tuple[PersonalText, ...], msgspec.Meta(min_length=1, max_length=100)]
-    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_TTL_S)] = LONGEST_TTL_S

@@ -1,6 +1,6 @@
 """What can be wrong with commands on principals and tokens.
 
-Unknown  ── PrincipalUnknownError, TokenUnknownError, UnknownEndpointScopeError
+Unknown  ── PrincipalUnknownError, TokenUnknownError
 Conflict ── StaleVersionError
 Refused  ── PrincipalErasedError, LastAdminError
 """
@@ -24,19 +24,6 @@ class TokenUnknownError(Unknown):
 
     def __init__(self, token_id: str) -> None:
         super().__init__(f"the principal holds no token {token_id}", remedy="its tokens are listed with the principal")
-
-
-class UnknownEndpointScopeError(Unknown):
-    """An inference token was asked for an endpoint that does not exist."""
-
-    code = "endpoint-not-found"
-
-    def __init__(self, name: str, *, index: int) -> None:
-        super().__init__(
-            f"there is no endpoint {name!r}",
-            field=f"endpoints[{index}]",
-            remedy="name existing endpoints, or * for all",
-        )
 
 
 class StaleVersionError(Conflict):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from control_plane.access.commands import RegisterPrincipal
 from control_plane.access.handlers import fresh_token, register_principal, sha256_of
-from control_plane.access.inference_tokens import write_secret
 from control_plane.access.tokens import TokenIndex
+from control_plane.keys.secret_files import write_secret
 from control_plane.ports import Actor, CommandContext, EventStore
 
 _FIRST = {

@@ -1,4 +1,4 @@
-"""Principals, their tokens, and the tokens for the gateway."""
+"""Principals and their tokens."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,16 +11,12 @@ from litestar.params import FromPath
 from control_plane.access import commands as bodies
 from control_plane.access import handlers
 from control_plane.access.aggregate import Principal
-from control_plane.access.errors import UnknownEndpointScopeError
-from control_plane.access.inference_tokens import InferenceTokenMint, KeySet, MintedToken
 from control_plane.access.tokens import TokenIndex, principals_in
-from control_plane.ports import Actor, EventStore
-from control_plane.web.authentication import PUBLIC, Authentication, RoleGuard, actor_of
+from control_plane.ports import EventStore
+from control_plane.web.authentication import Authentication, RoleGuard, actor_of
 from control_plane.web.bodies import decode_body, read_body
 from control_plane.web.command_runner import Action, Commands, expected_version
 from control_plane.web.listing import Page
-from infra.clock import Clock
-from schemas.identifiers import Kind
 
 AnyRequest = Request[Any, Any, Any]
 Change = Callable[[AnyRequest, Action], Awaitable[Response[bytes]]]
@@ -128,37 +124,6 @@ def _token_routes(change: Change, admins: Guards) -> list[HTTPRouteHandler]:
         )
 
     return [issue, revoke]
-
-
-def inference_tokens_router(
-    authentication: Authentication, store: EventStore, tokens: TokenIndex, *, mint: InferenceTokenMint, clock: Clock
-) -> Router:
-    """Build the routes of the gateway's tokens and their public keys."""
-
-    @post(
-        "/inference-tokens",
-        guards=[authentication.at_least("viewer", or_service=True)],
-        opt={"body": bodies.MintInferenceToken},
-        status_code=201,
-        summary="Mint a token for the gateway",
-    )
-    async def mint_token(request: AnyRequest) -> MintedToken:
-        command, actor = await read_body(request, bodies.MintInferenceToken), actor_of(request)
-        _must_exist(command.endpoints, store, actor)
-        return mint.mint(actor, command.endpoints, ttl_s=command.ttl_s, now_ms=clock.now_ms())
-
-    @get("/inference-tokens/keys", opt=PUBLIC, summary="The public keys of the gateway's tokens")
-    async def keys() -> KeySet:
-        return KeySet(keys=(mint.public_key,), revoked_subjects=tokens.revoked_subjects())
-
-    return Router(path="/v1", route_handlers=[mint_token, keys], tags=["access"])
-
-
-def _must_exist(endpoints: tuple[str, ...], store: EventStore, actor: Actor) -> None:
-    catalogue = store.catalogue()
-    for index, name in enumerate(endpoints):
-        if name != "*" and catalogue.id_of(Kind.ENDPOINT, name, workspace=actor.workspace) is None:
-            raise UnknownEndpointScopeError(name, index=index)
 
 
 def _shown(principal: Principal, store: EventStore) -> ShownPrincipal:

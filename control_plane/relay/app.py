@@ -15,6 +15,7 @@ from control_plane.relay.nudges import open_nudges
 from control_plane.relay.relay import Relay, sleep_unless
 from infra.arguments import take_no_arguments
 from infra.errors import CannotStartError
+from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
 
@@ -30,6 +31,7 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="where Kafka listens, HOST:PORT")]
     nudge_socket: Annotated[Path, msgspec.Meta(description="the Unix socket on which the API tells of commits")]
     ready_file: Annotated[Path, msgspec.Meta(description="the file that says that the topic was up to date once")]
+    metrics_port: MetricsPort = None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,7 +51,16 @@ async def run_relay(settings: RelaySettings, stopping: asyncio.Event) -> None:
         with open_log_file(events / "registry.sqlite") as log:
             async with open_nudges(settings.nudge_socket) as nudges:
                 relay = Relay(log, settings.kafka_bootstrap, nudges=nudges, when_caught_up=settings.ready_file.touch)
-                await relay.run(stopping)
+                with _metrics(relay).served(settings.metrics_port):
+                    await relay.run(stopping)
+
+
+def _metrics(relay: Relay) -> Metrics:
+    metrics = Metrics()
+    metrics.gauge("rollbook_relay_position", "Position of the last event in the topic.", lambda: relay.position)
+    metrics.counter("rollbook_relay_published_events", "Events sent to the topic.", lambda: relay.published)
+    metrics.counter("rollbook_relay_failures", "Times it had to start over.", lambda: relay.failures)
+    return metrics
 
 
 async def _wait_for(store: Path, stopping: asyncio.Event) -> bool:

@@ -50,6 +50,9 @@ class Relay:
         self._when_caught_up = when_caught_up
         self._pace = pace or Pace()
         self._topic = topic
+        self.position = 0
+        self.published = 0
+        self.failures = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until `stopping`; after an error, start over at the topic's tail.
@@ -69,17 +72,20 @@ class Relay:
                     await self._follow(publisher, tail.position, stopping)
             except PublishingError as error:
                 failures += 1
+                self.failures += 1
                 pause = self._pause(failures)
                 _log.warning("relay_starts_over", reason=str(error), failures=failures, pause_seconds=round(pause, 2))
                 await sleep_unless(stopping, pause)
 
     async def _follow(self, publisher: Publisher, position: int, stopping: asyncio.Event) -> None:
         is_first = True
+        self.position = position
         while not stopping.is_set():
             batch = self._log.read(after=position, limit=self._pace.batch)
             if batch:
                 await publisher.publish(batch)
-                position = batch[-1].position
+                position = self.position = batch[-1].position
+                self.published += len(batch)
                 continue
             if is_first:
                 is_first = False

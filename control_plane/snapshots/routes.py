@@ -4,15 +4,15 @@ The position is read before the rows, so the rows may be newer than it says, nev
 seen by stream version.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from litestar import Request, Router, get
 
-from control_plane.access.inference_tokens import InferenceTokenMint, KeySet
-from control_plane.access.tokens import TokenIndex
 from control_plane.endpoints.queries import ServingEndpoint, serving
 from control_plane.endpoints.resources import InstanceRow
+from control_plane.inference_tokens.mint import InferenceTokenMint, KeySet
 from control_plane.ports import EventStore
 from control_plane.web.authentication import Authentication, actor_of
 
@@ -28,7 +28,11 @@ class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def router(
-    authentication: Authentication, store: EventStore, tokens: TokenIndex, *, mint: InferenceTokenMint
+    authentication: Authentication,
+    store: EventStore,
+    *,
+    mint: InferenceTokenMint,
+    revoked_subjects: Callable[[], tuple[str, ...]],
 ) -> Router:
     """Build the routes."""
     guards = [authentication.at_least("viewer", or_service=True)]
@@ -46,8 +50,8 @@ def router(
             position=position,
             endpoints=now.endpoints,
             instances=now.instances,
-            jwks=KeySet(keys=(mint.public_key,)),
-            revoked_subjects=tokens.revoked_subjects(),
+            jwks=mint.key_set(revoked_subjects=revoked_subjects()),
+            revoked_subjects=revoked_subjects(),
         )
 
     return Router(path="/v1", route_handlers=[serving_snapshot], tags=["log"])

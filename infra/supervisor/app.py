@@ -18,6 +18,7 @@ from infra.supervisor.log_file import LogFile
 from infra.supervisor.port_book import assign_ports
 from infra.supervisor.stack import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
 from infra.supervisor.stack_runner import StackRunner
+from infra.tracing import OtlpEndpoint
 
 PREFIX = "ROLLBOOK_SUPERVISOR_"
 _DRAIN_SECONDS = 90.0
@@ -36,6 +37,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_port: Port | None = None
     kafka_bootstrap: Annotated[str | None, msgspec.Meta(description="a Kafka to use instead of our own")] = None
     clickhouse_url: Annotated[str | None, msgspec.Meta(description="a ClickHouse to use instead of our own")] = None
+    otlp_endpoint: OtlpEndpoint = None
     detached: Annotated[
         bool, msgspec.Meta(description="write to logs/supervisor.log, and hold no terminal or pipe of the caller")
     ] = False
@@ -58,6 +60,8 @@ def gather_settings(environ: MutableMapping[str, str]) -> SupervisorSettings:
         value = environ.pop(f"ROLLBOOK_{name}", default)
         if value is not None:
             own.setdefault(PREFIX + name, value)
+    if collector := environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        own.setdefault(f"{PREFIX}OTLP_ENDPOINT", collector)
     return load_settings(SupervisorSettings, PREFIX, own)
 
 
@@ -72,7 +76,11 @@ async def _supervise(stopping: asyncio.Event) -> None:
             "clickhouse": settings.clickhouse_port,
         }
         ports = assign_ports(data.run / "ports.json", wanted_ports(fixed))
-        neighbours = Neighbours(kafka_bootstrap=settings.kafka_bootstrap, clickhouse_url=settings.clickhouse_url)
+        neighbours = Neighbours(
+            kafka_bootstrap=settings.kafka_bootstrap,
+            clickhouse_url=settings.clickhouse_url,
+            otlp_endpoint=settings.otlp_endpoint,
+        )
         plan = rollbook_stack(data, ports, neighbours, clickhouse_password=clickhouse_password(data))
         log = LogFile(data.logs / "supervisor.log") if settings.detached else None
         if log is not None:

@@ -65,6 +65,7 @@ class ProgramSpec(msgspec.Struct, frozen=True, kw_only=True):
     ready_seconds: float = 60.0
     stop_seconds: float = 10.0
     addresses: tuple[str, ...] = ()
+    metrics: str | None = None
     restart: RestartPolicy = RestartPolicy()
 
 

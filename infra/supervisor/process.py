@@ -47,6 +47,7 @@ class SupervisedProgram:
             state=self._state,
             pid=self.pid,
             addresses=self.spec.addresses,
+            metrics=self.spec.metrics,
             restarts=max(0, self._starts - 1),
             since_ms=self._since_ms,
         )

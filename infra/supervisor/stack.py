@@ -14,7 +14,12 @@ from infra.supervisor.port_book import WantedPort
 
 REGION = "local"
 MAXIMUM_BODY_BYTES = 33_554_432
-PORTS = ("api", "gateway", "kafka", "kafka_controller", "clickhouse", "ads", "envoy_admin")
+MEASURED = ("api", "relay", "projections", "follower", "shipper", "agent", "judge")
+"""Programs of ours that answer GET /metrics on a port of its own; engines answer on their own, Envoy as admin."""
+PORTS = (
+    *("api", "gateway", "kafka", "kafka_controller", "clickhouse", "ads", "envoy_admin"),
+    *(f"{program}_metrics" for program in MEASURED),
+)
 _PREFERRED = {"api": 8080, "gateway": 8090}
 
 
@@ -23,6 +28,7 @@ class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
 
     kafka_bootstrap: str | None = None
     clickhouse_url: str | None = None
+    otlp_endpoint: str | None = None
 
 
 def wanted_ports(fixed: Mapping[str, int | None]) -> dict[str, WantedPort]:
@@ -48,10 +54,30 @@ def rollbook_stack(
     return (
         *([] if neighbours.kafka_bootstrap else [_kafka(data, ports)]),
         *([] if neighbours.clickhouse_url else [_clickhouse(data, ports, clickhouse_password)]),
-        _api(data, ports, common, neighbours),
-        *_followers_of_the_log(data, ports, common),
-        *_data_plane(data, ports, common),
+        *(
+            _traced(_measured(program, ports), neighbours)
+            for program in (
+                _api(data, ports, common, neighbours),
+                *_followers_of_the_log(data, ports, common),
+                *_data_plane(data, ports, common),
+            )
+        ),
     )
+
+
+def _traced(program: ProgramSpec, neighbours: Neighbours) -> ProgramSpec:
+    if neighbours.otlp_endpoint is None or program.name not in ("api", "follower", "agent"):
+        return program
+    own = _prefixed(program.name, {"OTLP_ENDPOINT": neighbours.otlp_endpoint})
+    return msgspec.structs.replace(program, environment={**program.environment, **own})
+
+
+def _measured(program: ProgramSpec, ports: Mapping[str, int]) -> ProgramSpec:
+    if program.name == "envoy":
+        return msgspec.structs.replace(program, metrics=_url(ports["envoy_admin"], "/stats/prometheus"))
+    port = ports[f"{program.name}_metrics"]
+    own = _prefixed(program.name, {"METRICS_PORT": str(port)})
+    return msgspec.structs.replace(program, environment={**program.environment, **own}, metrics=_url(port, "/metrics"))
 
 
 def clickhouse_password(data: DataDirectory) -> str:
@@ -147,6 +173,10 @@ def _data_plane(data: DataDirectory, ports: Mapping[str, int], common: Mapping[s
         # Engines outlive their agent and end with the supervisor.
         "SUPERVISOR_PID": str(os.getpid()),
     }
+    shipper = {
+        **_only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "REGION"),
+        "ENVOY_ADMIN_PORT": str(ports["envoy_admin"]),
+    }
     gateway = ProgramSpec(
         name="envoy",
         argv=launched("envoy"),
@@ -157,7 +187,7 @@ def _data_plane(data: DataDirectory, ports: Mapping[str, int], common: Mapping[s
     )
     return (
         gateway,
-        _with_ready_file(data, "shipper", _only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "REGION"), after="follower"),
+        _with_ready_file(data, "shipper", shipper, after="follower"),
         _with_ready_file(data, "agent", agent, after="follower"),
         _with_ready_file(data, "judge", _only(common, "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP"), after="api"),
     )

@@ -25,6 +25,7 @@ class ProgramStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     pid: int | None
     addresses: tuple[str, ...]
+    metrics: str | None = None
     restarts: int
     since_ms: int
 

@@ -14,7 +14,7 @@ _SLACK_MS = 1_000
 # A shadow shares the id of the request it copies; what answered the caller is the other one.
 _RECORDS = """
     SELECT prediction_id, argMin(tuple(endpoint, endpoint_id, deployment_id, version_id, version, epoch, role, region,
-                                       instance, status, started_at_ms), role = 'shadow') AS served
+                                       instance, status, trace_id, started_at_ms), role = 'shadow') AS served
     FROM request_records
     WHERE workspace = %(workspace)s AND prediction_id IN %(prediction_ids)s
       AND started_at_ms BETWEEN %(earliest_ms)s AND %(latest_ms)s
@@ -38,7 +38,10 @@ _FEEDBACK = """
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """What served a prediction; (endpoint_id, epoch) names the event that routed it."""
+    """What served a prediction; (endpoint_id, epoch) names the event that routed it.
+
+    `trace_id` is the W3C trace that the request belonged to, empty where it belonged to none.
+    """
 
     prediction_id: str
     endpoint: str
@@ -51,6 +54,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     instance: str
     status: int
+    trace_id: str
     started_at: str
 
 

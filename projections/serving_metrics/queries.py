@@ -25,8 +25,27 @@ _METRICS = """
 """
 
 
+_IN_HAND = """
+    SELECT bucket_ms, deployment_id, measure, sum(mean_of_instance) AS mean
+    FROM (
+        SELECT intDiv(sampled_at_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, subject_id,
+               measure, avg(value) AS mean_of_instance
+        FROM telemetry_samples FINAL
+        WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND subject = 'instance'
+          AND measure IN ('in_flight', 'queue_depth') AND sampled_at_ms >= {since_ms:Int64}
+        GROUP BY bucket_ms, deployment_id, subject_id, measure
+    )
+    GROUP BY bucket_ms, deployment_id, measure
+    SETTINGS do_not_merge_across_partitions_select_final = 1
+"""
+
+
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
-    """One span of time of one deployment under one epoch. `errors` counts by class."""
+    """One span of time of one deployment under one epoch. `errors` counts by class.
+
+    `in_flight` and `queue_depth` are means over the span, of all the deployment's instances together as the agents
+    sampled them; null where nobody did.
+    """
 
     bucket_ms: int
     deployment_id: str
@@ -37,6 +56,8 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    in_flight: float | None = None
+    queue_depth: float | None = None
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +73,14 @@ async def metrics_of_endpoint(
     """Return the metrics since a time (Unix ms; an hour ago unless told)."""
     since_ms = check_buckets(reader.now_ms(), since_ms, bucket_ms)
     parameters = {"workspace": workspace, "endpoint_id": endpoint_id, "since_ms": since_ms, "bucket_ms": bucket_ms}
-    rows, marks = await asyncio.gather(reader.select(_METRICS, parameters), watermarks(reader, ("requests",)))
-    return Metrics(items=[_bucket(row) for row in rows], watermark=marks["requests"])
+    rows, in_hand, marks = await asyncio.gather(
+        reader.select(_METRICS, parameters), reader.select(_IN_HAND, parameters), watermarks(reader, ("requests",))
+    )
+    means: dict[tuple[object, object], dict[str, object]] = {}
+    for row in in_hand:
+        means.setdefault((row["bucket_ms"], row["deployment_id"]), {})[row["measure"]] = row["mean"]
+    items = [_bucket({**row, **means.get((row["bucket_ms"], row["deployment_id"]), {})}) for row in rows]
+    return Metrics(items=items, watermark=marks["requests"])
 
 
 def check_buckets(now_ms: int, since_ms: int | None, bucket_ms: int) -> int:

@@ -45,3 +45,39 @@ class PrincipalErased(msgspec.Struct, frozen=True, kw_only=True):
 
     key_ids: tuple[str, ...]
     reason: str
+
+
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A public Ed25519 key of inference tokens: `x` is base64url, and the private half is never on the log.
+
+    It signs from `signs_from` on until a later key does, and its tokens are good until `valid_until`.
+    """
+
+    key_id: str
+    x: str
+    signs_from: str
+    valid_until: str | None
+
+
+class SigningKeyRotated(msgspec.Struct, frozen=True, kw_only=True):
+    """A workspace's inference tokens are signed by another key; these are all the keys that count from now on."""
+
+    keys: tuple[SigningKey, ...]
+    reason: str
+
+
+class InferenceTokenRevoked(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway refuses one inference token, which has ended by itself at `until`."""
+
+    token_id: str
+    until: str
+    reason: str
+
+
+class InferenceTokensRevoked(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway refuses what a principal minted before a time; the last of those tokens has ended at `until`."""
+
+    principal_id: str
+    issued_before: str
+    until: str
+    reason: str

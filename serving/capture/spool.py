@@ -1,7 +1,7 @@
 """The writing end of a spool: bounded on disk, never in the way of a prediction, and honest about what it drops."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,8 @@ class SpoolWriter:
     """Appends frames for one reader; used by one thread.
 
     A spool that is full loses the detail of its oldest segments first, then its oldest segments. A write that fails
-    (a full disk) drops its frames and is tried anew with the next ones. Nothing is synced: what must survive is a
+    (a full disk) is tried again without detail in the place of the oldest segment, then drops its frames; marks carry
+    their counts on, so none is lost with them. Nothing is synced: what must survive is a
     crash of the process, not of the machine.
     """
 
@@ -38,17 +39,19 @@ class SpoolWriter:
         self.dropped = 0
 
     def append(self, payloads: Sequence[bytes]) -> None:
-        """Write frames, making room first where the spool is full."""
-        content = b"".join(map(pack, payloads))
+        """Write frames; the spool is within its bound after each segment's worth of them."""
+        for part in _parts(payloads, self._limits.segment_bytes):
+            self._append(part)
+
+    def _append(self, payloads: Sequence[bytes]) -> None:
         try:
-            self._write(content)
-            self._next += len(payloads)
-            self._written += len(content)
+            self._put(payloads)
         except OSError as error:
-            self.dropped += len(payloads)
             self._give_up_segment()
-            _log.error("spool_write_failed", reason=str(error), dropped=len(payloads), dropped_in_all=self.dropped)
-            return
+            if not self._put_without_detail(payloads):
+                self.dropped += len(payloads)
+                _log.error("spool_write_failed", reason=str(error), dropped=len(payloads), dropped_in_all=self.dropped)
+                return
         try:
             self._keep_within_limit()
         except OSError as error:
@@ -60,6 +63,24 @@ class SpoolWriter:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _put(self, payloads: Sequence[bytes]) -> None:
+        content = b"".join(map(pack, payloads))
+        self._write(content)
+        self._next += len(payloads)
+        self._written += len(content)
+
+    def _put_without_detail(self, payloads: Sequence[bytes]) -> bool:
+        """Give the oldest segment for the newest counts, where the disk takes nothing more."""
+        oldest = segments(self._directory)[:-1][:1]
+        try:
+            for segment in oldest:
+                self._drop(segment)
+            self._put([self._without_detail(payload) for payload in payloads])
+        except OSError:
+            self._give_up_segment()
+            return False
+        return True
 
     def _write(self, content: bytes) -> None:
         if self._file is None or self._written >= self._limits.segment_bytes:
@@ -101,8 +122,12 @@ class SpoolWriter:
             return 0
         target = segment.path.with_suffix(SLIM)
         temporary = segment.path.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(target)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         segment.path.unlink(missing_ok=True)
         _log.warning("spool_detail_dropped", segment=segment.first, freed_bytes=before - len(content))
         return before - len(content)
@@ -118,6 +143,16 @@ class SpoolWriter:
         self.dropped += frames
         _log.error("spool_segment_dropped", segment=segment.first, dropped=frames, dropped_in_all=self.dropped)
         return freed
+
+
+def _parts(payloads: Sequence[bytes], most_bytes: int) -> Iterator[Sequence[bytes]]:
+    start = size = 0
+    for end, payload in enumerate(payloads):
+        if size and size + len(payload) > most_bytes:
+            yield payloads[start:end]
+            start, size = end, 0
+        size += len(payload)
+    yield payloads[start:]
 
 
 def _size(segment: Segment) -> int:

@@ -31,6 +31,7 @@ FIELDS = {
     "up": "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%",
     "rx": "%BYTES_RECEIVED%",
     "tx": "%BYTES_SENT%",
+    "tp": "%REQ(traceparent)%",
 }
 
 

@@ -14,8 +14,10 @@ from aiokafka.errors import KafkaError
 from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
 from infra.errors import CannotStartError
+from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.tracing import OtlpEndpoint
 from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
@@ -23,6 +25,7 @@ from serving.gateway.control_plane_client import ControlPlaneClient
 from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.event_feed import read_events
 from serving.gateway.follower import Follower
+from serving.gateway.limits import Limits
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
 from serving.gateway.snapshot_file import KeptState, read_state
@@ -49,6 +52,17 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ready_file: Annotated[Path, msgspec.Meta(description="made once the configuration is served")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
+    idle_s: Annotated[float, msgspec.Meta(gt=0, description="after which a connection without a request is closed")] = (
+        300.0
+    )
+
+    metrics_port: MetricsPort = None
+    otlp_endpoint: OtlpEndpoint = None
+
+    @property
+    def limits(self) -> Limits:
+        """What one caller may take of the gateway."""
+        return Limits(max_body_bytes=self.max_body_bytes, idle_s=self.idle_s, otlp_endpoint=self.otlp_endpoint)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,20 +106,30 @@ async def _serve(settings: FollowerSettings) -> None:
             gateway=lambda: next(iter(ads.gateway_ids), ""),
         )
         follower = Follower(kept, ads=ads, reports=reports, snapshot_path=folder / names.SNAPSHOT)
-        ads.put(fixed_resources(port=settings.envoy_port, max_body_bytes=settings.max_body_bytes))
+        ads.put(fixed_resources(port=settings.envoy_port, limits=settings.limits))
         follower.begin()
         try:
-            await _start(ads, follower, port=settings.ads_port)
-            settings.ready_file.touch()
-            _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(follower.keep_state())
-                tasks.create_task(_follow_log(follower, settings.kafka_bootstrap))
-                tasks.create_task(_follow_keys(follower, control_plane))
-                tasks.create_task(reports.probe_for_ever())
-                tasks.create_task(reports.report_for_ever())
+            with _metrics(follower, ads).served(settings.metrics_port):
+                await _start(ads, follower, port=settings.ads_port)
+                settings.ready_file.touch()
+                _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(follower.keep_state())
+                    tasks.create_task(_follow_log(follower, settings.kafka_bootstrap))
+                    tasks.create_task(_follow_keys(follower, control_plane))
+                    tasks.create_task(reports.probe_for_ever())
+                    tasks.create_task(reports.report_for_ever())
         finally:
             await ads.stop()
+
+
+def _metrics(follower: Follower, ads: AdsServer) -> Metrics:
+    metrics = Metrics()
+    metrics.gauge("rollbook_follower_position", "How far in the log it is.", lambda: follower.position)
+    metrics.gauge("rollbook_follower_gateways", "Gateways that are connected.", lambda: len(ads.gateway_ids))
+    metrics.gauges("rollbook_follower_resources", "What it knows of.", label="kind", read=follower.sizes)
+    metrics.counter("rollbook_follower_changes", "Resources that were changed for Envoy.", lambda: follower.changes)
+    return metrics
 
 
 async def _start(ads: AdsServer, follower: Follower, *, port: int) -> None:

@@ -8,8 +8,6 @@ import msgspec
 from serving.gateway import names
 
 _ADS_CLUSTER = "follower"
-_MAX_HEAP_BYTES = 1024 * 1024 * 1024
-_MAX_CONNECTIONS = 10_000
 _TYPE = "type.googleapis.com/"
 
 
@@ -21,6 +19,8 @@ class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
     admin_port: int
     ads_port: int
     workers: int
+    max_connections: int
+    max_heap_bytes: int
 
 
 def bootstrap_document(values: Bootstrap) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def bootstrap_document(values: Bootstrap) -> dict[str, Any]:
             "lds_config": {"ads": {}, "resource_api_version": "V3"},
         },
         "static_resources": {"clusters": [_ads_cluster(values.ads_port)], "listeners": [_marker_listener()]},
-        "overload_manager": _overload_manager(),
+        "overload_manager": _overload_manager(values),
         "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"suffix": "_ms"}]}}},
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
@@ -106,25 +106,27 @@ def _json(form: dict[str, str]) -> dict[str, Any]:
     return {"json_format": form}
 
 
-def _overload_manager() -> dict[str, Any]:
+def _overload_manager(values: Bootstrap) -> dict[str, Any]:
     heap = "envoy.resource_monitors.fixed_heap"
     connections = "envoy.resource_monitors.global_downstream_max_connections"
     package = _TYPE + "envoy.extensions.resource_monitors."
     return {
         "refresh_interval": "0.25s",
+        # Streams that hold 1 MiB and more are told apart, so that the largest are ended first.
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
         "resource_monitors": [
             {
                 "name": heap,
                 "typed_config": {
                     "@type": package + "fixed_heap.v3.FixedHeapConfig",
-                    "max_heap_size_bytes": _MAX_HEAP_BYTES,
+                    "max_heap_size_bytes": values.max_heap_bytes,
                 },
             },
             {
                 "name": connections,
                 "typed_config": {
                     "@type": package + "downstream_connections.v3.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": _MAX_CONNECTIONS,
+                    "max_active_downstream_connections": values.max_connections,
                 },
             },
         ],
@@ -132,6 +134,10 @@ def _overload_manager() -> dict[str, Any]:
             {
                 "name": "envoy.overload_actions.shrink_heap",
                 "triggers": [{"name": heap, "threshold": {"value": 0.9}}],
+            },
+            {
+                "name": "envoy.overload_actions.reset_high_memory_stream",
+                "triggers": [{"name": heap, "scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95}}],
             },
             {
                 "name": "envoy.overload_actions.stop_accepting_requests",

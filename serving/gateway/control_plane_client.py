@@ -10,7 +10,14 @@ import msgspec
 
 from schemas.envelope import rfc3339
 from schemas.events.endpoints import Allocation, VersionReference
-from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
+from serving.gateway.routing_state import (
+    EndpointRoute,
+    Instance,
+    RevokedPrincipal,
+    RoutingSnapshot,
+    TokenRules,
+    Traffic,
+)
 
 _TIMEOUT_S = 10.0
 
@@ -31,8 +38,21 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Keys(msgspec.Struct, frozen=True, kw_only=True):
+    version: int = 0
     keys: tuple[dict[str, Any], ...] = ()
     revoked_subjects: tuple[str, ...] | None = None
+    revoked_tokens: tuple[str, ...] = ()
+    revoked_principals: tuple[RevokedPrincipal, ...] = ()
+
+    def rules(self, *, revoked_subjects: tuple[str, ...]) -> TokenRules:
+        """Return what the gateway is to check by."""
+        return TokenRules(
+            version=self.version,
+            keys=self.keys,
+            revoked_subjects=tuple(sorted(revoked_subjects)),
+            revoked_tokens=self.revoked_tokens,
+            revoked_principals=self.revoked_principals,
+        )
 
 
 class _ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +97,7 @@ class ControlPlaneClient:
         answer.raise_for_status()
         keys = msgspec.json.decode(answer.content, type=_Keys)
         revoked = known.revoked_subjects if keys.revoked_subjects is None else keys.revoked_subjects
-        return TokenRules(keys=keys.keys, revoked_subjects=tuple(sorted(revoked)))
+        return keys.rules(revoked_subjects=revoked)
 
     async def report_applied(self, endpoint_id: str, *, epoch: int, region: str, gateway_id: str, at_ms: int) -> None:
         """Tell that the region serves an epoch. Repeating it changes nothing.
@@ -102,7 +122,7 @@ def _routing_snapshot(answer: _ServingSnapshot) -> RoutingSnapshot:
         position=answer.position,
         endpoints=tuple(_endpoint(endpoint) for endpoint in answer.endpoints),
         instances=answer.instances,
-        tokens=TokenRules(keys=answer.jwks.keys, revoked_subjects=answer.revoked_subjects),
+        tokens=answer.jwks.rules(revoked_subjects=answer.revoked_subjects),
     )
 
 

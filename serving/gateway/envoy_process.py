@@ -48,6 +48,10 @@ class EnvoySettings(msgspec.Struct, frozen=True, kw_only=True):
     ads_port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="where the follower serves the configuration")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
+    max_connections: Annotated[int, msgspec.Meta(ge=1, description="callers' connections at one time")] = 12_000
+    max_heap_bytes: Annotated[
+        int, msgspec.Meta(ge=64 * 1024**2, description="memory near which the largest requests are ended")
+    ] = 1024**3
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=64, description="Envoy's worker threads")] = 1
     rotate_at_bytes: Annotated[int, msgspec.Meta(ge=4_096, description="size at which a log file is turned over")] = (
         _ROTATE_AT_BYTES
@@ -77,6 +81,8 @@ async def run_envoy(settings: EnvoySettings, stopping: asyncio.Event) -> None:
             admin_port=settings.admin_port,
             ads_port=settings.ads_port,
             workers=settings.concurrency,
+            max_connections=settings.max_connections,
+            max_heap_bytes=settings.max_heap_bytes,
         )
         begin_log(folder, gateway_id=gateway_id, workers=settings.concurrency)
         process = await _start(write_bootstrap(folder, bootstrap), workers=settings.concurrency, lock=lock)

@@ -2,7 +2,6 @@
 
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2 as rules_pb2
 from envoy.config.core.v3 import config_source_pb2
-from envoy.extensions.filters.http.buffer.v3 import buffer_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2 as mutation_pb2
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2 as to_metadata_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
@@ -10,10 +9,10 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.http.set_filter_state.v3 import set_filter_state_pb2 as filter_state_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.type.matcher.v3 import regex_pb2
-from google.protobuf import wrappers_pb2
 from google.protobuf.message import Message
 
 from serving.gateway import names
+from serving.gateway.body_limit import body_limit, unless_named
 from serving.gateway.grpc_routing import model_extraction, model_header, naming_rule
 from serving.gateway.protos import ads, overwrite, packed
 
@@ -32,11 +31,8 @@ def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
         _filter(names.IDENTITY_FILTER, _identity(role=names.PRIMARY_ROLE)),
         _discovered(names.TOKEN_FILTER, names.JWT_AUTHN_TYPE),
         _discovered(names.REVOCATION_FILTER, names.RBAC_TYPE),
-        _filter(
-            names.BODY_LIMIT_FILTER,
-            buffer_pb2.Buffer(max_request_bytes=wrappers_pb2.UInt32Value(value=max_body_bytes)),
-        ),
-        _filter(names.GRPC_MODEL_FILTER, model_extraction()),
+        body_limit(max_body_bytes=max_body_bytes),
+        unless_named(_filter(names.GRPC_MODEL_FILTER, model_extraction())),
         _filter(names.GRPC_MODEL_HEADER_FILTER, model_header()),
         _filter(names.ENDPOINT_NAME_FILTER, _endpoint_name()),
         _filter(names.ROUTING_HEADER_FILTER, _routing_header()),

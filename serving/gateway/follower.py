@@ -34,6 +34,22 @@ class Follower:
         self._reports = reports
         self._snapshot_path = snapshot_path
         self._is_dirty = asyncio.Event()
+        self.changes = 0
+
+    @property
+    def position(self) -> int:
+        return self._table.position
+
+    def sizes(self) -> dict[str, float]:
+        """Return how many endpoints and instances the table holds, and what is revoked."""
+        tokens = self._table.tokens
+        revoked = (tokens.revoked_subjects, tokens.revoked_tokens, tokens.revoked_principals)
+        return {
+            "endpoint": len(self._table.endpoints),
+            "instance": self._table.instance_count,
+            "signing_key": len(tokens.keys),
+            "revocation": sum(map(len, revoked)),
+        }
 
     @property
     def tokens(self) -> TokenRules:
@@ -93,4 +109,4 @@ class Follower:
     def _hand_on(self, change: Change) -> None:
         if change:
             self._is_dirty.set()
-            self._ads.put(update_for(change, self._table))
+            self.changes += self._ads.put(update_for(change, self._table))

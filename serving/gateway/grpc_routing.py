@@ -40,8 +40,8 @@ _EXTRACTED = "envoy.filters.http.grpc_field_extraction"
 # What was extracted is a list, which Envoy writes as JSON. Only one of the two fields is there.
 _LISTED = "".join(f"%DYNAMIC_METADATA({_EXTRACTED}:{field})%" for field in sorted(set(_NAMING_FIELDS.values())))
 _FIRST_LISTED = r'^\["([^"]*)".*$'
-_NOT_FOUND = 404
-_GRPC_NOT_FOUND = "5"
+_NOT_FOUND, _TOO_LARGE = 404, 413
+_GRPC_NOT_FOUND, _GRPC_RESOURCE_EXHAUSTED = "5", "8"
 _SUFFIX = "~grpc"
 _IDLE_S = 300
 
@@ -108,16 +108,22 @@ def naming_rule() -> to_metadata_pb2.Config.Rule:
     return to_metadata_pb2.Config.Rule(header=names.GRPC_MODEL, on_header_present=named, remove=True)
 
 
-def grpc_replies() -> list[hcm_pb2.ResponseMapper]:
+def grpc_replies(*, too_large: str) -> list[hcm_pb2.ResponseMapper]:
     """Word what Envoy answers itself the way gRPC's clients show it: a status, and one sentence."""
-    not_found = hcm_pb2.ResponseMapper(
-        filter=accesslog_pb2.AccessLogFilter(
-            and_filter=accesslog_pb2.AndFilter(filters=[_is_grpc(), _status_is(_NOT_FOUND)])
-        ),
-        body_format_override=_text(_UNNAMED),
-        headers_to_add=[overwrite("grpc-status", _GRPC_NOT_FOUND)],
+    return [
+        _reworded(_NOT_FOUND, _UNNAMED, grpc_status=_GRPC_NOT_FOUND),
+        _reworded(_TOO_LARGE, too_large, grpc_status=_GRPC_RESOURCE_EXHAUSTED),
+        hcm_pb2.ResponseMapper(filter=_is_grpc(), body_format_override=_text("%LOCAL_REPLY_BODY%")),
+    ]
+
+
+def _reworded(status: int, sentence: str, *, grpc_status: str) -> hcm_pb2.ResponseMapper:
+    both = accesslog_pb2.AndFilter(filters=[_is_grpc(), _status_is(status)])
+    return hcm_pb2.ResponseMapper(
+        filter=accesslog_pb2.AccessLogFilter(and_filter=both),
+        body_format_override=_text(sentence),
+        headers_to_add=[overwrite("grpc-status", grpc_status)],
     )
-    return [not_found, hcm_pb2.ResponseMapper(filter=_is_grpc(), body_format_override=_text("%LOCAL_REPLY_BODY%"))]
 
 
 def _description() -> descriptor_pb2.FileDescriptorProto:

@@ -7,38 +7,45 @@ from envoy.config.core.v3 import substitution_format_string_pb2 as format_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2 as early_pb2
+from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import struct_pb2, wrappers_pb2
 
 from serving.gateway import names
 from serving.gateway.access_log import request_log
+from serving.gateway.body_limit import too_large
 from serving.gateway.filters import probe_filters, public_filters
 from serving.gateway.grpc_routing import grpc_replies
+from serving.gateway.limits import Limits
 from serving.gateway.protos import ads, overwrite, packed, seconds
+from serving.gateway.tracing import spans_of_requests
 
-_IDLE_S = 300
-_HEADERS_S = 10
 _SOCKET_MODE = 0o600
 
 
-def public_listener(*, port: int, max_body_bytes: int) -> listener_pb2.Listener:
+def public_listener(*, port: int, limits: Limits) -> listener_pb2.Listener:
     """Build the listener for callers. It never names an endpoint or a key, so that no change of those drains it."""
-    manager = _manager(names.PUBLIC_LISTENER, log=request_log(role=names.PRIMARY_ROLE))
-    manager.http_filters.extend(public_filters(max_body_bytes=max_body_bytes))
+    manager = _manager(names.PUBLIC_LISTENER, log=request_log(role=names.PRIMARY_ROLE), limits=limits)
+    manager.http_filters.extend(public_filters(max_body_bytes=limits.max_body_bytes))
     manager.early_header_mutation_extensions.append(_strip_claims_of_clients())
+    if limits.otlp_endpoint:
+        manager.tracing.CopyFrom(spans_of_requests(limits.otlp_endpoint))
+        # Envoy would else draw by the request id, which we do not use, and trace nothing.
+        by_caller = uuid_pb2.UuidRequestIdConfig(use_request_id_for_trace_sampling=wrappers_pb2.BoolValue(value=False))
+        manager.request_id_extension.typed_config.CopyFrom(packed(by_caller))
     manager.use_remote_address.value = True
     manager.skip_xff_append = True
     return listener_pb2.Listener(
         name=names.PUBLIC_LISTENER,
         address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address="127.0.0.1", port_value=port)),
-        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=max_body_bytes),
+        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=limits.buffer_bytes),
         filter_chains=[_chain(manager)],
     )
 
 
 def probe_listener() -> listener_pb2.Listener:
     """Build the private listener: the same routes on the same workers, reachable by the same user only."""
-    manager = _manager(names.PROBE_LISTENER, log=request_log(role=names.PROBE_ROLE))
+    manager = _manager(names.PROBE_LISTENER, log=request_log(role=names.PROBE_ROLE), limits=Limits())
     manager.http_filters.extend(probe_filters())
     pipe = address_pb2.Pipe(path=names.PROBE_SOCKET, mode=_SOCKET_MODE)
     return listener_pb2.Listener(
@@ -48,7 +55,7 @@ def probe_listener() -> listener_pb2.Listener:
     )
 
 
-def _manager(name: str, *, log: accesslog_pb2.AccessLog) -> hcm_pb2.HttpConnectionManager:
+def _manager(name: str, *, log: accesslog_pb2.AccessLog, limits: Limits) -> hcm_pb2.HttpConnectionManager:
     return hcm_pb2.HttpConnectionManager(
         stat_prefix=name,
         scoped_routes=_routes_by_header(),
@@ -56,10 +63,16 @@ def _manager(name: str, *, log: accesslog_pb2.AccessLog) -> hcm_pb2.HttpConnecti
         generate_request_id=wrappers_pb2.BoolValue(value=False),
         normalize_path=wrappers_pb2.BoolValue(value=True),
         merge_slashes=True,
-        request_headers_timeout=seconds(_HEADERS_S),
-        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=seconds(_IDLE_S)),
+        max_request_headers_kb=wrappers_pb2.UInt32Value(value=limits.headers_kib),
+        request_headers_timeout=seconds(limits.headers_s),
+        request_timeout=seconds(limits.receive_s),
+        stream_idle_timeout=seconds(limits.silence_s),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            idle_timeout=seconds(limits.idle_s),
+            max_headers_count=wrappers_pb2.UInt32Value(value=limits.headers_count),
+        ),
         server_name="rollbook",
-        local_reply_config=_replies_as_json(),
+        local_reply_config=_replies_as_json(limits),
     )
 
 
@@ -97,9 +110,14 @@ def _strip_claims_of_clients() -> extension_pb2.TypedExtensionConfig:
     )
 
 
-def _replies_as_json() -> hcm_pb2.LocalReplyConfig:
+def _replies_as_json(limits: Limits) -> hcm_pb2.LocalReplyConfig:
+    sentence = too_large(max_body_bytes=limits.max_body_bytes)
     return hcm_pb2.LocalReplyConfig(
-        mappers=[*grpc_replies(), _worded(404, "no endpoint of this name is in the token's workspace")],
+        mappers=[
+            *grpc_replies(too_large=sentence),
+            _worded(404, "no endpoint of this name is in the token's workspace"),
+            _worded(413, sentence),
+        ],
         body_format=_reply("%LOCAL_REPLY_BODY%"),
     )
 

@@ -1,5 +1,6 @@
 """Reads the lines that Envoy writes: request records, and markers that say how far the record is complete. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -43,6 +44,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
 _Short = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 _Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _LONGEST_NUMBER = 18
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     up: int | None = None
     rx: _Long | None = None
     tx: _Long | None = None
+    tp: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -140,8 +143,15 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "gateway_id": header.gateway_id,
         "file_number": header.file_number,
         "byte_offset": byte_offset,
+        "trace_id": _trace_id(record.tp),
     }
     return tuple(values[name] for name in REQUEST_COLUMNS)
+
+
+def _trace_id(traceparent: str | None) -> str:
+    """Return the W3C trace id; a header that is not well formed counts for nothing."""
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    return found[1] if found else ""
 
 
 def _number(text: str) -> int:

@@ -13,7 +13,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from infra.arguments import take_no_arguments
+from infra.clock import SystemClock
 from infra.kafka.clients import producer
+from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from serving.gateway import names
@@ -21,12 +23,14 @@ from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.log_reader import LogReader, Place
 from serving.gateway.request_log import Lines
 from serving.gateway.shipping import MAX_PIECE_BYTES, Headers, Progress, RequestShipper, Sink, read_progress
+from serving.gateway.telemetry import GatewayTelemetry
 
 PREFIX = "ROLLBOOK_SHIPPER_"
 _PAUSE_S = 0.15
 _PAUSE_WHEN_EMPTY_S = 0.3
 _PAUSE_WHEN_BEHIND_S = 0.02
 _RETRY_S = 0.5
+_MEASURE_EVERY_S = 5.0
 _SEND_DEADLINE_S = 30.0
 _CLOSE_DEADLINE_S = 5.0
 
@@ -40,6 +44,11 @@ class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
     ready_file: Annotated[Path, msgspec.Meta(description="made once Kafka is reached")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
+    metrics_port: MetricsPort = None
+    envoy_admin_port: (
+        Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, for telemetry; without it none")]
+        | None
+    ) = None
 
 
 class KafkaSink:
@@ -101,6 +110,7 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
     settings.ready_file.unlink(missing_ok=True)
     folder = gateway_folder(settings.data_dir, settings.region)
     sink = KafkaSink(settings.kafka_bootstrap)
+    measuring = asyncio.create_task(_measure(settings))
     try:
         shipping = asyncio.create_task(_ship(folder, settings, sink, stopping))
         asked = asyncio.create_task(stopping.wait())
@@ -111,17 +121,48 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
         asked.cancel()
     finally:
         settings.ready_file.unlink(missing_ok=True)
+        measuring.cancel()
+        with suppress(asyncio.CancelledError):
+            await measuring
+        await sink.close()
+
+
+async def _measure(settings: ShipperSettings) -> None:
+    """Ship what Envoy counts, beside the records and through a producer of its own: neither waits for the other."""
+    if settings.envoy_admin_port is None:
+        return
+    sink = KafkaSink(settings.kafka_bootstrap)
+    telemetry = GatewayTelemetry(
+        sink, admin_port=settings.envoy_admin_port, region=settings.region, clock=SystemClock()
+    )
+    try:
+        await telemetry.run(interval_s=_MEASURE_EVERY_S)
+    finally:
         await sink.close()
 
 
 async def _ship(folder: Path, settings: ShipperSettings, sink: KafkaSink, stopping: asyncio.Event) -> None:
     shipper = await begin_source(folder, sink, region=settings.region)
-    while not stopping.is_set():
-        lines = await shipper.ship_next()
-        settings.ready_file.touch()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), timeout=_pause_after(lines))
-    await shipper.ship_next(state="closing")
+    with _metrics(shipper).served(settings.metrics_port):
+        while not stopping.is_set():
+            lines = await shipper.ship_next()
+            settings.ready_file.touch()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), timeout=_pause_after(lines))
+        await shipper.ship_next(state="closing")
+
+
+def _metrics(shipper: RequestShipper) -> Metrics:
+    metrics = Metrics()
+    metrics.counter("rollbook_shipper_records", "Request records sent.", lambda: shipper.records)
+    metrics.counter("rollbook_shipper_unreadable_lines", "Log lines that are none.", lambda: shipper.unreadable)
+    metrics.counter("rollbook_shipper_batches", "Batches sent, empty ones too.", lambda: shipper.progress.batch)
+    metrics.gauge(
+        "rollbook_shipper_closed_until_seconds",
+        "Every request that ended before this Unix time is sent.",
+        lambda: shipper.progress.closed_until_ms / 1_000,
+    )
+    return metrics
 
 
 async def begin_source(folder: Path, sink: Sink, *, region: str) -> RequestShipper:

@@ -12,11 +12,13 @@ from serving.gateway import names
 from serving.gateway.clusters import cluster, load_assignment
 from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
 from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
+from serving.gateway.limits import Limits
 from serving.gateway.listeners import probe_listener, public_listener
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
+from serving.gateway.tracing import CLUSTER, collector
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,13 +39,14 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[tuple[str, str], ...] = ()
 
 
-def fixed_resources(*, port: int, max_body_bytes: int) -> Update:
+def fixed_resources(*, port: int, limits: Limits) -> Update:
     """Return what no event changes: the listeners."""
     return Update(
         resources=(
-            _resource(names.PUBLIC_LISTENER, public_listener(port=port, max_body_bytes=max_body_bytes)),
+            _resource(names.PUBLIC_LISTENER, public_listener(port=port, limits=limits)),
             _resource(names.PROBE_LISTENER, probe_listener()),
             _resource(NOWHERE, nowhere()),
+            *([_resource(CLUSTER, collector(limits.otlp_endpoint))] if limits.otlp_endpoint else []),
         )
     )
 
@@ -82,7 +85,7 @@ def update_for(change: Change, table: RoutingTable) -> Update:
 def _token_resources(tokens: TokenRules) -> Iterable[Resource]:
     for name, config in (
         (names.TOKEN_FILTER, token_check(tokens.keys)),
-        (names.REVOCATION_FILTER, revocation_check(tokens.revoked_subjects)),
+        (names.REVOCATION_FILTER, revocation_check(tokens)),
     ):
         yield _resource(name, extension_pb2.TypedExtensionConfig(name=name, typed_config=packed(config)))
 

@@ -48,11 +48,26 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     reported_epoch: int = 0
 
 
-class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The public keys of inference tokens, and the subjects whose tokens are refused."""
+class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """A principal whose tokens from before a time (Unix seconds, as `iat`) are refused."""
 
+    principal_id: str
+    issued_before_s: int
+
+
+class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The public keys of inference tokens, and what is refused though one of them signed it.
+
+    `version` is the keyring's stream version, 0 before its first event. `revoked_subjects` can no longer act at all;
+    those of them that the log said were erased stay so.
+    """
+
+    version: int = 0
     keys: tuple[dict[str, Any], ...] = ()
     revoked_subjects: tuple[str, ...] = ()
+    erased_subjects: tuple[str, ...] = ()
+    revoked_tokens: tuple[str, ...] = ()
+    revoked_principals: tuple[RevokedPrincipal, ...] = ()
 
 
 class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,10 @@ import msgspec
 
 from schemas.catalogue import decode_data
 from schemas.envelope import Envelope
-from schemas.events import access, endpoints
+from schemas.events import endpoints
 from schemas.events.endpoints import VersionReference
 from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
+from serving.gateway.token_rules import folded, renewed
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,10 @@ class RoutingTable:
             self._index(endpoint)
             self._serve_what_can_be(endpoint.id)
 
+    @property
+    def instance_count(self) -> int:
+        return len(self._instances)
+
     def instances_of(self, deployment_id: str) -> Iterable[Instance]:
         """Return the instances of a deployment that may take traffic."""
         return self._of_deployment.get(deployment_id, {}).values()
@@ -74,16 +79,8 @@ class RoutingTable:
         )
 
     def renew_tokens(self, tokens: TokenRules) -> Change:
-        """Take keys and revoked subjects that the control plane gave outside the log.
-
-        Who is revoked stays so: the answer may be older than an erasure that the log has told meanwhile.
-        """
-        revoked = {*self.tokens.revoked_subjects, *tokens.revoked_subjects}
-        tokens = msgspec.structs.replace(tokens, revoked_subjects=tuple(sorted(revoked)))
-        if tokens == self.tokens:
-            return NOTHING
-        self.tokens = tokens
-        return Change(has_new_tokens=True)
+        """Take keys and revocations that the control plane gave outside the log."""
+        return self._take_tokens(renewed(self.tokens, tokens))
 
     def apply(self, envelope: Envelope, *, position: int) -> Change:
         """Fold one event; one at or before the table's position changes nothing.
@@ -118,8 +115,8 @@ class RoutingTable:
                 return self._announce(stream, event)
             case endpoints.InstanceWithdrawn() | endpoints.InstanceFailed():
                 return self._withdraw(stream)
-            case access.PrincipalErased():
-                return self._revoke(stream)
+            case msgspec.Struct():
+                return self._take_tokens(folded(self.tokens, event, envelope))
             case _:
                 return NOTHING
 
@@ -176,9 +173,11 @@ class RoutingTable:
             del self._of_deployment[gone.deployment_id]
         return Change(deployments=frozenset({gone.deployment_id}))
 
-    def _revoke(self, subject: str) -> Change:
-        revoked = tuple(sorted({*self.tokens.revoked_subjects, subject}))
-        return self.renew_tokens(msgspec.structs.replace(self.tokens, revoked_subjects=revoked))
+    def _take_tokens(self, tokens: TokenRules) -> Change:
+        if tokens == self.tokens:
+            return NOTHING
+        self.tokens = tokens
+        return Change(has_new_tokens=True)
 
     def _replace(self, endpoint_id: str, **fields: object) -> Change:
         self.endpoints[endpoint_id] = msgspec.structs.replace(self.endpoints[endpoint_id], **fields)

@@ -70,6 +70,8 @@ class RequestShipper:
         self._progress = progress
         self._markers: dict[int, int] = {}
         self._gateway_id = ""
+        self.records = 0
+        self.unreadable = 0
 
     @property
     def progress(self) -> Progress:
@@ -137,6 +139,7 @@ class RequestShipper:
         await self._sink.send(
             REQUESTS.name, key=self._progress.source, value=encode_rows(rows), headers=headers.as_kafka()
         )
+        self.records += len(rows)
         self._save(
             Progress(
                 source=self._progress.source,
@@ -149,6 +152,7 @@ class RequestShipper:
         self._reader.delete_before(intent.after.file_number)
 
     async def _bury(self, dead: DeadLine) -> None:
+        self.unreadable += 1
         _log.error("request_record_unreadable", file_number=dead.file_number, byte_offset=dead.byte_offset)
         where = {
             "reason": dead.reason,

@@ -1,7 +1,7 @@
-"""Checks of inference tokens: signature and lifetime, revoked subjects, and the endpoints a token may call."""
+"""Checks of inference tokens: signature and lifetime, what was revoked, and the endpoints a token may call."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -9,10 +9,12 @@ from envoy.config.rbac.v3 import rbac_pb2 as rules_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
-from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
+from envoy.type.matcher.v3 import metadata_pb2, number_pb2, string_pb2, value_pb2
+from envoy.type.v3 import range_pb2
 from google.protobuf import any_pb2
 
 from serving.gateway.protos import packed, seconds
+from serving.gateway.routing_state import RevokedPrincipal, TokenRules
 
 ISSUER = "rollbook"
 MAX_LIFETIME_S = 3_600
@@ -41,9 +43,13 @@ def token_check(jwks: Sequence[Mapping[str, Any]]) -> jwt_pb2.JwtAuthentication:
     return jwt_pb2.JwtAuthentication(providers={ISSUER: provider}, rules=[rule])
 
 
-def revocation_check(subjects: Iterable[str]) -> rbac_pb2.RBAC:
-    """Refuse the tokens of these subjects, though their signature and lifetime are good."""
-    listed = [_claim_is("sub", subject) for subject in sorted(subjects)]
+def revocation_check(tokens: TokenRules) -> rbac_pb2.RBAC:
+    """Refuse what is revoked, though its signature and lifetime are good."""
+    listed = [
+        *(_claim_is("sub", subject) for subject in sorted(tokens.revoked_subjects)),
+        *(_claim_is("jti", token_id) for token_id in tokens.revoked_tokens),
+        *(_minted_before(one) for one in tokens.revoked_principals),
+    ]
     policies = {"revoked": _policy(listed)} if listed else {}
     return rbac_pb2.RBAC(rules=rules_pb2.RBAC(action=rules_pb2.RBAC.DENY, policies=policies))
 
@@ -66,6 +72,13 @@ def _policy(principals: Sequence[rules_pb2.Principal]) -> rules_pb2.Policy:
 
 def _claim_is(claim: str, text: str) -> rules_pb2.Principal:
     return _claim(claim, value_pb2.ValueMatcher(string_match=_exactly(text)))
+
+
+def _minted_before(revoked: RevokedPrincipal) -> rules_pb2.Principal:
+    before = range_pb2.DoubleRange(start=0, end=revoked.issued_before_s)
+    issued = _claim("iat", value_pb2.ValueMatcher(double_match=number_pb2.DoubleMatcher(range=before)))
+    both = rules_pb2.Principal.Set(ids=[_claim_is("sub", revoked.principal_id), issued])
+    return rules_pb2.Principal(and_ids=both)
 
 
 def _endpoints_include(name: str) -> rules_pb2.Principal:

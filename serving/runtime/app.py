@@ -17,6 +17,7 @@ from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
 from infra.shutdown import run_until_stopped
+from infra.tracing import OtlpEndpoint, tracing
 from schemas.envelope import rfc3339
 from serving.capture import records
 from serving.capture.middleware import CaptureMiddleware
@@ -75,6 +76,7 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="room for captured predictions")] = (
         256 * 1024**2
     )
+    otlp_endpoint: OtlpEndpoint = None
     drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 10.0
 
 
@@ -127,7 +129,8 @@ async def _serve(
     )
     path = stack.enter_context(private_socket())
     rest = OipRest(repository, instance=instance, intake=intake, max_body_bytes=settings.max_body_bytes)
-    application = CaptureMiddleware(rest, recorder)
+    traced = stack.enter_context(tracing("runtime", settings.otlp_endpoint))
+    application = traced(CaptureMiddleware(rest, recorder))
     drain_s = settings.drain_seconds
     http = serving_http(application, listener=listener, grpc_socket=path, drain_s=drain_s)
     server = await stack.enter_async_context(http)

@@ -112,6 +112,11 @@ class ModelHost:
             _log.error("prediction_failed", reason=str(error), exc_info=error.__cause__)
             raise InferenceFailedError(str(error)) from error
 
+    @property
+    def queued(self) -> int:
+        """Return how many requests wait for the engine."""
+        return len(self._waiting)
+
     def _enqueue(self, engine: Engine, inputs: Tensors) -> asyncio.Future[Prediction]:
         loop = asyncio.get_running_loop()
         request = _Waiting(

@@ -27,6 +27,7 @@ def render_metrics(repository: ModelRepository, intake: Intake) -> bytes:
         *_family("rollbook_queue_seconds", "counter", "Time that answered requests waited.", _queue_seconds(models)),
         *_family(_LATENCY, "histogram", "From a request's arrival in the queue to its answer.", _latencies(models)),
         *_family("rollbook_inference_in_flight", "gauge", "Requests under way.", _in_flight(models)),
+        *_family("rollbook_inference_queued", "gauge", "Requests that wait for the engine.", _queued(models)),
         *_family("rollbook_model_memory_bytes", "gauge", "What loading a model was seen to take.", _memory(models)),
         *_family("rollbook_intake_bytes", "gauge", "Bytes of requests under way.", [("", "", intake.held_bytes)]),
         *_process(),
@@ -90,6 +91,10 @@ def _latencies(models: Iterable[ServedModel]) -> Iterator[tuple[str, str, float]
 
 def _in_flight(models: Iterable[ServedModel]) -> Iterator[tuple[str, str, float]]:
     return (("", _labels(model), model.host.in_flight) for model in models)
+
+
+def _queued(models: Iterable[ServedModel]) -> Iterator[tuple[str, str, float]]:
+    return (("", _labels(model), model.host.queued) for model in models)
 
 
 def _memory(models: Iterable[ServedModel]) -> Iterator[tuple[str, str, float]]:

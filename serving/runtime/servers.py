@@ -11,7 +11,7 @@ import grpc
 import uvicorn
 
 from infra.errors import PortTakenError
-from serving.capture.middleware import CaptureMiddleware
+from infra.tracing import Application
 from serving.runtime.either_protocol import either_protocol
 
 # Envoy pools connections and closes idle ones itself (after an hour unless told otherwise). A server that closes them
@@ -62,7 +62,7 @@ async def serving_grpc(
 
 @asynccontextmanager
 async def serving_http(
-    application: CaptureMiddleware, *, listener: socket.socket, grpc_socket: str, drain_s: float
+    application: Application, *, listener: socket.socket, grpc_socket: str, drain_s: float
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Answer at the listener, and give the server's task."""
     config = uvicorn.Config(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import jwt
+import psutil
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 from msgspec import Struct
@@ -19,14 +20,16 @@ from msgspec.structs import replace
 
 from infra.ports import free_ports
 from serving.gateway.ads_server import AdsServer
+from serving.gateway.limits import Limits
 from serving.gateway.probe import Prober
-from serving.gateway.resources import fixed_resources, update_for
+from serving.gateway.resources import everything, fixed_resources, update_for
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
-from tests.support.routing import NOTHING_KNOWN, Log, added, announced
+from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
 
 REGION = "local"
 MAX_BODY_BYTES = 1024 * 1024
+LIMITS = Limits(max_body_bytes=MAX_BODY_BYTES)
 
 
 class BackEnd:
@@ -76,9 +79,10 @@ class BackEnd:
 class Tokens:
     """Mints inference tokens as the control plane does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, kid: str = "one") -> None:
+        self._kid = kid
         self._key = Ed25519PrivateKey.generate()
-        self.jwks = [{**json.loads(OKPAlgorithm.to_jwk(self._key.public_key())), "kid": "one", "alg": "EdDSA"}]
+        self.jwks = [{**json.loads(OKPAlgorithm.to_jwk(self._key.public_key())), "kid": kid, "alg": "EdDSA"}]
 
     def mint(
         self, *, endpoints: tuple[str, ...] = ("*",), workspace: str = "default", ttl_s: int = 600, **claims: object
@@ -94,7 +98,7 @@ class Tokens:
             "jti": "token-1",
             **claims,
         }
-        return jwt.encode(body, self._key, algorithm="EdDSA", headers={"kid": "one"})
+        return jwt.encode(body, self._key, algorithm="EdDSA", headers={"kid": self._kid})
 
 
 class Ports:
@@ -177,15 +181,15 @@ async def is_ready(ports: Ports) -> bool:
 class Gateway:
     """The gateway's parts without the log: events are told straight to the table."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, limits: Limits = LIMITS, **environ: str) -> None:
         self.data_dir = data_dir
         self.ports = Ports()
         self.tokens = Tokens()
         self.log = Log()
         self.table = RoutingTable(replace(NOTHING_KNOWN, tokens=TokenRules(keys=tuple(self.tokens.jwks))))
         self.ads = AdsServer()
-        self.ads.put(fixed_resources(port=self.ports.gateway, max_body_bytes=MAX_BODY_BYTES))
-        self.envoy = envoy_program(data_dir, self.ports)
+        self.ads.put(fixed_resources(port=self.ports.gateway, limits=limits))
+        self.envoy = envoy_program(data_dir, self.ports, **environ)
         self.folder = data_dir / "gateway" / REGION
         self.taken: dict[str, int] = {}
         self.back_ends: list[BackEnd] = []
@@ -226,3 +230,48 @@ class Gateway:
         await self.ads.stop()
         for back_end in self.back_ends:
             await back_end.kill()
+
+    @property
+    def envoy_process(self) -> psutil.Process:
+        """Envoy itself, the child of the program that runs it."""
+        assert self.envoy.process
+        (envoy,) = psutil.Process(self.envoy.process.pid).children()
+        return envoy
+
+    async def stats(self, pattern: str) -> dict[str, int]:
+        """Return Envoy's counters and gauges whose names fit."""
+        async with httpx.AsyncClient() as client:
+            url = f"http://127.0.0.1:{self.ports.admin}/stats"
+            answer = await client.get(url, params={"filter": pattern, "format": "json"})
+        return {one["name"]: one["value"] for one in answer.json()["stats"] if "name" in one}
+
+    async def listener_versions(self) -> list[tuple[str, str]]:
+        """Return what listeners Envoy has: their names and when each was last changed."""
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(f"http://127.0.0.1:{self.ports.admin}/config_dump?resource=dynamic_listeners")
+        active = [one["active_state"] for one in answer.json()["configs"]]
+        return [(one["listener"]["name"], one["last_updated"]) for one in active]
+
+
+@asynccontextmanager
+async def serving_gateway(gateway: Gateway) -> AsyncIterator[Gateway]:
+    """Run a gateway's Envoy until the block is left."""
+    await gateway.ads.start(port=gateway.ports.ads, on_taken=gateway.on_taken)
+    gateway.put(everything(gateway.table))
+    try:
+        async with running(gateway.envoy):
+            await until(lambda: is_ready(gateway.ports), why="a ready Envoy")
+            yield gateway
+    finally:
+        await gateway.close()
+
+
+async def serve_digits(gateway: Gateway, back_end: BackEnd | None = None) -> int:
+    """Let the endpoint `digits` be served by one back end, and return the epoch."""
+    gateway.tell("endpoint-1", created())
+    gateway.tell("endpoint-1", added("d1"))
+    gateway.back_ends.append(await (back_end or BackEnd("one")).start())
+    gateway.tell("instance-d1-0", announced("endpoint-1", "d1", port=gateway.back_ends[-1].port))
+    epoch = gateway.tell("endpoint-1", shifted(d1=[(0, 10_000)]))
+    await gateway.serves("endpoint-1", epoch)
+    return epoch

@@ -10,6 +10,7 @@ import structlog
 from infra.arguments import take_no_arguments
 from infra.errors import LogAwayError
 from infra.kafka.registry_log import RegistryLog
+from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from workers.rollout_judge.control_plane import ControlPlane
@@ -32,6 +33,20 @@ async def _run(stopping: asyncio.Event) -> None:
     settings.ready_file.unlink(missing_ok=True)
     plane = ControlPlane(settings.api_url, token_file=settings.token_file)
     judge = Judge(plane, monotonic=time.monotonic)
+    with _metrics(judge).served(settings.metrics_port):
+        await _judge_until(stopping, judge, plane, settings)
+
+
+def _metrics(judge: Judge) -> Metrics:
+    metrics = Metrics()
+    metrics.gauge("rollbook_judge_position", "How far in the log its picture goes.", lambda: judge.position)
+    metrics.gauge("rollbook_judge_active_rollouts", "Rollouts that it looks at.", lambda: len(judge.rollouts))
+    metrics.counter("rollbook_judge_looks", "Looks at an active rollout.", lambda: judge.looks)
+    metrics.counter("rollbook_judge_failed_looks", "Looks that met a failure.", lambda: judge.failed_looks)
+    return metrics
+
+
+async def _judge_until(stopping: asyncio.Event, judge: Judge, plane: ControlPlane, settings: JudgeSettings) -> None:
     tasks = [
         asyncio.create_task(_keep_following(judge, settings)),
         asyncio.create_task(_keep_looking(judge, interval_s=settings.interval_ms / 1000)),

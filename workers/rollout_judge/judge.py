@@ -53,6 +53,13 @@ class Judge:
         self._sent: dict[str, LastSent] = {}
         self._quiet_until: dict[str, float] = {}
         self._back_off: dict[str, float] = {}
+        self.looks = 0
+        self.failed_looks = 0
+
+    @property
+    def position(self) -> int:
+        """Return how far in the log the picture goes."""
+        return self._position
 
     async def follow(self, log: Log, *, on_ready: Callable[[], None]) -> None:
         """Take the snapshot and fold the log after it, until the log can't be read."""
@@ -93,6 +100,7 @@ class Judge:
     async def _look_unless_quiet(self, watched: Watched) -> None:
         if self._monotonic() < self._quiet_until.get(watched.id, 0.0):
             return
+        self.looks += 1
         try:
             await self._look(watched)
         except (PartAwayError, RefusedError) as error:
@@ -120,6 +128,7 @@ class Judge:
             _log.info("step_judged", rollout_id=watched.id, decision=judged.decision, step=watched.step)
 
     def _back_off_from(self, watched: Watched, error: PartAwayError | RefusedError) -> None:
+        self.failed_looks += 1
         wait_s = min(_LONGEST_BACK_OFF_S, 2 * self._back_off.get(watched.id, _FIRST_BACK_OFF_S / 2))
         self._back_off[watched.id] = wait_s
         self._quiet_until[watched.id] = self._monotonic() + wait_s

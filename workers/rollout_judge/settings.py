@@ -5,6 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from infra.metrics import MetricsPort
+
 PREFIX = "ROLLBOOK_JUDGE_"
 
 
@@ -16,3 +18,4 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of Kafka brokers")]
     ready_file: Annotated[Path, msgspec.Meta(description="made when the judge follows the log, removed at its start")]
     interval_ms: Annotated[int, msgspec.Meta(ge=10, description="time between two looks at an active rollout")] = 500
+    metrics_port: MetricsPort = None

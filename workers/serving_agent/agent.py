@@ -10,6 +10,7 @@ from workers.serving_agent.errors import RefusedError
 from workers.serving_agent.instance_keeper import InstanceKeeper
 from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.reconcile import Action, Actual, DiscardModel, Disown, Keep, Retire, Slot, reconcile
+from workers.serving_agent.telemetry import Looked
 
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +50,21 @@ class ServingAgent:
         replicas = {deployment.id: deployment.replicas for deployment in self._desired.deployments.values()}
         for action in reconcile(replicas, self._actual(self._desired)):
             self._do(action, self._desired)
+
+    def looked_at(self) -> list[Looked]:
+        """Return the instances that run here, with their tenants; those of unknown deployments are left out."""
+        known = self._desired.deployments if self._desired else {}
+        return [
+            Looked(record=record, workspace=known[record.slot.deployment_id].workspace)
+            for record in self._parts.book.running()
+            if record.slot.deployment_id in known
+        ]
+
+    def instances_by_state(self) -> dict[str, float]:
+        """Count the slots: those whose instance answers rightly, those that end, and the others."""
+        healthy = sum(keeper.is_healthy for keeper in list(self._keepers.values()))
+        retiring = len(self._retiring)
+        return {"healthy": healthy, "retiring": retiring, "other": max(0, len(self._keepers) - healthy - retiring)}
 
     async def stop(self) -> None:
         """Withdraw, drain and stop every instance."""

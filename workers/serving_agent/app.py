@@ -11,6 +11,7 @@ from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
 from infra.errors import LogAwayError
 from infra.kafka.registry_log import RegistryLog
+from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from workers.serving_agent.agent import ServingAgent
@@ -23,7 +24,8 @@ from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
 from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.settings import PREFIX, AgentSettings
-from workers.serving_agent.shipping import SpoolShipping
+from workers.serving_agent.shipping import MEASURED, SpoolShipping
+from workers.serving_agent.telemetry import Telemetry
 
 _PAUSE_S = 1.0
 _SHIP_AT_STOP_S = 5.0
@@ -50,14 +52,50 @@ async def run_agent(settings: AgentSettings, stopping: asyncio.Event, *, environ
     async with _parts(settings, environ) as parts, _shipping(settings, parts) as shipping:
         async with asyncio.TaskGroup() as group:
             agent = ServingAgent(parts, group)
-            following = group.create_task(_follow(agent, parts))
-            await stopping.wait()
-            following.cancel()
-            settings.ready_file.unlink(missing_ok=True)
-            await agent.stop()
+            with _metrics(agent, shipping).served(settings.metrics_port):
+                measuring = group.create_task(_measure(agent, parts))
+                following = group.create_task(_follow(agent, parts))
+                await stopping.wait()
+                measuring.cancel()
+                following.cancel()
+                settings.ready_file.unlink(missing_ok=True)
+                await agent.stop()
         with suppress(TimeoutError):
             # Without Kafka the spools stay; the next agent ships and closes them.
             await asyncio.wait_for(shipping.drained(), _SHIP_AT_STOP_S)
+
+
+async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
+    """Sample and ship what instances use; Kafka's absence holds up the shipping alone."""
+    settings = parts.settings
+    telemetry = Telemetry(
+        settings.directory,
+        host_id=settings.agent_id,
+        region=settings.region,
+        clock=parts.clock,
+        instances=agent.looked_at,
+    )
+    sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}-telemetry")
+    shipping = SpoolShipping(
+        telemetry.spools, sink=sink, region=settings.region, clock=parts.clock, boots=lambda: {telemetry.boot_id}
+    )
+    shipping.stream = MEASURED
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(shipping.run())
+            group.create_task(telemetry.run(interval_s=settings.telemetry_interval_s))
+    finally:
+        await telemetry.close()
+        await sink.close()
+
+
+def _metrics(agent: ServingAgent, shipping: SpoolShipping) -> Metrics:
+    metrics, totals = Metrics(), shipping.totals
+    metrics.gauges("rollbook_agent_instances", "Slots of this host.", label="state", read=agent.instances_by_state)
+    metrics.counter("rollbook_agent_shipped_batches", "Batches sent, empty ones too.", lambda: totals.batches)
+    metrics.counter("rollbook_agent_shipped_observations", "Captured predictions sent.", lambda: totals.rows)
+    metrics.counter("rollbook_agent_lost_frames", "Frames that full spools had dropped.", lambda: totals.lost_frames)
+    return metrics
 
 
 async def _follow(agent: ServingAgent, parts: AgentParts) -> None:

@@ -59,6 +59,10 @@ class InstanceBook:
         """Return the ports that slots own."""
         return {record.port for record in self._records.values()}
 
+    def running(self) -> list[InstanceRecord]:
+        """Return the records of slots that have a process."""
+        return [record for record in self._records.values() if record.pid]
+
     def boots(self) -> set[str]:
         """Return the boots whose process may still write its spool."""
         return {record.boot_id for record in self._records.values() if record.boot_id}

@@ -144,10 +144,13 @@ class InstanceStarter:
             "ROLLBOOK_RUNTIME_MODEL_NAME": deployment.endpoint,
             "ROLLBOOK_RUNTIME_SPOOL_DIR": str(self.spool(boot_id)),
             "ROLLBOOK_RUNTIME_CAPTURE_FILE": str(self._settings.capture_file_of(deployment.endpoint_id)),
+            "ROLLBOOK_RUNTIME_MAX_BODY_BYTES": str(self._settings.max_body_bytes),
             "ROLLBOOK_RUNTIME_BOOT_ID": boot_id,
             "ROLLBOOK_RUNTIME_INSTANCE_ID": record.instance_id,
             "ROLLBOOK_RUNTIME_WATCH_PID": str(self._settings.supervisor_pid),
         }
+        if self._settings.otlp_endpoint:
+            settings["ROLLBOOK_RUNTIME_OTLP_ENDPOINT"] = self._settings.otlp_endpoint
         # The boot is on record before its spool exists, so that a spool without a boot is always complete.
         record = self._remember(msgspec.structs.replace(record, boot_id=boot_id))
         try:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from infra.metrics import MetricsPort
+from infra.tracing import OtlpEndpoint
 from workers.serving_agent.health import HealthRules
 
 PREFIX = "ROLLBOOK_AGENT_"
@@ -23,12 +25,20 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     zone: Annotated[str, msgspec.Meta(description="zone of this host")] = "local"
     supervisor_pid: Annotated[int, msgspec.Meta(ge=0, description="engines end when this process is gone; 0: none")] = 0
     start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for an engine to become ready")] = 120.0
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body an engine takes")] = (
+        128 * 1024**2
+    )
     drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 5.0
     probe_interval_s: Annotated[float, msgspec.Meta(gt=0, description="between two golden inputs to an instance")] = 2.0
     probe_timeout_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes longer counts as none")] = (
         5.0
     )
     probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes this long is slow")] = 2.0
+    metrics_port: MetricsPort = None
+    otlp_endpoint: OtlpEndpoint = None
+    telemetry_interval_s: Annotated[
+        float, msgspec.Meta(gt=0, description="between two looks at what instances use")
+    ] = 5.0
     probe_faults: Annotated[int, msgspec.Meta(ge=1, description="faults in a row that withdraw an instance")] = 3
 
     @property

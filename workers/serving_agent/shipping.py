@@ -2,17 +2,19 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 import structlog
 
 from infra.clock import Clock
-from schemas.observations import BatchHeaders
-from schemas.topics import OBSERVATIONS
+from schemas.observations import BatchHeaders, SourceKind
+from schemas.topics import OBSERVATIONS, TELEMETRY, Topic
+from serving.capture.records import Mark
 from serving.capture.spool_reader import SpoolReader
+from workers.serving_agent import telemetry_records
 from workers.serving_agent.batch_sink import Sink
 from workers.serving_agent.observation_batches import Decoded, decode_frames, encode_rows
 from workers.serving_agent.spool_sources import SpoolSource, sources
@@ -51,6 +53,39 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent | None = None
 
 
+class Found(Protocol):
+    """What some frames hold: rows, and the last mark among them."""
+
+    @property
+    def rows(self) -> Sequence[Any]: ...
+    @property
+    def last_mark(self) -> Mark: ...
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """What a spool holds, and how it is written for its topic."""
+
+    topic: Topic
+    kind: SourceKind
+    decode: Callable[[Sequence[bytes]], Found]
+    encode: Callable[..., bytes]
+    """Takes the source, its rows and the number of the batch."""
+
+
+CAPTURED = Stream(topic=OBSERVATIONS, kind="observations", decode=decode_frames, encode=encode_rows)
+MEASURED = Stream(
+    topic=TELEMETRY, kind="telemetry", decode=telemetry_records.decode_frames, encode=telemetry_records.encode_rows
+)
+
+
+class Totals(msgspec.Struct):
+    """What was shipped since the program began, over all sources."""
+
+    batches: int = 0
+    rows: int = 0
+    lost_frames: int = 0
+
+
 class SourceShipper:
     """One source: the spool of one boot. Used by one task.
 
@@ -65,6 +100,8 @@ class SourceShipper:
         self._region = region
         self._clock = clock
         self._reader = SpoolReader(directory)
+        self.totals = Totals()
+        self.stream = CAPTURED
         self._progress = _read_progress(directory / _PROGRESS)
 
     async def ship_next(self, *, is_over: bool) -> SourceState | None:
@@ -79,8 +116,9 @@ class SourceShipper:
                 return "closing"
         frames = self._reader.read(self._progress.position, max_frames=MAX_FRAMES, max_bytes=MAX_BYTES)
         if frames.lost:
+            self.totals.lost_frames += frames.lost
             _log.error("spool_frames_lost", source=self._source.boot_id, frames=frames.lost)
-        found = decode_frames(frames.payloads)
+        found = self.stream.decode(frames.payloads)
         is_end = is_over and not frames.payloads
         before, mark = self._progress, found.last_mark
         intent = Intent(
@@ -98,7 +136,7 @@ class SourceShipper:
             return "closing"
         return None if is_over or len(frames.payloads) == MAX_FRAMES else "open"
 
-    def _again(self, intent: Intent) -> Decoded:
+    def _again(self, intent: Intent) -> Found:
         payloads: list[bytes] = []
         position = intent.start
         while position < intent.end:
@@ -107,14 +145,14 @@ class SourceShipper:
                 break
             payloads += frames.payloads
             position = frames.next_position
-        found = decode_frames(payloads)
+        found = self.stream.decode(payloads)
         return found if len(found.rows) == intent.rows else Decoded(())
 
-    async def _send(self, intent: Intent, found: Decoded) -> None:
+    async def _send(self, intent: Intent, found: Found) -> None:
         batch = self._progress.batch
         headers = BatchHeaders(
             source=self._source.boot_id,
-            kind="observations",
+            kind=self.stream.kind,
             region=self._region,
             batch=batch,
             rows=len(found.rows),
@@ -123,8 +161,10 @@ class SourceShipper:
             seen=intent.seen,
             unsampled=intent.unsampled,
         )
-        value = encode_rows(self._source, found.rows, batch=batch)
-        await self._sink.send(OBSERVATIONS.name, key=self._source.boot_id, value=value, headers=headers.as_kafka())
+        value = self.stream.encode(self._source, found.rows, batch=batch)
+        await self._sink.send(self.stream.topic.name, key=self._source.boot_id, value=value, headers=headers.as_kafka())
+        self.totals.batches += 1
+        self.totals.rows += len(found.rows)
         self._save(
             Progress(
                 batch=batch + 1,
@@ -156,6 +196,8 @@ class SpoolShipping:
         self._clock = clock
         self._boots = boots
         self._tasks: dict[Path, asyncio.Task[None]] = {}
+        self.stream = CAPTURED
+        self.totals = Totals()
 
     async def run(self) -> None:
         """Ship for ever; a source that fails to be read or stored ends the program, as its numbers must not."""
@@ -177,6 +219,7 @@ class SpoolShipping:
 
     async def _ship(self, directory: Path, source: SpoolSource) -> None:
         shipper = SourceShipper(directory, source, sink=self._sink, region=self._region, clock=self._clock)
+        shipper.totals, shipper.stream = self.totals, self.stream
         while True:
             try:
                 state = await shipper.ship_next(is_over=source.boot_id not in self._boots())

@@ -149,7 +149,8 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InferenceToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A short-lived token for the gateway."""
+    """A short-lived token for the gateway; by its id it can be revoked."""
 
+    id: str = ""
     token: str
     expires_at: str

@@ -1,11 +1,12 @@
 """Tokens for the gateway, checked the way Envoy checks them: by the published key alone."""
 
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
-from tests.support.api import RunningApi, Stage, done
+from tests.support.api import RunningApi, Stage, done, running_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,6 +50,88 @@ async def test_a_principal_whose_tokens_are_revoked_is_named_to_the_gateway(api:
     await done(api.admin.post(path, json={"reason": "leaked"}))
 
     assert made["id"] in (await done(api.service.get("/v1/snapshots/serving")))["revoked_subjects"]
+
+
+async def test_a_rotated_key_signs_and_the_one_before_stays_published(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        before = await done(api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+        rotation = {"reason": "yearly", "lead_s": 0}
+
+        rotated = await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation))
+        after = await done(api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+
+        first, second = (key["key_id"] for key in rotated["keys"])
+        assert jwt.get_unverified_header(before["token"])["kid"] == first
+        assert jwt.get_unverified_header(after["token"])["kid"] == second
+        for minted in (before, after):
+            assert (await verified(api, minted["token"]))["jti"] == minted["id"]
+        (event,) = (await done(api.admin.get("/v1/events", params={"type": "access.SigningKeyRotated.v1"})))["items"]
+        assert event["event"]["data"]["reason"] == "yearly"
+        assert "PRIVATE" not in str(event)
+    async with running_api(tmp_path) as again:
+        third = await done(again.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+        assert jwt.get_unverified_header(third["token"])["kid"] == second
+        await verified(again, before["token"])
+
+
+async def test_a_key_without_overlap_ends_every_other_key_and_its_file(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        before = await done(api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+
+        rotation = {"reason": "leaked", "overlap_s": 0}
+        (only,) = (await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation)))["keys"]
+
+        published = (await done(api.nobody.get("/v1/inference-tokens/keys")))["keys"]
+        assert [key["kid"] for key in published] == [only["key_id"]]
+        assert jwt.get_unverified_header(before["token"])["kid"] != only["key_id"]
+        files = sorted(path.name for path in (tmp_path / "secrets").glob("inference-signing*"))
+        assert files == [f"inference-signing-{only['key_id']}.pem"]
+        assert (tmp_path / "secrets" / files[0]).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_private_key_that_is_gone_is_told_with_the_remedy(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        rotation = {"reason": "yearly", "overlap_s": 0}
+        await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation))
+    for path in (tmp_path / "secrets").glob("inference-signing*"):
+        path.unlink()
+    async with running_api(tmp_path) as api:
+        answer = await api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "signing-key-missing")
+        assert "rotate" in answer.json()["remedy"]
+        await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation))
+        await done(api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+
+
+async def test_revocations_are_published_to_gateways(api: RunningApi) -> None:
+    minted = await done(api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+    holder = (await verified(api, minted["token"]))["sub"]
+
+    await done(api.admin.post("/v1/inference-tokens/revoke", json={"token_id": minted["id"], "reason": "leaked"}))
+    await done(api.admin.post("/v1/inference-tokens/revoke", json={"principal_id": holder, "reason": "leaked"}))
+
+    keys = await done(api.nobody.get("/v1/inference-tokens/keys"))
+    assert minted["id"] in keys["revoked_tokens"]
+    (revoked,) = [one for one in keys["revoked_principals"] if one["principal_id"] == holder]
+    issued_at = jwt.decode(minted["token"], options={"verify_signature": False})["iat"]
+    assert issued_at < revoked["issued_before_s"] <= issued_at + 5
+    assert (await done(api.service.get("/v1/snapshots/serving")))["jwks"] == keys
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"reason": "x"}, 400, "revocation-unclear"),
+        ({"reason": "x", "token_id": "a", "principal_id": "b"}, 400, "revocation-unclear"),
+        ({"reason": "x", "principal_id": "principal-none"}, 404, "principal-not-found"),
+        ({"token_id": "a"}, 400, "invalid-body"),
+    ],
+)
+async def test_an_unclear_revocation_is_refused(api: RunningApi, body: dict[str, str], status: int, code: str) -> None:
+    answer = await api.admin.post("/v1/inference-tokens/revoke", json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["remedy"]
 
 
 async def verified(api: RunningApi, token: str) -> dict[str, Any]:

@@ -6,20 +6,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.gateway.resources import everything
 from tests.integration.kafka.conftest import Node
-from tests.support.gateway import Gateway, is_ready, running, until
+from tests.support.gateway import Gateway, serving_gateway
 
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    gateway = Gateway(tmp_path)
-    await gateway.ads.start(port=gateway.ports.ads, on_taken=gateway.on_taken)
-    gateway.put(everything(gateway.table))
-    async with running(gateway.envoy):
-        await until(lambda: is_ready(gateway.ports), why="a ready Envoy")
+    async with serving_gateway(Gateway(tmp_path)) as gateway:
         yield gateway
-    await gateway.close()
 
 
 @pytest.fixture

@@ -128,8 +128,18 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
 
     assert isinstance(rows.values, pa.Table)
     (read,) = rows.values.to_pylist()
-    assert {name: read[name] for name in COLUMNS_ADDED_LATER} == COLUMNS_ADDED_LATER
+    later = {name: value for name, value in COLUMNS_ADDED_LATER.items() if name in OBSERVATION_COLUMNS}
+    assert {name: read[name] for name in later} == later
     assert [(each["seen"], each["unsampled"]) for each in source.values] == [(0, 0)]
+
+
+def test_a_request_of_an_older_shipper_belongs_to_no_trace() -> None:
+    older = {name: kind for name, kind in REQUEST_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
+
+    rows, _ = RequestProjector().project(msgspec.structs.replace(request_batch([ROW]), value=ipc([ROW], older)))
+
+    assert isinstance(rows.values, pa.Table)
+    assert rows.values.column("trace_id").to_pylist() == [""]
 
 
 def test_an_event_gives_its_row_with_the_very_bytes_and_a_sentence() -> None:

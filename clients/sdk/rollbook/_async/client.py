@@ -6,6 +6,7 @@ from typing import Any, Self
 from rollbook import _wire
 from rollbook._async.connection import AsyncConnection
 from rollbook._async.endpoints import AsyncEndpoints
+from rollbook._async.inference_tokens import AsyncInferenceTokens
 from rollbook._async.registry import AsyncModels, AsyncVersions
 from rollbook._async.rollouts import AsyncRollouts
 from rollbook.resources import InferenceToken, RecordedEvent
@@ -25,6 +26,7 @@ class AsyncRollbook:
         self.versions = AsyncVersions(self._connection)
         self.endpoints = AsyncEndpoints(self._connection)
         self.rollouts = AsyncRollouts(self._connection)
+        self.inference_tokens = AsyncInferenceTokens(self._connection)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -76,14 +78,22 @@ class AsyncRollbook:
         """Run one read-only SQL query on ClickHouse; the answer is ClickHouse's JSONCompact."""
         return await self._connection.command("/v1/query", {"sql": sql, "parameters": parameters}, dict[str, Any])
 
+    async def resources(
+        self,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return what hosts and gateways use, by time bucket, with the view's watermark."""
+        return await self._connection.get("/v1/resources", dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)
+
     async def audit_checkpoint(self) -> dict[str, Any]:
         """Return the signed checkpoint over the whole log."""
         return await self._connection.get("/v1/audit/checkpoint", dict[str, Any])
 
     async def inference_token(self, endpoints: list[str], *, ttl_s: int = 3600) -> InferenceToken:
         """Mint a token for the gateway, for some endpoints or `*`; it lives at most an hour."""
-        body = {"endpoints": endpoints, "ttl_s": ttl_s}
-        return await self._connection.command("/v1/inference-tokens", body, InferenceToken)
+        return await self.inference_tokens.mint(endpoints, ttl_s=ttl_s)
 
     async def readiness(self) -> dict[str, Any]:
         """Return the state of the control plane and of what it stands on."""

@@ -98,3 +98,14 @@ class AsyncEndpoints:
         path = f"/v1/endpoints/{_wire.segment(endpoint)}/quality"
         window = {"feedback_name": feedback_name, "since_ms": since_ms, "bucket_ms": bucket_ms}
         return await self._connection.get(path, dict[str, Any], **window)
+
+    async def resources(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return what each instance uses and has in hand, by time bucket, with the view's watermark."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/resources"
+        return await self._connection.get(path, dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)

@@ -7,6 +7,7 @@ from typing import Any, Self
 from rollbook import _wire
 from rollbook._sync.connection import Connection
 from rollbook._sync.endpoints import Endpoints
+from rollbook._sync.inference_tokens import InferenceTokens
 from rollbook._sync.registry import Models, Versions
 from rollbook._sync.rollouts import Rollouts
 from rollbook.resources import InferenceToken, RecordedEvent
@@ -26,6 +27,7 @@ class Rollbook:
         self.versions = Versions(self._connection)
         self.endpoints = Endpoints(self._connection)
         self.rollouts = Rollouts(self._connection)
+        self.inference_tokens = InferenceTokens(self._connection)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -77,14 +79,22 @@ class Rollbook:
         """Run one read-only SQL query on ClickHouse; the answer is ClickHouse's JSONCompact."""
         return self._connection.command("/v1/query", {"sql": sql, "parameters": parameters}, dict[str, Any])
 
+    def resources(
+        self,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return what hosts and gateways use, by time bucket, with the view's watermark."""
+        return self._connection.get("/v1/resources", dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)
+
     def audit_checkpoint(self) -> dict[str, Any]:
         """Return the signed checkpoint over the whole log."""
         return self._connection.get("/v1/audit/checkpoint", dict[str, Any])
 
     def inference_token(self, endpoints: list[str], *, ttl_s: int = 3600) -> InferenceToken:
         """Mint a token for the gateway, for some endpoints or `*`; it lives at most an hour."""
-        body = {"endpoints": endpoints, "ttl_s": ttl_s}
-        return self._connection.command("/v1/inference-tokens", body, InferenceToken)
+        return self.inference_tokens.mint(endpoints, ttl_s=ttl_s)
 
     def readiness(self) -> dict[str, Any]:
         """Return the state of the control plane and of what it stands on."""

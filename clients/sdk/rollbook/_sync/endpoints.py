@@ -99,3 +99,14 @@ class Endpoints:
         path = f"/v1/endpoints/{_wire.segment(endpoint)}/quality"
         window = {"feedback_name": feedback_name, "since_ms": since_ms, "bucket_ms": bucket_ms}
         return self._connection.get(path, dict[str, Any], **window)
+
+    def resources(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return what each instance uses and has in hand, by time bucket, with the view's watermark."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/resources"
+        return self._connection.get(path, dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rollbook import Problem, RollbookError
-from rollbook.cli import capture, endpoints, evidence, registry, rollouts, stack
+from rollbook.cli import capture, endpoints, evidence, registry, resources, rollouts, stack, tokens
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
@@ -50,6 +50,8 @@ for _command in (
     evidence.events,
     evidence.query,
     evidence.inference_token,
+    tokens.tokens,
+    resources.resources,
 ):
     cli.add_command(_command)
 

@@ -17,6 +17,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     pid: int | None = None
     addresses: tuple[str, ...] = ()
+    metrics: str | None = None
     restarts: int = 0
 
 

@@ -85,3 +85,29 @@ def test_what_the_sample_leaves_out_is_counted(spooled: Spooled) -> None:
 
     assert (last.seen, last.unsampled) == (len(IDS), len(IDS) - len(kept))
     assert 0 < len(kept) < len(IDS) / 2
+
+
+def test_a_spool_that_overflows_loses_its_oldest_detail_and_no_count(tmp_path: Path) -> None:
+    limits = SpoolLimits(max_bytes=100_000, segment_bytes=10_000)
+    writer = SpoolWriter(tmp_path, limits=limits, without_detail=records.without_detail)
+    recorder = Recorder(writer, in_force=PolicyInForce(policy=CapturePolicy(sampling_rate=0.5)), hash_key=b"key")
+    ids = [f"1700000000000-{number}" for number in range(6_000)]
+    recorder.start()
+    for start in range(0, len(ids), 100):
+        offer(recorder, ids[start : start + 100])
+        recorder.mark()
+    recorder.stop()
+
+    items, reader, position, lost = [], SpoolReader(tmp_path), 0, 0
+    while (frames := reader.read(position, max_frames=500, max_bytes=10**6)).payloads:
+        items += [records.decode(payload) for payload in frames.payloads]
+        position, lost = frames.next_position, lost + frames.lost
+
+    kept = [item for item in items if isinstance(item, ObservationRecord)]
+    last = [item for item in items if isinstance(item, Mark)][-1]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= limits.max_bytes
+    assert last.seen == len(ids)
+    assert (kept[0].inputs, kept[-1].inputs) == ("", '{"person":{"data":["Ada"]}}')
+    # What is neither kept nor left out by the sample is what the spool dropped; marks it dropped hid nothing.
+    missing = last.seen - last.unsampled - len(kept)
+    assert 0 < missing <= lost == writer.dropped

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,42 @@ def test_a_write_that_fails_drops_its_frames_and_the_next_one_is_read(
     assert (_ids(payloads), writer.dropped, lost) == ([0, 2], 1, 0)
 
 
+def test_on_a_full_disk_the_oldest_segment_makes_room_for_the_newest_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _writer(tmp_path, segment_bytes=2_000)
+    for number in range(20):
+        writer.append([_record(number, detail="x" * 200)])
+    disk = _Disk(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", disk.write)
+        writer.append([_record(20, detail="x" * 200), records.encode(Mark(20, seen=21))])
+
+    payloads, lost = _read_all(SpoolReader(tmp_path))
+
+    assert lost == writer.dropped > 0
+    assert _ids(payloads) == list(range(lost, 21))
+    newest = records.decode(payloads[-2])
+    assert isinstance(newest, ObservationRecord)
+    assert (newest.inputs, newest.prediction) == ("", "0")
+    assert records.decode(payloads[-1]) == Mark(20, seen=21)
+
+
+def test_a_segment_that_cannot_be_made_slim_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _writer(tmp_path, segment_bytes=4_000, max_bytes=20_000)
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_bytes", _full_disk)
+        for number in range(60):
+            writer.append([_record(number, detail="x" * 400)])
+
+    assert not list(tmp_path.glob("*.tmp"))
+    writer.append([_record(60)])
+    assert _ids(_read_all(SpoolReader(tmp_path))[0]) == list(range(61))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 20_000
+
+
 def test_an_empty_or_missing_spool_reads_as_nothing(tmp_path: Path) -> None:
     nothing = Frames(payloads=[], next_position=5, lost=0)
 
@@ -181,6 +218,24 @@ def test_an_empty_or_missing_spool_reads_as_nothing(tmp_path: Path) -> None:
 def test_records_and_marks_survive_their_encoding() -> None:
     assert records.decode(records.encode(Mark(17))) == Mark(17)
     assert records.without_detail(records.encode(Mark(17))) == records.encode(Mark(17))
+
+
+class _Disk:
+    """A disk that holds what a directory holds now, and no byte more."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._write = os.write
+        self._room = self._used()
+
+    def _used(self) -> int:
+        return sum(path.stat().st_size for path in self._directory.iterdir())
+
+    def write(self, handle: int, content: bytes) -> int:
+        room = self._room - self._used()
+        if room <= 0:
+            _full_disk()
+        return self._write(handle, content[:room])
 
 
 def _full_disk(*_arguments: object) -> int:

@@ -117,3 +117,18 @@ def test_a_failure_of_grpc_counts_as_rest_would_have_told_it() -> None:
     found = rows_of(b"".join(record(gs=status) for status in (None, 0, 3, 13, 14, 2)) + record(gs=14, st=0))
 
     assert [row["status"] for row in found] == [200, 200, 400, 500, 503, 500, 0]
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", ""),
+        ("x' OR 1", ""),
+        (None, ""),
+    ],
+)
+def test_a_record_keeps_a_trace_that_is_one(traceparent: str | None, trace_id: str) -> None:
+    (row,) = rows_of(record(tp=traceparent))
+
+    assert row["trace_id"] == trace_id

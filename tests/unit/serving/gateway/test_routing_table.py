@@ -1,7 +1,13 @@
 import msgspec
 import pytest
 
-from schemas.events.access import PrincipalErased
+from schemas.events.access import (
+    InferenceTokenRevoked,
+    InferenceTokensRevoked,
+    PrincipalErased,
+    SigningKey,
+    SigningKeyRotated,
+)
 from schemas.events.endpoints import DeploymentRemoved, TrafficApplied
 from serving.gateway.routing_state import RoutingSnapshot, TokenRules
 from serving.gateway.routing_table import NOTHING, Change, RoutingTable
@@ -162,3 +168,38 @@ def test_keys_that_are_older_than_an_erasure_do_not_undo_it(story: Story) -> Non
     story.table.renew_tokens(TokenRules(keys=({"kid": "1"},), revoked_subjects=("principal-0",)))
 
     assert story.table.tokens.revoked_subjects == ("principal-0", "principal-1")
+
+
+def test_a_principal_that_may_act_again_is_no_longer_refused(story: Story) -> None:
+    story.table.renew_tokens(TokenRules(revoked_subjects=("principal-2",)))
+
+    story.table.renew_tokens(TokenRules())
+
+    assert story.table.tokens.revoked_subjects == ()
+
+
+def test_a_rotation_on_the_log_counts_at_once_and_an_older_answer_does_not_undo_it(story: Story) -> None:
+    story.table.renew_tokens(TokenRules(keys=({"kid": "first"},)))
+    ended = SigningKey(key_id="first", x="a", signs_from="1970", valid_until="2026-01-02T03:04:05.000Z")
+    fresh = SigningKey(key_id="second", x="b", signs_from="2026-01-02T03:04:05.678Z", valid_until=None)
+
+    assert story.tell("keyring-1", SigningKeyRotated(keys=(ended, fresh), reason="leaked")).has_new_tokens
+    story.table.renew_tokens(TokenRules(version=0, keys=({"kid": "first"},)))
+
+    assert [key["kid"] for key in story.table.tokens.keys] == ["second"]
+
+
+def test_a_revocation_on_the_log_counts_at_once_until_an_answer_has_let_it_end(story: Story) -> None:
+    until = "2026-01-02T04:05:05.678Z"
+    story.tell("keyring-1", InferenceTokenRevoked(token_id="one", until=until, reason="leaked"))
+    before = "2026-01-02T03:04:06.000Z"
+    revoked = InferenceTokensRevoked(principal_id="principal-2", issued_before=before, until=until, reason="leaked")
+    story.tell("keyring-1", revoked)
+
+    rules = story.table.tokens
+    assert (rules.revoked_tokens, rules.version) == (("one",), 2)
+    assert [(one.principal_id, one.issued_before_s) for one in rules.revoked_principals] == [
+        ("principal-2", 1_767_323_046)
+    ]
+    story.table.renew_tokens(TokenRules(version=2))
+    assert story.table.tokens == TokenRules(version=2)

@@ -1,0 +1,62 @@
+"""`rollbook resources`: what instances, hosts and gateways use and have in hand."""
+
+import time
+from typing import Any
+
+import click
+
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+
+_MEBIBYTE = 1024**2
+_COLUMNS = (
+    "instance",
+    "cpu_percent",
+    "memory_mib",
+    "gpu_percent",
+    "in_flight",
+    "queue_depth",
+    "kv_cache",
+    "requests_per_s",
+)
+_MACHINES = ("subject", "name", "cpu_percent", "memory_mib", "gpu_percent", "connections", "requests_per_s")
+
+
+@click.command("resources")
+@click.argument("endpoint", required=False)
+@click.option("--minutes", type=click.IntRange(1, 2_880), default=1, show_default=True, help="How far back.")
+@click.option("--history", is_flag=True, help="One line a minute in place of the newest alone.")
+@pass_profile
+def resources(profile: Profile, endpoint: str | None, minutes: int, *, history: bool) -> None:
+    """Show what the instances of ENDPOINT use, or without it, hosts and gateways. What was not measured is a dash."""
+    since_ms = int((time.time() - 60 * minutes) * 1_000)
+    with profile.client() as rollbook:
+        answer = (
+            rollbook.endpoints.resources(endpoint, since_ms=since_ms)
+            if endpoint
+            else rollbook.resources(since_ms=since_ms)
+        )
+    items = answer["items"] if history else _newest(answer["items"])
+    if profile.as_json:
+        show(profile, items)
+        return
+    columns = _COLUMNS if endpoint else _MACHINES
+    show(profile, [_line(item) for item in items], columns=("time", *columns) if history else columns)
+
+
+def _newest(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_subject = {(item["subject"], item["subject_id"]): item for item in items}
+    return list(by_subject.values())
+
+
+def _line(item: dict[str, Any]) -> dict[str, Any]:
+    memory = item["memory_bytes"]
+    return {
+        **item,
+        "time": time.strftime("%H:%M", time.gmtime(item["bucket_ms"] / 1_000)),
+        "instance": item["subject_id"],
+        "name": item["subject_id"],
+        "memory_mib": None if memory is None else round(memory / _MEBIBYTE),
+        "kv_cache": item["kv_cache_fraction"],
+        "requests_per_s": item["rates"].get("requests_per_s"),
+    }

@@ -1,0 +1,37 @@
+"""Commands on the keys and tokens of the gateway, as their bodies arrive."""
+
+from typing import Annotated
+
+import msgspec
+
+PersonalText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+LONGEST_TTL_S = 3_600
+_DAY_S = 24 * 3_600
+
+
+class MintInferenceToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for a token for the gateway."""
+
+    endpoints: Annotated[tuple[PersonalText, ...], msgspec.Meta(min_length=1, max_length=100)]
+    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_TTL_S)] = LONGEST_TTL_S
+
+
+class RotateSigningKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sign with a fresh key, `lead_s` from now, when every gateway has it.
+
+    Tokens of the key before are good for `overlap_s` more; 0 ends them, and every other key, at once.
+    """
+
+    reason: Reason
+    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=_DAY_S)] = LONGEST_TTL_S
+    lead_s: Annotated[int, msgspec.Meta(ge=0, le=_DAY_S)] = 10
+
+
+class RevokeInferenceTokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Refuse one token by its id (`jti`), or all that a principal has minted until now."""
+
+    reason: Reason
+    token_id: Identifier | None = None
+    principal_id: Identifier | None = None

@@ -1,0 +1,96 @@
+"""What can be wrong with commands on the keys and tokens of the gateway.
+
+Invalid     ── RevocationUnclearError
+Unknown     ── EndpointScopeUnknownError, TokenHolderUnknownError
+Refused     ── RotationUnderWayError, TooManySigningKeysError, TooManyRevocationsError
+Unavailable ── SigningKeyMissingError
+"""
+
+from control_plane.errors import Invalid, Refused, Unavailable, Unknown
+
+
+class RevocationUnclearError(Invalid):
+    """A revocation names one token or one principal."""
+
+    code = "revocation-unclear"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the revocation has to name a token or a principal, and not both",
+            field="token_id",
+            remedy="send token_id, or principal_id for all tokens that it minted until now",
+        )
+
+
+class EndpointScopeUnknownError(Unknown):
+    """An inference token was asked for an endpoint that does not exist."""
+
+    code = "endpoint-not-found"
+
+    def __init__(self, name: str, *, index: int) -> None:
+        super().__init__(
+            f"there is no endpoint {name!r}",
+            field=f"endpoints[{index}]",
+            remedy="name existing endpoints, or * for all",
+        )
+
+
+class TokenHolderUnknownError(Unknown):
+    """No principal of this id could have minted tokens."""
+
+    code = "principal-not-found"
+
+    def __init__(self, principal_id: str) -> None:
+        super().__init__(
+            f"there is no principal {principal_id}",
+            field="principal_id",
+            remedy="list them with GET /v1/principals",
+        )
+
+
+class RotationUnderWayError(Refused):
+    """The key of the last rotation does not sign yet."""
+
+    code = "key-rotation-under-way"
+
+    def __init__(self, signs_from: str) -> None:
+        super().__init__(
+            f"a fresh key begins to sign at {signs_from}",
+            remedy="wait until then; or send overlap_s 0 to end every key before at once",
+        )
+
+
+class TooManySigningKeysError(Refused):
+    """Every key that counts has to be known to every gateway."""
+
+    code = "too-many-signing-keys"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} keys still count",
+            remedy="wait until the oldest ends; or send overlap_s 0 to end every key before at once",
+        )
+
+
+class TooManyRevocationsError(Refused):
+    """Every revocation that counts is looked at for every request."""
+
+    code = "too-many-revocations"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} revocations still count",
+            remedy="revoke by principal_id, or rotate the key with overlap_s 0, which ends every token",
+        )
+
+
+class SigningKeyMissingError(Unavailable):
+    """The private half of the key that is to sign is not on this machine."""
+
+    code = "signing-key-missing"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"the private half of key {key_id} is not among the secrets",
+            remedy="put the file back, or rotate the key: POST /v1/inference-tokens/rotate-key",
+        )

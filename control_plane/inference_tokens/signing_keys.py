@@ -1,0 +1,108 @@
+"""The private halves of a workspace's signing keys, one file each; the keyring on the log says which of them counts."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from control_plane.inference_tokens.aggregate import NAME, Keyring, as_of
+from control_plane.inference_tokens.errors import SigningKeyMissingError
+from control_plane.keys.secret_files import load_key, load_or_make_key, write_key
+from control_plane.ports import Catalogue
+from infra.clock import Clock
+from schemas.envelope import rfc3339
+from schemas.events.access import SigningKey
+from schemas.identifiers import Kind
+
+_FIRST = "inference-signing.pem"
+_BEGINNING = rfc3339(0)
+
+_log = structlog.get_logger(__name__)
+
+
+class SigningKeys:
+    """Keys of one workspace. The key of the first start counts until a rotation; it alone has no event."""
+
+    def __init__(self, secrets_dir: Path, catalogue: Callable[[], Catalogue], *, workspace: str, clock: Clock) -> None:
+        self._secrets_dir = secrets_dir
+        self._catalogue = catalogue
+        self._workspace = workspace
+        self._clock = clock
+        self._private: dict[str, Ed25519PrivateKey] = {}
+        self._first = None if self.keyring().keys else self._load_first()
+
+    @property
+    def first(self) -> SigningKey | None:
+        """Return the key of the first start while no rotation has replaced it."""
+        return self._first
+
+    def keyring(self) -> Keyring:
+        """Return what counts now."""
+        catalogue = self._catalogue()
+        known = catalogue.id_of(Kind.KEYRING, NAME, workspace=self._workspace)
+        row = catalogue.get(Kind.KEYRING, known, workspace=self._workspace) if known else None
+        if row is None:
+            return Keyring()
+        return as_of(msgspec.json.decode(row.body, type=Keyring), rfc3339(self._clock.now_ms()))
+
+    def public(self) -> tuple[SigningKey, ...]:
+        """Return the keys whose tokens are good now, and the one that signs next."""
+        return self.keyring().keys or ((self._first,) if self._first else ())
+
+    def signing(self) -> tuple[str, Ed25519PrivateKey]:
+        """Return the id and the private half of the key that signs now.
+
+        Raises:
+            SigningKeyMissingError: its file is gone.
+        """
+        now = rfc3339(self._clock.now_ms())
+        key_id = [key.key_id for key in self.public() if key.signs_from <= now][-1]
+        if key_id not in self._private:
+            try:
+                self._private[key_id] = load_key(self._file_of(key_id))
+            except (OSError, ValueError, TypeError) as error:
+                raise SigningKeyMissingError(key_id) from error
+        return key_id, self._private[key_id]
+
+    def make(self) -> SigningKey:
+        """Make a key and write it down, before any event names it: a crash leaves a file that nothing names."""
+        private = Ed25519PrivateKey.generate()
+        key = _public_of(private)
+        write_key(self._file_of(key.key_id), private)
+        self._private[key.key_id] = private
+        return key
+
+    def discard_unused(self) -> None:
+        """Delete the private halves that sign nothing any more."""
+        named = {key.key_id for key in self.keyring().keys}
+        if not named:
+            return
+        self._private = {key_id: key for key_id, key in self._private.items() if key_id in named}
+        first_id = self._first.key_id if self._first else None
+        for path in self._secrets_dir.glob("inference-signing*.pem"):
+            key_id = first_id if path.name == _FIRST else path.stem.removeprefix("inference-signing-")
+            if key_id not in named:
+                path.unlink(missing_ok=True)
+                _log.info("signing_key_discarded", key_id=key_id)
+
+    def _load_first(self) -> SigningKey:
+        private = load_or_make_key(self._secrets_dir / _FIRST)
+        key = _public_of(private)
+        self._private[key.key_id] = private
+        return key
+
+    def _file_of(self, key_id: str) -> Path:
+        own = self._secrets_dir / f"inference-signing-{key_id}.pem"
+        first = self._secrets_dir / _FIRST
+        return own if own.exists() or not first.exists() or _public_of(load_key(first)).key_id != key_id else first
+
+
+def _public_of(private: Ed25519PrivateKey) -> SigningKey:
+    raw = private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return SigningKey(key_id=hashlib.sha256(raw).hexdigest()[:16], x=x, signs_from=_BEGINNING, valid_until=None)

@@ -1,0 +1,50 @@
+"""Secrets on disk: files of mode 0600, written in one step, and the Ed25519 keys in them."""
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def load_or_make_key(path: Path) -> Ed25519PrivateKey:
+    """Return the key in a PEM file, made where there is none."""
+    if not path.exists():
+        write_key(path, Ed25519PrivateKey.generate())
+    return load_key(path)
+
+
+def write_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Write a key as PEM, readable by its owner alone."""
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    write_secret(path, pem)
+
+
+def load_key(path: Path) -> Ed25519PrivateKey:
+    """Read a key.
+
+    Raises:
+        FileNotFoundError: there is none.
+        TypeError: the file holds another kind of key.
+    """
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{path} holds no Ed25519 key")
+    return key
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file of mode 0600 in one step."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,109 @@
+"""What instances, hosts and gateways use, from the agent's look to the command line."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from rollbook import Problem
+from tests.support.digits_service import DigitsService, serve_digits
+from tests.support.eventually import eventually
+from tests.support.stack import RunningStack
+
+
+@pytest.fixture(scope="module")
+def service(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DigitsService]:
+    with stack.client() as rollbook:
+        yield serve_digits(stack, rollbook, "measured", directory=tmp_path_factory.mktemp("measured"))
+
+
+def asked(stack: RunningStack, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
+    command = [sys.executable, "-c", "from rollbook.cli.main import main; main()"]
+    options = ["--data-dir", str(stack.data_dir), "--json"]
+    done = subprocess.run([*command, *options, *arguments], capture_output=True, check=True, text=True, timeout=30)
+    return json.loads(done.stdout)
+
+
+def predict(stack: RunningStack, service: DigitsService, times: int) -> None:
+    url = f"{stack.gateway_url}/v2/models/{service.name}/infer"
+    headers = {"authorization": f"Bearer {service.inference_token()}"}
+    body = {"inputs": [{"name": "pixels", "datatype": "FP64", "shape": [1, 64], "data": [0.0] * 64}]}
+    for _ in range(times):
+        httpx.post(url, json=body, headers=headers).raise_for_status()
+
+
+def test_the_instances_of_an_endpoint_show_what_they_use_and_do(stack: RunningStack, service: DigitsService) -> None:
+    def seen() -> dict[str, Any] | None:
+        predict(stack, service, 20)
+        items = asked(stack, "resources", service.name)
+        return next((one for one in items if one["rates"].get("requests_per_s") and one["cpu_percent"]), None)
+
+    found = eventually(seen, "a sample with rates", within_s=60, poll_s=1)
+    assert found is not None
+
+    assert found["memory_bytes"] > 20_000_000
+    assert (found["in_flight"], found["queue_depth"], found["rows_per_call"]) == (0, 0, 1)
+    assert found["model_memory_bytes"] is not None
+    # There is no GPU and no language model here: null, and never zero.
+    assert (found["gpu_percent"], found["gpu_memory_bytes"], found["kv_cache_fraction"]) == (None, None, None)
+
+
+def test_hosts_and_gateways_show_what_they_use(stack: RunningStack) -> None:
+    def seen() -> dict[str, Any] | None:
+        items = {one["subject"]: one for one in asked(stack, "resources")}
+        return items if items.keys() >= {"host", "gateway"} else None
+
+    found = eventually(seen, "samples of both", within_s=60, poll_s=1)
+    assert found is not None
+
+    assert 0 < found["host"]["memory_bytes"] < found["host"]["memory_limit_bytes"]
+    assert found["gateway"]["connections"] is not None
+    assert found["gateway"]["memory_bytes"] > 1_000_000
+
+
+def test_a_rotated_key_and_a_revocation_reach_the_running_gateway(stack: RunningStack, service: DigitsService) -> None:
+    def status(token: str) -> int:
+        url = f"{stack.gateway_url}/v2/models/{service.name}/ready"
+        return httpx.get(url, headers={"authorization": f"Bearer {token}"}).status_code
+
+    def until(token: str, wanted: int) -> float:
+        began = time.monotonic()
+        eventually(lambda: status(token) == wanted, f"status {wanted}", within_s=20)
+        return time.monotonic() - began
+
+    with stack.client() as rollbook:
+        before = rollbook.inference_tokens.mint(["*"])
+        until(before.token, 200)
+        asked(stack, "tokens", "rotate-key", "--lead", "1", "--reason", "a test")
+        time.sleep(1.5)
+        after = rollbook.inference_tokens.mint(["*"])
+        until(after.token, 200)
+        assert status(before.token) == 200, "the overlap has not ended"
+        asked(stack, "tokens", "revoke", before.id, "--reason", "a test")
+        assert until(before.token, 403) < 2
+        assert status(after.token) == 200
+
+
+def test_a_trace_is_found_from_a_prediction(stack: RunningStack, service: DigitsService) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    url = f"{stack.gateway_url}/v2/models/{service.name}/ready"
+    token = service.inference_token()
+    headers = {"authorization": f"Bearer {token}", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    prediction_id = httpx.get(url, headers=headers).headers["x-prediction-id"]
+
+    def known() -> dict[str, Any] | None:
+        with stack.client() as rollbook:
+            try:
+                return rollbook.who_served(prediction_id)
+            except Problem:
+                return None
+
+    found = eventually(known, "the record", within_s=20)
+
+    assert found is not None
+    assert found["trace_id"] == trace

@@ -1,0 +1,112 @@
+"""Keys and revocations change under running streams, and no listener is touched."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+
+from schemas.envelope import rfc3339
+from schemas.events.access import InferenceTokenRevoked, InferenceTokensRevoked, SigningKey, SigningKeyRotated
+from tests.support.gateway import BackEnd, Gateway, Tokens, serve_digits, until
+
+INFER = "/v2/models/digits/infer"
+KEYRING = "keyring-1"
+LATER = rfc3339(4_000_000_000_000)
+PIECES = 30
+
+
+class StreamingBackEnd(BackEnd):
+    """Answers in pieces, one after the other, as a language model does."""
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.requests += 1
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+                writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+                for number in range(PIECES if b"x-slow" in head.lower() else 1):
+                    writer.write(b"3\r\n%02d\n\r\n" % number)
+                    await writer.drain()
+                    await asyncio.sleep(0.1)
+                writer.write(b"0\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+def public(tokens: Tokens, *, valid_until: str | None = None) -> SigningKey:
+    (jwk,) = tokens.jwks
+    return SigningKey(key_id=jwk["kid"], x=jwk["x"], signs_from=rfc3339(0), valid_until=valid_until)
+
+
+async def streamed(client: httpx.AsyncClient, began: asyncio.Event) -> AsyncIterator[str]:
+    async with client.stream("POST", INFER, content=b"", headers={"x-slow": "1"}) as answer:
+        assert answer.status_code == 200
+        async for line in answer.aiter_lines():
+            began.set()
+            yield line
+
+
+def bearing(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+async def test_a_stream_survives_the_end_of_its_key_and_of_its_token_and_no_listener_is_touched(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    await serve_digits(gateway, StreamingBackEnd("streaming"))
+    fresh = Tokens(kid="two")
+    counters = r"^listener_manager\.(listener_|total_listeners_draining)"
+    before = (await gateway.stats(counters), await gateway.listener_versions())
+    assert before[1]
+
+    async def answers(headers: dict[str, str], status: int) -> bool:
+        return (await client.post(INFER, content=b"", headers=headers)).status_code == status
+
+    began = asyncio.Event()
+    stream = asyncio.ensure_future(_all(streamed(client, began)))
+    await began.wait()
+    both = (public(gateway.tokens, valid_until=LATER), public(fresh))
+    gateway.tell(KEYRING, SigningKeyRotated(keys=both, reason="yearly"))
+    await until(lambda: answers(bearing(fresh.mint()), 200))
+    assert await answers(bearing(gateway.tokens.mint()), 200), "both keys count during the overlap"
+    gateway.tell(KEYRING, InferenceTokenRevoked(token_id="token-1", until=LATER, reason="leaked"))
+    await until(lambda: answers(bearing(gateway.tokens.mint(jti="token-1")), 403))
+    assert await answers(bearing(gateway.tokens.mint(jti="token-2")), 200)
+    gateway.tell(KEYRING, SigningKeyRotated(keys=(public(fresh),), reason="leaked"))
+    await until(lambda: answers(bearing(gateway.tokens.mint(jti="token-2")), 401))
+    assert not stream.done(), "the stream ended before the changes did"
+
+    assert await stream == [f"{number:02d}" for number in range(PIECES)]
+    assert (await gateway.stats(counters), await gateway.listener_versions()) == before
+
+
+async def test_what_a_principal_minted_before_its_revocation_is_refused_and_nothing_else(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    await serve_digits(gateway)
+    now = int(time.time())
+    revoked = InferenceTokensRevoked(
+        principal_id="principal-2", issued_before=rfc3339(now * 1_000), until=LATER, reason="leaked"
+    )
+
+    gateway.tell(KEYRING, revoked)
+
+    async def status(**claims: object) -> int:
+        token = gateway.tokens.mint(**claims)  # type: ignore[arg-type]
+        return (await client.post(INFER, json={}, headers=bearing(token))).status_code
+
+    async def is_refused() -> bool:
+        return await status(sub="principal-2", iat=now - 1) == 403
+
+    await until(is_refused)
+    assert await status(sub="principal-2", iat=now) == 200
+    assert await status(sub="principal-1", iat=now - 1) == 200
+
+
+async def _all(lines: AsyncIterator[str]) -> list[str]:
+    return [line async for line in lines]

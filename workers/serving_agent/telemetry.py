@@ -1,0 +1,165 @@
+"""Looks at the instances of this host and at the host itself every few seconds, and spools what it finds."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import msgspec
+import psutil
+import structlog
+
+from infra.clock import Clock
+from infra.ports import LOOPBACK
+from serving.capture.records import Mark
+from serving.capture.spool import SpoolLimits, SpoolWriter
+from workers.serving_agent.engine_measures import OPEN_METRICS, engine_measures
+from workers.serving_agent.gpus import Gpus
+from workers.serving_agent.instance_book import InstanceRecord
+from workers.serving_agent.spool_sources import SpoolSource, write_source
+from workers.serving_agent.telemetry_records import Sample, Subject, encode
+
+_TIMEOUT_S = 2.0
+_AT_ONCE = 16
+_SHARE_OF_TIME = 9
+_MOST_METRICS_BYTES = 4 * 1024 * 1024
+_LIMITS = SpoolLimits(max_bytes=32 * 1024**2, segment_bytes=1024**2)
+
+_log = structlog.get_logger(__name__)
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance that runs here, and the tenant that it belongs to."""
+
+    record: InstanceRecord
+    workspace: str
+
+
+class Telemetry:
+    """One boot of the agent is one source. Used from one event loop; the disk and /proc are read in a thread."""
+
+    def __init__(
+        self, directory: Path, *, host_id: str, region: str, clock: Clock, instances: Callable[[], Iterable[Looked]]
+    ) -> None:
+        self.boot_id = f"telemetry-{uuid4()}"
+        self._directory = directory
+        self._host = Subject(subject="host", subject_id=host_id, boot_id=self.boot_id, region=region)
+        self._region = region
+        self._clock = clock
+        self._instances = instances
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S)
+        self._processes: dict[int, psutil.Process] = {}
+        self._gpus = Gpus()
+        self._has_looked = False
+        blank = dict.fromkeys(("workspace", "endpoint_id", "deployment_id", "version_id", "instance_id"), "")
+        write_source(self.spools / self.boot_id, SpoolSource(boot_id=self.boot_id, **blank))
+        # Samples have no detail that could be given up before them.
+        self._writer = SpoolWriter(self.spools / self.boot_id, limits=_LIMITS, without_detail=lambda payload: payload)
+
+    @property
+    def spools(self) -> Path:
+        """Where the spools of this and earlier boots are."""
+        return self._directory / "telemetry"
+
+    async def run(self, *, interval_s: float) -> None:
+        """Look for ever."""
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self.look()
+            except OSError as error:
+                _log.error("telemetry_not_taken", reason=str(error))
+            # With many instances a look takes long: it may take a tenth of the time, and no more.
+            await asyncio.sleep(max(interval_s, _SHARE_OF_TIME * (self._clock.monotonic() - began)))
+
+    async def look(self) -> None:
+        """Look once at everything, and spool it with the mark that it is complete."""
+        instances = list(self._instances())
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def measured(one: Looked) -> dict[str, float]:
+            async with places:
+                return await self._engine(one.record.port)
+
+        found = await asyncio.gather(*(measured(one) for one in instances))
+        # One time for all that a look found, so that the mark after it closes it.
+        now_ms = self._clock.now_ms()
+        await asyncio.to_thread(self._write, instances, found, now_ms)
+
+    async def close(self) -> None:
+        """Let go of connections and the open segment."""
+        await self._client.aclose()
+        self._writer.close()
+
+    async def _engine(self, port: int) -> dict[str, float]:
+        """Ask an engine for its metrics; one that does not answer, or offers none, has none."""
+        try:
+            answer = await self._client.get(
+                f"http://{LOOPBACK}:{port}/metrics",
+                headers={"accept": f"{OPEN_METRICS};version=1.0.0,text/plain;q=0.5"},
+            )
+            if not answer.is_success or len(answer.content) > _MOST_METRICS_BYTES:
+                return {}
+            return engine_measures(answer.text, answer.headers.get("content-type", ""))
+        except (httpx.HTTPError, ValueError) as error:
+            _log.debug("engine_not_measured", port=port, reason=repr(error))
+            return {}
+
+    def _write(self, instances: list[Looked], found: list[dict[str, float]], now_ms: int) -> None:
+        samples = [Sample(self._host, now_ms, self._of_host())]
+        for one, engine in zip(instances, found, strict=True):
+            values = {**self._of_process(one.record.pid), **engine}
+            if values:
+                samples.append(Sample(self._subject(one), now_ms, values))
+        self._has_looked = True
+        self._processes = {pid: seen for pid, seen in self._processes.items() if seen.is_running()}
+        self._writer.append([*(encode(sample) for sample in samples), encode(Mark(now_ms))])
+
+    def _subject(self, one: Looked) -> Subject:
+        record = one.record
+        return Subject(
+            subject="instance",
+            subject_id=record.instance_id,
+            boot_id=record.boot_id,
+            region=self._region,
+            workspace=one.workspace,
+            endpoint_id=record.endpoint_id,
+            deployment_id=record.slot.deployment_id,
+        )
+
+    def _of_host(self) -> dict[str, float]:
+        memory = psutil.virtual_memory()
+        return {
+            # The first look has nothing to compare with: what psutil then calls 0 is no measurement.
+            **({"cpu_percent": psutil.cpu_percent() * psutil.cpu_count()} if self._has_looked else {}),
+            "memory_bytes": float(memory.total - memory.available),
+            "memory_limit_bytes": float(memory.total),
+            "disk_free_bytes": float(psutil.disk_usage(str(self._directory)).free),
+            "spool_bytes": float(sum(map(_size, self._directory.glob("spool/*/*")))),
+            **self._gpus.of_host(),
+        }
+
+    def _of_process(self, pid: int) -> dict[str, float]:
+        """Measure an engine's process and what it started; nothing is said of processor time at the first look."""
+        try:
+            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+            memory = float(sum(one.memory_info().rss for one in family))
+            known = [self._processes.get(one.pid) for one in family]
+            fresh = [one for one, before in zip(family, known, strict=True) if before != one]
+            busy = [before.cpu_percent() for one, before in zip(family, known, strict=True) if before == one and before]
+            for one in fresh:
+                one.cpu_percent()
+                self._processes[one.pid] = one
+            gpus = self._gpus.of_processes({one.pid for one in family})
+        except psutil.Error:
+            return {}
+        return {"memory_bytes": memory, **({"cpu_percent": sum(busy)} if busy else {}), **gpus}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        # Shipped and deleted this moment.
+        return 0
