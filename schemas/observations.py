@@ -30,8 +30,13 @@ REQUEST_COLUMNS: dict[str, ColumnType] = {
     "gateway_id": "string",
     "file_number": "int32",
     "byte_offset": "int64",
+    "drawn_deployment_id": "string",
+    "instance_region": "string",
 }
-"""Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1."""
+"""Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1.
+
+`deployment_id`, `version` and `instance` are those that answered, in `instance_region`; `drawn_deployment_id` is the
+one that the split named. They differ where a backup answered."""
 
 OBSERVATION_COLUMNS: dict[str, ColumnType] = {
     "prediction_id": "string",
@@ -57,6 +62,8 @@ value as text, the one that feedback is compared with. `policy_version` is the s
 endpoint's capture policy, 0 for the usual one."""
 
 COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
+    "drawn_deployment_id": "",
+    "instance_region": "",
     "policy_version": 0,
     "retention_days": 7,
 }

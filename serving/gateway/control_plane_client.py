@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from schemas.envelope import rfc3339
-from schemas.events.endpoints import Allocation, VersionReference
+from schemas.events.endpoints import Allocation, FailoverPolicy, FailoverStarted, VersionReference
 from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
 
 _TIMEOUT_S = 10.0
@@ -18,6 +18,7 @@ _TIMEOUT_S = 10.0
 class _Deployment(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     version: VersionReference
+    regions: tuple[str, ...] = ()
 
 
 class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     allocations: tuple[Allocation, ...] = ()
     deployments: tuple[_Deployment, ...] = ()
+    failover: FailoverPolicy = FailoverPolicy()
+    failovers: tuple[FailoverStarted, ...] = ()
 
 
 class _Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,4 +118,7 @@ def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
         salt=endpoint.salt,
         deployments={deployment.id: deployment.version for deployment in endpoint.deployments},
         wanted=traffic,
+        failover=endpoint.failover,
+        placements={deployment.id: deployment.regions for deployment in endpoint.deployments if deployment.regions},
+        failovers=endpoint.failovers,
     )

@@ -15,6 +15,7 @@ from serving.gateway.access_log import request_log
 from serving.gateway.filters import probe_filters, public_filters
 from serving.gateway.grpc_routing import grpc_replies
 from serving.gateway.protos import ads, overwrite, packed, seconds
+from serving.gateway.unavailable_replies import with_retry_after
 
 _IDLE_S = 300
 _HEADERS_S = 10
@@ -59,7 +60,7 @@ def _manager(name: str, *, log: accesslog_pb2.AccessLog) -> hcm_pb2.HttpConnecti
         request_headers_timeout=seconds(_HEADERS_S),
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=seconds(_IDLE_S)),
         server_name="rollbook",
-        local_reply_config=_replies_as_json(),
+        local_reply_config=with_retry_after(_replies_as_json()),
     )
 
 

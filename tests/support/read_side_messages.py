@@ -58,6 +58,8 @@ def request_row(number: int, *, started_at_ms: int, **changes: Any) -> dict[str,
         "gateway_id": "gateway-1",
         "file_number": 0,
         "byte_offset": number * 100,
+        "drawn_deployment_id": "",
+        "instance_region": "local",
     }
     return row | changes
 
