@@ -3,7 +3,7 @@
 A change counts once it has lasted, so that an instance that comes and goes makes no stream of events.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -48,6 +48,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[Level, ...]
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """One look: which deployments take traffic, the standings of those that others could answer for, who is lost."""
+
+    serving: frozenset[str]
+    standings: tuple[Standing, ...]
+    unreachable: frozenset[Address] = frozenset()
+
+
 class _Answering(msgspec.Struct, frozen=True):
     """Who answers: a deployment in a region; "" is the level of all other regions."""
 
@@ -56,9 +64,11 @@ class _Answering(msgspec.Struct, frozen=True):
 
 
 class _Going(msgspec.Struct, frozen=True, kw_only=True):
+    """A failover that was told, by the names of regions that it was told with."""
+
     endpoint_id: str
-    usual: _Answering
-    now: _Answering
+    from_region: str
+    to: tuple[str, str]
 
 
 class FailoverWatch:
@@ -71,8 +81,8 @@ class FailoverWatch:
         self._going: dict[str, _Going] = {
             failover.deployment_id: _Going(
                 endpoint_id=endpoint_id,
-                usual=_Answering(failover.deployment_id, failover.from_region),
-                now=_Answering(failover.to_deployment_id, failover.to_region),
+                from_region=failover.from_region,
+                to=(failover.to_deployment_id, failover.to_region),
             )
             for endpoint_id, failover in going_on
             if failover.region == region
@@ -82,19 +92,16 @@ class FailoverWatch:
     def has_failovers(self) -> bool:
         return bool(self._going)
 
-    def look(
-        self, standings: Iterable[Standing], *, unreachable: frozenset[Address], now_ms: int
-    ) -> list[Transition]:
-        """Return what has begun or ended for long enough by now; `standings` are all that take traffic."""
-        there = {standing.deployment_id: standing for standing in standings}
+    def look(self, picture: Picture, *, now_ms: int) -> list[Transition]:
+        """Return what has begun or ended for long enough by now."""
         found: list[Transition] = []
-        for standing in there.values():
-            found += self._judge(standing, unreachable=unreachable, now_ms=now_ms)
-        for deployment_id in self._going.keys() - there.keys():
+        for standing in picture.standings:
+            found += self._judge(standing, unreachable=picture.unreachable, now_ms=now_ms)
+        for deployment_id in self._going.keys() - picture.serving:
             gone = self._going.pop(deployment_id)
             reason = "the deployment takes no traffic any more"
             found.append(Ended(endpoint_id=gone.endpoint_id, deployment_id=deployment_id, reason=reason))
-        self._forget(there)
+        self._forget(picture.serving)
         return found
 
     def _judge(self, standing: Standing, *, unreachable: frozenset[Address], now_ms: int) -> list[Transition]:
@@ -110,7 +117,8 @@ class FailoverWatch:
         going = self._going.get(standing.deployment_id)
         if now == usual:
             return self._end(standing, answering) if going and now_ms - since_ms >= END_AFTER_MS else []
-        if (going and going.now == now) or now_ms - since_ms < START_AFTER_MS:
+        told = going and going.to == (answering.deployment_id, answering.regions)
+        if told or now_ms - since_ms < START_AFTER_MS:
             return []
         return self._start(standing, usual, answering, unreachable)
 
@@ -119,7 +127,7 @@ class FailoverWatch:
         order = [_answering(level) for level in standing.levels]
         known = self._usual.get(standing.deployment_id)
         if known is None and (going := self._going.get(standing.deployment_id)):
-            known = going.usual
+            known = _level_in(standing, going.from_region)
         if known is None and self._region in standing.endpoint.placements.get(standing.deployment_id, ()):
             known = _Answering(standing.deployment_id, self._region)
         if known not in order or order.index(now) < order.index(known):
@@ -130,17 +138,19 @@ class FailoverWatch:
     def _start(
         self, standing: Standing, usual: _Answering, answering: Level, unreachable: frozenset[Address]
     ) -> list[Transition]:
-        now = _answering(answering)
-        self._going[standing.deployment_id] = _Going(endpoint_id=standing.endpoint.id, usual=usual, now=now)
+        going = self._going.get(standing.deployment_id)
+        from_region = going.from_region if going else usual.region or answering.regions
+        to = (answering.deployment_id, answering.regions)
+        self._going[standing.deployment_id] = _Going(endpoint_id=standing.endpoint.id, from_region=from_region, to=to)
         passed = standing.levels[: standing.levels.index(answering)]
         code, reason = _why(passed, unreachable)
         return [
             Started(
                 endpoint_id=standing.endpoint.id,
                 deployment_id=standing.deployment_id,
-                from_region=usual.region or answering.regions,
-                to_deployment_id=now.deployment_id,
-                to_region=answering.regions,
+                from_region=from_region,
+                to_deployment_id=to[0],
+                to_region=to[1],
                 code=code,
                 reason=reason,
             )
@@ -149,13 +159,14 @@ class FailoverWatch:
     def _end(self, standing: Standing, answering: Level) -> list[Transition]:
         del self._going[standing.deployment_id]
         count = len(answering.instances)
-        reason = f"{count} instance{'s' if count > 1 else ''} in {answering.regions} {'are' if count > 1 else 'is'} back"
+        reason = (
+            f"{count} instance{'s' if count > 1 else ''} in {answering.regions} {'are' if count > 1 else 'is'} back"
+        )
         return [Ended(endpoint_id=standing.endpoint.id, deployment_id=standing.deployment_id, reason=reason)]
 
-    def _forget(self, there: Mapping[str, Standing]) -> None:
-        for known in (self._usual, self._seen):
-            for deployment_id in known.keys() - there.keys():
-                del known[deployment_id]  # type: ignore[attr-defined]
+    def _forget(self, serving: frozenset[str]) -> None:
+        self._usual = {key: value for key, value in self._usual.items() if key in serving}
+        self._seen = {key: value for key, value in self._seen.items() if key in serving}
 
 
 def address_of(instance: Instance) -> Address:
@@ -164,6 +175,12 @@ def address_of(instance: Instance) -> Address:
 
 def _answering(level: Level) -> _Answering:
     return _Answering(level.deployment_id, level.region)
+
+
+def _level_in(standing: Standing, region: str) -> _Answering:
+    """Return the deployment's level in a region; one that has none of its own is on the level of all others."""
+    own = _Answering(standing.deployment_id, region)
+    return own if own in map(_answering, standing.levels) else _Answering(standing.deployment_id, "")
 
 
 def _first_reachable(levels: Iterable[Level], unreachable: frozenset[Address]) -> Level | None:

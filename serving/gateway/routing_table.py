@@ -9,7 +9,7 @@ from schemas.envelope import Envelope
 from schemas.events import access, endpoints
 from schemas.events.endpoints import VersionReference
 from serving.gateway.failover_state import with_failover
-from serving.gateway.priorities import Level, Home, levels_of
+from serving.gateway.priorities import Home, Level, levels_of
 from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
 
 
@@ -68,6 +68,13 @@ class RoutingTable:
     def levels_of(self, deployment_id: str, *, endpoint: EndpointRoute) -> tuple[Level, ...]:
         """Return who may answer for a deployment, in the order in which they are asked."""
         return levels_of(deployment_id, endpoint=endpoint, home=self.home, instances_of=self.instances_of)
+
+    def could_be_elsewhere(self, deployment_id: str, *, endpoint: EndpointRoute) -> bool:
+        """Tell whether others than this region's instances might answer for a deployment; cheap, as most have none."""
+        if endpoint.failover.backup_deployment_id is not None or deployment_id in endpoint.placements:
+            return True
+        has_failover = any(failover.deployment_id == deployment_id for failover in endpoint.failovers)
+        return has_failover or any(each.region != self.home.region for each in self.instances_of(deployment_id))
 
     def with_dependents(self, deployments: Iterable[str]) -> frozenset[str]:
         """Add the deployments in whose place one of these answers."""

@@ -39,7 +39,7 @@ async def load(client: httpx.AsyncClient, *, callers: int = 16) -> AsyncIterator
             seen.statuses[answer.status_code] += 1
             headers = answer.headers
             told = tuple(headers.get(f"x-rollbook-{name}", "") for name in ("version", "region", "instance"))
-            seen.last.append(told)  # type: ignore[arg-type]
+            seen.last.append((told[0], told[1], told[2]))
             if answer.status_code != 200:
                 seen.failures.append(f"{len(seen.last)} {answer.text}")
             elif answer.json()["backend"] != told[2]:
