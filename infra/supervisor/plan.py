@@ -66,6 +66,7 @@ class ProgramSpec(msgspec.Struct, frozen=True, kw_only=True):
     stop_seconds: float = 10.0
     addresses: tuple[str, ...] = ()
     restart: RestartPolicy = RestartPolicy()
+    region: str = ""
 
 
 def check_plan(plan: Sequence[ProgramSpec]) -> None:

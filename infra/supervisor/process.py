@@ -49,6 +49,7 @@ class SupervisedProgram:
             addresses=self.spec.addresses,
             restarts=max(0, self._starts - 1),
             since_ms=self._since_ms,
+            region=self.spec.region,
         )
 
     @property

@@ -27,6 +27,7 @@ class ProgramStatus(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     restarts: int
     since_ms: int
+    region: str = ""
 
 
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):

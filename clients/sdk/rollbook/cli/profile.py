@@ -18,6 +18,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     addresses: tuple[str, ...] = ()
     restarts: int = 0
+    region: str = ""
 
 
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
