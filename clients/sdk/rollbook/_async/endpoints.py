@@ -49,7 +49,12 @@ class AsyncEndpoints:
         return (await self._connection.get("/v1/endpoints", _Endpoints)).items
 
     async def deploy(
-        self, endpoint: str, version: str, *, replicas: int = 1, regions: Sequence[str] = ()
+        self,
+        endpoint: str,
+        version: str,
+        *,
+        replicas: int = 1,
+        regions: Sequence[str] = (),
     ) -> Deployment:
         """Make a version available on an endpoint, without traffic; each region gets the replicas."""
         body = {"version": version, "replicas": replicas, "regions": list(regions)}
@@ -86,9 +91,8 @@ class AsyncEndpoints:
     async def place(self, endpoint: str, deployment_id: str, regions: Sequence[str], *, reason: str) -> Endpoint:
         """Have a deployment's instances in these regions alone; without any, wherever an agent is."""
         path = f"/v1/endpoints/{_wire.segment(endpoint)}/deployments/{_wire.segment(deployment_id)}/regions"
-        return await self._connection.command(
-            path, {"regions": list(regions), "reason": reason}, Endpoint, method="PUT"
-        )
+        body = {"regions": list(regions), "reason": reason}
+        return await self._connection.command(path, body, Endpoint, method="PUT")
 
     async def set_failover_policy(
         self, endpoint: str, policy: FailoverPolicy, *, reason: str, if_match: int | None = None
