@@ -140,8 +140,8 @@ class RoutingTable:
             case endpoints.TrafficShifted():
                 traffic = Traffic(epoch=envelope.streamversion, allocations=event.allocations)
                 return self._replace(stream, wanted=traffic)
-            case endpoints.TrafficApplied():
-                return self._note_applied(stream, event.epoch)
+            case endpoints.TrafficApplied(region=region, epoch=epoch) if region == self.home.region:
+                return self._note_applied(stream, epoch)
             case endpoints.InstanceAnnounced():
                 return self._announce(stream, event)
             case endpoints.InstanceWithdrawn() | endpoints.InstanceFailed():

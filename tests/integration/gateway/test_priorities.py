@@ -174,11 +174,18 @@ async def test_what_is_beyond_the_limits_is_refused_at_once_with_the_time_to_com
     for one in gateway.back_ends:
         one.delay_s = 0.5
 
-    answers = await asyncio.gather(*(client.post(INFER, json={}) for _ in range(12)))
+    async def answers() -> list[httpx.Response]:
+        return await asyncio.gather(*(client.post(INFER, json={}) for _ in range(12)))
 
-    refused = [answer for answer in answers if answer.status_code == 503]
-    assert any(answer.status_code == 200 for answer in answers)
-    assert len(refused) > 4
+    async def most_are_refused() -> bool:
+        # A worker takes up another cluster moments after the follower hears that Envoy has it.
+        return sum(answer.status_code == 503 for answer in await answers()) > 4
+
+    await until(most_are_refused, why="the limits in force")
+    answered = await answers()
+
+    refused = [answer for answer in answered if answer.status_code == 503]
+    assert {answer.status_code for answer in answered} == {200, 503}
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert all("overflow" in answer.json()["code"] for answer in refused)
 
