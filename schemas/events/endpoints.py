@@ -172,8 +172,9 @@ class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     A region's requests go to instances of the region first, then to those of the backup regions in order; without a
     list, of any other region. When no region has a healthy instance of the version, the backup deployment answers.
-    Without `max_retries` a request is tried twice at each of these levels. Retries are limited to a share of what is
-    under way, above `retries_at_once`. The last three bound what one gateway asks of one deployment at the same time.
+    Without `max_retries` a request is tried often enough to reach the last of these levels. Retries are limited to a
+    share of what is under way, above `retries_at_once`. The last three bound what one gateway asks of one deployment at
+    the same time.
     """
 
     backup_deployment_id: str | None = None

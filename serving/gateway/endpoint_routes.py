@@ -14,7 +14,6 @@ from google.protobuf import wrappers_pb2
 from schemas.events.endpoints import BUCKETS
 from serving.gateway import names
 from serving.gateway.grpc_routing import grpc_route
-from serving.gateway.priorities import Home
 from serving.gateway.protos import metadata, overwrite, seconds
 from serving.gateway.provenance import answered_by
 from serving.gateway.retries import retry_policy
@@ -28,12 +27,15 @@ _REQUEST_TIMEOUT_S = 60
 _RETRY_BODY_BYTES = 1024 * 1024
 
 
-def endpoint_route(endpoint: EndpointRoute, *, home: Home) -> scoped_route_pb2.ScopedRouteConfiguration:
-    """Build the endpoint's route; one that serves nothing yet answers 503 with that reason."""
+def endpoint_route(endpoint: EndpointRoute, *, levels: int) -> scoped_route_pb2.ScopedRouteConfiguration:
+    """Build the endpoint's route; one that serves nothing yet answers 503 with that reason.
+
+    `levels` counts what the retries may go through.
+    """
     host = route_pb2.VirtualHost(
         name=endpoint.id,
         domains=["*"],
-        routes=_routes(endpoint, home),
+        routes=_routes(endpoint, levels),
         typed_per_filter_config={
             names.SCOPE_FILTER: scope_check(workspace=endpoint.workspace, endpoint=endpoint.name),
         },
@@ -61,11 +63,11 @@ def _route(name: str, *, key: str, hosts: Sequence[route_pb2.VirtualHost]) -> sc
     )
 
 
-def _routes(endpoint: EndpointRoute, home: Home) -> list[route_pb2.Route]:
+def _routes(endpoint: EndpointRoute, levels: int) -> list[route_pb2.Route]:
     if endpoint.served is None:
         not_serving = _not_serving(endpoint)
         return [grpc_route(not_serving), not_serving]
-    serving = _serving(endpoint, endpoint.served, home)
+    serving = _serving(endpoint, endpoint.served, levels)
     return [_probed(endpoint, endpoint.served), grpc_route(serving), serving]
 
 
@@ -80,13 +82,13 @@ def _probed(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:
     )
 
 
-def _serving(endpoint: EndpointRoute, traffic: Traffic, home: Home) -> route_pb2.Route:
+def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb2.Route:
     epoch = str(traffic.epoch)
     action = route_pb2.RouteAction(
         weighted_clusters=_shares(traffic),
         hash_policy=[_salted_key(endpoint.salt)],
         timeout=seconds(_REQUEST_TIMEOUT_S),
-        retry_policy=retry_policy(endpoint.failover, home=home),
+        retry_policy=retry_policy(endpoint.failover, levels=levels),
     )
     return route_pb2.Route(
         match=route_pb2.RouteMatch(prefix=_OIP_PREFIX),

@@ -22,9 +22,6 @@ InstancesOf = Callable[[str], Iterable[Instance]]
 _SPARE_PERCENT = 140
 # Another version is no spare capacity: it answers only where nothing of the version that was drawn is left.
 _ALL_OR_NOTHING_PERCENT = 1_000_000
-TRIES_A_LEVEL = 2
-_FEWEST_RETRIES = 2
-_MOST_RETRIES = 10
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,15 +54,6 @@ def levels_of(
         for each in _deployments(deployment_id, endpoint)
         for level in _by_region(each, endpoint.failover, home=home, instances=instances_of(each))
     )
-
-
-def retries(policy: FailoverPolicy, *, home: Home) -> int:
-    """Return how often a request is tried again, so that it reaches the last level when all before are gone."""
-    if policy.max_retries is not None:
-        return policy.max_retries
-    deployments = 1 if policy.backup_deployment_id is None else 2
-    levels = deployments * sum(1 for _ in _by_region("", policy, home=home, instances=()))
-    return max(_FEWEST_RETRIES, min(TRIES_A_LEVEL * (levels - 1), _MOST_RETRIES))
 
 
 def load_assignment(

@@ -59,7 +59,8 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     """Build the resources that a change touches, and no others."""
     resources: list[Resource] = []
     removed: list[tuple[str, str]] = []
-    for deployment_id in sorted(table.with_dependents(change.deployments)):
+    deployments = table.with_dependents(change.deployments)
+    for deployment_id in sorted(deployments):
         of = table.endpoint_of(deployment_id)
         if of is None:
             for name in (deployment_id, grpc_name(deployment_id)):
@@ -70,11 +71,13 @@ def update_for(change: Change, table: RoutingTable) -> Update:
         resources += [_resource(deployment_id, rest), _resource(deployment_id, there)]
         name = grpc_name(deployment_id)
         resources += [_resource(name, grpc_cluster(rest)), _resource(name, grpc_assignment(there))]
-    for endpoint_id in sorted(change.endpoints):
+    for endpoint_id in sorted(change.endpoints | table.endpoints_of(deployments)):
         endpoint = table.endpoints[endpoint_id]
         served = endpoint.served.deployments() if endpoint.served else frozenset()
         needs = served | {grpc_name(deployment_id) for deployment_id in served}
-        resources.append(_resource(endpoint_id, endpoint_route(endpoint, home=table.home), needs=needs))
+        resources.append(
+            _resource(endpoint_id, endpoint_route(endpoint, levels=table.count_levels(endpoint)), needs=needs)
+        )
     if change.has_new_tokens:
         resources += _token_resources(table.tokens)
     return Update(resources=tuple(resources), removed=tuple(removed))

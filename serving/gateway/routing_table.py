@@ -69,6 +69,17 @@ class RoutingTable:
         """Return who may answer for a deployment, in the order in which they are asked."""
         return levels_of(deployment_id, endpoint=endpoint, home=self.home, instances_of=self.instances_of)
 
+    def count_levels(self, endpoint: EndpointRoute) -> int:
+        """Count the levels that have instances, of the deployment with the most of them."""
+        serving = endpoint.served.deployments() if endpoint.served else frozenset()
+        counts = [sum(bool(level.instances) for level in self.levels_of(each, endpoint=endpoint)) for each in serving]
+        return max(counts, default=0)
+
+    def endpoints_of(self, deployments: Iterable[str]) -> frozenset[str]:
+        """Return the endpoints of deployments; the retries of their routes go by where instances are."""
+        found = (self.endpoint_of(deployment_id) for deployment_id in deployments)
+        return frozenset(endpoint.id for endpoint in found if endpoint)
+
     def could_be_elsewhere(self, deployment_id: str, *, endpoint: EndpointRoute) -> bool:
         """Tell whether others than this region's instances might answer for a deployment; cheap, as most have none."""
         if endpoint.failover.backup_deployment_id is not None or deployment_id in endpoint.placements:

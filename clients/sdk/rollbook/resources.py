@@ -92,7 +92,7 @@ class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
 class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Who answers in place of instances that can't be reached, and what one gateway asks of a deployment at once.
 
-    Without `backup_regions` any other region may answer. Without `max_retries` a request is tried twice at each level.
+    Without `backup_regions` any other region may answer. Without `max_retries` as often as there are places to try.
     """
 
     backup_deployment_id: str | None = None

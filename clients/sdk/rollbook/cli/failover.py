@@ -62,7 +62,7 @@ def show_failover(profile: Profile, name: str) -> None:
     help="A deployed version or deployment that helps out; or none.",
 )
 @click.option("--backup-regions", type=_Regions(), metavar="REGION,…", help="In this order; or any, or none.")
-@click.option("--max-retries", type=_OrUsual(), help="For one request; usual is two tries at each level.")
+@click.option("--max-retries", type=_OrUsual(), help="For one request; usual is what reaches the last level.")
 @click.option("--per-try-timeout-ms", type=_OrUsual(), help="After this a try is made elsewhere; usual is never.")
 @click.option("--retry-budget-percent", type=click.FloatRange(0, 100), help="Of what is under way.")
 @click.option("--retries-at-once", type=click.IntRange(min=0), help="Retries that are always allowed.")

@@ -1,7 +1,8 @@
 import pytest
 
 from schemas.events.endpoints import FailoverPolicy
-from serving.gateway.priorities import Home, Level, levels_of, load_assignment, retries
+from serving.gateway.priorities import Home, Level, levels_of, load_assignment
+from serving.gateway.retries import retries, tries_a_level
 from serving.gateway.routing_state import EndpointRoute, Instance
 from tests.support.routing import added
 
@@ -96,15 +97,17 @@ def test_another_version_is_no_spare_capacity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "expected"),
+    ("policy", "levels", "expected"),
     [
-        (FailoverPolicy(), 2),
-        (FailoverPolicy(backup_regions=()), 2),
-        (FailoverPolicy(backup_regions=("us", "ap")), 4),
-        (FailoverPolicy(backup_regions=("us",), backup_deployment_id="d2"), 6),
-        (FailoverPolicy(backup_regions=tuple("abcde"), backup_deployment_id="d2"), 10),
-        (FailoverPolicy(max_retries=0), 0),
+        (FailoverPolicy(), 1, 2),
+        (FailoverPolicy(), 2, 2),
+        (FailoverPolicy(), 3, 4),
+        (FailoverPolicy(), 12, 10),
+        (FailoverPolicy(max_retries=0), 3, 0),
     ],
 )
-def test_a_request_is_tried_often_enough_to_reach_the_last_level(policy: FailoverPolicy, expected: int) -> None:
-    assert retries(policy, home=Home(region="eu")) == expected
+def test_a_request_is_tried_often_enough_to_reach_the_last_level(
+    policy: FailoverPolicy, levels: int, expected: int
+) -> None:
+    assert retries(policy, levels=levels) == expected
+    assert policy.max_retries == 0 or retries(policy, levels=levels) >= min(tries_a_level(levels) * (levels - 1), 10)
