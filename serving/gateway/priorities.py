@@ -5,13 +5,14 @@ the policy and its region alone, so that one that comes or goes moves no other.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 import msgspec
 from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from google.protobuf import wrappers_pb2
 
-from schemas.events.endpoints import FailoverPolicy
+from schemas.events.endpoints import FailoverPolicy, VersionReference
 from serving.gateway import names
 from serving.gateway.protos import metadata
 from serving.gateway.routing_state import EndpointRoute, Instance
@@ -22,6 +23,7 @@ InstancesOf = Callable[[str], Iterable[Instance]]
 _SPARE_PERCENT = 140
 # Another version is no spare capacity: it answers only where nothing of the version that was drawn is left.
 _ALL_OR_NOTHING_PERCENT = 1_000_000
+_ADDRESSES_KEPT = 16_384
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +87,12 @@ def _by_region(
     left = sorted(instances, key=lambda instance: instance.id)
 
     def level(region: str, zone: str = "") -> Level:
-        there = [each for each in left if region in ("", each.region) and zone in ("", each.zone)]
-        left[:] = [each for each in left if each not in there]
+        there: list[Instance] = []
+        elsewhere: list[Instance] = []
+        for each in left:
+            is_there = region in ("", each.region) and zone in ("", each.zone)
+            (there if is_there else elsewhere).append(each)
+        left[:] = elsewhere
         return Level(deployment_id=deployment_id, region=region, zone=zone, instances=tuple(there))
 
     if home.zone:
@@ -108,15 +114,16 @@ def _localities(
     for (region, zone), there in sorted((by_place or {(level.region, level.zone): []}).items()):
         yield endpoint_components_pb2.LocalityLbEndpoints(
             locality=base_pb2.Locality(region=region, zone=zone),
-            lb_endpoints=[_address(instance, endpoint) for instance in there],
+            lb_endpoints=[_address(instance, endpoint.deployments[instance.deployment_id]) for instance in there],
             priority=priority,
         )
 
 
-def _address(instance: Instance, endpoint: EndpointRoute) -> endpoint_components_pb2.LbEndpoint:
+# One that comes or goes has the list of its thousand siblings written anew.
+@lru_cache(maxsize=_ADDRESSES_KEPT)
+def _address(instance: Instance, version: VersionReference) -> endpoint_components_pb2.LbEndpoint:
     """Write down who an instance is: the answer and the record take it from here, whoever was to be asked."""
     socket = address_pb2.SocketAddress(address=instance.host, port_value=instance.port)
-    version = endpoint.deployments[instance.deployment_id]
     return endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(socket_address=socket)),
         metadata=metadata(

@@ -22,6 +22,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     version: str
     region: str
+    instance: str
     epoch: str
     text: str
 
@@ -76,13 +77,14 @@ class RegionTraffic:
         try:
             answer = client.post(self._path, json=body)
         except httpx.HTTPError as error:
-            return Answer(gateway=gateway, status=0, version="", region="", epoch="", text=repr(error))
+            return Answer(gateway=gateway, status=0, version="", region="", instance="", epoch="", text=repr(error))
         headers = answer.headers
         return Answer(
             gateway=gateway,
             status=answer.status_code,
             version=headers.get("x-rollbook-version", ""),
             region=headers.get("x-rollbook-region", ""),
+            instance=headers.get("x-rollbook-instance", ""),
             epoch=headers.get("x-rollbook-epoch", ""),
             text="" if answer.is_success else answer.text,
         )
