@@ -31,8 +31,13 @@ REQUEST_COLUMNS: dict[str, ColumnType] = {
     "file_number": "int32",
     "byte_offset": "int64",
     "trace_id": "string",
+    "drawn_deployment_id": "string",
+    "instance_region": "string",
 }
-"""Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1."""
+"""Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1.
+
+`deployment_id`, `version` and `instance` are those that answered, in `instance_region`; `drawn_deployment_id` is the
+one that the split named. They differ where a backup answered."""
 
 OBSERVATION_COLUMNS: dict[str, ColumnType] = {
     "prediction_id": "string",
@@ -111,6 +116,8 @@ COUNTERS: dict[str, str] = {
 
 COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
     "trace_id": "",
+    "drawn_deployment_id": "",
+    "instance_region": "",
     "policy_version": 0,
     "retention_days": 7,
 }

@@ -24,10 +24,15 @@ from schemas.events.endpoints import (
     CapturePolicy,
     CapturePolicyChanged,
     DeploymentAdded,
+    DeploymentPlaced,
     DeploymentRemoved,
     EndpointCreated,
     EndpointReleased,
     EndpointReserved,
+    FailoverEnded,
+    FailoverPolicy,
+    FailoverPolicySet,
+    FailoverStarted,
     TrafficApplied,
     TrafficShifted,
 )
@@ -47,7 +52,8 @@ class Epoch(msgspec.Struct, frozen=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What decisions and the catalogue need of an endpoint; `epochs` ends with the current one.
 
-    `capture_version` is the stream version of the event that set the capture policy, 0 for the usual one.
+    `capture_version` is the stream version of the event that set the capture policy, 0 for the usual one. `placements`
+    are the latest of each deployment, `failovers` those that are going on.
     """
 
     id: str = ""
@@ -63,6 +69,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    failover: FailoverPolicy = FailoverPolicy()
+    placements: tuple[DeploymentPlaced, ...] = ()
+    failovers: tuple[FailoverStarted, ...] = ()
 
     @property
     def epoch(self) -> int | None:
@@ -75,6 +84,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def deployment(self, deployment_id: str) -> DeploymentAdded | None:
         """Return a deployment that was added and not removed."""
         return next((each for each in self.deployments if each.deployment_id == deployment_id), None)
+
+    def regions_of(self, deployment_id: str) -> tuple[str, ...]:
+        """Return the regions that a deployment is placed in; none where it is wherever an agent is."""
+        return next((each.regions for each in self.placements if each.deployment_id == deployment_id), ())
+
+    def failover_of(self, region: str, deployment_id: str) -> FailoverStarted | None:
+        """Return the failover of a deployment that goes on in a region."""
+        return next((each for each in self.failovers if _is_of(each, region, deployment_id)), None)
 
 
 def evolve(state: Endpoint, event: msgspec.Struct, context: EventContext) -> Endpoint:
@@ -97,7 +114,12 @@ def _evolved(state: Endpoint, event: msgspec.Struct, context: EventContext) -> E
         case DeploymentAdded():
             return replace(state, deployments=(*state.deployments, event))
         case DeploymentRemoved(deployment_id=gone):
-            return replace(state, deployments=tuple(d for d in state.deployments if d.deployment_id != gone))
+            return replace(
+                state,
+                deployments=tuple(each for each in state.deployments if each.deployment_id != gone),
+                placements=tuple(each for each in state.placements if each.deployment_id != gone),
+                failovers=tuple(each for each in state.failovers if each.deployment_id != gone),
+            )
         case TrafficShifted(allocations=allocations):
             epochs = (*state.epochs, Epoch(context.version, allocations))
             return replace(state, epochs=epochs[-_EPOCHS_KEPT:], applied=())
@@ -109,6 +131,22 @@ def _evolved(state: Endpoint, event: msgspec.Struct, context: EventContext) -> E
             return replace(state, owner=rollout_id)
         case EndpointReleased():
             return replace(state, owner=None)
+        case _:
+            return _with_failover(state, event)
+
+
+def _with_failover(state: Endpoint, event: msgspec.Struct) -> Endpoint:
+    replace = msgspec.structs.replace
+    match event:
+        case DeploymentPlaced(deployment_id=placed):
+            others = tuple(each for each in state.placements if each.deployment_id != placed)
+            return replace(state, placements=(*others, event))
+        case FailoverPolicySet(policy=failover):
+            return replace(state, failover=failover)
+        case FailoverStarted(region=region, deployment_id=routed):
+            return replace(state, failovers=(*_without(state.failovers, region, routed), event))
+        case FailoverEnded(region=region, deployment_id=routed):
+            return replace(state, failovers=_without(state.failovers, region, routed))
         case _:
             return state
 
@@ -145,11 +183,18 @@ def add_deployment(command: AddDeployment) -> list[msgspec.Struct]:
 
 
 def remove_deployment(state: Endpoint, command: RemoveDeployment, *, by_rollout: str | None) -> list[msgspec.Struct]:
-    """Take a deployment away that serves nothing."""
+    """Take a deployment away that serves nothing; a rollout that ends leaves the backup where it is."""
     _only_its_owner_may_change_the_endpoint(state, by_rollout)
     if state.deployment(command.deployment_id) is None:
         raise errors.DeploymentNotFoundError(
             f"endpoint {state.name} has no deployment {command.deployment_id}", remedy="list the endpoint's deployments"
+        )
+    if command.deployment_id == state.failover.backup_deployment_id:
+        if by_rollout is not None:
+            return []
+        raise errors.DeploymentIsBackupError(
+            f"deployment {command.deployment_id} is the backup of endpoint {state.name}",
+            remedy="name another backup in the failover policy first, or none",
         )
     weight = weights_of(state.allocations).get(command.deployment_id)
     if weight:
@@ -220,6 +265,14 @@ def confirm_traffic(state: Endpoint, command: ConfirmTraffic) -> list[msgspec.St
             applied_at=command.applied_at,
         )
     ]
+
+
+def _is_of(failover: FailoverStarted, region: str, deployment_id: str) -> bool:
+    return (failover.region, failover.deployment_id) == (region, deployment_id)
+
+
+def _without(failovers: tuple[FailoverStarted, ...], region: str, deployment_id: str) -> tuple[FailoverStarted, ...]:
+    return tuple(each for each in failovers if not _is_of(each, region, deployment_id))
 
 
 def _only_its_owner_may_change_the_endpoint(state: Endpoint, rollout_id: str | None) -> None:

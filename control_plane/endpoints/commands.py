@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.events.endpoints import CapturePolicy, VersionReference
+from schemas.events.endpoints import CapturePolicy, FailoverPolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 
 
@@ -56,6 +56,43 @@ class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: CapturePolicy
     reason: str
+
+
+class SetFailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Fail over like this from now on; it replaces the whole policy. The backup may be named by its version."""
+
+    policy: FailoverPolicy
+    reason: str
+
+
+class PlaceDeployment(msgspec.Struct, frozen=True, kw_only=True):
+    """Have a deployment's instances in these regions alone; without any, wherever an agent is."""
+
+    deployment_id: str
+    regions: tuple[str, ...]
+    reason: str
+
+
+class ReportFailoverStart(msgspec.Struct, frozen=True, kw_only=True):
+    """A region's gateway sees others answer than usual."""
+
+    region: str
+    deployment_id: str
+    from_region: str
+    to_deployment_id: str
+    to_region: str
+    code: str
+    reason: str
+    observed_at: str
+
+
+class ReportFailoverEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """A region's gateway sees a deployment answer as usual again."""
+
+    region: str
+    deployment_id: str
+    reason: str
+    observed_at: str
 
 
 class ReserveEndpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,18 @@ class InvalidCapturePolicyError(Invalid):
     code = "invalid-capture-policy"
 
 
+class InvalidFailoverPolicyError(Invalid):
+    """The failover policy names what the endpoint has not, or a bound that no gateway can keep."""
+
+    code = "invalid-failover-policy"
+
+
+class InvalidRegionsError(Invalid):
+    """The regions are no names, stand twice or are too many."""
+
+    code = "invalid-regions"
+
+
 class InvalidConfirmationError(Invalid):
     """The epoch is none that the endpoint ever had."""
 
@@ -79,6 +91,12 @@ class DeploymentTakesTrafficError(Refused):
     """A deployment that serves can not be removed."""
 
     code = "deployment-takes-traffic"
+
+
+class DeploymentIsBackupError(Refused):
+    """The deployment that answers in place of others can not be removed."""
+
+    code = "deployment-is-backup"
 
 
 class DeploymentNotReadyError(Refused):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from control_plane.endpoints import aggregate, capture, commands, errors, instance
+from control_plane.endpoints import aggregate, capture, commands, errors, failover, instance
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.instance import Instance
 from control_plane.endpoints.queries import (
@@ -54,7 +54,9 @@ def create_endpoint(uow: UnitOfWork, request: CreateEndpointRequest, *, expected
     )
     endpoint = append(uow, endpoint_id, Loaded(Endpoint(), 0), aggregate.create(command))
     if request.version is not None:
-        endpoint, deployment_id = add_version(uow, endpoint, version=request.version, replicas=request.replicas)
+        endpoint, deployment_id = add_version(
+            uow, endpoint, version=request.version, replicas=request.replicas, regions=request.regions
+        )
         shift = commands.SetTraffic(
             weights=((deployment_id, 100.0),), reason=f"the endpoint starts with {request.version}"
         )
@@ -67,10 +69,13 @@ def add_deployment(
 ) -> Reply:
     """Make a version available on the endpoint, without traffic."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    loaded, deployment_id = add_version(uow, loaded, version=request.version, replicas=request.replicas)
+    loaded, deployment_id = add_version(
+        uow, loaded, version=request.version, replicas=request.replicas, regions=request.regions
+    )
     deployment = loaded.state.deployment(deployment_id)
     assert deployment is not None
-    resource = deployment_resource(deployment_row(deployment), (), weight_percent=0.0)
+    row = deployment_row(deployment, regions=request.regions)
+    resource = deployment_resource(row, (), weight_percent=0.0)
     return Reply(status=_CREATED, body=msgspec.json.encode(resource), stream_version=loaded.version)
 
 
@@ -120,7 +125,7 @@ def confirm_traffic(
         epoch=request.epoch,
         region=request.region,
         gateway_id=request.gateway_id,
-        applied_at=_moment(request.applied_at),
+        applied_at=moment(request.applied_at, field="applied_at"),
     )
     events = aggregate.confirm_traffic(loaded.state, command)
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
@@ -175,7 +180,7 @@ def load_endpoint(uow: UnitOfWork, endpoint: str, *, expected_version: int | Non
 
 
 def add_version(
-    uow: UnitOfWork, endpoint: Loaded[Endpoint], *, version: str, replicas: int
+    uow: UnitOfWork, endpoint: Loaded[Endpoint], *, version: str, replicas: int, regions: tuple[str, ...] = ()
 ) -> tuple[Loaded[Endpoint], str]:
     """Append a deployment of a version; return the endpoint and the deployment's id."""
     deployment_id = uow.new_id(Kind.DEPLOYMENT)
@@ -184,7 +189,11 @@ def add_version(
         version=deployable_version(uow.catalogue, version, workspace=uow.actor.workspace),
         replicas=replicas,
     )
-    return append(uow, endpoint.state.id, endpoint, aggregate.add_deployment(command)), deployment_id
+    events = aggregate.add_deployment(command)
+    if regions:
+        place = commands.PlaceDeployment(deployment_id=deployment_id, regions=regions, reason="placed from the start")
+        events = [*failover.begin_with_placement(place), *events]
+    return append(uow, endpoint.state.id, endpoint, events), deployment_id
 
 
 def append(
@@ -244,11 +253,12 @@ def _require_deployment(uow: UnitOfWork, endpoint_id: str, deployment_id: str) -
         )
 
 
-def _moment(text: str) -> str:
+def moment(text: str, *, field: str) -> str:
+    """Return the time as it was given, or refuse what is none."""
     try:
         unix_ms(text)
     except ValueError as error:
         raise Invalid(
-            f"{text!r} is no time", field="applied_at", remedy="use RFC 3339, such as 2026-01-02T03:04:05.678Z"
+            f"{text!r} is no time", field=field, remedy="use RFC 3339, such as 2026-01-02T03:04:05.678Z"
         ) from error
     return text

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.events.endpoints import CapturePolicy
+from schemas.events.endpoints import CapturePolicy, FailoverPolicy
 
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Regions = Annotated[tuple[Label, ...], msgspec.Meta(max_length=100)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
@@ -18,11 +19,20 @@ class CreateEndpointRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     description: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
     version: str | None = None
     replicas: int = 1
+    regions: Regions = ()
 
 
 class AddDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each of the regions gets the replicas; without any, each that has an agent."""
+
     version: str
     replicas: int = 1
+    regions: Regions = ()
+
+
+class PlaceDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    regions: Regions
+    reason: Reason
 
 
 class RemoveDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +56,45 @@ class CapturePolicyBody(CapturePolicy, frozen=True, kw_only=True, forbid_unknown
 class ChangeCapturePolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: CapturePolicyBody
     reason: Reason
+
+
+class FailoverPolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole policy; what is left out is as usual. `backup` is a deployment's id, or its version as model/number."""
+
+    backup: Label | None = None
+    backup_regions: Regions | None = None
+    max_retries: int | None = None
+    per_try_timeout_ms: int | None = None
+    retry_budget_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = FailoverPolicy().retry_budget_percent
+    retries_at_once: int = FailoverPolicy().retries_at_once
+    max_connections: int = FailoverPolicy().max_connections
+    max_pending: int = FailoverPolicy().max_pending
+    max_requests: int = FailoverPolicy().max_requests
+
+
+class SetFailoverPolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    policy: FailoverPolicyBody
+    reason: Reason
+
+
+class FailoverStartRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """In a region, others answer than usual."""
+
+    region: Label
+    deployment_id: Label
+    from_region: Label
+    to_deployment_id: Label
+    to_region: Label
+    code: Label
+    reason: Reason
+    observed_at: str
+
+
+class FailoverEndRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    region: Label
+    deployment_id: Label
+    reason: Reason
+    observed_at: str
 
 
 class ConfirmTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,15 @@ import msgspec
 from control_plane.endpoints import aggregate, instance
 from control_plane.endpoints.policies import weights_of
 from control_plane.ports import Aggregate, CatalogueRow
-from schemas.events.endpoints import Allocation, CapturePolicy, DeploymentAdded, TrafficApplied, VersionReference
+from schemas.events.endpoints import (
+    Allocation,
+    CapturePolicy,
+    DeploymentAdded,
+    FailoverPolicy,
+    FailoverStarted,
+    TrafficApplied,
+    VersionReference,
+)
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind
 
@@ -44,6 +52,12 @@ class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     golden: GoldenExample | None
     replicas: int
+    regions: tuple[str, ...] = ()
+
+    @property
+    def least_instances(self) -> int:
+        """How many instances there are to be at least: so many in each region that is named."""
+        return self.replicas * max(1, len(self.regions))
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +77,8 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    failover: FailoverPolicy = FailoverPolicy()
+    failovers: tuple[FailoverStarted, ...] = ()
 
 
 class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +91,7 @@ class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
     weight_percent: float
     state: DeploymentState
     instances: tuple[InstanceRow, ...]
+    regions: tuple[str, ...] = ()
 
 
 class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +109,8 @@ class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    failover: FailoverPolicy = FailoverPolicy()
+    failovers: tuple[FailoverStarted, ...] = ()
 
 
 def decode_endpoint(row: CatalogueRow) -> EndpointRow:
@@ -122,6 +141,8 @@ def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> End
         stream_version=row.stream_version,
         capture=row.capture,
         capture_version=row.capture_version,
+        failover=row.failover,
+        failovers=row.failovers,
     )
 
 
@@ -138,10 +159,11 @@ def deployment_resource(
         weight_percent=weight_percent,
         state=_state(deployment, mine),
         instances=tuple(each for each in mine if each.phase == "announced"),
+        regions=deployment.regions,
     )
 
 
-def deployment_row(deployment: DeploymentAdded) -> DeploymentRow:
+def deployment_row(deployment: DeploymentAdded, *, regions: tuple[str, ...] = ()) -> DeploymentRow:
     """Turn the fact into what the catalogue keeps."""
     return DeploymentRow(
         id=deployment.deployment_id,
@@ -150,6 +172,7 @@ def deployment_row(deployment: DeploymentAdded) -> DeploymentRow:
         signature=deployment.signature,
         golden=deployment.golden,
         replicas=deployment.replicas,
+        regions=regions,
     )
 
 
@@ -163,13 +186,17 @@ def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
         salt=state.salt,
         epoch=state.epoch,
         allocations=state.allocations,
-        deployments=tuple(map(deployment_row, state.deployments)),
+        deployments=tuple(
+            deployment_row(each, regions=state.regions_of(each.deployment_id)) for each in state.deployments
+        ),
         applied=state.applied,
         active_rollout_id=state.owner,
         created_at=state.created_at,
         stream_version=state.stream_version,
         capture=state.capture,
         capture_version=state.capture_version,
+        failover=state.failover,
+        failovers=state.failovers,
     )
 
 
@@ -197,7 +224,7 @@ def instance_row(state: instance.Instance) -> InstanceRow:
 
 def _state(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> DeploymentState:
     announced = sum(each.phase == "announced" for each in instances)
-    if announced >= deployment.replicas:
+    if announced >= deployment.least_instances:
         return "ready"
     if announced:
         return "degraded"

@@ -7,6 +7,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
 from control_plane.endpoints import handlers
+from control_plane.endpoints.failover_routes import failover_commands
 from control_plane.endpoints.queries import get_endpoint, list_endpoints
 from control_plane.endpoints.requests import (
     AddDeploymentRequest,
@@ -36,6 +37,7 @@ def router(store: EventStore, commands: Commands, authentication: Authentication
             *_deployment_commands(commands, authentication),
             *_traffic_commands(commands, authentication),
             _capture_command(commands, authentication),
+            *failover_commands(commands, authentication),
             *_instance_commands(commands, authentication),
         ],
         tags=["endpoints"],

@@ -47,7 +47,11 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
     rollout_id = uow.new_id(Kind.ROLLOUT)
     reservation = endpoints.reserve(endpoint.state, ReserveEndpoint(rollout_id=rollout_id))
     endpoint = append(uow, endpoint.state.id, endpoint, reservation)
-    endpoint, deployment_id = add_version(uow, endpoint, version=request.version, replicas=request.replicas)
+    # The candidate is compared where the baseline is.
+    regions = endpoint.state.regions_of(baseline.deployment_id)
+    endpoint, deployment_id = add_version(
+        uow, endpoint, version=request.version, replicas=request.replicas, regions=regions
+    )
     strategy, gates = request.plan()
     command = StartRollout(
         endpoint_id=endpoint.state.id,
@@ -56,7 +60,7 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
         candidate=candidate,
         baseline_deployment_id=baseline.deployment_id,
         baseline=baseline.version,
-        replicas=request.replicas,
+        replicas=request.replicas * max(1, len(regions)),
         strategy=strategy,
         gates=gates,
         alpha=request.alpha,

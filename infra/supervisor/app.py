@@ -16,6 +16,7 @@ from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.supervisor.log_file import LogFile
 from infra.supervisor.port_book import assign_ports
+from infra.supervisor.regions import settled_regions
 from infra.supervisor.stack import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
 from infra.supervisor.stack_runner import StackRunner
 from infra.tracing import OtlpEndpoint
@@ -38,6 +39,9 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_bootstrap: Annotated[str | None, msgspec.Meta(description="a Kafka to use instead of our own")] = None
     clickhouse_url: Annotated[str | None, msgspec.Meta(description="a ClickHouse to use instead of our own")] = None
     otlp_endpoint: OtlpEndpoint = None
+    regions: Annotated[
+        str | None, msgspec.Meta(description="regions to run on this machine, with commas between; the first is home")
+    ] = None
     detached: Annotated[
         bool, msgspec.Meta(description="write to logs/supervisor.log, and hold no terminal or pipe of the caller")
     ] = False
@@ -75,13 +79,14 @@ async def _supervise(stopping: asyncio.Event) -> None:
             "kafka": settings.kafka_port,
             "clickhouse": settings.clickhouse_port,
         }
-        ports = assign_ports(data.run / "ports.json", wanted_ports(fixed))
+        regions = settled_regions(data, settings.regions)
+        ports = assign_ports(data.run / "ports.json", wanted_ports(fixed, regions=regions))
         neighbours = Neighbours(
             kafka_bootstrap=settings.kafka_bootstrap,
             clickhouse_url=settings.clickhouse_url,
             otlp_endpoint=settings.otlp_endpoint,
         )
-        plan = rollbook_stack(data, ports, neighbours, clickhouse_password=clickhouse_password(data))
+        plan = rollbook_stack(data, ports, neighbours, clickhouse_password=clickhouse_password(data), regions=regions)
         log = LogFile(data.logs / "supervisor.log") if settings.detached else None
         if log is not None:
             _write_to(log)

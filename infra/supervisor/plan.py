@@ -67,6 +67,7 @@ class ProgramSpec(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     metrics: str | None = None
     restart: RestartPolicy = RestartPolicy()
+    region: str = ""
 
 
 def check_plan(plan: Sequence[ProgramSpec]) -> None:

@@ -50,6 +50,7 @@ class SupervisedProgram:
             metrics=self.spec.metrics,
             restarts=max(0, self._starts - 1),
             since_ms=self._since_ms,
+            region=self.spec.region,
         )
 
     @property

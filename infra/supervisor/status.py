@@ -28,6 +28,7 @@ class ProgramStatus(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     restarts: int
     since_ms: int
+    region: str = ""
 
 
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,15 +13,17 @@ from projections.watermarks.watermark import Freshness, Watermark, combined
 _LARGEST_EPOCH = 2**31 - 1
 _REQUESTS_OF_EPOCH = """
     workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND epoch = {epoch:Int64}
-    AND role = 'primary' AND ended_at_ms <= {watermark_ms:Int64} AND deployment_id IN {arms:Array(String)}
+    AND role = 'primary' AND ended_at_ms <= {watermark_ms:Int64}
 """
+# What another answered in an arm's place is an error of that arm: else a backup would hide a candidate that fails.
+_DRAWN = "if(drawn_deployment_id = '', deployment_id, drawn_deployment_id)"
 _COUNTS = f"""
-    SELECT deployment_id, count() AS requests, sum(is_error) AS errors,
+    SELECT {_DRAWN} AS arm, count() AS requests, sum(is_error OR deployment_id != arm) AS errors,
            countIf(duration_ms > {{threshold_ms:Float64}}) AS slow,
            quantiles(0.5, 0.95, 0.99)(duration_ms) AS latencies_ms
     FROM request_records FINAL
-    WHERE {_REQUESTS_OF_EPOCH}
-    GROUP BY deployment_id
+    WHERE {_REQUESTS_OF_EPOCH} AND arm IN {{arms:Array(String)}}
+    GROUP BY arm
     SETTINGS do_not_merge_across_partitions_select_final = 1
 """  # noqa: S608  the fragment above is a constant of this module
 # One grouping by the hash of the prediction id instead of two joins: half the time, and rows that stand there twice
@@ -29,14 +31,14 @@ _COUNTS = f"""
 # An answer that the capture policy withheld is neither right nor wrong.
 _LABELS = f"""
     WITH (SELECT (min(started_at_ms) - 1000, max(started_at_ms) + 1000)
-          FROM request_records WHERE {_REQUESTS_OF_EPOCH}) AS bounds
+          FROM request_records WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}) AS bounds
     SELECT arm, count() AS labelled, countIf(answer != truth) AS wrong
     FROM (
         SELECT anyIf(value, part = 1) AS arm, anyIf(value, part = 2) AS answer, argMaxIf(value, rank, part = 4) AS truth
         FROM (
             SELECT prediction_hash, 1 AS part, toUInt64(indexOf({{arms:Array(String)}}, deployment_id)) AS value,
                    toUInt64(0) AS rank
-            FROM request_records WHERE {_REQUESTS_OF_EPOCH}
+            FROM request_records WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
             UNION ALL
             SELECT prediction_hash, 2, answer_hash, 0 FROM observation_records
             WHERE workspace = {{workspace:String}} AND endpoint_id = {{endpoint_id:String}}
@@ -111,7 +113,7 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
         reader.select(_COUNTS, parameters),
         _labels(reader, question, parameters),
     )
-    by_arm = {row["deployment_id"]: row for row in counts}
+    by_arm = {row["arm"]: row for row in counts}
     return _measured(mark, {arm: _arm(by_arm.get(arm), labels.get(arm)) for arm in question.arms})
 
 

@@ -14,7 +14,9 @@ _SLACK_MS = 1_000
 # A shadow shares the id of the request it copies; what answered the caller is the other one.
 _RECORDS = """
     SELECT prediction_id, argMin(tuple(endpoint, endpoint_id, deployment_id, version_id, version, epoch, role, region,
-                                       instance, status, trace_id, started_at_ms), role = 'shadow') AS served
+                                       instance, status, trace_id, instance_region,
+                                       if(drawn_deployment_id = '', deployment_id, drawn_deployment_id), started_at_ms),
+                                 role = 'shadow') AS served
     FROM request_records
     WHERE workspace = %(workspace)s AND prediction_id IN %(prediction_ids)s
       AND started_at_ms BETWEEN %(earliest_ms)s AND %(latest_ms)s
@@ -41,6 +43,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What served a prediction; (endpoint_id, epoch) names the event that routed it.
 
     `trace_id` is the W3C trace that the request belonged to, empty where it belonged to none.
+    `drawn_deployment_id` is what the split named, where another stood in for it; `region` is the gateway's.
     """
 
     prediction_id: str
@@ -56,6 +59,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     trace_id: str
     started_at: str
+    instance_region: str
+    drawn_deployment_id: str
 
 
 class FeedbackItem(msgspec.Struct, frozen=True, kw_only=True):

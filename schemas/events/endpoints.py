@@ -153,3 +153,68 @@ class InstanceFailed(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str
     code: str
     reason: str
+
+
+class DeploymentPlaced(msgspec.Struct, frozen=True, kw_only=True):
+    """The deployment is to have its instances in these regions alone; without any, wherever an agent is.
+
+    Of a deployment that begins with a placement this stands before `DeploymentAdded`, so that no agent starts instances
+    where none are wanted.
+    """
+
+    deployment_id: str
+    regions: tuple[str, ...]
+    reason: str
+
+
+class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers in place of instances that can't be reached, and what an endpoint may ask of them at once.
+
+    A region's requests go to instances of the region first, then to those of the backup regions in order; without a
+    list, of any other region. When no region has a healthy instance of the version, the backup deployment answers.
+    Without `max_retries` a request is tried often enough to reach the last of these levels. Retries are limited to a
+    share of what is under way, above `retries_at_once`. The last three bound what one gateway asks of one deployment at
+    the same time.
+    """
+
+    backup_deployment_id: str | None = None
+    backup_regions: tuple[str, ...] | None = None
+    max_retries: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    per_try_timeout_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    retry_budget_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = 50.0
+    retries_at_once: Annotated[int, msgspec.Meta(ge=0)] = 64
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 1_024
+    max_pending: Annotated[int, msgspec.Meta(ge=1)] = 1_024
+    max_requests: Annotated[int, msgspec.Meta(ge=1)] = 1_024
+
+
+class FailoverPolicySet(msgspec.Struct, frozen=True, kw_only=True):
+    """From now on gateways fail over like this."""
+
+    policy: FailoverPolicy
+    reason: str
+
+
+class FailoverStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """In `region`, what `from_region` usually answers for a deployment is answered elsewhere, or by another deployment.
+
+    Said again when it is taken over by yet another one. `code` is `no-instance` or `instances-unreachable`.
+    """
+
+    region: str
+    deployment_id: str
+    from_region: str
+    to_deployment_id: str
+    to_region: str
+    code: str
+    reason: str
+    observed_at: str
+
+
+class FailoverEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """In `region`, the deployment answers where it usually does, or is asked no more."""
+
+    region: str
+    deployment_id: str
+    reason: str
+    observed_at: str

@@ -7,6 +7,7 @@ from google.protobuf import struct_pb2
 
 from serving.gateway import names
 from serving.gateway.protos import packed
+from serving.gateway.provenance import of_instance
 
 # %EMIT_TIME% is the machine's clock when the worker logs, so that one worker's lines are in the order of their ends;
 # start plus duration would drift from it over a long request.
@@ -16,10 +17,14 @@ FIELDS = {
     "ep": f"%METADATA(ROUTE:{names.METADATA}:endpoint_id)%",
     "epn": f"%METADATA(ROUTE:{names.METADATA}:endpoint)%",
     "epoch": f"%METADATA(ROUTE:{names.METADATA}:epoch)%",
-    "dep": f"%METADATA(CLUSTER:{names.METADATA}:deployment_id)%",
-    "vid": f"%METADATA(CLUSTER:{names.METADATA}:version_id)%",
-    "ver": f"%METADATA(CLUSTER:{names.METADATA}:version)%",
-    "inst": f"%METADATA(UPSTREAM_HOST:{names.METADATA}:instance_id)%",
+    "drawn": f"%METADATA(CLUSTER:{names.METADATA}:deployment_id)%",
+    "dvid": f"%METADATA(CLUSTER:{names.METADATA}:version_id)%",
+    "dver": f"%METADATA(CLUSTER:{names.METADATA}:version)%",
+    "dep": of_instance("deployment_id"),
+    "vid": of_instance("version_id"),
+    "ver": of_instance("version"),
+    "inst": of_instance("instance_id"),
+    "ireg": of_instance("region"),
     "st": "%RESPONSE_CODE%",
     "gs": "%GRPC_STATUS_NUMBER%",
     "fl": "%RESPONSE_FLAGS%",

@@ -14,8 +14,9 @@ from serving.gateway import names
 from serving.gateway.ads_store import AdsStore, Key
 
 PHASES: tuple[frozenset[str], ...] = (
-    frozenset({names.CLUSTER_TYPE}),
-    frozenset({names.ENDPOINTS_TYPE}),
+    # Of a cluster that it has already, Envoy neither asks for the endpoints again nor acknowledges a change before they
+    # came; so they follow at once.
+    frozenset({names.CLUSTER_TYPE, names.ENDPOINTS_TYPE}),
     frozenset({names.LISTENER_TYPE, names.FILTER_TYPE}),
     frozenset({names.ROUTE_TYPE}),
 )

@@ -24,8 +24,11 @@ from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.control_plane_client import ControlPlaneClient
 from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.event_feed import read_events
+from serving.gateway.failover_loop import watch_failovers
+from serving.gateway.failover_reports import FailoverReports
 from serving.gateway.follower import Follower
 from serving.gateway.limits import Limits
+from serving.gateway.priorities import Home
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
 from serving.gateway.snapshot_file import KeptState, read_state
@@ -51,6 +54,7 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     envoy_admin_port: Annotated[Port, msgspec.Meta(description="Envoy's admin page, named in the log for people")]
     ready_file: Annotated[Path, msgspec.Meta(description="made once the configuration is served")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
+    zone: Annotated[str, msgspec.Meta(description="the zone whose instances are asked first; empty: all alike")] = ""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
     idle_s: Annotated[float, msgspec.Meta(gt=0, description="after which a connection without a request is closed")] = (
         300.0
@@ -105,7 +109,14 @@ async def _serve(settings: FollowerSettings) -> None:
             region=settings.region,
             gateway=lambda: next(iter(ads.gateway_ids), ""),
         )
-        follower = Follower(kept, ads=ads, reports=reports, snapshot_path=folder / names.SNAPSHOT)
+        follower = Follower(
+            kept,
+            ads=ads,
+            reports=reports,
+            snapshot_path=folder / names.SNAPSHOT,
+            home=Home(region=settings.region, zone=settings.zone),
+        )
+        failovers = FailoverReports(control_plane, clock=SystemClock(), region=settings.region)
         ads.put(fixed_resources(port=settings.envoy_port, limits=settings.limits))
         follower.begin()
         try:
@@ -119,6 +130,8 @@ async def _serve(settings: FollowerSettings) -> None:
                     tasks.create_task(_follow_keys(follower, control_plane))
                     tasks.create_task(reports.probe_for_ever())
                     tasks.create_task(reports.report_for_ever())
+                    tasks.create_task(failovers.report_for_ever())
+                    tasks.create_task(_watch_failovers(follower, failovers, settings))
         finally:
             await ads.stop()
 
@@ -130,6 +143,12 @@ def _metrics(follower: Follower, ads: AdsServer) -> Metrics:
     metrics.gauges("rollbook_follower_resources", "What it knows of.", label="kind", read=follower.sizes)
     metrics.counter("rollbook_follower_changes", "Resources that were changed for Envoy.", lambda: follower.changes)
     return metrics
+
+
+async def _watch_failovers(follower: Follower, reports: FailoverReports, settings: FollowerSettings) -> None:
+    await watch_failovers(
+        follower, reports, region=settings.region, envoy_admin_port=settings.envoy_admin_port, clock=SystemClock()
+    )
 
 
 async def _start(ads: AdsServer, follower: Follower, *, port: int) -> None:

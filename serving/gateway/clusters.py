@@ -1,40 +1,32 @@
-"""One cluster a deployment, and the instances behind it."""
-
-from collections.abc import Iterable
+"""One cluster a deployment: its limits, and when an instance is left out. Who its instances are is told elsewhere."""
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
-from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.core.v3 import base_pb2, protocol_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
-from schemas.events.endpoints import VersionReference
+from schemas.events.endpoints import FailoverPolicy, VersionReference
 from serving.gateway import names
 from serving.gateway.protos import ads, metadata, packed, seconds
-from serving.gateway.routing_state import Instance
 
 _CONNECT_TIMEOUT_S = 1
 # Shorter than the 5 s after which uvicorn closes an idle connection, so that Envoy is the one to close it.
 _UPSTREAM_IDLE_S = 4
-_MAX_CONNECTIONS = 1_024
-_MAX_PENDING = 1_024
-_MAX_REQUESTS = 1_024
-# When one of two instances dies, half of what is under way is tried again in the same moment. What is retried are
-# instances that can't be reached or heard; an overloaded one answers 503, which is not.
-_RETRY_BUDGET_PERCENT = 50
-_RETRIES_AT_ONCE = 64
 _FAILURES_TO_EJECT = 5
-_EJECTION_S = 2
+_EJECTION_S = 5
 # An instance that just came back has cold caches; it gets its share little by little.
 _SLOW_START_S = 10
 _SLOW_START_MIN_PERCENT = 10
-_MAX_EJECTED_PERCENT = 50
+# All of a level may be gone, and the next one there.
+_MAX_EJECTED_PERCENT = 100
+# Where every instance of every level is ejected, all are tried; while one is left, none of the ejected.
+_PANIC_BELOW_PERCENT = 1
 _PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def cluster(deployment_id: str, *, version: VersionReference) -> cluster_pb2.Cluster:
-    """Build the cluster of a deployment; its instances are a resource of their own."""
+def cluster(deployment_id: str, *, version: VersionReference, policy: FailoverPolicy) -> cluster_pb2.Cluster:
+    """Build the cluster of a deployment."""
     return cluster_pb2.Cluster(
         name=deployment_id,
         type=cluster_pb2.Cluster.EDS,
@@ -42,8 +34,11 @@ def cluster(deployment_id: str, *, version: VersionReference) -> cluster_pb2.Clu
         connect_timeout=seconds(_CONNECT_TIMEOUT_S),
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
         least_request_lb_config=cluster_pb2.Cluster.LeastRequestLbConfig(slow_start_config=_slow_start()),
+        common_lb_config=cluster_pb2.Cluster.CommonLbConfig(
+            healthy_panic_threshold=percent_pb2.Percent(value=_PANIC_BELOW_PERCENT)
+        ),
         ignore_health_on_host_removal=True,
-        circuit_breakers=_limits(),
+        circuit_breakers=_limits(policy),
         outlier_detection=_outliers(),
         typed_extension_protocol_options={_PROTOCOL: _http()},
         metadata=metadata(
@@ -55,31 +50,6 @@ def cluster(deployment_id: str, *, version: VersionReference) -> cluster_pb2.Clu
     )
 
 
-def load_assignment(deployment_id: str, instances: Iterable[Instance]) -> endpoint_pb2.ClusterLoadAssignment:
-    """List a deployment's instances by where they are; none is a good answer too."""
-    by_place: dict[tuple[str, str], list[Instance]] = {}
-    for instance in sorted(instances, key=lambda one: one.id):
-        by_place.setdefault((instance.region, instance.zone), []).append(instance)
-    return endpoint_pb2.ClusterLoadAssignment(
-        cluster_name=deployment_id,
-        endpoints=[
-            endpoint_components_pb2.LocalityLbEndpoints(
-                locality=base_pb2.Locality(region=region, zone=zone),
-                lb_endpoints=[_address(instance) for instance in there],
-            )
-            for (region, zone), there in sorted(by_place.items())
-        ],
-    )
-
-
-def _address(instance: Instance) -> endpoint_components_pb2.LbEndpoint:
-    socket = address_pb2.SocketAddress(address=instance.host, port_value=instance.port)
-    return endpoint_components_pb2.LbEndpoint(
-        endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(socket_address=socket)),
-        metadata=metadata(names.METADATA, instance_id=instance.id),
-    )
-
-
 def _slow_start() -> cluster_pb2.Cluster.SlowStartConfig:
     return cluster_pb2.Cluster.SlowStartConfig(
         slow_start_window=seconds(_SLOW_START_S),
@@ -88,17 +58,19 @@ def _slow_start() -> cluster_pb2.Cluster.SlowStartConfig:
     )
 
 
-def _limits() -> circuit_breaker_pb2.CircuitBreakers:
+def _limits(policy: FailoverPolicy) -> circuit_breaker_pb2.CircuitBreakers:
+    # When one of two instances dies, half of what is under way is tried again in the same moment. What is retried are
+    # instances that can't be reached or heard; an overloaded one answers 503, which is not.
     budget = circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
-        budget_percent=percent_pb2.Percent(value=_RETRY_BUDGET_PERCENT),
-        min_retry_concurrency=wrappers_pb2.UInt32Value(value=_RETRIES_AT_ONCE),
+        budget_percent=percent_pb2.Percent(value=policy.retry_budget_percent),
+        min_retry_concurrency=wrappers_pb2.UInt32Value(value=policy.retries_at_once),
     )
     return circuit_breaker_pb2.CircuitBreakers(
         thresholds=[
             circuit_breaker_pb2.CircuitBreakers.Thresholds(
-                max_connections=wrappers_pb2.UInt32Value(value=_MAX_CONNECTIONS),
-                max_pending_requests=wrappers_pb2.UInt32Value(value=_MAX_PENDING),
-                max_requests=wrappers_pb2.UInt32Value(value=_MAX_REQUESTS),
+                max_connections=wrappers_pb2.UInt32Value(value=policy.max_connections),
+                max_pending_requests=wrappers_pb2.UInt32Value(value=policy.max_pending),
+                max_requests=wrappers_pb2.UInt32Value(value=policy.max_requests),
                 retry_budget=budget,
             )
         ]

@@ -1,5 +1,6 @@
 """The few calls that the follower makes to the control plane."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +10,7 @@ import httpx
 import msgspec
 
 from schemas.envelope import rfc3339
-from schemas.events.endpoints import Allocation, VersionReference
+from schemas.events.endpoints import Allocation, FailoverPolicy, FailoverStarted, VersionReference
 from serving.gateway.routing_state import (
     EndpointRoute,
     Instance,
@@ -25,6 +26,7 @@ _TIMEOUT_S = 10.0
 class _Deployment(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     version: VersionReference
+    regions: tuple[str, ...] = ()
 
 
 class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,8 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     allocations: tuple[Allocation, ...] = ()
     deployments: tuple[_Deployment, ...] = ()
+    failover: FailoverPolicy = FailoverPolicy()
+    failovers: tuple[FailoverStarted, ...] = ()
 
 
 class _Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,9 +110,18 @@ class ControlPlaneClient:
             RefusedByControlPlaneError: the endpoint or epoch is not known there.
         """
         body = {"epoch": epoch, "region": region, "gateway_id": gateway_id, "applied_at": rfc3339(at_ms)}
-        answer = await self._client.post(
-            f"/v1/endpoints/{endpoint_id}/applied", json=body, headers=self._authorization()
-        )
+        await self._command(f"/v1/endpoints/{endpoint_id}/applied", body)
+
+    async def report_failover(self, endpoint_id: str, what: str, body: Mapping[str, str]) -> None:
+        """Tell that a failover started or ended, by the last part of the path. Repeating it changes nothing.
+
+        Raises:
+            RefusedByControlPlaneError: the endpoint or a deployment is not known there any more.
+        """
+        await self._command(f"/v1/endpoints/{endpoint_id}/{what}", body)
+
+    async def _command(self, path: str, body: Mapping[str, object]) -> None:
+        answer = await self._client.post(path, json=dict(body), headers=self._authorization())
         if answer.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
             raise RefusedByControlPlaneError(answer.text[:500])
         answer.raise_for_status()
@@ -135,4 +148,7 @@ def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
         salt=endpoint.salt,
         deployments={deployment.id: deployment.version for deployment in endpoint.deployments},
         wanted=traffic,
+        failover=endpoint.failover,
+        placements={deployment.id: deployment.regions for deployment in endpoint.deployments if deployment.regions},
+        failovers=endpoint.failovers,
     )

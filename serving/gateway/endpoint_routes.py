@@ -8,34 +8,34 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from envoy.config.route.v3 import route_pb2 as route_config_pb2
 from envoy.config.route.v3 import scoped_route_pb2
-from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 
 from schemas.events.endpoints import BUCKETS
 from serving.gateway import names
 from serving.gateway.grpc_routing import grpc_route
-from serving.gateway.protos import literal, metadata, overwrite, packed, seconds
+from serving.gateway.protos import metadata, overwrite, seconds
+from serving.gateway.provenance import answered_by
+from serving.gateway.retries import retry_policy
 from serving.gateway.routing_state import EndpointRoute, Traffic
 from serving.gateway.token_checks import scope_check
 
 _OIP_PREFIX = "/v2/models/"
 NOWHERE = "nowhere"
 _REQUEST_TIMEOUT_S = 60
-_RETRIES = 2
-# A dead instance has the fewest requests, so "least request" of two takes it three times out of four: after five
-# choices a retry would go to it again once in four times.
-_HOST_CHOICES = 30
 # A retry needs the body kept in memory; larger bodies are sent once.
 _RETRY_BODY_BYTES = 1024 * 1024
 
 
-def endpoint_route(endpoint: EndpointRoute) -> scoped_route_pb2.ScopedRouteConfiguration:
-    """Build the endpoint's route; one that serves nothing yet answers 503 with that reason."""
+def endpoint_route(endpoint: EndpointRoute, *, levels: int) -> scoped_route_pb2.ScopedRouteConfiguration:
+    """Build the endpoint's route; one that serves nothing yet answers 503 with that reason.
+
+    `levels` counts what the retries may go through.
+    """
     host = route_pb2.VirtualHost(
         name=endpoint.id,
         domains=["*"],
-        routes=_routes(endpoint),
+        routes=_routes(endpoint, levels),
         typed_per_filter_config={
             names.SCOPE_FILTER: scope_check(workspace=endpoint.workspace, endpoint=endpoint.name),
         },
@@ -63,11 +63,11 @@ def _route(name: str, *, key: str, hosts: Sequence[route_pb2.VirtualHost]) -> sc
     )
 
 
-def _routes(endpoint: EndpointRoute) -> list[route_pb2.Route]:
+def _routes(endpoint: EndpointRoute, levels: int) -> list[route_pb2.Route]:
     if endpoint.served is None:
         not_serving = _not_serving(endpoint)
         return [grpc_route(not_serving), not_serving]
-    serving = _serving(endpoint, endpoint.served)
+    serving = _serving(endpoint, endpoint.served, levels)
     return [_probed(endpoint, endpoint.served), grpc_route(serving), serving]
 
 
@@ -82,13 +82,13 @@ def _probed(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:
     )
 
 
-def _serving(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:
+def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb2.Route:
     epoch = str(traffic.epoch)
     action = route_pb2.RouteAction(
-        weighted_clusters=_shares(endpoint, traffic),
+        weighted_clusters=_shares(traffic),
         hash_policy=[_salted_key(endpoint.salt)],
         timeout=seconds(_REQUEST_TIMEOUT_S),
-        retry_policy=_retries(),
+        retry_policy=retry_policy(endpoint.failover, levels=levels),
     )
     return route_pb2.Route(
         match=route_pb2.RouteMatch(prefix=_OIP_PREFIX),
@@ -96,7 +96,11 @@ def _serving(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:
         metadata=_known_of(endpoint, epoch=epoch),
         request_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name), overwrite(names.EPOCH, epoch)],
         request_headers_to_remove=[names.ROUTE],
-        response_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name), overwrite(names.EPOCH, epoch)],
+        response_headers_to_add=[
+            overwrite(names.ENDPOINT, endpoint.name),
+            overwrite(names.EPOCH, epoch),
+            *answered_by(),
+        ],
     )
 
 
@@ -122,7 +126,7 @@ def _known_of(endpoint: EndpointRoute, *, epoch: str) -> base_pb2.Metadata:
     )
 
 
-def _shares(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.WeightedCluster:
+def _shares(traffic: Traffic) -> route_pb2.WeightedCluster:
     # Envoy walks the list in order and adds up weights: an entry a range, in the order of the ranges, makes the
     # bucket's owner the one that the event names.
     ranges = sorted(
@@ -132,23 +136,13 @@ def _shares(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.WeightedClus
     )
     assert sum(end - start for start, end, _ in ranges) == BUCKETS
     return route_pb2.WeightedCluster(
-        clusters=[_share(endpoint, deployment_id, end - start) for start, end, deployment_id in ranges],
+        clusters=[_share(deployment_id, end - start) for start, end, deployment_id in ranges],
         use_hash_policy=wrappers_pb2.BoolValue(value=True),
     )
 
 
-def _share(endpoint: EndpointRoute, deployment_id: str, weight: int) -> route_pb2.WeightedCluster.ClusterWeight:
-    version = endpoint.deployments[deployment_id]
-    provenance = [
-        overwrite(names.DEPLOYMENT, deployment_id),
-        overwrite(names.VERSION, literal(f"{version.model_name}/{version.number}")),
-    ]
-    return route_pb2.WeightedCluster.ClusterWeight(
-        name=deployment_id,
-        weight=wrappers_pb2.UInt32Value(value=weight),
-        request_headers_to_add=provenance,
-        response_headers_to_add=provenance,
-    )
+def _share(deployment_id: str, weight: int) -> route_pb2.WeightedCluster.ClusterWeight:
+    return route_pb2.WeightedCluster.ClusterWeight(name=deployment_id, weight=wrappers_pb2.UInt32Value(value=weight))
 
 
 def _salted_key(salt: str) -> route_pb2.RouteAction.HashPolicy:
@@ -158,17 +152,3 @@ def _salted_key(salt: str) -> route_pb2.RouteAction.HashPolicy:
     )
     header = route_pb2.RouteAction.HashPolicy.Header(header_name=names.STICKY_KEY, regex_rewrite=salted)
     return route_pb2.RouteAction.HashPolicy(header=header)
-
-
-def _retries() -> route_pb2.RetryPolicy:
-    other_host = route_pb2.RetryPolicy.RetryHostPredicate(
-        name="envoy.retry_host_predicates.previous_hosts",
-        typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
-    )
-    return route_pb2.RetryPolicy(
-        retry_on="connect-failure,refused-stream,reset",
-        num_retries=wrappers_pb2.UInt32Value(value=_RETRIES),
-        retry_host_predicate=[other_host],
-        host_selection_retry_max_attempts=_HOST_CHOICES,
-        retry_back_off=route_pb2.RetryPolicy.RetryBackOff(base_interval=seconds(0.005), max_interval=seconds(0.05)),
-    )

@@ -7,11 +7,13 @@ from pathlib import Path
 import structlog
 
 from schemas.catalogue import TYPE_NAMES
-from schemas.events.endpoints import TrafficShifted
+from schemas.events.endpoints import FailoverStarted, TrafficShifted
 from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.event_feed import FedEvent
+from serving.gateway.failover_watch import Picture, Standing
+from serving.gateway.priorities import Home
 from serving.gateway.resources import everything, update_for
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import NOTHING, Change, RoutingTable
@@ -27,8 +29,16 @@ _log = structlog.get_logger(__name__)
 class Follower:
     """Owns the routing table; all of it runs on one event loop, so a change is folded and handed on undivided."""
 
-    def __init__(self, state: KeptState, *, ads: AdsServer, reports: AppliedReports, snapshot_path: Path) -> None:
-        self._table = RoutingTable(state.snapshot)
+    def __init__(
+        self,
+        state: KeptState,
+        *,
+        ads: AdsServer,
+        reports: AppliedReports,
+        snapshot_path: Path,
+        home: Home | None = None,
+    ) -> None:
+        self._table = RoutingTable(state.snapshot, home=home)
         self.cursor = state.cursor
         self._ads = ads
         self._reports = reports
@@ -54,6 +64,28 @@ class Follower:
     @property
     def tokens(self) -> TokenRules:
         return self._table.tokens
+
+    @property
+    def failovers(self) -> list[tuple[str, FailoverStarted]]:
+        """The failovers that go on, with their endpoints, as the log says."""
+        return [(each.id, failover) for each in self._table.endpoints.values() for failover in each.failovers]
+
+    def picture(self) -> Picture:
+        """Return who takes traffic, and who else may answer."""
+        serving = {
+            deployment_id: endpoint
+            for endpoint in self._table.endpoints.values()
+            if endpoint.served
+            for deployment_id in endpoint.served.deployments()
+        }
+        return Picture(
+            serving=frozenset(serving),
+            standings=tuple(
+                Standing(endpoint=of, deployment_id=each, levels=self._table.levels_of(each, endpoint=of))
+                for each, of in serving.items()
+                if self._table.could_be_elsewhere(each, endpoint=of)
+            ),
+        )
 
     def begin(self) -> None:
         """Offer all that the state holds."""

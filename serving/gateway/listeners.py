@@ -19,6 +19,7 @@ from serving.gateway.grpc_routing import grpc_replies
 from serving.gateway.limits import Limits
 from serving.gateway.protos import ads, overwrite, packed, seconds
 from serving.gateway.tracing import spans_of_requests
+from serving.gateway.unavailable_replies import with_retry_after
 
 _SOCKET_MODE = 0o600
 
@@ -72,7 +73,7 @@ def _manager(name: str, *, log: accesslog_pb2.AccessLog, limits: Limits) -> hcm_
             max_headers_count=wrappers_pb2.UInt32Value(value=limits.headers_count),
         ),
         server_name="rollbook",
-        local_reply_config=_replies_as_json(limits),
+        local_reply_config=with_retry_after(_replies_as_json(limits)),
     )
 
 

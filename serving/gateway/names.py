@@ -14,10 +14,24 @@ ROLE = "x-rollbook-role"
 VERSION = "x-rollbook-version"
 DEPLOYMENT = "x-rollbook-deployment"
 EPOCH = "x-rollbook-epoch"
+REGION = "x-rollbook-region"
+INSTANCE = "x-rollbook-instance"
 WORKSPACE = "x-rollbook-workspace"
 PROBE = "x-rollbook-probe"
 
-NOT_FROM_CLIENTS = (PREDICTION_ID, ROUTE, GRPC_MODEL, ROLE, VERSION, DEPLOYMENT, EPOCH, WORKSPACE, PROBE)
+NOT_FROM_CLIENTS = (
+    PREDICTION_ID,
+    ROUTE,
+    GRPC_MODEL,
+    ROLE,
+    VERSION,
+    DEPLOYMENT,
+    EPOCH,
+    REGION,
+    INSTANCE,
+    WORKSPACE,
+    PROBE,
+)
 """Headers that a client may send but nobody may believe; only the gateway writes them."""
 
 PRIMARY_ROLE = "primary"

@@ -57,10 +57,14 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     ep: str | None = None
     epn: str | None = None
     epoch: str | None = None
+    drawn: str | None = None
+    dvid: str | None = None
+    dver: str | None = None
     dep: str | None = None
     vid: str | None = None
     ver: str | None = None
     inst: str | None = None
+    ireg: str | None = None
     st: _Short | None = None
     gs: _Short | None = None
     fl: str | None = None
@@ -124,9 +128,10 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "workspace": record.ws or "",
         "endpoint_id": record.ep or "",
         "endpoint": record.epn or "",
-        "deployment_id": record.dep or "",
-        "version_id": record.vid or "",
-        "version": record.ver or "",
+        # Where no instance was asked, the deployment that was drawn is the one that failed to answer.
+        "deployment_id": record.dep or record.drawn or "",
+        "version_id": record.vid or record.dvid or "",
+        "version": record.ver or record.dver or "",
         "epoch": _number(record.epoch) if record.epoch else _UNKNOWN_NUMBER,
         "role": record.role,
         "region": region,
@@ -144,6 +149,8 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "file_number": header.file_number,
         "byte_offset": byte_offset,
         "trace_id": _trace_id(record.tp),
+        "drawn_deployment_id": record.drawn or record.dep or "",
+        "instance_region": record.ireg or "",
     }
     return tuple(values[name] for name in REQUEST_COLUMNS)
 

@@ -9,11 +9,12 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
 from serving.gateway import names
-from serving.gateway.clusters import cluster, load_assignment
+from serving.gateway.clusters import cluster
 from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
 from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
 from serving.gateway.limits import Limits
 from serving.gateway.listeners import probe_listener, public_listener
+from serving.gateway.priorities import load_assignment
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
@@ -61,22 +62,25 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     """Build the resources that a change touches, and no others."""
     resources: list[Resource] = []
     removed: list[tuple[str, str]] = []
-    for deployment_id in sorted(change.deployments):
-        version = table.version_of(deployment_id)
-        if version is None:
+    deployments = table.with_dependents(change.deployments)
+    for deployment_id in sorted(deployments):
+        of = table.endpoint_of(deployment_id)
+        if of is None:
             for name in (deployment_id, grpc_name(deployment_id)):
                 removed += [(names.CLUSTER_TYPE, name), (names.ENDPOINTS_TYPE, name)]
             continue
-        rest = cluster(deployment_id, version=version)
-        there = load_assignment(deployment_id, table.instances_of(deployment_id))
+        rest = cluster(deployment_id, version=of.deployments[deployment_id], policy=of.failover)
+        there = load_assignment(deployment_id, table.levels_of(deployment_id, endpoint=of), endpoint=of)
         resources += [_resource(deployment_id, rest), _resource(deployment_id, there)]
         name = grpc_name(deployment_id)
         resources += [_resource(name, grpc_cluster(rest)), _resource(name, grpc_assignment(there))]
-    for endpoint_id in sorted(change.endpoints):
+    for endpoint_id in sorted(change.endpoints | table.endpoints_of(deployments)):
         endpoint = table.endpoints[endpoint_id]
         served = endpoint.served.deployments() if endpoint.served else frozenset()
         needs = served | {grpc_name(deployment_id) for deployment_id in served}
-        resources.append(_resource(endpoint_id, endpoint_route(endpoint), needs=needs))
+        resources.append(
+            _resource(endpoint_id, endpoint_route(endpoint, levels=table.count_levels(endpoint)), needs=needs)
+        )
     if change.has_new_tokens:
         resources += _token_resources(table.tokens)
     return Update(resources=tuple(resources), removed=tuple(removed))

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.events.endpoints import Allocation, VersionReference
+from schemas.events.endpoints import Allocation, FailoverPolicy, FailoverStarted, VersionReference
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +46,11 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Traffic | None = None
     served: Traffic | None = None
     reported_epoch: int = 0
+    failover: FailoverPolicy = FailoverPolicy()
+    placements: dict[str, tuple[str, ...]] = {}
+    """The regions of deployments that are placed in some; others are wherever an agent is."""
+    failovers: tuple[FailoverStarted, ...] = ()
+    """Those of all regions that go on, as the log says."""
 
 
 class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from schemas.catalogue import decode_data
 from schemas.envelope import Envelope
 from schemas.events import endpoints
 from schemas.events.endpoints import VersionReference
+from serving.gateway.failover_state import with_failover
+from serving.gateway.priorities import Home, Level, levels_of
 from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
 from serving.gateway.token_rules import folded, renewed
 
@@ -36,7 +38,8 @@ NOTHING = Change()
 class RoutingTable:
     """The fold. An epoch is served once each deployment with weight has an instance; until then the one before is."""
 
-    def __init__(self, snapshot: RoutingSnapshot) -> None:
+    def __init__(self, snapshot: RoutingSnapshot, *, home: Home | None = None) -> None:
+        self.home = home or Home()
         self.position = snapshot.position
         self.tokens = snapshot.tokens
         self.endpoints: dict[str, EndpointRoute] = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
@@ -61,6 +64,42 @@ class RoutingTable:
         """Return the version of a deployment, or None when it is removed and takes no traffic."""
         endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
         return endpoint.deployments.get(deployment_id) if endpoint else None
+
+    def endpoint_of(self, deployment_id: str) -> EndpointRoute | None:
+        """Return the endpoint of a deployment, or None as with its version."""
+        endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
+        return endpoint if endpoint and deployment_id in endpoint.deployments else None
+
+    def levels_of(self, deployment_id: str, *, endpoint: EndpointRoute) -> tuple[Level, ...]:
+        """Return who may answer for a deployment, in the order in which they are asked."""
+        return levels_of(deployment_id, endpoint=endpoint, home=self.home, instances_of=self.instances_of)
+
+    def count_levels(self, endpoint: EndpointRoute) -> int:
+        """Count the levels that have instances, of the deployment with the most of them."""
+        serving = endpoint.served.deployments() if endpoint.served else frozenset()
+        counts = [sum(bool(level.instances) for level in self.levels_of(each, endpoint=endpoint)) for each in serving]
+        return max(counts, default=0)
+
+    def endpoints_of(self, deployments: Iterable[str]) -> frozenset[str]:
+        """Return the endpoints of deployments; the retries of their routes go by where instances are."""
+        found = (self.endpoint_of(deployment_id) for deployment_id in deployments)
+        return frozenset(endpoint.id for endpoint in found if endpoint)
+
+    def could_be_elsewhere(self, deployment_id: str, *, endpoint: EndpointRoute) -> bool:
+        """Tell whether others than this region's instances might answer for a deployment; cheap, as most have none."""
+        if endpoint.failover.backup_deployment_id is not None or deployment_id in endpoint.placements:
+            return True
+        has_failover = any(failover.deployment_id == deployment_id for failover in endpoint.failovers)
+        return has_failover or any(each.region != self.home.region for each in self.instances_of(deployment_id))
+
+    def with_dependents(self, deployments: Iterable[str]) -> frozenset[str]:
+        """Add the deployments in whose place one of these answers."""
+        found: set[str] = set(deployments)
+        for deployment_id in tuple(found):
+            endpoint = self.endpoint_of(deployment_id)
+            if endpoint and endpoint.failover.backup_deployment_id == deployment_id:
+                found |= endpoint.deployments.keys()
+        return frozenset(found)
 
     def waiting(self, endpoint_id: str) -> frozenset[str]:
         """Return the deployments without an instance that keep the newest epoch from being served."""
@@ -109,14 +148,26 @@ class RoutingTable:
             case endpoints.TrafficShifted():
                 traffic = Traffic(epoch=envelope.streamversion, allocations=event.allocations)
                 return self._replace(stream, wanted=traffic)
-            case endpoints.TrafficApplied():
-                return self._note_applied(stream, event.epoch)
+            case endpoints.TrafficApplied(region=region, epoch=epoch) if region == self.home.region:
+                return self._note_applied(stream, epoch)
             case endpoints.InstanceAnnounced():
                 return self._announce(stream, event)
             case endpoints.InstanceWithdrawn() | endpoints.InstanceFailed():
                 return self._withdraw(stream)
             case msgspec.Struct():
                 return self._take_tokens(folded(self.tokens, event, envelope))
+            case _:
+                return self._fold_failover(stream, event)
+
+    def _fold_failover(self, stream: str, event: msgspec.Struct | None) -> Change:
+        match event:
+            case endpoints.FailoverPolicySet(policy=policy):
+                known = self.endpoints[stream].deployments
+                self._replace(stream, failover=policy)
+                return Change(endpoints=frozenset({stream}), deployments=frozenset(known))
+            case endpoints.DeploymentPlaced() | endpoints.FailoverStarted() | endpoints.FailoverEnded():
+                self.endpoints[stream] = with_failover(self.endpoints[stream], event)
+                return NOTHING
             case _:
                 return NOTHING
 
@@ -196,9 +247,12 @@ class RoutingTable:
         gone = endpoint.removed - (endpoint.served.deployments() if endpoint.served else frozenset())
         if not gone:
             return NOTHING
-        kept = {key: version for key, version in endpoint.deployments.items() if key not in gone}
         self.endpoints[endpoint_id] = msgspec.structs.replace(
-            endpoint, deployments=kept, removed=endpoint.removed - gone
+            endpoint,
+            deployments={key: version for key, version in endpoint.deployments.items() if key not in gone},
+            removed=endpoint.removed - gone,
+            placements={key: regions for key, regions in endpoint.placements.items() if key not in gone},
+            failovers=tuple(each for each in endpoint.failovers if each.deployment_id not in gone),
         )
         for deployment_id in gone:
             self._endpoint_of.pop(deployment_id, None)

@@ -96,6 +96,37 @@ def test_a_capture_policy_is_seen_and_changed_option_by_option(cli: CommandLine,
     assert "name what is to change" in cli.refusal("capture", "set", name, "--reason", "x")
 
 
+def test_a_deployment_is_placed_and_named_as_backup(cli: CommandLine, name: str, model_file: Path) -> None:
+    cli.told("model", "register", name)
+    cli.told("version", "register", name, str(model_file), "--input", "pixels:FP64:-1x64")
+    created = cli.answer("endpoint", "create", name, "--version", f"{name}/1", "--region", "mars")
+    backup = cli.answer("endpoint", "deploy", name, f"{name}/1", "--region", "mars", "--region", "venus")
+
+    before = cli.answer("failover", "show", name)
+    options = ("--backup", f"{name}/1", "--backup-regions", "venus,mars", "--max-retries", "3")
+    first = cli.answer("failover", "set", name, *options, "--reason", "a planet may be lost")
+    second = cli.answer("failover", "set", name, "--backup-regions", "any", "--max-retries", "usual", "--reason", "x")
+    moved = cli.answer("endpoint", "place", name, backup["id"], "venus", "--reason", "cheaper")
+
+    assert (before["backup_deployment_id"], before["backup_regions"], before["max_retries"]) == ("none", "any", "usual")
+    assert (first["backup_deployment_id"], first["backup_regions"], first["max_retries"]) == (
+        backup["id"],
+        ["venus", "mars"],
+        3,
+    )
+    assert (second["backup_deployment_id"], second["backup_regions"], second["max_retries"]) == (
+        backup["id"],
+        "any",
+        "usual",
+    )
+    assert [each["regions"] for each in moved["deployments"]] == [["mars"], ["venus"]]
+    assert "FailoverPolicySet" in cli.told("events", "tail", "--no-follow", "--stream", created["id"])
+    assert "no deployment or deployed version" in cli.refusal(
+        "failover", "set", name, "--backup", "x/9", "--reason", "x"
+    )
+    assert "name what is to change" in cli.refusal("failover", "set", name, "--reason", "x")
+
+
 def test_a_rollout_is_started_watched_and_stopped(
     cli: CommandLine, service: DigitsService, rollbook: Rollbook, tmp_path: Path
 ) -> None:

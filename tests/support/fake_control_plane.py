@@ -8,7 +8,7 @@ from infra.ports import free_port
 
 
 class FakeControlPlane:
-    """Answers the serving snapshot and the keys, and keeps what was reported applied."""
+    """Answers the serving snapshot and the keys, and keeps what was reported: epochs applied, and failovers."""
 
     def __init__(self, jwks: list[dict[str, Any]]) -> None:
         self.port = free_port()
@@ -21,6 +21,7 @@ class FakeControlPlane:
             "revoked_subjects": [],
         }
         self.applied: list[tuple[str, int]] = []
+        self.failovers: list[dict[str, Any]] = []
         self.tokens: set[str] = set()
         self._server: asyncio.Server | None = None
 
@@ -52,5 +53,8 @@ class FakeControlPlane:
             return self.snapshot
         if path == "/v1/inference-tokens/keys":
             return {"keys": self.jwks}
+        if "/failover-" in path:
+            self.failovers.append({"what": path.rsplit("/", 1)[-1], "endpoint": path.split("/")[3], **json.loads(body)})
+            return {}
         self.applied.append((path.split("/")[3], json.loads(body)["epoch"]))
         return {}

@@ -210,11 +210,16 @@ class Gateway:
     async def add(self, endpoint_id: str, deployment_id: str, *, number: int = 1, instances: int = 1) -> list[BackEnd]:
         """Make a deployment available on back ends of its own."""
         self.tell(endpoint_id, added(deployment_id, number=number))
+        return await self.grow(endpoint_id, deployment_id, region=REGION, instances=instances)
+
+    async def grow(self, endpoint_id: str, deployment_id: str, *, region: str, instances: int = 1) -> list[BackEnd]:
+        """Give a deployment back ends in a region."""
         fresh = []
         for instance in range(instances):
-            name = f"instance-{deployment_id}-{instance}"
+            where = "" if region == REGION else f"-{region}"
+            name = f"instance-{deployment_id}{where}-{instance}"
             fresh.append(await BackEnd(name).start())
-            self.tell(name, announced(endpoint_id, deployment_id, port=fresh[-1].port))
+            self.tell(name, announced(endpoint_id, deployment_id, port=fresh[-1].port, region=region))
         self.back_ends += fresh
         return fresh
 

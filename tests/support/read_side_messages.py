@@ -59,6 +59,8 @@ def request_row(number: int, *, started_at_ms: int, **changes: Any) -> dict[str,
         "file_number": 0,
         "byte_offset": number * 100,
         "trace_id": f"{number:032x}",
+        "drawn_deployment_id": "",
+        "instance_region": "local",
     }
     return row | changes
 

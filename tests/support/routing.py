@@ -65,7 +65,9 @@ def shifted(**ranges: list[tuple[int, int]]) -> TrafficShifted:
     return TrafficShifted(allocations=allocations, reason="test", rollout_id=None, step=None)
 
 
-def announced(endpoint_id: str, deployment_id: str, *, port: int = 1, host: str = "127.0.0.1") -> InstanceAnnounced:
+def announced(
+    endpoint_id: str, deployment_id: str, *, port: int = 1, host: str = "127.0.0.1", region: str = "local"
+) -> InstanceAnnounced:
     return InstanceAnnounced(
         endpoint_id=endpoint_id,
         deployment_id=deployment_id,
@@ -73,7 +75,7 @@ def announced(endpoint_id: str, deployment_id: str, *, port: int = 1, host: str 
         boot_id="boot",
         host=host,
         port=port,
-        region="local",
+        region=region,
         zone="a",
     )
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -126,9 +126,16 @@ class RunningStack:
         eventually(lambda: self._is_back(name, killed), f"{name} is back after kill -9", within_s=BACK_WITHIN_S)
         return time.monotonic() - began
 
-    def engines(self, deployment_id: str) -> list[InstanceRecord]:
+    def gateway_of(self, region: str) -> str:
+        """Return where callers of a region send their requests."""
+        gateways = (one for one in self.status.programs if one.region == region and one.name.startswith("envoy"))
+        return next(gateways).addresses[0]
+
+    def engines(self, deployment_id: str, *, agent: str = "local") -> list[InstanceRecord]:
         """Return the engines of a deployment that have a process."""
-        book = self.data_dir / "agent" / "local" / "instances.json"
+        book = self.data_dir / "agent" / agent / "instances.json"
+        if not book.exists():
+            return []
         records = msgspec.json.decode(book.read_bytes(), type=list[InstanceRecord])
         return [record for record in records if record.slot.deployment_id == deployment_id and record.pid]
 
@@ -159,7 +166,7 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(data_dir: Path) -> Iterator[RunningStack]:
+def running_stack(data_dir: Path, *, regions: Sequence[str] = ()) -> Iterator[RunningStack]:
     """Start the stack, and at the end stop it and see that nothing of it is left."""
     api, gateway = free_ports(2)
     processes = MarkedProcesses()
@@ -167,6 +174,7 @@ def running_stack(data_dir: Path) -> Iterator[RunningStack]:
         "ROLLBOOK_DATA_DIR": str(data_dir),
         "ROLLBOOK_SUPERVISOR_API_PORT": str(api),
         "ROLLBOOK_SUPERVISOR_GATEWAY_PORT": str(gateway),
+        **({"ROLLBOOK_SUPERVISOR_REGIONS": ",".join(regions)} if regions else {}),
     }
     output = data_dir.with_suffix(".out")
     with output.open("wb") as file:

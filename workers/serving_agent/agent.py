@@ -30,7 +30,8 @@ class ServingAgent:
 
     def begin(self, snapshot: ServingSnapshot) -> DesiredState:
         """Start anew from a snapshot, and return the state that events are to be folded into."""
-        self._desired = DesiredState(snapshot, agent_id=self._parts.settings.agent_id)
+        settings = self._parts.settings
+        self._desired = DesiredState(snapshot, agent_id=settings.agent_id, region=settings.region)
         return self._desired
 
     def hand_over_captures(self) -> None:
@@ -47,8 +48,7 @@ class ServingAgent:
         """Do what brings the actual state to the desired one."""
         if self._desired is None or self._is_stopping:
             return
-        replicas = {deployment.id: deployment.replicas for deployment in self._desired.deployments.values()}
-        for action in reconcile(replicas, self._actual(self._desired)):
+        for action in reconcile(self._desired.wanted_replicas(), self._actual(self._desired)):
             self._do(action, self._desired)
 
     def looked_at(self) -> list[Looked]:

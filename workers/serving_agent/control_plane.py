@@ -33,6 +33,7 @@ class SnapshotDeployment(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     golden: GoldenExample | None = None
     replicas: int
+    regions: tuple[str, ...] = ()
 
 
 class SnapshotEndpoint(msgspec.Struct, frozen=True, kw_only=True):

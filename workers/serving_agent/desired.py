@@ -7,6 +7,7 @@ from schemas.envelope import Envelope
 from schemas.events.endpoints import (
     CapturePolicyChanged,
     DeploymentAdded,
+    DeploymentPlaced,
     DeploymentRemoved,
     EndpointCreated,
     InstanceAnnounced,
@@ -31,16 +32,20 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     golden: GoldenExample | None
     replicas: int
+    regions: tuple[str, ...] = ()
 
 
 class DesiredState:
     """The fold, for one agent; `announced` are its own instances that the control plane counts on.
 
+    A deployment that is placed in no region is wanted wherever an agent is; each agent runs all its replicas.
+
     `captures` holds the capture policy of each endpoint.
     """
 
-    def __init__(self, snapshot: ServingSnapshot, *, agent_id: str) -> None:
+    def __init__(self, snapshot: ServingSnapshot, *, agent_id: str, region: str) -> None:
         self._agent_id = agent_id
+        self._region = region
         self._position = snapshot.position
         self._names = {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
         self.deployments = {
@@ -57,7 +62,16 @@ class DesiredState:
             endpoint.id: PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
             for endpoint in snapshot.endpoints
         }
+        self._placements = {deployment.id: deployment.regions for deployment in self.deployments.values()}
         self.announced = {instance.id for instance in snapshot.instances if instance.agent_id == agent_id}
+
+    def wanted_replicas(self) -> dict[str, int]:
+        """Return how many instances of each deployment are to run in this agent's region."""
+        return {
+            deployment.id: deployment.replicas
+            for deployment in self.deployments.values()
+            if self._region in (self._placements.get(deployment.id) or (self._region,))
+        }
 
     def apply(self, envelope: Envelope, *, position: int) -> None:
         """Fold one event; one at or before the snapshot changes nothing.
@@ -76,8 +90,12 @@ class DesiredState:
                 self.captures[str(envelope.stream)] = PolicyInForce(version=envelope.streamversion, policy=policy)
             case DeploymentAdded() as added:
                 self._add(added, envelope)
+            case DeploymentPlaced(deployment_id=deployment_id, regions=regions):
+                # It comes before the deployment itself where that begins with a placement.
+                self._placements[deployment_id] = regions
             case DeploymentRemoved(deployment_id=deployment_id):
                 self.deployments.pop(deployment_id, None)
+                self._placements.pop(deployment_id, None)
             case InstanceAnnounced(agent_id=agent_id) if agent_id == self._agent_id:
                 self.announced.add(str(envelope.stream))
             case InstanceWithdrawn() | InstanceFailed():

@@ -207,4 +207,6 @@ class InstanceStarter:
 
     def _log_of(self, record: InstanceRecord) -> Path:
         folder = self._settings.data_dir.absolute() / "logs"
-        return folder / f"engine-{record.slot.deployment_id[-12:]}-{record.slot.replica}.log"
+        # Agents of several regions on one machine share the folder.
+        where = "" if self._settings.agent_id == "local" else f"{self._settings.agent_id}-"
+        return folder / f"engine-{where}{record.slot.deployment_id[-12:]}-{record.slot.replica}.log"

@@ -63,6 +63,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 1
     state: str = ""
     instances: tuple[Instance, ...] = ()
+    regions: tuple[str, ...] = ()
 
 
 class Allocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +89,36 @@ class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: int = 7
 
 
+class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers in place of instances that can't be reached, and what one gateway asks of a deployment at once.
+
+    Without `backup_regions` any other region may answer. Without `max_retries` as often as there are places to try.
+    """
+
+    backup_deployment_id: str | None = None
+    backup_regions: tuple[str, ...] | None = None
+    max_retries: int | None = None
+    per_try_timeout_ms: int | None = None
+    retry_budget_percent: float = 50.0
+    retries_at_once: int = 64
+    max_connections: int = 1_024
+    max_pending: int = 1_024
+    max_requests: int = 1_024
+
+
+class Failover(msgspec.Struct, frozen=True, kw_only=True):
+    """In `region`, another region or deployment answers for `deployment_id` than usual."""
+
+    region: str
+    deployment_id: str
+    from_region: str
+    to_deployment_id: str
+    to_region: str
+    code: str = ""
+    reason: str = ""
+    observed_at: str = ""
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A name that callers use; `epoch` names the event that set the traffic, `capture_version` that of the policy."""
 
@@ -101,6 +132,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     active_rollout_id: str | None = None
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    failover: FailoverPolicy = FailoverPolicy()
+    failovers: tuple[Failover, ...] = ()
     position: int = 0
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from infra.ports import free_port
 from rollbook import AsyncRollbook, Conflict, Denied, NotFound, Problem, Rollbook, RollbookError, Unreachable
-from rollbook.resources import CapturePolicy, Endpoint
+from rollbook.resources import CapturePolicy, Endpoint, FailoverPolicy
 from tests.support.api import RunningApi, done, running_api
 from tests.support.digits import SIGNATURE, model_bytes
 
@@ -119,6 +119,45 @@ async def test_a_capture_policy_is_chosen(api: RunningApi, client: Client) -> No
         0.5,
         2,
     )
+
+
+async def test_a_failover_policy_is_chosen_and_failovers_are_shown(
+    api: RunningApi, client: Client, model_file: Path
+) -> None:
+    await called(client.models.register, "digits")
+    await called(client.versions.register, "digits", model_file, signature=PLAIN_SIGNATURE)
+    endpoint = await called(client.endpoints.create, "digits", version="digits/1", regions=["eu", "us"])
+    (deployment,) = endpoint.deployments
+    policy = FailoverPolicy(backup_deployment_id="digits/1", backup_regions=("us",), max_retries=3)
+    report = {
+        "region": "eu",
+        "deployment_id": deployment.id,
+        "from_region": "eu",
+        "to_deployment_id": deployment.id,
+        "to_region": "us",
+        "code": "no-instance",
+        "reason": "none is announced",
+        "observed_at": "2026-01-02T03:04:05.678Z",
+    }
+
+    changed = await called(client.endpoints.set_failover_policy, "digits", policy, reason="a region may be lost")
+    moved = await called(client.endpoints.place, "digits", deployment.id, ["eu"], reason="cheaper")
+    for _ in range(2):
+        began = await done(api.service.post(f"/v1/endpoints/{endpoint.id}/failover-started", json=report))
+    shown = await called(client.endpoints.get, "digits")
+    snapshot = await done(api.service.get("/v1/snapshots/serving"))
+    end = {name: report[name] for name in ("region", "deployment_id", "reason", "observed_at")}
+    ended = await done(api.service.post(f"/v1/endpoints/{endpoint.id}/failover-ended", json=end))
+
+    assert deployment.regions == ("eu", "us")
+    assert changed.failover == FailoverPolicy(backup_deployment_id=deployment.id, backup_regions=("us",), max_retries=3)
+    assert moved.deployments[0].regions == ("eu",)
+    assert began["stream_version"] == moved.stream_version + 1
+    assert [(each.region, each.to_region, each.code) for each in shown.failovers] == [("eu", "us", "no-instance")]
+    (served,) = snapshot["endpoints"]
+    assert served["deployments"][0]["regions"] == ["eu"]
+    assert (served["failover"]["backup_regions"], served["failovers"][0]["to_region"]) == (["us"], "us")
+    assert ended["failovers"] == []
 
 
 async def test_the_log_is_read(client: Client) -> None:

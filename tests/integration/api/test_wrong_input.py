@@ -221,6 +221,29 @@ async def test_a_capture_policy_that_makes_no_sense_is_refused(
     await refused(api, answer, code=code, field=field)
 
 
+@pytest.mark.parametrize(
+    ("policy", "code", "field"),
+    [
+        ({"backup": "digits/77"}, "invalid-failover-policy", "policy.backup"),
+        ({"backup_regions": ["eu", "eu"]}, "invalid-regions", "policy.backup_regions"),
+        ({"backup_regions": "eu"}, "invalid-body", "policy.backup_regions"),
+        ({"max_retries": 11}, "invalid-failover-policy", "policy.max_retries"),
+        ({"per_try_timeout_ms": 1}, "invalid-failover-policy", "policy.per_try_timeout_ms"),
+        ({"retry_budget_percent": 101}, "invalid-body", "policy.retry_budget_percent"),
+        ({"max_requests": 0}, "invalid-failover-policy", "policy.max_requests"),
+        ({"backup_region": ["eu"]}, "invalid-body", "policy.backup_region"),
+    ],
+)
+async def test_a_failover_policy_that_makes_no_sense_is_refused(
+    api: RunningApi, stage: Stage, policy: dict[str, Any], code: str, field: str
+) -> None:
+    body = {"policy": policy, "reason": "more"}
+
+    answer = await sent(api.admin, stage, "/v1/endpoints/{endpoint}/failover-policy", body, method="PUT")
+
+    await refused(api, answer, code=code, field=field)
+
+
 @pytest.mark.parametrize(("weights", "field"), WEIGHTS)
 async def test_weights_that_do_not_split_the_traffic_are_refused(
     api: RunningApi, stage: Stage, weights: object, field: str

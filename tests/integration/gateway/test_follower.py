@@ -3,6 +3,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -17,7 +18,7 @@ from schemas.topics import REGISTRY_EVENTS
 from tests.integration.kafka.conftest import Node
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.gateway import BackEnd, Ports, Program, Tokens, envoy_program, is_ready, until
-from tests.support.routing import Log, added, announced, created, shifted
+from tests.support.routing import Log, added, announced, created, shifted, withdrawn
 
 ENDPOINT = "endpoint-1"
 INFER = "/v2/models/digits/infer"
@@ -65,10 +66,14 @@ class Plant:
         return envelope.streamversion
 
     async def deploy(self, deployment_id: str, *, number: int = 1) -> None:
+        await self.publish(ENDPOINT, added(deployment_id, number=number))
+        await self.grow(deployment_id, f"instance-{deployment_id}")
+
+    async def grow(self, deployment_id: str, instance_id: str, *, region: str = "local") -> BackEnd:
         back_end = await BackEnd(deployment_id).start()
         self.back_ends.append(back_end)
-        await self.publish(ENDPOINT, added(deployment_id, number=number))
-        await self.publish(f"instance-{deployment_id}", announced(ENDPOINT, deployment_id, port=back_end.port))
+        await self.publish(instance_id, announced(ENDPOINT, deployment_id, port=back_end.port, region=region))
+        return back_end
 
     async def epoch_served(self) -> str:
         url = f"http://127.0.0.1:{self.ports.gateway}{INFER}"
@@ -194,6 +199,55 @@ async def test_the_control_plane_being_away_delays_only_the_report(plant: Plant)
 
     await plant.control_plane.start()
     await plant.reports(epoch)
+
+
+async def test_a_failover_to_another_region_and_its_end_are_told_once_each(plant: Plant) -> None:
+    await plant.publish(ENDPOINT, created())
+    await plant.deploy("d1")
+    await plant.grow("d1", "instance-far", region="far")
+    epoch = await plant.publish(ENDPOINT, shifted(d1=[(0, 10_000)]))
+    await plant.serves(epoch)
+    await asyncio.sleep(1)
+    told = plant.control_plane.failovers
+
+    # Nobody withdraws it: its host is gone with its agent.
+    await plant.back_ends[0].kill()
+    await until(lambda: _asked(plant, epoch, told, 1), why="the failover told")
+    await plant.publish("instance-d1", withdrawn(ENDPOINT, "d1"))
+    await plant.grow("d1", "instance-again")
+    await until(lambda: _asked(plant, epoch, told, 2), why="its end told")
+
+    begun, ended = told
+    assert (begun["what"], ended["what"]) == ("failover-started", "failover-ended")
+    assert (begun["endpoint"], begun["region"], begun["from_region"]) == (ENDPOINT, "local", "local")
+    assert (begun["to_deployment_id"], begun["to_region"], begun["code"]) == ("d1", "far", "instances-unreachable")
+    assert ended["deployment_id"] == "d1"
+
+
+async def _asked(plant: Plant, epoch: int, told: list[dict[str, Any]], count: int) -> bool:
+    """Keep requests coming, none of which may fail, until so much was told."""
+    for _ in range(10):
+        assert await plant.epoch_served() == str(epoch)
+    return len(told) >= count
+
+
+async def test_failovers_while_the_control_plane_is_away_are_told_later(plant: Plant) -> None:
+    await plant.publish(ENDPOINT, created())
+    await plant.deploy("d1")
+    await plant.grow("d1", "instance-far", region="far")
+    epoch = await plant.publish(ENDPOINT, shifted(d1=[(0, 10_000)]))
+    await plant.serves(epoch)
+    await asyncio.sleep(1)
+    await plant.control_plane.stop()
+
+    await plant.publish("instance-d1", withdrawn(ENDPOINT, "d1"))
+    await until(lambda: "failover_report_delayed" in plant.follower.logged, why="a report that waits")
+    assert await plant.epoch_served() == str(epoch)
+    await plant.control_plane.start()
+
+    await until(lambda: bool(plant.control_plane.failovers), why="the report")
+    (begun,) = plant.control_plane.failovers
+    assert (begun["code"], begun["reason"]) == ("no-instance", "no instance is announced in local")
 
 
 async def test_a_topic_that_was_made_anew_is_read_from_its_start(plant: Plant, node: Node) -> None:

@@ -118,6 +118,26 @@ async def test_rows_that_were_shipped_twice_count_once(store: ClickHouseStore, r
     assert (blue.requests, blue.labelled, blue.wrong) == (10, 10, 0)
 
 
+async def test_what_a_backup_answers_counts_as_an_error_of_the_arm_that_was_drawn(
+    store: ClickHouseStore, reader: Reader
+) -> None:
+    now = now_ms()
+    rows = [
+        request_row(1, started_at_ms=now - 500, drawn_deployment_id="blue"),
+        request_row(2, started_at_ms=now - 490, deployment_id="green", drawn_deployment_id="green"),
+        request_row(3, started_at_ms=now - 480, deployment_id="blue", drawn_deployment_id="green"),
+    ]
+    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+
+    arms = (await measured(reader)).arms
+    stood_in = await who_served(reader, prediction_id(now - 480, 3), workspace=WORKSPACE)
+
+    assert (arms["blue"].requests, arms["blue"].errors) == (1, 0)
+    assert (arms["green"].requests, arms["green"].errors) == (2, 1)
+    assert (stood_in.served.deployment_id, stood_in.served.drawn_deployment_id) == ("blue", "green")
+    assert (stood_in.served.region, stood_in.served.instance_region) == ("local", "local")
+
+
 async def test_observations_are_kept_as_long_as_their_policy_says(store: ClickHouseStore) -> None:
     three_days_ago = now_ms() - 3 * 24 * 60 * 60 * 1000
     rows = [

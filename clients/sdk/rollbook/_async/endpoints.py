@@ -1,12 +1,13 @@
 """Endpoints: the names that callers use, their deployments and their traffic."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from rollbook import _wire
 from rollbook._async.connection import AsyncConnection
-from rollbook.resources import CapturePolicy, Deployment, Endpoint
+from rollbook.resources import CapturePolicy, Deployment, Endpoint, FailoverPolicy
 
 
 class _Endpoints(msgspec.Struct):
@@ -27,9 +28,16 @@ class AsyncEndpoints:
         version: str | None = None,
         replicas: int | None = None,
         description: str = "",
+        regions: Sequence[str] = (),
     ) -> Endpoint:
-        """Create an endpoint; with a version (`model/number`) it serves that one."""
-        body = {"name": name, "version": version, "replicas": replicas, "description": description}
+        """Create an endpoint; with a version (`model/number`) it serves that one, in these regions or in all."""
+        body = {
+            "name": name,
+            "version": version,
+            "replicas": replicas,
+            "description": description,
+            "regions": list(regions),
+        }
         return await self._connection.command("/v1/endpoints", body, Endpoint)
 
     async def get(self, endpoint: str) -> Endpoint:
@@ -40,9 +48,16 @@ class AsyncEndpoints:
         """Return all endpoints."""
         return (await self._connection.get("/v1/endpoints", _Endpoints)).items
 
-    async def deploy(self, endpoint: str, version: str, *, replicas: int = 1) -> Deployment:
-        """Make a version available on an endpoint, without traffic."""
-        body = {"version": version, "replicas": replicas}
+    async def deploy(
+        self,
+        endpoint: str,
+        version: str,
+        *,
+        replicas: int = 1,
+        regions: Sequence[str] = (),
+    ) -> Deployment:
+        """Make a version available on an endpoint, without traffic; each region gets the replicas."""
+        body = {"version": version, "replicas": replicas, "regions": list(regions)}
         return await self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/deployments", body, Deployment)
 
     async def set_traffic(self, endpoint: str, weights: dict[str, float], *, reason: str | None = None) -> Endpoint:
@@ -68,6 +83,28 @@ class AsyncEndpoints:
         return await self._connection.command(
             f"/v1/endpoints/{_wire.segment(endpoint)}/capture-policy",
             {"policy": msgspec.to_builtins(policy), "reason": reason},
+            Endpoint,
+            method="PUT",
+            if_match=if_match,
+        )
+
+    async def place(self, endpoint: str, deployment_id: str, regions: Sequence[str], *, reason: str) -> Endpoint:
+        """Have a deployment's instances in these regions alone; without any, wherever an agent is."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/deployments/{_wire.segment(deployment_id)}/regions"
+        body = {"regions": list(regions), "reason": reason}
+        return await self._connection.command(path, body, Endpoint, method="PUT")
+
+    async def set_failover_policy(
+        self, endpoint: str, policy: FailoverPolicy, *, reason: str, if_match: int | None = None
+    ) -> Endpoint:
+        """Choose who answers in place of instances that can't be reached; `rollbook.resources.FailoverPolicy` says how.
+
+        `backup_deployment_id` may be the backup's version, `model/number`, too.
+        """
+        fields = msgspec.to_builtins(policy)
+        return await self._connection.command(
+            f"/v1/endpoints/{_wire.segment(endpoint)}/failover-policy",
+            {"policy": {"backup": fields.pop("backup_deployment_id"), **fields}, "reason": reason},
             Endpoint,
             method="PUT",
             if_match=if_match,

@@ -1,13 +1,14 @@
 # Generated from ../_async/endpoints.py by generate_sync.py; edit that one.
 """Endpoints: the names that callers use, their deployments and their traffic."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from rollbook import _wire
 from rollbook._sync.connection import Connection
-from rollbook.resources import CapturePolicy, Deployment, Endpoint
+from rollbook.resources import CapturePolicy, Deployment, Endpoint, FailoverPolicy
 
 
 class _Endpoints(msgspec.Struct):
@@ -28,9 +29,16 @@ class Endpoints:
         version: str | None = None,
         replicas: int | None = None,
         description: str = "",
+        regions: Sequence[str] = (),
     ) -> Endpoint:
-        """Create an endpoint; with a version (`model/number`) it serves that one."""
-        body = {"name": name, "version": version, "replicas": replicas, "description": description}
+        """Create an endpoint; with a version (`model/number`) it serves that one, in these regions or in all."""
+        body = {
+            "name": name,
+            "version": version,
+            "replicas": replicas,
+            "description": description,
+            "regions": list(regions),
+        }
         return self._connection.command("/v1/endpoints", body, Endpoint)
 
     def get(self, endpoint: str) -> Endpoint:
@@ -41,9 +49,16 @@ class Endpoints:
         """Return all endpoints."""
         return (self._connection.get("/v1/endpoints", _Endpoints)).items
 
-    def deploy(self, endpoint: str, version: str, *, replicas: int = 1) -> Deployment:
-        """Make a version available on an endpoint, without traffic."""
-        body = {"version": version, "replicas": replicas}
+    def deploy(
+        self,
+        endpoint: str,
+        version: str,
+        *,
+        replicas: int = 1,
+        regions: Sequence[str] = (),
+    ) -> Deployment:
+        """Make a version available on an endpoint, without traffic; each region gets the replicas."""
+        body = {"version": version, "replicas": replicas, "regions": list(regions)}
         return self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/deployments", body, Deployment)
 
     def set_traffic(self, endpoint: str, weights: dict[str, float], *, reason: str | None = None) -> Endpoint:
@@ -69,6 +84,28 @@ class Endpoints:
         return self._connection.command(
             f"/v1/endpoints/{_wire.segment(endpoint)}/capture-policy",
             {"policy": msgspec.to_builtins(policy), "reason": reason},
+            Endpoint,
+            method="PUT",
+            if_match=if_match,
+        )
+
+    def place(self, endpoint: str, deployment_id: str, regions: Sequence[str], *, reason: str) -> Endpoint:
+        """Have a deployment's instances in these regions alone; without any, wherever an agent is."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/deployments/{_wire.segment(deployment_id)}/regions"
+        body = {"regions": list(regions), "reason": reason}
+        return self._connection.command(path, body, Endpoint, method="PUT")
+
+    def set_failover_policy(
+        self, endpoint: str, policy: FailoverPolicy, *, reason: str, if_match: int | None = None
+    ) -> Endpoint:
+        """Choose who answers in place of instances that can't be reached; `rollbook.resources.FailoverPolicy` says how.
+
+        `backup_deployment_id` may be the backup's version, `model/number`, too.
+        """
+        fields = msgspec.to_builtins(policy)
+        return self._connection.command(
+            f"/v1/endpoints/{_wire.segment(endpoint)}/failover-policy",
+            {"policy": {"backup": fields.pop("backup_deployment_id"), **fields}, "reason": reason},
             Endpoint,
             method="PUT",
             if_match=if_match,

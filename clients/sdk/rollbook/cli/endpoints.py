@@ -15,12 +15,39 @@ def endpoint() -> None:
 @endpoint.command("create")
 @click.argument("name")
 @click.option("--version", "reference", metavar="MODEL/NUMBER", help="Serve this version at once.")
-@click.option("--replicas", type=click.IntRange(min=1), default=None)
+@click.option("--replicas", type=click.IntRange(min=1), default=None, help="Instances in each region.")
+@click.option("--region", "regions", multiple=True, help="A region to serve it in; may be given again. Else all.")
 @pass_profile
-def create_endpoint(profile: Profile, name: str, reference: str | None, replicas: int | None) -> None:
+def create_endpoint(
+    profile: Profile, name: str, reference: str | None, replicas: int | None, regions: tuple[str, ...]
+) -> None:
     """Create endpoint NAME."""
     with profile.client() as rollbook:
-        show(profile, rollbook.endpoints.create(name, version=reference, replicas=replicas))
+        show(profile, rollbook.endpoints.create(name, version=reference, replicas=replicas, regions=regions))
+
+
+@endpoint.command("deploy")
+@click.argument("name", metavar="ENDPOINT")
+@click.argument("reference", metavar="MODEL/NUMBER")
+@click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="Instances in each region.")
+@click.option("--region", "regions", multiple=True, help="A region to have it in; may be given again. Else all.")
+@pass_profile
+def deploy_version(profile: Profile, name: str, reference: str, replicas: int, regions: tuple[str, ...]) -> None:
+    """Make a version available on ENDPOINT, without traffic."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.endpoints.deploy(name, reference, replicas=replicas, regions=regions))
+
+
+@endpoint.command("place")
+@click.argument("name", metavar="ENDPOINT")
+@click.argument("deployment_id", metavar="DEPLOYMENT")
+@click.argument("regions", metavar="[REGION]…", nargs=-1)
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@pass_profile
+def place_deployment(profile: Profile, name: str, deployment_id: str, regions: tuple[str, ...], reason: str) -> None:
+    """Have DEPLOYMENT's instances in these regions alone; without any, wherever an agent is."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.endpoints.place(name, deployment_id, regions, reason=reason))
 
 
 @endpoint.command("list")

@@ -19,6 +19,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     metrics: str | None = None
     restarts: int = 0
+    region: str = ""
 
 
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):

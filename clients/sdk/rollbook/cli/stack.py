@@ -37,9 +37,11 @@ def program_command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _LAUNCH, name, *arguments]
 
 
-def start_supervisor(data_dir: Path, *, in_new_session: bool) -> subprocess.Popen[bytes]:
+def start_supervisor(data_dir: Path, *, in_new_session: bool, regions: str | None = None) -> subprocess.Popen[bytes]:
     """Start the stack's supervisor on a data directory; in a session of its own it writes to logs/supervisor.log."""
     environment = {**os.environ, "ROLLBOOK_DATA_DIR": str(data_dir)}
+    if regions is not None:
+        environment["ROLLBOOK_SUPERVISOR_REGIONS"] = regions
     if in_new_session:
         environment["ROLLBOOK_SUPERVISOR_DETACHED"] = "true"
     command = program_command("supervisor")
@@ -85,10 +87,15 @@ def _why_not_started(profile: Profile, supervisor_pid: int) -> str:
 @click.command()
 @click.option("--detach", is_flag=True, help="Return when the stack is ready; end it with `rollbook down`.")
 @click.option("--timeout", "timeout_s", type=float, default=120.0, show_default=True, help="Seconds until ready.")
+@click.option(
+    "--regions",
+    metavar="REGION,…",
+    help="Regions to run on this machine, each with its own gateway and agent; the first is home. Kept for next time.",
+)
 @pass_profile
-def up(profile: Profile, *, detach: bool, timeout_s: float) -> None:
+def up(profile: Profile, *, detach: bool, timeout_s: float, regions: str | None) -> None:
     """Start the whole stack on this machine: Kafka, ClickHouse, API, gateway, workers."""
-    supervisor = start_supervisor(profile.data_dir, in_new_session=detach)
+    supervisor = start_supervisor(profile.data_dir, in_new_session=detach, regions=regions)
     try:
         status = wait_until_ready(profile, supervisor, timeout_s=timeout_s)
         _print_addresses(profile, status)
@@ -145,7 +152,7 @@ def stack_status(profile: Profile) -> None:
         return
     click.echo(f"{status.state}  (supervisor pid {status.pid}, data in {profile.data_dir})")
     if status.programs:
-        show(profile, list(status.programs), columns=("name", "state", "pid", "restarts", "addresses"))
+        show(profile, list(status.programs), columns=("name", "region", "state", "pid", "restarts", "addresses"))
 
 
 @click.command()

@@ -55,6 +55,18 @@ def test_a_record_keeps_who_served_and_where_it_stood() -> None:
     assert (second["gateway_id"], second["file_number"], second["byte_offset"]) == ("gateway-1", 4, 100 + len(record()))
 
 
+def test_a_record_tells_who_answered_from_who_was_drawn() -> None:
+    drawn = {"drawn": "d1", "dvid": "v1", "dver": "digits/1"}
+    stood_in, nobody = rows_of(
+        record(**drawn, dep="d2", vid="v2", ver="digits/2", ireg="us")
+        + record(**drawn, dep=None, vid=None, ver=None, inst=None, st=503, fl="UO")
+    )
+
+    names = ("drawn_deployment_id", "deployment_id", "version_id", "version", "instance_region", "response_flags")
+    assert tuple(stood_in[name] for name in names) == ("d1", "d2", "v2", "digits/2", "us", "")
+    assert tuple(nobody[name] for name in names) == ("d1", "d1", "v1", "digits/1", "", "UO")
+
+
 def test_an_aborted_or_refused_request_has_status_0_or_no_endpoint() -> None:
     aborted, refused = rows_of(
         record(st=0, fl="DC", us=None, up=None) + record(st=401, ep=None, epn=None, epoch=None, dep=None)

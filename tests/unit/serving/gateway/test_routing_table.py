@@ -138,6 +138,14 @@ def test_an_applied_epoch_is_not_reported_again(story: Story) -> None:
     assert story.table.endpoints[ENDPOINT].reported_epoch == 3
 
 
+def test_an_epoch_that_another_region_serves_is_still_to_be_reported_here(story: Story) -> None:
+    elsewhere = TrafficApplied(epoch=3, region="far", gateway_id="g", applied_at="2026-01-02T03:04:05.678Z")
+
+    story.tell(ENDPOINT, elsewhere)
+
+    assert story.table.endpoints[ENDPOINT].reported_epoch == 0
+
+
 def test_a_table_started_from_its_snapshot_goes_on_as_the_first(story: Story) -> None:
     story.tell("instance-1", announced(ENDPOINT, "a"))
     story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))

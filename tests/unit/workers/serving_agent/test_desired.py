@@ -6,6 +6,7 @@ from schemas.events.endpoints import (
     CapturePolicy,
     CapturePolicyChanged,
     DeploymentAdded,
+    DeploymentPlaced,
     DeploymentRemoved,
     EndpointCreated,
     InstanceAnnounced,
@@ -62,8 +63,34 @@ def test_a_capture_policy_is_named_by_its_event_and_an_endpoint_begins_with_the_
     }
 
 
+def test_a_deployment_without_a_placement_is_wanted_wherever_an_agent_is() -> None:
+    assert _state().wanted_replicas() == {"deployment-1": 2}
+
+
+def test_a_placement_moves_a_deployment_in_and_out_of_a_region() -> None:
+    state = _state()
+
+    state.apply(_envelope(_placed("us")), position=11)
+    assert state.wanted_replicas() == {}
+    state.apply(_envelope(_placed("us", "eu")), position=12)
+    assert state.wanted_replicas() == {"deployment-1": 2}
+
+
+def test_a_deployment_that_begins_elsewhere_is_never_wanted_here() -> None:
+    state = _state()
+
+    state.apply(_envelope(_placed("us", deployment_id="deployment-2")), position=11)
+    state.apply(_envelope(_added("deployment-2")), position=12)
+
+    assert state.wanted_replicas() == {"deployment-1": 2}
+
+
+def _placed(*regions: str, deployment_id: str = "deployment-1") -> DeploymentPlaced:
+    return DeploymentPlaced(deployment_id=deployment_id, regions=regions, reason="test")
+
+
 def _state() -> DesiredState:
-    return DesiredState(SNAPSHOT, agent_id="local")
+    return DesiredState(SNAPSHOT, agent_id="local", region="eu")
 
 
 def _envelope(event: msgspec.Struct, *, stream: str = "endpoint-1") -> Envelope:

@@ -1,0 +1,65 @@
+"""The commands about where deployments are and who answers in their place: load, decide, append, answer."""
+
+import msgspec
+
+from control_plane.endpoints import commands, failover
+from control_plane.endpoints.handlers import append, endpoint_reply, load_endpoint, moment
+from control_plane.endpoints.requests import (
+    FailoverEndRequest,
+    FailoverPolicyBody,
+    FailoverStartRequest,
+    PlaceDeploymentRequest,
+    SetFailoverPolicyRequest,
+)
+from control_plane.ports import Reply, UnitOfWork
+from schemas.events.endpoints import FailoverPolicy
+
+
+def set_failover_policy(
+    uow: UnitOfWork, endpoint: str, request: SetFailoverPolicyRequest, *, expected_version: int | None
+) -> Reply:
+    """Choose who answers in place of instances that can't be reached, whoever owns the endpoint's traffic."""
+    loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
+    command = commands.SetFailoverPolicy(policy=_policy(request.policy), reason=request.reason)
+    events = failover.set_failover_policy(loaded.state, command)
+    return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
+
+
+def place_deployment(
+    uow: UnitOfWork,
+    endpoint: str,
+    deployment_id: str,
+    request: PlaceDeploymentRequest,
+    *,
+    expected_version: int | None,
+) -> Reply:
+    """Say in which regions a deployment has its instances."""
+    loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
+    command = commands.PlaceDeployment(deployment_id=deployment_id, regions=request.regions, reason=request.reason)
+    events = failover.place_deployment(loaded.state, command)
+    return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
+
+
+def report_failover_start(
+    uow: UnitOfWork, endpoint: str, request: FailoverStartRequest, *, expected_version: int | None
+) -> Reply:
+    """Record what a region's gateway saw."""
+    loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
+    moment(request.observed_at, field="observed_at")
+    command = commands.ReportFailoverStart(**msgspec.structs.asdict(request))
+    return endpoint_reply(uow, append(uow, loaded.state.id, loaded, failover.report_start(loaded.state, command)))
+
+
+def report_failover_end(
+    uow: UnitOfWork, endpoint: str, request: FailoverEndRequest, *, expected_version: int | None
+) -> Reply:
+    """Record that a region is served as usual again."""
+    loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
+    moment(request.observed_at, field="observed_at")
+    command = commands.ReportFailoverEnd(**msgspec.structs.asdict(request))
+    return endpoint_reply(uow, append(uow, loaded.state.id, loaded, failover.report_end(loaded.state, command)))
+
+
+def _policy(body: FailoverPolicyBody) -> FailoverPolicy:
+    fields = msgspec.structs.asdict(body)
+    return FailoverPolicy(backup_deployment_id=fields.pop("backup"), **fields)

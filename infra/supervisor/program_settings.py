@@ -1,0 +1,41 @@
+"""How programs of the stack are told their settings: by environment, each with its own prefix."""
+
+from collections.abc import Mapping
+
+from infra.data_directory import DataDirectory
+from infra.ports import LOOPBACK
+from infra.supervisor.launch import launched
+from infra.supervisor.plan import FileReady, ProgramSpec
+
+
+def with_ready_file(
+    data: DataDirectory, program: str, own: Mapping[str, str], *, after: str, name: str = "", region: str = ""
+) -> ProgramSpec:
+    """Describe a program that says by a file that it is ready; of several of a kind each has a name of its own."""
+    name = name or program
+    path = data.run / f"{name}.ready"
+    return ProgramSpec(
+        name=name,
+        argv=launched(program),
+        environment=prefixed(program, {**own, "READY_FILE": str(path)}),
+        depends_on=(after,),
+        ready=FileReady(str(path)),
+        region=region,
+    )
+
+
+def kind_of(program: ProgramSpec) -> str:
+    """Return which program it runs; several of a kind have names of their own."""
+    return program.argv[-1]
+
+
+def prefixed(program: str, own: Mapping[str, str]) -> dict[str, str]:
+    return {f"ROLLBOOK_{program.upper()}_{name}": value for name, value in own.items()}
+
+
+def only(common: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: common[name] for name in names}
+
+
+def url(port: int, path: str = "") -> str:
+    return f"http://{LOOPBACK}:{port}{path}"

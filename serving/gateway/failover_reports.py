@@ -1,0 +1,85 @@
+"""Tells the control plane of failovers, in order and with patience; the gateway has long done what it tells of."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Iterable
+
+import httpx
+import msgspec
+import structlog
+
+from infra.clock import Clock
+from schemas.envelope import rfc3339
+from serving.gateway.control_plane_client import ControlPlaneClient, RefusedByControlPlaneError
+from serving.gateway.failover_watch import Started, Transition
+
+_MOST_WAITING = 1_000
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class _Report(msgspec.Struct, frozen=True, kw_only=True):
+    transition: Transition
+    observed_at: str
+
+
+class FailoverReports:
+    """Holds what is to be told; beyond its bound the oldest is let go of, and that is logged."""
+
+    def __init__(self, control_plane: ControlPlaneClient, *, clock: Clock, region: str) -> None:
+        self._control_plane = control_plane
+        self._clock = clock
+        self._region = region
+        self._waiting: deque[_Report] = deque()
+        self._has_some = asyncio.Event()
+
+    def add(self, transitions: Iterable[Transition]) -> None:
+        """Take what was just noticed."""
+        for transition in transitions:
+            what = "failover_started" if isinstance(transition, Started) else "failover_ended"
+            _log.warning(what, region=self._region, **msgspec.structs.asdict(transition))
+            if len(self._waiting) == _MOST_WAITING:
+                lost = self._waiting.popleft()
+                _log.error("failover_report_dropped", **msgspec.structs.asdict(lost.transition))
+            self._waiting.append(_Report(transition=transition, observed_at=rfc3339(self._clock.now_ms())))
+            self._has_some.set()
+
+    async def report_for_ever(self) -> None:
+        """Tell them one by one, until cancelled."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            await self._has_some.wait()
+            report = self._waiting[0]
+            if await self._tell(report):
+                pause_s = _FIRST_PAUSE_S
+                self._let_go(report)
+                continue
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _tell(self, report: _Report) -> bool:
+        fields = {
+            name: value for name, value in msgspec.structs.asdict(report.transition).items() if name != "endpoint_id"
+        }
+        try:
+            await self._control_plane.report_failover(
+                report.transition.endpoint_id,
+                "failover-started" if isinstance(report.transition, Started) else "failover-ended",
+                {**fields, "region": self._region, "observed_at": report.observed_at},
+            )
+        except RefusedByControlPlaneError as error:
+            _log.error("failover_report_refused", endpoint_id=report.transition.endpoint_id, reason=str(error))
+        except (httpx.HTTPError, OSError) as error:
+            _log.warning("failover_report_delayed", endpoint_id=report.transition.endpoint_id, error=repr(error))
+            return False
+        return True
+
+    def _let_go(self, report: _Report) -> None:
+        # It may have been dropped for others meanwhile.
+        if self._waiting and self._waiting[0] is report:
+            self._waiting.popleft()
+        if not self._waiting:
+            self._has_some.clear()

@@ -1,0 +1,60 @@
+"""When a request is tried again, and where: another instance first, then the next level of the failover policy."""
+
+from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
+from google.protobuf import wrappers_pb2
+
+from schemas.events.endpoints import FailoverPolicy
+from serving.gateway.protos import packed, seconds
+
+# A dead instance has the fewest requests, so "least request" takes it again and again until it is ejected; while
+# others start slowly, sixteen times out of seventeen where the other one has sixteen requests under way.
+_HOST_CHOICES = 100
+_FEWEST_RETRIES = 2
+_MOST_RETRIES = 10
+_FEW_LEVELS = 2
+
+
+def retry_policy(policy: FailoverPolicy, *, levels: int) -> route_pb2.RetryPolicy:
+    """Try again what could not be sent or was not answered; never what an instance answered, be it an error.
+
+    `levels` counts those that have instances.
+    """
+    other_host = route_pb2.RetryPolicy.RetryHostPredicate(
+        name="envoy.retry_host_predicates.previous_hosts",
+        typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
+    )
+    next_level = route_pb2.RetryPolicy.RetryPriority(
+        name="envoy.retry_priorities.previous_priorities",
+        typed_config=packed(
+            previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=tries_a_level(levels))
+        ),
+    )
+    again = route_pb2.RetryPolicy(
+        retry_on="connect-failure,refused-stream,reset",
+        num_retries=wrappers_pb2.UInt32Value(value=retries(policy, levels=levels)),
+        retry_host_predicate=[other_host],
+        retry_priority=next_level,
+        host_selection_retry_max_attempts=_HOST_CHOICES,
+        retry_back_off=route_pb2.RetryPolicy.RetryBackOff(base_interval=seconds(0.005), max_interval=seconds(0.05)),
+    )
+    if policy.per_try_timeout_ms is not None:
+        again.per_try_timeout.CopyFrom(seconds(policy.per_try_timeout_ms / 1_000))
+    return again
+
+
+def retries(policy: FailoverPolicy, *, levels: int) -> int:
+    """Return how often a request is tried again, so that it reaches the last level when all before are gone."""
+    if policy.max_retries is not None:
+        return policy.max_retries
+    return max(_FEWEST_RETRIES, min(2 * (levels - 1), _MOST_RETRIES))
+
+
+def tries_a_level(levels: int) -> int:
+    """Return how often a level is tried before the next: the other instance first, where that can be done.
+
+    Envoy looks anew at what is left only when it changes the level; between, it may choose one whose last instance was
+    ejected a moment ago, and give up. With two tries at two levels there is no try between.
+    """
+    return 2 if levels <= _FEW_LEVELS else 1

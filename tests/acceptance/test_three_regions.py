@@ -1,0 +1,186 @@
+"""Three regions on one machine, each with its gateway and live traffic: callers do not notice what is lost."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from rollbook import Rollbook
+from rollbook.resources import Endpoint, FailoverPolicy
+from tests.support.digits_service import register_versions
+from tests.support.eventually import eventually
+from tests.support.region_traffic import RegionTraffic, region_traffic
+from tests.support.stack import RunningStack, running_stack
+
+pytestmark = pytest.mark.timeout(420)
+EU, US, AP = REGIONS = ("eu-west", "us-east", "ap-south")
+NAME = "digits"
+WITHIN_S = 120.0
+STARTED, ENDED = "endpoints.FailoverStarted.v1", "endpoints.FailoverEnded.v1"
+
+
+class Regions(msgspec.Struct, frozen=True, kw_only=True):
+    """Digits/1 runs twice in two regions, digits/2 once in one; the third region has a gateway alone."""
+
+    stack: RunningStack
+    rollbook: Rollbook
+    first: str
+    second: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.rollbook.endpoints.get(NAME)
+
+    def is_whole(self) -> bool:
+        """Tell whether all instances are announced and nobody stands in for others."""
+        states = {deployment.state for deployment in self.endpoint.deployments}
+        return states == {"ready"} and not self.endpoint.failovers
+
+    @contextmanager
+    def traffic(self) -> Iterator[RegionTraffic]:
+        """Send requests to all three gateways, from a whole state on."""
+        eventually(self.is_whole, "all instances are there", within_s=WITHIN_S, poll_s=0.5)
+        urls = {region: self.stack.gateway_of(region) for region in REGIONS}
+        token = self.rollbook.inference_token([NAME]).token
+        with region_traffic(urls, endpoint=NAME, token=token) as traffic:
+            soon(lambda: traffic.comes_from(EU, region=EU, version=f"{NAME}/1"), "answers of the own region")
+            soon(lambda: traffic.comes_from(US, region=US, version=f"{NAME}/1"), "answers of the own region")
+            yield traffic
+
+    def kill_engines(self, deployment_id: str, *regions: str) -> None:
+        for region in regions:
+            for engine in self.stack.engines(deployment_id, agent=region):
+                os.kill(engine.pid, signal.SIGKILL)
+
+    def events(self, event_type: str, *, after: int, region: str) -> list[dict[str, Any]]:
+        found = self.rollbook.events(after=after, event_type=event_type, stream=self.endpoint.id, limit=1_000)
+        return [each.event["data"] for each in found if each.event["data"]["region"] == region]
+
+    def position(self) -> int:
+        events = self.rollbook.events(limit=1_000)
+        return events[-1].position
+
+
+def soon(look: Callable[[], object], what: str) -> None:
+    eventually(look, what, within_s=WITHIN_S, poll_s=0.1)
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regions]:
+    with ExitStack() as parts:
+        directory = tmp_path_factory.mktemp("regions")
+        stack = parts.enter_context(running_stack(directory / "data", regions=REGIONS))
+        rollbook = parts.enter_context(stack.client())
+        register_versions(rollbook, NAME, directory)
+        endpoint = rollbook.endpoints.create(NAME, version=f"{NAME}/1", replicas=2, regions=[EU, US])
+        backup = rollbook.endpoints.deploy(NAME, f"{NAME}/2", regions=[EU])
+        yield Regions(stack=stack, rollbook=rollbook, first=endpoint.deployments[0].id, second=backup.id)
+
+
+def test_each_region_has_its_gateway_and_its_agent(regions: Regions) -> None:
+    programs = {(one.name.split("-")[0], one.region): one for one in regions.stack.status.programs}
+
+    for region in REGIONS:
+        assert {name for name, where in programs if where == region} == {"follower", "envoy", "shipper", "agent"}
+    assert len({regions.stack.gateway_of(region) for region in REGIONS}) == 3
+    soon(regions.is_whole, "all instances are there")
+    where = {instance.region for deployment in regions.endpoint.deployments for instance in deployment.instances}
+    assert where == {EU, US}
+
+
+@pytest.mark.parametrize("host", ["of which the agent lives", "that is gone with its agent"])
+def test_a_region_loses_all_its_instances_and_nobody_notices(regions: Regions, host: str) -> None:
+    with regions.traffic() as traffic, ExitStack() as gone:
+        after = regions.position()
+        if host == "that is gone with its agent":
+            gone.enter_context(regions.stack.paused("agent"))
+
+        regions.kill_engines(regions.first, EU)
+
+        soon(lambda: traffic.comes_from(EU, region=US), "answers of the next region")
+        soon(lambda: regions.events(STARTED, after=after, region=EU), "the failover on the log")
+        gone.close()
+        soon(lambda: regions.events(ENDED, after=after, region=EU), "its end on the log")
+        soon(lambda: traffic.comes_from(EU, region=EU), "answers of the own region again")
+
+    assert traffic.failures == []
+    (begun,) = regions.events(STARTED, after=after, region=EU)
+    assert (begun["deployment_id"], begun["from_region"]) == (regions.first, EU)
+    assert (begun["to_deployment_id"], begun["to_region"]) == (regions.first, US)
+    expected = "no-instance" if host == "of which the agent lives" else "instances-unreachable"
+    assert begun["code"] == expected
+    assert len(regions.events(ENDED, after=after, region=EU)) == 1
+    assert regions.events(STARTED, after=after, region=US) == []
+
+
+@pytest.fixture
+def first_again(regions: Regions) -> Iterator[None]:
+    yield
+    if regions.endpoint.allocations[0].deployment_id != regions.first:
+        regions.rollbook.endpoints.set_traffic(NAME, {regions.first: 100}, reason="as before the test")
+
+
+@pytest.mark.usefixtures("first_again")
+def test_a_region_that_is_cut_off_serves_its_last_good_state_and_catches_up(regions: Regions) -> None:
+    with regions.traffic() as traffic:
+        after = regions.position()
+        old = str(regions.endpoint.epoch)
+        with ExitStack() as cut:
+            for name in ("follower", "shipper", "agent"):
+                cut.enter_context(regions.stack.paused(f"{name}-{US}"))
+            shifted = regions.rollbook.endpoints.set_traffic(NAME, {regions.second: 100}, reason="try the second")
+            soon(lambda: _applied(regions, shifted, EU), "the change in one region")
+            soon(lambda: _applied(regions, shifted, AP), "the change in another region")
+            time.sleep(2)
+            assert {(answer.status, answer.epoch) for answer in traffic.last(US)} == {(200, old)}
+            assert not _applied(regions, shifted, US)
+        soon(lambda: _applied(regions, shifted, US), "the change in the region that was cut off")
+        soon(lambda: traffic.comes_from(US, version=f"{NAME}/2"), "answers of the other version")
+        back = regions.rollbook.endpoints.set_traffic(NAME, {regions.first: 100}, reason="back")
+        soon(lambda: _applied(regions, back, US), "the change back")
+        soon(lambda: traffic.comes_from(US, region=US, version=f"{NAME}/1"), "answers as before")
+
+    assert traffic.failures == []
+    # What stands in for a deployment that was never there is no failover.
+    assert regions.events(STARTED, after=after, region=EU) == []
+
+
+def _applied(regions: Regions, shifted: Endpoint, region: str) -> bool:
+    found = regions.rollbook.events(event_type="endpoints.TrafficApplied.v1", stream=shifted.id, limit=1_000)
+    return any(
+        each.event["data"]["epoch"] == shifted.epoch and each.event["data"]["region"] == region for each in found
+    )
+
+
+def test_the_backup_version_answers_while_the_version_is_gone_everywhere(regions: Regions) -> None:
+    policy = FailoverPolicy(backup_deployment_id=f"{NAME}/2", backup_regions=(US, EU))
+    regions.rollbook.endpoints.set_failover_policy(NAME, policy, reason="test")
+    try:
+        with regions.traffic() as traffic:
+            after = regions.position()
+
+            regions.kill_engines(regions.first, EU, US)
+
+            soon(lambda: all(_saw(traffic, gateway, f"{NAME}/2") for gateway in REGIONS), "answers of the backup")
+            soon(lambda: regions.events(ENDED, after=after, region=EU), "its end on the log")
+            soon(lambda: all(traffic.comes_from(each, version=f"{NAME}/1") for each in REGIONS), "the version again")
+        begun = regions.events(STARTED, after=after, region=EU)
+    finally:
+        eventually(regions.is_whole, "all is as before", within_s=WITHIN_S, poll_s=0.5)
+        regions.rollbook.endpoints.set_failover_policy(NAME, FailoverPolicy(), reason="test")
+
+    assert traffic.failures == []
+    assert (begun[0]["deployment_id"], begun[0]["to_deployment_id"], begun[0]["to_region"]) == (
+        regions.first,
+        regions.second,
+        EU,
+    )
+
+
+def _saw(traffic: RegionTraffic, gateway: str, version: str) -> bool:
+    return any(answer.version == version for answer in traffic.answers[gateway])

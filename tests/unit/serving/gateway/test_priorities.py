@@ -1,0 +1,113 @@
+import pytest
+
+from schemas.events.endpoints import FailoverPolicy
+from serving.gateway.priorities import Home, Level, levels_of, load_assignment
+from serving.gateway.retries import retries, tries_a_level
+from serving.gateway.routing_state import EndpointRoute, Instance
+from tests.support.routing import added
+
+WHERE = (("eu", "a"), ("eu", "b"), ("us", "a"), ("ap", "a"))
+
+
+def instance(deployment_id: str, region: str, zone: str) -> Instance:
+    return Instance(
+        id=f"{deployment_id}-{region}-{zone}",
+        endpoint_id="endpoint-1",
+        deployment_id=deployment_id,
+        host="127.0.0.1",
+        port=len(region + zone),
+        region=region,
+        zone=zone,
+    )
+
+
+def endpoint(**policy: object) -> EndpointRoute:
+    return EndpointRoute(
+        id="endpoint-1",
+        workspace="default",
+        name="digits",
+        salt="",
+        deployments={name: added(name, number=number).version for number, name in enumerate(("d1", "d2"), 1)},
+        failover=FailoverPolicy(**policy),  # type: ignore[arg-type]
+    )
+
+
+def levels(home: Home, deployment_id: str = "d1", **policy: object) -> list[list[str]]:
+    return [[each.id for each in level.instances] for level in built(home, deployment_id, **policy)]
+
+
+def built(home: Home, deployment_id: str = "d1", /, **policy: object) -> tuple[Level, ...]:
+    return levels_of(
+        deployment_id,
+        endpoint=endpoint(**policy),
+        home=home,
+        instances_of=lambda name: [instance(name, *where) for where in WHERE],
+    )
+
+
+def test_the_own_region_comes_first_and_any_other_next() -> None:
+    assert levels(Home(region="eu")) == [["d1-eu-a", "d1-eu-b"], ["d1-ap-a", "d1-us-a"]]
+
+
+def test_the_own_zone_comes_before_the_rest_of_the_region() -> None:
+    assert levels(Home(region="eu", zone="b"))[:2] == [["d1-eu-b"], ["d1-eu-a"]]
+
+
+def test_backup_regions_come_in_their_order_and_no_other_is_asked() -> None:
+    assert levels(Home(region="eu"), backup_regions=("us", "ap"))[1:] == [["d1-us-a"], ["d1-ap-a"]]
+    assert levels(Home(region="us"), backup_regions=("us", "ap")) == [["d1-us-a"], ["d1-ap-a"]]
+    assert levels(Home(region="us"), backup_regions=()) == [["d1-us-a"]]
+
+
+def test_the_backup_version_comes_after_the_version_in_all_regions() -> None:
+    found = levels(Home(region="eu"), backup_deployment_id="d2", backup_regions=("us",))
+
+    assert found == [["d1-eu-a", "d1-eu-b"], ["d1-us-a"], ["d2-eu-a", "d2-eu-b"], ["d2-us-a"]]
+
+
+def test_a_deployment_is_no_backup_of_itself() -> None:
+    assert len(levels(Home(region="eu"), "d2", backup_deployment_id="d2")) == 2
+
+
+def test_a_level_without_instances_keeps_its_number() -> None:
+    found = built(Home(region="mars"), backup_regions=("us", "venus", "ap"))
+
+    assignment = load_assignment("d1", found, endpoint=endpoint())
+
+    priorities = {part.locality.region: part.priority for part in assignment.endpoints}
+    assert priorities == {"mars": 0, "us": 1, "venus": 2, "ap": 3}
+
+
+def test_an_instance_says_itself_whose_it_is() -> None:
+    assignment = load_assignment(
+        "d1", built(Home(region="eu"), backup_deployment_id="d2"), endpoint=endpoint(backup_deployment_id="d2")
+    )
+
+    last = assignment.endpoints[-1].lb_endpoints[0].metadata.filter_metadata["rollbook"]
+    assert (last["deployment_id"], last["version"], last["region"]) == ("d2", "digits/2", "us")
+
+
+def test_another_version_is_no_spare_capacity() -> None:
+    def factor(**policy: object) -> int:
+        assignment = load_assignment("d1", built(Home(region="eu"), "d1", **policy), endpoint=endpoint(**policy))
+        return int(assignment.policy.overprovisioning_factor.value)
+
+    assert factor() == 140
+    assert factor(backup_deployment_id="d2") > 100_000
+
+
+@pytest.mark.parametrize(
+    ("policy", "levels", "expected"),
+    [
+        (FailoverPolicy(), 1, 2),
+        (FailoverPolicy(), 2, 2),
+        (FailoverPolicy(), 3, 4),
+        (FailoverPolicy(), 12, 10),
+        (FailoverPolicy(max_retries=0), 3, 0),
+    ],
+)
+def test_a_request_is_tried_often_enough_to_reach_the_last_level(
+    policy: FailoverPolicy, levels: int, expected: int
+) -> None:
+    assert retries(policy, levels=levels) == expected
+    assert policy.max_retries == 0 or retries(policy, levels=levels) >= min(tries_a_level(levels) * (levels - 1), 10)
