@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.events.endpoints import CapturePolicy, VersionReference
+from schemas.events.endpoints import AssignmentKey, CapturePolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 
 
@@ -55,6 +55,25 @@ class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Keep this of the predictions from now on; it replaces the whole policy."""
 
     policy: CapturePolicy
+    reason: str
+
+
+class SetShadow(msgspec.Struct, frozen=True, kw_only=True):
+    """Copy a share of the requests to a deployment that answers nobody; it replaces the shadow before."""
+
+    deployment_id: str
+    percent: float
+    reason: str
+
+
+class RemoveShadow(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+class ChooseAssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Assign callers to buckets by this from now on."""
+
+    key: AssignmentKey
     reason: str
 
 

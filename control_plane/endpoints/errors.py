@@ -63,6 +63,18 @@ class InvalidCapturePolicyError(Invalid):
     code = "invalid-capture-policy"
 
 
+class InvalidShadowError(Invalid):
+    """The share of requests to copy is none that there can be."""
+
+    code = "invalid-shadow"
+
+
+class InvalidAssignmentKeyError(Invalid):
+    """Callers can not be told apart by this."""
+
+    code = "invalid-assignment-key"
+
+
 class InvalidConfirmationError(Invalid):
     """The epoch is none that the endpoint ever had."""
 
@@ -79,6 +91,12 @@ class DeploymentTakesTrafficError(Refused):
     """A deployment that serves can not be removed."""
 
     code = "deployment-takes-traffic"
+
+
+class DeploymentIsShadowError(Refused):
+    """A deployment that gets copies of requests can not be removed."""
+
+    code = "deployment-is-shadow"
 
 
 class DeploymentNotReadyError(Refused):

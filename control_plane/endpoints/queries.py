@@ -17,7 +17,7 @@ from control_plane.endpoints.resources import (
     endpoint_resource,
 )
 from control_plane.ports import Catalogue, CatalogueRow
-from schemas.events.endpoints import Allocation, CapturePolicy, VersionReference
+from schemas.events.endpoints import Allocation, AssignmentKey, CapturePolicy, ShadowSet, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind, kind_of
 
@@ -37,6 +37,8 @@ class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     deployments: tuple[DeploymentRow, ...]
     capture: CapturePolicy
     capture_version: int
+    shadow: ShadowSet | None
+    assigned_by: AssignmentKey
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +159,8 @@ def _serving_endpoint(row: EndpointRow) -> ServingEndpoint:
         deployments=row.deployments,
         capture=row.capture,
         capture_version=row.capture_version,
+        shadow=row.shadow,
+        assigned_by=row.assigned_by,
     )
 
 

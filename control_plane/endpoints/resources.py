@@ -8,7 +8,16 @@ import msgspec
 from control_plane.endpoints import aggregate, instance
 from control_plane.endpoints.policies import weights_of
 from control_plane.ports import Aggregate, CatalogueRow
-from schemas.events.endpoints import Allocation, CapturePolicy, DeploymentAdded, TrafficApplied, VersionReference
+from schemas.events.endpoints import (
+    USUAL_KEY,
+    Allocation,
+    AssignmentKey,
+    CapturePolicy,
+    DeploymentAdded,
+    ShadowSet,
+    TrafficApplied,
+    VersionReference,
+)
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind
 
@@ -63,6 +72,8 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +103,8 @@ class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 def decode_endpoint(row: CatalogueRow) -> EndpointRow:
@@ -122,6 +135,8 @@ def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> End
         stream_version=row.stream_version,
         capture=row.capture,
         capture_version=row.capture_version,
+        shadow=row.shadow,
+        assigned_by=row.assigned_by,
     )
 
 
@@ -170,6 +185,8 @@ def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
         stream_version=state.stream_version,
         capture=state.capture,
         capture_version=state.capture_version,
+        shadow=state.shadow,
+        assigned_by=state.assigned_by,
     )
 
 

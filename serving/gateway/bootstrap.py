@@ -36,6 +36,7 @@ def bootstrap_document(values: Bootstrap) -> dict[str, Any]:
             "lds_config": {"ads": {}, "resource_api_version": "V3"},
         },
         "static_resources": {"clusters": [_ads_cluster(values.ads_port)], "listeners": [_marker_listener()]},
+        "bootstrap_extensions": [_internal_listeners()],
         "overload_manager": _overload_manager(),
         "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"suffix": "_ms"}]}}},
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
@@ -100,6 +101,12 @@ def _marker_listener() -> dict[str, Any]:
         "bypass_overload_manager": True,
         "filter_chains": [{"filters": [network_filter]}],
     }
+
+
+def _internal_listeners() -> dict[str, Any]:
+    # Copies of requests come back by a listener without a socket; see `mirrors`.
+    config = {"@type": _TYPE + "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"}
+    return {"name": "envoy.bootstrap.internal_listener", "typed_config": config}
 
 
 def _json(form: dict[str, str]) -> dict[str, Any]:

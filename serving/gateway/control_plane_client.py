@@ -9,8 +9,8 @@ import httpx
 import msgspec
 
 from schemas.envelope import rfc3339
-from schemas.events.endpoints import Allocation, VersionReference
-from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
+from schemas.events.endpoints import USUAL_KEY, Allocation, AssignmentKey, VersionReference
+from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, Shadow, TokenRules, Traffic
 
 _TIMEOUT_S = 10.0
 
@@ -28,6 +28,8 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     allocations: tuple[Allocation, ...] = ()
     deployments: tuple[_Deployment, ...] = ()
+    shadow: Shadow | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 class _Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,4 +117,6 @@ def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
         salt=endpoint.salt,
         deployments={deployment.id: deployment.version for deployment in endpoint.deployments},
         wanted=traffic,
+        shadow=endpoint.shadow,
+        assigned_by=endpoint.assigned_by,
     )

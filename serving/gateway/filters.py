@@ -14,6 +14,7 @@ from google.protobuf import wrappers_pb2
 from google.protobuf.message import Message
 
 from serving.gateway import names
+from serving.gateway.assignment import subject_header
 from serving.gateway.grpc_routing import model_extraction, model_header, naming_rule
 from serving.gateway.protos import ads, overwrite, packed
 
@@ -51,6 +52,11 @@ def probe_filters() -> list[hcm_pb2.HttpFilter]:
     return [_filter(names.IDENTITY_FILTER, _identity(role=names.PROBE_ROLE)), _router()]
 
 
+def shadow_filters() -> list[hcm_pb2.HttpFilter]:
+    """Return the chain of copies: they carry the identity of the request, and their route is named already."""
+    return [_router()]
+
+
 def _identity(*, role: str) -> mutation_pb2.HeaderMutation:
     # Response mutations of the first filter also reach what Envoy answers itself: 401, 404, 413, 503.
     return mutation_pb2.HeaderMutation(
@@ -86,7 +92,7 @@ def _routing_header() -> mutation_pb2.HeaderMutation:
     route = f"{_WORKSPACE_OF_TOKEN}/{_ENDPOINT_NAMED}"
     return mutation_pb2.HeaderMutation(
         mutations=mutation_pb2.Mutations(
-            request_mutations=[rules_pb2.HeaderMutation(append=overwrite(names.ROUTE, route))]
+            request_mutations=[rules_pb2.HeaderMutation(append=overwrite(names.ROUTE, route)), subject_header()]
         )
     )
 

@@ -12,7 +12,8 @@ from serving.gateway import names
 from serving.gateway.clusters import cluster, load_assignment
 from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
 from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
-from serving.gateway.listeners import probe_listener, public_listener
+from serving.gateway.listeners import probe_listener, public_listener, shadow_listener
+from serving.gateway.mirrors import bounded_as_shadow, copies_cluster
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
@@ -38,11 +39,13 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fixed_resources(*, port: int, max_body_bytes: int) -> Update:
-    """Return what no event changes: the listeners."""
+    """Return what no event changes: the listeners, and the way of copies."""
     return Update(
         resources=(
             _resource(names.PUBLIC_LISTENER, public_listener(port=port, max_body_bytes=max_body_bytes)),
             _resource(names.PROBE_LISTENER, probe_listener()),
+            _resource(names.SHADOW_LISTENER, shadow_listener(max_body_bytes=max_body_bytes)),
+            _resource(names.COPIES_CLUSTER, copies_cluster()),
             _resource(NOWHERE, nowhere()),
         )
     )
@@ -65,6 +68,8 @@ def update_for(change: Change, table: RoutingTable) -> Update:
                 removed += [(names.CLUSTER_TYPE, name), (names.ENDPOINTS_TYPE, name)]
             continue
         rest = cluster(deployment_id, version=version)
+        if table.is_shadow(deployment_id):
+            rest = bounded_as_shadow(rest)
         there = load_assignment(deployment_id, table.instances_of(deployment_id))
         resources += [_resource(deployment_id, rest), _resource(deployment_id, there)]
         name = grpc_name(deployment_id)

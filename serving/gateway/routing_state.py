@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.events.endpoints import Allocation, VersionReference
+from schemas.events.endpoints import USUAL_KEY, Allocation, AssignmentKey, VersionReference
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +31,14 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(part.deployment_id for part in self.allocations if part.ranges)
 
 
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """The deployment that copies of requests go to. It is warm once it had an instance: nothing is copied before."""
+
+    deployment_id: str
+    percent: float
+    is_warm: bool = False
+
+
 class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint. `wanted` is its newest traffic, `served` the newest that could be applied.
 
@@ -46,6 +54,8 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Traffic | None = None
     served: Traffic | None = None
     reported_epoch: int = 0
+    shadow: Shadow | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 class TokenRules(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from schemas.catalogue import decode_data
 from schemas.envelope import Envelope
 from schemas.events import access, endpoints
 from schemas.events.endpoints import VersionReference
-from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
+from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, Shadow, TokenRules, Traffic
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +47,7 @@ class RoutingTable:
         for endpoint in snapshot.endpoints:
             self._index(endpoint)
             self._serve_what_can_be(endpoint.id)
+            self._warm_shadow(endpoint.id)
 
     def instances_of(self, deployment_id: str) -> Iterable[Instance]:
         """Return the instances of a deployment that may take traffic."""
@@ -56,6 +57,11 @@ class RoutingTable:
         """Return the version of a deployment, or None when it is removed and takes no traffic."""
         endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
         return endpoint.deployments.get(deployment_id) if endpoint else None
+
+    def is_shadow(self, deployment_id: str) -> bool:
+        """Tell whether copies of requests go to a deployment."""
+        endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
+        return bool(endpoint and endpoint.shadow and endpoint.shadow.deployment_id == deployment_id)
 
     def waiting(self, endpoint_id: str) -> frozenset[str]:
         """Return the deployments without an instance that keep the newest epoch from being served."""
@@ -121,6 +127,17 @@ class RoutingTable:
             case access.PrincipalErased():
                 return self._revoke(stream)
             case _:
+                return self._fold_choice(stream, event)
+
+    def _fold_choice(self, stream: str, event: msgspec.Struct | None) -> Change:
+        match event:
+            case endpoints.ShadowSet(deployment_id=deployment_id, percent=percent):
+                return self._set_shadow(stream, Shadow(deployment_id=deployment_id, percent=percent))
+            case endpoints.ShadowRemoved():
+                return self._set_shadow(stream, None)
+            case endpoints.AssignmentKeyChosen(key=key):
+                return self._replace(stream, assigned_by=key) | Change(endpoints=frozenset({stream}))
+            case _:
                 return NOTHING
 
     def _create(self, event: endpoints.EndpointCreated, envelope: Envelope) -> Change:
@@ -144,6 +161,21 @@ class RoutingTable:
         removed = self.endpoints[endpoint_id].removed | {deployment_id}
         return self._replace(endpoint_id, removed=removed)
 
+    def _set_shadow(self, endpoint_id: str, shadow: Shadow | None) -> Change:
+        before = self.endpoints[endpoint_id].shadow
+        self._replace(endpoint_id, shadow=shadow)
+        self._warm_shadow(endpoint_id)
+        touched = {each.deployment_id for each in (before, shadow) if each}
+        return Change(endpoints=frozenset({endpoint_id}), deployments=frozenset(touched))
+
+    def _warm_shadow(self, endpoint_id: str) -> Change:
+        shadow = self.endpoints[endpoint_id].shadow
+        if shadow is None or shadow.is_warm or not self._of_deployment.get(shadow.deployment_id):
+            return NOTHING
+        return self._replace(endpoint_id, shadow=msgspec.structs.replace(shadow, is_warm=True)) | Change(
+            endpoints=frozenset({endpoint_id})
+        )
+
     def _note_applied(self, endpoint_id: str, epoch: int) -> Change:
         endpoint = self.endpoints[endpoint_id]
         highest = max(endpoint.reported_epoch, epoch)
@@ -164,7 +196,8 @@ class RoutingTable:
             )
         )
         served = self._serve_what_can_be(event.endpoint_id) | self._let_go_of_removed(event.endpoint_id)
-        return change | served | Change(deployments=frozenset({event.deployment_id}))
+        warmed = self._warm_shadow(event.endpoint_id)
+        return change | served | warmed | Change(deployments=frozenset({event.deployment_id}))
 
     def _withdraw(self, instance_id: str) -> Change:
         gone = self._instances.pop(instance_id, None)

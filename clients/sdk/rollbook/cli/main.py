@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rollbook import Problem, RollbookError
-from rollbook.cli import capture, endpoints, evidence, registry, rollouts, stack
+from rollbook.cli import capture, endpoints, evidence, registry, rollouts, shadows, stack
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
@@ -45,6 +45,7 @@ for _command in (
     endpoints.endpoint,
     endpoints.traffic,
     capture.capture,
+    shadows.shadow,
     rollouts.rollout,
     evidence.who_served,
     evidence.events,
