@@ -51,7 +51,7 @@ _PAIRS = """
     )
 """
 _SUMMARY = (
-    _PAIRS
+    _PAIRS  # noqa: S608  constants of this module
     + """
     SELECT deployment_id, any(version) AS version, shadow_deployment_id, any(shadow_version) AS shadow_version,
            count() AS pairs, sum(is_compared) AS compared, sum(is_same) AS same,
@@ -63,7 +63,7 @@ _SUMMARY = (
 """
 )
 _LISTED = (
-    _PAIRS
+    _PAIRS  # noqa: S608  constants of this module
     + """
     SELECT prediction_id, started_at_ms, version, shadow_version, answer, shadow_answer, is_compared, is_same,
            duration_ms, shadow_ms, is_error, is_shadow_error

@@ -19,7 +19,7 @@ def router(reader: Reader, caller: Caller) -> Router:
         since_ms: FromQuery[int | None] = None,
         tolerance: FromQuery[float] = 0.0,
         limit: FromQuery[int] = 20,
-        only_different: FromQuery[bool] = True,
+        only_different: FromQuery[bool] = True,  # noqa: FBT002  a query parameter
     ) -> Comparisons:
         return await compare_shadow(
             reader,

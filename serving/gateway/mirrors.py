@@ -26,6 +26,7 @@ from serving.gateway.routing_state import EndpointRoute, Shadow
 # and a shadow that hangs costs no more memory, nor another shadow its copies.
 _MAX_COPIES = 4_096
 _MAX_COPIES_OF_ONE = 256
+_MAX_PENDING_OF_ONE = 64
 _CONNECT_TIMEOUT_S = 1
 _MILLION = 1_000_000
 _PER_PERCENT = _MILLION // 100
@@ -42,7 +43,7 @@ def copies_cluster() -> cluster_pb2.Cluster:
         name=names.COPIES_CLUSTER,
         type=cluster_pb2.Cluster.STATIC,
         connect_timeout=seconds(_CONNECT_TIMEOUT_S),
-        circuit_breakers=_limits(_MAX_COPIES),
+        circuit_breakers=_limits(_MAX_COPIES, pending=_MAX_COPIES),
         load_assignment=endpoint_pb2.ClusterLoadAssignment(
             cluster_name=names.COPIES_CLUSTER,
             endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[address])],
@@ -56,7 +57,7 @@ def bounded_as_shadow(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
     """Give a deployment's cluster the limits of a shadow, which nobody waits for."""
     bounded = cluster_pb2.Cluster()
     bounded.CopyFrom(cluster)
-    bounded.circuit_breakers.CopyFrom(_limits(_MAX_COPIES_OF_ONE))
+    bounded.circuit_breakers.CopyFrom(_limits(_MAX_COPIES_OF_ONE, pending=_MAX_PENDING_OF_ONE))
     return bounded
 
 
@@ -139,12 +140,14 @@ def _suffix(serving: route_pb2.Route) -> str:
     return tilde + protocol
 
 
-def _limits(most: int) -> circuit_breaker_pb2.CircuitBreakers:
+def _limits(most: int, *, pending: int) -> circuit_breaker_pb2.CircuitBreakers:
     bound = wrappers_pb2.UInt32Value(value=most)
     return circuit_breaker_pb2.CircuitBreakers(
         thresholds=[
             circuit_breaker_pb2.CircuitBreakers.Thresholds(
-                max_connections=bound, max_pending_requests=bound, max_requests=bound
+                max_connections=bound,
+                max_pending_requests=wrappers_pb2.UInt32Value(value=pending),
+                max_requests=bound,
             )
         ]
     )

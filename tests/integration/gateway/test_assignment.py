@@ -28,7 +28,7 @@ def owner(allocations: tuple[Allocation, ...], key: str) -> str:
 async def served(client: httpx.AsyncClient, header: str) -> dict[str, str]:
     found = {}
     for user in USERS:
-        answer = await client.post(INFER, json={}, headers={header: user.encode()})
+        answer = await client.post(INFER, json={}, headers={header.encode(): user.encode()})
         found[user] = answer.headers["x-rollbook-deployment"]
     return found
 
