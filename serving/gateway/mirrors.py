@@ -53,12 +53,29 @@ def copies_cluster() -> cluster_pb2.Cluster:
     )
 
 
-def bounded_as_shadow(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
-    """Give a deployment's cluster the limits of a shadow, which nobody waits for."""
-    bounded = cluster_pb2.Cluster()
-    bounded.CopyFrom(cluster)
-    bounded.circuit_breakers.CopyFrom(_limits(_MAX_COPIES_OF_ONE, pending=_MAX_PENDING_OF_ONE))
-    return bounded
+def shadow_name(deployment_id: str) -> str:
+    """Return the name of a shadow's own cluster; ids hold no tilde."""
+    return f"{deployment_id}~shadow"
+
+
+def shadow_cluster(rest: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
+    """Build a shadow's cluster after its deployment's, with the limits of one that nobody waits for.
+
+    A cluster of its own, as Envoy has to warm one anew whose limits change.
+    """
+    cluster = cluster_pb2.Cluster()
+    cluster.CopyFrom(rest)
+    cluster.name = shadow_name(rest.name)
+    cluster.circuit_breakers.CopyFrom(_limits(_MAX_COPIES_OF_ONE, pending=_MAX_PENDING_OF_ONE))
+    return cluster
+
+
+def shadow_assignment(rest: endpoint_pb2.ClusterLoadAssignment) -> endpoint_pb2.ClusterLoadAssignment:
+    """List the same instances for that cluster."""
+    assignment = endpoint_pb2.ClusterLoadAssignment()
+    assignment.CopyFrom(rest)
+    assignment.cluster_name = shadow_name(rest.cluster_name)
+    return assignment
 
 
 def mirrored(routes: Iterable[route_pb2.Route], endpoint: EndpointRoute, *, key: str) -> list[route_pb2.Route]:
@@ -68,7 +85,7 @@ def mirrored(routes: Iterable[route_pb2.Route], endpoint: EndpointRoute, *, key:
         copy = route_pb2.Route()
         copy.CopyFrom(route)
         if endpoint.shadow and endpoint.shadow.is_warm:
-            target = endpoint.shadow.deployment_id + _suffix(route)
+            target = shadow_name(endpoint.shadow.deployment_id) + _suffix(route)
             copy.route.request_mirror_policies.append(_mirror(endpoint.shadow, target=target, key=key))
         copies.append(copy)
     return copies

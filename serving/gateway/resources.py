@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import extension_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
@@ -13,7 +15,7 @@ from serving.gateway.clusters import cluster, load_assignment
 from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
 from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
 from serving.gateway.listeners import probe_listener, public_listener, shadow_listener
-from serving.gateway.mirrors import bounded_as_shadow, copies_cluster
+from serving.gateway.mirrors import copies_cluster, shadow_assignment, shadow_cluster, shadow_name
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
@@ -64,16 +66,15 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     for deployment_id in sorted(change.deployments):
         version = table.version_of(deployment_id)
         if version is None:
-            for name in (deployment_id, grpc_name(deployment_id)):
-                removed += [(names.CLUSTER_TYPE, name), (names.ENDPOINTS_TYPE, name)]
+            removed += _clusters(deployment_id) + _clusters(shadow_name(deployment_id))
             continue
         rest = cluster(deployment_id, version=version)
-        if table.is_shadow(deployment_id):
-            rest = bounded_as_shadow(rest)
         there = load_assignment(deployment_id, table.instances_of(deployment_id))
-        resources += [_resource(deployment_id, rest), _resource(deployment_id, there)]
-        name = grpc_name(deployment_id)
-        resources += [_resource(name, grpc_cluster(rest)), _resource(name, grpc_assignment(there))]
+        resources += _reachable(rest, there)
+        if table.is_shadow(deployment_id):
+            resources += _reachable(shadow_cluster(rest), shadow_assignment(there))
+        else:
+            removed += _clusters(shadow_name(deployment_id))
     for endpoint_id in sorted(change.endpoints):
         endpoint = table.endpoints[endpoint_id]
         served = endpoint.served.deployments() if endpoint.served else frozenset()
@@ -82,6 +83,18 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     if change.has_new_tokens:
         resources += _token_resources(table.tokens)
     return Update(resources=tuple(resources), removed=tuple(removed))
+
+
+def _reachable(rest: cluster_pb2.Cluster, there: endpoint_pb2.ClusterLoadAssignment) -> Iterable[Resource]:
+    """Yield a cluster for each of the two protocols, with the instances."""
+    for cluster_message, instances in ((rest, there), (grpc_cluster(rest), grpc_assignment(there))):
+        yield _resource(cluster_message.name, cluster_message)
+        yield _resource(cluster_message.name, instances)
+
+
+def _clusters(name: str) -> list[tuple[str, str]]:
+    both = (name, grpc_name(name))
+    return [(kind, each) for each in both for kind in (names.CLUSTER_TYPE, names.ENDPOINTS_TYPE)]
 
 
 def _token_resources(tokens: TokenRules) -> Iterable[Resource]:

@@ -30,7 +30,14 @@ READY = {"d1": 1, "d2": 1}
 def given(*more: Struct) -> Endpoint:
     state = Endpoint()
     for version, event in enumerate((created(), added("d1"), added("d2"), shifted(d1=[(0, 10_000)]), *more), 1):
-        context = EventContext(stream="endpoint-1", version=version, at="2026-01-02T03:04:05.678Z", workspace="default")
+        context = EventContext(
+            stream="endpoint-1",
+            version=version,
+            event_id="event",
+            actor="principal-1",
+            at="2026-01-02T03:04:05.678Z",
+            workspace="default",
+        )
         state = aggregate.evolve(state, event, context)
     return state
 
