@@ -16,16 +16,16 @@ _HOUR_MS = 3_600_000
 # numbers may differ by the tolerance. A request that was tried again after a crash of the shipper stands there once.
 _PAIRS = """
     WITH served AS (
-        SELECT prediction_id, any(prediction_hash) AS prediction_hash, any(deployment_id) AS deployment_id,
-               any(version) AS version, any(is_error) AS is_error, any(duration_ms) AS duration_ms,
-               any(started_at_ms) AS started_at_ms, role
+        SELECT prediction_id, prediction_hash, role, deployment_id, any(request_records.version) AS version,
+               any(request_records.is_error) AS is_error, any(request_records.duration_ms) AS duration_ms,
+               any(request_records.started_at_ms) AS begun_at_ms
         FROM request_records
         WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String}
           AND role IN ('primary', 'shadow') AND deployment_id != ''
           AND ended_at_ms >= {since_ms:Int64} AND started_at_ms >= {since_ms:Int64}
-        GROUP BY prediction_id, role
+        GROUP BY prediction_id, prediction_hash, role, deployment_id
     ), observed AS (
-        SELECT prediction_hash, deployment_id, any(answer) AS answer
+        SELECT prediction_hash, deployment_id, any(observation_records.answer) AS told
         FROM observation_records
         WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String}
           AND predicted_at_ms >= {since_ms:Int64} - 1000 AND answer != ''
@@ -33,13 +33,13 @@ _PAIRS = """
     ), shadows AS (
         SELECT served.prediction_id AS prediction_id, served.prediction_hash AS prediction_hash,
                served.deployment_id AS shadow_deployment_id, served.version AS shadow_version,
-               served.is_error AS is_shadow_error, served.duration_ms AS shadow_ms, observed.answer AS shadow_answer
+               served.is_error AS is_shadow_error, served.duration_ms AS shadow_ms, observed.told AS shadow_answer
         FROM served LEFT JOIN observed USING (prediction_hash, deployment_id)
         WHERE served.role = 'shadow'
     ), requests AS (
         SELECT served.prediction_id AS prediction_id, served.deployment_id AS deployment_id,
                served.version AS version, served.is_error AS is_error, served.duration_ms AS duration_ms,
-               served.started_at_ms AS started_at_ms, observed.answer AS answer
+               served.begun_at_ms AS started_at_ms, observed.told AS answer
         FROM served LEFT JOIN observed USING (prediction_hash, deployment_id)
         WHERE served.role = 'primary'
     ), pairs AS (
