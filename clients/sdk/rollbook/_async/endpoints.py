@@ -84,9 +84,8 @@ class AsyncEndpoints:
     ) -> Endpoint:
         """Copy a share of the requests to a version (or a ready deployment) whose answers nobody gets."""
         body = {"version": version, "deployment_id": deployment_id, "percent": percent, "reason": reason}
-        return await self._connection.command(
-            f"/v1/endpoints/{_wire.segment(endpoint)}/shadow", body, Endpoint, method="PUT"
-        )
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/shadow"
+        return await self._connection.command(path, body, Endpoint, method="PUT")
 
     async def remove_shadow(self, endpoint: str, *, reason: str) -> Endpoint:
         """Copy nothing any more; the deployment stays."""

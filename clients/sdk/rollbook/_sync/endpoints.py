@@ -85,9 +85,8 @@ class Endpoints:
     ) -> Endpoint:
         """Copy a share of the requests to a version (or a ready deployment) whose answers nobody gets."""
         body = {"version": version, "deployment_id": deployment_id, "percent": percent, "reason": reason}
-        return self._connection.command(
-            f"/v1/endpoints/{_wire.segment(endpoint)}/shadow", body, Endpoint, method="PUT"
-        )
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/shadow"
+        return self._connection.command(path, body, Endpoint, method="PUT")
 
     def remove_shadow(self, endpoint: str, *, reason: str) -> Endpoint:
         """Copy nothing any more; the deployment stays."""
