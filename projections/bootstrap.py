@@ -12,6 +12,7 @@ from projections.reading import Caller, Reader
 from projections.resources import routes as resources
 from projections.rollout_timeline import routes as rollout_timeline
 from projections.serving_metrics import routes as serving_metrics
+from projections.shadow_comparison import routes as shadow_comparison
 from projections.store import ClickHouseStore
 
 # Readers of the API and the SQL of its users: a long query must not hold up the judge.
@@ -38,7 +39,7 @@ def query_routes(clickhouse_url: str, *, caller: Caller, clock: Clock | None = N
     """Build every query route. Opens nothing, so that the API starts while ClickHouse is away."""
     store = ClickHouseStore(clickhouse_url, connections=_CONNECTIONS)
     reader = Reader(store, clock=clock or SystemClock())
-    views = (rollout_timeline, serving_metrics, quality, measurement, predictions, resources)
+    views = (rollout_timeline, serving_metrics, quality, measurement, predictions, resources, shadow_comparison)
     return QueryRoutes(
         routers=[*(view.router(reader, caller) for view in views), query.router(store)], store=store, reader=reader
     )

@@ -20,7 +20,10 @@ from control_plane.endpoints.policies import buckets_of, reallocate, weights_of
 from control_plane.ports import EventContext
 from schemas.events.endpoints import (
     BUCKETS,
+    USUAL_KEY,
     Allocation,
+    AssignmentKey,
+    AssignmentKeyChosen,
     CapturePolicy,
     CapturePolicyChanged,
     DeploymentAdded,
@@ -33,6 +36,8 @@ from schemas.events.endpoints import (
     FailoverPolicy,
     FailoverPolicySet,
     FailoverStarted,
+    ShadowRemoved,
+    ShadowSet,
     TrafficApplied,
     TrafficShifted,
 )
@@ -72,6 +77,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     failover: FailoverPolicy = FailoverPolicy()
     placements: tuple[DeploymentPlaced, ...] = ()
     failovers: tuple[FailoverStarted, ...] = ()
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
     @property
     def epoch(self) -> int | None:
@@ -125,17 +132,15 @@ def _evolved(state: Endpoint, event: msgspec.Struct, context: EventContext) -> E
             return replace(state, epochs=epochs[-_EPOCHS_KEPT:], applied=())
         case TrafficApplied():
             return replace(state, applied=(*state.applied, event))
-        case CapturePolicyChanged(policy=policy):
-            return replace(state, capture=policy, capture_version=context.version)
         case EndpointReserved(rollout_id=rollout_id):
             return replace(state, owner=rollout_id)
         case EndpointReleased():
             return replace(state, owner=None)
         case _:
-            return _with_failover(state, event)
+            return _with_failover(state, event, context)
 
 
-def _with_failover(state: Endpoint, event: msgspec.Struct) -> Endpoint:
+def _with_failover(state: Endpoint, event: msgspec.Struct, context: EventContext) -> Endpoint:
     replace = msgspec.structs.replace
     match event:
         case DeploymentPlaced(deployment_id=placed):
@@ -147,6 +152,22 @@ def _with_failover(state: Endpoint, event: msgspec.Struct) -> Endpoint:
             return replace(state, failovers=(*_without(state.failovers, region, routed), event))
         case FailoverEnded(region=region, deployment_id=routed):
             return replace(state, failovers=_without(state.failovers, region, routed))
+        case _:
+            return _with_choice(state, event, context)
+
+
+def _with_choice(state: Endpoint, event: msgspec.Struct, context: EventContext) -> Endpoint:
+    """Fold what was chosen for the endpoint beside its traffic."""
+    replace = msgspec.structs.replace
+    match event:
+        case CapturePolicyChanged(policy=policy):
+            return replace(state, capture=policy, capture_version=context.version)
+        case ShadowSet():
+            return replace(state, shadow=event)
+        case ShadowRemoved():
+            return replace(state, shadow=None)
+        case AssignmentKeyChosen(key=key):
+            return replace(state, assigned_by=key)
         case _:
             return state
 
@@ -202,6 +223,11 @@ def remove_deployment(state: Endpoint, command: RemoveDeployment, *, by_rollout:
             f"deployment {command.deployment_id} serves {weight:g} % of endpoint {state.name}",
             remedy="shift its traffic to another deployment first",
         )
+    if state.shadow and state.shadow.deployment_id == command.deployment_id:
+        raise errors.DeploymentIsShadowError(
+            f"deployment {command.deployment_id} is the shadow of endpoint {state.name}",
+            remedy="remove the shadow first",
+        )
     return [DeploymentRemoved(deployment_id=command.deployment_id, reason=command.reason)]
 
 
@@ -214,9 +240,10 @@ def set_traffic(state: Endpoint, command: SetTraffic, *, ready: Mapping[str, int
         return []
     if ready is not None:
         _only_ready_deployments_may_take_more_traffic(state, allocations, ready)
-    return [
-        TrafficShifted(allocations=allocations, reason=command.reason, rollout_id=command.rollout_id, step=command.step)
-    ]
+    shift = TrafficShifted(
+        allocations=allocations, reason=command.reason, rollout_id=command.rollout_id, step=command.step
+    )
+    return [shift, *_without_serving_shadow(state, allocations)]
 
 
 def restore_traffic(state: Endpoint, command: RestoreTraffic) -> list[msgspec.Struct]:
@@ -232,7 +259,8 @@ def restore_traffic(state: Endpoint, command: RestoreTraffic) -> list[msgspec.St
         )
     if earlier.allocations == state.allocations:
         return []
-    return [TrafficShifted(allocations=earlier.allocations, reason=command.reason, rollout_id=None, step=None)]
+    shift = TrafficShifted(allocations=earlier.allocations, reason=command.reason, rollout_id=None, step=None)
+    return [shift, *_without_serving_shadow(state, earlier.allocations)]
 
 
 def reserve(state: Endpoint, command: ReserveEndpoint) -> list[msgspec.Struct]:
@@ -273,6 +301,13 @@ def _is_of(failover: FailoverStarted, region: str, deployment_id: str) -> bool:
 
 def _without(failovers: tuple[FailoverStarted, ...], region: str, deployment_id: str) -> tuple[FailoverStarted, ...]:
     return tuple(each for each in failovers if not _is_of(each, region, deployment_id))
+
+
+def _without_serving_shadow(state: Endpoint, allocations: tuple[Allocation, ...]) -> list[msgspec.Struct]:
+    """A deployment that serves gets no copies; the shift is what was asked for, a rollback above all, and wins."""
+    if state.shadow is None or not weights_of(allocations).get(state.shadow.deployment_id):
+        return []
+    return [ShadowRemoved(deployment_id=state.shadow.deployment_id, reason="the deployment takes traffic itself")]
 
 
 def _only_its_owner_may_change_the_endpoint(state: Endpoint, rollout_id: str | None) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.events.endpoints import CapturePolicy, FailoverPolicy, VersionReference
+from schemas.events.endpoints import AssignmentKey, CapturePolicy, FailoverPolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 
 
@@ -93,6 +93,25 @@ class ReportFailoverEnd(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str
     reason: str
     observed_at: str
+
+
+class SetShadow(msgspec.Struct, frozen=True, kw_only=True):
+    """Copy a share of the requests to a deployment that answers nobody; it replaces the shadow before."""
+
+    deployment_id: str
+    percent: float
+    reason: str
+
+
+class RemoveShadow(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+
+
+class ChooseAssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Assign callers to buckets by this from now on."""
+
+    key: AssignmentKey
+    reason: str
 
 
 class ReserveEndpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,18 @@ class InvalidRegionsError(Invalid):
     code = "invalid-regions"
 
 
+class InvalidShadowError(Invalid):
+    """The share of requests to copy is none that there can be."""
+
+    code = "invalid-shadow"
+
+
+class InvalidAssignmentKeyError(Invalid):
+    """Callers can not be told apart by this."""
+
+    code = "invalid-assignment-key"
+
+
 class InvalidConfirmationError(Invalid):
     """The epoch is none that the endpoint ever had."""
 
@@ -97,6 +109,12 @@ class DeploymentIsBackupError(Refused):
     """The deployment that answers in place of others can not be removed."""
 
     code = "deployment-is-backup"
+
+
+class DeploymentIsShadowError(Refused):
+    """A deployment that gets copies of requests can not be removed."""
+
+    code = "deployment-is-shadow"
 
 
 class DeploymentNotReadyError(Refused):

@@ -17,7 +17,15 @@ from control_plane.endpoints.resources import (
     endpoint_resource,
 )
 from control_plane.ports import Catalogue, CatalogueRow
-from schemas.events.endpoints import Allocation, CapturePolicy, FailoverPolicy, FailoverStarted, VersionReference
+from schemas.events.endpoints import (
+    Allocation,
+    AssignmentKey,
+    CapturePolicy,
+    FailoverPolicy,
+    FailoverStarted,
+    ShadowSet,
+    VersionReference,
+)
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind, kind_of
 
@@ -39,6 +47,8 @@ class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     capture_version: int
     failover: FailoverPolicy
     failovers: tuple[FailoverStarted, ...]
+    shadow: ShadowSet | None
+    assigned_by: AssignmentKey
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +171,8 @@ def _serving_endpoint(row: EndpointRow) -> ServingEndpoint:
         capture_version=row.capture_version,
         failover=row.failover,
         failovers=row.failovers,
+        shadow=row.shadow,
+        assigned_by=row.assigned_by,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.events.endpoints import CapturePolicy, FailoverPolicy
+from schemas.events.endpoints import AssignmentKey, CapturePolicy, FailoverPolicy
 
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -95,6 +95,29 @@ class FailoverEndRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     deployment_id: Label
     reason: Reason
     observed_at: str
+
+
+class SetShadowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one."""
+
+    deployment_id: str | None = None
+    version: str | None = None
+    replicas: int = 1
+    percent: float = 100.0
+    reason: Reason
+
+
+class RemoveShadowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Reason
+
+
+class AssignmentKeyBody(AssignmentKey, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the two."""
+
+
+class ChooseAssignmentKeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: AssignmentKeyBody
+    reason: Reason
 
 
 class ConfirmTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,11 +9,14 @@ from control_plane.endpoints import aggregate, instance
 from control_plane.endpoints.policies import weights_of
 from control_plane.ports import Aggregate, CatalogueRow
 from schemas.events.endpoints import (
+    USUAL_KEY,
     Allocation,
+    AssignmentKey,
     CapturePolicy,
     DeploymentAdded,
     FailoverPolicy,
     FailoverStarted,
+    ShadowSet,
     TrafficApplied,
     VersionReference,
 )
@@ -79,6 +82,8 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     capture_version: int = 0
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +116,8 @@ class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
     capture_version: int = 0
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 def decode_endpoint(row: CatalogueRow) -> EndpointRow:
@@ -143,6 +150,8 @@ def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> End
         capture_version=row.capture_version,
         failover=row.failover,
         failovers=row.failovers,
+        shadow=row.shadow,
+        assigned_by=row.assigned_by,
     )
 
 
@@ -197,6 +206,8 @@ def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
         capture_version=state.capture_version,
         failover=state.failover,
         failovers=state.failovers,
+        shadow=state.shadow,
+        assigned_by=state.assigned_by,
     )
 
 

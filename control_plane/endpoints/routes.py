@@ -6,17 +6,20 @@ from litestar import Request, Response, Router, get, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
-from control_plane.endpoints import handlers
+from control_plane.endpoints import copy_handlers, handlers
 from control_plane.endpoints.failover_routes import failover_commands
 from control_plane.endpoints.queries import get_endpoint, list_endpoints
 from control_plane.endpoints.requests import (
     AddDeploymentRequest,
     AnnounceInstanceRequest,
     ChangeCapturePolicyRequest,
+    ChooseAssignmentKeyRequest,
     ConfirmTrafficRequest,
     CreateEndpointRequest,
     FailInstanceRequest,
     RemoveDeploymentRequest,
+    RemoveShadowRequest,
+    SetShadowRequest,
     SetTrafficRequest,
     WithdrawInstanceRequest,
 )
@@ -38,6 +41,7 @@ def router(store: EventStore, commands: Commands, authentication: Authentication
             *_traffic_commands(commands, authentication),
             _capture_command(commands, authentication),
             *failover_commands(commands, authentication),
+            *_copy_commands(commands, authentication),
             *_instance_commands(commands, authentication),
         ],
         tags=["endpoints"],
@@ -154,6 +158,48 @@ def _capture_command(commands: Commands, authentication: Authentication) -> HTTP
         )
 
     return change_capture_policy
+
+
+def _copy_commands(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:
+    operators = [authentication.at_least("operator")]
+
+    @put(
+        "/endpoints/{endpoint:str}/shadow",
+        guards=operators,
+        opt={"body": SetShadowRequest, "answer": EndpointResource},
+        summary="Copy a share of the requests to a version that answers nobody",
+    )
+    async def set_shadow(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
+        body, version = await read_body(request, SetShadowRequest), expected_version(request)
+        return await commands.run(
+            request, lambda unit: copy_handlers.set_shadow(unit, endpoint, body, expected_version=version)
+        )
+
+    @post(
+        "/endpoints/{endpoint:str}/shadow/remove",
+        guards=operators,
+        opt={"body": RemoveShadowRequest, "answer": EndpointResource},
+        summary="Copy nothing any more; the deployment stays",
+    )
+    async def remove_shadow(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
+        body, version = await read_body(request, RemoveShadowRequest), expected_version(request)
+        return await commands.run(
+            request, lambda unit: copy_handlers.remove_shadow(unit, endpoint, body, expected_version=version)
+        )
+
+    @put(
+        "/endpoints/{endpoint:str}/assignment-key",
+        guards=operators,
+        opt={"body": ChooseAssignmentKeyRequest, "answer": EndpointResource},
+        summary="Choose what keeps a caller on one version",
+    )
+    async def choose_assignment_key(request: Request[Any, Any, Any], endpoint: FromPath[str]) -> Response[bytes]:
+        body, version = await read_body(request, ChooseAssignmentKeyRequest), expected_version(request)
+        return await commands.run(
+            request, lambda unit: copy_handlers.choose_assignment_key(unit, endpoint, body, expected_version=version)
+        )
+
+    return [set_shadow, remove_shadow, choose_assignment_key]
 
 
 def _instance_commands(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:

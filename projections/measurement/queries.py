@@ -28,6 +28,7 @@ _COUNTS = f"""
 """  # noqa: S608  the fragment above is a constant of this module
 # One grouping by the hash of the prediction id instead of two joins: half the time, and rows that stand there twice
 # until ClickHouse merges them count once. Feedback and observations are bounded by the time of the epoch's requests.
+# A shadow shares the prediction id and is never an arm, so its answers are left out by their deployment.
 # An answer that the capture policy withheld is neither right nor wrong.
 _LABELS = f"""
     WITH (SELECT (min(started_at_ms) - 1000, max(started_at_ms) + 1000)
@@ -42,6 +43,7 @@ _LABELS = f"""
             UNION ALL
             SELECT prediction_hash, 2, answer_hash, 0 FROM observation_records
             WHERE workspace = {{workspace:String}} AND endpoint_id = {{endpoint_id:String}}
+              AND deployment_id IN {{arms:Array(String)}}
               AND predicted_at_ms BETWEEN bounds.1 AND bounds.2 AND (answer_hash != sipHash64('') OR status != 200)
             UNION ALL
             SELECT prediction_hash, 4, truth_hash, recency FROM feedback

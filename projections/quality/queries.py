@@ -9,26 +9,27 @@ from projections.serving_metrics.queries import check_buckets
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark, combined
 
+# A shadow's answer shares the prediction id, not the deployment: labels are for what the caller got.
 # An answer that the capture policy withheld is neither right nor wrong.
 # Windows go by the time of the request, so a label that comes hours later counts where its prediction was made.
 _QUALITY = """
     SELECT intDiv(predicted_at_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version,
            name AS feedback_name, count() AS labelled, countIf(answer = truth) AS correct
     FROM (
-        SELECT prediction_hash, any(deployment_id) AS deployment_id, any(version) AS version,
+        SELECT prediction_hash, deployment_id, any(version) AS version,
                any(started_at_ms) AS predicted_at_ms
         FROM request_records
         WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND role = 'primary'
           AND ended_at_ms >= {since_ms:Int64} AND started_at_ms >= {since_ms:Int64}
-        GROUP BY prediction_hash
+        GROUP BY prediction_hash, deployment_id
     ) AS served
     INNER JOIN (
-        SELECT prediction_hash, any(answer_hash) AS answer
+        SELECT prediction_hash, deployment_id, any(answer_hash) AS answer
         FROM observation_records
         WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String}
           AND predicted_at_ms >= {since_ms:Int64} - 1000 AND (answer_hash != sipHash64('') OR status != 200)
-        GROUP BY prediction_hash
-    ) AS observed USING prediction_hash
+        GROUP BY prediction_hash, deployment_id
+    ) AS observed USING (prediction_hash, deployment_id)
     INNER JOIN (
         SELECT prediction_hash, name, argMax(truth_hash, recency) AS truth
         FROM feedback

@@ -7,6 +7,7 @@ import msgspec
 from schemas.events.registry import Artifact, GoldenExample, Signature
 
 BUCKETS = 10_000
+USUAL_KEY_HEADER = "x-rollbook-key"
 
 
 class VersionReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +92,41 @@ class TrafficShifted(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     rollout_id: str | None
     step: int | None
+
+
+class AssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a caller on one bucket: the value of a header, or a claim of the caller's token. One of the two."""
+
+    header: str | None = None
+    claim: str | None = None
+
+
+USUAL_KEY = AssignmentKey(header=USUAL_KEY_HEADER)
+
+
+class AssignmentKeyChosen(msgspec.Struct, frozen=True, kw_only=True):
+    """From now on callers are assigned to buckets by this key; a request without one is drawn anew each time."""
+
+    key: AssignmentKey
+    reason: str
+
+
+class ShadowSet(msgspec.Struct, frozen=True, kw_only=True):
+    """This share of the endpoint's requests is copied to the deployment, whose answers nobody gets.
+
+    It takes the place of the shadow before, if there was one. Copying begins with the first instance.
+    """
+
+    deployment_id: str
+    percent: float
+    reason: str
+
+
+class ShadowRemoved(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is copied to the deployment any more."""
+
+    deployment_id: str
+    reason: str
 
 
 class TrafficApplied(msgspec.Struct, frozen=True, kw_only=True):

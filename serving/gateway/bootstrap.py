@@ -37,6 +37,7 @@ def bootstrap_document(values: Bootstrap) -> dict[str, Any]:
         },
         "static_resources": {"clusters": [_ads_cluster(values.ads_port)], "listeners": [_marker_listener()]},
         "overload_manager": _overload_manager(values),
+        "bootstrap_extensions": [_internal_listeners()],
         "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"suffix": "_ms"}]}}},
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
@@ -100,6 +101,12 @@ def _marker_listener() -> dict[str, Any]:
         "bypass_overload_manager": True,
         "filter_chains": [{"filters": [network_filter]}],
     }
+
+
+def _internal_listeners() -> dict[str, Any]:
+    # Copies of requests come back by a listener without a socket; see `mirrors`.
+    config = {"@type": _TYPE + "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"}
+    return {"name": "envoy.bootstrap.internal_listener", "typed_config": config}
 
 
 def _json(form: dict[str, str]) -> dict[str, Any]:

@@ -10,12 +10,20 @@ import httpx
 import msgspec
 
 from schemas.envelope import rfc3339
-from schemas.events.endpoints import Allocation, FailoverPolicy, FailoverStarted, VersionReference
+from schemas.events.endpoints import (
+    USUAL_KEY,
+    Allocation,
+    AssignmentKey,
+    FailoverPolicy,
+    FailoverStarted,
+    VersionReference,
+)
 from serving.gateway.routing_state import (
     EndpointRoute,
     Instance,
     RevokedPrincipal,
     RoutingSnapshot,
+    Shadow,
     TokenRules,
     Traffic,
 )
@@ -39,6 +47,8 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     deployments: tuple[_Deployment, ...] = ()
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
+    shadow: Shadow | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 class _Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,4 +161,6 @@ def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
         failover=endpoint.failover,
         placements={deployment.id: deployment.regions for deployment in endpoint.deployments if deployment.regions},
         failovers=endpoint.failovers,
+        shadow=endpoint.shadow,
+        assigned_by=endpoint.assigned_by,
     )

@@ -1,6 +1,5 @@
 """One route resource an endpoint: its weights, its stickiness and what every answer says about where it came from."""
 
-import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -8,12 +7,14 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from envoy.config.route.v3 import route_pb2 as route_config_pb2
 from envoy.config.route.v3 import scoped_route_pb2
-from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import wrappers_pb2
 
 from schemas.events.endpoints import BUCKETS
 from serving.gateway import names
+from serving.gateway.assignment import assigned_by
 from serving.gateway.grpc_routing import grpc_route
+from serving.gateway.mirrors import mirrored, shadow_routes
 from serving.gateway.protos import metadata, overwrite, seconds
 from serving.gateway.provenance import answered_by
 from serving.gateway.retries import retry_policy
@@ -68,7 +69,12 @@ def _routes(endpoint: EndpointRoute, levels: int) -> list[route_pb2.Route]:
         not_serving = _not_serving(endpoint)
         return [grpc_route(not_serving), not_serving]
     serving = _serving(endpoint, endpoint.served, levels)
-    return [_probed(endpoint, endpoint.served), grpc_route(serving), serving]
+    routes = [grpc_route(serving), serving]
+    return [
+        _probed(endpoint, endpoint.served),
+        *shadow_routes(routes, endpoint),
+        *mirrored(routes, endpoint, key=routing_key(endpoint)),
+    ]
 
 
 def _probed(endpoint: EndpointRoute, traffic: Traffic) -> route_pb2.Route:
@@ -86,7 +92,7 @@ def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb
     epoch = str(traffic.epoch)
     action = route_pb2.RouteAction(
         weighted_clusters=_shares(traffic),
-        hash_policy=[_salted_key(endpoint.salt)],
+        hash_policy=[assigned_by(endpoint.assigned_by, salt=endpoint.salt)],
         timeout=seconds(_REQUEST_TIMEOUT_S),
         retry_policy=retry_policy(endpoint.failover, levels=levels),
     )
@@ -95,7 +101,7 @@ def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb
         route=action,
         metadata=_known_of(endpoint, epoch=epoch),
         request_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name), overwrite(names.EPOCH, epoch)],
-        request_headers_to_remove=[names.ROUTE],
+        request_headers_to_remove=[names.ROUTE, names.SUBJECT],
         response_headers_to_add=[
             overwrite(names.ENDPOINT, endpoint.name),
             overwrite(names.EPOCH, epoch),
@@ -143,12 +149,3 @@ def _shares(traffic: Traffic) -> route_pb2.WeightedCluster:
 
 def _share(deployment_id: str, weight: int) -> route_pb2.WeightedCluster.ClusterWeight:
     return route_pb2.WeightedCluster.ClusterWeight(name=deployment_id, weight=wrappers_pb2.UInt32Value(value=weight))
-
-
-def _salted_key(salt: str) -> route_pb2.RouteAction.HashPolicy:
-    escaped = re.sub(r"\\", r"\\\\", salt)
-    salted = regex_pb2.RegexMatchAndSubstitute(
-        pattern=regex_pb2.RegexMatcher(regex="^(.*)$"), substitution=escaped + r"\1"
-    )
-    header = route_pb2.RouteAction.HashPolicy.Header(header_name=names.STICKY_KEY, regex_rewrite=salted)
-    return route_pb2.RouteAction.HashPolicy(header=header)

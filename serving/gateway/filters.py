@@ -12,6 +12,7 @@ from envoy.type.matcher.v3 import regex_pb2
 from google.protobuf.message import Message
 
 from serving.gateway import names
+from serving.gateway.assignment import subject_header
 from serving.gateway.body_limit import body_limit, unless_named
 from serving.gateway.grpc_routing import model_extraction, model_header, naming_rule
 from serving.gateway.protos import ads, overwrite, packed
@@ -45,6 +46,11 @@ def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
 def probe_filters() -> list[hcm_pb2.HttpFilter]:
     """Return the chain of the private listener, where the caller names the route itself and no token is asked."""
     return [_filter(names.IDENTITY_FILTER, _identity(role=names.PROBE_ROLE)), _router()]
+
+
+def shadow_filters() -> list[hcm_pb2.HttpFilter]:
+    """Return the chain of copies: they carry the identity of the request, and their route is named already."""
+    return [_router()]
 
 
 def _identity(*, role: str) -> mutation_pb2.HeaderMutation:
@@ -82,7 +88,7 @@ def _routing_header() -> mutation_pb2.HeaderMutation:
     route = f"{_WORKSPACE_OF_TOKEN}/{_ENDPOINT_NAMED}"
     return mutation_pb2.HeaderMutation(
         mutations=mutation_pb2.Mutations(
-            request_mutations=[rules_pb2.HeaderMutation(append=overwrite(names.ROUTE, route))]
+            request_mutations=[rules_pb2.HeaderMutation(append=overwrite(names.ROUTE, route)), subject_header()]
         )
     )
 

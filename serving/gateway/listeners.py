@@ -1,4 +1,4 @@
-"""The two listeners: one for callers, and a private socket over which the follower probes what Envoy serves."""
+"""The listeners: for callers; a private socket over which the follower probes; and one inside Envoy, for copies."""
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2 as rules_pb2
@@ -14,7 +14,7 @@ from google.protobuf import struct_pb2, wrappers_pb2
 from serving.gateway import names
 from serving.gateway.access_log import request_log
 from serving.gateway.body_limit import too_large
-from serving.gateway.filters import probe_filters, public_filters
+from serving.gateway.filters import probe_filters, public_filters, shadow_filters
 from serving.gateway.grpc_routing import grpc_replies
 from serving.gateway.limits import Limits
 from serving.gateway.protos import ads, overwrite, packed, seconds
@@ -52,6 +52,18 @@ def probe_listener() -> listener_pb2.Listener:
     return listener_pb2.Listener(
         name=names.PROBE_LISTENER,
         address=address_pb2.Address(pipe=pipe),
+        filter_chains=[_chain(manager)],
+    )
+
+
+def shadow_listener(*, limits: Limits) -> listener_pb2.Listener:
+    """Build the listener that copies of requests come back by; it exists in Envoy's memory only."""
+    manager = _manager(names.SHADOW_LISTENER, log=request_log(role=names.SHADOW_ROLE), limits=limits)
+    manager.http_filters.extend(shadow_filters())
+    return listener_pb2.Listener(
+        name=names.SHADOW_LISTENER,
+        internal_listener=listener_pb2.Listener.InternalListenerConfig(),
+        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=limits.max_body_bytes),
         filter_chains=[_chain(manager)],
     )
 

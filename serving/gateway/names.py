@@ -3,14 +3,20 @@
 ROUTES = "inference"
 PUBLIC_LISTENER = "public"
 PROBE_LISTENER = "probe"
+SHADOW_LISTENER = "shadow"
+COPIES_CLUSTER = "copies"
+"""Inside Envoy: no socket leads there, only copies of requests, which a shadow gets."""
 
 PREDICTION_ID = "x-prediction-id"
-STICKY_KEY = "x-rollbook-key"
+SUBJECT = "x-rollbook-subject"
+"""Who a token is for; between a filter and the choice of a bucket only."""
 ENDPOINT = "x-rollbook-endpoint"
 GRPC_MODEL = "x-rollbook-grpc-model"
 """What stood as the model's name in a message of gRPC; between two filters only."""
 ROUTE = "x-rollbook-route"
 ROLE = "x-rollbook-role"
+COPY_TO = "x-rollbook-copy-to"
+"""The cluster that a copy of a request is for; inside the gateway only."""
 VERSION = "x-rollbook-version"
 DEPLOYMENT = "x-rollbook-deployment"
 EPOCH = "x-rollbook-epoch"
@@ -21,6 +27,8 @@ PROBE = "x-rollbook-probe"
 
 NOT_FROM_CLIENTS = (
     PREDICTION_ID,
+    COPY_TO,
+    SUBJECT,
     ROUTE,
     GRPC_MODEL,
     ROLE,
@@ -36,7 +44,8 @@ NOT_FROM_CLIENTS = (
 
 PRIMARY_ROLE = "primary"
 PROBE_ROLE = "probe"
-"""Set by the listener that a request came in by, never by a caller."""
+SHADOW_ROLE = "shadow"
+"""Set by the listener that a request came in by, or where a copy is made, never by a caller."""
 
 METADATA = "rollbook"
 """Namespace of what the gateway knows of a request, route, cluster or instance."""

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import extension_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
@@ -13,7 +15,8 @@ from serving.gateway.clusters import cluster
 from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
 from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
 from serving.gateway.limits import Limits
-from serving.gateway.listeners import probe_listener, public_listener
+from serving.gateway.listeners import probe_listener, public_listener, shadow_listener
+from serving.gateway.mirrors import copies_cluster, shadow_assignment, shadow_cluster, shadow_name
 from serving.gateway.priorities import load_assignment
 from serving.gateway.protos import packed
 from serving.gateway.routing_state import TokenRules
@@ -41,11 +44,13 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fixed_resources(*, port: int, limits: Limits) -> Update:
-    """Return what no event changes: the listeners."""
+    """Return what no event changes: the listeners, and the way of copies."""
     return Update(
         resources=(
             _resource(names.PUBLIC_LISTENER, public_listener(port=port, limits=limits)),
             _resource(names.PROBE_LISTENER, probe_listener()),
+            _resource(names.SHADOW_LISTENER, shadow_listener(limits=limits)),
+            _resource(names.COPIES_CLUSTER, copies_cluster()),
             _resource(NOWHERE, nowhere()),
             *([_resource(CLUSTER, collector(limits.otlp_endpoint))] if limits.otlp_endpoint else []),
         )
@@ -66,14 +71,18 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     for deployment_id in sorted(deployments):
         of = table.endpoint_of(deployment_id)
         if of is None:
-            for name in (deployment_id, grpc_name(deployment_id)):
-                removed += [(names.CLUSTER_TYPE, name), (names.ENDPOINTS_TYPE, name)]
+            removed += _clusters(deployment_id) + _clusters(shadow_name(deployment_id))
             continue
         rest = cluster(deployment_id, version=of.deployments[deployment_id], policy=of.failover)
-        there = load_assignment(deployment_id, table.levels_of(deployment_id, endpoint=of), endpoint=of)
-        resources += [_resource(deployment_id, rest), _resource(deployment_id, there)]
-        name = grpc_name(deployment_id)
-        resources += [_resource(name, grpc_cluster(rest)), _resource(name, grpc_assignment(there))]
+        levels = table.levels_of(deployment_id, endpoint=of)
+        resources += _reachable(rest, load_assignment(deployment_id, levels, endpoint=of))
+        if table.is_shadow(deployment_id):
+            # What is measured is this version: where none of it is left, copies fail.
+            own = [level for level in levels if level.deployment_id == deployment_id]
+            there = shadow_assignment(load_assignment(deployment_id, own, endpoint=of))
+            resources += _reachable(shadow_cluster(rest), there)
+        else:
+            removed += _clusters(shadow_name(deployment_id))
     for endpoint_id in sorted(change.endpoints | table.endpoints_of(deployments)):
         endpoint = table.endpoints[endpoint_id]
         served = endpoint.served.deployments() if endpoint.served else frozenset()
@@ -84,6 +93,18 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     if change.has_new_tokens:
         resources += _token_resources(table.tokens)
     return Update(resources=tuple(resources), removed=tuple(removed))
+
+
+def _reachable(rest: cluster_pb2.Cluster, there: endpoint_pb2.ClusterLoadAssignment) -> Iterable[Resource]:
+    """Yield a cluster for each of the two protocols, with the instances."""
+    for cluster_message, instances in ((rest, there), (grpc_cluster(rest), grpc_assignment(there))):
+        yield _resource(cluster_message.name, cluster_message)
+        yield _resource(cluster_message.name, instances)
+
+
+def _clusters(name: str) -> list[tuple[str, str]]:
+    both = (name, grpc_name(name))
+    return [(kind, each) for each in both for kind in (names.CLUSTER_TYPE, names.ENDPOINTS_TYPE)]
 
 
 def _token_resources(tokens: TokenRules) -> Iterable[Resource]:

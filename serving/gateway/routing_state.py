@@ -5,7 +5,14 @@ from typing import Any
 
 import msgspec
 
-from schemas.events.endpoints import Allocation, FailoverPolicy, FailoverStarted, VersionReference
+from schemas.events.endpoints import (
+    USUAL_KEY,
+    Allocation,
+    AssignmentKey,
+    FailoverPolicy,
+    FailoverStarted,
+    VersionReference,
+)
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +38,14 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(part.deployment_id for part in self.allocations if part.ranges)
 
 
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """The deployment that copies of requests go to. It is warm once it had an instance: nothing is copied before."""
+
+    deployment_id: str
+    percent: float
+    is_warm: bool = False
+
+
 class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint. `wanted` is its newest traffic, `served` the newest that could be applied.
 
@@ -51,6 +66,8 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     """The regions of deployments that are placed in some; others are wherever an agent is."""
     failovers: tuple[FailoverStarted, ...] = ()
     """Those of all regions that go on, as the log says."""
+    shadow: Shadow | None = None
+    assigned_by: AssignmentKey = USUAL_KEY
 
 
 class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):

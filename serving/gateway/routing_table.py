@@ -10,7 +10,7 @@ from schemas.events import endpoints
 from schemas.events.endpoints import VersionReference
 from serving.gateway.failover_state import with_failover
 from serving.gateway.priorities import Home, Level, levels_of
-from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, TokenRules, Traffic
+from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, Shadow, TokenRules, Traffic
 from serving.gateway.token_rules import folded, renewed
 
 
@@ -51,6 +51,7 @@ class RoutingTable:
         for endpoint in snapshot.endpoints:
             self._index(endpoint)
             self._serve_what_can_be(endpoint.id)
+            self._warm_shadow(endpoint.id)
 
     @property
     def instance_count(self) -> int:
@@ -100,6 +101,11 @@ class RoutingTable:
             if endpoint and endpoint.failover.backup_deployment_id == deployment_id:
                 found |= endpoint.deployments.keys()
         return frozenset(found)
+
+    def is_shadow(self, deployment_id: str) -> bool:
+        """Tell whether copies of requests go to a deployment."""
+        endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
+        return bool(endpoint and endpoint.shadow and endpoint.shadow.deployment_id == deployment_id)
 
     def waiting(self, endpoint_id: str) -> frozenset[str]:
         """Return the deployments without an instance that keep the newest epoch from being served."""
@@ -155,11 +161,12 @@ class RoutingTable:
             case endpoints.InstanceWithdrawn() | endpoints.InstanceFailed():
                 return self._withdraw(stream)
             case msgspec.Struct():
-                return self._take_tokens(folded(self.tokens, event, envelope))
+                tokens = self._take_tokens(folded(self.tokens, event, envelope))
+                return tokens | self._fold_failover(stream, event)
             case _:
-                return self._fold_failover(stream, event)
+                return NOTHING
 
-    def _fold_failover(self, stream: str, event: msgspec.Struct | None) -> Change:
+    def _fold_failover(self, stream: str, event: msgspec.Struct) -> Change:
         match event:
             case endpoints.FailoverPolicySet(policy=policy):
                 known = self.endpoints[stream].deployments
@@ -168,6 +175,17 @@ class RoutingTable:
             case endpoints.DeploymentPlaced() | endpoints.FailoverStarted() | endpoints.FailoverEnded():
                 self.endpoints[stream] = with_failover(self.endpoints[stream], event)
                 return NOTHING
+            case _:
+                return self._fold_choice(stream, event)
+
+    def _fold_choice(self, stream: str, event: msgspec.Struct) -> Change:
+        match event:
+            case endpoints.ShadowSet(deployment_id=deployment_id, percent=percent):
+                return self._set_shadow(stream, Shadow(deployment_id=deployment_id, percent=percent))
+            case endpoints.ShadowRemoved():
+                return self._set_shadow(stream, None)
+            case endpoints.AssignmentKeyChosen(key=key):
+                return self._replace(stream, assigned_by=key) | Change(endpoints=frozenset({stream}))
             case _:
                 return NOTHING
 
@@ -192,6 +210,21 @@ class RoutingTable:
         removed = self.endpoints[endpoint_id].removed | {deployment_id}
         return self._replace(endpoint_id, removed=removed)
 
+    def _set_shadow(self, endpoint_id: str, shadow: Shadow | None) -> Change:
+        before = self.endpoints[endpoint_id].shadow
+        self._replace(endpoint_id, shadow=shadow)
+        self._warm_shadow(endpoint_id)
+        touched = {each.deployment_id for each in (before, shadow) if each}
+        return Change(endpoints=frozenset({endpoint_id}), deployments=frozenset(touched))
+
+    def _warm_shadow(self, endpoint_id: str) -> Change:
+        shadow = self.endpoints[endpoint_id].shadow
+        if shadow is None or shadow.is_warm or not self._of_deployment.get(shadow.deployment_id):
+            return NOTHING
+        return self._replace(endpoint_id, shadow=msgspec.structs.replace(shadow, is_warm=True)) | Change(
+            endpoints=frozenset({endpoint_id})
+        )
+
     def _note_applied(self, endpoint_id: str, epoch: int) -> Change:
         endpoint = self.endpoints[endpoint_id]
         highest = max(endpoint.reported_epoch, epoch)
@@ -212,7 +245,8 @@ class RoutingTable:
             )
         )
         served = self._serve_what_can_be(event.endpoint_id) | self._let_go_of_removed(event.endpoint_id)
-        return change | served | Change(deployments=frozenset({event.deployment_id}))
+        warmed = self._warm_shadow(event.endpoint_id)
+        return change | served | warmed | Change(deployments=frozenset({event.deployment_id}))
 
     def _withdraw(self, instance_id: str) -> Change:
         gone = self._instances.pop(instance_id, None)

@@ -39,6 +39,7 @@ class BackEnd:
         self.name = name
         self.port = 0
         self.requests = 0
+        self.last: dict[str, str] = {}
         self.delay_s = 0.0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -63,6 +64,7 @@ class BackEnd:
                 headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in head[1:])}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 self.requests += 1
+                self.last = headers
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 seen = {"backend": self.name, "request": head[0], "headers": headers, "bytes": len(body)}

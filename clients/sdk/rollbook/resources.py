@@ -119,6 +119,21 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     observed_at: str = ""
 
 
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """The deployment that gets copies of a share of the requests, and answers nobody."""
+
+    deployment_id: str
+    percent: float
+    reason: str = ""
+
+
+class AssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a caller on one version: a header's value or a claim of its token."""
+
+    header: str | None = None
+    claim: str | None = None
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A name that callers use; `epoch` names the event that set the traffic, `capture_version` that of the policy."""
 
@@ -134,6 +149,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     capture_version: int = 0
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[Failover, ...] = ()
+    shadow: Shadow | None = None
+    assigned_by: AssignmentKey = AssignmentKey()
     position: int = 0
 
 

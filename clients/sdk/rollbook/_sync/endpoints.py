@@ -111,6 +111,47 @@ class Endpoints:
             if_match=if_match,
         )
 
+    def set_shadow(
+        self,
+        endpoint: str,
+        *,
+        version: str | None = None,
+        deployment_id: str | None = None,
+        percent: float = 100.0,
+        reason: str,
+    ) -> Endpoint:
+        """Copy a share of the requests to a version (or a ready deployment) whose answers nobody gets."""
+        body = {"version": version, "deployment_id": deployment_id, "percent": percent, "reason": reason}
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/shadow"
+        return self._connection.command(path, body, Endpoint, method="PUT")
+
+    def remove_shadow(self, endpoint: str, *, reason: str) -> Endpoint:
+        """Copy nothing any more; the deployment stays."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/shadow/remove"
+        return self._connection.command(path, {"reason": reason}, Endpoint)
+
+    def compare_shadow(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        tolerance: float | None = None,
+        limit: int | None = None,
+    ) -> dict[str, Any]:
+        """Return how often a shadow agrees with what callers got, how fast it is, and pairs that differ."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/shadow/comparison"
+        question = {"since_ms": since_ms, "tolerance": tolerance, "limit": limit}
+        return self._connection.get(path, dict[str, Any], **question)
+
+    def choose_assignment_key(
+        self, endpoint: str, *, header: str | None = None, claim: str | None = None, reason: str
+    ) -> Endpoint:
+        """Keep each caller on one version by a header's value or a claim of the token; name one of the two."""
+        body = {"key": {"header": header, "claim": claim}, "reason": reason}
+        return self._connection.command(
+            f"/v1/endpoints/{_wire.segment(endpoint)}/assignment-key", body, Endpoint, method="PUT"
+        )
+
     def metrics(
         self,
         endpoint: str,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rollbook import Problem, RollbookError
-from rollbook.cli import capture, endpoints, evidence, failover, registry, resources, rollouts, stack, tokens
+from rollbook.cli import capture, endpoints, evidence, failover, registry, resources, rollouts, shadows, stack, tokens
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
@@ -46,6 +46,7 @@ for _command in (
     endpoints.traffic,
     capture.capture,
     failover.failover,
+    shadows.shadow,
     rollouts.rollout,
     evidence.who_served,
     evidence.events,

@@ -1,0 +1,101 @@
+"""`rollbook traffic shadow …`, `rollbook traffic key` and `rollbook shadow compare`."""
+
+import click
+
+from rollbook.cli.endpoints import traffic
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+from rollbook.resources import Endpoint
+
+_COLUMNS = (
+    "version",
+    "shadow_version",
+    "pairs",
+    "compared",
+    "agreement",
+    "errors",
+    "shadow_errors",
+    "p50_ms",
+    "shadow_p50_ms",
+    "p50_difference_ms",
+)
+_PAIR_COLUMNS = ("prediction_id", "version", "shadow_version", "answer", "shadow_answer", "duration_ms", "shadow_ms")
+
+
+def _shown(endpoint: Endpoint) -> dict[str, object]:
+    shadow, key = endpoint.shadow, endpoint.assigned_by
+    version = next((one.version for one in endpoint.deployments if shadow and one.id == shadow.deployment_id), None)
+    return {
+        "shadow": version,
+        "percent": shadow.percent if shadow else None,
+        "deployment": shadow.deployment_id if shadow else None,
+        "assigned_by": f"header {key.header}" if key.header else f"claim {key.claim}",
+    }
+
+
+@traffic.group("shadow")
+def traffic_shadow() -> None:
+    """Copy requests to a version whose answers nobody gets."""
+
+
+@traffic_shadow.command("set")
+@click.argument("name", metavar="ENDPOINT")
+@click.argument("reference", metavar="MODEL/NUMBER", required=False)
+@click.option("--deployment", help="A ready deployment without traffic, in place of a version.")
+@click.option("--percent", type=float, default=100.0, show_default=True, help="The share of requests that is copied.")
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@pass_profile
+def set_shadow(
+    profile: Profile, name: str, reference: str | None, deployment: str | None, percent: float, reason: str
+) -> None:
+    """Copy requests of ENDPOINT to a version; it is started if need be."""
+    with profile.client() as rollbook:
+        shadowed = rollbook.endpoints.set_shadow(
+            name, version=reference, deployment_id=deployment, percent=percent, reason=reason
+        )
+        show(profile, _shown(shadowed))
+
+
+@traffic_shadow.command("remove")
+@click.argument("name", metavar="ENDPOINT")
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@pass_profile
+def remove_shadow(profile: Profile, name: str, reason: str) -> None:
+    """Copy nothing any more; the deployment stays."""
+    with profile.client() as rollbook:
+        show(profile, _shown(rollbook.endpoints.remove_shadow(name, reason=reason)))
+
+
+@traffic.command("key")
+@click.argument("name", metavar="ENDPOINT")
+@click.option("--header", help="The header whose value tells callers apart.")
+@click.option("--claim", help="The claim of their tokens that does: sub.")
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@pass_profile
+def choose_key(profile: Profile, name: str, header: str | None, claim: str | None, reason: str) -> None:
+    """Choose what keeps a caller of ENDPOINT on one version."""
+    with profile.client() as rollbook:
+        show(profile, _shown(rollbook.endpoints.choose_assignment_key(name, header=header, claim=claim, reason=reason)))
+
+
+@click.group()
+def shadow() -> None:
+    """See what a shadow answers."""
+
+
+@shadow.command("compare")
+@click.argument("name", metavar="ENDPOINT")
+@click.option("--since-ms", type=int, help="Unix ms; an hour ago by default.")
+@click.option("--tolerance", type=click.FloatRange(min=0), help="How far numbers may differ and still agree.")
+@click.option("--pairs", type=click.IntRange(0, 1000), help="List this many pairs that differ, in place of the sums.")
+@pass_profile
+def compare(profile: Profile, name: str, since_ms: int | None, tolerance: float | None, pairs: int | None) -> None:
+    """Compare what callers of ENDPOINT got with what its shadow answered to the same requests."""
+    with profile.client() as rollbook:
+        answered = rollbook.endpoints.compare_shadow(name, since_ms=since_ms, tolerance=tolerance, limit=pairs)
+    if profile.as_json:
+        show(profile, answered)
+    elif pairs is None:
+        show(profile, answered["items"], columns=_COLUMNS)
+    else:
+        show(profile, answered["pairs"], columns=_PAIR_COLUMNS)

@@ -1,0 +1,63 @@
+"""The shadow of an endpoint: which deployment may get copies of its requests."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from control_plane.endpoints import errors
+from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.commands import RemoveShadow, SetShadow
+from control_plane.endpoints.policies import buckets_of, weights_of
+from schemas.events.endpoints import ShadowRemoved, ShadowSet
+
+
+def set_shadow(state: Endpoint, command: SetShadow, *, ready: Mapping[str, int] | None) -> list[msgspec.Struct]:
+    """Copy requests to a deployment. `ready` counts instances; None where the deployment was added just now."""
+    if state.owner is not None:
+        raise errors.EndpointOwnedByRolloutError(
+            f"{state.owner} owns the traffic of endpoint {state.name}", remedy="wait until it is over, or abort it"
+        )
+    _some_requests_have_to_be_copied(command)
+    _the_deployment_must_take_no_traffic(state, command)
+    if ready is not None and not ready.get(command.deployment_id):
+        raise errors.DeploymentNotReadyError(
+            f"no instance of {command.deployment_id} is ready, so it can not be a shadow of endpoint {state.name}",
+            field="deployment_id",
+            remedy="wait until the endpoint shows its state as ready",
+        )
+    now = state.shadow
+    if now and (now.deployment_id, now.percent) == (command.deployment_id, command.percent):
+        return []
+    return [ShadowSet(deployment_id=command.deployment_id, percent=command.percent, reason=command.reason)]
+
+
+def remove_shadow(state: Endpoint, command: RemoveShadow) -> list[msgspec.Struct]:
+    """Copy nothing any more, whoever owns the traffic; without a shadow there is nothing to do."""
+    if state.shadow is None:
+        return []
+    return [ShadowRemoved(deployment_id=state.shadow.deployment_id, reason=command.reason)]
+
+
+def _some_requests_have_to_be_copied(command: SetShadow) -> None:
+    if not buckets_of(command.percent):
+        raise errors.InvalidShadowError(
+            f"{command.percent:g} % of the requests can not be copied",
+            field="percent",
+            remedy="give above 0 to 100 with at most two decimals, or remove the shadow",
+        )
+
+
+def _the_deployment_must_take_no_traffic(state: Endpoint, command: SetShadow) -> None:
+    if state.deployment(command.deployment_id) is None:
+        raise errors.DeploymentNotFoundError(
+            f"endpoint {state.name} has no deployment {command.deployment_id}",
+            field="deployment_id",
+            remedy="list the endpoint's deployments",
+        )
+    weight = weights_of(state.allocations).get(command.deployment_id)
+    if weight:
+        raise errors.DeploymentTakesTrafficError(
+            f"deployment {command.deployment_id} serves {weight:g} % of endpoint {state.name} itself",
+            field="deployment_id",
+            remedy="name a deployment without traffic, or a version, which then gets one",
+        )

@@ -1,0 +1,182 @@
+"""Copies of requests through a real Envoy: what a shadow gets, what is recorded of it, and that no caller feels it."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from schemas.events.endpoints import ShadowRemoved, ShadowSet
+from tests.support.gateway import MAX_BODY_BYTES, BackEnd, Gateway, until
+from tests.support.routing import created, shifted
+
+ENDPOINT = "endpoint-1"
+INFER = "/v2/models/digits/infer"
+
+
+async def serve(gateway: Gateway, client: httpx.AsyncClient, *, percent: float = 100.0) -> tuple[BackEnd, BackEnd]:
+    """Serve d1, with d2 as its shadow."""
+    gateway.tell(ENDPOINT, created())
+    (primary,) = await gateway.add(ENDPOINT, "d1")
+    (shadow,) = await gateway.add(ENDPOINT, "d2", number=2)
+    gateway.tell(ENDPOINT, ShadowSet(deployment_id="d2", percent=percent, reason="test"))
+    await gateway.serves(ENDPOINT, gateway.tell(ENDPOINT, shifted(d1=[(0, 10_000)])))
+    # A copy that is made before the worker has the shadow's instance is lost; those after it are not.
+    while not shadow.requests:
+        await client.post(INFER, json={})
+    return primary, shadow
+
+
+async def recorded(gateway: Gateway, *, role: str, count: int) -> list[dict[str, Any]]:
+    def of_role() -> list[dict[str, Any]]:
+        lines = (gateway.folder / "current.log").read_text().splitlines()
+        return [record for record in map(json.loads, lines) if record.get("role") == role and record.get("id")]
+
+    await until(lambda: len(of_role()) >= count, why=f"{count} records of role {role}")
+    return of_role()
+
+
+async def record_of(gateway: Gateway, prediction_id: str, *, role: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    async def is_there() -> bool:
+        found.extend(each for each in await recorded(gateway, role=role, count=0) if each["id"] == prediction_id)
+        return bool(found)
+
+    await until(is_there, why=f"a {role} record of {prediction_id}")
+    return found[0]
+
+
+async def test_a_copy_goes_to_the_shadow_with_headers_of_its_own(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    _, shadow = await serve(gateway, client)
+
+    answer = await client.post(INFER, json={"a": 1})
+
+    assert answer.headers["x-rollbook-deployment"] == "d1"
+    assert answer.json()["headers"]["x-rollbook-role"] == "primary"
+    await until(lambda: shadow.last["x-prediction-id"] == answer.headers["x-prediction-id"])
+    assert shadow.last["x-prediction-id"] == answer.headers["x-prediction-id"]
+    assert shadow.last["x-rollbook-role"] == "shadow"
+    assert (shadow.last["x-rollbook-deployment"], shadow.last["x-rollbook-version"]) == ("d2", "digits/2")
+    assert not {"x-rollbook-route", "x-rollbook-copy-to", "x-rollbook-subject", "authorization"} & set(shadow.last)
+
+
+async def test_a_copy_has_a_record_with_the_id_of_its_request(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    await serve(gateway, client)
+
+    answer = await client.post(INFER, json={})
+
+    prediction_id = answer.headers["x-prediction-id"]
+    copy = await record_of(gateway, prediction_id, role="shadow")
+    request = await record_of(gateway, prediction_id, role="primary")
+    assert (request["dep"], copy["dep"], copy["ver"], copy["st"]) == ("d1", "d2", "digits/2", 200)
+    assert copy["ep"] == ENDPOINT
+    assert copy["inst"] == "instance-d2-0"
+
+
+async def test_only_the_share_is_copied(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    _, shadow = await serve(gateway, client, percent=25.0)
+    shadow.requests = 0
+
+    for _ in range(200):
+        assert (await client.post(INFER, json={})).status_code == 200
+
+    await asyncio.sleep(0.2)
+    assert 20 <= shadow.requests <= 85
+
+
+async def latencies(client: httpx.AsyncClient, count: int, body: bytes = b"{}") -> Sequence[float]:
+    taken = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        assert (await client.post(INFER, content=body)).status_code == 200
+        taken.append(time.perf_counter() - begin)
+    return sorted(taken)
+
+
+@pytest.mark.parametrize("trouble", ["hung", "dead"])
+async def test_callers_do_not_feel_a_shadow_in_trouble(
+    gateway: Gateway, client: httpx.AsyncClient, trouble: str
+) -> None:
+    primary, shadow = await serve(gateway, client)
+    primary.requests = 0
+    if trouble == "hung":
+        shadow.delay_s = 50
+    else:
+        await shadow.kill()
+
+    taken = await latencies(client, 600, body=b"x" * 10_000)
+
+    # More than a shadow may hold at once, and none of them waited for it.
+    assert taken[len(taken) // 2] < 0.1
+    assert taken[-1] < 2
+    assert primary.requests == 600
+    assert all(record["st"] == 200 for record in await recorded(gateway, role="primary", count=600))
+
+
+def refusals(gateway: Gateway) -> list[str]:
+    lines = (gateway.folder / "current.log").read_text().splitlines()
+    records = [record for record in map(json.loads, lines) if record.get("role") == "shadow"]
+    return [record["id"] for record in records if (record["st"], record["fl"]) == (503, "UO")]
+
+
+async def test_copies_beyond_the_bound_are_refused_and_recorded_so(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    _, shadow = await serve(gateway, client)
+    shadow.delay_s = 50
+
+    await latencies(client, 400)
+
+    await until(lambda: len(refusals(gateway)) >= 70, why="copies refused by the bound")
+    assert shadow.requests <= 260
+
+
+async def test_large_bodies_to_a_hung_shadow_hold_nobody_up(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    _, shadow = await serve(gateway, client)
+    shadow.delay_s = 50
+
+    taken = await latencies(client, 60, body=b"x" * (MAX_BODY_BYTES - 1))
+
+    assert taken[len(taken) // 2] < 0.5
+
+
+async def test_nothing_is_copied_once_the_shadow_is_removed(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    primary, shadow = await serve(gateway, client)
+    gateway.tell(ENDPOINT, ShadowRemoved(deployment_id="d2", reason="test"))
+    await gateway.serves(ENDPOINT, gateway.tell(ENDPOINT, shifted(d1=[(0, 10_000)])))
+    await asyncio.sleep(0.2)
+    primary.requests = shadow.requests = 0
+    await latencies(client, 20)
+    await asyncio.sleep(0.2)
+
+    assert (primary.requests, shadow.requests) == (20, 0)
+
+
+async def test_a_shadow_that_was_never_ready_changes_nothing(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    gateway.tell(ENDPOINT, created())
+    await gateway.add(ENDPOINT, "d1")
+    await gateway.add(ENDPOINT, "d2", number=2, instances=0)
+    gateway.tell(ENDPOINT, ShadowSet(deployment_id="d2", percent=100.0, reason="test"))
+    await gateway.serves(ENDPOINT, gateway.tell(ENDPOINT, shifted(d1=[(0, 10_000)])))
+
+    assert (await client.post(INFER, json={})).status_code == 200
+    shadow = gateway.table.endpoints[ENDPOINT].shadow
+    assert shadow is not None
+    assert shadow == replace(shadow, is_warm=False)
+
+
+async def test_a_client_cannot_pose_as_a_copy(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    primary, shadow = await serve(gateway, client)
+    primary.requests = shadow.requests = 0
+
+    forged = {"x-rollbook-role": "shadow", "x-rollbook-copy-to": "d2", "x-rollbook-subject": "other"}
+    answer = await client.post(INFER, json={}, headers=forged)
+
+    assert answer.headers["x-rollbook-deployment"] == "d1"
+    assert primary.last["x-rollbook-role"] == "primary"
+    assert not {"x-rollbook-copy-to", "x-rollbook-subject"} & set(primary.last)
+    await until(lambda: shadow.requests == 1)
+    assert primary.requests == 1
