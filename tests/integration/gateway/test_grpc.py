@@ -16,6 +16,7 @@ from tritonclient.grpc import InferInput, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from schemas.events.endpoints import ShadowSet
 from serving.runtime.manifest import write_manifest
 from tests.support.digits import digits, row_request, trained
 from tests.support.engine_process import EngineProcess, running, write_model
@@ -225,3 +226,28 @@ async def test_a_call_stands_in_the_record_with_the_status_that_rest_would_have(
     assert (first["epn"], first["dep"], first["st"], first["gs"]) == ("digits", "d1", 200, 0)
     assert (second["dep"], second["st"], second["gs"]) == ("d1", 200, 3)
     assert first["id"] != second["id"]
+
+
+def records(gateway: Gateway, role: str) -> dict[str, dict[str, Any]]:
+    lines = map(json.loads, (gateway.folder / "current.log").read_text().splitlines())
+    return {line["id"]: line for line in lines if line.get("role") == role}
+
+
+async def test_a_call_is_copied_to_the_shadow_and_recorded_under_its_own_id(
+    serving: Gateway, triton: InferenceServerClient
+) -> None:
+    serving.tell(ENDPOINT, ShadowSet(deployment_id="d2", percent=100.0, reason="test"))
+    await split(serving, d1=[(0, 10_000)])
+
+    # A copy that is made before the worker has the shadow's instance fails; those after it do not.
+    async def is_copied() -> bool:
+        assert await deployment_of(triton, token(serving)) == "d1"
+        return any(copy["st"] == 200 for copy in records(serving, "shadow").values())
+
+    await until(is_copied, why="a copy that the shadow answered")
+    answer = await triton.infer("digits", [pixels()], headers=token(serving))
+    prediction_id = answer.get_response().id
+    await until(lambda: prediction_id in records(serving, "shadow"), why="a record of the copy")
+    request, copy = records(serving, "primary")[prediction_id], records(serving, "shadow")[prediction_id]
+    assert (request["dep"], copy["dep"], copy["ver"]) == ("d1", "d2", "digits/2")
+    assert (request["st"], copy["st"]) == (200, 200)
