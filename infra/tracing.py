@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 
 from infra.errors import CannotStartError
+from infra.otlp_json import OtlpJsonExporter
 
 OtlpEndpoint: TypeAlias = (
     Annotated[
@@ -25,7 +26,6 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Wrap: TypeAlias = Callable[[Application], Application]
 
-_EXPORT_TIMEOUT_S = 5
 _SERVER_ERROR = 500
 
 
@@ -50,7 +50,6 @@ def tracing(program: str, endpoint: str | None) -> Iterator[Wrap]:
 
 def _provider(program: str, endpoint: str) -> Any:  # noqa: ANN401 - a class of the optional SDK
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - an extra
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - an extra
@@ -58,7 +57,7 @@ def _provider(program: str, endpoint: str) -> Any:  # noqa: ANN401 - a class of 
         raise CannotStartError(
             "a collector is set, and OpenTelemetry is not installed; install rollbook-server[tracing]"
         ) from error
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_TIMEOUT_S)
+    exporter: Any = OtlpJsonExporter(endpoint)
     provider = TracerProvider(resource=Resource.create({"service.name": f"rollbook-{program}"}), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider

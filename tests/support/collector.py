@@ -1,6 +1,7 @@
-"""A collector of OpenTelemetry: takes OTLP over HTTP as real ones do, and keeps the spans."""
+"""A collector of OpenTelemetry: takes OTLP over HTTP as real ones do, in both its forms, and keeps the spans."""
 
 import asyncio
+import json
 from typing import Any, Self
 
 import msgspec
@@ -41,28 +42,50 @@ class Collector:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower():
                 body = await _body(reader, head)
                 assert "/v1/traces" in head
-                self._keep(trace_service_pb2.ExportTraceServiceRequest.FromString(body))
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")
+                self.spans += _spans_of_json(body) if "application/json" in head else _spans(body)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    def _keep(self, request: Any) -> None:  # noqa: ANN401 - a generated message
-        for resource in request.resource_spans:
-            service = {one.key: one.value.string_value for one in resource.resource.attributes}["service.name"]
-            for scope in resource.scope_spans:
-                self.spans += [
-                    Span(
-                        service=service,
-                        name=span.name,
-                        trace_id=span.trace_id.hex(),
-                        span_id=span.span_id.hex(),
-                        parent_id=span.parent_span_id.hex(),
-                        attributes={one.key: one.value.string_value for one in span.attributes},
-                    )
-                    for span in scope.spans
-                ]
+
+def _spans(body: bytes) -> list[Span]:
+    messages: Any = trace_service_pb2
+    request = messages.ExportTraceServiceRequest.FromString(body)
+    return [
+        Span(
+            service={one.key: one.value.string_value for one in resource.resource.attributes}["service.name"],
+            name=span.name,
+            trace_id=span.trace_id.hex(),
+            span_id=span.span_id.hex(),
+            parent_id=span.parent_span_id.hex(),
+            attributes={one.key: one.value.string_value for one in span.attributes},
+        )
+        for resource in request.resource_spans
+        # The messages are those of xds-protos, where the field of this number has its earlier name.
+        for scope in resource.instrumentation_library_spans
+        for span in scope.spans
+    ]
+
+
+def _spans_of_json(body: bytes) -> list[Span]:
+    def texts(attributes: list[dict[str, Any]]) -> dict[str, str]:
+        return {one["key"]: str(next(iter(one["value"].values()))) for one in attributes}
+
+    return [
+        Span(
+            service=texts(resource["resource"]["attributes"])["service.name"],
+            name=span["name"],
+            trace_id=span["traceId"],
+            span_id=span["spanId"],
+            parent_id=span.get("parentSpanId", ""),
+            attributes=texts(span["attributes"]),
+        )
+        for resource in json.loads(body)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
 
 
 async def _body(reader: asyncio.StreamReader, head: str) -> bytes:
