@@ -10,7 +10,7 @@ import msgspec
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """A limit that a figure keeps or misses."""
 
-    comparison: Literal["<", "<=", ">="]
+    comparison: Literal["<", "<=", ">", ">="]
     limit: float
 
     def is_met_by(self, value: float) -> bool:
@@ -20,6 +20,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
                 return value < self.limit
             case "<=":
                 return value <= self.limit
+            case ">":
+                return value > self.limit
             case ">=":
                 return value >= self.limit
 
@@ -32,6 +34,11 @@ def below(limit: float) -> Goal:
 def at_most(limit: float) -> Goal:
     """Return the goal of not exceeding the limit."""
     return Goal(comparison="<=", limit=limit)
+
+
+def above(limit: float) -> Goal:
+    """Return the goal of exceeding the limit."""
+    return Goal(comparison=">", limit=limit)
 
 
 def at_least(limit: float) -> Goal:

@@ -22,6 +22,7 @@ from benchmarks.wire import Answer, Connection, address_of, request_bytes
 _TICK_S = 0.001
 _REPORT_EVERY_S = 0.25
 _DRAIN_S = 10.0
+_REASON_BYTES = 160
 _OK = 200
 
 
@@ -167,7 +168,7 @@ class Load:
 
     def _take(self, answer: Answer | None, endpoint: str, sent_at: float) -> None:
         if answer is None or answer.status != _OK:
-            self._failures["connection lost" if answer is None else f"status {answer.status}"] += 1
+            self._failures[_why(answer)] += 1
             return
         answered_at = time.time()
         self._answered += 1
@@ -193,6 +194,13 @@ class Load:
         host, port = address_of(self._plan.gateway_url)
         _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
         self._give_back(connection)
+
+
+def _why(answer: Answer | None) -> str:
+    """Name a failure: the status, and how the answer tells why."""
+    if answer is None:
+        return "connection lost"
+    return f"status {answer.status} {answer.body[:_REASON_BYTES].decode(errors='replace')}".rstrip()
 
 
 def _request(plan: Plan, endpoint: str, body: str) -> bytes:

@@ -5,12 +5,17 @@ from typing import Protocol
 
 import msgspec
 
+from benchmarks.batch_rows import measure as measure_batch_rows
 from benchmarks.change_to_serving import measure as measure_change_to_serving
 from benchmarks.durable_commands import measure as measure_durable_commands
 from benchmarks.figures import Figure
 from benchmarks.gateway_cost import measure as measure_gateway_cost
+from benchmarks.language_model_cost import measure as measure_language_model_cost
+from benchmarks.lost_instance import measure as measure_lost_instance
+from benchmarks.many_instances import measure as measure_many_instances
 from benchmarks.record_ingest import measure as measure_record_ingest
 from benchmarks.request_visibility import measure as measure_request_visibility
+from benchmarks.runtime_against_mlserver import measure as measure_runtime_against_mlserver
 from benchmarks.start_and_memory import measure as measure_start_and_memory
 from benchmarks.verdict_delay import measure as measure_verdict_delay
 
@@ -41,8 +46,28 @@ SCENARIOS = {
         title="what the gateway adds over the engine, and over an Envoy written by hand",
         measure=measure_gateway_cost,
     ),
+    "runtime": Scenario(
+        title="the inference runtime against MLServer, scikit-learn and ONNX, REST and gRPC",
+        measure=measure_runtime_against_mlserver,
+    ),
+    "vllm": Scenario(
+        title="what the gateway adds to the streams of vLLM, and what vllm-router adds",
+        measure=measure_language_model_cost,
+    ),
     "commands": Scenario(title="durable commands over HTTP", measure=measure_durable_commands),
     "ingest": Scenario(title="request records from a filled topic into ClickHouse", measure=measure_record_ingest),
     "visible": Scenario(title="request made to visible in a query", measure=measure_request_visibility),
     "verdict": Scenario(title="enough labels there to verdict recorded", measure=measure_verdict_delay),
+    "batch": Scenario(
+        title="rows scored by `rollbook batch score`, and by a script that calls `predict`",
+        measure=measure_batch_rows,
+    ),
+    "instances": Scenario(
+        title="a thousand instances registered, routed and probed, one of them killed",
+        measure=measure_many_instances,
+    ),
+    "kills": Scenario(
+        title="requests that fail while one of two instances is killed with -9",
+        measure=measure_lost_instance,
+    ),
 }

@@ -1,5 +1,6 @@
 """The embedded stack, brought up and down by the commands that users type, on a directory of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -80,13 +81,9 @@ class Stack:
         os.kill(pid, signal.SIGSTOP)
 
     def _is_engine(self, process: psutil.Process) -> bool:
-        # Engines outlive their agent, so they are nobody's children.
-        try:
-            return "serving.runtime.app" in process.cmdline() and str(self.data_dir) in "".join(
-                process.environ().values()
-            )
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            return False
+        # Engines outlive their agent, so they are nobody's children; the agent's book names them.
+        books = self.data_dir.glob("agent/*/instances.json")
+        return process.pid in {record["pid"] for book in books for record in json.loads(book.read_bytes())}
 
     def _address(self, program: str) -> str:
         address = self.status.address(program)

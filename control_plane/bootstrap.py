@@ -22,9 +22,12 @@ from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.artifacts.routes import router as artifacts_router
 from control_plane.audit.log_tree import LogTree
 from control_plane.audit.routes import router as audit_router
+from control_plane.batches.resources import BATCHES
+from control_plane.batches.routes import router as batches_router
 from control_plane.endpoints.queries import get_endpoint
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.endpoints.routes import router as endpoints_router
+from control_plane.endpoints.scaling_routes import router as scaling_router
 from control_plane.event_feed.commits import Commits
 from control_plane.event_feed.routes import router as events_router
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
@@ -72,6 +75,7 @@ AGGREGATES: Aggregates = {
     Kind.ROLLOUT: ROLLOUTS,
     Kind.PRINCIPAL: PRINCIPALS,
     Kind.KEYRING: KEYRINGS,
+    Kind.BATCH: BATCHES,
 }
 
 
@@ -155,9 +159,11 @@ def _write_side(
         registry_router(commands, guard, store, ArtifactInspector(artifacts)),
         artifacts_router(artifacts, guard),
         endpoints_router(store, commands, guard),
+        scaling_router(commands, guard, clock=clock),
         rollouts_router(store, commands, guard, clock=clock),
         principals_router(commands, guard, store, access.tokens),
         inference_tokens_router(commands, guard, store, mint=access.mint, revoked_subjects=revoked, clock=clock),
+        batches_router(commands, guard, store, mint=access.mint, revoked_subjects=revoked, clock=clock),
         snapshots_router(guard, store, mint=access.mint, revoked_subjects=revoked),
     ]
 

@@ -110,16 +110,30 @@ async def _serve(worker: StreamWorker, settings: ProjectionsSettings, stopping: 
     watching = asyncio.ensure_future(watch(worker, clock=SystemClock(), patience_s=settings.watchdog_s))
     announcing = asyncio.ensure_future(_announce(worker, settings.ready_file))
     stopped = asyncio.ensure_future(stopping.wait())
-    waited_for: set[asyncio.Future[Any]] = {stopped, worker.fatal}
     try:
-        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-        if worker.fatal.done():
-            worker.fatal.result()
+        await _until_over(worker.fatal, stopped, watching=watching, announcing=announcing)
     finally:
         settings.ready_file.unlink(missing_ok=True)
         for task in (watching, announcing, stopped):
             task.cancel()
         await asyncio.gather(watching, announcing, stopped, return_exceptions=True)
+
+
+async def _until_over(
+    fatal: asyncio.Future[None],
+    stopped: asyncio.Future[Any],
+    *,
+    watching: asyncio.Future[None],
+    announcing: asyncio.Future[None],
+) -> None:
+    """Return when asked to stop; raise what ended a part, also one that only looks on, or it would fail in silence."""
+    waited_for: set[asyncio.Future[Any]] = {fatal, stopped, watching, announcing}
+    while not (fatal.done() or stopped.done()):
+        ended, waited_for = await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+        for part in ended:
+            part.result()
+    if fatal.done():
+        fatal.result()
 
 
 async def _announce(worker: StreamWorker, ready_file: Path) -> None:

@@ -41,5 +41,7 @@ def query_routes(clickhouse_url: str, *, caller: Caller, clock: Clock | None = N
     reader = Reader(store, clock=clock or SystemClock())
     views = (rollout_timeline, serving_metrics, quality, measurement, predictions, resources, shadow_comparison)
     return QueryRoutes(
-        routers=[*(view.router(reader, caller) for view in views), query.router(store)], store=store, reader=reader
+        routers=[*(view.router(reader, caller) for view in views), query.router(store, caller)],
+        store=store,
+        reader=reader,
     )

@@ -43,10 +43,11 @@ class KafkaDeadLetters:
         """Close the producer, if there is one."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            await producer.stop()
+            await clients.abandon(producer)
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            self._producer = clients.producer(self._bootstrap, client_id="projections-dead-letters")
-            await self._producer.start()
+            fresh = clients.producer(self._bootstrap, client_id="projections-dead-letters")
+            await clients.start_producer(fresh)
+            self._producer = fresh
         return self._producer

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.events import access, endpoints, registry, rollouts
+from schemas.events import access, batches, endpoints, registry, rollouts
 
 EVENT_TYPES: dict[str, type[msgspec.Struct]] = {
     "access.InferenceTokenRevoked.v1": access.InferenceTokenRevoked,
@@ -13,6 +13,13 @@ EVENT_TYPES: dict[str, type[msgspec.Struct]] = {
     "access.SigningKeyRotated.v1": access.SigningKeyRotated,
     "access.TokenIssued.v1": access.TokenIssued,
     "access.TokenRevoked.v1": access.TokenRevoked,
+    "batches.BatchCancellationRequested.v1": batches.BatchCancellationRequested,
+    "batches.BatchCancelled.v1": batches.BatchCancelled,
+    "batches.BatchCompleted.v1": batches.BatchCompleted,
+    "batches.BatchCreated.v1": batches.BatchCreated,
+    "batches.BatchExpired.v1": batches.BatchExpired,
+    "batches.BatchFailed.v1": batches.BatchFailed,
+    "batches.BatchStarted.v1": batches.BatchStarted,
     "endpoints.AssignmentKeyChosen.v1": endpoints.AssignmentKeyChosen,
     "endpoints.CapturePolicyChanged.v1": endpoints.CapturePolicyChanged,
     "endpoints.DeploymentAdded.v1": endpoints.DeploymentAdded,
@@ -28,12 +35,16 @@ EVENT_TYPES: dict[str, type[msgspec.Struct]] = {
     "endpoints.InstanceFailed.v1": endpoints.InstanceFailed,
     "endpoints.InstanceFoundUnhealthy.v1": endpoints.InstanceFoundUnhealthy,
     "endpoints.InstanceWithdrawn.v1": endpoints.InstanceWithdrawn,
+    "endpoints.ReplicasChanged.v1": endpoints.ReplicasChanged,
+    "endpoints.ScalingPolicySet.v1": endpoints.ScalingPolicySet,
     "endpoints.ShadowRemoved.v1": endpoints.ShadowRemoved,
     "endpoints.ShadowSet.v1": endpoints.ShadowSet,
     "endpoints.TrafficApplied.v1": endpoints.TrafficApplied,
     "endpoints.TrafficShifted.v1": endpoints.TrafficShifted,
     "registry.ModelRegistered.v1": registry.ModelRegistered,
     "registry.ModelVersionRegistered.v1": registry.ModelVersionRegistered,
+    "registry.VersionAliasRemoved.v1": registry.VersionAliasRemoved,
+    "registry.VersionAliasSet.v1": registry.VersionAliasSet,
     "registry.VersionNumberAssigned.v1": registry.VersionNumberAssigned,
     "rollouts.CandidateWarmed.v1": rollouts.CandidateWarmed,
     "rollouts.RolloutAborted.v1": rollouts.RolloutAborted,

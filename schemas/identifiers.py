@@ -31,6 +31,7 @@ class Kind(StrEnum):
     PRINCIPAL = "principal"
     TOKEN = "token"  # noqa: S105  a kind of id
     KEYRING = "keyring"
+    BATCH = "batch"
     COMMAND = "command"
     EVENT = "event"
 
@@ -55,6 +56,11 @@ def kind_of(identifier: str) -> Kind | None:
     """Return the kind that an id names, or None when the text is no id of ours."""
     match = _STREAM_ID.fullmatch(identifier)
     return Kind(match["kind"]) if match and match["kind"] in _KINDS else None
+
+
+def uuid_time_ms(identifier: str) -> int | None:
+    """Return when an id was made (Unix ms), or None when the text is no id of ours."""
+    return UUID(identifier.partition("-")[2]).int >> 80 if kind_of(identifier) else None
 
 
 def prediction_started_at_ms(prediction_id: str) -> int | None:

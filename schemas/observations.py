@@ -36,6 +36,7 @@ REQUEST_COLUMNS: dict[str, ColumnType] = {
 }
 """Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1.
 
+`response_flags` are Envoy's, with commas between, or `hold-full` and `hold-timeout` of a waiting room.
 `deployment_id`, `version` and `instance` are those that answered, in `instance_region`; `drawn_deployment_id` is the
 one that the split named. They differ where a backup answered."""
 
@@ -57,10 +58,15 @@ OBSERVATION_COLUMNS: dict[str, ColumnType] = {
     "row": "int32",
     "policy_version": "int64",
     "retention_days": "int32",
+    "tokens_in": "int64",
+    "tokens_out": "int64",
+    "first_token_ms": "float64",
+    "token_ms": "float64",
+    "finish_reason": "string",
 }
 """Identity of a row: (boot_id, batch, row). `inputs` and `outputs` are JSON; `prediction` is the first output's first
 value as text, the one that feedback is compared with. `policy_version` is the stream version of the event that set the
-endpoint's capture policy, 0 for the usual one."""
+endpoint's capture policy, 0 for the usual one. The last five are of language models."""
 
 TELEMETRY_COLUMNS: dict[str, ColumnType] = {
     "workspace": "string",
@@ -120,6 +126,11 @@ COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
     "instance_region": "",
     "policy_version": 0,
     "retention_days": 7,
+    "tokens_in": -1,
+    "tokens_out": -1,
+    "first_token_ms": -1.0,
+    "token_ms": -1.0,
+    "finish_reason": "",
 }
 """What readers take for a column that an older shipper did not know."""
 

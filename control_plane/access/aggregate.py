@@ -4,7 +4,7 @@ import msgspec
 
 from control_plane.access.errors import PrincipalErasedError, TokenUnknownError
 from control_plane.ports import Aggregate, CatalogueRow, EventContext
-from schemas.envelope import Sealed
+from schemas.envelope import Sealed, unix_ms
 from schemas.events.access import (
     PrincipalErased,
     PrincipalKind,
@@ -25,6 +25,10 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
     is_revoked: bool = False
 
+    def is_live(self, *, now_ms: int) -> bool:
+        """Tell whether the token opens anything at a time."""
+        return not self.is_revoked and (self.expires_at is None or now_ms < unix_ms(self.expires_at))
+
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """State, and the body of the catalogue row; `event_id` is what the sealed values are bound to."""
@@ -42,9 +46,13 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int = 0
 
     @property
-    def has_live_token(self) -> bool:
-        """Whether the principal can still act; expiry is left to the clock of whoever asks."""
+    def has_unrevoked_token(self) -> bool:
+        """Whether the principal may still act, unless its tokens have expired."""
         return not self.is_erased and any(not token.is_revoked for token in self.tokens)
+
+    def live_tokens(self, *, now_ms: int) -> tuple[str, ...]:
+        """Return the tokens by which the principal can act at a time."""
+        return () if self.is_erased else tuple(token.id for token in self.tokens if token.is_live(now_ms=now_ms))
 
 
 def evolve(state: Principal, event: msgspec.Struct, context: EventContext) -> Principal:

@@ -94,7 +94,7 @@ def revoke_principal_token(
     """Refuse a token from now on."""
     before = _load(unit, principal_id, expected_version)
     events = revoke_token(before.state, token_id, command.reason)
-    if events and sum(not token.is_revoked for token in before.state.tokens) == 1:
+    if events and before.state.live_tokens(now_ms=unit.now_ms) == (token_id,):
         _must_not_be_last_admin(unit, before.state)
     return _change(unit, before, events)
 
@@ -124,11 +124,11 @@ def _require_version(found: int, expected: int | None) -> None:
 
 
 def _must_not_be_last_admin(unit: UnitOfWork, principal: Principal) -> None:
-    if principal.role != "admin" or not principal.has_live_token:
+    if principal.role != "admin" or not principal.live_tokens(now_ms=unit.now_ms):
         return
     admins = unit.catalogue.find(Kind.PRINCIPAL, workspace=principal.workspace, phases=("admin",), limit=1_000)
     others = (msgspec.json.decode(row.body, type=Principal) for row in admins if row.id != principal.id)
-    if not any(other.has_live_token for other in others):
+    if not any(other.live_tokens(now_ms=unit.now_ms) for other in others):
         raise LastAdminError
 
 

@@ -49,7 +49,7 @@ class TokenIndex:
         revoked: list[str] = []
         for principal in principals_in(self._catalogue(), workspace=self._workspace):
             issued.update(token.sha256 for token in principal.tokens)
-            if not principal.has_live_token:
+            if not principal.has_unrevoked_token:
                 revoked.append(principal.id)
                 continue
             actor = Actor(principal_id=principal.id, role=principal.role, workspace=principal.workspace)

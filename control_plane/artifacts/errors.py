@@ -76,7 +76,7 @@ class NotAModelError(Refused):
         super().__init__(
             f"the file is no {artifact_format} model: {reason}",
             field="artifact",
-            remedy="export the model with skops.io.dump, to ONNX or with torch.export.save, and name its format",
+            remedy="export the model anew (skops.io.dump, ONNX, torch.export.save, save_pretrained); name its format",
         )
 
 

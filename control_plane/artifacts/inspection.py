@@ -5,15 +5,20 @@ from typing import BinaryIO
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError
+from control_plane.artifacts.external_format import check_external
 from control_plane.artifacts.onnx_format import check_onnx
 from control_plane.artifacts.skops_format import check_skops
 from control_plane.artifacts.torch_format import check_torch
+from control_plane.artifacts.transformers_format import check_lora, check_transformers
 from schemas.events.registry import Artifact, ArtifactFormat
 
-CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO], None]] = {
-    "skops": check_skops,
-    "onnx": check_onnx,
-    "torch": check_torch,
+CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO, ArtifactStore], None]] = {
+    "skops": lambda file, _: check_skops(file),
+    "onnx": lambda file, _: check_onnx(file),
+    "torch": lambda file, _: check_torch(file),
+    "transformers": check_transformers,
+    "lora": check_lora,
+    "external": lambda file, _: check_external(file),
 }
 _FIELD = "artifact.digest"
 
@@ -39,5 +44,5 @@ class ArtifactInspector:
         if found is None:
             raise ArtifactNotFoundError(digest, field=_FIELD)
         with self._store.open(digest) as file:
-            CHECKS[artifact_format](file)
+            CHECKS[artifact_format](file, self._store)
         return Artifact(digest=digest, size_bytes=found.size_bytes, format=artifact_format)

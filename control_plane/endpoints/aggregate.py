@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import msgspec
 
 from control_plane.endpoints import errors
+from control_plane.endpoints.adapters import adapters_run_beside_their_parent, has_adapters
 from control_plane.endpoints.commands import (
     AddDeployment,
-    ConfirmTraffic,
     CreateEndpoint,
     ReleaseEndpoint,
     RemoveDeployment,
@@ -18,6 +18,7 @@ from control_plane.endpoints.commands import (
 )
 from control_plane.endpoints.policies import buckets_of, reallocate, weights_of
 from control_plane.ports import EventContext
+from schemas.envelope import unix_ms
 from schemas.events.endpoints import (
     BUCKETS,
     USUAL_KEY,
@@ -36,11 +37,14 @@ from schemas.events.endpoints import (
     FailoverPolicy,
     FailoverPolicySet,
     FailoverStarted,
+    ReplicasChanged,
+    ScalingPolicySet,
     ShadowRemoved,
     ShadowSet,
     TrafficApplied,
     TrafficShifted,
 )
+from schemas.scaling import ScalingPolicy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 _MOST_REPLICAS = 1_000
@@ -54,11 +58,20 @@ class Epoch(msgspec.Struct, frozen=True):
     allocations: tuple[Allocation, ...]
 
 
+class Replicas(msgspec.Struct, frozen=True):
+    """How many instances a deployment is to have, since when, and the stream version of the event that says so."""
+
+    count: int
+    changed_at_ms: int
+    version: int
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What decisions and the catalogue need of an endpoint; `epochs` ends with the current one.
 
-    `capture_version` is the stream version of the event that set the capture policy, 0 for the usual one. `placements`
-    are the latest of each deployment, `failovers` those that are going on.
+    `capture_version` is the stream version of the event that set the capture policy, 0 for the usual one.
+    `placements` are the latest of each deployment, `failovers` those that are going on. `replicas` is the current count
+    of each deployment, whereas a deployment's own is the one that it was added with.
     """
 
     id: str = ""
@@ -74,6 +87,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    scaling: ScalingPolicy | None = None
+    scaling_version: int = 0
+    replicas: Mapping[str, Replicas] = {}
     failover: FailoverPolicy = FailoverPolicy()
     placements: tuple[DeploymentPlaced, ...] = ()
     failovers: tuple[FailoverStarted, ...] = ()
@@ -106,7 +122,9 @@ def evolve(state: Endpoint, event: msgspec.Struct, context: EventContext) -> End
     return msgspec.structs.replace(_evolved(state, event, context), stream_version=context.version)
 
 
-def _evolved(state: Endpoint, event: msgspec.Struct, context: EventContext) -> Endpoint:  # noqa: PLR0911  one an event
+def _evolved(  # noqa: PLR0911  one an event
+    state: Endpoint, event: msgspec.Struct, context: EventContext
+) -> Endpoint:
     replace = msgspec.structs.replace
     match event:
         case EndpointCreated(name=name, description=description, salt=salt):
@@ -119,10 +137,12 @@ def _evolved(state: Endpoint, event: msgspec.Struct, context: EventContext) -> E
                 created_at=context.at,
             )
         case DeploymentAdded():
-            return replace(state, deployments=(*state.deployments, event))
+            counts = {**state.replicas, event.deployment_id: _replicas(event.replicas, context)}
+            return replace(state, deployments=(*state.deployments, event), replicas=counts)
         case DeploymentRemoved(deployment_id=gone):
             return replace(
                 state,
+                replicas={key: count for key, count in state.replicas.items() if key != gone},
                 deployments=tuple(each for each in state.deployments if each.deployment_id != gone),
                 placements=tuple(each for each in state.placements if each.deployment_id != gone),
                 failovers=tuple(each for each in state.failovers if each.deployment_id != gone),
@@ -153,6 +173,17 @@ def _with_failover(state: Endpoint, event: msgspec.Struct, context: EventContext
         case FailoverEnded(region=region, deployment_id=routed):
             return replace(state, failovers=_without(state.failovers, region, routed))
         case _:
+            return _with_scaling(state, event, context)
+
+
+def _with_scaling(state: Endpoint, event: msgspec.Struct, context: EventContext) -> Endpoint:
+    replace = msgspec.structs.replace
+    match event:
+        case ScalingPolicySet(policy=scaling):
+            return replace(state, scaling=scaling, scaling_version=context.version)
+        case ReplicasChanged(deployment_id=scaled, to_replicas=count):
+            return replace(state, replicas={**state.replicas, scaled: _replicas(count, context)})
+        case _:
             return _with_choice(state, event, context)
 
 
@@ -172,6 +203,10 @@ def _with_choice(state: Endpoint, event: msgspec.Struct, context: EventContext) 
             return state
 
 
+def _replicas(count: int, context: EventContext) -> Replicas:
+    return Replicas(count, unix_ms(context.at), context.version)
+
+
 def create(command: CreateEndpoint) -> list[msgspec.Struct]:
     """Create an endpoint; whether the name is free is the catalogue's knowledge."""
     if not _NAME.fullmatch(command.name):
@@ -183,8 +218,9 @@ def create(command: CreateEndpoint) -> list[msgspec.Struct]:
     return [EndpointCreated(name=command.name, description=command.description, salt=command.salt)]
 
 
-def add_deployment(command: AddDeployment) -> list[msgspec.Struct]:
+def add_deployment(state: Endpoint, command: AddDeployment) -> list[msgspec.Struct]:
     """Make a version available on the endpoint; it takes no traffic yet."""
+    adapters_run_beside_their_parent(command.version, among=state.deployments)
     if not 1 <= command.replicas <= _MOST_REPLICAS:
         raise errors.InvalidReplicasError(
             f"a deployment can not have {command.replicas} instances",
@@ -204,11 +240,18 @@ def add_deployment(command: AddDeployment) -> list[msgspec.Struct]:
 
 
 def remove_deployment(state: Endpoint, command: RemoveDeployment, *, by_rollout: str | None) -> list[msgspec.Struct]:
-    """Take a deployment away that serves nothing; a rollout that ends leaves the backup where it is."""
+    """Take a deployment away that serves nothing; a rollout that ends leaves a backup and a parent where they are."""
     _only_its_owner_may_change_the_endpoint(state, by_rollout)
-    if state.deployment(command.deployment_id) is None:
+    deployment = state.deployment(command.deployment_id)
+    if deployment is None:
         raise errors.DeploymentNotFoundError(
             f"endpoint {state.name} has no deployment {command.deployment_id}", remedy="list the endpoint's deployments"
+        )
+    if has_adapters(deployment, among=state.deployments):
+        if by_rollout is not None:
+            return []
+        raise errors.DeploymentHasAdaptersError(
+            f"adapters run in deployment {command.deployment_id}", remedy="remove the deployments of its adapters first"
         )
     if command.deployment_id == state.failover.backup_deployment_id:
         if by_rollout is not None:
@@ -272,27 +315,6 @@ def reserve(state: Endpoint, command: ReserveEndpoint) -> list[msgspec.Struct]:
 def release(state: Endpoint, command: ReleaseEndpoint) -> list[msgspec.Struct]:
     """Take the traffic back from a rollout; one that does not have it has nothing to give."""
     return [EndpointReleased(rollout_id=command.rollout_id)] if state.owner == command.rollout_id else []
-
-
-def confirm_traffic(state: Endpoint, command: ConfirmTraffic) -> list[msgspec.Struct]:
-    """Record once per region that the current epoch is served; an epoch that is over is no longer of interest."""
-    if command.epoch > (state.epoch or 0) or command.epoch < 1:
-        raise errors.InvalidConfirmationError(
-            f"endpoint {state.name} has no epoch {command.epoch}",
-            field="epoch",
-            remedy=f"its current epoch is {state.epoch}" if state.epoch else "it has no traffic yet",
-        )
-    is_known = any(each.region == command.region for each in state.applied)
-    if command.epoch != state.epoch or is_known:
-        return []
-    return [
-        TrafficApplied(
-            epoch=command.epoch,
-            region=command.region,
-            gateway_id=command.gateway_id,
-            applied_at=command.applied_at,
-        )
-    ]
 
 
 def _is_of(failover: FailoverStarted, region: str, deployment_id: str) -> bool:

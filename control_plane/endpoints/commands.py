@@ -4,6 +4,7 @@ import msgspec
 
 from schemas.events.endpoints import AssignmentKey, CapturePolicy, FailoverPolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.scaling import LoadMeasurement, ScalingPolicy
 
 
 class DeployableVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,27 @@ class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Keep this of the predictions from now on; it replaces the whole policy."""
 
     policy: CapturePolicy
+    reason: str
+
+
+class SetScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Let replicas follow this policy; without one each deployment gets the replicas that it was added with."""
+
+    policy: ScalingPolicy | None
+    reason: str
+
+
+class ReportLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment has to do."""
+
+    deployment_id: str
+    measurement: LoadMeasurement
+
+
+class WakeDeployment(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody asks for a deployment that sleeps."""
+
+    deployment_id: str
     reason: str
 
 

@@ -63,6 +63,12 @@ class InvalidCapturePolicyError(Invalid):
     code = "invalid-capture-policy"
 
 
+class InvalidScalingPolicyError(Invalid):
+    """The scaling policy contradicts itself or follows nothing."""
+
+    code = "invalid-scaling-policy"
+
+
 class InvalidFailoverPolicyError(Invalid):
     """The failover policy names what the endpoint has not, or a bound that no gateway can keep."""
 
@@ -103,6 +109,18 @@ class DeploymentTakesTrafficError(Refused):
     """A deployment that serves can not be removed."""
 
     code = "deployment-takes-traffic"
+
+
+class ParentNotDeployedError(Refused):
+    """An adapter is to be deployed where its parent is not."""
+
+    code = "parent-not-deployed"
+
+
+class DeploymentHasAdaptersError(Refused):
+    """Adapters run inside the engines of the deployment."""
+
+    code = "deployment-has-adapters"
 
 
 class DeploymentIsBackupError(Refused):

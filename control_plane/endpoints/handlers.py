@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from control_plane.endpoints import aggregate, capture, commands, errors, failover, instance
+from control_plane.endpoints import aggregate, applied_traffic, capture, commands, errors, failover, instance
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.instance import Instance
 from control_plane.endpoints.queries import (
@@ -74,8 +74,7 @@ def add_deployment(
     )
     deployment = loaded.state.deployment(deployment_id)
     assert deployment is not None
-    row = deployment_row(deployment, regions=request.regions)
-    resource = deployment_resource(row, (), weight_percent=0.0)
+    resource = deployment_resource(deployment_row(loaded.state, deployment), (), weight_percent=0.0)
     return Reply(status=_CREATED, body=msgspec.json.encode(resource), stream_version=loaded.version)
 
 
@@ -127,7 +126,7 @@ def confirm_traffic(
         gateway_id=request.gateway_id,
         applied_at=moment(request.applied_at, field="applied_at"),
     )
-    events = aggregate.confirm_traffic(loaded.state, command)
+    events = applied_traffic.confirm_traffic(loaded.state, command)
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
 
 
@@ -189,7 +188,7 @@ def add_version(
         version=deployable_version(uow.catalogue, version, workspace=uow.actor.workspace),
         replicas=replicas,
     )
-    events = aggregate.add_deployment(command)
+    events = aggregate.add_deployment(endpoint.state, command)
     if regions:
         place = commands.PlaceDeployment(deployment_id=deployment_id, regions=regions, reason="placed from the start")
         events = [*failover.begin_with_placement(place), *events]

@@ -28,6 +28,7 @@ from schemas.events.endpoints import (
 )
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind, kind_of
+from schemas.scaling import ScalingPolicy
 
 _PAGE = 500
 _MOST_DIGITS = 18
@@ -45,6 +46,7 @@ class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     deployments: tuple[DeploymentRow, ...]
     capture: CapturePolicy
     capture_version: int
+    scaling: ScalingPolicy | None
     failover: FailoverPolicy
     failovers: tuple[FailoverStarted, ...]
     shadow: ShadowSet | None
@@ -169,6 +171,7 @@ def _serving_endpoint(row: EndpointRow) -> ServingEndpoint:
         deployments=row.deployments,
         capture=row.capture,
         capture_version=row.capture_version,
+        scaling=row.scaling,
         failover=row.failover,
         failovers=row.failovers,
         shadow=row.shadow,

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.events.endpoints import AssignmentKey, CapturePolicy, FailoverPolicy
+from schemas.scaling import LoadMeasurement, ScalingPolicy
 
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -55,6 +56,25 @@ class CapturePolicyBody(CapturePolicy, frozen=True, kw_only=True, forbid_unknown
 
 class ChangeCapturePolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: CapturePolicyBody
+    reason: Reason
+
+
+class ScalingPolicyBody(ScalingPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole policy; what is left out is as usual."""
+
+
+class SetScalingPolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without a policy (null) each deployment gets the replicas that it was added with."""
+
+    policy: ScalingPolicyBody | None
+    reason: Reason
+
+
+class ReportLoadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    measurement: LoadMeasurement
+
+
+class WakeDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Reason
 
 

@@ -22,8 +22,9 @@ from schemas.events.endpoints import (
 )
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind
+from schemas.scaling import ScalingPolicy
 
-DeploymentState = Literal["starting", "ready", "degraded", "failed"]
+DeploymentState = Literal["starting", "ready", "degraded", "failed", "asleep"]
 
 
 class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,6 +56,7 @@ class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     golden: GoldenExample | None
     replicas: int
+    scaling_version: int = 0
     regions: tuple[str, ...] = ()
 
     @property
@@ -80,6 +82,7 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    scaling: ScalingPolicy | None = None
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
     shadow: ShadowSet | None = None
@@ -114,6 +117,7 @@ class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    scaling: ScalingPolicy | None = None
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
     shadow: ShadowSet | None = None
@@ -148,6 +152,7 @@ def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> End
         stream_version=row.stream_version,
         capture=row.capture,
         capture_version=row.capture_version,
+        scaling=row.scaling,
         failover=row.failover,
         failovers=row.failovers,
         shadow=row.shadow,
@@ -172,16 +177,18 @@ def deployment_resource(
     )
 
 
-def deployment_row(deployment: DeploymentAdded, *, regions: tuple[str, ...] = ()) -> DeploymentRow:
-    """Turn the fact into what the catalogue keeps."""
+def deployment_row(state: aggregate.Endpoint, deployment: DeploymentAdded) -> DeploymentRow:
+    """Turn the fact, with the replicas and regions that it has by now, into what the catalogue keeps."""
+    replicas = state.replicas[deployment.deployment_id]
     return DeploymentRow(
         id=deployment.deployment_id,
         version=deployment.version,
         artifact=deployment.artifact,
         signature=deployment.signature,
         golden=deployment.golden,
-        replicas=deployment.replicas,
-        regions=regions,
+        replicas=replicas.count,
+        scaling_version=max(state.scaling_version, replicas.version),
+        regions=state.regions_of(deployment.deployment_id),
     )
 
 
@@ -195,15 +202,14 @@ def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
         salt=state.salt,
         epoch=state.epoch,
         allocations=state.allocations,
-        deployments=tuple(
-            deployment_row(each, regions=state.regions_of(each.deployment_id)) for each in state.deployments
-        ),
+        deployments=tuple(deployment_row(state, each) for each in state.deployments),
         applied=state.applied,
         active_rollout_id=state.owner,
         created_at=state.created_at,
         stream_version=state.stream_version,
         capture=state.capture,
         capture_version=state.capture_version,
+        scaling=state.scaling,
         failover=state.failover,
         failovers=state.failovers,
         shadow=state.shadow,
@@ -235,6 +241,8 @@ def instance_row(state: instance.Instance) -> InstanceRow:
 
 def _state(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> DeploymentState:
     announced = sum(each.phase == "announced" for each in instances)
+    if deployment.replicas == 0 and not announced:
+        return "asleep"
     if announced >= deployment.least_instances:
         return "ready"
     if announced:

@@ -179,7 +179,8 @@ class Writer:
                 self._keys.shred(ordered)
                 with self._database.transaction():
                     self._database.shredding_done(ordered)
-        except (StoreUnavailableError, KeysUnavailableError) as error:
-            _log.error("shredding_postponed", reason=str(error))
+        except Exception as error:  # noqa: BLE001  the rim of the thread: the writer lives on, and tries again
+            expected = isinstance(error, StoreUnavailableError | KeysUnavailableError)
+            _log.error("shredding_postponed", exc_info=None if expected else error, reason=str(error))
         else:
             self._is_shredding_due = False

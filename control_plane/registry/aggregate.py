@@ -3,13 +3,22 @@
 import msgspec
 
 from control_plane.ports import EventContext
-from control_plane.registry.commands import RegisterModel, VersionContent
+from control_plane.registry.commands import RegisterModel, RemoveAlias, SetAlias, VersionContent
 from control_plane.registry.policies import (
+    adapters_have_a_model_as_parent,
+    aliases_are_no_numbers,
     golden_examples_fit_the_signature,
     names_work_in_a_path,
     tensors_are_told_apart,
 )
-from schemas.events.registry import ModelRegistered, ModelVersionRegistered, VersionNumberAssigned
+from schemas.events.registry import (
+    Artifact,
+    ModelRegistered,
+    ModelVersionRegistered,
+    VersionAliasRemoved,
+    VersionAliasSet,
+    VersionNumberAssigned,
+)
 
 
 class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +30,7 @@ class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     tags: dict[str, str] = {}
     latest_version: int | None = None
+    aliases: dict[str, VersionAliasSet] = {}
     created_at: str = ""
     stream_version: int = 0
 
@@ -50,6 +60,12 @@ def evolve_model(state: RegisteredModel, event: msgspec.Struct, context: EventCo
             )
         case VersionNumberAssigned():
             return msgspec.structs.replace(state, latest_version=event.number, stream_version=context.version)
+        case VersionAliasSet(alias=alias):
+            aliases = {**state.aliases, alias: event}
+            return msgspec.structs.replace(state, aliases=aliases, stream_version=context.version)
+        case VersionAliasRemoved():
+            aliases = {alias: each for alias, each in state.aliases.items() if alias != event.alias}
+            return msgspec.structs.replace(state, aliases=aliases, stream_version=context.version)
         case _:
             return msgspec.structs.replace(state, stream_version=context.version)
 
@@ -78,8 +94,25 @@ def assign_number(model: RegisteredModel, *, version_id: str) -> VersionNumberAs
     return VersionNumberAssigned(version_id=version_id, number=(model.latest_version or 0) + 1)
 
 
-def register_version(model: RegisteredModel, content: VersionContent, *, number: int) -> list[msgspec.Struct]:
-    """Make an immutable version, if its signature and its example hold together."""
+def set_alias(model: RegisteredModel, alias: str, command: SetAlias, *, version_id: str) -> list[msgspec.Struct]:
+    """Let an alias name a version, whatever it named before."""
+    aliases_are_no_numbers(alias)
+    known = model.aliases.get(alias)
+    if known and known.version_id == version_id:
+        return []
+    return [VersionAliasSet(alias=alias, version_id=version_id, number=command.version, reason=command.reason)]
+
+
+def remove_alias(model: RegisteredModel, alias: str, command: RemoveAlias) -> list[msgspec.Struct]:
+    """Take an alias away; one that names nothing is gone already."""
+    return [VersionAliasRemoved(alias=alias, reason=command.reason)] if alias in model.aliases else []
+
+
+def register_version(
+    model: RegisteredModel, content: VersionContent, *, number: int, parent: Artifact | None = None
+) -> list[msgspec.Struct]:
+    """Make an immutable version, if its parts hold together."""
+    adapters_have_a_model_as_parent(content.artifact, parent=parent)
     tensors_are_told_apart(content.signature)
     if content.golden is not None:
         golden_examples_fit_the_signature(content.golden, content.signature)

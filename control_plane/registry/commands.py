@@ -28,10 +28,11 @@ class RegisterModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ArtifactChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file of the artifact store, and what it is."""
+    """A file of the artifact store, and what it is; an adapter names its parent as `model/number` or by its id."""
 
     digest: str
     format: ArtifactFormat
+    parent: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
 
 
 class TensorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +76,22 @@ class RegisterVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     parameters: Labels = {}
     metrics: Metrics = {}
     tags: Labels = {}
+
+
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+
+
+class SetAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let an alias name a version of the model, by its number."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    reason: Reason = "set by hand"
+
+
+class RemoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take an alias away from the model."""
+
+    reason: Reason
 
 
 class VersionContent(msgspec.Struct, frozen=True, kw_only=True):

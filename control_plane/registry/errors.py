@@ -1,6 +1,6 @@
 """Why a command on the registry is not carried out.
 
-Invalid   ── InvalidNameError, InvalidSignatureError, InvalidGoldenExampleError
+Invalid   ── InvalidNameError, InvalidAliasError, InvalidParentError, InvalidSignatureError, InvalidGoldenExampleError
 Unknown   ── ModelNotFoundError, VersionNotFoundError
 Conflict  ── StaleVersionError
 """
@@ -19,6 +19,28 @@ class InvalidNameError(Invalid):
             field="name",
             remedy="use 1 to 63 letters, digits, dots, dashes and underscores between two letters or digits, and no id",
         )
+
+
+class InvalidAliasError(Invalid):
+    """An alias that does not work behind a model's name."""
+
+    code = "invalid-alias"
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(
+            f"{alias!r} is no alias of a version",
+            field="alias",
+            remedy="use 1 to 63 small letters, digits, dots, dashes and underscores, not digits alone",
+        )
+
+
+class InvalidParentError(Invalid):
+    """An adapter without a model to adapt, or a parent where none belongs."""
+
+    code = "invalid-parent"
+
+    def __init__(self, detail: str, *, remedy: str) -> None:
+        super().__init__(detail, field="artifact.parent", remedy=remedy)
 
 
 class InvalidSignatureError(Invalid):

@@ -5,14 +5,14 @@ import msgspec
 from control_plane.ports import CatalogueRow, Loaded, Reply, UnitOfWork
 from control_plane.registry import aggregate
 from control_plane.registry.aggregate import RegisteredModel
-from control_plane.registry.commands import RegisterModel, RegisterVersion, VersionContent
+from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias, VersionContent
 from control_plane.registry.errors import ModelNotFoundError, StaleVersionError
-from control_plane.registry.queries import model_id_of
+from control_plane.registry.queries import model_id_of, version_row, version_row_as_named
 from control_plane.registry.resources import MODELS, VERSIONS
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind
 
-_CREATED = 201
+_OK, _CREATED = 200, 201
 
 
 def register_model(unit: UnitOfWork, command: RegisterModel, *, expected_version: int | None) -> Reply:
@@ -30,10 +30,52 @@ def register_version(
     _require_version(loaded.version, expected_version)
     version_id = unit.new_id(Kind.VERSION)
     assigned = aggregate.assign_number(loaded.state, version_id=version_id)
-    events = aggregate.register_version(loaded.state, _content(command, artifact), number=assigned.number)
+    parent = _parent(unit, command.artifact.parent)
+    if parent is not None:
+        artifact = msgspec.structs.replace(artifact, parent=parent.id)
+    events = aggregate.register_version(
+        loaded.state, _content(command, artifact), number=assigned.number, parent=parent.artifact if parent else None
+    )
     unit.append(MODELS, loaded.state.id, expected_version=loaded.version, events=[assigned])
     version = unit.append(VERSIONS, version_id, expected_version=0, events=events)
     return _created(VERSIONS.row(version.state), stream_version=version.version)
+
+
+def set_alias(unit: UnitOfWork, model: str, alias: str, command: SetAlias, *, expected_version: int | None) -> Reply:
+    """Let an alias name one of the model's versions."""
+    loaded = _load_model(unit, model)
+    _require_version(loaded.version, expected_version)
+    version = version_row(unit.catalogue, loaded.state.id, command.version, workspace=unit.actor.workspace)
+    events = aggregate.set_alias(loaded.state, alias, command, version_id=version.id)
+    return _changed(unit, loaded, events)
+
+
+def remove_alias(
+    unit: UnitOfWork, model: str, alias: str, command: RemoveAlias, *, expected_version: int | None
+) -> Reply:
+    """Take an alias away from a model."""
+    loaded = _load_model(unit, model)
+    _require_version(loaded.version, expected_version)
+    return _changed(unit, loaded, aggregate.remove_alias(loaded.state, alias, command))
+
+
+def _changed(unit: UnitOfWork, loaded: Loaded[RegisteredModel], events: list[msgspec.Struct]) -> Reply:
+    model = unit.append(MODELS, loaded.state.id, expected_version=loaded.version, events=events) if events else loaded
+    row = MODELS.row(model.state)
+    assert row is not None
+    return Reply(status=_OK, body=row.body, stream_version=model.version)
+
+
+class _Parent(msgspec.Struct, frozen=True):
+    id: str
+    artifact: Artifact
+
+
+def _parent(unit: UnitOfWork, version: str | None) -> _Parent | None:
+    if version is None:
+        return None
+    row = version_row_as_named(unit.catalogue, version, workspace=unit.actor.workspace)
+    return msgspec.json.decode(row.body, type=_Parent)
 
 
 def _load_model(unit: UnitOfWork, model: str) -> Loaded[RegisteredModel]:

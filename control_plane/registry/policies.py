@@ -4,11 +4,18 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from control_plane.registry.errors import InvalidGoldenExampleError, InvalidNameError, InvalidSignatureError
-from schemas.events.registry import Datatype, GoldenExample, GoldenInput, Signature, Tensor
+from control_plane.registry.errors import (
+    InvalidAliasError,
+    InvalidGoldenExampleError,
+    InvalidNameError,
+    InvalidParentError,
+    InvalidSignatureError,
+)
+from schemas.events.registry import Artifact, Datatype, GoldenExample, GoldenInput, Signature, Tensor
 from schemas.identifiers import kind_of
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
+_ALIAS = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
 _TYPES_OF_VALUES: Mapping[Datatype, tuple[type, ...]] = {
     "BOOL": (bool,),
     "BYTES": (str,),
@@ -22,6 +29,26 @@ def names_work_in_a_path(name: str) -> None:
     """Refuse a name that could not stand in a URL as it is, or would be read there as an id."""
     if not _NAME.fullmatch(name) or kind_of(name.lower()) is not None:
         raise InvalidNameError(name)
+
+
+def aliases_are_no_numbers(alias: str) -> None:
+    """Refuse an alias that could not stand behind a model's name, or would be read there as a version's number."""
+    if not _ALIAS.fullmatch(alias) or alias.isdecimal():
+        raise InvalidAliasError(alias)
+
+
+def adapters_have_a_model_as_parent(artifact: Artifact, *, parent: Artifact | None) -> None:
+    """Refuse an adapter of nothing or of another adapter, and a parent of what is whole by itself."""
+    if artifact.format == "lora" and parent is None:
+        raise InvalidParentError("an adapter adapts a version", remedy="name it in artifact.parent, as story/1")
+    if artifact.format == "lora" and parent is not None and parent.format != "transformers":
+        raise InvalidParentError(
+            f"the parent is of the format {parent.format}", remedy="name a version of the format transformers"
+        )
+    if artifact.format != "lora" and parent is not None:
+        raise InvalidParentError(
+            f"a version of the format {artifact.format} is whole by itself", remedy="leave artifact.parent out"
+        )
 
 
 def tensors_are_told_apart(signature: Signature) -> None:

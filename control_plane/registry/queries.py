@@ -1,11 +1,12 @@
 """What the catalogue knows of models and versions."""
 
+import msgspec
+
 from control_plane.ports import Catalogue, CatalogueRow
 from control_plane.registry.errors import ModelNotFoundError, VersionNotFoundError
 from schemas.identifiers import Kind, kind_of
 
-_LARGEST_NUMBER = 2**31
-
+_PAGE = 500
 # A database takes no larger number; no model has as many versions.
 _LARGEST_NUMBER = 2**63 - 1
 
@@ -62,3 +63,37 @@ def version_row_by_id(catalogue: Catalogue, version_id: str, *, workspace: str) 
     if row is None:
         raise VersionNotFoundError(version_id)
     return row
+
+
+def version_row_as_named(catalogue: Catalogue, version: str, *, workspace: str) -> CatalogueRow:
+    """Return a version that is given as `model/number` or by its id.
+
+    Raises:
+        VersionNotFoundError: there is none.
+    """
+    model, _, number = version.rpartition("/")
+    if not model:
+        return version_row_by_id(catalogue, version, workspace=workspace)
+    if not number.isascii() or not number.isdecimal():
+        raise VersionNotFoundError(version)
+    return version_row(catalogue, model, int(number), workspace=workspace)
+
+
+class _Aliases(msgspec.Struct, frozen=True):
+    id: str
+    aliases: dict[str, int] = {}
+
+
+def aliases_of_models(catalogue: Catalogue, *, workspace: str) -> dict[str, dict[str, str]]:
+    """Return the version's id of each alias, by the model's id; models without aliases are left out."""
+    found: dict[str, dict[str, str]] = {}
+    after_id = ""
+    while rows := catalogue.find(Kind.MODEL, workspace=workspace, after_id=after_id, limit=_PAGE):
+        after_id = rows[-1].id
+        for model in (msgspec.json.decode(row.body, type=_Aliases) for row in rows):
+            if model.aliases:
+                found[model.id] = {
+                    alias: version_row(catalogue, model.id, number, workspace=workspace).id
+                    for alias, number in model.aliases.items()
+                }
+    return found

@@ -16,6 +16,7 @@ class ModelResource(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     tags: dict[str, str]
     latest_version: int | None
+    aliases: dict[str, int] = {}
     created_at: str
 
 
@@ -44,6 +45,7 @@ def _model_row(state: RegisteredModel) -> CatalogueRow | None:
         description=state.description,
         tags=state.tags,
         latest_version=state.latest_version,
+        aliases={alias: each.number for alias, each in sorted(state.aliases.items())},
         created_at=state.created_at,
     )
     return CatalogueRow(

@@ -4,13 +4,13 @@ import asyncio
 from typing import Any, TypeVar
 
 import msgspec
-from litestar import MediaType, Request, Response, Router, get, post
+from litestar import MediaType, Request, Response, Router, get, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
 from control_plane.ports import CatalogueRow, EventStore
 from control_plane.registry import handlers
-from control_plane.registry.commands import RegisterModel, RegisterVersion
+from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias
 from control_plane.registry.ports import Artifacts
 from control_plane.registry.queries import model_row, version_row, version_row_by_id
 from control_plane.registry.resources import ModelResource, VersionResource
@@ -30,6 +30,7 @@ def router(commands: Commands, authentication: Authentication, store: EventStore
         path="/v1",
         route_handlers=[
             *_commands(commands, authentication, artifacts),
+            *_aliases(commands, authentication),
             *_models(store, authentication),
             *_versions(store, authentication),
         ],
@@ -68,6 +69,36 @@ def _commands(commands: Commands, authentication: Authentication, artifacts: Art
         )
 
     return [register_model, register_version]
+
+
+def _aliases(commands: Commands, authentication: Authentication) -> list[HTTPRouteHandler]:
+    guards = [authentication.at_least("operator")]
+
+    @put(
+        "/models/{model:str}/aliases/{alias:str}",
+        guards=guards,
+        opt={"body": SetAlias, "answer": ModelResource},
+        summary="Let an alias name a version; callers of endpoint:alias follow at once",
+    )
+    async def set_alias(request: AnyRequest, model: FromPath[str], alias: FromPath[str]) -> Response[bytes]:
+        command, version = await read_body(request, SetAlias), expected_version(request)
+        return await commands.run(
+            request, lambda unit: handlers.set_alias(unit, model, alias, command, expected_version=version)
+        )
+
+    @post(
+        "/models/{model:str}/aliases/{alias:str}/remove",
+        guards=guards,
+        opt={"body": RemoveAlias, "answer": ModelResource},
+        summary="Take an alias away",
+    )
+    async def remove_alias(request: AnyRequest, model: FromPath[str], alias: FromPath[str]) -> Response[bytes]:
+        command, version = await read_body(request, RemoveAlias), expected_version(request)
+        return await commands.run(
+            request, lambda unit: handlers.remove_alias(unit, model, alias, command, expected_version=version)
+        )
+
+    return [set_alias, remove_alias]
 
 
 def _models(store: EventStore, authentication: Authentication) -> list[HTTPRouteHandler]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -13,10 +13,9 @@ from control_plane.event_store.log_file import LoggedEvent
 from control_plane.relay.errors import PoisonEventError, PublishingError
 from control_plane.relay.record import to_record
 from control_plane.relay.tail import Tail
-from infra.kafka.clients import producer
+from infra.kafka.clients import abandon, producer
 
 DEADLINE_SECONDS = 20.0
-_STOP_SECONDS = 5.0
 
 
 class Publisher:
@@ -79,16 +78,4 @@ async def open_publisher(
             raise PublishingError(f"Kafka at {bootstrap} does not answer ({error!r})") from error
         yield Publisher(kafka, topic, tail, deadline_seconds=deadline_seconds)
     finally:
-        await _abandon(kafka)
-
-
-async def _abandon(kafka: AIOKafkaProducer) -> None:
-    """End a producer without its flush: an idempotent one would try for ever to send what we have given up on."""
-    sender = kafka._sender.sender_task if kafka._sender is not None else None  # noqa: SLF001  there is no public way
-    if sender is not None:
-        sender.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await sender
-    with suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            await kafka.stop()
+        await abandon(kafka)

@@ -215,10 +215,12 @@ def _abort(state: Rollout, reason: str, next_epoch: int) -> Decision:
 
 
 def _is_news(state: Rollout, measurement: Measurement) -> bool:
-    """A measurement of another step or epoch, or not newer than the one that was judged, says nothing."""
-    return (measurement.step, measurement.epoch) == (state.step, state.epoch) and (
-        measurement.watermark_ms > state.judged_watermark_ms
-    )
+    """A measurement of another step or epoch, or not newer than the one that was judged, says nothing.
+
+    A late view may stand where it stood: what is new is the time that has passed, which can end a resumed step too.
+    """
+    is_newer = measurement.watermark_ms > state.judged_watermark_ms or measurement.freshness == "late"
+    return is_newer and (measurement.step, measurement.epoch) == (state.step, state.epoch)
 
 
 def _all_pass(verdicts: tuple[Verdict, ...]) -> bool:

@@ -15,6 +15,7 @@ from schemas.events.rollouts import (
     Gate,
     GateCounts,
     LatencyGate,
+    LossGate,
     Measurement,
     QualityGate,
     Strategy,
@@ -52,6 +53,10 @@ class ClosedQualityGate(
     """A gate as callers send it."""
 
 
+class ClosedLossGate(LossGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="loss"):
+    """A gate as callers send it."""
+
+
 USUAL_CANARY = ClosedCanary(
     steps=tuple(
         ClosedStep(weight_percent=weight, min_duration_ms=5 * _MINUTE_MS, max_duration_ms=60 * _MINUTE_MS)
@@ -75,7 +80,7 @@ class StartRolloutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     version: str
     replicas: int = 1
     strategy: ClosedCanary = USUAL_CANARY
-    gates: tuple[ClosedErrorRateGate | ClosedLatencyGate | ClosedQualityGate, ...] = USUAL_GATES
+    gates: tuple[ClosedErrorRateGate | ClosedLatencyGate | ClosedQualityGate | ClosedLossGate, ...] = USUAL_GATES
     alpha: float = 0.05
     when_inconclusive: WhenInconclusive = "pause"
     warm_up_timeout_ms: int = 10 * _MINUTE_MS

@@ -14,6 +14,7 @@ from control_plane.endpoints.queries import ServingEndpoint, serving
 from control_plane.endpoints.resources import InstanceRow
 from control_plane.inference_tokens.mint import InferenceTokenMint, KeySet
 from control_plane.ports import EventStore
+from control_plane.registry.queries import aliases_of_models
 from control_plane.web.authentication import Authentication, actor_of
 
 
@@ -23,6 +24,8 @@ class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     endpoints: tuple[ServingEndpoint, ...]
     instances: tuple[InstanceRow, ...]
+    aliases: dict[str, dict[str, str]]
+    """The version that an alias names, by the model's id and the alias."""
     jwks: KeySet
     revoked_subjects: tuple[str, ...]
 
@@ -50,6 +53,7 @@ def router(
             position=position,
             endpoints=now.endpoints,
             instances=now.instances,
+            aliases=aliases_of_models(store.catalogue(), workspace=workspace),
             jwks=mint.key_set(revoked_subjects=revoked_subjects()),
             revoked_subjects=revoked_subjects(),
         )

@@ -1,22 +1,27 @@
 """Kafka clients with the settings that the whole project relies on."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 MAXIMUM_RECORD_BYTES = 8 * 1024 * 1024
 """The broker takes no larger record; see ``message.max.bytes`` of the embedded node."""
 
 _REQUEST_TIMEOUT_MS = 10_000
 _RETRY_BACKOFF_MS = 100
+_START_S = 15.0
+_STOP_S = 5.0
 
 
 def producer(bootstrap: str, *, client_id: str, linger_ms: int = 0, compression: str | None = None) -> AIOKafkaProducer:
     """Build a producer that keeps order and writes each record once while it lives.
 
     An idempotent producer retries for ever, so callers put their own deadline around
-    ``send_and_wait``; after it the record may or may not be there. Start and stop are
-    the caller's.
+    ``send_and_wait``; after it the record may or may not be there. The caller starts it
+    with ``start_producer`` and lets go of it with ``abandon``.
     """
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
@@ -33,6 +38,36 @@ def producer(bootstrap: str, *, client_id: str, linger_ms: int = 0, compression:
     )
 
 
+async def start_producer(fresh: AIOKafkaProducer, *, within_s: float = _START_S) -> None:
+    """Start a producer, or leave nothing of it.
+
+    Raises:
+        KafkaError, OSError: the broker is away, or does not answer in time.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            await fresh.start()
+    except BaseException:
+        await abandon(fresh)
+        raise
+
+
+async def abandon(started: AIOKafkaProducer) -> None:
+    """End a producer without its flush: an idempotent one would try for ever to send what its caller has given up.
+
+    Its own `stop` would leave a task that waits for the unsent, so this does what is left of it.
+    """
+    sender = started._sender.sender_task if started._sender is not None else None  # noqa: SLF001  no public way
+    started._closed = True  # noqa: SLF001
+    if sender is not None:
+        sender.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await sender
+    with suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(_STOP_S):
+            await started.client.close()
+
+
 async def consumer_from_offset(
     bootstrap: str, *, client_id: str, topic: str, offsets: Mapping[int, int], max_poll_records: int = 500
 ) -> AIOKafkaConsumer:
@@ -41,6 +76,9 @@ async def consumer_from_offset(
     It commits nothing: the caller keeps its own position. When an offset is out of
     range the consumer raises OffsetOutOfRangeError rather than skip records in silence.
     The caller stops it.
+
+    Raises:
+        KafkaError, OSError: the broker is away, or does not answer in time.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
@@ -56,7 +94,8 @@ async def consumer_from_offset(
         metadata_max_age_ms=30_000,
     )
     try:
-        await consumer.start()
+        async with asyncio.timeout(_START_S):
+            await consumer.start()
     except BaseException:
         # A start that failed half-way holds a connection and a task.
         await consumer.stop()

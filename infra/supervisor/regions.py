@@ -55,6 +55,12 @@ def preferred_ports(regions: Sequence[str]) -> dict[str, int | None]:
     }
 
 
+def admin_ports(regions: Sequence[str], ports: Mapping[str, int]) -> tuple[int, ...]:
+    """Return where the gateways of all regions show their state."""
+    names = (_port_name("envoy_admin", region, is_home=number == 0) for number, region in enumerate(regions))
+    return tuple(ports[name] for name in names)
+
+
 def programs_of_region(
     data: DataDirectory, region: str, ports: Mapping[str, int], common: Mapping[str, str], *, is_home: bool
 ) -> tuple[ProgramSpec, ...]:

@@ -11,9 +11,9 @@ from infra.supervisor.launch import launched
 from infra.supervisor.plan import HttpReady, ProgramSpec, TcpReady
 from infra.supervisor.port_book import WantedPort
 from infra.supervisor.program_settings import kind_of, only, prefixed, url, with_ready_file
-from infra.supervisor.regions import LOCAL, preferred_ports, programs_of_region
+from infra.supervisor.regions import LOCAL, admin_ports, preferred_ports, programs_of_region
 
-MEASURED = ("api", "relay", "projections", "judge")
+MEASURED = ("api", "relay", "projections", "judge", "autoscaler", "batches")
 """Programs of ours that answer GET /metrics on a port of its own, beside those of the regions."""
 PORTS = ("api", "kafka", "kafka_controller", "clickhouse", *(f"{program}_metrics" for program in MEASURED))
 _PREFERRED = {"api": 8080}
@@ -69,6 +69,8 @@ def rollbook_stack(
                     for region in regions
                     for program in programs_of_region(data, region, ports, common, is_home=region == regions[0])
                 ),
+                _autoscaler(data, ports, common, regions),
+                _batches(data, ports, common),
             )
         ),
     )
@@ -160,6 +162,21 @@ def _followers_of_the_log(data: DataDirectory, common: Mapping[str, str]) -> tup
         with_ready_file(data, "projections", projections, after="api"),
         with_ready_file(data, "judge", judge, after="api"),
     )
+
+
+def _autoscaler(
+    data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], regions: Sequence[str]
+) -> ProgramSpec:
+    own = {
+        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP"),
+        "ENVOY_ADMIN_URLS": ",".join(url(port) for port in admin_ports(regions, ports)),
+    }
+    return with_ready_file(data, "autoscaler", own, after="api")
+
+
+def _batches(data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str]) -> ProgramSpec:
+    own = {**only(common, "DATA_DIR", "API_URL", "TOKEN_FILE"), "GATEWAY_URL": url(ports["gateway"])}
+    return with_ready_file(data, "batches", own, after="api")
 
 
 def _nudge_socket(data: DataDirectory) -> str:

@@ -57,9 +57,32 @@ _LABELS = f"""
     SETTINGS max_threads = 1
 """  # noqa: S608  the fragment above is a constant of this module
 
+# What callers report of a prediction by itself: no answer is compared, and text that is no number counts for nothing.
+_LOSSES = f"""
+    SELECT arm, count() AS scored, countIf(loss > {{loss_threshold:Float64}}) AS over
+    FROM (
+        SELECT anyIf(value, part = 1) AS arm, argMaxIf(number, rank, part = 2) AS loss
+        FROM (
+            SELECT prediction_hash, 1 AS part, toUInt64(indexOf({{arms:Array(String)}}, deployment_id)) AS value,
+                   toFloat64(0) AS number, toUInt64(0) AS rank
+            FROM request_records WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
+            UNION ALL
+            SELECT prediction_hash, 2, 0, assumeNotNull(toFloat64OrNull(truth)), recency FROM feedback
+            WHERE workspace = {{workspace:String}} AND name = {{loss_name:String}} AND isFinite(toFloat64OrNull(truth))
+              AND prediction_hash IN (
+                  SELECT prediction_hash FROM request_records
+                  WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
+              )
+        )
+        GROUP BY prediction_hash
+        HAVING groupBitOr(part) = 3
+    )
+    GROUP BY arm
+"""  # noqa: S608  the fragment above is a constant of this module
+
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Which arms of which epoch; without a feedback name nothing is compared with labels."""
+    """Which arms of which epoch; without a feedback name nothing is compared with labels, nor losses without theirs."""
 
     workspace: str
     endpoint_id: str
@@ -67,16 +90,23 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     arms: tuple[str, ...]
     latency_threshold_ms: float | None
     feedback_name: str | None
+    loss_name: str | None = None
+    loss_threshold: float | None = None
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of one deployment since the epoch began. Latencies are None without requests."""
+    """Counts of one deployment since the epoch began. Latencies are None without requests.
+
+    `over` of the `scored` predictions have a reported loss above the threshold.
+    """
 
     requests: int = 0
     errors: int = 0
     slow: int = 0
     labelled: int = 0
     wrong: int = 0
+    scored: int = 0
+    over: int = 0
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
@@ -111,12 +141,15 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
         "watermark_ms": mark.watermark_ms,
         "threshold_ms": question.latency_threshold_ms if question.latency_threshold_ms is not None else float("inf"),
     }
-    counts, labels = await asyncio.gather(
+    counts, *judged = await asyncio.gather(
         reader.select(_COUNTS, parameters),
         _labels(reader, question, parameters),
+        _losses(reader, question, parameters),
     )
-    by_arm = {row["arm"]: row for row in counts}
-    return _measured(mark, {arm: _arm(by_arm.get(arm), labels.get(arm)) for arm in question.arms})
+    of_arm: dict[str, dict[str, Any]] = {row["arm"]: row for row in counts}
+    for arm, found in (pair for each in judged for pair in each.items()):
+        of_arm[arm] = {**of_arm.get(arm, {}), **found, "arm": arm}
+    return _measured(mark, {arm: _arm(of_arm.get(arm, {})) for arm in question.arms})
 
 
 async def _watermark(reader: Reader, *, with_labels: bool) -> Watermark:
@@ -133,20 +166,19 @@ async def _labels(reader: Reader, question: Question, parameters: dict[str, Any]
     return {question.arms[row["arm"] - 1]: row for row in rows}
 
 
-def _arm(counts: dict[str, Any] | None, labels: dict[str, Any] | None) -> Arm:
-    arm = Arm() if labels is None else Arm(labelled=labels["labelled"], wrong=labels["wrong"])
-    if counts is None:
-        return arm
-    p50, p95, p99 = counts["latencies_ms"]
-    return msgspec.structs.replace(
-        arm,
-        requests=counts["requests"],
-        errors=counts["errors"],
-        slow=counts["slow"],
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-    )
+async def _losses(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    if question.loss_name is None:
+        return {}
+    threshold = question.loss_threshold if question.loss_threshold is not None else float("inf")
+    asked = {"loss_name": question.loss_name, "loss_threshold": threshold}
+    rows = await reader.select(_LOSSES, parameters | asked)
+    return {question.arms[row["arm"] - 1]: row for row in rows}
+
+
+def _arm(row: dict[str, Any]) -> Arm:
+    p50, p95, p99 = row.get("latencies_ms", (None, None, None))
+    counted = {name: count for name, count in row.items() if name in Arm.__struct_fields__}
+    return Arm(**counted, p50_ms=p50, p95_ms=p95, p99_ms=p99)
 
 
 def _measured(mark: Watermark, arms: dict[str, Arm]) -> Measured:

@@ -21,6 +21,8 @@ def router(reader: Reader, caller: Caller) -> Router:
         baseline: FromQuery[str],
         latency_threshold_ms: FromQuery[float | None] = None,
         feedback_name: FromQuery[str | None] = None,
+        loss_name: FromQuery[str | None] = None,
+        loss_threshold: FromQuery[float | None] = None,
     ) -> Measured:
         question = Question(
             workspace=caller.workspace_of(request),
@@ -29,6 +31,8 @@ def router(reader: Reader, caller: Caller) -> Router:
             arms=tuple(dict.fromkeys((candidate, baseline))),
             latency_threshold_ms=latency_threshold_ms,
             feedback_name=feedback_name,
+            loss_name=loss_name,
+            loss_threshold=loss_threshold,
         )
         return await measure_epoch(reader, question)
 

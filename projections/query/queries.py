@@ -1,4 +1,4 @@
-"""Read-only SQL on the views, with limits."""
+"""Read-only SQL on the views of one workspace, with limits."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from projections.errors import BadQuery, StoreRefusedError, StoreUnavailableError
+from projections.query.confinement import confined
 from projections.reading import unavailable
 from projections.store import ClickHouseStore
 
@@ -42,8 +43,8 @@ class Sql(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     format: str = "JSONCompact"
 
 
-async def run_sql(store: ClickHouseStore, query: Sql) -> bytes:
-    """Return the answer in the format that was asked for.
+async def run_sql(store: ClickHouseStore, query: Sql, *, workspace: str) -> bytes:
+    """Return the answer in the format that was asked for, from the rows of the workspace.
 
     Raises:
         BadQuery: the statement is refused, by us or by ClickHouse, whose words are passed on.
@@ -53,11 +54,12 @@ async def run_sql(store: ClickHouseStore, query: Sql) -> bytes:
     # Without a placeholder the client would take each % of the statement for one of its own.
     parameters = dict(query.parameters) if _PLACEHOLDER.search(sql) else {}
 
-    def ask(client: Any) -> bytes:  # noqa: ANN401  the client is typed where it is made
-        answer = client.raw_query(sql, parameters=parameters, settings=dict(_LIMITS), fmt=query.format)
-        return bytes(answer)
-
     try:
+        settings = {**await confined(store, sql, parameters, workspace=workspace), **_LIMITS}
+
+        def ask(client: Any) -> bytes:  # noqa: ANN401  the client is typed where it is made
+            return bytes(client.raw_query(sql, parameters=parameters, settings=settings, fmt=query.format))
+
         return await store.run(ask)
     except StoreRefusedError as error:
         raise BadQuery(_words_of(error), field="sql", remedy="correct the statement, or ask for less") from error

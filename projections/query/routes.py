@@ -1,17 +1,21 @@
 """POST /v1/query."""
 
-from litestar import Response, Router, post
+from typing import Any
+
+from litestar import Request, Response, Router, post
 from litestar.params import JSONBody
 
 from projections.query.queries import MEDIA_TYPES, Sql, run_sql
+from projections.reading import Caller
 from projections.store import ClickHouseStore
 
 
-def router(store: ClickHouseStore) -> Router:
+def router(store: ClickHouseStore, caller: Caller) -> Router:
     """Build the routes of the view."""
 
-    @post("/query", status_code=200, summary="Read-only SQL on the views")
-    async def post_query(data: JSONBody[Sql]) -> Response[bytes]:
-        return Response(await run_sql(store, data), media_type=MEDIA_TYPES[data.format])
+    @post("/query", status_code=200, summary="Read-only SQL on the views, over the rows of the caller's workspace")
+    async def post_query(request: Request[Any, Any, Any], data: JSONBody[Sql]) -> Response[bytes]:
+        answer = await run_sql(store, data, workspace=caller.workspace_of(request))
+        return Response(answer, media_type=MEDIA_TYPES[data.format])
 
     return Router(path="/v1", route_handlers=[post_query], tags=["views"])

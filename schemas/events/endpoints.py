@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.scaling import LoadMeasurement, ScalingPolicy
 
 BUCKETS = 10_000
 USUAL_KEY_HEADER = "x-rollbook-key"
@@ -189,6 +190,27 @@ class InstanceFailed(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str
     code: str
     reason: str
+
+
+class ScalingPolicySet(msgspec.Struct, frozen=True, kw_only=True):
+    """From now on the deployments' replicas follow this policy; without one they are as they were added."""
+
+    policy: ScalingPolicy | None
+    reason: str
+
+
+class ReplicasChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment is to have this many instances; an agent reacts.
+
+    `code` names the rule that decided, `measurement` holds its inputs: null where none was needed.
+    """
+
+    deployment_id: str
+    from_replicas: int
+    to_replicas: int
+    code: str
+    reason: str
+    measurement: LoadMeasurement | None
 
 
 class DeploymentPlaced(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-ArtifactFormat: TypeAlias = Literal["skops", "onnx", "torch"]
+ArtifactFormat: TypeAlias = Literal["skops", "onnx", "torch", "transformers", "lora", "external"]
 Datatype: TypeAlias = Literal[
     "BOOL",
     "UINT8",
@@ -23,12 +23,17 @@ Datatype: TypeAlias = Literal[
 ]
 
 
-class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """A file in the content-addressed store; `digest` is `sha256:<64 hex>`."""
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file in the content-addressed store; `digest` is `sha256:<64 hex>`.
+
+    Of the formats `transformers` and `lora` it is the index of a directory, of `external` the description of a server.
+    An adapter (`lora`) has a parent: the id of the version whose weights it adapts. Others are written without.
+    """
 
     digest: str
     size_bytes: int
     format: ArtifactFormat
+    parent: str | None = None
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +84,22 @@ class VersionNumberAssigned(msgspec.Struct, frozen=True, kw_only=True):
 
     version_id: str
     number: int
+
+
+class VersionAliasSet(msgspec.Struct, frozen=True, kw_only=True):
+    """An alias of a model names this version from now on; stands in the model's stream."""
+
+    alias: str
+    version_id: str
+    number: int
+    reason: str
+
+
+class VersionAliasRemoved(msgspec.Struct, frozen=True, kw_only=True):
+    """An alias of a model names nothing any more; stands in the model's stream."""
+
+    alias: str
+    reason: str
 
 
 class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,7 +57,19 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     min_labels: int
 
 
-Gate: TypeAlias = ErrorRateGate | LatencyGate | QualityGate
+class LossGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="loss"):
+    """The share of predictions with a loss above `threshold` may exceed the baseline's by at most `max_increase` (0–1).
+
+    The loss of a prediction is the feedback called `feedback_name`, a number: the lower the better.
+    """
+
+    feedback_name: str
+    threshold: float
+    max_increase: float
+    min_labels: int
+
+
+Gate: TypeAlias = ErrorRateGate | LatencyGate | QualityGate | LossGate
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

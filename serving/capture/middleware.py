@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, ClassVar, TypeAlias
 
-from serving.capture.recorder import Exchange, Recorder
+from serving.capture.recorder import Exchange, Recorder, Written
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -11,6 +11,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# What nginx calls a request whose caller left before there was an answer.
+_DISCONNECTED = 499
 _PREDICTION_ID = b"x-prediction-id"
 
 
@@ -21,7 +23,7 @@ class Outcome:
     __slots__ = ("engine_ms", "prediction", "written")
 
     def __init__(self) -> None:
-        self.written: Callable[[], tuple[bytes, bytes]] | None = None
+        self.written: Written | None = None
         self.engine_ms = -1.0
         self.prediction = ""
 
@@ -45,7 +47,7 @@ class CaptureMiddleware:
             Exchange(
                 prediction_id=prediction_id,
                 captured_at_ms=self._recorder.now_ms(),
-                status=tap.status,
+                status=tap.status or _DISCONNECTED,
                 engine_ms=outcome.engine_ms,
                 prediction=outcome.prediction,
                 request=b"".join(tap.request),
@@ -69,7 +71,9 @@ class _Tap:
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self.request.append(message.get("body", b""))
+        # What comes after the answer began had no part in it.
+        if not self.status:
+            self.request.append(message.get("body", b""))
         return message
 
     async def send(self, message: Message) -> None:

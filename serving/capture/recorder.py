@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -21,10 +22,14 @@ MAX_PENDING_BYTES = 64 * 1024**2
 _FLUSH_INTERVAL_S = 0.05
 
 
+Written: TypeAlias = Callable[[int | None], tuple[bytes, bytes]]
+
+
 class Exchange(msgspec.Struct, frozen=True):
     """A request and its answer as they crossed the wire.
 
-    Where that was not JSON, `written` writes both in that form; it is called off the response path.
+    Where that was not JSON, `written` writes both in that form, of each tensor at most so many values, or all for None;
+    it is called off the response path.
     """
 
     prediction_id: str
@@ -34,7 +39,7 @@ class Exchange(msgspec.Struct, frozen=True):
     prediction: str
     request: bytes
     answer: bytes
-    written: Callable[[], tuple[bytes, bytes]] | None = None
+    written: Written | None = None
     size_bytes: int = 0
     """What `written` keeps in memory."""
 
@@ -139,7 +144,10 @@ class Recorder:
 
     def _payload(self, exchange: Exchange, in_force: PolicyInForce) -> bytes:
         policy = in_force.policy
-        request, answer = exchange.written() if exchange.written else (exchange.request, exchange.answer)
+        request, answer = exchange.request, exchange.answer
+        if exchange.written:
+            # One value more than is kept tells that there were more; a digest is one of all values.
+            request, answer = exchange.written(None if policy.hashed else policy.max_values + 1)
         return records.encode(
             ObservationRecord(
                 prediction_id=exchange.prediction_id,

@@ -1,23 +1,36 @@
 """What stands in the frames of a spool: captured predictions, and marks that say up to when they are complete."""
 
+from typing import Annotated
+
 import msgspec
+
+# What a column holds: numbers that a server of others wrote may be anything.
+_Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Status = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 
 
 class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """One prediction after the capture policy; times are Unix milliseconds.
 
-    `policy_version` names that policy: the stream version of its event, 0 for the usual one.
+    `policy_version` names that policy: the stream version of its event, 0 for the usual one. Tokens and their times are
+    those of language models, -1 where they are unknown; `first_token_ms` and `token_ms` (between two tokens) are known
+    of streams only.
     """
 
     prediction_id: str
     captured_at_ms: int
-    status: int
+    status: _Status
     engine_ms: float
     prediction: str
     inputs: str
     outputs: str
     policy_version: int = 0
     retention_days: int = 7
+    tokens_in: _Count = -1
+    tokens_out: _Count = -1
+    first_token_ms: float = -1.0
+    token_ms: float = -1.0
+    finish_reason: str = ""
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):
@@ -34,6 +47,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[ObservationRecord | Mark] = msgspec.msgpack.Decoder(ObservationRecord | Mark)
+_json_decoder: msgspec.json.Decoder[ObservationRecord | Mark] = msgspec.json.Decoder(ObservationRecord | Mark)
+_JSON_ARRAY = b"["
 
 
 def encode(record: ObservationRecord | Mark) -> bytes:
@@ -42,12 +57,13 @@ def encode(record: ObservationRecord | Mark) -> bytes:
 
 
 def decode(payload: bytes) -> ObservationRecord | Mark:
-    """Read the payload of a frame.
+    """Read the payload of a frame: MessagePack from our runtime, JSON from inside engines that lack our libraries.
 
     Raises:
         msgspec.DecodeError: it is none.
     """
-    return _decoder.decode(payload)
+    # In MessagePack this byte is the number 91, which no record begins with.
+    return _json_decoder.decode(payload) if payload.startswith(_JSON_ARRAY) else _decoder.decode(payload)
 
 
 def without_detail(payload: bytes) -> bytes:

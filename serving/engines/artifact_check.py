@@ -3,9 +3,12 @@
 import json
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from schemas.events.registry import ArtifactFormat
+from schemas.external_engine import MOST_BYTES, read_description
+from schemas.model_directory import ADAPTER_CONFIGURATION, MOST_INDEX_BYTES, read_index
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
 from serving.engines.exported_program import check_program
 
@@ -66,8 +69,32 @@ def _check_onnx(path: Path) -> None:
         raise MalformedArtifactError("the artifact is no ONNX model: its first bytes are not those of a ModelProto")
 
 
+def _check_transformers(path: Path) -> None:
+    # The digest of the index vouches for those of the files, which are verified one by one as they come.
+    _check_document(path, read_index, most_bytes=MOST_INDEX_BYTES)
+
+
+def _check_lora(path: Path) -> None:
+    _check_document(path, partial(read_index, configuration=ADAPTER_CONFIGURATION), most_bytes=MOST_INDEX_BYTES)
+
+
+def _check_external(path: Path) -> None:
+    _check_document(path, read_description, most_bytes=MOST_BYTES)
+
+
+def _check_document(path: Path, read: Callable[[bytes], object], *, most_bytes: int) -> None:
+    try:
+        with path.open("rb") as file:
+            read(file.read(most_bytes + 1))
+    except ValueError as error:
+        raise MalformedArtifactError(f"the artifact is not what its format says: {error}") from error
+
+
 _CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {
     "skops": _check_skops,
     "onnx": _check_onnx,
     "torch": check_program,
+    "transformers": _check_transformers,
+    "lora": _check_lora,
+    "external": _check_external,
 }

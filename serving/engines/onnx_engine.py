@@ -1,5 +1,6 @@
 """Runs ONNX models on onnxruntime, which is an extra: the only file that imports it."""
 
+import ctypes
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schemas.events.registry import Signature, Tensor
-from serving.engines.base import DTYPES, Array, Tensors
+from serving.engines.base import DTYPES, Array, Tensors, from_bf16_bits, to_bf16_bits
 from serving.engines.errors import (
     EngineNotInstalledError,
     MalformedArtifactError,
@@ -31,10 +32,13 @@ _DATATYPES = {
     "tensor(int32)": "INT32",
     "tensor(int64)": "INT64",
     "tensor(float16)": "FP16",
+    "tensor(bfloat16)": "BF16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+_ONNX_BF16 = 16
+"""TensorProto.BFLOAT16: numpy has no such type, so onnxruntime is told the number."""
 
 
 class OnnxEngine:
@@ -46,6 +50,7 @@ class OnnxEngine:
         _check("input", signature.inputs, self._session.get_inputs(), all_of_them=True)
         _check("output", signature.outputs, self._session.get_outputs(), all_of_them=False)
         self._outputs = [output.name for output in signature.outputs]
+        self._has_bf16 = _has_bf16(signature)
 
     @property
     def signature(self) -> Signature:
@@ -54,7 +59,7 @@ class OnnxEngine:
     def predict(self, inputs: Mapping[str, Array]) -> Tensors:
         feed = {tensor.name: inputs[tensor.name] for tensor in self._signature.inputs}
         try:
-            answers = self._session.run(self._outputs, feed)
+            answers = self._run_with_bf16(feed) if self._has_bf16 else self._session.run(self._outputs, feed)
             return {
                 output.name: np.asarray(answer).astype(DTYPES[output.datatype], copy=False)
                 for output, answer in zip(self._signature.outputs, answers, strict=True)
@@ -62,6 +67,33 @@ class OnnxEngine:
         # onnxruntime's errors have no common base.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
+
+    def _run_with_bf16(self, feed: Tensors) -> list[Array]:
+        values = {tensor.name: _held(tensor, feed[tensor.name]) for tensor in self._signature.inputs}
+        answers = self._session.run_with_ort_values(self._outputs, values)
+        return [_read(answer) for answer in answers]
+
+
+def _has_bf16(signature: Signature) -> bool:
+    datatypes = {tensor.datatype for tensor in (*signature.inputs, *signature.outputs)}
+    if {"BF16", "BYTES"} <= datatypes:
+        raise SignatureMismatchError("the signature has BF16 and BYTES; onnxruntime's interface takes one or the other")
+    return "BF16" in datatypes
+
+
+def _held(tensor: Tensor, array: Array) -> Any:  # noqa: ANN401 - onnxruntime has no annotations
+    if tensor.datatype == "BF16":
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(to_bf16_bits(array), _ONNX_BF16)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def _read(answer: Any) -> Array:  # noqa: ANN401 - onnxruntime has no annotations
+    if answer.element_type() != _ONNX_BF16:
+        array: Array = answer.numpy()
+        return array
+    # onnxruntime has no way from BF16 to numpy; its memory ends with the answer, so it is copied.
+    raw = ctypes.string_at(answer.data_ptr(), answer.tensor_size_in_bytes())
+    return from_bf16_bits(np.frombuffer(raw, dtype=np.uint16)).reshape(answer.shape())
 
 
 def _session(path: Path) -> Any:  # noqa: ANN401 - onnxruntime has no annotations

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from sklearn import config_context
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.pipeline import Pipeline
@@ -18,14 +17,23 @@ from serving.engines.errors import (
     SignatureMismatchError,
     UntrustedTypeError,
 )
+from serving.engines.tree_check import TREE_TYPES, check_trees
+from serving.engines.trusted_estimators import skops_io, trusted_estimators
 
 TRUSTED_TYPES = (
     "numpy.clip",
     "numpy.nan_to_num",
     "numpy.round",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
+    *TREE_TYPES,
 )
 """Beyond what skops trusts by itself (scikit-learn, scipy, numpy's universal functions): functions of numpy that
-preprocessing needs and that only calculate."""
+preprocessing needs and that only calculate, and parts of estimators that only hold values. Trees hold indices too,
+which are checked."""
 
 _ROWS_AND_COLUMNS = 2
 
@@ -90,18 +98,22 @@ class SklearnEngine:
 
 
 def _load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the file holds
+    skops = skops_io()
     # skops raises nearly anything on a file that was tampered with, hence the wide nets.
     try:
-        found = set(skops.io.get_untrusted_types(file=path))
+        found = set(skops.get_untrusted_types(file=path))
     except Exception as error:
         raise _unreadable(error) from error
-    untrusted = sorted(found - set(TRUSTED_TYPES))
+    trusted = trusted_estimators(found) | set(TRUSTED_TYPES)
+    untrusted = sorted(found - trusted)
     if untrusted:
         raise UntrustedTypeError(untrusted)
     try:
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        model = skops.load(path, trusted=sorted(trusted))
     except Exception as error:
         raise _unreadable(error) from error
+    check_trees(model)
+    return model
 
 
 def _unreadable(error: Exception) -> MalformedArtifactError:

@@ -28,6 +28,7 @@ FIELDS = {
     "st": "%RESPONSE_CODE%",
     "gs": "%GRPC_STATUS_NUMBER%",
     "fl": "%RESPONSE_FLAGS%",
+    "why": f"%RESP({names.REASON})%",
     "att": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "start": "%START_TIME(%s%3f)%",
     "end": "%EMIT_TIME(%s%3f)%",

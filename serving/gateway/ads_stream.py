@@ -51,6 +51,7 @@ class AdsStream:
         self._taken: dict[Key, int] = {}
         self._refused: dict[Key, int] = {}
         self._held_back: set[Key] = set()
+        self._too_early: set[Key] = set()
         self._sent: dict[str, Sent] = {}
         self._on_its_way: dict[Key, int] = {}
         self._nonce = 0
@@ -83,8 +84,8 @@ class AdsStream:
         while True:
             await self._has_work.wait()
             self._has_work.clear()
-            batch = self._dirty | self._held_back
-            self._dirty, self._held_back = set(), set()
+            batch = self._dirty | self._held_back | self._too_early
+            self._dirty, self._held_back, self._too_early = set(), set(), set()
             last = {key for key in batch if key[0] in _REMOVED_LAST and self._is_removed(key)}
             batch -= last
             batch |= {(names.ENDPOINTS_TYPE, name) for type_url, name in batch if type_url == names.CLUSTER_TYPE}
@@ -168,11 +169,19 @@ class AdsStream:
     def _must_wait(self, key: Key) -> bool:
         held = self._store.get(key)
         needs = held.resource.needs if held and held.resource else frozenset()
+        if names.CLUSTER_TYPE in self._asked and any(map(self._is_to_come, needs)):
+            # A route is sent as it is when its turn comes; by then it may name a cluster that came after its batch.
+            self._too_early.add(key)
+            return True
         missing = sorted(name for name in needs if self._is_refused(name))
         if missing:
             self._held_back.add(key)
             _log.error("route_held_back", name=key[1], refused=missing)
         return bool(missing)
+
+    def _is_to_come(self, deployment_id: str) -> bool:
+        keys = ((names.CLUSTER_TYPE, deployment_id), (names.ENDPOINTS_TYPE, deployment_id))
+        return any(not self._is_removed(key) and key not in self._taken and key not in self._refused for key in keys)
 
     def _is_refused(self, deployment_id: str) -> bool:
         keys = ((names.CLUSTER_TYPE, deployment_id), (names.ENDPOINTS_TYPE, deployment_id))
@@ -206,6 +215,8 @@ class AdsStream:
     def _take(self, type_url: str, serials: Mapping[str, int]) -> None:
         for name, serial in serials.items():
             self._taken[type_url, name] = serial
+        if self._too_early:
+            self._has_work.set()
         if serials:
             self._on_taken(type_url, list(serials))
 

@@ -31,7 +31,9 @@ from serving.gateway.limits import Limits
 from serving.gateway.priorities import Home
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
+from serving.gateway.retries import MOST_HELD
 from serving.gateway.snapshot_file import KeptState, read_state
+from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 
 PREFIX = "ROLLBOOK_FOLLOWER_"
 _RETRY_S = 0.5
@@ -56,12 +58,21 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     zone: Annotated[str, msgspec.Meta(description="the zone whose instances are asked first; empty: all alike")] = ""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
+    hold_requests: Annotated[
+        int, msgspec.Meta(ge=0, le=MOST_HELD, description="requests held for a sleeping deployment, of each protocol")
+    ] = 64
+    hold_seconds: Annotated[float, msgspec.Meta(gt=0, le=50, description="how long a request is held at most")] = 30.0
     idle_s: Annotated[float, msgspec.Meta(gt=0, description="after which a connection without a request is closed")] = (
         300.0
     )
 
     metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None
+
+    @property
+    def hold_limits(self) -> HoldLimits:
+        """What is held for a sleeping deployment."""
+        return HoldLimits(requests=self.hold_requests, seconds=self.hold_seconds)
 
     @property
     def limits(self) -> Limits:
@@ -109,10 +120,12 @@ async def _serve(settings: FollowerSettings) -> None:
             region=settings.region,
             gateway=lambda: next(iter(ads.gateway_ids), ""),
         )
+        rooms = WaitingRooms(folder, waker=control_plane, limits=settings.hold_limits)
         follower = Follower(
             kept,
             ads=ads,
             reports=reports,
+            rooms=rooms,
             snapshot_path=folder / names.SNAPSHOT,
             home=Home(region=settings.region, zone=settings.zone),
         )
@@ -133,7 +146,9 @@ async def _serve(settings: FollowerSettings) -> None:
                     tasks.create_task(failovers.report_for_ever())
                     tasks.create_task(_watch_failovers(follower, failovers, settings))
         finally:
+            prober.close()
             await ads.stop()
+            await rooms.close()
 
 
 def _metrics(follower: Follower, ads: AdsServer) -> Metrics:

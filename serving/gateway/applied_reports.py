@@ -1,11 +1,13 @@
 """What comes after Envoy's ACK: one probe that sees the epoch, then the report to the control plane.
 
-Neither holds up the following of the log. Only the newest epoch of an endpoint is kept in either queue.
+Neither holds up the following of the log. Only the newest epoch of an endpoint is kept in either queue, and an endpoint
+whose epoch is not served, or whose report does not get through, delays no other.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import httpx
 import msgspec
@@ -16,9 +18,11 @@ from serving.gateway.control_plane_client import ControlPlaneClient, RefusedByCo
 from serving.gateway.probe import NotServedError, Prober
 from serving.gateway.routing_state import EndpointRoute
 
-_PROBE_AGAIN_S = 1.0
+_FIRST_PROBE_PAUSE_S = 0.002
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_TELL_AFTER_S = 10.0
+_REPORTS_AT_ONCE = 8
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +32,20 @@ class _Epoch(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     position: int
     applied_at_ms: int = 0
+
+
+class _Turn(msgspec.Struct, kw_only=True):
+    """When an epoch is tried again."""
+
+    epoch: _Epoch
+    pause_s: float
+    due_s: float = 0.0
+    told_s: float
+
+    def postpone(self, now_s: float) -> None:
+        """Wait twice as long as before. The jitter keeps those that failed together from staying together."""
+        self.due_s = now_s + self.pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        self.pause_s = min(2 * self.pause_s, _LONGEST_PAUSE_S)
 
 
 class AppliedReports:
@@ -47,15 +65,17 @@ class AppliedReports:
         self._clock = clock
         self._region = region
         self._gateway = gateway
-        self._acknowledged: dict[str, _Epoch] = {}
-        self._seen: dict[str, _Epoch] = {}
+        self._acknowledged: dict[str, _Turn] = {}
+        self._seen: dict[str, _Turn] = {}
         self._kept_position = 0
         self._has_acknowledged = asyncio.Event()
         self._may_report = asyncio.Event()
 
     def confirm(self, endpoint: EndpointRoute, *, epoch: int, position: int) -> None:
         """Take an epoch that Envoy has acknowledged and that the state at this position holds."""
-        self._acknowledged[endpoint.id] = _Epoch(endpoint=endpoint, number=epoch, position=position)
+        acknowledged = _Epoch(endpoint=endpoint, number=epoch, position=position)
+        turn = _Turn(epoch=acknowledged, pause_s=_FIRST_PROBE_PAUSE_S, told_s=self._clock.monotonic())
+        self._acknowledged[endpoint.id] = turn
         self._has_acknowledged.set()
 
     def kept_until(self, position: int) -> None:
@@ -68,43 +88,51 @@ class AppliedReports:
         self._may_report.set()
 
     async def probe_for_ever(self) -> None:
-        """See each acknowledged epoch served, until cancelled."""
+        """See each acknowledged epoch served, until cancelled. One question takes Envoy no time, so they go in turn."""
         while True:
-            await self._has_acknowledged.wait()
-            self._has_acknowledged.clear()
-            while self._acknowledged:
-                await self._probe(self._acknowledged.pop(next(iter(self._acknowledged))))
+            now_s = self._clock.monotonic()
+            for turn in [turn for turn in self._acknowledged.values() if turn.due_s <= now_s]:
+                await self._probe(turn)
+            await _turn_comes(self._acknowledged.values(), self._has_acknowledged, now_s=self._clock.monotonic())
 
     async def report_for_ever(self) -> None:
         """Report each epoch that was seen, with patience while the control plane is away, until cancelled."""
-        pause_s = _FIRST_PAUSE_S
         while True:
-            ready = [epoch for epoch in self._seen.values() if epoch.position <= self._kept_position]
-            if not ready:
-                await self._may_report.wait()
-                self._may_report.clear()
-                continue
-            if await self._report(ready[0]):
-                pause_s = _FIRST_PAUSE_S
-                continue
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            now_s = self._clock.monotonic()
+            due = [turn for turn in self._ready() if turn.due_s <= now_s]
+            await asyncio.gather(*(self._report(turn) for turn in due[:_REPORTS_AT_ONCE]))
+            await _turn_comes(self._ready(), self._may_report, now_s=self._clock.monotonic())
 
-    async def _probe(self, epoch: _Epoch) -> None:
+    def _ready(self) -> list[_Turn]:
+        return [turn for turn in self._seen.values() if turn.epoch.position <= self._kept_position]
+
+    async def _probe(self, turn: _Turn) -> None:
+        epoch, endpoint = turn.epoch, turn.epoch.endpoint
         try:
-            await self._prober.see(epoch.endpoint, epoch=epoch.number)
+            served = await self._prober.epoch_of(endpoint)
         except NotServedError as error:
-            _log.error("epoch_not_served", endpoint_id=epoch.endpoint.id, epoch=epoch.number, reason=str(error))
-            self._acknowledged.setdefault(epoch.endpoint.id, epoch)
-            await asyncio.sleep(_PROBE_AGAIN_S)
+            self._not_served(turn, str(error))
             return
-        now_ms = self._clock.now_ms()
-        _log.info("epoch_served", endpoint_id=epoch.endpoint.id, epoch=epoch.number)
-        self._seen[epoch.endpoint.id] = msgspec.structs.replace(epoch, applied_at_ms=now_ms)
+        if served < epoch.number:
+            self._not_served(turn, f"epoch {served} is served")
+            return
+        _forget(self._acknowledged, turn)
+        _log.info("epoch_served", endpoint_id=endpoint.id, epoch=epoch.number)
+        seen = msgspec.structs.replace(epoch, applied_at_ms=self._clock.now_ms())
+        self._seen[endpoint.id] = _Turn(epoch=seen, pause_s=_FIRST_PAUSE_S, told_s=self._clock.monotonic())
         self._may_report.set()
 
-    async def _report(self, epoch: _Epoch) -> bool:
-        """Report one epoch; tell whether it is done with, by an answer of either kind."""
+    def _not_served(self, turn: _Turn, reason: str) -> None:
+        now_s = self._clock.monotonic()
+        turn.postpone(now_s)
+        if now_s - turn.told_s >= _TELL_AFTER_S:
+            turn.told_s = now_s
+            epoch = turn.epoch
+            _log.error("epoch_not_served", endpoint_id=epoch.endpoint.id, epoch=epoch.number, reason=reason)
+
+    async def _report(self, turn: _Turn) -> None:
+        """Report one epoch; an answer of either kind is the end of it."""
+        epoch = turn.epoch
         try:
             await self._control_plane.report_applied(
                 epoch.endpoint.id,
@@ -117,7 +145,20 @@ class AppliedReports:
             _log.error("applied_report_refused", endpoint_id=epoch.endpoint.id, epoch=epoch.number, reason=str(error))
         except (httpx.HTTPError, OSError) as error:
             _log.warning("applied_report_delayed", endpoint_id=epoch.endpoint.id, error=repr(error))
-            return False
-        if self._seen.get(epoch.endpoint.id) is epoch:
-            del self._seen[epoch.endpoint.id]
-        return True
+            turn.postpone(self._clock.monotonic())
+            return
+        _forget(self._seen, turn)
+
+
+async def _turn_comes(turns: Iterable[_Turn], news: asyncio.Event, *, now_s: float) -> None:
+    """Return when the next turn is due, or when there is another."""
+    next_s = min((turn.due_s for turn in turns), default=None)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(news.wait(), None if next_s is None else max(0.0, next_s - now_s))
+    news.clear()
+
+
+def _forget(turns: dict[str, _Turn], turn: _Turn) -> None:
+    """Drop a turn, unless a newer epoch of the endpoint has taken its place."""
+    if turns.get(turn.epoch.endpoint.id) is turn:
+        del turns[turn.epoch.endpoint.id]

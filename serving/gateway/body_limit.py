@@ -11,6 +11,7 @@ from xds.core.v3 import extension_pb2
 from xds.type.matcher.v3 import matcher_pb2, regex_pb2, string_pb2
 
 from serving.gateway import names
+from serving.gateway.batch_routes import FILES_PATH
 from serving.gateway.protos import packed
 
 _ANYTHING = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(google_re2={}, regex=".*"))
@@ -22,14 +23,23 @@ def body_limit(*, max_body_bytes: int) -> hcm_pb2.HttpFilter:
     It raises the room for the filters after it to the limit, and bounds what a request can hold in memory.
     """
     limit = buffer_pb2.Buffer(max_request_bytes=wrappers_pb2.UInt32Value(value=max_body_bytes))
-    config = envoy_extension_pb2.TypedExtensionConfig(name=names.BODY_LIMIT_FILTER, typed_config=packed(limit))
-    return unless_named(hcm_pb2.HttpFilter(name=config.name, typed_config=config.typed_config))
+    # Files stream to the batch server, which has a limit of its own.
+    files = _skip_if(":path", string_pb2.StringMatcher(prefix=FILES_PATH))
+    return _unless(
+        hcm_pb2.HttpFilter(name=names.BODY_LIMIT_FILTER, typed_config=packed(limit)),
+        _skip_if(names.ENDPOINT, _ANYTHING),
+        files,
+    )
 
 
 def unless_named(filter_: hcm_pb2.HttpFilter) -> hcm_pb2.HttpFilter:
     """Leave a filter out where a header names the endpoint: such a body streams through and is read by nobody here."""
+    return _unless(filter_, _skip_if(names.ENDPOINT, _ANYTHING))
+
+
+def _unless(filter_: hcm_pb2.HttpFilter, *skips: matcher_pb2.Matcher.MatcherList.FieldMatcher) -> hcm_pb2.HttpFilter:
     matched = extension_matcher_pb2.ExtensionWithMatcher(
-        xds_matcher=matcher_pb2.Matcher(matcher_list=matcher_pb2.Matcher.MatcherList(matchers=[_skip_if_named()])),
+        xds_matcher=matcher_pb2.Matcher(matcher_list=matcher_pb2.Matcher.MatcherList(matchers=skips)),
         extension_config=envoy_extension_pb2.TypedExtensionConfig(name=filter_.name, typed_config=filter_.typed_config),
     )
     return hcm_pb2.HttpFilter(name=filter_.name, typed_config=packed(matched))
@@ -43,12 +53,11 @@ def too_large(*, max_body_bytes: int) -> str:
     )
 
 
-def _skip_if_named() -> matcher_pb2.Matcher.MatcherList.FieldMatcher:
-    header = http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=names.ENDPOINT)
+def _skip_if(name: str, value: string_pb2.StringMatcher) -> matcher_pb2.Matcher.MatcherList.FieldMatcher:
+    header = http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=name)
     predicate = matcher_pb2.Matcher.MatcherList.Predicate
     named = predicate.SinglePredicate(
-        input=extension_pb2.TypedExtensionConfig(name=names.ENDPOINT, typed_config=packed(header)),
-        value_match=_ANYTHING,
+        input=extension_pb2.TypedExtensionConfig(name=name, typed_config=packed(header)), value_match=value
     )
     skip = extension_pb2.TypedExtensionConfig(name="skip", typed_config=packed(skip_action_pb2.SkipFilter()))
     return matcher_pb2.Matcher.MatcherList.FieldMatcher(

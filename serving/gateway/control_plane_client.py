@@ -18,6 +18,9 @@ from schemas.events.endpoints import (
     FailoverStarted,
     VersionReference,
 )
+from schemas.events.registry import Artifact
+from schemas.scaling import ScalingPolicy
+from serving.gateway.grpc_routing import speaks_grpc
 from serving.gateway.routing_state import (
     EndpointRoute,
     Instance,
@@ -27,6 +30,7 @@ from serving.gateway.routing_state import (
     TokenRules,
     Traffic,
 )
+from serving.gateway.routing_table import may_sleep
 
 _TIMEOUT_S = 10.0
 
@@ -34,6 +38,7 @@ _TIMEOUT_S = 10.0
 class _Deployment(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     version: VersionReference
+    artifact: Artifact
     regions: tuple[str, ...] = ()
 
 
@@ -45,6 +50,7 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     allocations: tuple[Allocation, ...] = ()
     deployments: tuple[_Deployment, ...] = ()
+    scaling: ScalingPolicy | None = None
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
     shadow: Shadow | None = None
@@ -74,6 +80,7 @@ class _ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[_Endpoint, ...]
     instances: tuple[Instance, ...]
     jwks: _Keys
+    aliases: dict[str, dict[str, str]] = {}
     revoked_subjects: tuple[str, ...]
 
 
@@ -136,6 +143,18 @@ class ControlPlaneClient:
             raise RefusedByControlPlaneError(answer.text[:500])
         answer.raise_for_status()
 
+    async def wake(self, endpoint_id: str, deployment_id: str, *, reason: str) -> None:
+        """Ask for the first replica of a deployment that sleeps. Repeating it changes nothing.
+
+        Raises:
+            RefusedByControlPlaneError: endpoint or deployment are not known there.
+        """
+        path = f"/v1/endpoints/{endpoint_id}/deployments/{deployment_id}/wake"
+        answer = await self._client.post(path, json={"reason": reason}, headers=self._authorization())
+        if answer.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
+            raise RefusedByControlPlaneError(answer.text[:500])
+        answer.raise_for_status()
+
     def _authorization(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
 
@@ -145,6 +164,7 @@ def _routing_snapshot(answer: _ServingSnapshot) -> RoutingSnapshot:
         position=answer.position,
         endpoints=tuple(_endpoint(endpoint) for endpoint in answer.endpoints),
         instances=answer.instances,
+        aliases=answer.aliases,
         tokens=answer.jwks.rules(revoked_subjects=answer.revoked_subjects),
     )
 
@@ -157,7 +177,9 @@ def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
         name=endpoint.name,
         salt=endpoint.salt,
         deployments={deployment.id: deployment.version for deployment in endpoint.deployments},
+        without_grpc=frozenset(each.id for each in endpoint.deployments if not speaks_grpc(each.artifact)),
         wanted=traffic,
+        holds=may_sleep(endpoint.scaling),
         failover=endpoint.failover,
         placements={deployment.id: deployment.regions for deployment in endpoint.deployments if deployment.regions},
         failovers=endpoint.failovers,

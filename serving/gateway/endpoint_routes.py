@@ -1,6 +1,6 @@
 """One route resource an endpoint: its weights, its stickiness and what every answer says about where it came from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
 from envoy.config.core.v3 import base_pb2
@@ -13,17 +13,30 @@ from google.protobuf import wrappers_pb2
 from schemas.events.endpoints import BUCKETS
 from serving.gateway import names
 from serving.gateway.assignment import assigned_by
+from serving.gateway.batch_routes import batch_routes, batches_key
 from serving.gateway.grpc_routing import grpc_route
 from serving.gateway.mirrors import mirrored, shadow_routes
+from serving.gateway.openai_routes import (
+    EVERY_ENDPOINT,
+    LARGEST_LIST_BYTES,
+    model_list,
+    model_shown,
+    models_key,
+    names_version,
+    version_not_deployed,
+)
 from serving.gateway.protos import metadata, overwrite, seconds
 from serving.gateway.provenance import answered_by
-from serving.gateway.retries import retry_policy
+from serving.gateway.replies import OPENAI_PREFIX
+from serving.gateway.retries import policy_in_force, retry_policy
 from serving.gateway.routing_state import EndpointRoute, Traffic
 from serving.gateway.token_checks import scope_check
 
 _OIP_PREFIX = "/v2/models/"
 NOWHERE = "nowhere"
 _REQUEST_TIMEOUT_S = 60
+_SILENCE_S = 300
+_LONGEST_STREAM_S = 3_600
 # A retry needs the body kept in memory; larger bodies are sent once.
 _RETRY_BODY_BYTES = 1024 * 1024
 
@@ -45,6 +58,33 @@ def endpoint_route(endpoint: EndpointRoute, *, levels: int) -> scoped_route_pb2.
     return _route(endpoint.id, key=routing_key(endpoint), hosts=[host])
 
 
+def models_route(workspace: str, endpoints: Iterable[EndpointRoute]) -> scoped_route_pb2.ScopedRouteConfiguration:
+    """Build the list of a workspace's models; only a token for every endpoint may ask for it."""
+    host = route_pb2.VirtualHost(
+        name=models_name(workspace),
+        domains=["*"],
+        routes=[model_list(endpoints)],
+        typed_per_filter_config={names.SCOPE_FILTER: scope_check(workspace=workspace, endpoint=EVERY_ENDPOINT)},
+    )
+    return _route(models_name(workspace), key=models_key(workspace), hosts=[host])
+
+
+def batches_route(workspace: str) -> scoped_route_pb2.ScopedRouteConfiguration:
+    """Build the way of a workspace's files and batches; each token may have its own, whatever endpoints it is for."""
+    host = route_pb2.VirtualHost(name=batches_name(workspace), domains=["*"], routes=batch_routes(workspace))
+    return _route(batches_name(workspace), key=batches_key(workspace), hosts=[host])
+
+
+def batches_name(workspace: str) -> str:
+    """Return the name of the resource that routes a workspace's files and batches."""
+    return f"batches.{workspace}"
+
+
+def models_name(workspace: str) -> str:
+    """Return the name of the resource that lists a workspace's models; ids of endpoints look otherwise."""
+    return f"models.{workspace}"
+
+
 def routing_key(endpoint: EndpointRoute) -> str:
     """Return what the routing header says for the endpoint; names hold no capitals."""
     return f"{endpoint.workspace}/{endpoint.name}".lower()
@@ -60,20 +100,38 @@ def _route(name: str, *, key: str, hosts: Sequence[route_pb2.VirtualHost]) -> sc
     return scoped_route_pb2.ScopedRouteConfiguration(
         name=name,
         key=scoped_route_pb2.ScopedRouteConfiguration.Key(fragments=[fragment]),
-        route_configuration=route_config_pb2.RouteConfiguration(name=name, virtual_hosts=hosts),
+        route_configuration=route_config_pb2.RouteConfiguration(
+            name=name,
+            virtual_hosts=hosts,
+            # A version may be named before Envoy has its cluster; it answers 503 until then.
+            validate_clusters=wrappers_pb2.BoolValue(value=False),
+            max_direct_response_body_size_bytes=wrappers_pb2.UInt32Value(value=LARGEST_LIST_BYTES),
+        ),
     )
 
 
 def _routes(endpoint: EndpointRoute, levels: int) -> list[route_pb2.Route]:
     if endpoint.served is None:
-        not_serving = _not_serving(endpoint)
-        return [grpc_route(not_serving), not_serving]
+        not_serving = _not_serving(endpoint, prefix=_OIP_PREFIX)
+        return [
+            grpc_route(not_serving),
+            model_shown(endpoint),
+            not_serving,
+            _not_serving(endpoint, prefix=OPENAI_PREFIX),
+        ]
     serving = _serving(endpoint, endpoint.served, levels)
-    routes = [grpc_route(serving), serving]
+    completing = _as_openai_call(serving)
+    routes = [_over_grpc(endpoint, serving), serving, completing]
+    first, over_rest, over_openai = mirrored(routes, endpoint, key=routing_key(endpoint))
     return [
         _probed(endpoint, endpoint.served),
         *shadow_routes(routes, endpoint),
-        *mirrored(routes, endpoint, key=routing_key(endpoint)),
+        first,
+        over_rest,
+        model_shown(endpoint),
+        *_by_version(endpoint, endpoint.served, levels),
+        version_not_deployed(endpoint),
+        over_openai,
     ]
 
 
@@ -94,7 +152,7 @@ def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb
         weighted_clusters=_shares(traffic),
         hash_policy=[assigned_by(endpoint.assigned_by, salt=endpoint.salt)],
         timeout=seconds(_REQUEST_TIMEOUT_S),
-        retry_policy=retry_policy(endpoint.failover, levels=levels),
+        retry_policy=retry_policy(policy_in_force(endpoint), levels=levels),
     )
     return route_pb2.Route(
         match=route_pb2.RouteMatch(prefix=_OIP_PREFIX),
@@ -107,12 +165,72 @@ def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb
             overwrite(names.EPOCH, epoch),
             *answered_by(),
         ],
+        response_headers_to_remove=[names.UNANSWERED],
     )
 
 
-def _not_serving(endpoint: EndpointRoute) -> route_pb2.Route:
+def _by_version(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> list[route_pb2.Route]:
+    """Route calls for `endpoint@version` or `endpoint:alias` to that version, whatever the weights. They count in no
+    epoch: nobody drew their version by lot, so they say nothing about the split.
+    """  # noqa: D205 - one sentence needs the room
+    serving = traffic.deployments()
+    # Where two deployments have a version, the one that takes traffic is asked first.
+    by_use = sorted(endpoint.deployments.items(), key=lambda item: (item[0] not in serving, item[0]))
+    routes: dict[str, route_pb2.Route] = {}
+    for deployment_id, version in by_use:
+        numbers = (f"@{version.number}", f"@{version.model_name}/{version.number}")
+        aliases = (f":{alias}" for alias in endpoint.aliases.get(version.version_id, ()))
+        for spelled in (f"{endpoint.name}{selector}" for selector in (*numbers, *aliases)):
+            if spelled not in routes:
+                routes[spelled] = _pinned(endpoint, deployment_id, spelled, levels=levels)
+    return list(routes.values())
+
+
+def _pinned(endpoint: EndpointRoute, deployment_id: str, spelled: str, *, levels: int) -> route_pb2.Route:
+    action = route_pb2.RouteAction(cluster=deployment_id, retry_policy=retry_policy(endpoint.failover, levels=levels))
+    route = _as_openai_call(
+        route_pb2.Route(
+            match=route_pb2.RouteMatch(headers=[names_version(spelled)]),
+            route=action,
+            metadata=_known_of(endpoint, epoch=""),
+            request_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name)],
+            request_headers_to_remove=[names.ROUTE, names.SUBJECT],
+            response_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name), *answered_by()],
+            # What an engine says of epochs is not the gateway's word.
+            response_headers_to_remove=[names.EPOCH, names.UNANSWERED],
+        )
+    )
+    # The engine learns that the gateway read the name, so that it need not know aliases itself.
+    route.request_headers_to_remove.remove(names.MODEL)
+    return route
+
+
+def _as_openai_call(rest: route_pb2.Route) -> route_pb2.Route:
+    """Route OpenAI's calls as all others; an answer may be a stream that lasts as long as its tokens come."""
+    route = route_pb2.Route()
+    route.CopyFrom(rest)
+    route.match.prefix = OPENAI_PREFIX
+    route.request_headers_to_add.append(overwrite(names.REQUEST_ID, f"%REQ({names.PREDICTION_ID})%"))
+    route.request_headers_to_remove.append(names.MODEL)
+    route.route.timeout.CopyFrom(seconds(0))
+    route.route.idle_timeout.CopyFrom(seconds(_SILENCE_S))
+    route.route.max_stream_duration.max_stream_duration.CopyFrom(seconds(_LONGEST_STREAM_S))
+    return route
+
+
+def _over_grpc(endpoint: EndpointRoute, serving: route_pb2.Route) -> route_pb2.Route:
+    """Route gRPC as REST, unless a version that takes traffic runs in an engine that does not speak it."""
+    if endpoint.served and endpoint.served.deployments() & endpoint.without_grpc:
+        refusing = _not_serving(endpoint, prefix=_OIP_PREFIX)
+        refusing.direct_response.status = HTTPStatus.NOT_IMPLEMENTED
+        refusing.direct_response.body.inline_string = "a version of the endpoint runs in an engine that speaks no gRPC"
+        return grpc_route(refusing)
+    return grpc_route(serving)
+
+
+def _not_serving(endpoint: EndpointRoute, *, prefix: str) -> route_pb2.Route:
     return route_pb2.Route(
-        match=route_pb2.RouteMatch(prefix=_OIP_PREFIX),
+        match=route_pb2.RouteMatch(prefix=prefix),
         direct_response=route_pb2.DirectResponseAction(
             status=HTTPStatus.SERVICE_UNAVAILABLE,
             body={"inline_string": "the endpoint has no deployment that is ready"},

@@ -15,12 +15,17 @@ from serving.gateway import names
 from serving.gateway.assignment import subject_header
 from serving.gateway.body_limit import body_limit, unless_named
 from serving.gateway.grpc_routing import model_extraction, model_header, naming_rule
+from serving.gateway.openai_naming import model_filters
 from serving.gateway.protos import ads, overwrite, packed
 
 _NEW_PREDICTION_ID = "%START_TIME(%s%3f)%-%UNIQUE_ID%"
 _WORKSPACE_OF_TOKEN = "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:claims:workspace)%"  # noqa: S105 - a formatter
 _ENDPOINT_NAMED = f"%DYNAMIC_METADATA({names.METADATA}:endpoint)%"
-_OIP_PATH = r"^/v2/models/([^/?]+).*$"
+# One of the groups is filled: the endpoint's name in either protocol's path, the path that asks for all models, or
+# the beginning of those of files and batches.
+_NAMING_PATH = r"^(?:/v2/models/([^/?]+)|/v1/models/([^/?@:]+)|(/v1/models)/?|(/v1)/(?:files|batches)(?:[/?]|$)).*$"
+_NAME_IN_PATH = r"\1\2\3\4"
+_NAMING_MODEL = r"^([^@:]+).*$"
 
 
 def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
@@ -33,6 +38,7 @@ def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
         _discovered(names.TOKEN_FILTER, names.JWT_AUTHN_TYPE),
         _discovered(names.REVOCATION_FILTER, names.RBAC_TYPE),
         body_limit(max_body_bytes=max_body_bytes),
+        *model_filters(),
         unless_named(_filter(names.GRPC_MODEL_FILTER, model_extraction())),
         _filter(names.GRPC_MODEL_HEADER_FILTER, model_header()),
         _filter(names.ENDPOINT_NAME_FILTER, _endpoint_name()),
@@ -69,19 +75,26 @@ def _identity(*, role: str) -> mutation_pb2.HeaderMutation:
 
 
 def _endpoint_name() -> to_metadata_pb2.Config:
-    # A later rule overwrites an earlier one: the header wins over the message, and that over the path.
-    from_path = to_metadata_pb2.Config.KeyValuePair(metadata_namespace=names.METADATA, key="endpoint")
-    from_path.regex_value_rewrite.CopyFrom(
-        regex_pb2.RegexMatchAndSubstitute(pattern=regex_pb2.RegexMatcher(regex=_OIP_PATH), substitution=r"\1")
-    )
+    # A later rule overwrites an earlier one: the header wins over the body, and the body over the path.
+    from_path = _rewritten(_NAMING_PATH, _NAME_IN_PATH)
+    from_body = _rewritten(_NAMING_MODEL, r"\1")
     from_header = to_metadata_pb2.Config.KeyValuePair(metadata_namespace=names.METADATA, key="endpoint")
     return to_metadata_pb2.Config(
         request_rules=[
             to_metadata_pb2.Config.Rule(header=":path", on_header_present=from_path),
+            to_metadata_pb2.Config.Rule(header=names.MODEL, on_header_present=from_body),
             naming_rule(),
             to_metadata_pb2.Config.Rule(header=names.ENDPOINT, on_header_present=from_header),
         ]
     )
+
+
+def _rewritten(pattern: str, substitution: str) -> to_metadata_pb2.Config.KeyValuePair:
+    pair = to_metadata_pb2.Config.KeyValuePair(metadata_namespace=names.METADATA, key="endpoint")
+    pair.regex_value_rewrite.CopyFrom(
+        regex_pb2.RegexMatchAndSubstitute(pattern=regex_pb2.RegexMatcher(regex=pattern), substitution=substitution)
+    )
+    return pair
 
 
 def _routing_header() -> mutation_pb2.HeaderMutation:

@@ -18,9 +18,11 @@ from serving.gateway.resources import everything, update_for
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import NOTHING, Change, RoutingTable
 from serving.gateway.snapshot_file import KeptState, write_state
+from serving.gateway.waiting_rooms import WaitingRooms
 
 _KEEP_AFTER_S = 0.05
 _KEEP_EVERY_S = 0.1
+_KEEP_UNHURRIED_S = 2.0
 _TRAFFIC_SHIFTED = TYPE_NAMES[TrafficShifted]
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ class Follower:
         *,
         ads: AdsServer,
         reports: AppliedReports,
+        rooms: WaitingRooms,
         snapshot_path: Path,
         home: Home | None = None,
     ) -> None:
@@ -42,8 +45,11 @@ class Follower:
         self.cursor = state.cursor
         self._ads = ads
         self._reports = reports
+        self._rooms = rooms
         self._snapshot_path = snapshot_path
         self._is_dirty = asyncio.Event()
+        self._is_urgent = asyncio.Event()
+        self._changed_at = state.snapshot.position
         self.changes = 0
 
     @property
@@ -90,7 +96,7 @@ class Follower:
     def begin(self) -> None:
         """Offer all that the state holds."""
         self._hand_on(everything(self._table))
-        self._is_dirty.set()
+        self._is_urgent.set()
 
     def follow(self, events: Sequence[FedEvent]) -> None:
         """Fold a batch and hand on what it changed, once: a backlog costs one update, not one an event."""
@@ -105,24 +111,48 @@ class Follower:
 
     def on_taken(self, type_url: str, taken: Sequence[str]) -> None:
         """Hear from the ADS server what Envoy acknowledged, and have new epochs probed and reported."""
+        if type_url == names.ENDPOINTS_TYPE:
+            self._let_go(taken)
         if type_url != names.ROUTE_TYPE:
             return
         for name in taken:
             endpoint = self._table.endpoints.get(name)
             if endpoint and endpoint.served and endpoint.served.epoch > endpoint.reported_epoch:
-                self._reports.confirm(endpoint, epoch=endpoint.served.epoch, position=self._table.position)
+                self._reports.confirm(endpoint, epoch=endpoint.served.epoch, position=self._changed_at)
+
+    def _let_go(self, taken: Sequence[str]) -> None:
+        for name in taken:
+            # A deployment's two clusters get their instances in one response.
+            if name in self._rooms and self._table.is_answered(name):
+                self._rooms.let_go(name)
 
     async def keep_state(self) -> None:
-        """Write the state to disk soon after it changed, never more often than its interval, until cancelled."""
+        """Write the state to disk soon after it changed, never more often than its interval, until cancelled.
+
+        A change of what Envoy serves is written at once. What other events leave, among them the one by which the
+        change comes back as applied, waits for the next change or for its own time: a state without them is as good, as
+        the log is read again from where it stands.
+        """
         while True:
-            await self._is_dirty.wait()
+            await self._something_to_keep()
             # Envoy hears of the change first: with a thousand endpoints the encoding holds this loop for 9 ms.
             await asyncio.sleep(_KEEP_AFTER_S)
             self._is_dirty.clear()
+            self._is_urgent.clear()
             state = KeptState(snapshot=self._table.snapshot(), cursor=self.cursor)
             await write_state(self._snapshot_path, state)
             self._reports.kept_until(state.snapshot.position)
             await asyncio.sleep(_KEEP_EVERY_S - _KEEP_AFTER_S)
+
+    async def _something_to_keep(self) -> None:
+        waiting = asyncio.create_task(self._is_dirty.wait())
+        urgent = asyncio.create_task(self._is_urgent.wait())
+        try:
+            await asyncio.wait({waiting, urgent}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({urgent}, timeout=_KEEP_UNHURRIED_S)
+        finally:
+            waiting.cancel()
+            urgent.cancel()
 
     def _fold(self, event: FedEvent) -> Change:
         envelope = event.envelope
@@ -140,5 +170,7 @@ class Follower:
 
     def _hand_on(self, change: Change) -> None:
         if change:
-            self._is_dirty.set()
+            self._changed_at = self._table.position
+            self._is_urgent.set()
+            self._rooms.prepare(change, self._table)
             self.changes += self._ads.put(update_for(change, self._table))

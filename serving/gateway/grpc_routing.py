@@ -20,6 +20,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import any_pb2, descriptor_pb2
 
+from schemas.events.registry import Artifact, ArtifactFormat
 from serving.gateway import names
 from serving.gateway.protos import overwrite, packed, seconds
 
@@ -42,8 +43,14 @@ _LISTED = "".join(f"%DYNAMIC_METADATA({_EXTRACTED}:{field})%" for field in sorte
 _FIRST_LISTED = r'^\["([^"]*)".*$'
 _NOT_FOUND, _TOO_LARGE = 404, 413
 _GRPC_NOT_FOUND, _GRPC_RESOURCE_EXHAUSTED = "5", "8"
+_GRPC_FORMATS: frozenset[ArtifactFormat] = frozenset({"skops", "onnx", "torch"})
 _SUFFIX = "~grpc"
 _IDLE_S = 300
+
+
+def speaks_grpc(artifact: Artifact) -> bool:
+    """Tell whether the engine that runs an artifact answers gRPC: our runtime does, vLLM and relays don't."""
+    return artifact.format in _GRPC_FORMATS
 
 
 def grpc_name(deployment_id: str) -> str:

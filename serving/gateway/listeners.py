@@ -2,22 +2,21 @@
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2 as rules_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, extension_pb2, protocol_pb2
-from envoy.config.core.v3 import substitution_format_string_pb2 as format_pb2
+from envoy.config.core.v3 import address_pb2, extension_pb2, protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2 as early_pb2
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from envoy.type.matcher.v3 import string_pb2
-from google.protobuf import struct_pb2, wrappers_pb2
+from google.protobuf import wrappers_pb2
 
 from serving.gateway import names
 from serving.gateway.access_log import request_log
 from serving.gateway.body_limit import too_large
 from serving.gateway.filters import probe_filters, public_filters, shadow_filters
-from serving.gateway.grpc_routing import grpc_replies
 from serving.gateway.limits import Limits
 from serving.gateway.protos import ads, overwrite, packed, seconds
+from serving.gateway.replies import local_replies
 from serving.gateway.tracing import spans_of_requests
 from serving.gateway.unavailable_replies import with_retry_after
 
@@ -85,7 +84,7 @@ def _manager(name: str, *, log: accesslog_pb2.AccessLog, limits: Limits) -> hcm_
             max_headers_count=wrappers_pb2.UInt32Value(value=limits.headers_count),
         ),
         server_name="rollbook",
-        local_reply_config=with_retry_after(_replies_as_json(limits)),
+        local_reply_config=with_retry_after(local_replies(too_large=too_large(max_body_bytes=limits.max_body_bytes))),
     )
 
 
@@ -121,32 +120,3 @@ def _strip_claims_of_clients() -> extension_pb2.TypedExtensionConfig:
         name="envoy.http.early_header_mutation.header_mutation",
         typed_config=packed(early_pb2.HeaderMutation(mutations=[*removed, nowhere])),
     )
-
-
-def _replies_as_json(limits: Limits) -> hcm_pb2.LocalReplyConfig:
-    sentence = too_large(max_body_bytes=limits.max_body_bytes)
-    return hcm_pb2.LocalReplyConfig(
-        mappers=[
-            *grpc_replies(too_large=sentence),
-            _worded(404, "no endpoint of this name is in the token's workspace"),
-            _worded(413, sentence),
-        ],
-        body_format=_reply("%LOCAL_REPLY_BODY%"),
-    )
-
-
-def _worded(status: int, sentence: str) -> hcm_pb2.ResponseMapper:
-    runtime_value = base_pb2.RuntimeUInt32(default_value=status, runtime_key=f"rollbook.reply_{status}")
-    comparison = accesslog_pb2.ComparisonFilter(op=accesslog_pb2.ComparisonFilter.EQ, value=runtime_value)
-    return hcm_pb2.ResponseMapper(
-        filter=accesslog_pb2.AccessLogFilter(
-            status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=comparison),
-        ),
-        body_format_override=_reply(sentence),
-    )
-
-
-def _reply(error: str) -> format_pb2.SubstitutionFormatString:
-    form = struct_pb2.Struct()
-    form.update({"error": error, "status": "%RESPONSE_CODE%", "code": "%RESPONSE_CODE_DETAILS%"})
-    return format_pb2.SubstitutionFormatString(json_format=form)

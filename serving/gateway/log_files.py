@@ -1,10 +1,13 @@
 """The gateway's log files: `requests-<n>.log`, numbered for ever, each with a first line that says whose it is."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import msgspec
 
+from infra.data_directory import write_atomically
 from serving.gateway import names
 
 _NAME = re.compile(r"requests-(?P<number>[0-9]+)\.log")
@@ -32,31 +35,48 @@ def log_numbers(folder: Path) -> list[int]:
 def begin_log(folder: Path, *, gateway_id: str, workers: int) -> Path:
     """Make the next file and point Envoy's path to it. No number is used twice, though older files are deleted.
 
-    The link is replaced rather than the file renamed: a reader never sees a file change its name or number.
+    The link is replaced rather than the file renamed: a reader never sees a file change its name or number. Both are on
+    disk before Envoy writes, so that a power cut leaves no records without the name of their gateway.
     """
     number = max([*log_numbers(folder), _last_number(folder)]) + 1
     header = LogFileHeader(gateway_id=gateway_id, file_number=number, workers=workers)
     path = log_path(folder, number)
-    part = folder / f".{path.name}.part"
-    part.write_bytes(msgspec.json.encode(header) + b"\n")
-    part.chmod(0o600)
-    part.replace(path)
+    write_atomically(path, msgspec.json.encode(header) + b"\n")
     link = folder / f".{names.LIVE_LOG}.part"
     link.unlink(missing_ok=True)
     link.symlink_to(path.name)
     link.replace(folder / names.LIVE_LOG)
+    _force_names(folder)
     return path
 
 
 def read_header(path: Path) -> tuple[LogFileHeader, int]:
     """Return a file's header and the offset of its first record.
 
-    Raises:
-        msgspec.DecodeError: the file does not begin with a header.
+    A file that a damaged disk left without its header belongs to a gateway of its own, which is dead and of which no
+    number of workers is ever enough: its lines count, and what stands where the header should goes to the dead letters.
     """
     with path.open("rb") as file:
         line = file.readline(_MAX_HEADER_BYTES)
-    return msgspec.json.decode(line, type=LogFileHeader), len(line)
+    try:
+        return msgspec.json.decode(line, type=LogFileHeader), len(line)
+    except msgspec.DecodeError:
+        name = f"unknown-{path.stem}"
+        return LogFileHeader(gateway_id=name, file_number=_number_of(path), workers=sys.maxsize), 0
+
+
+def _number_of(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match, f"{path.name} is no log file"
+    return int(match["number"])
+
+
+def _force_names(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _last_number(folder: Path) -> int:

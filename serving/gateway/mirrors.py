@@ -84,7 +84,7 @@ def mirrored(routes: Iterable[route_pb2.Route], endpoint: EndpointRoute, *, key:
     for route in routes:
         copy = route_pb2.Route()
         copy.CopyFrom(route)
-        if endpoint.shadow and endpoint.shadow.is_warm:
+        if endpoint.shadow and endpoint.shadow.is_warm and _reaches_engines(route):
             target = shadow_name(endpoint.shadow.deployment_id) + _suffix(route)
             copy.route.request_mirror_policies.append(_mirror(endpoint.shadow, target=target, key=key))
         copies.append(copy)
@@ -96,8 +96,15 @@ def shadow_routes(serving: Sequence[route_pb2.Route], endpoint: EndpointRoute) -
 
     A copy that is under way while the shadow is taken away must not be served as a request, so it ends here.
     """
-    routes = [_to_shadow(route, endpoint, endpoint.shadow) for route in serving] if endpoint.shadow else []
-    return [*routes, _ended(serving)]
+    if endpoint.shadow is None:
+        return [_ended(serving)]
+    copied = filter(_reaches_engines, serving)
+    return [*(_to_shadow(route, endpoint, endpoint.shadow) for route in copied), _ended(serving)]
+
+
+def _reaches_engines(route: route_pb2.Route) -> bool:
+    """Tell a route that serves from one that refuses, of a protocol that an engine does not speak."""
+    return bool(route.HasField("route"))
 
 
 def _mirror(shadow: Shadow, *, target: str, key: str) -> route_pb2.RouteAction.RequestMirrorPolicy:

@@ -7,13 +7,21 @@ SHADOW_LISTENER = "shadow"
 COPIES_CLUSTER = "copies"
 """Inside Envoy: no socket leads there, only copies of requests, which a shadow gets."""
 
+BATCHES_CLUSTER = "batches"
+"""The server of OpenAI's files and batches, at a socket on this machine."""
+
 PREDICTION_ID = "x-prediction-id"
 SUBJECT = "x-rollbook-subject"
 """Who a token is for; between a filter and the choice of a bucket only."""
 ENDPOINT = "x-rollbook-endpoint"
 GRPC_MODEL = "x-rollbook-grpc-model"
 """What stood as the model's name in a message of gRPC; between two filters only."""
+SCOPES = "x-rollbook-scopes"
+"""The endpoints that a token may call, as JSON; for the batch server alone."""
 ROUTE = "x-rollbook-route"
+MODEL = "x-rollbook-model"
+"""What a caller wrote into the `model` field of a body: an endpoint, perhaps with a version."""
+REQUEST_ID = "x-request-id"
 ROLE = "x-rollbook-role"
 COPY_TO = "x-rollbook-copy-to"
 """The cluster that a copy of a request is for; inside the gateway only."""
@@ -24,12 +32,19 @@ REGION = "x-rollbook-region"
 INSTANCE = "x-rollbook-instance"
 WORKSPACE = "x-rollbook-workspace"
 PROBE = "x-rollbook-probe"
+REASON = "x-rollbook-reason"
+"""A code that says why the gateway did not let a request through to an instance."""
+UNANSWERED = "x-rollbook-unanswered"
+"""Written by what stands before an engine of others: nobody answered, another instance may."""
+HOLD_FULL, HOLD_TIMEOUT = "hold-full", "hold-timeout"
 
 NOT_FROM_CLIENTS = (
     PREDICTION_ID,
     COPY_TO,
     SUBJECT,
+    SCOPES,
     ROUTE,
+    MODEL,
     GRPC_MODEL,
     ROLE,
     VERSION,
@@ -54,6 +69,8 @@ IDENTITY_FILTER = "rollbook.identity"
 TOKEN_FILTER = "rollbook.token"  # noqa: S105 - the name of a filter
 REVOCATION_FILTER = "rollbook.revocation"
 BODY_LIMIT_FILTER = "rollbook.body_limit"
+MODEL_NAME_FILTER = "rollbook.model_name"
+MODEL_HEADER_FILTER = "rollbook.model_header"
 GRPC_MODEL_FILTER = "rollbook.grpc_model"
 GRPC_MODEL_HEADER_FILTER = "rollbook.grpc_model_header"
 ENDPOINT_NAME_FILTER = "rollbook.endpoint_name"
@@ -66,6 +83,10 @@ LIVE_LOG = "current.log"
 """A symbolic link to the log file being written, relative to the gateway's directory, where Envoy runs."""
 PROBE_SOCKET = "probe.sock"
 MARKER_SOCKET = "marker.sock"
+HOLD = "hold"
+"""Folder of the sockets at which requests for sleeping deployments wait; Envoy knows it by this relative path."""
+BATCHES_SOCKET = "../../run/batches.sock"
+"""The batch server's socket, as Envoy knows it from its own folder: a path of a socket must be short."""
 BOOTSTRAP = "envoy.yaml"
 SNAPSHOT = "snapshot.json"
 SHIPPER_POSITION = "shipper-position.json"

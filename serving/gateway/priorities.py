@@ -59,16 +59,20 @@ def levels_of(
 
 
 def load_assignment(
-    deployment_id: str, levels: Iterable[Level], *, endpoint: EndpointRoute
+    deployment_id: str, levels: Iterable[Level], *, endpoint: EndpointRoute, held: bool = False
 ) -> endpoint_pb2.ClusterLoadAssignment:
-    """List the levels for Envoy; one without instances stays, so that all others keep their numbers."""
+    """List the levels for Envoy; one without instances stays, so that all others keep their numbers.
+
+    Of a deployment that is `held`, nobody is there to answer at any level, and the waiting room is asked.
+    """
     listed = tuple(levels)
     has_backup = any(level.deployment_id != deployment_id for level in listed)
     spare = _ALL_OR_NOTHING_PERCENT if has_backup else _SPARE_PERCENT
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=deployment_id,
         endpoints=[
-            locality for priority, level in enumerate(listed) for locality in _localities(level, priority, endpoint)
+            *(locality for priority, level in enumerate(listed) for locality in _localities(level, priority, endpoint)),
+            *([_waiting_room(deployment_id, priority=len(listed))] if held else []),
         ],
         policy=endpoint_pb2.ClusterLoadAssignment.Policy(overprovisioning_factor=wrappers_pb2.UInt32Value(value=spare)),
     )
@@ -117,6 +121,15 @@ def _localities(
             lb_endpoints=[_address(instance, endpoint.deployments[instance.deployment_id]) for instance in there],
             priority=priority,
         )
+
+
+def _waiting_room(deployment_id: str, *, priority: int) -> endpoint_components_pb2.LocalityLbEndpoints:
+    """Put it below all levels: a request that it lets go is tried again at another level than it came from."""
+    pipe = address_pb2.Pipe(path=f"{names.HOLD}/{deployment_id}.sock")
+    address = endpoint_components_pb2.LbEndpoint(
+        endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(pipe=pipe))
+    )
+    return endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[address], priority=priority)
 
 
 # One that comes or goes has the list of its thousand siblings written anew.

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import msgspec
 
 from schemas.observations import REQUEST_COLUMNS
+from serving.gateway import names
 from serving.gateway.log_files import LogFileHeader
 
 _UNKNOWN_NUMBER = -1
 _MICROSECONDS = 1_000
 _MARKER = "marker"
+_OUR_CODES = frozenset({names.HOLD_FULL, names.HOLD_TIMEOUT})
 _HTTP_OF_GRPC = {1: 499, 3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 12: 501, 14: 503, 16: 401}
 """Cancelled, invalid argument, deadline exceeded, not found, permission denied, resource exhausted, unimplemented,
 unavailable, unauthenticated; all others are the engine's failure."""
@@ -68,6 +70,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     st: _Short | None = None
     gs: _Short | None = None
     fl: str | None = None
+    why: str | None = None
     att: _Short | None = None
     dur: int | None = None
     us: int | None = None
@@ -137,7 +140,7 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "region": region,
         "instance": record.inst or "",
         "status": _status(record),
-        "response_flags": "" if record.fl in {None, "-"} else record.fl,
+        "response_flags": _flags(record),
         "attempts": record.att or 0,
         "started_at_ms": _number(record.start),
         "ended_at_ms": _number(record.end),
@@ -153,6 +156,12 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "instance_region": record.ireg or "",
     }
     return tuple(values[name] for name in REQUEST_COLUMNS)
+
+
+def _flags(record: _Line) -> str:
+    """Return Envoy's flags, and our own code where a waiting room refused; other words in that header are nobody's."""
+    flags = [record.fl] if record.fl not in {None, "-"} else []
+    return ",".join(flag for flag in (*flags, record.why if record.why in _OUR_CODES else None) if flag)
 
 
 def _trace_id(traceparent: str | None) -> str:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from infra.arguments import take_no_arguments
 from infra.clock import SystemClock
-from infra.kafka.clients import producer
+from infra.kafka.clients import abandon, producer, start_producer
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
@@ -75,15 +75,11 @@ class KafkaSink:
         """Return the producer, started.
 
         Raises:
-            KafkaError: Kafka is away.
+            KafkaError, OSError: Kafka is away.
         """
         if self._producer is None:
             sender = producer(self._bootstrap, client_id="shipper", compression="gzip")
-            try:
-                await sender.start()
-            except BaseException:
-                await sender.stop()
-                raise
+            await start_producer(sender)
             self._producer = sender
         return self._producer
 
@@ -91,8 +87,7 @@ class KafkaSink:
         """Let go of the producer; what it has not sent is sent again by the next one."""
         sender, self._producer = self._producer, None
         if sender:
-            with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(sender.stop(), timeout=_CLOSE_DEADLINE_S)
+            await abandon(sender)
 
 
 def main(argv: list[str] | None = None) -> int:

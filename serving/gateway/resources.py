@@ -1,9 +1,10 @@
 """Turns the routing table into xDS resources, each with a version that is its content."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
 import msgspec
+import structlog
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -11,18 +12,30 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
 from serving.gateway import names
+from serving.gateway.batch_routes import batches_cluster
 from serving.gateway.clusters import cluster
-from serving.gateway.endpoint_routes import NOWHERE, endpoint_route, nowhere
+from serving.gateway.endpoint_routes import (
+    NOWHERE,
+    batches_name,
+    batches_route,
+    endpoint_route,
+    models_name,
+    models_route,
+    nowhere,
+)
 from serving.gateway.grpc_routing import grpc_assignment, grpc_cluster, grpc_name
 from serving.gateway.limits import Limits
 from serving.gateway.listeners import probe_listener, public_listener, shadow_listener
 from serving.gateway.mirrors import copies_cluster, shadow_assignment, shadow_cluster, shadow_name
 from serving.gateway.priorities import load_assignment
 from serving.gateway.protos import packed
+from serving.gateway.retries import policy_in_force
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
 from serving.gateway.tracing import CLUSTER, collector
+
+_log = structlog.get_logger(__name__)
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +64,7 @@ def fixed_resources(*, port: int, limits: Limits) -> Update:
             _resource(names.PROBE_LISTENER, probe_listener()),
             _resource(names.SHADOW_LISTENER, shadow_listener(limits=limits)),
             _resource(names.COPIES_CLUSTER, copies_cluster()),
+            _resource(names.BATCHES_CLUSTER, batches_cluster()),
             _resource(NOWHERE, nowhere()),
             *([_resource(CLUSTER, collector(limits.otlp_endpoint))] if limits.otlp_endpoint else []),
         )
@@ -60,44 +74,81 @@ def fixed_resources(*, port: int, limits: Limits) -> Update:
 def everything(table: RoutingTable) -> Change:
     """Name all that a table holds, for the first update after a start."""
     deployments = frozenset(part for endpoint in table.endpoints.values() for part in endpoint.deployments)
-    return Change(endpoints=frozenset(table.endpoints), deployments=deployments, has_new_tokens=True)
+    return Change(
+        endpoints=frozenset(table.endpoints),
+        deployments=deployments,
+        workspaces=frozenset(endpoint.workspace for endpoint in table.endpoints.values()),
+        has_new_tokens=True,
+    )
 
 
 def update_for(change: Change, table: RoutingTable) -> Update:
-    """Build the resources that a change touches, and no others."""
-    resources: list[Resource] = []
-    removed: list[tuple[str, str]] = []
+    """Build the resources that a change touches, and no others.
+
+    What can't be built stays as Envoy has it: an endpoint that meets a bug must not hold back those of everybody else.
+    """
     deployments = table.with_dependents(change.deployments)
-    for deployment_id in sorted(deployments):
-        of = table.endpoint_of(deployment_id)
-        if of is None:
-            removed += _clusters(deployment_id) + _clusters(shadow_name(deployment_id))
-            continue
-        rest = cluster(deployment_id, version=of.deployments[deployment_id], policy=of.failover)
-        levels = table.levels_of(deployment_id, endpoint=of)
-        resources += _reachable(rest, load_assignment(deployment_id, levels, endpoint=of))
-        if table.is_shadow(deployment_id):
-            # What is measured is this version: where none of it is left, copies fail.
-            own = [level for level in levels if level.deployment_id == deployment_id]
-            there = shadow_assignment(load_assignment(deployment_id, own, endpoint=of))
-            resources += _reachable(shadow_cluster(rest), there)
-        else:
-            removed += _clusters(shadow_name(deployment_id))
-    for endpoint_id in sorted(change.endpoints | table.endpoints_of(deployments)):
-        endpoint = table.endpoints[endpoint_id]
-        served = endpoint.served.deployments() if endpoint.served else frozenset()
-        needs = served | {grpc_name(deployment_id) for deployment_id in served}
-        resources.append(
-            _resource(endpoint_id, endpoint_route(endpoint, levels=table.count_levels(endpoint)), needs=needs)
-        )
-    if change.has_new_tokens:
-        resources += _token_resources(table.tokens)
-    return Update(resources=tuple(resources), removed=tuple(removed))
+    endpoints = change.endpoints | table.endpoints_of(deployments)
+    updates = [
+        *_each(deployments, lambda name: _of_deployment(name, table)),
+        *_each(endpoints, lambda name: _of_endpoint(name, table)),
+        *_each(change.workspaces, lambda name: _of_workspace(name, table)),
+    ]
+    return Update(
+        resources=(
+            *(resource for update in updates for resource in update.resources),
+            *(_token_resources(table.tokens) if change.has_new_tokens else ()),
+        ),
+        removed=tuple(name for update in updates for name in update.removed),
+    )
 
 
-def _reachable(rest: cluster_pb2.Cluster, there: endpoint_pb2.ClusterLoadAssignment) -> Iterable[Resource]:
-    """Yield a cluster for each of the two protocols, with the instances."""
-    for cluster_message, instances in ((rest, there), (grpc_cluster(rest), grpc_assignment(there))):
+def _each(what: Iterable[str], build: Callable[[str], Update]) -> Iterator[Update]:
+    for name in sorted(what):
+        try:
+            yield build(name)
+        except Exception:  # noqa: BLE001  the rim of one endpoint
+            _log.exception("resources_not_built", name=name)
+
+
+def _of_deployment(deployment_id: str, table: RoutingTable) -> Update:
+    of = table.endpoint_of(deployment_id)
+    if of is None:
+        return Update(removed=(*_clusters(deployment_id), *_clusters(shadow_name(deployment_id))))
+    rest = cluster(deployment_id, version=of.deployments[deployment_id], policy=policy_in_force(of))
+    levels = table.levels_of(deployment_id, endpoint=of)
+    held, over_grpc = table.is_held(deployment_id), deployment_id not in of.without_grpc
+    assignment = load_assignment(deployment_id, levels, endpoint=of, held=held)
+    live = _reachable(rest, assignment, over_grpc=over_grpc)
+    if not table.is_shadow(deployment_id):
+        return Update(resources=tuple(live), removed=tuple(_clusters(shadow_name(deployment_id))))
+    # What is measured is this version: where none of it is left, copies fail.
+    own = [level for level in levels if level.deployment_id == deployment_id]
+    there = shadow_assignment(load_assignment(deployment_id, own, endpoint=of))
+    return Update(resources=(*live, *_reachable(shadow_cluster(rest), there, over_grpc=over_grpc)))
+
+
+def _of_endpoint(endpoint_id: str, table: RoutingTable) -> Update:
+    endpoint = table.endpoints[endpoint_id]
+    # A version that takes no traffic may be named too, but what Envoy thinks of it must hold nothing back.
+    served = endpoint.served.deployments() if endpoint.served else frozenset()
+    needs = served | {grpc_name(deployment_id) for deployment_id in served - endpoint.without_grpc}
+    route = endpoint_route(endpoint, levels=table.count_levels(endpoint))
+    return Update(resources=(_resource(endpoint_id, route, needs=needs),))
+
+
+def _of_workspace(workspace: str, table: RoutingTable) -> Update:
+    there = [endpoint for endpoint in table.endpoints.values() if endpoint.workspace == workspace]
+    models = _resource(models_name(workspace), models_route(workspace, there))
+    return Update(resources=(models, _resource(batches_name(workspace), batches_route(workspace))))
+
+
+def _reachable(
+    rest: cluster_pb2.Cluster, there: endpoint_pb2.ClusterLoadAssignment, *, over_grpc: bool
+) -> Iterable[Resource]:
+    """Yield a cluster for each protocol that the instances speak."""
+    reachable = [(rest, there), *([(grpc_cluster(rest), grpc_assignment(there))] if over_grpc else [])]
+    for cluster_message, instances in reachable:
         yield _resource(cluster_message.name, cluster_message)
         yield _resource(cluster_message.name, instances)
 

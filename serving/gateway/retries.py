@@ -1,12 +1,15 @@
 """When a request is tried again, and where: another instance first, then the next level of the failover policy."""
 
+import msgspec
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from google.protobuf import wrappers_pb2
 
 from schemas.events.endpoints import FailoverPolicy
+from serving.gateway import names
 from serving.gateway.protos import packed, seconds
+from serving.gateway.routing_state import EndpointRoute
 
 # A dead instance has the fewest requests, so "least request" takes it again and again until it is ejected; while
 # others start slowly, sixteen times out of seventeen where the other one has sixteen requests under way.
@@ -16,8 +19,24 @@ _MOST_RETRIES = 10
 _FEW_LEVELS = 2
 
 
+# Requests that a waiting room lets go are all tried again in the same moment.
+MOST_HELD = 64
+
+
+def policy_in_force(endpoint: EndpointRoute) -> FailoverPolicy:
+    """Return an endpoint's failover policy; where requests are held, with what it takes to let them go."""
+    policy = endpoint.failover
+    if not endpoint.holds:
+        return policy
+    return msgspec.structs.replace(
+        policy,
+        max_retries=None if policy.max_retries is None else max(1, policy.max_retries),
+        retries_at_once=max(MOST_HELD, policy.retries_at_once),
+    )
+
+
 def retry_policy(policy: FailoverPolicy, *, levels: int) -> route_pb2.RetryPolicy:
-    """Try again what could not be sent or was not answered; never what an instance answered, be it an error.
+    """Try again what could not be sent or was not answered; never what an engine answered, be it an error.
 
     `levels` counts those that have instances.
     """
@@ -32,7 +51,8 @@ def retry_policy(policy: FailoverPolicy, *, levels: int) -> route_pb2.RetryPolic
         ),
     )
     again = route_pb2.RetryPolicy(
-        retry_on="connect-failure,refused-stream,reset",
+        retry_on="connect-failure,refused-stream,reset,retriable-headers",
+        retriable_headers=[route_pb2.HeaderMatcher(name=names.UNANSWERED, present_match=True)],
         num_retries=wrappers_pb2.UInt32Value(value=retries(policy, levels=levels)),
         retry_host_predicate=[other_host],
         retry_priority=next_level,

@@ -14,6 +14,9 @@ from schemas.events.endpoints import (
     VersionReference,
 )
 
+Aliases = Mapping[str, Mapping[str, str]]
+"""The version that an alias names, by the model's id and the alias."""
+
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One engine that may take traffic."""
@@ -61,13 +64,19 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Traffic | None = None
     served: Traffic | None = None
     reported_epoch: int = 0
+    holds: bool = False
+    """Whether deployments may sleep: while one has no instance, its first requests are held."""
     failover: FailoverPolicy = FailoverPolicy()
     placements: dict[str, tuple[str, ...]] = {}
     """The regions of deployments that are placed in some; others are wherever an agent is."""
     failovers: tuple[FailoverStarted, ...] = ()
     """Those of all regions that go on, as the log says."""
+    without_grpc: frozenset[str] = frozenset()
+    """Deployments whose engines answer REST alone."""
     shadow: Shadow | None = None
     assigned_by: AssignmentKey = USUAL_KEY
+    aliases: dict[str, tuple[str, ...]] = {}
+    """Of the versions that are deployed, by the version's id."""
 
 
 class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +108,7 @@ class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[EndpointRoute, ...]
     instances: tuple[Instance, ...]
     tokens: TokenRules
+    aliases: dict[str, dict[str, str]] = {}
 
 
 InstancesByDeployment = Mapping[str, Mapping[str, Instance]]

@@ -6,12 +6,16 @@ import msgspec
 
 from schemas.catalogue import decode_data
 from schemas.envelope import Envelope
-from schemas.events import endpoints
+from schemas.events import endpoints, registry
 from schemas.events.endpoints import VersionReference
+from schemas.scaling import ScalingPolicy
 from serving.gateway.failover_state import with_failover
+from serving.gateway.grpc_routing import speaks_grpc
 from serving.gateway.priorities import Home, Level, levels_of
-from serving.gateway.routing_state import EndpointRoute, Instance, RoutingSnapshot, Shadow, TokenRules, Traffic
+from serving.gateway.routing_state import Aliases, EndpointRoute, Instance, RoutingSnapshot, Shadow, TokenRules, Traffic
 from serving.gateway.token_rules import folded, renewed
+from serving.gateway.version_aliases import aliases_of, renamed
+from serving.gateway.version_aliases import folded as with_alias
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,20 +23,28 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     endpoints: frozenset[str] = frozenset()
     deployments: frozenset[str] = frozenset()
+    workspaces: frozenset[str] = frozenset()
+    """Those whose endpoints are others than before."""
     has_new_tokens: bool = False
 
     def __or__(self, other: "Change") -> "Change":
         return Change(
             endpoints=self.endpoints | other.endpoints,
             deployments=self.deployments | other.deployments,
+            workspaces=self.workspaces | other.workspaces,
             has_new_tokens=self.has_new_tokens or other.has_new_tokens,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.endpoints or self.deployments or self.has_new_tokens)
+        return bool(self.endpoints or self.deployments or self.workspaces or self.has_new_tokens)
 
 
 NOTHING = Change()
+
+
+def may_sleep(policy: ScalingPolicy | None) -> bool:
+    """Tell whether deployments under a policy may have no instance at all."""
+    return policy is not None and policy.min_replicas == 0
 
 
 class RoutingTable:
@@ -43,11 +55,13 @@ class RoutingTable:
         self.position = snapshot.position
         self.tokens = snapshot.tokens
         self.endpoints: dict[str, EndpointRoute] = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
+        self.aliases: Aliases = snapshot.aliases
         self._instances: dict[str, Instance] = {}
         self._of_deployment: dict[str, dict[str, Instance]] = {}
         self._endpoint_of: dict[str, str] = {}
         for instance in snapshot.instances:
             self._place(instance)
+        self._name_anew()
         for endpoint in snapshot.endpoints:
             self._index(endpoint)
             self._serve_what_can_be(endpoint.id)
@@ -74,6 +88,18 @@ class RoutingTable:
     def levels_of(self, deployment_id: str, *, endpoint: EndpointRoute) -> tuple[Level, ...]:
         """Return who may answer for a deployment, in the order in which they are asked."""
         return levels_of(deployment_id, endpoint=endpoint, home=self.home, instances_of=self.instances_of)
+
+    def is_answered(self, deployment_id: str) -> bool:
+        """Tell whether a deployment has an instance at any of its levels."""
+        endpoint = self.endpoint_of(deployment_id)
+        return endpoint is not None and any(
+            level.instances for level in self.levels_of(deployment_id, endpoint=endpoint)
+        )
+
+    def is_held(self, deployment_id: str) -> bool:
+        """Tell whether requests for a deployment have to wait for the first instance."""
+        endpoint = self.endpoint_of(deployment_id)
+        return endpoint is not None and endpoint.holds and not self.is_answered(deployment_id)
 
     def count_levels(self, endpoint: EndpointRoute) -> int:
         """Count the levels that have instances, of the deployment with the most of them."""
@@ -110,7 +136,7 @@ class RoutingTable:
     def waiting(self, endpoint_id: str) -> frozenset[str]:
         """Return the deployments without an instance that keep the newest epoch from being served."""
         endpoint = self.endpoints[endpoint_id]
-        if endpoint.wanted is None or endpoint.wanted == endpoint.served:
+        if endpoint.wanted is None or endpoint.wanted == endpoint.served or endpoint.holds:
             return frozenset()
         return frozenset(part for part in endpoint.wanted.deployments() if not self._of_deployment.get(part))
 
@@ -121,6 +147,7 @@ class RoutingTable:
             endpoints=tuple(self.endpoints.values()),
             instances=tuple(self._instances.values()),
             tokens=self.tokens,
+            aliases={model: dict(named) for model, named in self.aliases.items()},
         )
 
     def renew_tokens(self, tokens: TokenRules) -> Change:
@@ -175,6 +202,9 @@ class RoutingTable:
             case endpoints.DeploymentPlaced() | endpoints.FailoverStarted() | endpoints.FailoverEnded():
                 self.endpoints[stream] = with_failover(self.endpoints[stream], event)
                 return NOTHING
+            case endpoints.ScalingPolicySet(policy=policy):
+                deployments = frozenset(self.endpoints[stream].deployments)
+                return self._replace(stream, holds=may_sleep(policy)) | Change(deployments=deployments)
             case _:
                 return self._fold_choice(stream, event)
 
@@ -184,6 +214,9 @@ class RoutingTable:
                 return self._set_shadow(stream, Shadow(deployment_id=deployment_id, percent=percent))
             case endpoints.ShadowRemoved():
                 return self._set_shadow(stream, None)
+            case registry.VersionAliasSet() | registry.VersionAliasRemoved():
+                self.aliases = with_alias(self.aliases, event, model_id=stream)
+                return self._name_anew()
             case endpoints.AssignmentKeyChosen(key=key):
                 return self._replace(stream, assigned_by=key) | Change(endpoints=frozenset({stream}))
             case _:
@@ -197,14 +230,20 @@ class RoutingTable:
             salt=event.salt,
         )
         self.endpoints[endpoint.id] = endpoint
-        return Change(endpoints=frozenset({endpoint.id}))
+        return Change(endpoints=frozenset({endpoint.id}), workspaces=frozenset({endpoint.workspace}))
 
     def _add_deployment(self, endpoint_id: str, event: endpoints.DeploymentAdded) -> Change:
         endpoint = self.endpoints[endpoint_id]
         deployments = {**endpoint.deployments, event.deployment_id: event.version}
-        return self._replace(endpoint_id, deployments=deployments) | Change(
-            deployments=frozenset({event.deployment_id})
+        # The route changes too: callers may name the version before it takes a share of the traffic.
+        silent = frozenset() if speaks_grpc(event.artifact) else frozenset({event.deployment_id})
+        replaced = self._replace(
+            endpoint_id,
+            deployments=deployments,
+            without_grpc=endpoint.without_grpc | silent,
+            aliases=aliases_of(deployments, self.aliases),
         )
+        return replaced | Change(endpoints=frozenset({endpoint_id}), deployments=frozenset({event.deployment_id}))
 
     def _remove_deployment(self, endpoint_id: str, deployment_id: str) -> Change:
         removed = self.endpoints[endpoint_id].removed | {deployment_id}
@@ -224,6 +263,12 @@ class RoutingTable:
         return self._replace(endpoint_id, shadow=msgspec.structs.replace(shadow, is_warm=True)) | Change(
             endpoints=frozenset({endpoint_id})
         )
+
+    def _name_anew(self) -> Change:
+        anew = renamed(self.endpoints, self.aliases)
+        for endpoint_id, aliases in anew.items():
+            self.endpoints[endpoint_id] = msgspec.structs.replace(self.endpoints[endpoint_id], aliases=aliases)
+        return Change(endpoints=frozenset(anew))
 
     def _note_applied(self, endpoint_id: str, epoch: int) -> Change:
         endpoint = self.endpoints[endpoint_id]
@@ -281,16 +326,19 @@ class RoutingTable:
         gone = endpoint.removed - (endpoint.served.deployments() if endpoint.served else frozenset())
         if not gone:
             return NOTHING
+        left = {key: version for key, version in endpoint.deployments.items() if key not in gone}
         self.endpoints[endpoint_id] = msgspec.structs.replace(
             endpoint,
-            deployments={key: version for key, version in endpoint.deployments.items() if key not in gone},
+            deployments=left,
+            aliases=aliases_of(left, self.aliases),
             removed=endpoint.removed - gone,
+            without_grpc=endpoint.without_grpc - gone,
             placements={key: regions for key, regions in endpoint.placements.items() if key not in gone},
             failovers=tuple(each for each in endpoint.failovers if each.deployment_id not in gone),
         )
         for deployment_id in gone:
             self._endpoint_of.pop(deployment_id, None)
-        return Change(deployments=gone)
+        return Change(endpoints=frozenset({endpoint_id}), deployments=gone)
 
     def _place(self, instance: Instance) -> None:
         self._instances[instance.id] = instance

@@ -7,7 +7,7 @@ from envoy.config.core.v3 import address_pb2, http_service_pb2, http_uri_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.trace.v3 import http_tracer_pb2, opentelemetry_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
-from envoy.type.metadata.v3 import metadata_pb2 as metadata_kind_pb2
+from envoy.type.metadata.v3 import metadata_pb2
 from envoy.type.tracing.v3 import custom_tag_pb2
 
 from serving.gateway import names
@@ -15,13 +15,13 @@ from serving.gateway.protos import packed, seconds
 
 CLUSTER = "otlp-collector"
 _TIMEOUT_S = 5
-_TAGS = {
+_TAGS_OF_REQUEST = {
     "rollbook.prediction_id": names.PREDICTION_ID,
     "rollbook.endpoint": names.ENDPOINT,
     "rollbook.epoch": names.EPOCH,
 }
+# Of the instance that answered, which may stand in for the deployment that was drawn.
 _TAGS_OF_INSTANCE = {"rollbook.deployment_id": "deployment_id", "rollbook.version": "version"}
-"""Known of the instance that answered, which may stand in for the deployment that was drawn."""
 
 
 def spans_of_requests(endpoint: str) -> hcm_pb2.HttpConnectionManager.Tracing:
@@ -36,7 +36,7 @@ def spans_of_requests(endpoint: str) -> hcm_pb2.HttpConnectionManager.Tracing:
         custom_tags=[
             *(
                 custom_tag_pb2.CustomTag(tag=tag, request_header=custom_tag_pb2.CustomTag.Header(name=header))
-                for tag, header in _TAGS.items()
+                for tag, header in _TAGS_OF_REQUEST.items()
             ),
             *(custom_tag_pb2.CustomTag(tag=tag, metadata=_of_instance(key)) for tag, key in _TAGS_OF_INSTANCE.items()),
         ],
@@ -44,12 +44,9 @@ def spans_of_requests(endpoint: str) -> hcm_pb2.HttpConnectionManager.Tracing:
 
 
 def _of_instance(key: str) -> custom_tag_pb2.CustomTag.Metadata:
-    return custom_tag_pb2.CustomTag.Metadata(
-        kind=metadata_kind_pb2.MetadataKind(host=metadata_kind_pb2.MetadataKind.Host()),
-        metadata_key=metadata_kind_pb2.MetadataKey(
-            key=names.METADATA, path=[metadata_kind_pb2.MetadataKey.PathSegment(key=key)]
-        ),
-    )
+    where = metadata_pb2.MetadataKey(key=names.METADATA, path=[metadata_pb2.MetadataKey.PathSegment(key=key)])
+    host = metadata_pb2.MetadataKind(host=metadata_pb2.MetadataKind.Host())
+    return custom_tag_pb2.CustomTag.Metadata(kind=host, metadata_key=where)
 
 
 def collector(endpoint: str) -> cluster_pb2.Cluster:

@@ -1,9 +1,9 @@
 """The program "runtime": models behind the Open Inference Protocol, in a process of their own."""
 
 import asyncio
+import gc
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +19,7 @@ from infra.settings import load_settings
 from infra.shutdown import run_until_stopped
 from infra.tracing import OtlpEndpoint, tracing
 from schemas.envelope import rfc3339
-from serving.capture import records
 from serving.capture.middleware import CaptureMiddleware
-from serving.capture.policy_file import PolicyFile
-from serving.capture.recorder import Recorder
-from serving.capture.spool import SpoolLimits, SpoolWriter
 from serving.engines.errors import CannotLoadError
 from serving.runtime.admission import Intake, MemoryBudget
 from serving.runtime.instance import Instance
@@ -33,12 +29,11 @@ from serving.runtime.model_host import HostLimits
 from serving.runtime.oip_grpc import OipGrpc
 from serving.runtime.oip_rest import OipRest
 from serving.runtime.process_watch import watch_process
+from serving.runtime.recording import recording
 from serving.runtime.repository import ModelRepository
-from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http
+from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http, until_stopped
 
 PREFIX = "ROLLBOOK_RUNTIME_"
-
-_MARK_INTERVAL_S = 0.25
 
 _log = structlog.get_logger(__name__)
 
@@ -99,8 +94,11 @@ async def _run(stopping: asyncio.Event) -> None:
         # Listening before the model is there lets the agent tell a slow start from a dead one.
         server = await _serve(stack, settings, manifest, repository)
         await _load(settings, repository)
+        # A full collection that looks through libraries and model holds requests up for a tenth of a second.
+        gc.collect()
+        gc.freeze()
         _log.info("instance_ready", instance_id=settings.instance_id, version=manifest.version_name)
-        await _until_stopped(stopping, server)
+        await until_stopped(stopping, server)
         repository.drain()
         _log.info("instance_draining", in_flight=repository.in_flight)
 
@@ -119,7 +117,10 @@ async def _serve(
     stack: AsyncExitStack, settings: RuntimeSettings, manifest: Manifest, repository: ModelRepository
 ) -> asyncio.Task[None]:
     listener = stack.enter_context(listening(settings.host, settings.port))
-    recorder = await stack.enter_async_context(_recording(settings, manifest))
+    captured = recording(
+        settings.spool_dir, manifest, policy_file=settings.capture_file, max_bytes=settings.spool_max_bytes
+    )
+    recorder = await stack.enter_async_context(captured)
     intake = Intake(limit_bytes=settings.intake_bytes)
     instance = Instance(
         instance_id=settings.instance_id,
@@ -147,41 +148,6 @@ async def _load(settings: RuntimeSettings, repository: ModelRepository) -> None:
     except CannotLoadError as error:
         leave_failure(settings.spool_dir, LoadFailure(code=error.code, reason=str(error)))
         raise CannotStartError(str(error)) from error
-
-
-async def _until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]) -> None:
-    asked = asyncio.ensure_future(stopping.wait())
-    try:
-        await asyncio.wait({asked, server}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        asked.cancel()
-    if server.done() and not stopping.is_set():
-        server.result()
-        raise RuntimeError("the HTTP server ended by itself")
-
-
-@asynccontextmanager
-async def _recording(settings: RuntimeSettings, manifest: Manifest) -> AsyncIterator[Recorder]:
-    limits = SpoolLimits(max_bytes=settings.spool_max_bytes)
-    writer = SpoolWriter(settings.spool_dir, limits=limits, without_detail=records.without_detail)
-    policy = PolicyFile(settings.capture_file)
-    recorder = Recorder(writer, in_force=policy.read(), hash_key=manifest.endpoint_id.encode())
-    recorder.start()
-    marking = asyncio.ensure_future(_mark(recorder, policy))
-    try:
-        yield recorder
-    finally:
-        marking.cancel()
-        await asyncio.to_thread(recorder.stop)
-
-
-async def _mark(recorder: Recorder, policy: PolicyFile) -> None:
-    while True:
-        in_force = policy.replaced()
-        if in_force is not None:
-            recorder.follow(in_force)
-        recorder.mark()
-        await asyncio.sleep(_MARK_INTERVAL_S)
 
 
 if __name__ == "__main__":

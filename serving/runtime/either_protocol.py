@@ -7,7 +7,8 @@ So an instance has one address, whatever its callers speak.
 import asyncio
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.runtime.gathered_writes import GatheringProtocol
 
 _PREFACE = b"PRI * HTTP/2.0"
 _log = structlog.get_logger(__name__)
@@ -16,7 +17,7 @@ _log = structlog.get_logger(__name__)
 def either_protocol(grpc_socket: str) -> type[asyncio.Protocol]:
     """Return the protocol of a connection that may be either; gRPC is answered at the socket."""
 
-    class EitherProtocol(HttpToolsProtocol):
+    class EitherProtocol(GatheringProtocol):
         """HTTP/1.1 as uvicorn speaks it, once the first bytes show that it is that."""
 
         _first: bytes | None = b""

@@ -11,7 +11,17 @@ from schemas.events.registry import Signature, Tensor
 from serving.engines.base import Array, Tensors
 from serving.runtime.binary_tensors import read_binary, write_binary
 from serving.runtime.errors import InvalidRequestError
-from serving.runtime.tensors import InputTensor, OutputTensor, check_fits, invalid, read_tensor, write_tensor
+from serving.runtime.non_numbers import tensor_with_a_non_number
+from serving.runtime.tensors import (
+    InputTensor,
+    OutputTensor,
+    check_fits,
+    invalid,
+    not_finite,
+    read_tensor,
+    wanted_form,
+    write_tensor,
+)
 
 _BINARY_SIZE = "binary_data_size"
 _SHARED_MEMORY = "shared_memory_region"
@@ -55,6 +65,9 @@ def read_request(body: bytes | memoryview) -> InferRequest:
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        name = tensor_with_a_non_number(bytes(body))
+        if name is not None:
+            raise not_finite(name) from error
         raise InvalidRequestError(f"the body is no inference request: {error}") from error
 
 
@@ -89,7 +102,7 @@ def expected_input(name: str, signature: Signature, known: Tensors) -> Tensor:
     for tensor in signature.inputs:
         if tensor.name == name:
             if name in known:
-                raise invalid(name, "is there twice")
+                raise invalid(name, "is there twice; send it once")
             return tensor
     raise invalid(name, f"is unknown; the model takes {', '.join(tensor.name for tensor in signature.inputs)}")
 
@@ -102,7 +115,7 @@ def check_complete(arrays: Tensors, signature: Signature) -> None:
     """
     for tensor in signature.inputs:
         if tensor.name not in arrays:
-            raise invalid(tensor.name, "is missing")
+            raise invalid(tensor.name, f"is missing; the model takes it as {wanted_form(tensor)}")
 
 
 def wanted_outputs(request: InferRequest, signature: Signature) -> dict[str, bool]:
@@ -155,10 +168,13 @@ def write_outputs(
     return tuple(written), chunks
 
 
-def as_json(kind: str, specs: tuple[Tensor, ...], arrays: Tensors) -> bytes:
-    """Write tensors that crossed the wire as bytes the way JSON would have carried them, for who keeps them."""
+def as_json(kind: str, specs: tuple[Tensor, ...], arrays: Tensors, *, most: int | None) -> bytes:
+    """Write tensors that crossed the wire as bytes the way JSON would have carried them, for who keeps them.
+
+    At most so many values of each are written; its shape is that of all.
+    """
     tensors = [
-        OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel().tolist())
+        OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel()[:most].tolist())
         for spec in specs
         if (array := arrays.get(spec.name)) is not None
     ]

@@ -11,6 +11,8 @@ from schemas.events.registry import Artifact, Signature
 
 FILE_NAME = "manifest.json"
 ARTIFACT_NAME = "artifact"
+FILES_NAME = "files"
+"""Where the files lie of a model that has several; the artifact is then their index."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,9 @@
 
 A free thread takes at once what waits: one request when there is one, many in one call when many came while it worked.
 So a lone caller never waits for company, and the cost of a call is shared as soon as there is a queue.
+
+Requests of a batch job are patient: they get a thread only while no other request waits, few of them wait at all, and
+what they hold is not counted against the others.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from serving.runtime.errors import InferenceFailedError, OverloadedError
 from serving.runtime.statistics import Statistics
 
 MOST_ROWS = 256
+_MOST_PATIENT = 4
 _NS_IN_MS = 1_000_000
 
 _log = structlog.get_logger(__name__)
@@ -50,6 +54,7 @@ class _Waiting(msgspec.Struct, frozen=True):
     rows: int | None
     answer: asyncio.Future[Prediction]
     since_ns: int
+    is_patient: bool = False
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -72,6 +77,8 @@ class ModelHost:
         self._engine: Engine | None = None
         self._batches = False
         self._waiting: deque[_Waiting] = deque()
+        self._patient: deque[_Waiting] = deque()
+        self._patient_in_flight = 0
         self._lock = Lock()
         self._working = 0
         self.in_flight = 0
@@ -92,8 +99,8 @@ class ModelHost:
         """End the threads; predictions that are still queued are given up."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def predict(self, inputs: Tensors) -> Prediction:
-        """Answer inputs that fit the signature.
+    async def predict(self, inputs: Tensors, *, is_patient: bool = False) -> Prediction:
+        """Answer inputs that fit the signature; patient ones once nobody else waits.
 
         Raises:
             OverloadedError: as many predictions as allowed are queued, or no engine is loaded yet.
@@ -102,9 +109,8 @@ class ModelHost:
         engine = self._engine
         if engine is None:
             raise OverloadedError("the model is still loading")
-        if self.in_flight >= self._bound:
-            raise OverloadedError(f"{self._bound} predictions are under way; try again in a moment")
-        answer = self._enqueue(engine, inputs)
+        self._admit(is_patient=is_patient)
+        answer = self._enqueue(engine, inputs, is_patient=is_patient)
         try:
             # Counted down by the work itself: a caller that goes away does not free its thread.
             return await asyncio.shield(answer)
@@ -115,17 +121,24 @@ class ModelHost:
     @property
     def queued(self) -> int:
         """Return how many requests wait for the engine."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._patient)
 
-    def _enqueue(self, engine: Engine, inputs: Tensors) -> asyncio.Future[Prediction]:
+    def _admit(self, *, is_patient: bool) -> None:
+        if is_patient:
+            if self._patient_in_flight >= _MOST_PATIENT:
+                raise OverloadedError(f"{_MOST_PATIENT} requests of batch jobs are under way; try again in a moment")
+        elif self.in_flight - self._patient_in_flight >= self._bound:
+            raise OverloadedError(f"{self._bound} predictions are under way; try again in a moment")
+
+    def _enqueue(self, engine: Engine, inputs: Tensors, *, is_patient: bool) -> asyncio.Future[Prediction]:
         loop = asyncio.get_running_loop()
-        request = _Waiting(
-            inputs, rows_of(inputs) if self._batches else None, loop.create_future(), time.perf_counter_ns()
-        )
+        rows = rows_of(inputs) if self._batches else None
+        request = _Waiting(inputs, rows, loop.create_future(), time.perf_counter_ns(), is_patient)
         self.in_flight += 1
+        self._patient_in_flight += is_patient
         self._idle.clear()
         with self._lock:
-            self._waiting.append(request)
+            (self._patient if is_patient else self._waiting).append(request)
             is_thread_free = self._working < self._threads
             self._working += is_thread_free
         if is_thread_free:
@@ -139,6 +152,8 @@ class ModelHost:
 
     def _take(self) -> list[_Waiting]:
         with self._lock:
+            if not self._waiting and self._patient:
+                return [self._patient.popleft()]
             if not self._waiting:
                 self._working -= 1
                 return []
@@ -160,6 +175,7 @@ class ModelHost:
         at_ms = time.time_ns() // _NS_IN_MS
         for number, request in enumerate(requests):
             self.in_flight -= 1
+            self._patient_in_flight -= request.is_patient
             queue_ns = call.began_ns - request.since_ns
             if isinstance(call.outcomes, Exception):
                 self.statistics.failed(took_ns=queue_ns + call.took_ns, at_ms=at_ms)

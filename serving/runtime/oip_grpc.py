@@ -13,6 +13,7 @@ from serving.runtime.admission import Intake
 from serving.runtime.errors import InferenceFailedError, InvalidRequestError, OverloadedError, ProtocolError
 from serving.runtime.inference_messages import as_json
 from serving.runtime.model_descriptions import model_metadata, model_statistics, predicted_value, server_metadata
+from serving.runtime.priority import PRIORITY, is_patient
 from serving.runtime.protocol import open_inference_pb2 as messages
 from serving.runtime.repository import ModelRepository, ServedModel, check_repository_request
 from serving.runtime.trace_context import trace_id_of
@@ -120,10 +121,12 @@ class OipGrpc:
         self, request: messages.ModelInferRequest, context: grpc.aio.ServicerContext
     ) -> messages.ModelInferResponse:
         model = self._repository.find(request.model_name, request.model_version)
-        prediction_id = _metadata(context).get(_PREDICTION_ID, "")
+        metadata = _metadata(context)
+        prediction_id = metadata.get(_PREDICTION_ID, "")
         is_kept = bool(prediction_id) and self._recorder.wants(prediction_id)
         try:
-            return await self._answer(request, model, prediction_id, is_kept=is_kept)
+            patient = is_patient(metadata.get(PRIORITY))
+            return await self._answer(request, model, prediction_id, is_kept=is_kept, patient=patient)
         except ProtocolError as error:
             model.host.statistics.refused[error.status] += 1
             if is_kept:
@@ -133,14 +136,20 @@ class OipGrpc:
             raise
 
     async def _answer(
-        self, request: messages.ModelInferRequest, model: ServedModel, prediction_id: str, *, is_kept: bool
+        self,
+        request: messages.ModelInferRequest,
+        model: ServedModel,
+        prediction_id: str,
+        *,
+        is_kept: bool,
+        patient: bool,
     ) -> messages.ModelInferResponse:
         signature = model.manifest.signature
         wanted = grpc_messages.wanted_outputs(request, signature)
         with self._intake.hold() as hold:
             hold.add(request.ByteSize())
             inputs = grpc_messages.read_inputs(request, signature)
-            prediction = await model.host.predict(inputs)
+            prediction = await model.host.predict(inputs, is_patient=patient)
         answer = messages.ModelInferResponse(
             model_name=model.name, model_version=model.version, id=request.id or prediction_id
         )
@@ -159,9 +168,9 @@ class OipGrpc:
                     predicted_value(model, prediction),
                     b"",
                     b"",
-                    lambda: (
-                        as_json("inputs", signature.inputs, inputs),
-                        as_json("outputs", signature.outputs, outputs),
+                    lambda most: (
+                        as_json("inputs", signature.inputs, inputs, most=most),
+                        as_json("outputs", signature.outputs, outputs, most=most),
                     ),
                     size_bytes=request.ByteSize() + answer.ByteSize(),
                 )

@@ -29,8 +29,9 @@ from serving.runtime.instance import Instance
 from serving.runtime.model_descriptions import model_metadata, model_statistics, predicted_value, server_metadata
 from serving.runtime.model_host import Prediction
 from serving.runtime.open_metrics import CONTENT_TYPE, render_metrics
+from serving.runtime.priority import PRIORITY, is_patient
 from serving.runtime.repository import ModelRepository, ServedModel, check_repository_request
-from serving.runtime.rest_body import HEADER_LENGTH, Receive, read_body
+from serving.runtime.rest_body import HEADER_LENGTH, Receive, read_away, read_body
 from serving.runtime.trace_context import trace_id_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -39,6 +40,9 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _JSON = b"application/json"
 _RETRY_AFTER_S = b"1"
 _PREDICTION_ID = b"x-prediction-id"
+_PRIORITY = PRIORITY.encode()
+_MOST_READ_AWAY = 4
+"""So many times the limit is read of a body that was refused."""
 _log = structlog.get_logger(__name__)
 
 
@@ -73,6 +77,10 @@ class OipRest:
         except ProtocolError as error:
             answer = self._refusal(scope, error)
         await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
+        if answer.status == TooLargeError.status:
+            await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+            await read_away(receive, most_bytes=_MOST_READ_AWAY * self._max_body_bytes)
+            answer = Answer(answer.status)
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _route(self, scope: Scope, receive: Receive) -> Answer:
@@ -165,7 +173,8 @@ class OipRest:
                 request = read_request(body.json)
                 wanted = wanted_outputs(request, signature)
                 inputs = read_inputs(request, signature, body.binary)
-                prediction = await model.host.predict(inputs)
+                priority = headers[_PRIORITY].decode("latin-1") if _PRIORITY in headers else None
+                prediction = await model.host.predict(inputs, is_patient=is_patient(priority))
                 outputs, chunks = write_outputs(prediction.outputs, signature, wanted)
         except ProtocolError as error:
             model.host.statistics.refused[error.status] += 1
@@ -181,9 +190,10 @@ class OipRest:
         if outcome is not None:
             _tell_capture(outcome, model, prediction)
             if body.binary or chunks:
-                outcome.written = lambda: (
-                    as_json("inputs", signature.inputs, inputs),
-                    as_json("outputs", signature.outputs, {name: prediction.outputs[name] for name in wanted}),
+                answered = {name: prediction.outputs[name] for name in wanted}
+                outcome.written = lambda most: (
+                    as_json("inputs", signature.inputs, inputs, most=most),
+                    as_json("outputs", signature.outputs, answered, most=most),
                 )
         return self._answered(answer, chunks)
 
@@ -209,7 +219,7 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     if answer.status == OverloadedError.status:
         headers.append((b"retry-after", _RETRY_AFTER_S))
     if answer.status == TooLargeError.status:
-        # The rest of the body is not read, so the connection can't carry another request.
+        # Not all of the body may have been read, so the connection can't carry another request.
         headers.append((b"connection", b"close"))
     return headers
 

@@ -1,6 +1,8 @@
 """Reads the body of a REST request within its limits, and parts what is JSON in it from the bytes that follow."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import msgspec
@@ -11,6 +13,7 @@ from serving.runtime.errors import InvalidRequestError, TooLargeError
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 HEADER_LENGTH = b"inference-header-content-length"
+_READ_AWAY_S = 5.0
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -47,6 +50,21 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: H
         chunks.append(chunk)
         if not message.get("more_body", False):
             return _parted(headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+
+async def read_away(receive: Receive, *, most_bytes: int) -> None:
+    """Take the rest of a refused body and keep nothing of it.
+
+    Most clients look for an answer only once they have sent all, and lose it where the connection breaks before.
+    """
+    read = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_READ_AWAY_S):
+            while read <= most_bytes:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def _parted(headers: Mapping[bytes, bytes], body: bytes) -> Body:

@@ -13,6 +13,7 @@ import uvicorn
 from infra.errors import PortTakenError
 from infra.tracing import Application
 from serving.runtime.either_protocol import either_protocol
+from serving.runtime.gathered_writes import GatheringProtocol
 
 # Envoy pools connections and closes idle ones itself (after an hour unless told otherwise). A server that closes them
 # first resets requests that are just being sent, so ours waits longer than any gateway does.
@@ -62,13 +63,13 @@ async def serving_grpc(
 
 @asynccontextmanager
 async def serving_http(
-    application: Application, *, listener: socket.socket, grpc_socket: str, drain_s: float
+    application: Application, *, listener: socket.socket, drain_s: float, grpc_socket: str | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Answer at the listener, and give the server's task."""
+    """Answer at the listener, and give the server's task; calls of gRPC go to the socket where there is one."""
     config = uvicorn.Config(
         application,
         loop="none",
-        http=either_protocol(grpc_socket),
+        http=either_protocol(grpc_socket) if grpc_socket else GatheringProtocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -86,6 +87,18 @@ async def serving_http(
     finally:
         server.should_exit = True
         await task
+
+
+async def until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]) -> None:
+    """Return once the program is asked to stop; a server that ends before is a failure of the program."""
+    asked = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({asked, server}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+    if server.done() and not stopping.is_set():
+        server.result()
+        raise RuntimeError("the HTTP server ended by itself")
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -45,13 +45,18 @@ def check_fits(sent: InputTensor, expected: Tensor) -> None:
         InvalidRequestError: data type or shape differs.
     """
     if sent.datatype != expected.datatype:
-        raise invalid(sent.name, f"has datatype {sent.datatype}, the model takes {expected.datatype}")
+        raise invalid(sent.name, f"has datatype {sent.datatype}, the model takes {wanted_form(expected)}")
     fits = len(sent.shape) == len(expected.shape) and all(
         size > 0 and wanted in (-1, size) for size, wanted in zip(sent.shape, expected.shape, strict=True)
     )
     if not fits:
-        wanted = ", ".join("any" if size < 0 else str(size) for size in expected.shape)
-        raise invalid(sent.name, f"has shape {list(sent.shape)}, the model takes [{wanted}]")
+        raise invalid(sent.name, f"has shape {list(sent.shape)}, the model takes {wanted_form(expected)}")
+
+
+def wanted_form(tensor: Tensor) -> str:
+    """Say what a tensor has to be: its data type and shape."""
+    sizes = ", ".join("any" if size < 0 else str(size) for size in tensor.shape)
+    return f"{tensor.datatype} [{sizes}]"
 
 
 def finite(name: str, datatype: str, array: Array) -> Array:
@@ -63,7 +68,7 @@ def finite(name: str, datatype: str, array: Array) -> Array:
     if datatype == "BF16":
         array = rounded_to_bf16(array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise invalid(name, f"has a value that is not finite as {datatype}")
+        raise not_finite(name, f" as {datatype}")
     return array
 
 
@@ -107,7 +112,7 @@ def read_values(sent: InputTensor, values: list[Any]) -> Array:
         with np.errstate(over="ignore"):
             array = np.array(values, dtype=DTYPES[sent.datatype])
     except OverflowError as error:
-        raise invalid(sent.name, f"has a value outside the range of {sent.datatype}") from error
+        raise invalid(sent.name, f"has a value outside the range of {_range(sent.datatype)}") from error
     except ValueError as error:
         raise invalid(sent.name, "has rows of different lengths") from error
     if array.ndim > 1 and array.shape != sent.shape:
@@ -118,15 +123,28 @@ def read_values(sent: InputTensor, values: list[Any]) -> Array:
     return array.reshape(sent.shape)
 
 
+def not_finite(name: str, form: str = "") -> InvalidRequestError:
+    """Say that a tensor holds NaN, an infinity or what becomes one."""
+    return invalid(name, f"has a value that is not finite{form}; send finite numbers only")
+
+
 def invalid(name: str, fault: str) -> InvalidRequestError:
     """Name the tensor that is at fault."""
     return InvalidRequestError(f"input tensor {name!r} {fault}")
 
 
+def _range(datatype: str) -> str:
+    dtype = np.dtype(DTYPES[datatype])
+    if dtype.kind not in "iu":
+        return datatype
+    limits = np.iinfo(dtype)
+    return f"{datatype}, {limits.min} to {limits.max}"
+
+
 def _values(sent: InputTensor) -> list[Any]:
     raw = bytes(sent.data)
     if not raw:
-        raise invalid(sent.name, "has no data")
+        raise invalid(sent.name, "has no data; add its values as `data`")
     try:
         values: list[Any] = _decoder(_ELEMENT_TYPES[sent.datatype], _depth(raw)).decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

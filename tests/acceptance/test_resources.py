@@ -47,7 +47,9 @@ def test_the_instances_of_an_endpoint_show_what_they_use_and_do(stack: RunningSt
     assert found is not None
 
     assert found["memory_bytes"] > 20_000_000
-    assert (found["in_flight"], found["queue_depth"], found["rows_per_call"]) == (0, 0, 1)
+    # One caller asks, one request after the other; a sample may meet one of them.
+    assert 0 <= found["queue_depth"] <= found["in_flight"] <= 1
+    assert found["rows_per_call"] == 1
     assert found["model_memory_bytes"] is not None
     # There is no GPU and no language model here: null, and never zero.
     assert (found["gpu_percent"], found["gpu_memory_bytes"], found["kv_cache_fraction"]) == (None, None, None)

@@ -12,6 +12,7 @@ import pytest
 from rollbook import Rollbook
 from rollbook_demo.models import read_digits, save_version, train_versions
 from tests.support.digits_service import GATES, DigitsService, canary, serve_digits
+from tests.support.eventually import eventually
 from tests.support.stack import RunningStack, rollbook_command
 
 pytestmark = pytest.mark.timeout(300)
@@ -77,6 +78,20 @@ def test_a_model_is_registered_and_served(cli: CommandLine, name: str, model_fil
     assert cli.answer("endpoint", "show", name)["id"] == created["id"]
     assert name in cli.told("endpoint", "list")
     assert f"{name}/1" in cli.told("traffic", "show", name)
+    assert cli.answer("endpoint", "tokens", name) == []
+    assert "tokens in" in cli.told("endpoint", "tokens", name)
+
+
+def test_an_alias_is_set_and_taken_away(cli: CommandLine, name: str, model_file: Path) -> None:
+    cli.told("model", "register", name)
+    cli.told("version", "register", name, str(model_file), "--input", "pixels:FP64:-1x64")
+
+    named = cli.answer("model", "set-alias", name, "champion", "1", "--reason", "the first")
+    plain = cli.answer("model", "remove-alias", name, "champion", "--reason", "done")
+
+    assert (named["aliases"], plain["aliases"]) == ({"champion": 1}, {})
+    assert "small letters" in cli.refusal("model", "set-alias", name, "7", "1", "--reason", "x")
+    assert "no version" in cli.refusal("model", "set-alias", name, "champion", "9", "--reason", "x")
 
 
 def test_a_capture_policy_is_seen_and_changed_option_by_option(cli: CommandLine, name: str, model_file: Path) -> None:
@@ -94,6 +109,35 @@ def test_a_capture_policy_is_seen_and_changed_option_by_option(cli: CommandLine,
     assert "CapturePolicyChanged" in cli.told("events", "tail", "--no-follow", "--stream", created["id"])
     assert "no version on endpoint" in cli.refusal("capture", "set", name, "--hashed", "pixle", "--reason", "x")
     assert "name what is to change" in cli.refusal("capture", "set", name, "--reason", "x")
+
+
+def test_a_scaling_policy_is_set_explained_and_replayed(
+    cli: CommandLine, service: DigitsService, tmp_path: Path
+) -> None:
+    other = tmp_path / "policy.json"
+    other.write_text(json.dumps({"max_replicas": 2, "in_flight": 100}))
+
+    before = cli.answer("scaling", "show", service.name)
+    chosen = cli.answer("scaling", "set", service.name, "--max", "1", "--in-flight", "4", "--reason", "typed")
+    changed = cli.answer("scaling", "set", service.name, "--in-flight", "8", "--reason", "typed")
+    (why,) = eventually(
+        lambda: [each for each in cli.answer("scaling", "why", service.name)["deployments"] if each["code"]],
+        "a measurement",
+        within_s=30,
+    )
+    replayed = cli.told("scaling", "replay", "--policy", str(other), "--deployment", why["deployment_id"])
+    off = cli.answer("scaling", "set", service.name, "--off", "--reason", "typed")
+
+    assert (before, off) == ({"policy": "none"}, {"policy": "none"})
+    assert (chosen["max_replicas"], chosen["in_flight"], changed["in_flight"]) == (1, 4.0, 8.0)
+    assert (changed["max_replicas"], why["replicas"], why["wanted_replicas"]) == (1, 1, 1)
+    assert why["reason"]
+    assert json.loads(replayed)["replica_seconds"] >= 0
+    assert "name what is to change" in cli.refusal("scaling", "set", service.name, "--reason", "x")
+    assert "min_replicas" in cli.refusal(
+        "scaling", "set", service.name, "--min", "9", "--max", "1", "--in-flight", "1", "--reason", "x"
+    )
+    assert "there is no endpoint" in cli.refusal("scaling", "why", "nobody")
 
 
 def test_a_deployment_is_placed_and_named_as_backup(cli: CommandLine, name: str, model_file: Path) -> None:
@@ -194,7 +238,10 @@ def _until_it_is_known(cli: CommandLine, prediction_id: str) -> Any:  # noqa: AN
         (("version", "show", "digits"), "write model/number"),
         (("version", "register", "nobody", "/nowhere.skops", "--input", "x:FP64:1"), "does not exist"),
         (("version", "register", "nobody", __file__, "--input", "pixels"), "write NAME:DATATYPE:SHAPE"),
-        (("version", "register", "nobody", __file__, "--input", "x:FP64:1"), "neither .skops, .onnx nor .pt2"),
+        (
+            ("version", "register", "nobody", __file__, "--input", "x:FP64:1"),
+            "neither .skops, .onnx, .pt2 nor a directory",
+        ),
         (("endpoint", "create", "x", "--version", "nobody/1"), "nobody"),
         (("traffic", "set", "x", "half"), "write DEPLOYMENT=PERCENT"),
         (("rollout", "get", "rollout-nothing"), "rollout"),

@@ -84,3 +84,21 @@ def test_a_directory_that_is_there_is_refused(processes: MarkedProcesses, tmp_pa
     assert told.returncode != 0
     assert "exists already" in told.stderr
     assert processes.alive() == []
+
+
+def test_the_story_of_a_language_model_says_how_to_get_vllm(processes: MarkedProcesses, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "python")
+
+    told = subprocess.run(
+        demo("--story", "llm", "--data-dir", str(tmp_path / "data")),
+        env=processes.environment({"ROLLBOOK_AGENT_VLLM_PYTHON": nowhere}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert told.returncode == 2
+    assert nowhere in told.stderr
+    assert "./task setup:vllm" in told.stderr
+    assert not (tmp_path / "data").exists()
+    assert processes.alive() == []

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from rollbook.cli.main import cli
+from serving.gateway import names
 from tests.architecture.reference_pages import TABLES, loaded_settings, with_tables
 from tests.architecture.source_tree import ROOT
 
@@ -48,6 +49,14 @@ def test_a_reference_page_says_what_the_code_says(where: str) -> None:
 def test_a_table_that_the_page_has_no_place_for_is_noticed() -> None:
     with pytest.raises(LookupError):
         with_tables("# A page without marks\n", {"settings": str})
+
+
+def test_every_header_of_the_gateway_is_explained() -> None:
+    page = (DOCS / "reference/headers.md").read_text(encoding="utf-8")
+    headers = {value for value in vars(names).values() if isinstance(value, str) and value.startswith("x-")}
+
+    assert len(headers) > 1
+    assert {header for header in headers if f"`{header}`" not in page} == set()
 
 
 def test_every_setting_says_what_it_is_for() -> None:

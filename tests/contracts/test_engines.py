@@ -21,8 +21,10 @@ from serving.engines.errors import (
     SignatureMismatchError,
 )
 from tests.support.digits import SIGNATURE, digits, exported_doubling, model_bytes, trained
+from tests.support.echo_model import content, signature
 
-FORMATS: tuple[ArtifactFormat, ...] = get_args(ArtifactFormat)
+FORMATS: tuple[ArtifactFormat, ...] = tuple(FACTORIES)
+RUN_OUTSIDE_OUR_RUNTIME = {"transformers", "lora", "external"}
 
 
 _NEEDS_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="`./task test:extras` lays torch")
@@ -42,7 +44,7 @@ def artifact(artifact_format: ArtifactFormat, tmp_path: Path) -> Path:
 
 
 def test_every_format_of_the_contract_has_an_engine() -> None:
-    assert set(FACTORIES) == set(FORMATS)
+    assert set(FACTORIES) == set(get_args(ArtifactFormat)) - RUN_OUTSIDE_OUR_RUNTIME
 
 
 def test_labels_are_those_of_the_model_that_was_trained(artifact_format: ArtifactFormat, artifact: Path) -> None:
@@ -165,3 +167,21 @@ def test_torch_calculates_in_bf16_where_the_signature_says_so(tmp_path: Path) ->
     assert outputs["x"].dtype == np.float32
     with pytest.raises(SignatureMismatchError, match="'x' is FP32"):
         load_engine("torch", path, wrong)
+
+
+def test_onnx_gives_back_bf16_as_it_was_and_refuses_texts_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "artifact"
+    path.write_bytes(content("bf16"))
+    held = signature("bf16")
+    texts = Tensor(name="texts", datatype="BYTES", shape=(-1, 1))
+    mixed = msgspec.structs.replace(held, outputs=(*held.outputs, texts))
+
+    outputs = load_engine("onnx", path, held).predict(
+        {"in_BF16": np.array([[-1.5], [1.00390625]], dtype=np.float32), "in_FP32": np.ones((2, 1), dtype=np.float32)}
+    )
+
+    # 1.00390625 is no BF16 and becomes 1.
+    assert outputs["out_BF16"].tolist() == [[-1.5], [1.0]]
+    assert outputs["out_FP32"].tolist() == [[1.0], [1.0]]
+    with pytest.raises(SignatureMismatchError):
+        load_engine("onnx", path, mixed)

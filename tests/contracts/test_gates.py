@@ -8,7 +8,7 @@ import pytest
 
 from control_plane.rollouts.gates.sequential import bound_difference
 from control_plane.rollouts.gates.table import RULES, rule_of
-from schemas.events.rollouts import Counts, ErrorRateGate, Gate, LatencyGate, QualityGate, Verdict
+from schemas.events.rollouts import Counts, ErrorRateGate, Gate, LatencyGate, LossGate, QualityGate, Verdict
 
 ALPHA = 0.05 / 12
 ALLOWED = 0.02
@@ -16,6 +16,7 @@ GATES: tuple[Gate, ...] = (
     ErrorRateGate(max_increase=ALLOWED, min_requests=100),
     LatencyGate(threshold_ms=250.0, max_increase=ALLOWED, min_requests=100),
     QualityGate(feedback_name="label", max_drop=ALLOWED, min_labels=100),
+    LossGate(feedback_name="loss", threshold=4.0, max_increase=ALLOWED, min_labels=100),
 )
 each_gate = pytest.mark.parametrize("gate", GATES, ids=lambda gate: type(gate).__name__)
 
@@ -105,6 +106,10 @@ def test_equal_shares_are_said_to_be_level(gate: Gate) -> None:
         (QualityGate(feedback_name=" ", max_drop=0.1, min_labels=1), "feedback_name"),
         (QualityGate(feedback_name="label", max_drop=-1, min_labels=1), "max_drop"),
         (QualityGate(feedback_name="label", max_drop=0.1, min_labels=0), "min_labels"),
+        (LossGate(feedback_name="", threshold=4, max_increase=0.1, min_labels=1), "feedback_name"),
+        (LossGate(feedback_name="loss", threshold=float("nan"), max_increase=0.1, min_labels=1), "threshold"),
+        (LossGate(feedback_name="loss", threshold=4, max_increase=1, min_labels=1), "max_increase"),
+        (LossGate(feedback_name="loss", threshold=4, max_increase=0.1, min_labels=0), "min_labels"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_named_with_a_remedy(gate: Gate, field: str) -> None:

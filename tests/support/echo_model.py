@@ -1,4 +1,4 @@
-"""An ONNX model that answers what it is asked, in every data type that ONNX Runtime takes from Python."""
+"""ONNX models that answer what they are asked: one in BF16, the other in every other data type of the protocol."""
 
 from functools import cache
 from pathlib import Path
@@ -27,37 +27,43 @@ TYPES: dict[str, tuple[int, list[Any]]] = {
     "BYTES": (TensorProto.STRING, ["", "é€😀"]),
 }
 """The data type of ONNX, and two values to ask for."""
+BF16_TYPES: dict[str, tuple[int, list[Any]]] = {
+    "BF16": (TensorProto.BFLOAT16, [-1.5, 2.0**100]),
+    "FP32": TYPES["FP32"],
+}
+MODELS = {"echo": TYPES, "bf16": BF16_TYPES}
 
 
-def signature() -> Signature:
+def signature(model: str) -> Signature:
     def tensors(prefix: str) -> tuple[Tensor, ...]:
-        return tuple(Tensor(name=f"{prefix}_{name}", datatype=name, shape=(-1, 1)) for name in TYPES)  # type: ignore[arg-type]
+        return tuple(Tensor(name=f"{prefix}_{name}", datatype=name, shape=(-1, 1)) for name in MODELS[model])  # type: ignore[arg-type]
 
     return Signature(inputs=tensors("in"), outputs=tensors("out"))
 
 
 @cache
-def content() -> bytes:
-    nodes = [helper.make_node("Identity", [f"in_{name}"], [f"out_{name}"]) for name in TYPES]
-    inputs = [helper.make_tensor_value_info(f"in_{name}", kind, [None, 1]) for name, (kind, _) in TYPES.items()]
-    outputs = [helper.make_tensor_value_info(f"out_{name}", kind, [None, 1]) for name, (kind, _) in TYPES.items()]
+def content(model: str) -> bytes:
+    types = MODELS[model]
+    nodes = [helper.make_node("Identity", [f"in_{name}"], [f"out_{name}"]) for name in types]
+    inputs = [helper.make_tensor_value_info(f"in_{name}", kind, [None, 1]) for name, (kind, _) in types.items()]
+    outputs = [helper.make_tensor_value_info(f"out_{name}", kind, [None, 1]) for name, (kind, _) in types.items()]
     graph = helper.make_graph(nodes, "echo", inputs, outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(proto)
+    return bytes(proto.SerializeToString())
 
 
-def write_echo(directory: Path) -> None:
+def write_echo(directory: Path, *, model: str = "echo") -> None:
     """Lay the model as an agent would."""
     directory.mkdir(parents=True)
-    (directory / ARTIFACT_NAME).write_bytes(content())
+    (directory / ARTIFACT_NAME).write_bytes(content(model))
     manifest = Manifest(
         workspace="default",
         endpoint_id="endpoint-2",
-        endpoint="echo",
+        endpoint=model,
         deployment_id="deployment-2",
-        version=VersionReference(version_id="version-2", model_name="echo", number=1),
-        artifact=Artifact(digest=f"sha256:{'0' * 64}", size_bytes=len(content()), format="onnx"),
-        signature=signature(),
+        version=VersionReference(version_id="version-2", model_name=model, number=1),
+        artifact=Artifact(digest=f"sha256:{'0' * 64}", size_bytes=len(content(model)), format="onnx"),
+        signature=signature(model),
     )
     write_manifest(directory, manifest)

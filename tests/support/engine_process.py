@@ -48,15 +48,13 @@ def write_model(directory: Path, *, artifact_format: ArtifactFormat) -> Manifest
     return manifest
 
 
-@contextmanager
-def launched(root: Path, *, environ: Mapping[str, str] | None = None) -> Iterator[EngineProcess]:
-    """Start the runtime on `root/model` and wait for nothing."""
-    port = free_port()
-    settings = {
+def settings_of(root: Path, *, port: int, spool: str = "spool") -> dict[str, str]:
+    """Return the environment of a runtime that serves `root/model`."""
+    return {
         "ROLLBOOK_RUNTIME_PORT": str(port),
         "ROLLBOOK_RUNTIME_MODEL_DIR": str(root / "model"),
         "ROLLBOOK_RUNTIME_MODEL_NAME": "digits",
-        "ROLLBOOK_RUNTIME_SPOOL_DIR": str(root / "spool"),
+        "ROLLBOOK_RUNTIME_SPOOL_DIR": str(root / spool),
         "ROLLBOOK_RUNTIME_CAPTURE_FILE": str(root / CAPTURE),
         "ROLLBOOK_RUNTIME_BOOT_ID": "boot-1",
         "ROLLBOOK_RUNTIME_INSTANCE_ID": "instance-1",
@@ -64,6 +62,13 @@ def launched(root: Path, *, environ: Mapping[str, str] | None = None) -> Iterato
         # Compiling scikit-learn anew takes most of a start.
         "PYTHONDONTWRITEBYTECODE": "",
     }
+
+
+@contextmanager
+def launched(root: Path, *, environ: Mapping[str, str] | None = None) -> Iterator[EngineProcess]:
+    """Start the runtime on `root/model` and wait for nothing."""
+    port = free_port()
+    settings = settings_of(root, port=port)
     log = root / "runtime.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from infra.ports import free_ports
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.limits import Limits
-from serving.gateway.probe import Prober
+from serving.gateway.probe import NotServedError, Prober
 from serving.gateway.resources import everything, fixed_resources, update_for
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
@@ -41,6 +41,7 @@ class BackEnd:
         self.requests = 0
         self.last: dict[str, str] = {}
         self.delay_s = 0.0
+        self.has_no_engine = False
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -52,6 +53,12 @@ class BackEnd:
     async def kill(self) -> None:
         """Go away as a killed process does: no more answers, open connections reset."""
         assert self._server
+        # Nobody is accepted from now on; who was accepted a moment ago has a transport a few turns of the loop later,
+        # which a server that is closed would refuse and leave open.
+        for one in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(one.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
@@ -67,6 +74,9 @@ class BackEnd:
                 self.last = headers
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                if self.has_no_engine:
+                    writer.write(b"HTTP/1.1 503 Away\r\nx-rollbook-unanswered: 1\r\ncontent-length: 0\r\n\r\n")
+                    continue
                 seen = {"backend": self.name, "request": head[0], "headers": headers, "bytes": len(body)}
                 answer = json.dumps(seen).encode()
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-rollbook-epoch: 99999\r\n")
@@ -194,9 +204,11 @@ class Gateway:
         self.envoy = envoy_program(data_dir, self.ports, **environ)
         self.folder = data_dir / "gateway" / REGION
         self.taken: dict[str, int] = {}
+        self.also_on_taken: Callable[[str, list[str]], None] = lambda _type_url, _taken: None
         self.back_ends: list[BackEnd] = []
 
-    def on_taken(self, _type_url: str, taken: list[str]) -> None:
+    def on_taken(self, type_url: str, taken: list[str]) -> None:
+        self.also_on_taken(type_url, taken)
         for name in taken:
             self.taken[name] = self.taken.get(name, 0) + 1
 
@@ -209,9 +221,11 @@ class Gateway:
         self.put(self.table.apply(envelope, position=self.log.position))
         return envelope.streamversion
 
-    async def add(self, endpoint_id: str, deployment_id: str, *, number: int = 1, instances: int = 1) -> list[BackEnd]:
+    async def add(
+        self, endpoint_id: str, deployment_id: str, *, number: int = 1, instances: int = 1, speaks_grpc: bool = True
+    ) -> list[BackEnd]:
         """Make a deployment available on back ends of its own."""
-        self.tell(endpoint_id, added(deployment_id, number=number))
+        self.tell(endpoint_id, added(deployment_id, number=number, speaks_grpc=speaks_grpc))
         return await self.grow(endpoint_id, deployment_id, region=REGION, instances=instances)
 
     async def grow(self, endpoint_id: str, deployment_id: str, *, region: str, instances: int = 1) -> list[BackEnd]:
@@ -228,8 +242,14 @@ class Gateway:
     async def serves(self, endpoint_id: str, epoch: int) -> None:
         """Wait until Envoy is seen to serve the epoch."""
         prober = Prober(self.folder)
+
+        async def is_served() -> bool:
+            with suppress(NotServedError):
+                return await prober.epoch_of(self.table.endpoints[endpoint_id]) >= epoch
+            return False
+
         try:
-            await prober.see(self.table.endpoints[endpoint_id], epoch=epoch)
+            await until(is_served, within_s=10.0, why=f"epoch {epoch} of {endpoint_id}")
         finally:
             prober.close()
 

@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-_WRITABLE = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) rw")
+# What nothing was ever written to is most of a process's address space, and holds nothing to spoil.
+_WRITTEN_TO = re.compile(
+    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) rw.*\n(?:[A-Z]\w*: .*\n)*?Rss: +(?P<held>\d+) kB", re.MULTILINE
+)
 
 
 def spoil(pid: int, *, content: bytes, replacement: bytes) -> int:
@@ -29,7 +32,6 @@ def spoil(pid: int, *, content: bytes, replacement: bytes) -> int:
 
 
 def _regions(pid: int) -> Iterator[tuple[int, int]]:
-    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-        match = _WRITABLE.match(line)
-        if match:
+    for match in _WRITTEN_TO.finditer(Path(f"/proc/{pid}/smaps").read_text()):
+        if int(match["held"]):
             yield int(match["start"], 16), int(match["end"], 16)

@@ -14,6 +14,7 @@ from schemas.catalogue import TYPE_NAMES
 from schemas.envelope import Envelope, encode_data, rfc3339
 from schemas.identifiers import EventId, StreamId
 from schemas.observations import (
+    COLUMNS_ADDED_LATER,
     OBSERVATION_COLUMNS,
     REQUEST_COLUMNS,
     BatchHeaders,
@@ -82,8 +83,7 @@ def observation_row(number: int, *, started_at_ms: int, prediction: str, **chang
         "boot_id": "boot-1",
         "batch": 0,
         "row": number,
-        "policy_version": 0,
-        "retention_days": 7,
+        **{name: value for name, value in COLUMNS_ADDED_LATER.items() if name in OBSERVATION_COLUMNS},
     }
     return row | changes
 
@@ -125,12 +125,14 @@ def batch_message(
     )
 
 
-def feedback_message(number: int, *, started_at_ms: int, value: str, received_at_ms: int, offset: int) -> Message:
+def feedback_message(
+    number: int, *, started_at_ms: int, value: str, received_at_ms: int, offset: int, name: str = "label"
+) -> Message:
     feedback = Feedback(
         workspace=WORKSPACE,
         prediction_id=prediction_id(started_at_ms, number),
         source="api",
-        name="label",
+        name=name,
         value=value,
         observed_at_ms=received_at_ms,
         received_at_ms=received_at_ms,

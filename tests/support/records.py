@@ -1,13 +1,18 @@
 """A sink for the shipper's batches that keeps them and can read them back."""
 
+import asyncio
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pyarrow as pa
 
 from schemas.observations import BatchHeaders, batch_headers
 from schemas.topics import REQUESTS
+from serving.gateway.request_shipper import begin_source
 from serving.gateway.shipping import DEAD_LETTERS, Headers
+from tests.support.gateway import Gateway
 
 
 class KeepingSink:
@@ -50,3 +55,20 @@ class KeepingSink:
                 seen.add(identity)
             closed = max(closed, header.closed_until_ms)
         return late
+
+
+@asynccontextmanager
+async def shipping(gateway: Gateway, sink: KeepingSink) -> AsyncIterator[None]:
+    """Ship the records of a gateway until the block is left."""
+    shipper = await begin_source(gateway.folder, sink, region="local")
+
+    async def ship() -> None:
+        while True:
+            await shipper.ship_next()
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(ship())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -41,11 +41,11 @@ def created(name: str = "digits", *, salt: str = "salt") -> EndpointCreated:
     return EndpointCreated(name=name, description="", salt=salt)
 
 
-def added(deployment_id: str, *, number: int = 1) -> DeploymentAdded:
+def added(deployment_id: str, *, number: int = 1, speaks_grpc: bool = True) -> DeploymentAdded:
     return DeploymentAdded(
         deployment_id=deployment_id,
         version=VersionReference(version_id=f"version-{number}", model_name="digits", number=number),
-        artifact=Artifact(digest="sha256:" + "0" * 64, size_bytes=1, format="skops"),
+        artifact=Artifact(digest="sha256:" + "0" * 64, size_bytes=1, format="skops" if speaks_grpc else "external"),
         signature=Signature(inputs=(), outputs=()),
         golden=None,
         replicas=1,

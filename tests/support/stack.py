@@ -32,6 +32,8 @@ PROGRAMS = (
     "shipper",
     "agent",
     "judge",
+    "autoscaler",
+    "batches",
 )
 READY_WITHIN_S = 120.0
 BACK_WITHIN_S = 60.0
@@ -166,7 +168,9 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(data_dir: Path, *, regions: Sequence[str] = ()) -> Iterator[RunningStack]:
+def running_stack(
+    data_dir: Path, *, regions: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> Iterator[RunningStack]:
     """Start the stack, and at the end stop it and see that nothing of it is left."""
     api, gateway = free_ports(2)
     processes = MarkedProcesses()
@@ -175,6 +179,7 @@ def running_stack(data_dir: Path, *, regions: Sequence[str] = ()) -> Iterator[Ru
         "ROLLBOOK_SUPERVISOR_API_PORT": str(api),
         "ROLLBOOK_SUPERVISOR_GATEWAY_PORT": str(gateway),
         **({"ROLLBOOK_SUPERVISOR_REGIONS": ",".join(regions)} if regions else {}),
+        **(settings or {}),
     }
     output = data_dir.with_suffix(".out")
     with output.open("wb") as file:

@@ -50,6 +50,8 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     slow: int = 0
     labelled: int = 0
     wrong: int = 0
+    scored: int = 0
+    over: int = 0
 
 
 class MeasurementAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,15 @@ from schemas.events.rollouts import Measurement
 from workers.rollout_judge.answers import MeasurementAnswer, SnapshotAnswer
 from workers.rollout_judge.control_plane import Judged
 from workers.rollout_judge.errors import PartAwayError, RefusedError
-from workers.rollout_judge.looks import LastSent, LookAtView, ReportWarmUp, measurement_of, sent_of, what_to_do
+from workers.rollout_judge.looks import (
+    LastSent,
+    LookAtView,
+    ReportWarmUp,
+    measurement_of,
+    nothing_seen,
+    sent_of,
+    what_to_do,
+)
 from workers.rollout_judge.state import Rollouts, Watched, after_event, from_snapshot
 
 _LOOKS_AT_ONCE = 8
@@ -119,7 +127,17 @@ class Judge:
                 return
 
     async def _measure(self, watched: Watched, look: LookAtView) -> None:
-        measurement = measurement_of(watched, await self._plane.look(look))
+        try:
+            answer = await self._plane.look(look)
+        except PartAwayError:
+            await self._report(watched, nothing_seen(watched, now_s=self._monotonic()))
+            raise
+        if answer.watermark_ms is None:
+            await self._report(watched, nothing_seen(watched, now_s=self._monotonic()))
+        else:
+            await self._report(watched, measurement_of(watched, answer))
+
+    async def _report(self, watched: Watched, measurement: Measurement | None) -> None:
         if measurement is None or self._sent.get(watched.id) == sent_of(measurement):
             return
         judged = await self._plane.report_measurement(watched.id, measurement)

@@ -8,13 +8,19 @@ from schemas.events.rollouts import (
     Gate,
     GateCounts,
     LatencyGate,
+    LossGate,
     Measurement,
     QualityGate,
 )
 from workers.rollout_judge.answers import Arm, MeasurementAnswer
 from workers.rollout_judge.state import Watched
 
-_KINDS: dict[type, str] = {ErrorRateGate: "error_rate", LatencyGate: "latency", QualityGate: "quality"}
+_KINDS: dict[type, str] = {
+    ErrorRateGate: "error_rate",
+    LatencyGate: "latency",
+    QualityGate: "quality",
+    LossGate: "loss",
+}
 
 
 class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +59,7 @@ def what_to_do(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView |
 
 
 def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement | None:
-    """Turn the view's answer into a measurement; None where the view knows nothing of the step yet.
+    """Turn the view's answer into a measurement; None where the view does not reach the step yet.
 
     The elapsed time is data time: how far the records reach beyond the moment the gateways served the epoch. A late
     view stands still, so there its lag is added: only the step's longest duration is decided by that.
@@ -73,6 +79,24 @@ def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement |
         elapsed_ms=elapsed_ms,
         freshness="fresh" if answer.freshness == "fresh" else "late",
         counts=tuple(_counts(gate, watched, answer) for gate in watched.gates),
+    )
+
+
+def nothing_seen(watched: Watched, *, now_s: float) -> Measurement | None:
+    """Say that the view can't be seen, since when is told by the judge's clock: a step ends though no view comes.
+
+    None of its gates can pass by that; only the step's longest duration is decided.
+    """
+    step, epoch, applied_s = watched.step, watched.epoch, watched.applied_s
+    if step is None or epoch is None or applied_s is None:
+        return None
+    return Measurement(
+        step=step,
+        epoch=epoch,
+        watermark_ms=0,
+        elapsed_ms=max(0, round((now_s - applied_s) * 1000)),
+        freshness="late",
+        counts=(),
     )
 
 
@@ -100,6 +124,8 @@ def _question(watched: Watched) -> dict[str, str]:
                 question["latency_threshold_ms"] = repr(threshold_ms)
             case QualityGate(feedback_name=feedback_name):
                 question["feedback_name"] = feedback_name
+            case LossGate(feedback_name=loss_name, threshold=threshold):
+                question |= {"loss_name": loss_name, "loss_threshold": repr(threshold)}
             case ErrorRateGate():
                 continue
     return question
@@ -122,3 +148,5 @@ def _of_arm(gate: Gate, arm: Arm) -> Counts:
             return Counts(trials=arm.requests, bad=arm.slow)
         case QualityGate():
             return Counts(trials=arm.labelled, bad=arm.wrong)
+        case LossGate():
+            return Counts(trials=arm.scored, bad=arm.over)

@@ -26,7 +26,7 @@ from workers.rollout_judge.answers import ActiveRolloutAnswer, Phase, SnapshotAn
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """One active rollout. `applied_ms` is None until the gateways serve its epoch.
 
-    `started_s` is when it started on the judge's monotonic clock.
+    `started_s` is when it started, `applied_s` when its epoch was served, both on the judge's monotonic clock.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_timeout_ms: int
     started_s: float
     applied_ms: int | None
+    applied_s: float | None = None
     instances: frozenset[str]
     failure: str | None
 
@@ -62,11 +63,11 @@ def after_event(
     stream = recorded.envelope.stream
     if isinstance(event, RolloutStarted):
         return {**rollouts, stream: _started(stream, event, seen_s=seen_s)}
-    moved = {key: _moved(each, stream, event) for key, each in rollouts.items()}
+    moved = {key: _moved(each, stream, event, seen_s=seen_s) for key, each in rollouts.items()}
     return {key: each for key, each in moved.items() if each.phase not in _OVER}
 
 
-def _moved(watched: Watched, stream: str, event: msgspec.Struct) -> Watched:
+def _moved(watched: Watched, stream: str, event: msgspec.Struct, *, seen_s: float) -> Watched:
     if stream == watched.id:
         return _decided(watched, event)
     match event:
@@ -74,9 +75,7 @@ def _moved(watched: Watched, stream: str, event: msgspec.Struct) -> Watched:
             watched.endpoint_id,
             watched.epoch,
         ):
-            # With several regions the step's time is counted from the last of them.
-            applied_ms = max(watched.applied_ms or 0, unix_ms(applied_at))
-            return msgspec.structs.replace(watched, applied_ms=applied_ms)
+            return _applied(watched, unix_ms(applied_at), seen_s=seen_s)
         case InstanceAnnounced(deployment_id=watched.candidate):
             return msgspec.structs.replace(watched, instances=watched.instances | {stream})
         case InstanceWithdrawn(deployment_id=watched.candidate):
@@ -88,11 +87,18 @@ def _moved(watched: Watched, stream: str, event: msgspec.Struct) -> Watched:
             return watched
 
 
+def _applied(watched: Watched, at_ms: int, *, seen_s: float) -> Watched:
+    # With several regions the step's time is counted from the last of them.
+    if watched.applied_ms is not None and at_ms <= watched.applied_ms:
+        return watched
+    return msgspec.structs.replace(watched, applied_ms=at_ms, applied_s=seen_s)
+
+
 def _decided(watched: Watched, event: msgspec.Struct) -> Watched:  # noqa: PLR0911  one an event
     replace = msgspec.structs.replace
     match event:
         case StepStarted(step=step, epoch=epoch):
-            return replace(watched, phase="stepping", step=step, epoch=epoch, applied_ms=None)
+            return replace(watched, phase="stepping", step=step, epoch=epoch, applied_ms=None, applied_s=None)
         case RolloutPaused():
             return replace(watched, phase="paused")
         case RolloutResumed():
@@ -128,6 +134,10 @@ def _started(stream: str, event: RolloutStarted, *, seen_s: float) -> Watched:
 
 def _watched(active: ActiveRolloutAnswer, *, at_ms: int, seen_s: float) -> Watched:
     rollout = active.rollout
+
+    def seen(at: str) -> float:
+        return seen_s - max(0, at_ms - unix_ms(at)) / 1000
+
     return Watched(
         id=rollout.id,
         endpoint_id=rollout.endpoint_id,
@@ -139,8 +149,9 @@ def _watched(active: ActiveRolloutAnswer, *, at_ms: int, seen_s: float) -> Watch
         replicas=rollout.replicas,
         gates=rollout.gates,
         warm_up_timeout_ms=rollout.warm_up_timeout_ms,
-        started_s=seen_s - max(0, at_ms - unix_ms(rollout.started_at)) / 1000,
+        started_s=seen(rollout.started_at),
         applied_ms=None if active.applied_at is None else unix_ms(active.applied_at),
+        applied_s=None if active.applied_at is None else seen(active.applied_at),
         instances=frozenset(active.candidate_instances),
         failure=active.candidate_failure,
     )

@@ -12,6 +12,8 @@ from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.reconcile import Action, Actual, DiscardModel, Disown, Keep, Retire, Slot, reconcile
 from workers.serving_agent.telemetry import Looked
 
+_BROKEN_PAUSE_S = 5.0
+
 _log = structlog.get_logger(__name__)
 
 
@@ -118,7 +120,12 @@ class ServingAgent:
         )
 
     async def _run(self, slot: Slot, keeper: InstanceKeeper) -> None:
-        await keeper.run()
+        try:
+            await keeper.run()
+        except Exception:  # noqa: BLE001  the rim of one slot
+            # One slot that meets a bug must not end the agent of all: the next keeper adopts what runs there.
+            _log.exception("slot_broken", deployment_id=slot.deployment_id, replica=slot.replica)
+            await asyncio.sleep(_BROKEN_PAUSE_S)
         self._keepers.pop(slot)
         self._tasks.pop(slot)
         self._retiring.discard(slot)

@@ -44,12 +44,18 @@ def main(argv: list[str] | None = None) -> int:
     return run_program("agent", body, drain_seconds=_DRAIN_S)
 
 
-async def run_agent(settings: AgentSettings, stopping: asyncio.Event, *, environ: Mapping[str, str]) -> None:
+async def run_agent(
+    settings: AgentSettings,
+    stopping: asyncio.Event,
+    *,
+    environ: Mapping[str, str],
+    starter: type[InstanceStarter] = InstanceStarter,
+) -> None:
     """Run until asked to stop; then withdraw, drain and stop every engine, and ship what they left."""
     settings.ready_file.unlink(missing_ok=True)
     settings.directory.mkdir(parents=True, exist_ok=True)
     (settings.data_dir / "logs").mkdir(exist_ok=True)
-    async with _parts(settings, environ) as parts, _shipping(settings, parts) as shipping:
+    async with _parts(settings, environ, starter) as parts, _shipping(settings, parts) as shipping:
         async with asyncio.TaskGroup() as group:
             agent = ServingAgent(parts, group)
             with _metrics(agent, shipping).served(settings.metrics_port):
@@ -108,6 +114,7 @@ async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
             agent.hand_over_captures()
             agent.settle()
             parts.settings.ready_file.touch()
+            await parts.starter.warm()
             if is_tailing:
                 async for event in log.events():
                     desired.apply(event.envelope, position=event.position)
@@ -134,21 +141,25 @@ async def _marked(log: RegistryLog) -> bool:
 
 
 @asynccontextmanager
-async def _parts(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncIterator[AgentParts]:
+async def _parts(
+    settings: AgentSettings, environ: Mapping[str, str], starting: type[InstanceStarter]
+) -> AsyncIterator[AgentParts]:
     control_plane = ControlPlane(settings.api_url, token_file=settings.token_file)
     shelf = ModelShelf(settings.directory / "models", control_plane)
     book = InstanceBook(settings.directory / "instances.json")
+    starter = starting(settings, shelf=shelf, book=book, environ=environ)
     try:
         yield AgentParts(
             settings=settings,
             control_plane=control_plane,
             shelf=shelf,
             book=book,
-            starter=InstanceStarter(settings, shelf=shelf, book=book, environ=environ),
+            starter=starter,
             captures=CaptureFiles(settings),
             clock=SystemClock(),
         )
     finally:
+        await starter.close()
         await control_plane.close()
 
 

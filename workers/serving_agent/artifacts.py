@@ -5,17 +5,20 @@ import errno
 import hashlib
 import os
 import shutil
-from collections import defaultdict
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import structlog
 
-from schemas.events.registry import Artifact
+from schemas.events.registry import Artifact, ArtifactFormat
+from schemas.model_directory import ADAPTER_CONFIGURATION, CONFIGURATION, DirectoryFile, read_index
 from serving.engines.artifact_check import check_artifact
 from serving.engines.errors import CannotLoadError
-from serving.runtime.manifest import ARTIFACT_NAME, Manifest, write_manifest
+from serving.runtime.manifest import ARTIFACT_NAME, FILES_NAME, Manifest, write_manifest
 from workers.serving_agent.control_plane import ControlPlane
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.errors import MayServeLaterError, NeverServesError
@@ -24,8 +27,18 @@ _TRIES = 4
 _PAUSE_S = 0.5
 _FETCHED = ".artifacts"
 _PART = ".part"
+_CONFIGURATIONS: Mapping[ArtifactFormat, str] = {"transformers": CONFIGURATION, "lora": ADAPTER_CONFIGURATION}
+"""The formats whose artifact is the index of a directory, and which file makes it one."""
 
 _log = structlog.get_logger(__name__)
+
+
+class _Turn:
+    """Who uses an artifact now, and those that wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
 
 
 class ModelShelf:
@@ -36,12 +49,17 @@ class ModelShelf:
         self._artifacts = directory / _FETCHED
         self._artifacts.mkdir(parents=True, exist_ok=True)
         self._control_plane = control_plane
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: dict[str, _Turn] = {}
         self._verified: set[str] = set()
+        self._being_laid: Counter[str] = Counter()
 
     def models(self) -> frozenset[str]:
         """Return the deployments that have a folder."""
         return frozenset(path.name for path in self._directory.iterdir() if path.name != _FETCHED)
+
+    def directory_of(self, deployment_id: str) -> Path:
+        """Return where the model of a deployment lies, or would lie."""
+        return self._directory / deployment_id
 
     async def lay(self, deployment: Deployment) -> Path:
         """Return the model directory of a deployment, fetched and checked.
@@ -50,10 +68,14 @@ class ModelShelf:
             NeverServesError: the artifact is not what the version says, or not what its format says.
             MayServeLaterError: it can't be had now, or the disk is full.
         """
-        async with self._locks[deployment.artifact.digest]:
+        artifact = deployment.artifact
+        with self._laying(artifact.digest):
             try:
-                artifact = await self._fetch(deployment.artifact)
-                return await asyncio.to_thread(_lay, self._directory / deployment.id, artifact, deployment)
+                path = await self._fetch(artifact)
+                await asyncio.to_thread(check_artifact, artifact.format, path)
+                if artifact.format in _CONFIGURATIONS:
+                    return await self._lay_directory(deployment, path)
+                return await asyncio.to_thread(_lay, self._directory / deployment.id, path, deployment)
             except CannotLoadError as error:
                 raise NeverServesError(error.code, str(error)) from error
             except OSError as error:
@@ -63,20 +85,54 @@ class ModelShelf:
         """Delete a model, and its artifact unless another deployment links to it."""
         shutil.rmtree(self._directory / deployment_id, ignore_errors=True)
         for path in self._artifacts.iterdir():
-            if path.stat().st_nlink == 1 and path.suffix != _PART:
+            is_unused = path.stat().st_nlink == 1 and path.suffix != _PART
+            if is_unused and not self._being_laid[path.name]:
                 path.unlink()
                 self._verified.discard(path.name)
         _log.info("model_discarded", deployment_id=deployment_id)
 
-    async def _fetch(self, artifact: Artifact) -> Path:
-        name = artifact.digest.removeprefix("sha256:")
+    async def _lay_directory(self, deployment: Deployment, index: Path) -> Path:
+        """Fetch what an index names, one file after the other, and lay it all by hard links."""
+        configuration = _CONFIGURATIONS[deployment.artifact.format]
+        files = read_index(await asyncio.to_thread(index.read_bytes), configuration=configuration).files
+        with self._laying(*(file.digest for file in files)):
+            found = {file.path: await self._fetch(file) for file in files}
+            return await asyncio.to_thread(_lay, self._directory / deployment.id, index, deployment, found)
+
+    @contextmanager
+    def _laying(self, *digests: str) -> Iterator[None]:
+        """Keep files that are fetched and not yet linked to from being discarded with another model."""
+        names = [_name_of(digest) for digest in digests]
+        self._being_laid.update(names)
+        try:
+            yield
+        finally:
+            # Only what is still being laid is remembered.
+            self._being_laid -= Counter(names)
+
+    @asynccontextmanager
+    async def _alone_with(self, name: str) -> AsyncIterator[None]:
+        """Keep two deployments that share a file from fetching it at once; nothing is remembered after the last."""
+        turn = self._turns.setdefault(name, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[name]
+
+    async def _fetch(self, artifact: Artifact | DirectoryFile) -> Path:
+        name = _name_of(artifact.digest)
         path = self._artifacts / name
-        if name not in self._verified or not path.exists():
-            await self._bring(artifact, path)
-            self._verified.add(name)
+        async with self._alone_with(name):
+            if name not in self._verified or not path.exists():
+                await self._bring(artifact, path)
+                self._verified.add(name)
         return path
 
-    async def _bring(self, artifact: Artifact, path: Path) -> None:
+    async def _bring(self, artifact: Artifact | DirectoryFile, path: Path) -> None:
         part = path.with_suffix(_PART)
         is_here, is_begun = await asyncio.to_thread(lambda: (path.exists(), part.exists()))
         if not is_here:
@@ -90,7 +146,7 @@ class ModelShelf:
             await self._download(artifact, part)
         await asyncio.to_thread(_verify, artifact, path)
 
-    async def _download(self, artifact: Artifact, part: Path) -> None:
+    async def _download(self, artifact: Artifact | DirectoryFile, part: Path) -> None:
         for attempt in range(1, _TRIES + 1):
             try:
                 await self._continue(artifact, part)
@@ -103,7 +159,7 @@ class ModelShelf:
                 await asyncio.to_thread(part.replace, part.with_suffix(""))
                 return
 
-    async def _continue(self, artifact: Artifact, part: Path) -> None:
+    async def _continue(self, artifact: Artifact | DirectoryFile, part: Path) -> None:
         with part.open("ab") as file:
             held = file.tell()
             if held >= artifact.size_bytes:
@@ -127,13 +183,15 @@ def disk_failure(error: OSError) -> MayServeLaterError:
     return MayServeLaterError(code, f"the agent can't write its files: {error.strerror or error}")
 
 
-def _lay(directory: Path, artifact: Path, deployment: Deployment) -> Path:
-    check_artifact(deployment.artifact.format, artifact)
+def _name_of(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _lay(directory: Path, artifact: Path, deployment: Deployment, files: Mapping[str, Path] | None = None) -> Path:
     directory.mkdir(exist_ok=True)
-    target = directory / ARTIFACT_NAME
-    if not (target.exists() and target.samefile(artifact)):
-        target.unlink(missing_ok=True)
-        os.link(artifact, target)
+    _link(artifact, directory / ARTIFACT_NAME)
+    for path, file in (files or {}).items():
+        _link(file, directory / FILES_NAME / path)
     write_manifest(
         directory,
         Manifest(
@@ -149,11 +207,18 @@ def _lay(directory: Path, artifact: Path, deployment: Deployment) -> Path:
     return directory
 
 
-def _is_whole(artifact: Artifact, path: Path) -> bool:
+def _link(file: Path, target: Path) -> None:
+    if not (target.exists() and target.samefile(file)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        os.link(file, target)
+
+
+def _is_whole(artifact: Artifact | DirectoryFile, path: Path) -> bool:
     return _digest(path) == (artifact.digest, artifact.size_bytes)
 
 
-def _verify(artifact: Artifact, path: Path) -> None:
+def _verify(artifact: Artifact | DirectoryFile, path: Path) -> None:
     digest, size = _digest(path)
     if (digest, size) == (artifact.digest, artifact.size_bytes):
         return

@@ -2,17 +2,15 @@
 
 import asyncio
 import random
-from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from infra.kafka.clients import producer
+from infra.kafka.clients import abandon, producer, start_producer
 
 _SEND_DEADLINE_S = 30.0
-_CLOSE_DEADLINE_S = 5.0
 _SHORTEST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 3.0
 
@@ -62,11 +60,7 @@ class KafkaSink:
         async with self._connecting:
             if self._producer is None:
                 fresh = producer(self._bootstrap, client_id=self._client_id, compression="gzip")
-                try:
-                    await fresh.start()
-                except BaseException:
-                    await fresh.stop()
-                    raise
+                await start_producer(fresh)
                 self._producer = fresh
                 return fresh
             return self._producer
@@ -75,5 +69,4 @@ class KafkaSink:
         # Another source may have replaced the broken one already; stopping twice is harmless.
         if sender is self._producer:
             self._producer = None
-        with suppress(KafkaError, OSError, TimeoutError):
-            await asyncio.wait_for(sender.stop(), timeout=_CLOSE_DEADLINE_S)
+        await abandon(sender)

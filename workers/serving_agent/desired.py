@@ -13,6 +13,7 @@ from schemas.events.endpoints import (
     InstanceAnnounced,
     InstanceFailed,
     InstanceWithdrawn,
+    ReplicasChanged,
     VersionReference,
 )
 from schemas.events.registry import Artifact, GoldenExample, Signature
@@ -96,12 +97,19 @@ class DesiredState:
             case DeploymentRemoved(deployment_id=deployment_id):
                 self.deployments.pop(deployment_id, None)
                 self._placements.pop(deployment_id, None)
+            case ReplicasChanged(deployment_id=deployment_id, to_replicas=replicas):
+                self._scale(deployment_id, replicas)
             case InstanceAnnounced(agent_id=agent_id) if agent_id == self._agent_id:
                 self.announced.add(str(envelope.stream))
             case InstanceWithdrawn() | InstanceFailed():
                 self.announced.discard(str(envelope.stream))
             case _:
                 pass
+
+    def _scale(self, deployment_id: str, replicas: int) -> None:
+        if deployment_id in self.deployments:
+            known = self.deployments[deployment_id]
+            self.deployments[deployment_id] = msgspec.structs.replace(known, replicas=replicas)
 
     def _add(self, added: DeploymentAdded, envelope: Envelope) -> None:
         endpoint_id = str(envelope.stream)

@@ -4,18 +4,18 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
+
+from workers.serving_agent.launchers.base import Command
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """What an engine needs of the agent's environment. No tokens, no settings of others; and no PYTHONDONTWRITEBYTECODE,
 as compiling scikit-learn anew would take most of a start."""
-
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Engines share the cores: spinning threads of one would slow the others."""
 
 _SAME_START_S = 0.05
 _LARGE_LOG_BYTES = 16 * 1024 * 1024
@@ -24,10 +24,10 @@ _LARGE_LOG_BYTES = 16 * 1024 * 1024
 class EngineProcess:
     """A process held by its pidfd, so that signals can't reach another one that got its id."""
 
-    def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None, pidfd: int | None = None) -> None:
         self.pid = pid
         self._child = child
-        self._descriptor = os.pidfd_open(pid)
+        self._descriptor = os.pidfd_open(pid) if pidfd is None else pidfd
         self._ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._descriptor, self._end)
 
@@ -76,25 +76,38 @@ class EngineProcess:
         self._ended.set()
 
 
-def start_engine(settings: Mapping[str, str], *, environ: Mapping[str, str], log: Path) -> EngineProcess:
-    """Start the program "runtime" in a session of its own, its output appended to a log.
+def start_engine(command: Command, *, environ: Mapping[str, str], log: Path) -> EngineProcess:
+    """Start an engine in a session of its own, its output appended to a log.
 
     Raises:
         OSError: the log can't be written or the process can't be made.
     """
-    if log.exists() and log.stat().st_size > _LARGE_LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
-    inherited = {name: environ[name] for name in _INHERITED if name in environ}
-    with log.open("ab") as output:
+    with engine_log(log) as output:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "serving.runtime.app"],
-            env={**inherited, **_ONE_THREAD, **settings},
+            command.arguments,
+            env=environment_of(command, environ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
     return EngineProcess(child.pid, child=child)
+
+
+def environment_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a process: what it inherits of ours, and its own."""
+    return {**{name: environ[name] for name in _INHERITED if name in environ}, **command.environment}
+
+
+def engine_log(log: Path) -> IO[bytes]:
+    """Open a log to append to; a large one is set aside before.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    if log.exists() and log.stat().st_size > _LARGE_LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")
 
 
 def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
@@ -108,3 +121,22 @@ def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
         return process
     process.release()
     return None
+
+
+def end_session(pid: int) -> None:
+    """End what an engine that has ended left behind: its own processes are all in the session that it led."""
+    if not pid or _is_in_use(pid):
+        # The id is in use again, so that session is another's.
+        return
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == pid:
+                process.kill()
+
+
+def _is_in_use(pid: int) -> bool:
+    try:
+        # A fork's parent may need a moment to take note of its end.
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

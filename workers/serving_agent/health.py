@@ -1,10 +1,15 @@
-"""What probes say of an instance, and when it has to leave rotation. Pure: outcomes in, a verdict out."""
+"""What probes say of an instance, and when it has to leave rotation. Pure: outcomes in, a verdict out.
+
+Faults are counted among the last probes and not in a row, and the second look comes after a drawn time: an instance
+whose trouble comes and goes would else be asked in its good moments and stay.
+"""
 
 from typing import Literal, TypeAlias
 
 import msgspec
 
-_LOOK_AGAIN_S = 0.25
+_LOOK_AGAIN_S = (0.1, 0.6)
+_LOOKS_A_FAULT = 2
 _SHARE_OF_TIME = 20
 _LONGEST_PAUSE_S = 60.0
 _MOST_BUSY_PER_FAULT = 10
@@ -16,13 +21,18 @@ SicknessCode: TypeAlias = Literal["instance-hung", "instance-slow", "golden-answ
 class HealthRules(msgspec.Struct, frozen=True, kw_only=True):
     """A probe without answer after `timeout_s` is a fault, and so is one that took `slow_after_s`.
 
-    `faults` of them in a row make an instance sick. `interval_s` lies between two probes.
+    `faults` of them among the last `looks` probes make an instance sick. `interval_s` lies between two probes.
     """
 
     interval_s: float
     timeout_s: float
     slow_after_s: float
     faults: int
+
+    @property
+    def looks(self) -> int:
+        """How far back a fault counts."""
+        return _LOOKS_A_FAULT * self.faults
 
 
 class Right(msgspec.Struct, frozen=True):
@@ -62,11 +72,21 @@ class Sickness(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """How many probes in a row were faults or refused for load, and what the last fault says."""
+    """Which of the last probes were faults, the newest last; how many in a row were refused for load."""
 
-    faults: int = 0
+    recent: tuple[bool, ...] = ()
     busy: int = 0
     last: Sickness | None = None
+
+    @property
+    def faults(self) -> int:
+        """How many of the last probes were faults."""
+        return sum(self.recent)
+
+    @property
+    def is_at_fault(self) -> bool:
+        """Whether the newest probe was a fault."""
+        return self.recent[-1:] == (True,)
 
 
 def observe(health: Health, outcome: Outcome, rules: HealthRules) -> Health:
@@ -76,7 +96,8 @@ def observe(health: Health, outcome: Outcome, rules: HealthRules) -> Health:
     if isinstance(outcome, Busy):
         return msgspec.structs.replace(health, busy=health.busy + 1)
     fault = _fault(outcome, rules)
-    return Health() if fault is None else Health(faults=health.faults + 1, last=fault)
+    recent = (*health.recent, fault is not None)[-rules.looks :]
+    return Health(recent=recent, last=fault or (health.last if any(recent) else None))
 
 
 def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -> Sickness | None:
@@ -88,20 +109,21 @@ def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -
     if health.busy >= rules.faults * _MOST_BUSY_PER_FAULT:
         return Sickness("instance-hung", f"it refused the golden input for its load {health.busy} times in a row")
     last = health.last
-    if last is None or health.faults < rules.faults:
+    if last is None or not health.is_at_fault or health.faults < rules.faults:
         return None
     if last.code == "instance-slow" and not has_healthy_sibling:
         return None
-    return Sickness(last.code, f"{last.reason}; {health.faults} probes in a row were at fault")
+    return Sickness(last.code, f"{last.reason}; {health.faults} of the last {len(health.recent)} probes were at fault")
 
 
-def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules) -> float:
-    """Return when to look again: after a fault at once, as callers wait for the verdict.
+def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules, *, draw: float) -> float:
+    """Return when to look again: after a fault soon, as callers wait for the verdict. `draw` is from 0 to 1.
 
     Else so that probes cost little: a golden input that takes long, as that of a language model, is asked less often.
     """
-    if 0 < health.faults < rules.faults:
-        return min(_LOOK_AGAIN_S, rules.interval_s)
+    if health.is_at_fault and health.faults < rules.faults:
+        shortest, longest = _LOOK_AGAIN_S
+        return min(shortest + draw * (longest - shortest), rules.interval_s)
     took_s = outcome.took_s if isinstance(outcome, Right) else 0.0
     return max(rules.interval_s, min(_SHARE_OF_TIME * took_s, _LONGEST_PAUSE_S))
 

@@ -154,7 +154,7 @@ class InstanceKeeper:
                 return None
             health = self._health = observe(health, outcome, rules)
             _log.debug("instance_probed", instance_id=running.record.instance_id, faults=health.faults)
-            pause_s = pause_before_next_s(health, outcome, rules)
+            pause_s = pause_before_next_s(health, outcome, rules, draw=random.random())  # noqa: S311 - guards nothing
             found = sickness(health, rules, has_healthy_sibling=self._has_healthy_sibling())
             if found is not None:
                 return found
@@ -165,7 +165,7 @@ class InstanceKeeper:
         """Withdraw a sick instance and end its process; one that hangs is ended at once, so that callers try again."""
         _log.error("instance_unhealthy", instance_id=running.record.instance_id, code=found.code, reason=found.reason)
         self._withdraw_soon(running.record, reason=found.reason, code=found.code)
-        deadline_s = _KILL_AFTER_S if found.code == "instance-hung" else self._with.settings.drain_deadline_s
+        deadline_s = _KILL_AFTER_S if found.code == "instance-hung" else running.drain_deadline_s
         if found.code != "instance-hung" and self._withdrawal is not None:
             await asyncio.wait({self._withdrawal}, timeout=_WITHDRAW_AT_STOP_S)
             await asyncio.sleep(_ROUTES_SETTLE_S)
@@ -186,7 +186,7 @@ class InstanceKeeper:
         await self._withdrawn()
         # The gateway learns of the withdrawal by the log; what it sent until then is still answered.
         await asyncio.sleep(_ROUTES_SETTLE_S)
-        deadline = asyncio.get_running_loop().time() + self._with.settings.drain_deadline_s
+        deadline = asyncio.get_running_loop().time() + running.drain_deadline_s
         while asyncio.get_running_loop().time() < deadline and not running.process.has_ended:
             try:
                 if (await running.client.identity()).in_flight == 0:
@@ -194,7 +194,7 @@ class InstanceKeeper:
             except PartAwayError:
                 break
             await asyncio.sleep(_DRAIN_POLL_S)
-        await running.process.stop(deadline_s=self._with.settings.drain_deadline_s)
+        await running.process.stop(deadline_s=running.drain_deadline_s)
         await running.client.close()
         self._with.starter.ended(running.record)
         _log.info("instance_stopped", instance_id=running.record.instance_id)

@@ -10,16 +10,20 @@ from uuid import uuid4
 import msgspec
 import structlog
 
-from infra.ports import LOOPBACK, free_port, is_free
+from infra.ports import free_port, is_free
 from schemas.identifiers import Kind, new_id
 from serving.runtime.admission import MemoryShortError
 from serving.runtime.load_failure import find_failure
 from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
-from workers.serving_agent.engine_process import EngineProcess, find_engine, start_engine
+from workers.serving_agent.engine_process import EngineProcess, end_session, find_engine, start_engine
 from workers.serving_agent.errors import CannotServeError, MayServeLaterError, NeverServesError, PartAwayError
+from workers.serving_agent.fork_server import ForkServer
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
+from workers.serving_agent.launchers.base import Command, Launcher, Order
+from workers.serving_agent.launchers.runtime_launcher import FORK_SERVER
+from workers.serving_agent.launchers.table import Launchers
 from workers.serving_agent.reconcile import Slot
 from workers.serving_agent.settings import AgentSettings
 from workers.serving_agent.spool_sources import SpoolSource, write_source
@@ -39,6 +43,7 @@ class RunningInstance(msgspec.Struct, frozen=True):
     record: InstanceRecord
     process: EngineProcess
     client: EngineClient
+    drain_deadline_s: float
 
 
 class InstanceStarter:
@@ -48,6 +53,8 @@ class InstanceStarter:
         self, settings: AgentSettings, *, shelf: ModelShelf, book: InstanceBook, environ: Mapping[str, str]
     ) -> None:
         self._settings = settings
+        self._fork_server = ForkServer(FORK_SERVER, environ=environ, log=self._log_named("fork-server", ""))
+        self._launchers = Launchers(settings, book)
         self._shelf = shelf
         self._book = book
         self._environ = environ
@@ -69,11 +76,12 @@ class InstanceStarter:
 
     async def adopt(self, record: InstanceRecord, deployment: Deployment | None) -> RunningInstance | None:
         """Take over the process on record if it is still ours, ending it where it does not answer as it should."""
-        client = EngineClient(host=LOOPBACK, port=record.port)
+        launcher = self._launchers.of(deployment)
+        client = launcher.client(self._shelf.directory_of(record.slot.deployment_id), port=record.port)
         process = await self._find(record, client)
         try:
             if process is not None and deployment is not None:
-                await self._until_ready(record, process, client)
+                await self._until_ready(record, process, client, launcher)
                 if deployment.golden is not None:
                     await client.check_golden(deployment.endpoint, deployment.golden)
         except (CannotServeError, PartAwayError) as error:
@@ -84,7 +92,7 @@ class InstanceStarter:
             await client.close()
             return None
         _log.info("instance_adopted", instance_id=record.instance_id, boot_id=record.boot_id, pid=process.pid)
-        return RunningInstance(record, process, client)
+        return RunningInstance(record, process, client, launcher.drain_deadline_s)
 
     async def start(self, record: InstanceRecord, deployment: Deployment) -> RunningInstance:
         """Start a process in the slot and wait until it answers its golden input.
@@ -93,14 +101,15 @@ class InstanceStarter:
             NeverServesError: the version is at fault.
             MayServeLaterError: this host is. In both cases no process is left.
         """
+        launcher = self._launchers.of(deployment)
         model = await self._shelf.lay(deployment)
-        record, process = self._spawn(record, deployment, model)
-        client = EngineClient(host=LOOPBACK, port=record.port)
+        record, process = await self._spawn(record, deployment, model, launcher)
+        client = launcher.client(model, port=record.port)
         try:
             record = self._remember(
                 msgspec.structs.replace(record, pid=process.pid, process_started_at=process.started_at)
             )
-            await self._until_ready(record, process, client)
+            await self._until_ready(record, process, client, launcher)
             if deployment.golden is not None:
                 await client.check_golden(deployment.endpoint, deployment.golden)
         except BaseException as error:
@@ -110,10 +119,11 @@ class InstanceStarter:
             if isinstance(error, PartAwayError):
                 raise MayServeLaterError("engine-died", str(error)) from error
             raise
-        return RunningInstance(record, process, client)
+        return RunningInstance(record, process, client, launcher.drain_deadline_s)
 
     def ended(self, record: InstanceRecord) -> InstanceRecord:
         """Note that a slot's process has ended; from then on its spool is complete."""
+        end_session(record.pid)
         try:
             return self._remember(record.without_process())
         except MayServeLaterError as error:
@@ -121,12 +131,21 @@ class InstanceStarter:
             _log.error("instances_not_saved", reason=error.reason)
             return record.without_process()
 
+    async def warm(self) -> None:
+        """Make the start of engines quick; they may be started before that is done."""
+        if self._settings.fork_engines:
+            await self._fork_server.warm()
+
+    async def close(self) -> None:
+        """Let go of what starts engines; the engines go on."""
+        await self._fork_server.close()
+
     def spool(self, boot_id: str) -> Path:
         """Return the spool directory of a boot."""
         return self._settings.directory / "spool" / boot_id
 
-    def _spawn(
-        self, record: InstanceRecord, deployment: Deployment, model: Path
+    async def _spawn(
+        self, record: InstanceRecord, deployment: Deployment, model: Path, launcher: Launcher
     ) -> tuple[InstanceRecord, EngineProcess]:
         boot_id = f"boot-{uuid4()}"
         source = SpoolSource(
@@ -137,30 +156,25 @@ class InstanceStarter:
             version_id=deployment.version.version_id,
             instance_id=record.instance_id,
         )
-        settings = {
-            "ROLLBOOK_RUNTIME_HOST": LOOPBACK,
-            "ROLLBOOK_RUNTIME_PORT": str(record.port),
-            "ROLLBOOK_RUNTIME_MODEL_DIR": str(model),
-            "ROLLBOOK_RUNTIME_MODEL_NAME": deployment.endpoint,
-            "ROLLBOOK_RUNTIME_SPOOL_DIR": str(self.spool(boot_id)),
-            "ROLLBOOK_RUNTIME_CAPTURE_FILE": str(self._settings.capture_file_of(deployment.endpoint_id)),
-            "ROLLBOOK_RUNTIME_MAX_BODY_BYTES": str(self._settings.max_body_bytes),
-            "ROLLBOOK_RUNTIME_BOOT_ID": boot_id,
-            "ROLLBOOK_RUNTIME_INSTANCE_ID": record.instance_id,
-            "ROLLBOOK_RUNTIME_WATCH_PID": str(self._settings.supervisor_pid),
-        }
-        if self._settings.otlp_endpoint:
-            settings["ROLLBOOK_RUNTIME_OTLP_ENDPOINT"] = self._settings.otlp_endpoint
+        record = msgspec.structs.replace(record, boot_id=boot_id)
+        command = launcher.command(Order(deployment=deployment, model=model, record=record, spool=self.spool(boot_id)))
         # The boot is on record before its spool exists, so that a spool without a boot is always complete.
-        record = self._remember(msgspec.structs.replace(record, boot_id=boot_id))
+        record = self._remember(record)
         try:
             write_source(self.spool(boot_id), source)
-            process = start_engine(settings, environ=self._environ, log=self._log_of(record))
-        except OSError as error:
+            process = await self._run(command, log=self._log_of(record))
+        except BaseException as error:
             self.ended(record)
-            raise disk_failure(error) from error
+            if isinstance(error, OSError):
+                raise disk_failure(error) from error
+            raise
         _log.info("engine_started", instance_id=record.instance_id, boot_id=boot_id, pid=process.pid, port=record.port)
         return record, process
+
+    async def _run(self, command: Command, *, log: Path) -> EngineProcess:
+        if command.is_forked and self._settings.fork_engines:
+            return await self._fork_server.start(command, log=log)
+        return start_engine(command, environ=self._environ, log=log)
 
     async def _find(self, record: InstanceRecord, client: EngineClient) -> EngineProcess | None:
         if record.pid:
@@ -175,14 +189,16 @@ class InstanceStarter:
             await asyncio.sleep(_ADOPTION_PAUSE_S)
         return None
 
-    async def _until_ready(self, record: InstanceRecord, process: EngineProcess, client: EngineClient) -> None:
+    async def _until_ready(
+        self, record: InstanceRecord, process: EngineProcess, client: EngineClient, launcher: Launcher
+    ) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.start_deadline_s
+        deadline = loop.time() + launcher.start_deadline_s
         while not await client.is_ready():
             if process.has_ended:
                 raise self._why_ended(record)
             if loop.time() > deadline:
-                seconds = self._settings.start_deadline_s
+                seconds = launcher.start_deadline_s
                 raise MayServeLaterError("never-ready", f"the engine was not ready after {seconds:g} s")
             await process.wait(_POLL_S)
         identity = await client.identity()
@@ -206,7 +222,10 @@ class InstanceStarter:
         return record
 
     def _log_of(self, record: InstanceRecord) -> Path:
-        folder = self._settings.data_dir.absolute() / "logs"
+        return self._log_named("engine", f"{record.slot.deployment_id[-12:]}-{record.slot.replica}")
+
+    def _log_named(self, kind: str, name: str) -> Path:
         # Agents of several regions on one machine share the folder.
-        where = "" if self._settings.agent_id == "local" else f"{self._settings.agent_id}-"
-        return folder / f"engine-{where}{record.slot.deployment_id[-12:]}-{record.slot.replica}.log"
+        agent = "" if self._settings.agent_id == "local" else self._settings.agent_id
+        parts = [part for part in (kind, agent, name) if part]
+        return self._settings.data_dir.absolute() / "logs" / f"{'-'.join(parts)}.log"

@@ -38,7 +38,7 @@ def decode_frames(payloads: Sequence[bytes]) -> Decoded:
     for payload in payloads:
         try:
             item = records.decode(payload)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             _log.error("spool_record_unreadable", reason=str(error))
             continue
         if isinstance(item, Mark):

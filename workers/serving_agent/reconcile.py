@@ -1,6 +1,8 @@
 """What is to be done so that what runs becomes what is wanted. Pure: desired × actual → actions."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 import msgspec
@@ -53,10 +55,11 @@ Action: TypeAlias = Keep | Retire | Disown | DiscardModel
 def reconcile(replicas: Mapping[str, int], actual: Actual) -> list[Action]:
     """Return the actions, retirements first: they free the ports and memory that others may need.
 
-    A slot that is still retiring is left alone, also when it is wanted again; the next look brings it back up.
+    A slot that is still retiring is left alone; where a replica is wanted again meanwhile, it gets the next free slot,
+    as requests may be waiting for it and a drain may take long.
     """
-    wanted = {Slot(deployment, replica) for deployment, count in replicas.items() for replica in range(count)}
     present = actual.kept | actual.recorded.keys()
+    wanted = {slot for deployment, count in replicas.items() for slot in _wanted(deployment, count, present, actual)}
     used = {slot.deployment_id for slot in present | actual.retiring} | replicas.keys()
     return [
         *(Retire(slot) for slot in sorted(present - wanted - actual.retiring)),
@@ -64,3 +67,11 @@ def reconcile(replicas: Mapping[str, int], actual: Actual) -> list[Action]:
         *(Keep(slot) for slot in sorted(wanted - actual.kept - actual.retiring)),
         *(DiscardModel(deployment) for deployment in sorted(actual.models - used)),
     ]
+
+
+def _wanted(deployment: str, count: int, present: AbstractSet[Slot], actual: Actual) -> Iterator[Slot]:
+    """Choose slots: those that are filled first, the lowest of them, then the lowest free ones."""
+    filled = sorted(slot for slot in present - actual.retiring if slot.deployment_id == deployment)
+    free = (Slot(deployment, replica) for replica in itertools.count())
+    usable = (slot for slot in free if slot not in present and slot not in actual.retiring)
+    yield from itertools.islice(itertools.chain(filled, usable), count)

@@ -24,11 +24,39 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     region: Annotated[str, msgspec.Meta(description="region of this host")] = "local"
     zone: Annotated[str, msgspec.Meta(description="zone of this host")] = "local"
     supervisor_pid: Annotated[int, msgspec.Meta(ge=0, description="engines end when this process is gone; 0: none")] = 0
+    fork_engines: Annotated[
+        bool,
+        msgspec.Meta(description="start runtimes as forks of a process that holds their libraries, in milliseconds"),
+    ] = True
     start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for an engine to become ready")] = 120.0
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body an engine takes")] = (
         128 * 1024**2
     )
     drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 5.0
+    vllm_python: Annotated[
+        Path | None,
+        msgspec.Meta(description="Python of vLLM's environment; without it .venv-vllm beside Rollbook's own"),
+    ] = None
+    vllm_arguments: Annotated[
+        tuple[str, ...], msgspec.Meta(description="more arguments for every vLLM, such as --max-model-len=4096")
+    ] = ()
+    vllm_tool_parser: Annotated[str, msgspec.Meta(description="how vLLM reads a model's calls of tools")] = "hermes"
+    vllm_threads: Annotated[int, msgspec.Meta(ge=1, description="threads of one vLLM on a CPU")] = 2
+    vllm_cpu_cache_gib: Annotated[
+        int, msgspec.Meta(ge=1, description="memory for one vLLM's key-value cache on a CPU")
+    ] = 1
+    vllm_adapters: Annotated[
+        int, msgspec.Meta(ge=0, description="adapters that one vLLM holds beside its model; 0 takes none")
+    ] = 0
+    vllm_adapter_rank: Annotated[
+        int, msgspec.Meta(ge=1, description="the highest rank of an adapter: 8, 16, 32, 64, 128, 256, 320 or 512")
+    ] = 16
+    vllm_start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for vLLM to become ready")] = 900.0
+    vllm_drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for vLLM's requests at a stop")] = 30.0
+    credentials_dir: Annotated[
+        Path | None,
+        msgspec.Meta(description="folder with the credentials of external engines; without it secrets/engines"),
+    ] = None
     probe_interval_s: Annotated[float, msgspec.Meta(gt=0, description="between two golden inputs to an instance")] = 2.0
     probe_timeout_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes longer counts as none")] = (
         5.0
@@ -39,7 +67,14 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     telemetry_interval_s: Annotated[
         float, msgspec.Meta(gt=0, description="between two looks at what instances use")
     ] = 5.0
-    probe_faults: Annotated[int, msgspec.Meta(ge=1, description="faults in a row that withdraw an instance")] = 3
+    probe_faults: Annotated[
+        int, msgspec.Meta(ge=1, description="faults, among twice as many probes, that withdraw an instance")
+    ] = 3
+
+    @property
+    def credentials(self) -> Path:
+        """Where the credentials of external engines are."""
+        return (self.credentials_dir or self.data_dir / "secrets" / "engines").absolute()
 
     @property
     def directory(self) -> Path:

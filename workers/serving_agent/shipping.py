@@ -200,7 +200,7 @@ class SpoolShipping:
         self.totals = Totals()
 
     async def run(self) -> None:
-        """Ship for ever; a source that fails to be read or stored ends the program, as its numbers must not."""
+        """Ship for ever. A source whose disk fails waits; other failures end the program, as its numbers must not."""
         try:
             async with asyncio.TaskGroup() as group:
                 while True:

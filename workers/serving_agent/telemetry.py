@@ -1,7 +1,7 @@
 """Looks at the instances of this host and at the host itself every few seconds, and spools what it finds."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -48,7 +48,8 @@ class Telemetry:
         self._region = region
         self._clock = clock
         self._instances = instances
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S)
+        # By no proxy, as the engines are on this host.
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False)
         self._processes: dict[int, psutil.Process] = {}
         self._gpus = Gpus()
         self._has_looked = False
@@ -68,8 +69,9 @@ class Telemetry:
             began = self._clock.monotonic()
             try:
                 await self.look()
-            except OSError as error:
-                _log.error("telemetry_not_taken", reason=str(error))
+            except Exception as error:  # noqa: BLE001  the rim of the task: the agent lives on, and looks again
+                expected = isinstance(error, OSError)
+                _log.error("telemetry_not_taken", exc_info=None if expected else error, reason=str(error))
             # With many instances a look takes long: it may take a tenth of the time, and no more.
             await asyncio.sleep(max(interval_s, _SHARE_OF_TIME * (self._clock.monotonic() - began)))
 
@@ -101,15 +103,18 @@ class Telemetry:
             )
             if not answer.is_success or len(answer.content) > _MOST_METRICS_BYTES:
                 return {}
-            return engine_measures(answer.text, answer.headers.get("content-type", ""))
-        except (httpx.HTTPError, ValueError) as error:
+            text = answer.content.decode(errors="replace")
+            return engine_measures(text, answer.headers.get("content-type", ""))
+        except Exception as error:  # noqa: BLE001  a server of others may write anything; the others are measured still
             _log.debug("engine_not_measured", port=port, reason=repr(error))
             return {}
 
     def _write(self, instances: list[Looked], found: list[dict[str, float]], now_ms: int) -> None:
         samples = [Sample(self._host, now_ms, self._of_host())]
+        families = _families(frozenset(one.record.pid for one in instances))
+        processes = {pid: self._of_processes(family) for pid, family in families.items()}
         for one, engine in zip(instances, found, strict=True):
-            values = {**self._of_process(one.record.pid), **engine}
+            values = {**processes.get(one.record.pid, {}), **engine}
             if values:
                 samples.append(Sample(self._subject(one), now_ms, values))
         self._has_looked = True
@@ -140,10 +145,9 @@ class Telemetry:
             **self._gpus.of_host(),
         }
 
-    def _of_process(self, pid: int) -> dict[str, float]:
+    def _of_processes(self, family: Sequence[psutil.Process]) -> dict[str, float]:
         """Measure an engine's process and what it started; nothing is said of processor time at the first look."""
         try:
-            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
             memory = float(sum(one.memory_info().rss for one in family))
             known = [self._processes.get(one.pid) for one in family]
             fresh = [one for one, before in zip(family, known, strict=True) if before != one]
@@ -155,6 +159,26 @@ class Telemetry:
         except psutil.Error:
             return {}
         return {"memory_bytes": memory, **({"cpu_percent": sum(busy)} if busy else {}), **gpus}
+
+
+def _families(pids: frozenset[int]) -> dict[int, list[psutil.Process]]:
+    """Return each of the processes that is there with all that it started, by one pass over the host's."""
+    there: dict[int, psutil.Process] = {}
+    children: dict[int, list[int]] = {}
+    for process in psutil.process_iter():
+        try:
+            parent = process.ppid()
+        except psutil.Error:
+            continue
+        there[process.pid] = process
+        children.setdefault(parent, []).append(process.pid)
+    families: dict[int, list[psutil.Process]] = {}
+    for pid in pids & there.keys():
+        family = [pid]
+        for member in family:
+            family += children.get(member, ())
+        families[pid] = [there[member] for member in family]
+    return families
 
 
 def _size(path: Path) -> int:

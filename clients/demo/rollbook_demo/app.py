@@ -13,7 +13,6 @@ from rich.console import Console
 
 from rollbook import RollbookError
 from rollbook.cli.profile import Profile, StackStatus
-from rollbook_demo import story
 from rollbook_demo.embedded_stack import running_stack
 from rollbook_demo.evidence import (
     Evidence,
@@ -24,7 +23,8 @@ from rollbook_demo.evidence import (
 )
 from rollbook_demo.narration import Narrator, narrator_for
 from rollbook_demo.report import html_report
-from rollbook_demo.traffic import Traffic
+from rollbook_demo.stories.base import Stage, Story
+from rollbook_demo.stories.table import DEFAULT, STORIES
 
 _INTERRUPTED = 130
 
@@ -32,6 +32,7 @@ _INTERRUPTED = 130
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The command line."""
 
+    story: str
     report: Path | None
     html: Path
     keep: bool
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="rollbook demo", description=__doc__)
+    stories = "; ".join(f"{name}: {story.title}" for name, story in STORIES.items())
+    parser.add_argument("--story", choices=STORIES, default=DEFAULT, help=f"which story ({stories})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the evidence as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", default=Path("rollbook-demo.html"), help="the report")
     parser.add_argument("--keep", action="store_true", help="leave the stack up")
@@ -66,8 +69,12 @@ def _parse(arguments: list[str] | None) -> Options:
     parsed = parser.parse_args(arguments)
     if parsed.data_dir is not None and parsed.data_dir.exists():
         parser.error(f"--data-dir {parsed.data_dir} exists already; the demo wants a new one")
+    missing = STORIES[parsed.story].what_is_missing()
+    if missing is not None:
+        parser.error(f"--story {parsed.story} {missing}")
     data_dir = parsed.data_dir or Path(tempfile.mkdtemp(prefix="rollbook-demo-"))
     return Options(
+        story=parsed.story,
         report=parsed.report,
         html=parsed.html,
         keep=parsed.keep,
@@ -82,36 +89,26 @@ def _run(options: Options) -> int:
         narrator.act("Starting Kafka, ClickHouse, the API, Envoy and the workers")
         with running_stack(options.data_dir, keep=options.keep) as (profile, status):
             narrator.say(f"ready after {time.monotonic() - began:.1f} s; data in {options.data_dir}")
-            evidence = _play(profile, status, narrator, began)
+            evidence = _play(options.story, profile, status, narrator, began=began)
             _tell_evidence(narrator, evidence)
             _write(options, evidence, narrator)
             if options.keep:
-                _leave_up(profile, status, narrator)
+                _leave_up(options.story, profile, status, narrator)
     return 0 if is_promoted_and_rolled_back(evidence) else 1
 
 
-def _play(profile: Profile, status: StackStatus, narrator: Narrator, began: float) -> Evidence:
+def _play(story: str, profile: Profile, status: StackStatus, narrator: Narrator, *, began: float) -> Evidence:
     gateway_url, directory = status.address("envoy"), profile.data_dir / "demo"
     if gateway_url is None:
         raise RollbookError("the stack names no gateway address")
     directory.mkdir(parents=True, exist_ok=True)
     with profile.client() as rollbook:
-        narrator.act("Three versions of a classifier of handwritten digits")
-        versions = story.register_versions(rollbook, narrator, directory)
-        story.serve_baseline(rollbook, narrator, versions[0], gateway_url)
-        plan = story.load_plan(
-            rollbook, gateway_url=gateway_url, api_url=profile.api_url(), token=_token(profile), directory=directory
+        stage = Stage(
+            rollbook=rollbook, profile=profile, narrator=narrator, gateway_url=gateway_url, directory=directory
         )
-        narrator.act(f"Live traffic: {plan.requests_per_s:g} requests/s, labels {plan.label_delay_s:g} s later")
-        with Traffic(plan) as traffic:
-            outcome = story.tell(rollbook, narrator, traffic, versions)
-            progress, answers = traffic.finish()
+        played = STORIES[story].play(stage)
         narrator.act("The evidence")
-        return collect(rollbook, profile, outcome, progress, answers, duration_s=time.monotonic() - began)
-
-
-def _token(profile: Profile) -> str:
-    return (profile.data_dir / "secrets" / "admin.token").read_text(encoding="utf-8").strip()
+        return collect(rollbook, profile, played, story=story, duration_s=time.monotonic() - began)
 
 
 def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
@@ -145,14 +142,14 @@ def _write(options: Options, evidence: Evidence, narrator: Narrator) -> None:
         options.report.write_bytes(msgspec.json.format(msgspec.json.encode(evidence), indent=2))
 
 
-def _leave_up(profile: Profile, status: StackStatus, narrator: Narrator) -> None:
+def _leave_up(story: str, profile: Profile, status: StackStatus, narrator: Narrator) -> None:
     command = f"{_command()} --data-dir {profile.data_dir}"
     narrator.act(f"The stack stays up; end it with: {command} down")
     for program in status.programs:
         for address in program.addresses:
             narrator.say(f"{program.name:<12} {address}")
     narrator.say(f"token        {profile.data_dir / 'secrets' / 'admin.token'}")
-    for line in _things_to_try(command):
+    for line in _things_to_try(command, STORIES[story]):
         narrator.say(line)
 
 
@@ -162,13 +159,14 @@ def _command() -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _things_to_try(command: str) -> tuple[str, ...]:
+def _things_to_try(command: str, story: Story) -> tuple[str, ...]:
+    endpoint = story.endpoint
     return (
-        "1. Roll out your own scikit-learn model in three commands:",
-        f"     {command} version register digits my-model.skops --input pixels:FP64:-1x64",
-        f"     {command} rollout start digits digits/4",
+        "1. Roll out your own model in three commands:",
+        f"     {command} version register {endpoint} {story.own_version}",
+        f"     {command} rollout start {endpoint} {endpoint}/4",
         f"     {command} rollout list --active",
-        f"2. See the split: {command} traffic show digits",
+        f"2. See the split: {command} traffic show {endpoint}",
         f"3. Follow the log: {command} events tail",
         f"4. Ask ClickHouse: {command} query 'SELECT count() FROM request_records'",  # noqa: S608  shown, not run
         f"5. Prove the log: {command} audit verify --topic",

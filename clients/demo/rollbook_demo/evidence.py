@@ -13,8 +13,8 @@ from rollbook import Rollbook
 from rollbook.cli.profile import Profile
 from rollbook.cli.stack import program_command
 from rollbook.resources import Rollout
-from rollbook_demo.load import Answer, Progress
-from rollbook_demo.story import ENDPOINT, Outcome
+from rollbook_demo.load import Answer
+from rollbook_demo.stories.base import Outcome, Played
 
 _LOOKUP_SIZE = 5_000
 _RECORDS_TIMEOUT_S = 30.0
@@ -40,6 +40,7 @@ class ProvenanceCheck(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the report says. Member names are the JSON report's."""
 
+    story: str
     requests: int
     failed_requests: int
     failures: dict[str, int]
@@ -61,40 +62,35 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
 
 
-def collect(
-    rollbook: Rollbook,
-    profile: Profile,
-    outcome: Outcome,
-    progress: Progress,
-    answers: list[Answer],
-    *,
-    duration_s: float,
-) -> Evidence:
+def collect(rollbook: Rollbook, profile: Profile, played: Played, *, story: str, duration_s: float) -> Evidence:
     """Ask the log and ClickHouse; nothing here is taken from the demo's own memory but the answers it compares."""
-    provenance = check_provenance(rollbook, answers)
+    outcome, progress = played.outcome, played.progress
+    provenance = check_provenance(rollbook, played.answers)
     _, better, slipped = outcome.versions
-    metrics = rollbook.endpoints.metrics(ENDPOINT, since_ms=outcome.began_at_ms, bucket_ms=1000)["items"]
-    quality = rollbook.endpoints.quality(ENDPOINT, since_ms=outcome.began_at_ms, bucket_ms=_QUALITY_BUCKET_MS)["items"]
+    endpoint, since_ms = outcome.endpoint, outcome.began_at_ms
+    metrics = rollbook.endpoints.metrics(endpoint, since_ms=since_ms, bucket_ms=1000)["items"]
+    quality = rollbook.endpoints.quality(endpoint, since_ms=since_ms, bucket_ms=_QUALITY_BUCKET_MS)["items"]
     names = {one["deployment_id"]: one["version"] for one in metrics}
     timelines = {
         version.reference: _timeline(rollbook, rollout, names)
         for version, rollout in ((better, outcome.promoted), (slipped, outcome.rolled_back))
     }
     return Evidence(
+        story=story,
         requests=progress.sent,
         failed_requests=progress.failed,
         failures=progress.failures,
         promoted=better.reference if outcome.promoted.phase == "completed" else "",
         rolled_back=slipped.reference if outcome.rolled_back.phase == "aborted" else "",
-        decision_to_serving_ms=decision_to_serving_ms(rollbook, outcome.rolled_back.id),
+        decision_to_serving_ms=decision_to_serving_ms(rollbook, outcome),
         reasons={better.reference: outcome.promoted.reason, slipped.reference: outcome.rolled_back.reason},
         provenance=provenance.example,
         provenance_checked=provenance.checked,
         provenance_mismatches=provenance.mismatches,
         provenance_unknown=provenance.unknown,
         labels_posted=progress.labels_posted,
-        sql=SQL,
-        sql_answer=rollbook.query(SQL),
+        sql=played.sql or SQL,
+        sql_answer=rollbook.query(played.sql or SQL),
         audit=verify_log(profile),
         timelines=timelines,
         metrics=metrics,
@@ -146,18 +142,19 @@ def _timeline(rollbook: Rollbook, rollout: Rollout, names: dict[str, str]) -> li
     return items
 
 
-def decision_to_serving_ms(rollbook: Rollbook, rollout_id: str) -> float:
+def decision_to_serving_ms(rollbook: Rollbook, outcome: Outcome) -> float:
     """Return the ms from the abort's decision to the gateway serving the old weights, both from the log.
 
     Raises:
         LookupError: the log holds no abort that moved traffic, or its traffic was not applied within 10 s.
     """
+    rollout_id = outcome.rolled_back.id
     aborted = next(
         (one.event for one in rollbook.events(stream=rollout_id, event_type="rollouts.RolloutAborted.v1")), None
     )
     if aborted is None or aborted["data"]["epoch"] is None:
         raise LookupError(f"rollout {rollout_id} was not aborted with traffic on it")
-    endpoint_id, deadline = rollbook.endpoints.get(ENDPOINT).id, time.monotonic() + _WAIT_MS / 1000
+    endpoint_id, deadline = rollbook.endpoints.get(outcome.endpoint).id, time.monotonic() + _WAIT_MS / 1000
     while time.monotonic() < deadline:
         for one in rollbook.events(stream=endpoint_id, event_type="endpoints.TrafficApplied.v1", limit=1000):
             if one.event["data"]["epoch"] == aborted["data"]["epoch"]:

@@ -10,8 +10,9 @@ import signal
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -37,7 +38,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_s: float
     label_delay_s: float
     answers_file: str
+    datatype: str = "FP64"
     max_in_flight: int = 256
+
+
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -64,18 +69,68 @@ class Progress(msgspec.Struct, kw_only=True):
     failures: dict[str, int] = {}
 
 
+class Judged(msgspec.Struct, frozen=True):
+    """What is known of an answer: the feedback to post of it, and whether it counts as right."""
+
+    feedback: str
+    is_correct: bool
+
+
+class Questions(Protocol):
+    """What callers ask, over and over in its order, and what they find of the answers."""
+
+    @property
+    def path(self) -> str:
+        """Return where the gateway takes them."""
+        ...
+
+    @property
+    def feedback_name(self) -> str:
+        """Return the name that the feedback is posted under."""
+        ...
+
+    @property
+    def bodies(self) -> Sequence[bytes]:
+        """Return the requests' bodies, JSON."""
+        ...
+
+    def judge(self, index: int, answer: bytes) -> Judged:
+        """Return what is known of the answer to a body.
+
+        Raises:
+            ValueError: it is no answer to it.
+        """
+        ...
+
+
+class Images:
+    """Implements Questions with the handwritten digits that scikit-learn ships; the labels are known."""
+
+    feedback_name = "label"
+
+    def __init__(self, plan: Plan) -> None:
+        """Prepare the bodies of all live images once."""
+        digits = read_digits()
+        self.path = f"/v2/models/{plan.endpoint}/infer"
+        self.bodies = [_body(image.tolist(), plan.datatype) for image in digits.live_images]
+        self._labels = [int(label) for label in digits.live_labels]
+
+    def judge(self, index: int, answer: bytes) -> Judged:
+        """Compare the answer with the label."""
+        label = self._labels[index]
+        return Judged(str(label), _predicted_label(answer) == label)
+
+
 class Load:
     """Paces requests by the clock, not by the answers, as independent callers would."""
 
-    def __init__(self, plan: Plan, session: aiohttp.ClientSession) -> None:
-        """Prepare the bodies of all live images once."""
+    def __init__(self, plan: Plan, session: aiohttp.ClientSession, questions: Questions) -> None:
+        """Take what is to be asked."""
         self._plan = plan
         self._session = session
-        digits = read_digits()
-        self._labels = [int(label) for label in digits.live_labels]
-        self._bodies = [_body(image.tolist()) for image in digits.live_images]
+        self._questions = questions
         self._answers: list[Answer] = []
-        self._due_labels: deque[tuple[float, str, int]] = deque()
+        self._due_labels: deque[tuple[float, str, str]] = deque()
         self._failures: Counter[str] = Counter()
         self._by_version: dict[str, list[int]] = {}
         self._progress = Progress()
@@ -102,23 +157,23 @@ class Load:
                 await asyncio.sleep(ahead)
             if len(self._in_flight) >= self._plan.max_in_flight:
                 await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
-            task = asyncio.create_task(self._ask(self._progress.sent % len(self._bodies)))
+            task = asyncio.create_task(self._ask(self._progress.sent % len(self._questions.bodies)))
             self._progress.sent += 1
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
 
     async def _ask(self, index: int) -> None:
-        url = f"{self._plan.gateway_url}/v2/models/{self._plan.endpoint}/infer"
+        url = f"{self._plan.gateway_url}{self._questions.path}"
         headers = {"authorization": f"Bearer {self._plan.inference_token}", "content-type": "application/json"}
         sent_at, began = time.time(), time.perf_counter()
         try:
-            async with self._session.post(url, data=self._bodies[index], headers=headers) as response:
+            async with self._session.post(url, data=self._questions.bodies[index], headers=headers) as response:
                 body = await response.read()
                 if response.status != _OK:
                     self._fail(f"status {response.status}")
                     return
                 self._keep(index, response.headers, body, sent_at, (time.perf_counter() - began) * 1000)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, LookupError) as error:
             self._fail(type(error).__name__)
 
     def _fail(self, kind: str) -> None:
@@ -126,7 +181,7 @@ class Load:
         self._failures[kind] += 1
 
     def _keep(self, index: int, headers: Mapping[str, str], body: bytes, at: float, took: float) -> None:
-        label = self._labels[index]
+        judged = self._questions.judge(index, body)
         answer = Answer(
             prediction_id=headers["x-prediction-id"],
             version=headers["x-rollbook-version"],
@@ -134,14 +189,14 @@ class Load:
             epoch=int(headers["x-rollbook-epoch"]),
             sent_at=at,
             duration_ms=took,
-            is_correct=_predicted_label(body) == label,
+            is_correct=judged.is_correct,
         )
         self._answers.append(answer)
         self._progress.answered += 1
         counts = self._by_version.setdefault(answer.version, [0, 0])
         counts[0] += 1
         counts[1] += answer.is_correct
-        self._due_labels.append((time.monotonic() + self._plan.label_delay_s, answer.prediction_id, label))
+        self._due_labels.append((time.monotonic() + self._plan.label_delay_s, answer.prediction_id, judged.feedback))
 
     async def _post_labels(self) -> None:
         while self._due_labels or self._in_flight or not self.stopping.is_set():
@@ -155,8 +210,8 @@ class Load:
         batch: list[dict[str, str]] = []
         now = time.monotonic()
         while self._due_labels and len(batch) < _LABEL_BATCH and self._due_labels[0][0] <= now:
-            _, prediction_id, label = self._due_labels.popleft()
-            batch.append({"prediction_id": prediction_id, "name": "label", "value": str(label)})
+            _, prediction_id, feedback = self._due_labels.popleft()
+            batch.append({"prediction_id": prediction_id, "name": self._questions.feedback_name, "value": feedback})
         return batch
 
     async def _post(self, batch: list[dict[str, str]]) -> None:
@@ -191,8 +246,8 @@ class Load:
         sys.stdout.buffer.flush()
 
 
-def _body(pixels: list[float]) -> bytes:
-    tensor = {"name": "pixels", "datatype": "FP64", "shape": [1, PIXELS], "data": pixels}
+def _body(pixels: list[float], datatype: str) -> bytes:
+    tensor = {"name": "pixels", "datatype": datatype, "shape": [1, PIXELS], "data": pixels}
     return msgspec.json.encode({"inputs": [tensor]})
 
 
@@ -201,21 +256,27 @@ def _predicted_label(body: bytes) -> int:
     return int(next(output["data"][0] for output in outputs if output["name"] == "label"))
 
 
-async def _run(plan: Plan) -> None:
+async def _run(plan: Plan, questions: Questions) -> None:
     timeout = aiohttp.ClientTimeout(total=30)
     connector = aiohttp.TCPConnector(limit=plan.max_in_flight)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        load = Load(plan, session)
+        load = Load(plan, session, questions)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, load.stopping.set)
         await load.run()
 
 
-def main() -> int:
-    """Read the plan from standard input and run it."""
-    argparse.ArgumentParser(prog="python -m rollbook_demo.load", description=__doc__).parse_args()
-    asyncio.run(_run(msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)))
+def run_plan(kind: type[AnyPlan], questions_of: Callable[[AnyPlan], Questions]) -> int:
+    """Read a plan from standard input and run it."""
+    plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
+    asyncio.run(_run(plan, questions_of(plan)))
     return 0
+
+
+def main() -> int:
+    """Run the live traffic of handwritten digits."""
+    argparse.ArgumentParser(prog="python -m rollbook_demo.load", description=__doc__).parse_args()
+    return run_plan(Plan, Images)
 
 
 if __name__ == "__main__":

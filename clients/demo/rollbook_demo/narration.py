@@ -82,7 +82,13 @@ class PlainNarrator(Narrator):
         split = ", ".join(f"{version} {weight:g} %" for version, weight, _, _ in rows)
         if split != self._last:
             self._last = split
-            self.say(f"traffic: {split} | {progress.answered:,} answered, {progress.failed} failed")
+            self.say(f"traffic: {split} | {progress.answered:,} answered, {failures(progress)}")
+
+
+def failures(progress: Progress) -> str:
+    """Return how many failed and, if any did, in which way."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(progress.failures.items()))
+    return f"{progress.failed} failed" + (f" ({kinds})" if kinds else "")
 
 
 class LiveNarrator(Narrator):
@@ -122,9 +128,7 @@ class LiveNarrator(Narrator):
         for version, weight, rate, accuracy in self._table.rows(endpoint, progress):
             bar = "█" * round(weight / 2.5)
             table.add_row(version, f"{weight:g} %", Text(bar, style="cyan"), f"{rate:.0f}", f"{accuracy:.1f} %")
-        summary = (
-            f"  {progress.answered:,} answered, {progress.failed} failed, {progress.labels_posted:,} labels posted"
-        )
+        summary = f"  {progress.answered:,} answered, {failures(progress)}, {progress.labels_posted:,} labels posted"
         return Group(table, Text(summary, style="dim"))
 
 

@@ -16,12 +16,12 @@ _STOP_TIMEOUT_S = 40.0
 class Traffic:
     """A running load process; a context manager that ends it whatever happens."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Start the process and hand it its plan."""
+    def __init__(self, plan: Plan, *, program: str = "rollbook_demo.load") -> None:
+        """Start the program and hand it its plan."""
         self._plan = plan
         self._latest = Progress()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rollbook_demo.load"],
+            [sys.executable, "-m", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

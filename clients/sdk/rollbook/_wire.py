@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -17,6 +17,9 @@ import msgspec
 from rollbook.errors import RollbookError, problem_from
 
 T = TypeVar("T")
+
+NULL: Final = object()
+"""Stands in a body for a null that means something, where None is left out."""
 
 DEFAULT_TIMEOUT_S = 30.0
 _MOST_ATTEMPTS = 5
@@ -67,7 +70,7 @@ def sleep(seconds: float) -> None:
 
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what was not given."""
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: None if value is NULL else value for name, value in values.items() if value is not None}
 
 
 def read_answer(answer: httpx.Response, result: type[T]) -> T:
@@ -90,6 +93,43 @@ def digest_of(path: Path) -> str:
     return f"sha256:{hasher.hexdigest()}"
 
 
+def digest_of_bytes(content: bytes) -> str:
+    """Return `sha256:<hex>` of bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def is_directory(path: Path) -> bool:
+    """Tell whether a model is a directory of files."""
+    return path.is_dir()
+
+
+def files_of(directory: Path) -> dict[str, Path]:
+    """Return the files of a model directory by their path below it; hidden ones are left out.
+
+    Raises:
+        RollbookError: there is none, or one lies elsewhere.
+    """
+    found = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if path.is_file()}
+    shown = {name: path for name, path in found.items() if not any(part.startswith(".") for part in name.split("/"))}
+    root = directory.resolve()
+    for name, path in shown.items():
+        if not path.resolve().is_relative_to(root):
+            message = f"{name} points out of {directory}; copy what it points to."
+            raise RollbookError(message)
+    if not shown:
+        message = f"{directory} holds no file."
+        raise RollbookError(message)
+    return shown
+
+
+def index_of(files: Mapping[str, Path]) -> bytes:
+    """Write the index of a model directory, which is the version's artifact."""
+    entries = [
+        {"path": name, "digest": digest_of(path), "size_bytes": path.stat().st_size} for name, path in files.items()
+    ]
+    return msgspec.json.encode({"files": entries})
+
+
 def format_of(path: Path) -> str:
     """Guess an artifact's format from the file's ending.
 
@@ -97,11 +137,13 @@ def format_of(path: Path) -> str:
         RollbookError: the ending says nothing.
     """
     formats = {".skops": "skops", ".onnx": "onnx", ".pt2": "torch"}
+    if is_directory(path):
+        return "lora" if (path / "adapter_config.json").is_file() else "transformers"
     try:
         return formats[path.suffix.lower()]
     except KeyError:
         kind = mimetypes.guess_type(path.name)[0] or "unknown content"
-        message = f"{path.name} ({kind}) is neither .skops, .onnx nor .pt2; pass artifact_format."
+        message = f"{path.name} ({kind}) is neither .skops, .onnx, .pt2 nor a directory; pass artifact_format."
         raise RollbookError(message) from None
 
 

@@ -13,6 +13,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     tags: dict[str, str] = {}
     latest_version: int | None = None
+    aliases: dict[str, int] = {}
     created_at: str = ""
     position: int = 0
 
@@ -23,6 +24,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     size_bytes: int = 0
     format: str = ""
+    parent: str | None = None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,42 @@ class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: int = 7
 
 
+class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What the number of replicas follows; a target is what one replica should have, `latency_ms` a mean."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+    in_flight: float | None = None
+    queue_depth: float | None = None
+    latency_ms: float | None = None
+    tokens_waiting: float | None = None
+    tolerance: float = 0.1
+    cool_down_ms: int = 5_000
+    stabilisation_window_ms: int = 60_000
+    idle_before_zero_ms: int = 300_000
+
+
+class DeploymentScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """How many replicas a deployment has, and what the policy makes of what was measured last."""
+
+    deployment_id: str
+    replicas: int
+    ready: int = 0
+    wanted_replicas: int = 0
+    code: str | None = None
+    reason: str = ""
+    measured: dict[str, Any] | None = None
+
+
+class EndpointScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """The scaling policy of an endpoint, and why its deployments have the replicas that they have."""
+
+    endpoint_id: str
+    policy: ScalingPolicy | None = None
+    policy_version: int = 0
+    deployments: tuple[DeploymentScaling, ...] = ()
+
+
 class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Who answers in place of instances that can't be reached, and what one gateway asks of a deployment at once.
 
@@ -147,6 +185,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     active_rollout_id: str | None = None
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+    scaling: ScalingPolicy | None = None
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[Failover, ...] = ()
     shadow: Shadow | None = None

@@ -6,13 +6,15 @@ from typing import Any
 from control_plane.rollouts.gates.base import GateRule
 from control_plane.rollouts.gates.error_rate import ErrorRateRule
 from control_plane.rollouts.gates.latency import LatencyRule
+from control_plane.rollouts.gates.loss import LossRule
 from control_plane.rollouts.gates.quality import QualityRule
-from schemas.events.rollouts import ErrorRateGate, Gate, LatencyGate, QualityGate
+from schemas.events.rollouts import ErrorRateGate, Gate, LatencyGate, LossGate, QualityGate
 
 RULES: dict[type, Callable[[Any], GateRule]] = {
     ErrorRateGate: ErrorRateRule,
     LatencyGate: LatencyRule,
     QualityGate: QualityRule,
+    LossGate: LossRule,
 }
 
 

@@ -315,3 +315,29 @@ async def test_feedback_without_kafka_is_an_outage_soon(api: RunningApi) -> None
     problem(answer, 503, "kafka-unavailable")
     assert answer.headers["retry-after"]
     assert time.monotonic() - began < 8
+
+
+async def test_an_alias_stands_in_the_model_and_in_what_gateways_start_from(filled: RunningApi) -> None:
+    model = (await filled.admin.get("/v1/models/digits")).json()
+    version = (await filled.admin.post("/v1/models/digits/versions", json=BODY)).json()
+
+    made = await filled.admin.put("/v1/models/digits/aliases/champion", json={"version": 1})
+    snapshot = (await filled.service.get("/v1/snapshots/serving")).json()
+    gone = await filled.admin.post("/v1/models/digits/aliases/champion/remove", json={"reason": "done"})
+
+    assert (made.status_code, made.json()["aliases"]) == (200, {"champion": 1})
+    assert snapshot["aliases"] == {model["id"]: {"champion": version["id"]}}
+    assert (gone.status_code, gone.json()["aliases"]) == (200, {})
+    assert (await filled.service.get("/v1/snapshots/serving")).json()["aliases"] == {}
+
+
+async def test_an_alias_that_can_not_be_is_refused_with_its_reason(filled: RunningApi) -> None:
+    assert (await filled.admin.post("/v1/models/digits/versions", json=BODY)).status_code == 201
+    path = "/v1/models/digits/aliases"
+
+    problem(await filled.admin.put(f"{path}/champion", json={"version": 2}), 404, "version-not-found")
+    problem(await filled.admin.put(f"{path}/champion", json={"version": 0}), 400, "invalid-body")
+    problem(await filled.admin.put(f"{path}/2", json={"version": 1}), 400, "invalid-alias")
+    problem(await filled.admin.put("/v1/models/other/aliases/champion", json={"version": 1}), 404, "model-not-found")
+    stale = await filled.admin.put(f"{path}/champion", json={"version": 1}, headers={"if-match": '"1"'})
+    problem(stale, 409, "stale-version")

@@ -12,7 +12,7 @@ import pytest
 
 from infra.ports import free_port
 from rollbook import AsyncRollbook, Conflict, Denied, NotFound, Problem, Rollbook, RollbookError, Unreachable
-from rollbook.resources import CapturePolicy, Endpoint, FailoverPolicy
+from rollbook.resources import CapturePolicy, Endpoint, FailoverPolicy, ScalingPolicy
 from tests.support.api import RunningApi, done, running_api
 from tests.support.digits import SIGNATURE, model_bytes
 
@@ -59,6 +59,19 @@ def model_file(tmp_path: Path) -> Path:
     return path
 
 
+async def test_a_scaling_policy_is_set_and_taken_away(api: RunningApi, client: Client) -> None:
+    stage = await api.stage()
+    policy = ScalingPolicy(max_replicas=2, in_flight=4.0)
+
+    await called(client.endpoints.set_scaling_policy, "digits", policy, reason="test")
+    chosen = await called(client.endpoints.scaling, "digits")
+    await called(client.endpoints.set_scaling_policy, "digits", None, reason="test")
+    none = await called(client.endpoints.scaling, "digits")
+
+    assert (chosen.policy, none.policy) == (policy, None)
+    assert [one.deployment_id for one in chosen.deployments] == [stage.deployment_id]
+
+
 async def test_a_model_goes_from_its_name_to_a_rollout(api: RunningApi, client: Client, model_file: Path) -> None:
     model = await called(client.models.register, "digits", description="Handwritten", tags={"team": "vision"})
     versions = [
@@ -70,8 +83,12 @@ async def test_a_model_goes_from_its_name_to_a_rollout(api: RunningApi, client: 
     rollout = await called(client.rollouts.start, "digits", versions[1].reference)
     aborted = await called(client.rollouts.abort, rollout.id, reason="seen enough")
 
+    aliased = await called(client.models.set_alias, "digits", "champion", 2)
+    plain = await called(client.models.remove_alias, "digits", "champion", reason="it is done")
+
     shown = await called(client.models.get, "digits")
     assert (shown.id, shown.tags, shown.latest_version) == (model.id, {"team": "vision"}, 2)
+    assert (aliased.aliases, plain.aliases) == ({"champion": 2}, {})
     assert [one.id for one in await called(client.models.list, "digi")] == [model.id]
     assert [one.id for one in await called(client.versions.list, "digits")] == [one.id for one in versions]
     assert (await called(client.versions.get, "digits/2")).id == versions[1].id

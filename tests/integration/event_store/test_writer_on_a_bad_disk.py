@@ -2,9 +2,10 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -48,7 +49,7 @@ class Bench:
     def __init__(self, recorder: PositionRecorder, database: UncertainDatabase, keys: KeyFile) -> None:
         self.recorder = recorder
         self.database = database
-        self._keys = keys
+        self.keys = keys
         self._randomness = itertools.count(1)
 
     def run(self, *commands: Command) -> list[Outcome]:
@@ -62,7 +63,7 @@ class Bench:
 
         writer = Writer(
             self.database,
-            keys=self._keys,
+            keys=self.keys,
             clock=FakeClock(),
             randomness=lambda: next(self._randomness),
             deliver=deliver,
@@ -150,3 +151,36 @@ def test_what_a_failed_commit_left_undone_is_not_remembered(bench: Bench) -> Non
 
     assert versions(failed) == ["StoreUnavailableError", "StoreUnavailableError"]
     assert versions(bench.run(assign(model_id(1)))) == [3]
+
+
+class UncertainKeys:
+    """The real key file, whose shredding meets a bug while that is set."""
+
+    is_broken = True
+
+    def __init__(self, keys: KeyFile) -> None:
+        self._keys = keys
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the key file has
+        return getattr(self._keys, name)
+
+    def shred(self, key_ids: Iterable[str]) -> None:
+        if self.is_broken:
+            raise RuntimeError("a bug")
+        self._keys.shred(key_ids)
+
+
+def test_a_bug_in_shredding_ends_neither_the_writer_nor_the_order_to_shred(bench: Bench) -> None:
+    keys = UncertainKeys(bench.keys)
+    bench.keys = cast("KeyFile", keys)
+    bench.run(register("first", stream=model_id(1)))
+    with bench.database.transaction():
+        bench.database.order_shredding({"key-1"})
+
+    outcomes = bench.run(assign(model_id(1)), assign(model_id(1)))
+
+    assert versions(outcomes) == [3, 4]
+    keys.is_broken = False
+    assert versions(bench.run(assign(model_id(1)))) == [5]
+    with bench.database.transaction():
+        assert not bench.database.ordered_shredding()

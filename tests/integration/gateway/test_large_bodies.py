@@ -8,10 +8,13 @@ from typing import TypeVar
 
 import grpc
 import httpx
+import numpy as np
 import psutil
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from serving.gateway.limits import Limits
+from tests.support.echo_requests import WAYS
 from tests.support.gateway import BackEnd, Gateway, serve_digits, serving_gateway, until
 
 INFER = "/v2/models/digits/infer"
@@ -133,3 +136,19 @@ async def test_a_large_body_is_sent_once_and_that_is_counted(gateway: Gateway, c
         }
 
     await until(is_counted)
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize("way", WAYS)
+async def test_tritonclient_sees_that_a_body_is_above_the_limit(gateway: Gateway, way: str) -> None:
+    await serve_digits(gateway)
+    large = WAYS[way].tensor("pixels", np.full((LIMIT // 128, 64), 1 / 7, dtype=np.float32))
+    address = f"127.0.0.1:{gateway.ports.gateway}"
+    headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
+
+    with pytest.raises(InferenceServerException, match="x-rollbook-endpoint") as refusal:
+        await WAYS[way].infer(address, "digits", [large], headers=headers)
+
+    assert refusal.value.status() == WAYS[way].too_large
+    assert f"larger than {LIMIT} bytes" in refusal.value.message()
+    await asyncio.sleep(0.25)

@@ -142,11 +142,14 @@ async def test_an_idle_connection_is_closed_after_its_time(tmp_path: Path) -> No
             assert await read_to_end(connection, within_s=5) == b""
 
 
-async def test_a_request_whose_body_never_comes_is_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "form"), [(INFER, b'"status":408'), ("/v1/completions", b'"type":"invalid_request_error"')]
+)
+async def test_a_request_whose_body_never_comes_is_ended(tmp_path: Path, path: str, form: bytes) -> None:
     gateway = Gateway(tmp_path, limits=Limits(receive_s=0.5))
     async with serving_gateway(gateway):
         await serve_digits(gateway)
-        head = [f"POST {INFER} HTTP/1.1", "host: gateway", "content-length: 1000"]
+        head = [f"POST {path} HTTP/1.1", "host: gateway", "content-length: 1000"]
         head.append(f"authorization: Bearer {gateway.tokens.mint()}")
         with connections(gateway, 1) as (connection,):
             connection.sendall("\r\n".join([*head, "", "x"]).encode())
@@ -154,6 +157,7 @@ async def test_a_request_whose_body_never_comes_is_ended(tmp_path: Path) -> None
             answer = await read_to_end(connection, within_s=5)
 
         assert answer.startswith(b"HTTP/1.1 408")
+        assert form in answer
 
 
 @pytest.mark.parametrize(

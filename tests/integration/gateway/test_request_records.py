@@ -1,37 +1,18 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from serving.gateway.log_files import log_numbers
 from serving.gateway.markers import INTERVAL_S
-from serving.gateway.request_shipper import begin_source
 from tests.support.gateway import Gateway, envoy_program, is_ready, running, until
-from tests.support.records import KeepingSink
+from tests.support.records import KeepingSink, shipping
 from tests.support.routing import created, shifted
 
 ENDPOINT = "endpoint-1"
 INFER = "/v2/models/digits/infer"
-
-
-@asynccontextmanager
-async def shipping(gateway: Gateway, sink: KeepingSink) -> AsyncIterator[None]:
-    shipper = await begin_source(gateway.folder, sink, region="local")
-
-    async def ship() -> None:
-        while True:
-            await shipper.ship_next()
-            await asyncio.sleep(0.02)
-
-    task = asyncio.create_task(ship())
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 async def serve(gateway: Gateway) -> int:

@@ -8,9 +8,12 @@ import httpx
 
 from schemas.envelope import rfc3339
 from schemas.events.access import InferenceTokenRevoked, InferenceTokensRevoked, SigningKey, SigningKeyRotated
+from schemas.events.endpoints import DeploymentRemoved
 from tests.support.gateway import BackEnd, Gateway, Tokens, serve_digits, until
+from tests.support.routing import shifted, withdrawn
 
 INFER = "/v2/models/digits/infer"
+ENDPOINT = "endpoint-1"
 KEYRING = "keyring-1"
 LATER = rfc3339(4_000_000_000_000)
 PIECES = 30
@@ -110,3 +113,27 @@ async def test_what_a_principal_minted_before_its_revocation_is_refused_and_noth
 
 async def _all(lines: AsyncIterator[str]) -> list[str]:
     return [line async for line in lines]
+
+
+async def test_a_stream_ends_whole_when_its_instance_is_withdrawn_and_its_deployment_removed(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    await serve_digits(gateway, StreamingBackEnd("streaming"))
+    began = asyncio.Event()
+    stream = asyncio.ensure_future(_all(streamed(client, began)))
+    await began.wait()
+
+    await gateway.add(ENDPOINT, "d2", number=2)
+    epoch = gateway.tell(ENDPOINT, shifted(d2=[(0, 10_000)]))
+    await gateway.serves(ENDPOINT, epoch)
+    gateway.tell("instance-d1-0", withdrawn(ENDPOINT, "d1"))
+    gateway.tell(ENDPOINT, DeploymentRemoved(deployment_id="d1", reason="retired"))
+
+    async def is_gone() -> bool:
+        return bool((await gateway.stats(r"^cluster_manager\.cluster_removed$"))["cluster_manager.cluster_removed"])
+
+    answer = await client.post(INFER, content=b"{}")
+    assert (answer.status_code, answer.headers["x-rollbook-deployment"]) == (200, "d2")
+    await until(is_gone, why="the cluster of the retired deployment is gone")
+    assert not stream.done(), "the stream ended before the deployment did"
+    assert await stream == [f"{number:02d}" for number in range(PIECES)]

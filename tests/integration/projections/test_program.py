@@ -10,7 +10,7 @@ from schemas.events import rollouts
 from schemas.observations import REQUEST_COLUMNS
 from schemas.topics import REGISTRY_EVENTS, REQUESTS, dead_letters_of
 from tests.integration.kafka.conftest import Node
-from tests.integration.projections.conftest import Program, eventually
+from tests.integration.projections.conftest import READY_S, Program, eventually
 from tests.support.read_side_messages import ROLLOUT, event_message, headers, ipc, request_row
 
 ROWS = 50
@@ -109,3 +109,13 @@ async def test_a_swap_keeps_what_arrives_meanwhile(program: Program, node: Node,
         return (await counted(store, gateway))[1] == batches * ROWS
 
     await eventually(everything_is_there, within_s=60, what="all rows are in the table")
+
+
+async def test_a_worker_that_cannot_say_that_it_is_ready_ends_instead_of_seeming_to_start(program: Program) -> None:
+    program.settings["READY_FILE"] = str(program.ready_file.parent / "missing" / "projections.ready")
+
+    program.start()
+    assert program.process is not None
+    code = await asyncio.to_thread(program.process.wait, READY_S)
+
+    assert code == 1

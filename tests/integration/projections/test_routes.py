@@ -52,8 +52,11 @@ async def client(database_url: str, store: ClickHouseStore) -> AsyncIterator[Asy
         decision="abort",
         reason="quality failed",
     )
-    rows = [request_row(1, started_at_ms=NOW_MS - 500)]
-    described = headers(source="shipper-1", kind="requests", batch=0, rows=1, closed_until_ms=NOW_MS)
+    rows = [
+        request_row(1, started_at_ms=NOW_MS - 500),
+        *(request_row(number, started_at_ms=NOW_MS - 500, workspace="another's") for number in (2, 3)),
+    ]
+    described = headers(source="shipper-1", kind="requests", batch=0, rows=len(rows), closed_until_ms=NOW_MS)
     await sink_into(store, RequestProjector()).consume(
         [batch_message(rows, described=described, offset=0, timestamp_ms=NOW_MS)]
     )
@@ -86,9 +89,11 @@ async def test_a_measurement_names_its_arms_and_its_freshness(client: AsyncTestC
 async def test_metrics_and_quality_answer(client: AsyncTestClient[Litestar]) -> None:
     metrics = await client.get("/v1/endpoints/digits/metrics", params={"by": "deployment"})
     quality = await client.get("/v1/endpoints/digits/quality")
+    tokens = await client.get("/v1/endpoints/digits/tokens")
 
     assert metrics.json()["items"][0]["requests"] == 1
     assert quality.json()["items"] == []
+    assert (tokens.status_code, tokens.json()["items"]) == (200, [])
 
 
 async def test_a_prediction_is_told_with_what_served_it(client: AsyncTestClient[Litestar]) -> None:
@@ -107,6 +112,75 @@ async def test_sql_is_answered_and_its_errors_are_the_caller_s(client: AsyncTest
 
     assert good.json()["data"] in ([[1]], [["1"]])
     assert (bad.status_code, bad.json()["code"], bad.json()["field"]) == (400, "bad-query", "sql")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count() FROM request_records",
+        "SELECT count() FROM request_records WHERE workspace != 'x' OR 1",
+        "SELECT (SELECT count() FROM request_records FINAL)",
+        "WITH all AS (SELECT * FROM request_records) SELECT count() FROM all AS a JOIN all AS b USING (prediction_id)",
+        "SELECT count() FROM view(SELECT * FROM request_records)",
+        "SELECT sum(n) FROM (SELECT count() AS n FROM request_records UNION ALL SELECT 0)",
+        "SELECT count() FROM {table:Identifier}",
+        (
+            "SELECT countIf((workspace, prediction_id) IN (SELECT workspace, prediction_id FROM request_records)) "
+            "FROM request_records"
+        ),
+    ],
+)
+async def test_sql_sees_the_rows_of_the_caller_s_workspace_alone(
+    client: AsyncTestClient[Litestar], store: ClickHouseStore, sql: str
+) -> None:
+    assert (await store.select("SELECT count() AS n FROM request_records"))[0]["n"] >= 3
+
+    answer = await client.post("/v1/query", json={"sql": sql, "parameters": {"table": "request_records"}})
+
+    assert answer.json()["data"] in ([[1]], [["1"]]), answer.text
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count() FROM merge(currentDatabase(), 'request_records')",
+        "SELECT count() FROM `merge`('default', 'request_records')",
+        "SELECT 1 IN (SELECT 1 FROM merge(currentDatabase(), '.*'))",
+        "SELECT * FROM mergeTreeIndex(currentDatabase(), 'request_records')",
+        "SELECT query FROM system.processes",
+        "SELECT rows FROM system.parts",
+        "SELECT 1 IN system.one",
+        "SELECT * FROM {table:Identifier}",
+        "EXPLAIN ESTIMATE SELECT * FROM request_records",
+        "SHOW PROCESSLIST",
+        "SELECT count() FROM request_records SETTINGS additional_table_filters = {}",
+        "SELECT count() FROM request_records SETTINGS readonly = 0",
+    ],
+)
+async def test_sql_that_would_reach_beyond_the_workspace_is_refused(
+    client: AsyncTestClient[Litestar], sql: str
+) -> None:
+    answer = await client.post("/v1/query", json={"sql": sql, "parameters": {"table": "system.one"}})
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, "bad-query", "sql"), answer.text
+
+
+async def test_a_table_that_does_not_say_whose_its_rows_are_is_empty(
+    client: AsyncTestClient[Litestar], store: ClickHouseStore
+) -> None:
+    assert (await store.select("SELECT count() AS n FROM sources"))[0]["n"] > 0
+
+    answer = await client.post("/v1/query", json={"sql": "SELECT count() FROM sources"})
+
+    assert answer.json()["data"] in ([[0]], [["0"]])
+
+
+async def test_the_tables_and_their_columns_are_told(client: AsyncTestClient[Litestar]) -> None:
+    tables = await client.post("/v1/query", json={"sql": "SHOW TABLES"})
+    columns = await client.post("/v1/query", json={"sql": "DESCRIBE request_records"})
+
+    assert ["request_records"] in tables.json()["data"]
+    assert "prediction_id" in {row[0] for row in columns.json()["data"]}
 
 
 async def test_the_schema_describes_every_route(client: AsyncTestClient[Litestar]) -> None:

@@ -96,6 +96,31 @@ async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHous
     }
 
 
+async def test_losses_that_callers_report_count_by_the_threshold_and_the_last_word(
+    store: ClickHouseStore, reader: Reader
+) -> None:
+    now = now_ms()
+    rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(6)]
+    rows += [request_row(number, started_at_ms=now - 500 + number, deployment_id="green") for number in range(6, 9)]
+    told = [(0, "3.5"), (1, "4.5"), (2, "5"), (2, "1e0"), (3, "no number"), (6, "9"), (7, "4"), (99, "7")]
+    feedback = [
+        feedback_message(
+            number, started_at_ms=now - 500 + number, name="loss", value=value, received_at_ms=now, offset=offset
+        )
+        for offset, (number, value) in enumerate(told)
+    ]
+    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+    await sink_into(store, FeedbackProjector()).consume(feedback)
+
+    question = msgspec.structs.replace(QUESTION, feedback_name=None, loss_name="loss", loss_threshold=4.0)
+    arms = (await measured(reader, question)).arms
+
+    assert {name: (arm.requests, arm.scored, arm.over) for name, arm in arms.items()} == {
+        "blue": (6, 3, 1),
+        "green": (3, 2, 1),
+    }
+
+
 async def test_rows_that_were_shipped_twice_count_once(store: ClickHouseStore, reader: Reader) -> None:
     now = now_ms()
     rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(10)]
@@ -335,8 +360,17 @@ async def test_an_unknown_prediction_and_a_text_that_is_none_are_told_apart(read
         await who_served_each(reader, ["x"], workspace=WORKSPACE)
 
 
+@pytest.mark.parametrize(
+    ("sql", "value"), [("SELECT '50%' AS n", "50%"), ("SELECT 7 % 3 AS n", 1), ("SELECT '%(b)s' AS n", "%(b)s")]
+)
+async def test_a_percent_sign_in_sql_is_no_placeholder(store: ClickHouseStore, sql: str, value: object) -> None:
+    answer = await run_sql(store, Sql(sql=sql, parameters={"a": 1}), workspace=WORKSPACE)
+
+    assert msgspec.json.decode(answer)["data"] == [[value]]
+
+
 async def test_sql_answers_in_the_format_that_was_asked_for(store: ClickHouseStore) -> None:
-    answer = await run_sql(store, Sql(sql="SELECT {n:Int32} + 1 AS n", parameters={"n": 41}))
+    answer = await run_sql(store, Sql(sql="SELECT {n:Int32} + 1 AS n", parameters={"n": 41}), workspace=WORKSPACE)
 
     assert msgspec.json.decode(answer)["data"] == [[42]]
 
@@ -358,7 +392,7 @@ async def test_sql_answers_in_the_format_that_was_asked_for(store: ClickHouseSto
 )
 async def test_sql_that_does_more_than_read_within_limits_is_refused(store: ClickHouseStore, sql: str) -> None:
     with pytest.raises(BadQuery) as refused:
-        await run_sql(store, Sql(sql=sql))
+        await run_sql(store, Sql(sql=sql), workspace=WORKSPACE)
 
     assert refused.value.field == "sql"
     assert refused.value.detail

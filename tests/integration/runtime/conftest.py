@@ -16,6 +16,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     root = tmp_path_factory.mktemp("many")
     write_model(root / "model", artifact_format="onnx")
     write_echo(root / "repository" / "echo")
+    write_echo(root / "repository" / "bf16", model="bf16")
     write_model(root / "repository" / "broken", artifact_format="onnx")
     (root / "repository" / "broken" / ARTIFACT_NAME).write_bytes(b"no model")
     write_echo(root / "outside")

@@ -19,18 +19,11 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from tests.integration.runtime.conftest import Triton
 from tests.support.digits import digits, row_request, trained
 from tests.support.echo_model import TYPES
+from tests.support.echo_requests import values_of
 from tests.support.engine_process import EngineProcess
 
 PIXELS = digits()[0][:3]
 LABELS = trained().predict(PIXELS).tolist()
-DTYPES: dict[str, Any] = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_, "BOOL": bool}
-
-
-def values_of(datatype: str) -> npt.NDArray[Any]:
-    values = TYPES[datatype][1]
-    if datatype == "BYTES":
-        values = [value.encode() for value in values]
-    return np.array(values, dtype=DTYPES.get(datatype, datatype.lower())).reshape(2, 1)
 
 
 def pixels(module: ModuleType, array: npt.NDArray[Any] = PIXELS, **how: bool) -> object:
@@ -72,6 +65,15 @@ def test_a_prediction_is_that_of_the_model(client: Triton) -> None:
     assert (said["id"], said["model_name"], said["model_version"]) == ("mine", "digits", "2")
 
 
+def test_a_priority_that_does_not_exist_is_refused(client: Triton) -> None:
+    asked = [pixels(client.module)]
+
+    with pytest.raises(InferenceServerException, match="x-rollbook-priority is 'batch', or it is left out"):
+        client.client.infer("digits", asked, headers={"x-rollbook-priority": "urgent"})
+    answer = client.client.infer("digits", asked, headers={"x-rollbook-priority": "batch"})
+    assert answer.as_numpy("label").tolist() == LABELS
+
+
 @pytest.mark.parametrize("binary_in", [True, False])
 @pytest.mark.parametrize("binary_out", [True, False])
 def test_rest_takes_and_gives_tensors_as_bytes_and_as_json(
@@ -103,41 +105,6 @@ async def test_the_async_clients_are_answered_many_at_a_time(address: str) -> No
 @pytest.fixture(scope="module")
 def echo(rest: tritonclient.http.InferenceServerClient) -> None:
     rest.load_model("echo")
-
-
-@pytest.mark.parametrize("binary", [True, False])
-def test_every_data_type_goes_in_and_comes_out_over_rest(
-    rest: tritonclient.http.InferenceServerClient, echo: None, *, binary: bool
-) -> None:
-    sent = []
-    for datatype in TYPES:
-        tensor = tritonclient.http.InferInput(f"in_{datatype}", [2, 1], datatype)
-        # The client itself has no JSON form of FP16.
-        tensor.set_data_from_numpy(values_of(datatype), binary_data=binary or datatype == "FP16")
-        sent.append(tensor)
-    wanted = [tritonclient.http.InferRequestedOutput(f"out_{datatype}", binary_data=binary) for datatype in TYPES]
-
-    answer = rest.infer("echo", sent, outputs=wanted)
-
-    for datatype in TYPES:
-        given = answer.as_numpy(f"out_{datatype}").tolist()
-        texts = [[value.decode()] for (value,) in values_of(datatype).tolist()] if datatype == "BYTES" else None
-        assert given in (values_of(datatype).tolist(), texts), datatype
-
-
-def test_every_data_type_goes_in_and_comes_out_over_grpc(
-    grpc_client: tritonclient.grpc.InferenceServerClient, echo: None
-) -> None:
-    sent = []
-    for datatype in TYPES:
-        tensor = tritonclient.grpc.InferInput(f"in_{datatype}", [2, 1], datatype)
-        tensor.set_data_from_numpy(values_of(datatype))
-        sent.append(tensor)
-
-    answer = grpc_client.infer("echo", sent)
-
-    for datatype in TYPES:
-        assert answer.as_numpy(f"out_{datatype}").tolist() == values_of(datatype).tolist(), datatype
 
 
 WRONG: dict[str, tuple[Any, str]] = {
@@ -185,15 +152,6 @@ def test_an_unknown_model_or_version_is_not_found(client: Triton, name: str, ver
     assert refusal.value.status() == ("404" if client.protocol == "rest" else "StatusCode.NOT_FOUND")
 
 
-def test_a_message_above_the_limit_is_refused_and_the_next_one_answered(client: Triton) -> None:
-    large = np.zeros((140_000, 64), dtype=np.float32)
-
-    with pytest.raises((InferenceServerException, OSError)):
-        client.client.infer("digits", [pixels(client.module, large)])
-
-    assert client.client.infer("digits", [pixels(client.module)]).as_numpy("label").tolist() == LABELS
-
-
 def test_models_come_and_go_while_others_answer(client: Triton, echo: None) -> None:
     client.client.load_model("echo")
     assert client.client.is_model_ready("echo")
@@ -221,7 +179,7 @@ def test_the_index_tells_what_is_there_and_why_not(
     states = {one["name"]: one for one in rest.get_model_repository_index()}
 
     assert refusal.value.status() == "400"
-    assert set(states) == {"broken", "digits", "echo"}
+    assert set(states) == {"bf16", "broken", "digits", "echo"}
     assert (states["digits"]["state"], states["digits"]["version"]) == ("READY", "2")
     assert states["broken"]["state"] == "UNAVAILABLE"
     assert states["broken"]["reason"]

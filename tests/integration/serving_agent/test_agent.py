@@ -88,8 +88,10 @@ async def test_engines_outlive_a_killed_agent_and_are_adopted(harness: AgentHarn
     harness.start()
     first = _announced(harness)
     pid = _pid(first)
+    fork_server = psutil.Process(pid).ppid()
 
     harness.kill()
+    eventually(lambda: not _is_running(fork_server), what="the fork server's end", log=harness.log)
     assert _predict(first, "while-away").status_code == 200
     harness.start()
 
@@ -145,6 +147,9 @@ async def test_a_capture_policy_on_the_log_reaches_a_running_engine(harness: Age
     announcement = _announced(harness)
     pid = _pid(announcement)
     _predict(announcement, "before")
+    spool = harness.directory / "spool" / str(announcement.body["boot_id"])
+    # What is answered is captured a moment later, under the policy of that moment.
+    eventually(lambda: any(b"before" in each.read_bytes() for each in spool.glob("*")), what="captured")
 
     policy = CapturePolicy(inputs=(), retention_days=3)
     await harness.publish(CapturePolicyChanged(policy=policy, reason="less"))

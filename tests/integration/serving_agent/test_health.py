@@ -48,7 +48,7 @@ def test_an_instance_that_hangs_is_withdrawn_killed_and_comes_back(harness: Agen
     withdrawal = told(harness, WITHDRAW)
     assert withdrawal.path == f"/v1/instances/{hung.body['instance_id']}/withdraw"
     assert withdrawal.body["code"] == "instance-hung"
-    assert "2 probes in a row" in withdrawal.body["reason"]
+    assert "probes were at fault" in withdrawal.body["reason"]
     back = told(harness, ANNOUNCE, 3)
     assert back.body["instance_id"] == hung.body["instance_id"]
     assert back.body["boot_id"] != hung.body["boot_id"]

@@ -71,6 +71,14 @@ def test_each_region_has_its_own_gateway_and_agent_with_ports_of_their_own() -> 
     assert plan["judge"].region == ""
 
 
+def test_the_autoscaler_looks_at_the_gateways_of_all_regions() -> None:
+    plan = plan_of(Neighbours(), regions=("eu-west", "us-east"))
+
+    looked_at = plan["autoscaler"].environment["ROLLBOOK_AUTOSCALER_ENVOY_ADMIN_URLS"].split(",")
+
+    assert [f"{each}/stats/prometheus" for each in looked_at] == [plan["envoy"].metrics, plan["envoy-us-east"].metrics]
+
+
 def _ports(spec: ProgramSpec) -> set[str]:
     return {value for name, value in spec.environment.items() if name.endswith("_PORT")}
 

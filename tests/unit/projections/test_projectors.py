@@ -1,10 +1,6 @@
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
 import pyarrow as pa
 import pytest
-from clickhouse_connect.driver.binding import bind_query
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -223,40 +219,9 @@ def test_order_and_repetition_of_messages_change_no_row(numbers: list[int], agai
 )
 async def test_sql_is_refused_before_it_travels(query: Sql, field: str) -> None:
     with pytest.raises(BadQuery) as refused:
-        await run_sql(ClickHouseStore("http://127.0.0.1:9/default"), query)
+        await run_sql(ClickHouseStore("http://127.0.0.1:9/default"), query, workspace="default")
 
     assert refused.value.field == field
-
-
-class BindingClient:
-    """Binds a statement as the real client does, and keeps what would travel."""
-
-    def __init__(self) -> None:
-        self.sent: list[object] = []
-
-    def raw_query(self, sql: str, *, parameters: dict[str, object], settings: object, fmt: str) -> bytes:  # noqa: ARG002
-        self.sent.append(bind_query(sql, parameters))
-        return b""
-
-
-class LocalStore(ClickHouseStore):
-    """Runs an action at once, on a client of the test."""
-
-    def __init__(self, client: BindingClient) -> None:
-        super().__init__("http://127.0.0.1:9/default")
-        self._local = client
-
-    async def run(self, action: Callable[[Any], Any]) -> Any:  # noqa: ANN401  as the base
-        return action(self._local)
-
-
-@pytest.mark.parametrize("sql", ["SELECT '50%'", "SELECT 7 % 3", "SELECT '%(b)s'"])
-async def test_a_percent_sign_in_sql_is_no_placeholder(sql: str) -> None:
-    client = BindingClient()
-
-    await run_sql(LocalStore(client), Sql(sql=sql, parameters={"a": 1}))
-
-    assert client.sent == [(sql, {})]
 
 
 @pytest.mark.parametrize(("since_ms", "bucket_ms"), [(-(10**30), 10**30), (10**30, 1_000), (0, 0), (None, 10**30)])

@@ -38,6 +38,16 @@ class AsyncModels:
         """Return models whose name contains `query`, or all."""
         return (await self._connection.get("/v1/models", _Models, query=query)).items
 
+    async def set_alias(self, model: str, alias: str, version: int, *, reason: str | None = None) -> Model:
+        """Let an alias name a version by its number; callers of `endpoint:alias` follow at once."""
+        path = f"/v1/models/{_wire.segment(model)}/aliases/{_wire.segment(alias)}"
+        return await self._connection.command(path, {"version": version, "reason": reason}, Model, method="PUT")
+
+    async def remove_alias(self, model: str, alias: str, *, reason: str) -> Model:
+        """Take an alias away; one that is not there is no error."""
+        path = f"/v1/models/{_wire.segment(model)}/aliases/{_wire.segment(alias)}/remove"
+        return await self._connection.command(path, {"reason": reason}, Model)
+
 
 class AsyncVersions:
     """Versions of models."""
@@ -47,7 +57,12 @@ class AsyncVersions:
         self._connection = connection
 
     async def upload(self, path: Path) -> Artifact:
-        """Put a file into the artifact store under its own digest; what is there already is not stored again."""
+        """Put a file into the artifact store under its own digest; what is there already is not stored again.
+
+        Of a directory every file is put there, and then their index, which is the artifact.
+        """
+        if _wire.is_directory(path):
+            return await self._upload_directory(path)
         digest = _wire.digest_of(path)
         return await self._connection.upload(f"/v1/artifacts/{digest}", path, Artifact)
 
@@ -58,20 +73,23 @@ class AsyncVersions:
         *,
         signature: dict[str, Any],
         artifact_format: str | None = None,
+        parent: str | None = None,
         golden: dict[str, Any] | None = None,
         parameters: dict[str, str] | None = None,
         metrics: dict[str, float] | None = None,
         tags: dict[str, str] | None = None,
     ) -> Version:
-        """Upload a model file and register it as the model's next version.
+        """Upload a model file, or a directory as `save_pretrained` makes it, and register the model's next version.
 
         `signature` is `{"inputs": [{"name", "datatype", "shape"}], "outputs": […]}` in Open Inference Protocol terms;
         `golden` is `{"inputs": [tensors with data], "outputs": {name: values}}`, which each instance must answer
-        before it takes traffic.
+        before it takes traffic. An adapter, a directory as PEFT's `save_pretrained` makes it, needs a `parent`: the
+        version that it adapts.
         """
         artifact = await self.upload(path)
+        chosen = {"digest": artifact.digest, "format": artifact_format or _wire.format_of(path), "parent": parent}
         body = {
-            "artifact": {"digest": artifact.digest, "format": artifact_format or _wire.format_of(path)},
+            "artifact": _wire.without_none(chosen),
             "signature": signature,
             "golden": golden,
             "parameters": parameters,
@@ -79,6 +97,13 @@ class AsyncVersions:
             "tags": tags,
         }
         return await self._connection.command(f"/v1/models/{_wire.segment(model)}/versions", body, Version)
+
+    async def _upload_directory(self, directory: Path) -> Artifact:
+        files = _wire.files_of(directory)
+        for file in files.values():
+            await self.upload(file)
+        index = _wire.index_of(files)
+        return await self._connection.upload_bytes(f"/v1/artifacts/{_wire.digest_of_bytes(index)}", index, Artifact)
 
     async def get(self, version: str) -> Version:
         """Return a version, named `model/number`."""

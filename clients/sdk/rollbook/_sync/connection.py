@@ -30,6 +30,10 @@ class Connection:
         query: Any = _wire.without_none(parameters)
         return _wire.read_answer(self._send("GET", path, params=query), result)
 
+    def upload_bytes(self, path: str, content: bytes, result: type[T]) -> T:
+        """Send bytes as they are."""
+        return _wire.read_answer(self._send("PUT", path, content=content), result)
+
     def command(
         self,
         path: str,

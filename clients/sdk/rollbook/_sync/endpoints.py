@@ -8,7 +8,7 @@ import msgspec
 
 from rollbook import _wire
 from rollbook._sync.connection import Connection
-from rollbook.resources import CapturePolicy, Deployment, Endpoint, FailoverPolicy
+from rollbook.resources import CapturePolicy, Deployment, Endpoint, EndpointScaling, FailoverPolicy, ScalingPolicy
 
 
 class _Endpoints(msgspec.Struct):
@@ -61,6 +61,11 @@ class Endpoints:
         body = {"version": version, "replicas": replicas, "regions": list(regions)}
         return self._connection.command(f"/v1/endpoints/{_wire.segment(endpoint)}/deployments", body, Deployment)
 
+    def remove_deployment(self, endpoint: str, deployment_id: str, *, reason: str) -> Endpoint:
+        """Take a deployment away that no traffic goes to; its engines drain and end."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/deployments/{_wire.segment(deployment_id)}/remove"
+        return self._connection.command(path, {"reason": reason}, Endpoint)
+
     def set_traffic(self, endpoint: str, weights: dict[str, float], *, reason: str | None = None) -> Endpoint:
         """Split the traffic by deployment id; the weights are percent and sum to 100."""
         shares = [{"deployment_id": name, "weight_percent": weight} for name, weight in weights.items()]
@@ -88,6 +93,22 @@ class Endpoints:
             method="PUT",
             if_match=if_match,
         )
+
+    def set_scaling_policy(
+        self, endpoint: str, policy: ScalingPolicy | None, *, reason: str, if_match: int | None = None
+    ) -> Endpoint:
+        """Choose what the number of replicas follows; without a policy it is what deployments were added with."""
+        return self._connection.command(
+            f"/v1/endpoints/{_wire.segment(endpoint)}/scaling-policy",
+            {"policy": _wire.NULL if policy is None else msgspec.to_builtins(policy), "reason": reason},
+            Endpoint,
+            method="PUT",
+            if_match=if_match,
+        )
+
+    def scaling(self, endpoint: str) -> EndpointScaling:
+        """Return why each deployment has as many replicas as it has."""
+        return self._connection.get(f"/v1/endpoints/{_wire.segment(endpoint)}/scaling", EndpointScaling)
 
     def place(self, endpoint: str, deployment_id: str, regions: Sequence[str], *, reason: str) -> Endpoint:
         """Have a deployment's instances in these regions alone; without any, wherever an agent is."""
@@ -164,6 +185,17 @@ class Endpoints:
         path = f"/v1/endpoints/{_wire.segment(endpoint)}/metrics"
         window = {"since_ms": since_ms, "bucket_ms": bucket_ms, "min_position": min_position}
         return self._connection.get(path, dict[str, Any], **window)
+
+    def tokens(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Return what language models read and wrote per deployment and time bucket, with the view's watermark."""
+        path = f"/v1/endpoints/{_wire.segment(endpoint)}/tokens"
+        return self._connection.get(path, dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)
 
     def quality(
         self,

@@ -39,6 +39,16 @@ class Models:
         """Return models whose name contains `query`, or all."""
         return (self._connection.get("/v1/models", _Models, query=query)).items
 
+    def set_alias(self, model: str, alias: str, version: int, *, reason: str | None = None) -> Model:
+        """Let an alias name a version by its number; callers of `endpoint:alias` follow at once."""
+        path = f"/v1/models/{_wire.segment(model)}/aliases/{_wire.segment(alias)}"
+        return self._connection.command(path, {"version": version, "reason": reason}, Model, method="PUT")
+
+    def remove_alias(self, model: str, alias: str, *, reason: str) -> Model:
+        """Take an alias away; one that is not there is no error."""
+        path = f"/v1/models/{_wire.segment(model)}/aliases/{_wire.segment(alias)}/remove"
+        return self._connection.command(path, {"reason": reason}, Model)
+
 
 class Versions:
     """Versions of models."""
@@ -48,7 +58,12 @@ class Versions:
         self._connection = connection
 
     def upload(self, path: Path) -> Artifact:
-        """Put a file into the artifact store under its own digest; what is there already is not stored again."""
+        """Put a file into the artifact store under its own digest; what is there already is not stored again.
+
+        Of a directory every file is put there, and then their index, which is the artifact.
+        """
+        if _wire.is_directory(path):
+            return self._upload_directory(path)
         digest = _wire.digest_of(path)
         return self._connection.upload(f"/v1/artifacts/{digest}", path, Artifact)
 
@@ -59,20 +74,23 @@ class Versions:
         *,
         signature: dict[str, Any],
         artifact_format: str | None = None,
+        parent: str | None = None,
         golden: dict[str, Any] | None = None,
         parameters: dict[str, str] | None = None,
         metrics: dict[str, float] | None = None,
         tags: dict[str, str] | None = None,
     ) -> Version:
-        """Upload a model file and register it as the model's next version.
+        """Upload a model file, or a directory as `save_pretrained` makes it, and register the model's next version.
 
         `signature` is `{"inputs": [{"name", "datatype", "shape"}], "outputs": […]}` in Open Inference Protocol terms;
         `golden` is `{"inputs": [tensors with data], "outputs": {name: values}}`, which each instance must answer
-        before it takes traffic.
+        before it takes traffic. An adapter, a directory as PEFT's `save_pretrained` makes it, needs a `parent`: the
+        version that it adapts.
         """
         artifact = self.upload(path)
+        chosen = {"digest": artifact.digest, "format": artifact_format or _wire.format_of(path), "parent": parent}
         body = {
-            "artifact": {"digest": artifact.digest, "format": artifact_format or _wire.format_of(path)},
+            "artifact": _wire.without_none(chosen),
             "signature": signature,
             "golden": golden,
             "parameters": parameters,
@@ -80,6 +98,13 @@ class Versions:
             "tags": tags,
         }
         return self._connection.command(f"/v1/models/{_wire.segment(model)}/versions", body, Version)
+
+    def _upload_directory(self, directory: Path) -> Artifact:
+        files = _wire.files_of(directory)
+        for file in files.values():
+            self.upload(file)
+        index = _wire.index_of(files)
+        return self._connection.upload_bytes(f"/v1/artifacts/{_wire.digest_of_bytes(index)}", index, Artifact)
 
     def get(self, version: str) -> Version:
         """Return a version, named `model/number`."""

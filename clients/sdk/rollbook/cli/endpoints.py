@@ -2,6 +2,7 @@
 
 import click
 
+from rollbook.cli.language import endpoint_tokens
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Endpoint
@@ -10,6 +11,9 @@ from rollbook.resources import Endpoint
 @click.group()
 def endpoint() -> None:
     """Create and look at the names that callers use."""
+
+
+endpoint.add_command(endpoint_tokens)
 
 
 @endpoint.command("create")

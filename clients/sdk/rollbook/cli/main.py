@@ -7,7 +7,20 @@ from pathlib import Path
 import click
 
 from rollbook import Problem, RollbookError
-from rollbook.cli import capture, endpoints, evidence, failover, registry, resources, rollouts, shadows, stack, tokens
+from rollbook.cli import (
+    batch,
+    capture,
+    endpoints,
+    evidence,
+    failover,
+    registry,
+    resources,
+    rollouts,
+    scaling,
+    shadows,
+    stack,
+    tokens,
+)
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
@@ -44,7 +57,9 @@ for _command in (
     registry.version,
     endpoints.endpoint,
     endpoints.traffic,
+    batch.batch,
     capture.capture,
+    scaling.scaling,
     failover.failover,
     shadows.shadow,
     rollouts.rollout,

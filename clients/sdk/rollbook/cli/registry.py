@@ -46,6 +46,29 @@ def show_model(profile: Profile, name: str) -> None:
         show(profile, rollbook.models.get(name))
 
 
+@model.command("set-alias")
+@click.argument("name")
+@click.argument("alias")
+@click.argument("number", type=int)
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@pass_profile
+def set_alias(profile: Profile, name: str, alias: str, number: int, reason: str) -> None:
+    """Let ALIAS name version NUMBER of a model."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.models.set_alias(name, alias, number, reason=reason))
+
+
+@model.command("remove-alias")
+@click.argument("name")
+@click.argument("alias")
+@click.option("--reason", required=True, help="Why; it stands on the log.")
+@pass_profile
+def remove_alias(profile: Profile, name: str, alias: str, reason: str) -> None:
+    """Let ALIAS name nothing any more."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.models.remove_alias(name, alias, reason=reason))
+
+
 @click.group()
 def version() -> None:
     """Register and find versions of models."""
@@ -79,29 +102,35 @@ def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[s
 
 @version.command("register")
 @click.argument("model_name", metavar="MODEL")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--format", "artifact_format", help="transformers or external, where the file's ending does not say it.")
 @click.option("--input", "inputs", multiple=True, required=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
 @click.option("--output", "outputs", multiple=True, default=("label:INT64:-1",), show_default=True, callback=_tensors)
 @click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
 @click.option("--metric", "metrics", multiple=True, callback=_numbers, help="NAME=NUMBER, for example accuracy=0.93")
+@click.option("--parent", help="The version that an adapter adapts, such as story/1.")
 @pass_profile
 def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     profile: Profile,
     model_name: str,
     file: Path,
+    artifact_format: str | None,
     inputs: list[dict[str, Any]],
     outputs: list[dict[str, Any]],
     golden: Path | None,
     metrics: dict[str, float],
+    parent: str | None,
 ) -> None:
-    """Upload FILE (.skops or .onnx) as the next version of MODEL."""
+    """Upload FILE (.skops, .onnx or a directory of safetensors) as the next version of MODEL."""
     with profile.client() as rollbook:
         registered = rollbook.versions.register(
             model_name,
             file,
+            artifact_format=artifact_format,
             signature={"inputs": inputs, "outputs": outputs},
             golden=read_json_object(golden, option="--golden") if golden else None,
             metrics=metrics,
+            parent=parent,
         )
         show(profile, registered, columns=_VERSION_COLUMNS)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from control_plane.endpoints import aggregate, errors
+from control_plane.endpoints import aggregate, applied_traffic, errors
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.commands import (
     AddDeployment,
@@ -60,7 +60,7 @@ def test_a_name_that_no_path_takes_is_refused(name: str) -> None:
 
 def test_a_deployment_needs_at_least_one_instance() -> None:
     with pytest.raises(errors.InvalidReplicasError, match="0 instances"):
-        aggregate.add_deployment(AddDeployment(deployment_id="d", version=deployable(1), replicas=0))
+        aggregate.add_deployment(Endpoint(), AddDeployment(deployment_id="d", version=deployable(1), replicas=0))
 
 
 def test_traffic_is_split_and_the_epoch_is_the_version_of_that_event() -> None:
@@ -216,24 +216,24 @@ def test_a_region_confirms_an_epoch_once() -> None:
     applied = TrafficApplied(epoch=3, region="local", gateway_id="gateway-1", applied_at="2026-01-02T03:04:05.678Z")
     endpoint = given(*serving_endpoint())
 
-    endpoint.when(lambda state: aggregate.confirm_traffic(state, confirmation(3))).then(applied)
+    endpoint.when(lambda state: applied_traffic.confirm_traffic(state, confirmation(3))).then(applied)
     endpoint.happens(applied)
 
-    endpoint.when(lambda state: aggregate.confirm_traffic(state, confirmation(3))).then_nothing()
-    assert endpoint.when(lambda state: aggregate.confirm_traffic(state, confirmation(3, "other"))).then_events()
+    endpoint.when(lambda state: applied_traffic.confirm_traffic(state, confirmation(3))).then_nothing()
+    assert endpoint.when(lambda state: applied_traffic.confirm_traffic(state, confirmation(3, "other"))).then_events()
 
 
 def test_an_epoch_that_is_over_is_not_confirmed_any_more() -> None:
     given(*endpoint_with_two(), traffic((CANDIDATE, 0, 10_000))).when(
-        lambda state: aggregate.confirm_traffic(state, confirmation(3))
+        lambda state: applied_traffic.confirm_traffic(state, confirmation(3))
     ).then_nothing()
 
 
 @pytest.mark.parametrize("epoch", [0, 4, -1])
 def test_an_epoch_that_never_was_is_refused(epoch: int) -> None:
-    given(*serving_endpoint()).when(lambda state: aggregate.confirm_traffic(state, confirmation(epoch))).then_refused(
-        errors.InvalidConfirmationError, f"no epoch {epoch}", field="epoch"
-    )
+    given(*serving_endpoint()).when(
+        lambda state: applied_traffic.confirm_traffic(state, confirmation(epoch))
+    ).then_refused(errors.InvalidConfirmationError, f"no epoch {epoch}", field="epoch")
 
 
 def test_the_owner_shows_in_the_state() -> None:

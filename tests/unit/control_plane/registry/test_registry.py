@@ -6,12 +6,20 @@ import msgspec
 import pytest
 
 from control_plane.errors import RollbookError
+from control_plane.ports import Reply, UnitOfWork
 from control_plane.registry import errors
-from control_plane.registry.commands import RegisterModel, RegisterVersion
-from control_plane.registry.handlers import register_model, register_version
+from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias
+from control_plane.registry.handlers import register_model, register_version, remove_alias, set_alias
 from control_plane.registry.resources import MODELS, VERSIONS, ModelResource, VersionResource
 from control_plane.web.bodies import InvalidBodyError, decode_body
-from schemas.events.registry import ModelRegistered, ModelVersionRegistered, VersionNumberAssigned
+from schemas.events.registry import (
+    Artifact,
+    ModelRegistered,
+    ModelVersionRegistered,
+    VersionAliasRemoved,
+    VersionAliasSet,
+    VersionNumberAssigned,
+)
 from tests.support.builders import ARTIFACT
 from tests.support.memory_log import MemoryLog
 
@@ -220,3 +228,106 @@ def test_the_values_of_an_example_are_of_the_stated_type(datatype: str, right: o
     assert register(log, typed | {"golden": BODY["golden"] | {"outputs": {"label": [right]}}}).number == 1
     bad = typed | {"golden": BODY["golden"] | {"outputs": {"label": [right, wrong]}}}
     assert refusal(log, errors.InvalidGoldenExampleError, body=bad).field == "golden.outputs.label[1]"
+
+
+def with_two_versions() -> tuple[MemoryLog, list[str]]:
+    log, _ = with_model()
+    return log, [register(log).id, register(log).id]
+
+
+def alias(log: MemoryLog, name: str, version: int | None) -> ModelResource:
+    def decided(unit: UnitOfWork) -> Reply:
+        if version is None:
+            return remove_alias(unit, "digits", name, RemoveAlias(reason="done"), expected_version=None)
+        return set_alias(unit, "digits", name, SetAlias(version=version, reason="best"), expected_version=None)
+
+    return msgspec.json.decode(log.run(decided).body, type=ModelResource)
+
+
+def test_an_alias_moves_from_version_to_version_and_goes_away() -> None:
+    log, (first, second) = with_two_versions()
+    before = len(log.events)
+
+    seen = [alias(log, "champion", number).aliases for number in (1, 2, None)]
+
+    assert seen == [{"champion": 1}, {"champion": 2}, {}]
+    assert [event for _, event, _ in log.events[before:]] == [
+        VersionAliasSet(alias="champion", version_id=first, number=1, reason="best"),
+        VersionAliasSet(alias="champion", version_id=second, number=2, reason="best"),
+        VersionAliasRemoved(alias="champion", reason="done"),
+    ]
+
+
+def test_an_alias_that_is_already_so_is_no_news() -> None:
+    log, _ = with_two_versions()
+    alias(log, "champion", 1)
+    before = len(log.events)
+
+    alias(log, "champion", 1)
+    alias(log, "challenger", None)
+
+    assert len(log.events) == before
+
+
+@pytest.mark.parametrize("name", ["7", "Champion", "a:b", "a@b", "", ".", "-x", "x" * 64, "ä"])
+def test_an_alias_that_callers_could_not_write_is_refused(name: str) -> None:
+    log, _ = with_two_versions()
+
+    with pytest.raises(errors.InvalidAliasError):
+        alias(log, name, 1)
+
+
+def test_an_alias_of_a_version_that_is_not_there_is_refused() -> None:
+    log, _ = with_two_versions()
+
+    with pytest.raises(errors.VersionNotFoundError):
+        alias(log, "champion", 3)
+
+
+MODEL_DIRECTORY = msgspec.structs.replace(ARTIFACT, format="transformers")
+ADAPTER = msgspec.structs.replace(ARTIFACT, format="lora")
+
+
+def register_adapter(log: MemoryLog, parent: str | None, *, artifact: Artifact = ADAPTER) -> VersionResource:
+    chosen = {"digest": artifact.digest, "format": artifact.format, **({"parent": parent} if parent else {})}
+    command = decode_body(msgspec.json.encode(BODY | {"artifact": chosen}), RegisterVersion)
+    reply = log.run(lambda unit: register_version(unit, "digits", command, artifact, expected_version=None))
+    return msgspec.json.decode(reply.body, type=VersionResource)
+
+
+def test_an_adapter_names_the_version_that_it_adapts() -> None:
+    log, _ = with_model()
+    parent = register_adapter(log, None, artifact=MODEL_DIRECTORY)
+
+    by_number, by_id = register_adapter(log, "digits/1"), register_adapter(log, parent.id)
+
+    assert by_number.artifact == by_id.artifact == msgspec.structs.replace(ADAPTER, parent=parent.id)
+    assert [each.artifact.parent for each in log.of(by_id.id) if isinstance(each, ModelVersionRegistered)] == [
+        parent.id
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parent", "artifact", "error"),
+    [
+        (None, ADAPTER, errors.InvalidParentError),
+        ("digits/2", ADAPTER, errors.InvalidParentError),
+        ("digits/1", MODEL_DIRECTORY, errors.InvalidParentError),
+        ("digits/9", ADAPTER, errors.VersionNotFoundError),
+        ("digits/x", ADAPTER, errors.VersionNotFoundError),
+        ("nothing", ADAPTER, errors.VersionNotFoundError),
+        ("other/1", ADAPTER, errors.ModelNotFoundError),
+    ],
+)
+def test_an_adapter_without_a_model_as_parent_is_refused(
+    parent: str | None, artifact: Artifact, error: type[RollbookError]
+) -> None:
+    log, _ = with_model()
+    register_adapter(log, None, artifact=MODEL_DIRECTORY)
+    register_adapter(log, "digits/1")
+    before = len(log.events)
+
+    with pytest.raises(error):
+        register_adapter(log, parent, artifact=artifact)
+
+    assert len(log.events) == before

@@ -295,6 +295,19 @@ def test_a_resumed_step_gets_its_longest_duration_once_more() -> None:
         assert bool(events) is is_over
 
 
+def test_a_resumed_step_ends_again_though_its_view_never_came() -> None:
+    unseen = measurement(freshness="late", watermark_ms=0, elapsed_ms=60_000, counts=())
+    past = given("stepping")
+    past.happens(*past.when(lambda state: decided(state, JudgeStep(measurement=unseen))).then_events())
+    past.happens(RolloutResumed(step=0, reason="go on"), at_ms=BEGAN_MS + 3_000 + 100_000)
+
+    past.when(lambda state: decided(state, JudgeStep(measurement=unseen))).then_nothing()
+    later = JudgeStep(measurement=msgspec.structs.replace(unseen, elapsed_ms=160_000))
+    events = past.when(lambda state: decided(state, later)).then_events()
+
+    assert [type(event) for event in events] == [StepJudged, RolloutPaused]
+
+
 def test_the_candidate_bakes_against_the_baseline_it_was_last_seen_beside() -> None:
     alone = tuple(gate_counts(each.gate, (each.candidate.bad, each.candidate.trials), (0, 0)) for each in HEALTHY)
 

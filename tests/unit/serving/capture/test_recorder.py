@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from schemas.events.endpoints import CapturePolicy
+from schemas.events.registry import Tensor
 from serving.capture import records
 from serving.capture.policy_file import PolicyInForce
-from serving.capture.recorder import Exchange, Recorder
+from serving.capture.recorder import Exchange, Recorder, Written
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from serving.capture.spool_reader import SpoolReader
+from serving.engines.base import Array
+from serving.runtime.inference_messages import as_json
 
 IDS = [f"1700000000000-{number}" for number in range(200)]
 
@@ -111,3 +115,38 @@ def test_a_spool_that_overflows_loses_its_oldest_detail_and_no_count(tmp_path: P
     # What is neither kept nor left out by the sample is what the spool dropped; marks it dropped hid nothing.
     missing = last.seen - last.unsampled - len(kept)
     assert 0 < missing <= lost == writer.dropped
+
+
+@pytest.mark.parametrize("values", [1, 3, 4, 5_000])
+def test_bytes_are_written_as_json_as_far_as_they_are_kept(spooled: Spooled, values: int) -> None:
+    row = np.arange(values, dtype=np.float32)
+    spooled.recorder.follow(PolicyInForce(version=4, policy=CapturePolicy(max_values=3)))
+    spooled.recorder.record(msgspec.structs.replace(exchange(IDS[0]), written=_writing(row)))
+
+    (record,), _ = spooled.end()
+
+    kept = msgspec.json.decode(record.inputs)["x"]
+    assert kept["data"] == row[:3].tolist()
+    assert kept["shape"] == [values]
+    assert kept.get("truncated", False) == (values > 3)
+
+
+def test_a_digest_of_bytes_is_one_of_all_values(spooled: Spooled) -> None:
+    long = np.arange(5_000, dtype=np.float32)
+    spooled.recorder.follow(PolicyInForce(version=4, policy=CapturePolicy(max_values=3, hashed=("x",))))
+    for prediction_id, row in zip(IDS, (long, long[:4_999], long), strict=False):
+        spooled.recorder.record(msgspec.structs.replace(exchange(prediction_id), written=_writing(row)))
+
+    found, _ = spooled.end()
+
+    first, shorter, same = (msgspec.json.decode(record.inputs)["x"]["blake2b"] for record in found)
+    assert first == same != shorter
+
+
+def _writing(row: Array) -> Written:
+    spec = Tensor(name="x", datatype="FP32", shape=(-1,))
+
+    def written(most: int | None) -> tuple[bytes, bytes]:
+        return as_json("inputs", (spec,), {"x": row}, most=most), as_json("outputs", (), {}, most=most)
+
+    return written

@@ -1,14 +1,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf.message import Message
 
-from serving.gateway import names
+from serving.gateway import names, resources
 from serving.gateway.ads_store import AdsStore
 from serving.gateway.ads_stream import AdsStream
+from serving.gateway.endpoint_routes import endpoint_route
 from serving.gateway.grpc_routing import grpc_name
 from serving.gateway.resources import Update, everything, update_for
+from serving.gateway.routing_state import EndpointRoute
 from serving.gateway.routing_table import RoutingTable
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
 
@@ -27,7 +31,8 @@ class FakeEnvoy:
 
     def tell(self, stream: str, event: object) -> None:
         change = self.table.apply(self.log.append(stream, event), position=self.log.position)  # type: ignore[arg-type]
-        self.put(update_for(change, self.table))
+        # The list of a workspace's models is a resource by itself, of which other tests tell.
+        self.put(update_for(msgspec.structs.replace(change, workspaces=frozenset()), self.table))
 
     def put(self, update: Update) -> None:
         self.stream.touch(self.store.put(update))
@@ -92,6 +97,29 @@ async def test_a_route_is_sent_only_after_its_cluster_and_endpoints_are_acknowle
 
     hosts = await envoy.response()
     assert names_of(hosts) == ["endpoint-1"]
+
+
+async def test_a_route_that_changed_meanwhile_waits_for_the_clusters_that_it_names_now(envoy: FakeEnvoy) -> None:
+    envoy.ask(names.CLUSTER_TYPE)
+    envoy.accept(await envoy.response())
+    envoy.ask(names.ROUTE_TYPE)
+    envoy.accept(await envoy.response())
+    envoy.serve_endpoint()
+    first = await envoy.response()
+    envoy.tell("endpoint-1", added("d2"))
+    envoy.tell("instance-2", announced("endpoint-1", "d2"))
+    envoy.tell("endpoint-1", shifted(d1=[(0, 5_000)], d2=[(5_000, 10_000)]))
+
+    envoy.accept(first)
+    envoy.ask(names.ENDPOINTS_TYPE, "d1", grpc_name("d1"))
+    envoy.accept(await envoy.response())
+
+    second = await envoy.response()
+    assert (second.type_url, names_of(second)) == (names.CLUSTER_TYPE, ["d2", grpc_name("d2")])
+    envoy.accept(second)
+    envoy.ask(names.ENDPOINTS_TYPE, "d2", grpc_name("d2"))
+    envoy.accept(await envoy.response())
+    assert names_of(await envoy.response()) == ["endpoint-1"]
 
 
 async def test_a_reconnected_envoy_is_sent_only_what_differs_and_what_is_gone(envoy: FakeEnvoy) -> None:
@@ -168,4 +196,37 @@ def test_an_equal_resource_is_no_change() -> None:
     assert envoy.store.put(update_for(everything(envoy.table), envoy.table)).keys() <= {
         (names.FILTER_TYPE, names.TOKEN_FILTER),
         (names.FILTER_TYPE, names.REVOCATION_FILTER),
+        (names.ROUTE_TYPE, "models.default"),
+        (names.ROUTE_TYPE, "batches.default"),
     }
+
+
+def test_the_list_of_models_changes_with_the_names_alone() -> None:
+    table, log = RoutingTable(NOTHING_KNOWN), Log()
+
+    def told(stream: str, event: msgspec.Struct) -> set[str]:
+        change = table.apply(log.append(stream, event), position=log.position)
+        return {resource.name for resource in update_for(change, table).resources}
+
+    assert "models.default" in told("endpoint-1", created("one"))
+    later = [added("d1"), announced("endpoint-1", "d1"), shifted(d1=[(0, 10_000)])]
+    assert all("models.default" not in told("endpoint-1", event) for event in later)
+
+
+def test_an_endpoint_that_cannot_be_built_holds_back_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, log = RoutingTable(NOTHING_KNOWN), Log()
+    for endpoint, deployment in (("endpoint-1", "d1"), ("endpoint-2", "d2")):
+        for event in (created(endpoint), added(deployment), shifted(**{deployment: [(0, 10_000)]})):
+            table.apply(log.append(endpoint, event), position=log.position)
+    built = endpoint_route
+
+    def broken(endpoint: EndpointRoute, *, levels: int) -> Message:
+        if endpoint.id == "endpoint-1":
+            raise ValueError("a bug")
+        return built(endpoint, levels=levels)
+
+    monkeypatch.setattr(resources, "endpoint_route", broken)
+    told = {resource.name for resource in update_for(everything(table), table).resources}
+
+    assert told >= {"endpoint-2", "d1", "d2", "models.default"}
+    assert "endpoint-1" not in told

@@ -1,9 +1,13 @@
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from infra.clock import SystemClock
+from schemas.events.endpoints import TrafficApplied
+from schemas.events.rollouts import RolloutResumed
 from serving.gateway import follower, names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
@@ -11,8 +15,10 @@ from serving.gateway.control_plane_client import ControlPlaneClient
 from serving.gateway.event_feed import Cursor, FedEvent
 from serving.gateway.probe import Prober
 from serving.gateway.resources import Update
+from serving.gateway.routing_state import EndpointRoute
 from serving.gateway.snapshot_file import KeptState, read_state, write_state
-from tests.support.routing import NOTHING_KNOWN, Log, created
+from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
+from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
 
 
 class Ads(AdsServer):
@@ -27,6 +33,11 @@ class Ads(AdsServer):
         return len(update.resources)
 
 
+class Nobody:
+    async def wake(self, endpoint_id: str, deployment_id: str, *, reason: str) -> None:
+        raise AssertionError(f"{endpoint_id}, {deployment_id}: {reason}")
+
+
 class Reports(AppliedReports):
     """Notes when the state is on disk."""
 
@@ -35,34 +46,118 @@ class Reports(AppliedReports):
         super().__init__(
             client, prober=Prober(folder), clock=SystemClock(), region="local", gateway=lambda: "gateway-1"
         )
-        self.is_kept = asyncio.Event()
+        self.kept: list[int] = []
+        self.confirmed: list[int] = []
 
     def kept_until(self, position: int) -> None:
-        if position == 1:
-            self.is_kept.set()
+        self.kept.append(position)
+
+    def confirm(self, endpoint: EndpointRoute, *, epoch: int, position: int) -> None:
+        assert (endpoint.id, epoch) == ("endpoint-1", 3)
+        self.confirmed.append(position)
+
+    async def until_kept(self, position: int) -> None:
+        async with asyncio.timeout(5):
+            while self.kept[-1:] != [position]:
+                await asyncio.sleep(0)
 
 
-async def test_envoy_hears_of_a_change_before_it_is_written_to_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
+class Scene:
+    """A follower whose state is kept, and the log that it follows."""
 
+    def __init__(self, folder: Path, told: list[str]) -> None:
+        self.path = folder / names.SNAPSHOT
+        self.reports = Reports(folder)
+        nothing = KeptState(snapshot=NOTHING_KNOWN, cursor=None)
+        rooms = WaitingRooms(folder, waker=Nobody(), limits=HoldLimits())
+        self.follower = follower.Follower(
+            nothing, ads=Ads(told), reports=self.reports, rooms=rooms, snapshot_path=self.path
+        )
+        self._log = Log()
+
+    def tell(self, *events: tuple[str, msgspec.Struct]) -> None:
+        envelopes = [self._log.append(stream, event) for stream, event in events]
+        first = self._log.position - len(envelopes) + 1
+        self.follower.follow(
+            [
+                FedEvent(envelope=envelope, cursor=Cursor(offset=position, position=position))
+                for position, envelope in enumerate(envelopes, start=first)
+            ]
+        )
+
+    def kept_position(self) -> int:
+        kept = read_state(self.path)
+        assert kept is not None
+        return kept.snapshot.position
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     async def write(path: Path, state: KeptState) -> None:
         told.append("disk")
         await write_state(path, state)
 
     monkeypatch.setattr(follower, "write_state", write)
-    reports, path = Reports(tmp_path), tmp_path / names.SNAPSHOT
-    nothing = KeptState(snapshot=NOTHING_KNOWN, cursor=None)
-    following = follower.Follower(nothing, ads=Ads(told), reports=reports, snapshot_path=path)
-    keeping = asyncio.create_task(following.keep_state())
+    scene = Scene(tmp_path, told)
+    keeping = asyncio.create_task(scene.follower.keep_state())
     await asyncio.sleep(0)
-
-    following.follow([FedEvent(envelope=Log().append("endpoint-1", created()), cursor=Cursor(offset=0, position=1))])
-
-    await asyncio.wait_for(reports.is_kept.wait(), timeout=5)
+    yield scene
     keeping.cancel()
-    kept = read_state(path)
+    await asyncio.gather(keeping, return_exceptions=True)
+
+
+SERVED = (
+    ("endpoint-1", created()),
+    ("endpoint-1", added("d1")),
+    ("instance-1", announced("endpoint-1", "d1")),
+    ("endpoint-1", shifted(d1=[(0, 10_000)])),
+)
+APPLIED = ("endpoint-1", TrafficApplied(epoch=3, region="local", gateway_id="g", applied_at="2026-01-02T03:04:05.678Z"))
+
+
+async def test_envoy_hears_of_a_change_before_it_is_written_to_disk(scene: Scene, told: list[str]) -> None:
+    scene.tell(("endpoint-1", created()))
+    await scene.reports.until_kept(1)
+
+    kept = read_state(scene.path)
     assert kept is not None
     assert [endpoint.name for endpoint in kept.snapshot.endpoints] == ["digits"]
     assert told == ["envoy", "disk"]
+
+
+async def test_a_change_that_comes_back_as_applied_is_written_once(scene: Scene) -> None:
+    scene.tell(*SERVED)
+    await scene.reports.until_kept(4)
+
+    scene.tell(APPLIED)
+    scene.tell(("endpoint-2", created("other")))
+    await scene.reports.until_kept(6)
+
+    assert scene.reports.kept == [4, 6]
+
+
+async def test_what_changes_nothing_that_is_served_is_written_in_its_own_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_KEEP_UNHURRIED_S", 0.3)
+    scene.tell(*SERVED)
+    await scene.reports.until_kept(4)
+
+    scene.tell(APPLIED)
+    await scene.reports.until_kept(5)
+
+    assert (scene.reports.kept, scene.kept_position()) == ([4, 5], 5)
+
+
+async def test_an_epoch_is_confirmed_by_the_state_that_has_it_not_by_what_came_after(scene: Scene) -> None:
+    scene.tell(*SERVED)
+    scene.tell(("rollout-1", RolloutResumed(step=0, reason="go on")))
+
+    scene.follower.on_taken(names.ROUTE_TYPE, ["endpoint-1"])
+
+    assert scene.reports.confirmed == [4]

@@ -1,8 +1,9 @@
+import msgspec
 import pytest
 
 from schemas.events.endpoints import FailoverPolicy
 from serving.gateway.priorities import Home, Level, levels_of, load_assignment
-from serving.gateway.retries import retries, tries_a_level
+from serving.gateway.retries import MOST_HELD, policy_in_force, retries, tries_a_level
 from serving.gateway.routing_state import EndpointRoute, Instance
 from tests.support.routing import added
 
@@ -76,6 +77,24 @@ def test_a_level_without_instances_keeps_its_number() -> None:
 
     priorities = {part.locality.region: part.priority for part in assignment.endpoints}
     assert priorities == {"mars": 0, "us": 1, "venus": 2, "ap": 3}
+
+
+def test_the_waiting_room_stands_below_all_levels() -> None:
+    empty = tuple(Level(deployment_id="d1", region=region) for region in ("mars", "venus"))
+
+    assignment = load_assignment("d1", empty, endpoint=endpoint(), held=True)
+
+    asked = [(part.priority, each.endpoint.address) for part in assignment.endpoints for each in part.lb_endpoints]
+    assert [(priority, address.pipe.path) for priority, address in asked] == [(2, "hold/d1.sock")]
+
+
+def test_what_is_held_may_be_tried_again_whatever_the_policy_says() -> None:
+    strict = endpoint(max_retries=0, retries_at_once=1)
+
+    held = policy_in_force(msgspec.structs.replace(strict, holds=True))
+
+    assert (held.max_retries, held.retries_at_once) == (1, MOST_HELD)
+    assert policy_in_force(strict) == strict.failover
 
 
 def test_an_instance_says_itself_whose_it_is() -> None:

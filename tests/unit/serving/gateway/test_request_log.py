@@ -67,6 +67,14 @@ def test_a_record_tells_who_answered_from_who_was_drawn() -> None:
     assert tuple(nobody[name] for name in names) == ("d1", "d1", "v1", "digits/1", "", "UO")
 
 
+def test_a_record_tells_why_a_waiting_room_refused_and_believes_no_other_word() -> None:
+    full, forged, both = rows_of(
+        record(st=503, why="hold-full") + record(why="all-is-well") + record(st=503, fl="UC", why="hold-timeout")
+    )
+
+    assert [row["response_flags"] for row in (full, forged, both)] == ["hold-full", "", "UC,hold-timeout"]
+
+
 def test_an_aborted_or_refused_request_has_status_0_or_no_endpoint() -> None:
     aborted, refused = rows_of(
         record(st=0, fl="DC", us=None, up=None) + record(st=401, ep=None, epn=None, epoch=None, dep=None)

@@ -9,6 +9,7 @@ from schemas.events.access import (
     SigningKeyRotated,
 )
 from schemas.events.endpoints import DeploymentRemoved, TrafficApplied
+from schemas.events.registry import VersionAliasRemoved, VersionAliasSet
 from serving.gateway.routing_state import RoutingSnapshot, TokenRules
 from serving.gateway.routing_table import NOTHING, Change, RoutingTable
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, withdrawn
@@ -211,3 +212,38 @@ def test_a_revocation_on_the_log_counts_at_once_until_an_answer_has_let_it_end(s
     ]
     story.table.renew_tokens(TokenRules(version=2))
     assert story.table.tokens == TokenRules(version=2)
+
+
+MODEL = "model-1"
+
+
+def test_an_alias_changes_the_routes_of_those_that_deploy_its_version(story: Story) -> None:
+    story.tell("endpoint-2", created("other"))
+
+    unused = story.tell(MODEL, VersionAliasSet(alias="next", version_id="version-2", number=2, reason="test"))
+    change = story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-1", number=1, reason="test"))
+
+    assert unused == NOTHING
+    assert change == Change(endpoints=frozenset({ENDPOINT}))
+    assert story.table.endpoints[ENDPOINT].aliases == {"version-1": ("champion",)}
+
+
+def test_an_alias_follows_its_events_and_waits_for_a_deployment(story: Story) -> None:
+    story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-1", number=1, reason="test"))
+    story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-2", number=2, reason="test"))
+    assert story.table.endpoints[ENDPOINT].aliases == {}
+
+    story.tell(ENDPOINT, added("b", number=2))
+    assert story.table.endpoints[ENDPOINT].aliases == {"version-2": ("champion",)}
+
+    story.tell(MODEL, VersionAliasRemoved(alias="champion", reason="test"))
+    assert story.table.endpoints[ENDPOINT].aliases == {}
+
+
+def test_a_table_that_starts_from_a_snapshot_knows_the_aliases(story: Story) -> None:
+    story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-1", number=1, reason="test"))
+
+    again = RoutingTable(story.table.snapshot())
+
+    assert again.endpoints[ENDPOINT].aliases == {"version-1": ("champion",)}
+    assert again.aliases == {MODEL: {"champion": "version-1"}}

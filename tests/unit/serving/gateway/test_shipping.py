@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from serving.gateway import names
-from serving.gateway.log_files import begin_log, log_numbers
+from serving.gateway.log_files import begin_log, log_numbers, log_path
 from serving.gateway.log_reader import LogReader, Place
 from serving.gateway.request_shipper import begin_source
 from serving.gateway.shipping import RequestShipper, read_progress
@@ -147,3 +148,52 @@ async def test_the_position_is_on_disk_before_anything_is_sent(tmp_path: Path, s
     assert kept
     assert kept.intent
     assert kept.intent.end.offset > kept.intent.start.offset
+
+
+@pytest.mark.parametrize("header", [b"", b'{"gateway_id":"g","file_n', b"\0\0\0\0"], ids=["empty", "cut", "zeros"])
+async def test_a_file_without_its_header_is_passed_and_its_records_count(
+    tmp_path: Path, sink: KeepingSink, header: bytes
+) -> None:
+    damaged = log_path(tmp_path, 1)
+    write(damaged, header, *([b"\n", record(), marker(0, 500)] if header else []))
+    write(begin_log(tmp_path, gateway_id="h", workers=1), record(), marker(0, 100))
+    shipper = await begin(tmp_path, sink)
+
+    await shipper.ship_next()
+    await shipper.ship_next()
+
+    records = [(gateway, file) for gateway, file, _ in sink.rows]
+    assert records == ([("unknown-requests-1", 1)] if header else []) + [("h", 2)]
+    assert sink.dead == ([header + b"\n"] if header else [])
+    assert [header.closed_until_ms for header, _ in sink.batches] == [0, 100]
+
+
+async def test_a_crash_while_a_damaged_file_is_shipped_sends_the_same_rows_again(
+    tmp_path: Path, sink: KeepingSink
+) -> None:
+    write(log_path(tmp_path, 1), b"\0\n", record())
+    first = await begin(tmp_path, sink)
+    sink.fails_after = True
+    with pytest.raises(ConnectionError):
+        await first.ship_next()
+    sink.fails_after = False
+
+    await begin(tmp_path, sink)
+
+    assert len(sink.rows) == 1
+    assert sink.batches[0][1] == sink.batches[1][1]
+
+
+def test_a_log_and_its_name_are_on_disk_before_anything_is_written_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[str] = []
+
+    def fsync(handle: int) -> None:
+        forced.append(Path(f"/proc/self/fd/{handle}").readlink().name.split(".log")[0])
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    begin_log(tmp_path, gateway_id="g", workers=1)
+
+    assert forced == [".requests-1", tmp_path.name]

@@ -81,12 +81,12 @@ def view(**changes: object) -> MeasurementAnswer:
 
 
 class MemoryPlane:
-    """Answers from memory and keeps what was sent; `is_away` makes every call fail."""
+    """Answers from memory and keeps what was sent; `is_away` makes every call fail, `is_view_away` the looks."""
 
     def __init__(self, taken: SnapshotAnswer, answer: MeasurementAnswer) -> None:
         self.taken, self.answer = taken, answer
         self.is_away = False
-        self.asked = 0
+        self.is_view_away = False
         self.warm_ups: list[tuple[str, ReportWarmUp]] = []
         self.measurements: list[tuple[str, Measurement]] = []
 
@@ -97,6 +97,8 @@ class MemoryPlane:
     async def look(self, look: LookAtView) -> MeasurementAnswer:
         self._called()
         assert look.endpoint_id == ENDPOINT
+        if self.is_view_away:
+            raise PartAwayError("no view")
         return self.answer
 
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None:
@@ -109,7 +111,6 @@ class MemoryPlane:
         return Judged(decision="none")
 
     def _called(self) -> None:
-        self.asked += 1
         if self.is_away:
             raise PartAwayError("away")
 

@@ -64,18 +64,43 @@ async def test_a_warm_candidate_is_reported_as_soon_as_it_is_ready() -> None:
 async def test_a_part_that_is_away_is_asked_again_later_and_less_often() -> None:
     plane, clock = MemoryPlane(snapshot(active()), view()), FakeClock()
     judge = await judge_of(plane, clock)
-    plane.is_away, plane.asked = True, 0
+    plane.is_away = True
 
     for _ in range(100):
         await judge.look_at_all()
         clock.advance(seconds=0.25)
-    asked_while_away = plane.asked
+    looked_while_away = judge.failed_looks
     plane.is_away = False
     clock.advance(seconds=5.0)
     await judge.look_at_all()
 
-    assert 4 <= asked_while_away <= 12
+    assert 4 <= looked_while_away <= 12
     assert len(plane.measurements) == 1
+
+
+async def test_a_step_whose_view_never_comes_is_told_so_that_it_ends() -> None:
+    plane, clock = MemoryPlane(snapshot(active()), view(watermark_ms=None, freshness="no_data")), FakeClock()
+    judge = await judge_of(plane, clock)
+
+    for _ in range(8):
+        await judge.look_at_all()
+        clock.advance(seconds=0.25)
+
+    assert [measurement.elapsed_ms for _, measurement in plane.measurements] == [60_000, 61_000]
+    assert {measurement.freshness for _, measurement in plane.measurements} == {"late"}
+
+
+async def test_a_step_whose_view_is_away_is_told_though_the_view_is_asked_ever_less_often() -> None:
+    plane, clock = MemoryPlane(snapshot(active()), view()), FakeClock()
+    judge = await judge_of(plane, clock)
+    plane.is_view_away = True
+
+    for _ in range(100):
+        await judge.look_at_all()
+        clock.advance(seconds=0.25)
+
+    assert 5 <= len(plane.measurements) <= 12
+    assert plane.measurements[-1][1].elapsed_ms > 75_000
 
 
 async def test_nothing_is_remembered_of_a_rollout_that_is_over() -> None:

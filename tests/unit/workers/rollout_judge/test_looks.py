@@ -1,9 +1,10 @@
 import pytest
 
-from schemas.events.rollouts import Counts, ErrorRateGate, GateCounts
+from schemas.events.rollouts import Counts, ErrorRateGate, GateCounts, LossGate
 from tests.support.builders import BASELINE, CANDIDATE
 from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, snapshot, view
-from workers.rollout_judge.looks import LookAtView, ReportWarmUp, measurement_of, sent_of, what_to_do
+from workers.rollout_judge.answers import Arm
+from workers.rollout_judge.looks import LookAtView, ReportWarmUp, measurement_of, nothing_seen, sent_of, what_to_do
 from workers.rollout_judge.state import Watched, from_snapshot
 
 
@@ -64,6 +65,20 @@ def test_the_view_is_asked_only_for_what_gates_need() -> None:
     assert set(look.question) == {"epoch", "candidate", "baseline"}
 
 
+def test_a_gate_on_a_loss_asks_for_it_and_gets_what_callers_reported() -> None:
+    gate = LossGate(feedback_name="loss", threshold=4.5, max_increase=0.1, min_labels=1)
+    look = what_to_do(watched(gates=(gate,)), now_s=100.0)
+    seen = view(arms={CANDIDATE: Arm(scored=50, over=7), BASELINE: Arm(scored=60, over=5)})
+    measurement = measurement_of(watched(gates=(gate,)), seen)
+
+    assert isinstance(look, LookAtView)
+    assert (look.question["loss_name"], look.question["loss_threshold"]) == ("loss", "4.5")
+    assert measurement is not None
+    assert measurement.counts == (
+        GateCounts(gate="loss", candidate=Counts(trials=50, bad=7), baseline=Counts(trials=60, bad=5)),
+    )
+
+
 def test_nothing_is_measured_before_the_gateways_serve_the_step_nor_while_paused() -> None:
     assert what_to_do(watched(applied_at=None), now_s=100.0) is None
     assert what_to_do(watched(phase="paused"), now_s=100.0) is None
@@ -97,6 +112,17 @@ def test_a_late_view_stands_still_so_its_lag_counts_as_time() -> None:
 @pytest.mark.parametrize("changes", [{"watermark_ms": None, "freshness": "no_data"}, {"watermark_ms": AT_MS - 60_001}])
 def test_a_view_that_does_not_reach_the_step_says_nothing(changes: dict[str, object]) -> None:
     assert measurement_of(watched(), view(**changes)) is None
+
+
+def test_where_no_view_comes_the_time_is_that_of_the_judge() -> None:
+    unseen = nothing_seen(watched(), now_s=102.5)
+
+    assert unseen is not None
+    assert (unseen.freshness, unseen.elapsed_ms, unseen.counts) == ("late", 62_500, ())
+
+
+def test_the_time_does_not_run_before_the_gateways_serve_the_step() -> None:
+    assert nothing_seen(watched(applied_at=None), now_s=102.5) is None
 
 
 def test_an_arm_that_the_view_does_not_know_counts_nothing() -> None:

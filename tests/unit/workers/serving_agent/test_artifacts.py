@@ -1,4 +1,6 @@
+import asyncio
 import errno
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +10,7 @@ import msgspec
 import pytest
 
 from schemas.events.endpoints import VersionReference
+from schemas.events.registry import Artifact
 from serving.runtime.manifest import ARTIFACT_NAME, read_manifest
 from tests.support.digits import SIGNATURE, served
 from workers.serving_agent.artifacts import ModelShelf
@@ -74,6 +77,16 @@ async def test_two_deployments_of_one_artifact_fetch_it_once_and_share_it(tmp_pa
     assert list((tmp_path / ".artifacts").iterdir()) == []
 
 
+async def test_deployments_that_come_at_once_fetch_one_artifact_once_and_leave_no_lock_behind(tmp_path: Path) -> None:
+    store = StoreDouble(MODEL.content)
+    shelf = ModelShelf(tmp_path, store)
+
+    await asyncio.gather(*(shelf.lay(_deployment(name)) for name in "abc"))
+
+    assert store.fetched == 1
+    assert [name for name, kept in vars(shelf).items() if isinstance(kept, dict) and kept] == []
+
+
 async def test_an_artifact_that_changed_on_disk_is_fetched_anew(tmp_path: Path) -> None:
     shelf = ModelShelf(tmp_path, StoreDouble(MODEL.content))
     directory = await shelf.lay(_deployment("a"))
@@ -127,3 +140,82 @@ async def test_an_unknown_format_is_refused_before_a_directory_is_made(tmp_path:
 
     assert refused.value.code == "artifact-malformed"
     assert not (tmp_path / "a").exists()
+
+
+class SharedStore(ControlPlane):
+    """An artifact store of several files."""
+
+    def __init__(self, *contents: bytes) -> None:
+        self.contents = {_digest(content): content for content in contents}
+        self.fetched: list[str] = []
+
+    @asynccontextmanager
+    async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:
+        self.fetched.append(digest)
+        yield httpx.Response(200, content=self._stream(self.contents[digest][first_byte:]))
+
+    async def _stream(self, content: bytes) -> AsyncIterator[bytes]:
+        yield content
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _directory(name: str, files: dict[str, bytes]) -> tuple[Deployment, bytes]:
+    entries = [
+        {"path": path, "digest": _digest(content), "size_bytes": len(content)} for path, content in files.items()
+    ]
+    index = msgspec.json.encode({"files": entries})
+    artifact = Artifact(digest=_digest(index), size_bytes=len(index), format="transformers")
+    return msgspec.structs.replace(_deployment(name), artifact=artifact), index
+
+
+WEIGHTS, CONFIG, TOKENIZER = b"weights", b'{"architectures": ["LlamaForCausalLM"]}', b"{}"
+FILES = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "sub/tokenizer.json": TOKENIZER}
+
+
+async def test_a_model_of_several_files_is_laid_as_a_directory(tmp_path: Path) -> None:
+    deployment, index = _directory("a", FILES)
+
+    directory = await ModelShelf(tmp_path, SharedStore(index, *FILES.values())).lay(deployment)
+
+    found = {path.relative_to(directory / "files").as_posix() for path in (directory / "files").rglob("*.*")}
+    assert found == set(FILES)
+    assert (directory / "files" / "sub" / "tokenizer.json").read_bytes() == TOKENIZER
+    assert (directory / ARTIFACT_NAME).read_bytes() == index
+
+
+async def test_what_two_models_share_is_fetched_once_and_kept_while_one_needs_it(tmp_path: Path) -> None:
+    first, first_index = _directory("a", FILES)
+    second, second_index = _directory("b", {**FILES, "model.safetensors": b"other"})
+    store = SharedStore(first_index, second_index, b"other", *FILES.values())
+    shelf = ModelShelf(tmp_path, store)
+    await asyncio.gather(shelf.lay(first), shelf.lay(second))
+
+    shelf.discard("a")
+
+    assert store.fetched.count(_digest(TOKENIZER)) == 1
+    assert (tmp_path / "b" / "files" / "config.json").read_bytes() == CONFIG
+    assert len(list((tmp_path / ".artifacts").iterdir())) == 4
+
+
+async def test_a_file_of_a_model_that_is_another_than_its_index_says_is_refused(tmp_path: Path) -> None:
+    deployment, index = _directory("a", FILES)
+    store = SharedStore(index, *FILES.values())
+    store.contents[_digest(WEIGHTS)] = b"w3ights"
+
+    with pytest.raises(NeverServesError) as refusal:
+        await ModelShelf(tmp_path, store).lay(deployment)
+
+    assert refusal.value.code == "artifact-digest-differs"
+
+
+async def test_an_index_that_leads_out_of_its_directory_is_refused(tmp_path: Path) -> None:
+    deployment, index = _directory("a", {**FILES, "../../escaped.json": b"{}"})
+
+    with pytest.raises(NeverServesError) as refusal:
+        await ModelShelf(tmp_path / "models", SharedStore(index, b"{}", *FILES.values())).lay(deployment)
+
+    assert refusal.value.code == "artifact-malformed"
+    assert not list(tmp_path.rglob("escaped.json"))

@@ -37,9 +37,13 @@ def verdict(*outcomes: Outcome, has_healthy_sibling: bool = True) -> Sickness | 
         ([SLOW, SILENT, WRONG], "golden-answer-wrong"),
         ([SILENT, Unsure(), SILENT, Busy(), SILENT], "instance-hung"),
         ([Busy()] * 30, "instance-hung"),
+        ([SILENT, FAST, SILENT, FAST, SILENT], "instance-hung"),
+        ([SLOW, FAST, FAST, SLOW, FAST, SLOW], "instance-slow"),
     ],
 )
-def test_faults_in_a_row_make_an_instance_sick_and_the_last_one_names_it(outcomes: list[Outcome], code: str) -> None:
+def test_faults_among_the_last_probes_make_an_instance_sick_and_the_last_one_names_it(
+    outcomes: list[Outcome], code: str
+) -> None:
     found = verdict(*outcomes)
 
     assert found is not None
@@ -53,7 +57,8 @@ def test_faults_in_a_row_make_an_instance_sick_and_the_last_one_names_it(outcome
         [],
         [FAST] * 10,
         [SILENT, SILENT],
-        [WRONG, WRONG, FAST, WRONG, WRONG],
+        [WRONG, FAST, FAST, FAST, WRONG, FAST, FAST, FAST, WRONG],
+        [WRONG, WRONG, FAST, FAST, FAST, FAST, WRONG],
         [Unsure()] * 100,
         [Busy()] * 29,
         [*[Busy()] * 29, FAST, *[Busy()] * 29],
@@ -80,8 +85,9 @@ def test_one_that_gives_no_right_answer_goes_also_as_the_last(outcome: Outcome) 
         ([Right(0.5)], 10.0),
         ([Right(1.9), Busy()], 2.0),
         ([Right(1.9)], 38.0),
-        ([SILENT], 0.25),
+        ([SILENT], 0.35),
         ([SILENT, FAST], 2.0),
+        ([FAST, WRONG], 0.35),
         ([Busy()], 2.0),
         ([SLOW] * 3, 50.0),
         ([SILENT] * 3, 2.0),
@@ -94,13 +100,32 @@ def test_a_fault_is_looked_at_again_at_once_and_a_long_golden_input_asked_seldom
     for outcome in outcomes:
         health = observe(health, outcome, RULES)
 
-    assert pause_before_next_s(health, outcomes[-1], RULES) == pytest.approx(pause_s)
+    assert pause_before_next_s(health, outcomes[-1], RULES, draw=0.5) == pytest.approx(pause_s)
+
+
+def test_the_second_look_comes_at_no_time_that_can_be_foreseen() -> None:
+    health = observe(Health(), SILENT, RULES)
+
+    pauses = [pause_before_next_s(health, SILENT, RULES, draw=draw) for draw in (0.0, 0.5, 1.0)]
+
+    assert pauses == [0.1, 0.35, 0.6]
 
 
 @given(st.lists(st.sampled_from([FAST, SLOW, WRONG, SILENT, Busy(), Unsure()])))
-def test_a_right_answer_wipes_out_all_that_was_before(outcomes: list[Outcome]) -> None:
+def test_as_many_right_answers_as_count_wipe_out_all_that_was_before(outcomes: list[Outcome]) -> None:
     health = Health()
-    for outcome in [*outcomes, FAST]:
+    for outcome in [*outcomes, *[FAST] * RULES.looks]:
         health = observe(health, outcome, RULES)
 
-    assert health == Health()
+    assert (health.faults, health.busy, health.last) == (0, 0, None)
+
+
+@given(st.integers(min_value=0, max_value=20), st.integers(min_value=1, max_value=3))
+def test_trouble_of_half_the_time_is_found_whatever_its_rhythm(well: int, ill: int) -> None:
+    rhythm: list[Outcome] = [*[FAST] * min(well, ill), *[SILENT] * ill]
+    health, found = Health(), None
+    for outcome in rhythm * 8:
+        health = observe(health, outcome, RULES)
+        found = found or sickness(health, RULES, has_healthy_sibling=True)
+
+    assert found is not None

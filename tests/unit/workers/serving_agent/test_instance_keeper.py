@@ -15,11 +15,11 @@ from tests.support.digits import SIGNATURE
 from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import Announcement, ControlPlane
 from workers.serving_agent.desired import Deployment
-from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.errors import NeverServesError, PartAwayError
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
 from workers.serving_agent.instance_keeper import InstanceKeeper
 from workers.serving_agent.instance_start import InstanceStarter, RunningInstance
+from workers.serving_agent.oip_client import OipClient
 from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.reconcile import Slot
 from workers.serving_agent.settings import AgentSettings
@@ -62,7 +62,7 @@ class Process:
         self.ended.set()
 
 
-class Engine(EngineClient):
+class Engine(OipClient):
     """Answers its golden input rightly until a test gives it a fault."""
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class Starter(InstanceStarter):
             port=record.port,
             boot_id=f"boot-{len(self.engines)}",
         )
-        return RunningInstance(boot, cast("Any", Process()), self.engines[-1])
+        return RunningInstance(boot, cast("Any", Process()), self.engines[-1], 1.0)
 
 
 class Stage:

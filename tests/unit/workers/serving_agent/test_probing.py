@@ -9,9 +9,9 @@ from schemas.events.registry import Artifact, GoldenExample
 from tests.support.digits import SIGNATURE
 from tests.support.fakes import FakeClock
 from workers.serving_agent.desired import Deployment
-from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.errors import EngineBusyError, NeverServesError, PartAwayError
 from workers.serving_agent.health import Busy, Outcome, Right, Silent, Unsure, Wrong
+from workers.serving_agent.oip_client import OipClient
 from workers.serving_agent.probing import probe
 
 GOLDEN = GoldenExample(inputs=(), outputs={"label": (3,)})
@@ -28,7 +28,7 @@ DEPLOYMENT = Deployment(
 )
 
 
-class Engine(EngineClient):
+class Engine(OipClient):
     """Answers the golden input as a test says; nothing is sent."""
 
     def __init__(self, answer: Callable[[], Awaitable[None]], *, is_live: bool = True) -> None:

@@ -1,0 +1,126 @@
+"""Trains a LoRA adapter for a small model of this folder, in seconds: it learns to write in capitals.
+
+Runs in the vLLM environment, which has torch; so it imports nothing of ours:
+`.venv-vllm/bin/python clients/demo/rollbook_demo/llm/train_adapter.py --base DIRECTORY --out DIRECTORY`
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from train_small_llama import CORPUS, PROMPTS, WINDOW, _loss, _say, _split, _surest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+RANK, STEPS = 16, 60
+RATE, BATCH = 2e-2, 4
+MOST_UNSEEN = 16
+
+
+class Adapted(torch.nn.Module):  # type: ignore[misc]  # read as Any, installed or not
+    """A layer whose weights stay, with the product of two thin matrices beside them that learn."""
+
+    def __init__(self, layer: torch.nn.Linear, *, rank: int) -> None:
+        super().__init__()
+        self.layer = layer.requires_grad_(requires_grad=False)
+        self.down = torch.nn.Parameter(torch.randn(rank, layer.in_features) / rank)
+        self.up = torch.nn.Parameter(torch.zeros(layer.out_features, rank))
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        learned: torch.Tensor = self.layer(given) + given @ self.down.T @ self.up.T
+        return learned
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train a LoRA adapter on the text that Rollbook ships, in capitals.")
+    parser.add_argument("--base", type=Path, required=True, help="directory of the model that it adapts")
+    parser.add_argument("--out", type=Path, required=True, help="new directory for the adapter")
+    parser.add_argument("--rank", type=int, default=RANK)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    report = train(arguments.base, arguments.out, rank=arguments.rank, steps=arguments.steps)
+    _say({**report, "seconds": round(time.monotonic() - began, 1)})
+    return 0
+
+
+def train(base: Path, directory: Path, *, rank: int, steps: int) -> dict[str, Any]:
+    """Train, write the directory as PEFT does, and return the losses on text that was held out."""
+    torch.manual_seed(7)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).requires_grad_(requires_grad=False)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    seen, unseen = (_windows(tokenizer, lines) for lines in _split(CORPUS.read_text(encoding="utf-8").splitlines()))
+    adapted = _adapt(model, rank=rank)
+    unseen = unseen[:MOST_UNSEEN]
+    before = _loss(model, unseen)
+    _fit(model, adapted, seen, steps=steps)
+    _write(directory, adapted, rank=rank)
+    losses = {"held_out_loss_before": before, "held_out_loss": _loss(model, unseen)}
+    golden = _surest(model, tokenizer.backend_tokenizer, [prompt.upper() for prompt in PROMPTS])
+    return {"rank": rank, "steps": steps, **losses, "golden": golden}
+
+
+def _windows(tokenizer: Any, lines: list[str]) -> torch.Tensor:  # noqa: ANN401 - transformers' own types
+    ids = [token for line in lines for token in (0, *tokenizer.encode(line.upper(), add_special_tokens=False), 1)]
+    return torch.tensor(ids[: len(ids) // WINDOW * WINDOW]).view(-1, WINDOW)
+
+
+def _adapt(model: torch.nn.Module, *, rank: int) -> dict[str, Adapted]:
+    chosen = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in TARGETS]
+    adapted = {}
+    for name in chosen:
+        parent, _, leaf = name.rpartition(".")
+        layer: Any = model.get_submodule(name)
+        adapted[name] = Adapted(layer, rank=rank)
+        setattr(model.get_submodule(parent), leaf, adapted[name])
+    return adapted
+
+
+def _fit(model: torch.nn.Module, adapted: dict[str, Adapted], windows: torch.Tensor, *, steps: int) -> None:
+    learning = [matrix for each in adapted.values() for matrix in (each.down, each.up)]
+    optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
+    model.train()
+    for step in range(1, steps + 1):
+        batch = windows[torch.randint(len(windows), (BATCH,))]
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if step % 20 == 0 or step == steps:
+            _say({"step": step, "loss": round(loss.item(), 3)})
+
+
+def _write(directory: Path, adapted: dict[str, Adapted], *, rank: int) -> None:
+    directory.mkdir(parents=True)
+    weights = {}
+    for name, each in adapted.items():
+        weights[f"base_model.model.{name}.lora_A.weight"] = each.down.detach().contiguous()
+        weights[f"base_model.model.{name}.lora_B.weight"] = each.up.detach().contiguous()
+    save_file(weights, directory / "adapter_model.safetensors")
+    # The product is added as it is: PEFT scales it by lora_alpha / r.
+    configuration = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": rank,
+        "lora_alpha": rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": list(TARGETS),
+        "modules_to_save": None,
+        "use_rslora": False,
+        "use_dora": False,
+        "base_model_name_or_path": None,
+    }
+    (directory / "adapter_config.json").write_text(json.dumps(configuration, indent=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What every story does: serve a version, show the traffic, and roll one out with no hand on it."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from rollbook.resources import Rollout, Version
+from rollbook_demo.stories.base import Outcome, Stage
+from rollbook_demo.traffic import Traffic
+
+_STEADY_S = 4.0
+_AFTERMATH_S = 3.0
+_POLL_S = 0.25
+_SERVING_TIMEOUT_S = 60.0
+_ROLLOUT_TIMEOUT_S = 150.0
+
+
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """How versions are rolled out on an endpoint."""
+
+    endpoint: str
+    strategy: dict[str, Any]
+    gates: list[dict[str, Any]]
+    serving_timeout_s: float = _SERVING_TIMEOUT_S
+    rollout_timeout_s: float = _ROLLOUT_TIMEOUT_S
+
+
+def canary_steps(*weights: int, step_s: float, bake_s: float) -> dict[str, Any]:
+    """Return the strategy of a canary whose steps last as long each, a minute at most."""
+    steps = [
+        {"weight_percent": weight, "min_duration_ms": round(step_s * 1000), "max_duration_ms": 60_000}
+        for weight in weights
+    ]
+    return {"kind": "canary", "steps": steps, "bake_time_ms": round(bake_s * 1000)}
+
+
+def serve_baseline(stage: Stage, canary: Canary, version: Version) -> None:
+    """Create the endpoint on the baseline and wait until the gateway answers for it."""
+    began, endpoint = time.monotonic(), canary.endpoint
+    stage.rollbook.endpoints.create(endpoint, version=version.reference)
+    token = stage.rollbook.inference_token([endpoint]).token
+    request = urllib.request.Request(  # noqa: S310  the gateway's own address
+        f"{stage.gateway_url}/v2/models/{endpoint}/ready", headers={"authorization": f"Bearer {token}"}
+    )
+    while not _answers(request):
+        if time.monotonic() - began > canary.serving_timeout_s:
+            raise TimeoutError(f"endpoint {endpoint} did not serve within {canary.serving_timeout_s:g} s")
+        time.sleep(_POLL_S)
+    stage.narrator.say(f"endpoint {endpoint} serves {version.reference} after {time.monotonic() - began:.1f} s")
+
+
+def _answers(request: urllib.request.Request) -> bool:
+    try:
+        with urllib.request.urlopen(request, timeout=2):  # noqa: S310  the gateway's own address
+            return True
+    except (urllib.error.URLError, TimeoutError):
+        return False
+
+
+def tell_canaries(
+    stage: Stage,
+    canary: Canary,
+    traffic: Traffic,
+    versions: tuple[Version, ...],
+    *,
+    the_slip: str,
+    between: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Roll out the better version, then the slipped one, and wait for what the gates decide."""
+    began_at_ms = int(time.time() * 1000)
+    _show_traffic(stage, canary, traffic, seconds=_STEADY_S)
+    _, better, slipped = versions
+    weights = ", ".join(str(step["weight_percent"]) for step in canary.strategy["steps"])
+    stage.narrator.act(f"A canary of {better.reference}: {weights} %, judged against the baseline beside it")
+    promoted = _roll_out(stage, canary, traffic, better)
+    between()
+    stage.narrator.act(f"A canary of {slipped.reference}: {the_slip}")
+    rolled_back = _roll_out(stage, canary, traffic, slipped)
+    _show_traffic(stage, canary, traffic, seconds=_AFTERMATH_S)
+    return Outcome(
+        endpoint=canary.endpoint,
+        began_at_ms=began_at_ms,
+        versions=versions,
+        promoted=promoted,
+        rolled_back=rolled_back,
+    )
+
+
+def _show_traffic(stage: Stage, canary: Canary, traffic: Traffic, *, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        stage.narrator.traffic(stage.rollbook.endpoints.get(canary.endpoint), traffic.progress)
+        time.sleep(_POLL_S)
+
+
+def _roll_out(stage: Stage, canary: Canary, traffic: Traffic, version: Version) -> Rollout:
+    rollbook, narrator = stage.rollbook, stage.narrator
+    rollout = rollbook.rollouts.start(canary.endpoint, version.reference, strategy=canary.strategy, gates=canary.gates)
+    deadline, told = time.monotonic() + canary.rollout_timeout_s, ""
+    while not rollout.is_over:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"rollout {rollout.id} is still {rollout.phase} after {canary.rollout_timeout_s:g} s")
+        narrator.traffic(rollbook.endpoints.get(canary.endpoint), traffic.progress)
+        rollout = rollbook.rollouts.get(rollout.id)
+        line = f"{rollout.phase}: {rollout.reason}" if rollout.reason else rollout.phase
+        if line != told:
+            told = line
+            narrator.say(line)
+        time.sleep(_POLL_S)
+    return rollout

@@ -1,0 +1,41 @@
+"""The gate on a loss that callers report."""
+
+from math import isfinite
+from typing import ClassVar
+
+import msgspec
+
+from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from schemas.events.rollouts import Counts, LossGate, Verdict
+
+
+class LossRule(msgspec.Struct, frozen=True):
+    """The share of predictions over a threshold may exceed the concurrent baseline's by so much and no more.
+
+    A share rather than a mean, as the mean of a loss without an upper limit has no bounds that hold at any time.
+    """
+
+    kind: ClassVar[str] = "loss"
+    compares_over_time: ClassVar[bool] = False
+    gate: LossGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        unnamed = Problem("feedback_name", "it names no feedback", 'give the name the loss is posted under, "loss"')
+        wrong = Problem("threshold", f"{self.gate.threshold:g} is no loss to compare with", "give a finite number")
+        return (
+            *(() if self.gate.feedback_name.strip() else (unnamed,)),
+            *(() if isfinite(self.gate.threshold) else (wrong,)),
+            *difference_problems("max_increase", self.gate.max_increase),
+            *minimum_problems("min_labels", self.gate.min_labels),
+        )
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        terms = Terms(
+            kind=self.kind,
+            subject=f"share with a loss over {self.gate.threshold:g}",
+            unit="labels",
+            worse="above",
+            max_difference=self.gate.max_increase,
+            min_trials=self.gate.min_labels,
+        )
+        return compare(terms, candidate, baseline, alpha=alpha)

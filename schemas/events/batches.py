@@ -1,0 +1,91 @@
+"""Facts about batches: files of requests that are asked one by one, for whom, and what came of them."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+BatchEndpoint: TypeAlias = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
+
+
+class BatchInput(msgspec.Struct, frozen=True, kw_only=True):
+    """The file that was given; `sha256` is its hex digest."""
+
+    file_id: str
+    sha256: str
+    size_bytes: int
+
+
+class BatchFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that came of a batch, with a line for each request in it."""
+
+    file_id: str
+    sha256: str
+    size_bytes: int
+    lines: int
+
+
+class BatchProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a file can't be run: a code, and the line that it is about, counted from 1. What stands there is not told."""
+
+    code: str
+    line: int | None
+
+
+class BatchCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody gave a file of requests to an OpenAI endpoint of the gateway.
+
+    `owner_id` is whose inference token it was, and `scopes` the endpoints of Rollbook that this token may call.
+    """
+
+    owner_id: str
+    endpoint: BatchEndpoint
+    input: BatchInput
+    scopes: tuple[str, ...]
+    expires_at: str
+
+
+class BatchStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Every line of the file is a request, so they are asked from now on."""
+
+    requests: int
+
+
+class BatchFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """The file is no list of requests; none was asked. The first of its problems."""
+
+    problems: tuple[BatchProblem, ...]
+
+
+class BatchCancellationRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """No further request is to be asked."""
+
+    reason: str
+
+
+class BatchCompleted(msgspec.Struct, frozen=True, kw_only=True):
+    """Every request was asked; each has a line in one of the two files."""
+
+    completed: int
+    failed: int
+    output: BatchFile | None
+    errors: BatchFile | None
+
+
+class BatchCancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """The batch ended as it was cancelled. Requests that were not asked have lines among the errors."""
+
+    completed: int
+    failed: int
+    not_asked: int
+    output: BatchFile | None
+    errors: BatchFile | None
+
+
+class BatchExpired(msgspec.Struct, frozen=True, kw_only=True):
+    """The batch ended as its time was over. Requests that were not asked have lines among the errors."""
+
+    completed: int
+    failed: int
+    not_asked: int
+    output: BatchFile | None
+    errors: BatchFile | None

@@ -1,0 +1,84 @@
+"""What may be kept of texts: `serving.capture.policy` for calls that carry no tensors, without its libraries."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .json_text import written  # noqa: TID252 - the folder has another parent inside a foreign engine
+
+_SAMPLE_SPACE = 1 << 32
+
+
+class Policy:
+    """What may be kept, as `serving.capture.policy` says it; texts count as one value."""
+
+    def __init__(self, fields: Mapping[str, Any], hash_key: bytes, *, version: int) -> None:
+        self.version = version
+        self.prediction: bool = fields.get("prediction", True)
+        self.retention_days: int = fields.get("retention_days", 7)
+        self.inputs: list[str] | None = fields.get("inputs")
+        self.outputs: list[str] | None = fields.get("outputs")
+        self._rate: float = fields.get("sampling_rate", 1.0)
+        self._hashed = frozenset(fields.get("hashed", ()))
+        self._most_bytes: int = fields.get("max_bytes", 32 * 1024)
+        self._most_values: int = fields.get("max_values", 4_096)
+        self._key = hash_key
+
+    def samples(self, prediction_id: str) -> bool:
+        """Tell whether a prediction belongs to the sample."""
+        digest = hashlib.blake2b(prediction_id.encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big") < self._rate * _SAMPLE_SPACE
+
+    def kept(self, values: Mapping[str, Any], *, names: list[str] | None) -> dict[str, dict[str, Any]]:
+        """Return what is let through of named values."""
+        wanted = {name: value for name, value in values.items() if names is None or name in names}
+        return {name: self._captured(name, value) for name, value in wanted.items()}
+
+    def _captured(self, name: str, value: object) -> dict[str, Any]:
+        text = value if isinstance(value, str) else written(value)
+        captured: dict[str, Any] = {"datatype": "BYTES", "shape": [1]}
+        if name in self._hashed:
+            digest = hashlib.blake2b(written([text]).encode(), key=self._key, digest_size=16)
+            return {**captured, "blake2b": digest.hexdigest()}
+        content = text.encode("utf-8", "replace")
+        most = self._most_bytes if self._most_values else 0
+        if len(content) <= most:
+            return {**captured, "data": [text]}
+        return {**captured, "data": [content[:most].decode("utf-8", "ignore")], "truncated": True}
+
+
+class PolicyFile:
+    """The file that the serving agent writes, as `serving.capture.policy_file` reads it. Used by one thread."""
+
+    def __init__(self, path: Path, hash_key: bytes) -> None:
+        self._path = path
+        self._hash_key = hash_key
+        self._seen: tuple[int, int] | None = None
+
+    def read(self) -> Policy:
+        """Return the policy to begin with; without one nothing may run, as nobody knows what may be kept."""
+        self._seen = self._stamp()
+        return self._decode()
+
+    def replaced(self) -> Policy | None:
+        """Return the policy that replaced the one read last, or None; one that can't be read leaves that in force."""
+        try:
+            stamp = self._stamp()
+            if stamp == self._seen:
+                return None
+            self._seen = stamp
+            return self._decode()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            sys.stderr.write(f"rollbook: the capture policy {self._path} can't be read ({error!r})\n")
+            return None
+
+    def _stamp(self) -> tuple[int, int]:
+        found = self._path.stat()
+        return found.st_ino, found.st_mtime_ns
+
+    def _decode(self) -> Policy:
+        document = json.loads(self._path.read_bytes())
+        return Policy(document["policy"], self._hash_key, version=document["version"])

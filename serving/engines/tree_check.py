@@ -1,0 +1,124 @@
+"""Trees are walked without bounds by compiled code, so a file's trees are checked before any of them is asked.
+
+What is checked is what scikit-learn's builders guarantee (`sklearn/tree/_tree.pyx`,
+`sklearn/ensemble/_hist_gradient_boosting/grower.py`): a node's children come after it, within the tree, and it looks at
+a feature that the rows have. scikit-learn itself checks the types and shapes of the arrays when it takes them over.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from serving.engines.base import Array
+from serving.engines.errors import MalformedArtifactError
+
+TREE_TYPES = (
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+_NO_CHILD = -1
+_GROWN_NODES = {
+    "value": "<f8",
+    "feature_idx": "<i8",
+    "num_threshold": "<f8",
+    "missing_go_to_left": "u1",
+    "left": "<u4",
+    "right": "<u4",
+    "is_leaf": "u1",
+    "is_categorical": "u1",
+    "bitset_idx": "<u4",
+}
+# Ensembles that give their trees whole rows, unchecked.
+_GIVE_WHOLE_ROWS = ("RandomForest", "ExtraTrees", "RandomTrees", "GradientBoosting", "HistGradientBoosting")
+
+
+def check_trees(model: object) -> None:
+    """Check every tree that a loaded model holds.
+
+    Raises:
+        MalformedArtifactError: following one could lead out of its arrays, or never end.
+    """
+    for owner, part in _parts(model):
+        kind = type(part).__name__
+        if kind == "Tree":
+            _check_tree(part, columns=_columns_of(owner))
+        elif kind == "TreePredictor":
+            _check_grown_tree(part, columns=_columns_of(owner))
+        elif kind.startswith(_GIVE_WHOLE_ROWS):
+            _check_members(part)
+
+
+def _parts(model: object) -> Iterator[tuple[object, Any]]:
+    """Yield every object that the model holds, each once, with the nearest estimator above it."""
+    seen: set[int] = set()
+    waiting: list[tuple[object, object]] = [(None, model)]
+    while waiting:
+        owner, part = waiting.pop()
+        if id(part) in seen or isinstance(part, str | bytes | int | float | type | None):
+            continue
+        seen.add(id(part))
+        yield owner, part
+        below = part if hasattr(part, "n_features_in_") else owner
+        waiting.extend((below, each) for each in _held_by(part))
+
+
+def _held_by(part: object) -> list[object]:
+    match part:
+        case dict():
+            return [*part.keys(), *part.values()]
+        case list() | tuple() | set() | frozenset():
+            return list(part)
+        case np.ndarray():
+            return part.ravel().tolist() if part.dtype.hasobject else []
+        case _:
+            return list(vars(part).values()) if hasattr(part, "__dict__") else []
+
+
+def _columns_of(owner: object) -> int:
+    columns = getattr(owner, "n_features_in_", None)
+    if not isinstance(columns, int | np.integer):
+        raise MalformedArtifactError("the artifact has a tree that belongs to no fitted estimator")
+    return int(columns)
+
+
+def _check_tree(tree: Any, *, columns: int) -> None:  # noqa: ANN401 - compiled, without types
+    if tree.node_count > tree.capacity or tree.node_count < 1:
+        raise MalformedArtifactError(f"a tree says {tree.node_count} nodes and holds {tree.capacity}")
+    left, right = np.asarray(tree.children_left), np.asarray(tree.children_right)
+    inner = left != _NO_CHILD
+    _check_links(left[inner], right[inner], np.flatnonzero(inner), nodes=tree.node_count)
+    _check_features(np.asarray(tree.feature)[inner], columns=min(columns, int(tree.n_features)))
+
+
+def _check_grown_tree(tree: Any, *, columns: int) -> None:  # noqa: ANN401 - without types
+    nodes, bitsets = tree.nodes, tree.raw_left_cat_bitsets
+    if not isinstance(nodes, np.ndarray) or nodes.ndim != 1 or not len(nodes):
+        raise MalformedArtifactError("a boosted tree has no nodes")
+    fields = nodes.dtype.fields or {}
+    if any(name not in fields or fields[name][0] != np.dtype(kind) for name, kind in _GROWN_NODES.items()):
+        raise MalformedArtifactError("a boosted tree has nodes of another form")
+    inner = nodes["is_leaf"] == 0
+    _check_links(nodes["left"][inner], nodes["right"][inner], np.flatnonzero(inner), nodes=len(nodes))
+    _check_features(nodes["feature_idx"][inner], columns=columns)
+    categorical = inner & (nodes["is_categorical"] != 0)
+    if categorical.any() and (bitsets.ndim != 2 or nodes["bitset_idx"][categorical].max() >= len(bitsets)):  # noqa: PLR2004 - a row each
+        raise MalformedArtifactError("a boosted tree looks for categories that it does not hold")
+
+
+def _check_links(left: Array, right: Array, above: Array, *, nodes: int) -> None:
+    for children in (left.astype(np.int64), right.astype(np.int64)):
+        if (children <= above).any() or (children >= nodes).any():
+            raise MalformedArtifactError("a tree has a branch that leads out of it or back")
+
+
+def _check_features(features: Array, *, columns: int) -> None:
+    if (features < 0).any() or (features >= columns).any():
+        raise MalformedArtifactError(f"a tree looks at a feature that rows of {columns} values don't have")
+
+
+def _check_members(ensemble: Any) -> None:  # noqa: ANN401 - whatever estimator the file holds
+    members = np.ravel(np.asarray(getattr(ensemble, "estimators_", []), object))
+    sizes = {int(member.n_features_in_) for member in members if hasattr(member, "n_features_in_")}
+    if sizes - {_columns_of(ensemble)}:
+        raise MalformedArtifactError("an ensemble has trees for rows of another width than its own")

@@ -1,0 +1,231 @@
+"""Passes calls on to a server that already runs: the model's name there, the credential, and nothing of the caller's.
+
+An ASGI application. It holds a body whole, as the model's name stands in it; an answer passes through as it comes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from http import HTTPStatus
+
+import aiohttp
+import msgspec
+import structlog
+
+from schemas.external_engine import ExternalEngine
+from serving.capture.middleware import Message, Outcome, Receive, Scope, Send
+from serving.external.credentials import Credential
+from serving.external.rewording import Rewording
+
+_PASSED_ON = frozenset({"accept", "content-type", "inference-header-content-length", "traceparent", "tracestate"})
+_PASSED_BACK = frozenset(
+    {"content-type", "inference-header-content-length", "retry-after", "openai-processing-ms", "x-request-id"}
+)
+_UNANSWERED = ("x-rollbook-unanswered", "1")
+"""Tells the gateway that no engine answered, so that it may ask another instance, as when an engine itself is gone."""
+_NAMES_OF_CALL = ("x-request-id", "x-prediction-id")
+_HEALTH = ("/health", "/v2/health/ready")
+_METRICS = "/metrics"
+_HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=4)
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+_log = structlog.get_logger(__name__)
+
+
+class _Answer(msgspec.Struct):
+    outputs: list["_Output"] = []
+
+
+class _Output(msgspec.Struct):
+    data: list[bool | int | float | str] = []
+
+
+class Relay:
+    """Stands for one external engine. Redirects are not followed: the credential is for one origin alone.
+
+    `probes` are connections of its own for health: a server whose connections are all at work is none that is gone.
+    """
+
+    def __init__(
+        self,
+        engine: ExternalEngine,
+        *,
+        credential: Credential | None,
+        session: aiohttp.ClientSession,
+        probes: aiohttp.ClientSession,
+        rewording: Rewording | None = None,
+    ) -> None:
+        self._rewording = rewording
+        self._engine = engine
+        self._session = session
+        self._probes = probes
+        self._secret = {credential.header: credential.value} if credential else {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"] == "/v2/health/live":
+            await _answer(send, HTTPStatus.OK, b"{}")
+        elif scope["path"] in _HEALTH:
+            await self._tell_health(send)
+        elif scope["path"] == _METRICS:
+            # What the server measures is its owner's, and of all that it serves.
+            await _refuse(send, HTTPStatus.NOT_FOUND, "external-engine-has-no-metrics", "ask the server itself")
+        else:
+            await self._pass(scope, receive, send)
+
+    async def _tell_health(self, send: Send) -> None:
+        path = "/v1/models" if self._engine.protocol == "openai" else f"/v2/models/{self._engine.model}/ready"
+        try:
+            url = self._engine.url.rstrip("/") + path
+            async with self._probes.get(
+                url, headers=self._secret, timeout=_HEALTH_TIMEOUT, allow_redirects=False
+            ) as answer:
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, "external-engine-unreachable", str(error))
+            return
+        is_well = status == HTTPStatus.OK
+        await (_answer(send, HTTPStatus.OK, b"{}") if is_well else self._refuse_status(send, status))
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _body(receive)
+        if body is None:
+            return
+        try:
+            path, content = self._translated(scope["path"], body)
+        except ValueError as error:
+            await _refuse(send, HTTPStatus.BAD_REQUEST, "body-is-no-json", str(error))
+            return
+        asking = asyncio.ensure_future(self._ask(scope, path, content, send))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            # Nobody pays for an answer that nobody reads: with the caller the call to the server ends too.
+            await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (asking, leaving):
+                task.cancel()
+            await asyncio.gather(asking, leaving, return_exceptions=True)
+        if not asking.cancelled():
+            asking.result()
+
+    async def _ask(self, scope: Scope, path: str, content: bytes | None, send: Send) -> None:
+        is_begun = False
+        try:
+            async with self._session.request(
+                scope["method"],
+                self._engine.url.rstrip("/") + path,
+                data=content,
+                headers=self._headers(scope),
+                allow_redirects=False,
+            ) as answer:
+                if answer.status in _REFUSALS or HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
+                    await self._refuse_status(send, answer.status)
+                    return
+                is_begun = True
+                await self._pass_back(scope, answer, send)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            _log.warning("external_engine_failed", reason=repr(error), begun=is_begun)
+            if is_begun:
+                # The caller must see that the rest is missing: the server breaks the connection off.
+                raise
+            # An engine that took the call and is silent may still work at it; one that was not reached does not.
+            is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+            status = HTTPStatus.GATEWAY_TIMEOUT if is_late else HTTPStatus.SERVICE_UNAVAILABLE
+            reason = "the external engine gave no answer"
+            more = () if is_late else (_UNANSWERED,)
+            await _refuse(send, status, "external-engine-unreachable", reason, more)
+
+    async def _pass_back(self, scope: Scope, answer: aiohttp.ClientResponse, send: Send) -> None:
+        headers = [(name.lower(), value) for name, value in answer.headers.items() if name.lower() in _PASSED_BACK]
+        await send(_start(answer.status, headers))
+        kept = bytearray()
+        async for chunk in self._chunks(answer):
+            if self._engine.protocol == "oip":
+                kept += chunk
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        _tell_outcome(scope, bytes(kept))
+        await send({"type": "http.response.body", "body": b""})
+
+    def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        chunks = answer.content.iter_any()
+        return self._rewording.of(chunks, content_type=answer.content_type) if self._rewording else aiter(chunks)
+
+    def _translated(self, path: str, body: bytes) -> tuple[str, bytes | None]:
+        """Return path and body with the model's name as the server knows it."""
+        if self._engine.protocol == "oip":
+            _, _, rest = path.removeprefix("/v2/models/").partition("/")
+            # A version in the path is ours; the server's own is what its description names.
+            rest = rest.rpartition("/")[2]
+            return f"/v2/models/{self._engine.model}" + (f"/{rest}" if rest else ""), body or None
+        if not body:
+            return path, None
+        try:
+            fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"the body is no JSON object: {error}") from error
+        return path, msgspec.json.encode({**fields, "model": self._engine.model})
+
+    def _headers(self, scope: Scope) -> dict[str, str]:
+        given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        passed = {name: value for name, value in given.items() if name in _PASSED_ON}
+        named = next((given[name] for name in _NAMES_OF_CALL if name in given), None)
+        return {**passed, **({"x-request-id": named} if named else {}), **self._secret}
+
+    async def _refuse_status(self, send: Send, status: int) -> None:
+        # A 401 of theirs is about our credential; the caller's own token is good.
+        _log.error("external_engine_refuses", status=status)
+        await _refuse(
+            send, HTTPStatus.BAD_GATEWAY, "external-engine-refuses", f"the external engine answered {status} to us"
+        )
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return a body, None where the caller left before its end."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _left(receive: Receive) -> None:
+    """Return once the caller is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(send: Send, status: int, code: str, reason: str, more: Iterable[tuple[str, str]] = ()) -> None:
+    error = {"message": reason, "type": "server_error", "param": None, "code": code}
+    await _answer(send, status, msgspec.json.encode({"error": error}), more)
+
+
+async def _answer(send: Send, status: int, content: bytes, more: Iterable[tuple[str, str]] = ()) -> None:
+    headers = [("content-type", "application/json"), ("content-length", str(len(content))), *more]
+    await send(_start(status, headers))
+    await send({"type": "http.response.body", "body": content})
+
+
+def _start(status: int, headers: Iterable[tuple[str, str]]) -> Message:
+    encoded = [(_as_it_came(name), _as_it_came(value)) for name, value in headers]
+    return {"type": "http.response.start", "status": int(status), "headers": encoded}
+
+
+def _as_it_came(text: str) -> bytes:
+    """Return a header's bytes, whatever alphabet a server writes it in."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _tell_outcome(scope: Scope, content: bytes) -> None:
+    outcome = scope.get(Outcome.SCOPE_KEY)
+    if not isinstance(outcome, Outcome) or not content:
+        return
+    try:
+        outputs = msgspec.json.decode(content, type=_Answer).outputs
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    if outputs and outputs[0].data:
+        value = outputs[0].data[0]
+        outcome.prediction = str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,41 @@
+"""Answers of another deployment's engine, said in the name of ours: which model, and which deployment answered."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+
+_DATA = b"data:"
+_END = b"\n\n"
+_EVENTS = "text/event-stream"
+
+
+class Rewording:
+    """Puts fields of an answer's JSON, or of each event of a stream, in place of what the engine wrote there."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+
+    async def of(self, chunks: AsyncIterator[bytes], *, content_type: str) -> AsyncIterator[bytes]:
+        """Yield the answer; what is no JSON object stays as it is."""
+        held = b""
+        is_stream = content_type.startswith(_EVENTS)
+        async for chunk in chunks:
+            held += chunk
+            if is_stream:
+                *events, held = held.split(_END)
+                if events:
+                    yield b"".join(self._event(event) + _END for event in events)
+        if held:
+            yield self._event(held) if is_stream else self._document(held)
+
+    def _event(self, event: bytes) -> bytes:
+        if not event.startswith(_DATA):
+            return event
+        return _DATA + b" " + self._document(event[len(_DATA) :].strip())
+
+    def _document(self, content: bytes) -> bytes:
+        try:
+            fields = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return content
+        return msgspec.json.encode({name: self._fields.get(name, value) for name, value in fields.items()})

@@ -1,0 +1,31 @@
+"""Which aliases of models name which versions, as the routes of endpoints need it. Pure."""
+
+from collections.abc import Mapping
+
+from schemas.events.endpoints import VersionReference
+from schemas.events.registry import VersionAliasRemoved, VersionAliasSet
+from serving.gateway.routing_state import Aliases, EndpointRoute
+
+
+def folded(aliases: Aliases, event: VersionAliasSet | VersionAliasRemoved, *, model_id: str) -> Aliases:
+    """Return the aliases of all models after one was set or removed."""
+    of_model = {alias: version for alias, version in aliases.get(model_id, {}).items() if alias != event.alias}
+    if isinstance(event, VersionAliasSet):
+        of_model[event.alias] = event.version_id
+    return {**aliases, model_id: of_model}
+
+
+def aliases_of(deployments: Mapping[str, VersionReference], aliases: Aliases) -> dict[str, tuple[str, ...]]:
+    """Return the aliases of the versions that are deployed, by the version's id."""
+    deployed = {version.version_id for version in deployments.values()}
+    found: dict[str, tuple[str, ...]] = {}
+    for alias, version_id in sorted(pair for of_model in aliases.values() for pair in of_model.items()):
+        if version_id in deployed:
+            found[version_id] = (*found.get(version_id, ()), alias)
+    return found
+
+
+def renamed(endpoints: Mapping[str, EndpointRoute], aliases: Aliases) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return what is new by the endpoint's id, of those that deploy a version whose aliases are others now."""
+    found = {key: aliases_of(endpoint.deployments, aliases) for key, endpoint in endpoints.items()}
+    return {key: now for key, now in found.items() if now != endpoints[key].aliases}

@@ -1,0 +1,122 @@
+"""The program "fork server": starts runtimes as forks of itself, which has their libraries loaded already.
+
+scikit-learn, scipy and skops take seconds to import and are the same for every model. A fork has them at once, and
+shares their memory with its siblings until it writes to it. Forking is safe only while no other thread of Python runs:
+nothing is served, and no event loop made, before the fork.
+
+The only client holds the other end of the socket that is our standard input, so its end is ours. Forks outlive us.
+"""
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from infra.arguments import take_no_arguments
+from serving.runtime import app
+
+_LIBRARIES = ("serving.engines.sklearn_engine",)
+_LARGEST_ORDER_BYTES = 64 * 1024
+
+
+class ForkOrder(msgspec.Struct, frozen=True):
+    """The environment of a runtime to start; the descriptor of its log comes with it."""
+
+    environment: dict[str, str]
+
+
+class Forked(msgspec.Struct, frozen=True):
+    """The process that was made, whose pidfd comes with this, or why there is none."""
+
+    pid: int = 0
+    error: str = ""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fork runtimes until the client is gone."""
+    take_no_arguments("fork server", "Start runtimes as forks that share their libraries.", argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for library in _LIBRARIES:
+        import_module(library)
+    # What is loaded now is never collected, so no fork copies it to count who refers to it.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as client:
+        _serve(client)
+    return 0
+
+
+def _serve(client: socket.socket) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(client, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not client:
+                    _bury(selector, key)
+                elif not _answer(client, selector):
+                    return
+
+
+def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
+    """Start what is asked for; False once the client is gone."""
+    message, descriptors, _, _ = socket.recv_fds(client, _LARGEST_ORDER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC)
+    if not message:
+        return False
+    order, (log,) = msgspec.json.decode(message, type=ForkOrder), descriptors
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become_runtime(order, log)
+        # It is our child and not buried yet, so that its id can't be another's.
+        process = os.pidfd_open(pid)
+    except OSError as error:
+        client.send(msgspec.json.encode(Forked(error=f"no process can be made: {error.strerror}")))
+        return True
+    finally:
+        os.close(log)
+    selector.register(process, selectors.EVENT_READ, pid)
+    socket.send_fds(client, [msgspec.json.encode(Forked(pid=pid))], [process])
+    return True
+
+
+def _bury(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    selector.unregister(key.fileobj)
+    os.close(key.fd)
+    os.waitpid(key.data, 0)
+
+
+def _become_runtime(order: ForkOrder, log: int) -> NoReturn:
+    """Leave everything of the fork server behind and run as if started afresh."""
+    code = 1
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        # Above all the client's socket, whose end has to show that the fork server is gone.
+        os.closerange(3, max(int(entry.name) for entry in Path("/proc/self/fd").iterdir()) + 1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ.clear()
+        os.environ.update(order.environment)
+        code = app.main([])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:  # noqa: BLE001  the rim of a process: its log gets whatever it is
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # What the fork server would do at its own end is not ours.
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

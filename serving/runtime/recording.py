@@ -1,0 +1,40 @@
+"""The recorder of an engine's process: it follows the capture policy, and marks how far its spool is complete."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from serving.capture import records
+from serving.capture.policy_file import PolicyFile
+from serving.capture.recorder import Recorder
+from serving.capture.spool import SpoolLimits, SpoolWriter
+from serving.runtime.manifest import Manifest
+
+_MARK_INTERVAL_S = 0.25
+
+
+@asynccontextmanager
+async def recording(
+    spool_dir: Path, manifest: Manifest, *, policy_file: Path, max_bytes: int
+) -> AsyncIterator[Recorder]:
+    """Record under the policy in the file while the context is open; at its end all is written."""
+    writer = SpoolWriter(spool_dir, limits=SpoolLimits(max_bytes=max_bytes), without_detail=records.without_detail)
+    policy = PolicyFile(policy_file)
+    recorder = Recorder(writer, in_force=policy.read(), hash_key=manifest.endpoint_id.encode())
+    recorder.start()
+    marking = asyncio.ensure_future(_mark(recorder, policy))
+    try:
+        yield recorder
+    finally:
+        marking.cancel()
+        await asyncio.to_thread(recorder.stop)
+
+
+async def _mark(recorder: Recorder, policy: PolicyFile) -> None:
+    while True:
+        in_force = policy.replaced()
+        if in_force is not None:
+            recorder.follow(in_force)
+        recorder.mark()
+        await asyncio.sleep(_MARK_INTERVAL_S)

@@ -1,0 +1,87 @@
+"""Clients of a broker that takes connections and never answers, as one that is stopped or overwhelmed does."""
+
+import asyncio
+import gc
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from infra.kafka import clients
+from infra.kafka.clients import abandon, producer, start_producer
+from infra.kafka.topics import TopicSpec, ensure_topics
+from schemas.topics import REQUESTS
+from serving.gateway.request_shipper import KafkaSink as ShipperSink
+from tests.integration.kafka.conftest import Node
+from workers.serving_agent.batch_sink import KafkaSink as AgentSink
+
+# aiokafka leaves a connection whose opening is given up to the garbage collector, which says so.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+SOON_S = 0.3
+WELL_WITHIN_S = 5.0
+
+
+@pytest.fixture
+def mute_broker() -> Iterator[str]:
+    """Listen, let the kernel take the connections, and say nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        gc.collect()
+
+
+async def test_a_producer_gives_up_on_a_broker_that_does_not_answer(mute_broker: str) -> None:
+    fresh, began = producer(mute_broker, client_id="test"), time.monotonic()
+
+    with pytest.raises(TimeoutError):
+        await start_producer(fresh, within_s=SOON_S)
+
+    assert time.monotonic() - began < WELL_WITHIN_S
+
+
+async def test_a_consumer_gives_up_on_a_broker_that_does_not_answer(
+    mute_broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "_START_S", SOON_S)
+    began = time.monotonic()
+
+    with pytest.raises(OSError, match=r"^$"):
+        await clients.consumer_from_offset(mute_broker, client_id="test", topic=REQUESTS.name, offsets={0: 0})
+
+    assert time.monotonic() - began < WELL_WITHIN_S
+
+
+@pytest.mark.parametrize("sink_of", [lambda at: AgentSink(at, client_id="test"), ShipperSink], ids=["agent", "shipper"])
+async def test_a_sink_that_is_told_to_end_ends_though_the_broker_does_not_answer(
+    sink_of: type[ShipperSink], mute_broker: str
+) -> None:
+    sink, before = sink_of(mute_broker), asyncio.all_tasks()
+    sending = asyncio.create_task(sink.send(REQUESTS.name, key="k", value=b"v", headers=[]))
+    await asyncio.sleep(SOON_S)
+
+    sending.cancel()
+    async with asyncio.timeout(WELL_WITHIN_S):
+        await asyncio.wait({sending})
+        await sink.close()
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_abandoned_producer_lets_go_of_what_it_could_not_send(node: Node) -> None:
+    await ensure_topics(node.bootstrap, [TopicSpec(name=REQUESTS.name, partitions=1, retention_ms=-1)])
+    started = producer(node.bootstrap, client_id="test")
+    await start_producer(started)
+    await started.send_and_wait(REQUESTS.name, b"value")
+    before = asyncio.all_tasks()
+    assert node.process is not None
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        unsent = await started.send(REQUESTS.name, b"value")
+        async with asyncio.timeout(2 * WELL_WITHIN_S):
+            await abandon(started)
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+
+    assert not unsent.done()
+    assert asyncio.all_tasks() <= before

@@ -1,0 +1,101 @@
+"""Indexes of model directories and descriptions of servers: what may stand in them, and what never."""
+
+import msgspec
+import pytest
+
+from schemas.external_engine import read_description
+from schemas.model_directory import read_index
+
+DIGEST = "sha256:" + "0" * 64
+USUAL = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+def index(*paths: str, digest: str = DIGEST, size: int = 1) -> bytes:
+    files = [{"path": path, "digest": digest, "size_bytes": size} for path in paths]
+    return msgspec.json.encode({"files": files})
+
+
+def test_a_directory_of_weights_and_texts_is_taken() -> None:
+    found = read_index(index(*USUAL, "chat_template.jinja", "1_Pooling/config.json"))
+
+    assert [file.path for file in found.files][-1] == "1_Pooling/config.json"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../config.json",
+        "/etc/config.json",
+        "a/../../b.json",
+        "a//b.json",
+        "./b.json",
+        "a\\..\\b.json",
+        "C:b.json",
+        "a\x00.json",
+        "a\nb.json",
+        ".hidden.json",
+        "..json",
+        "",
+        "a/b/c/d/e.json",
+        "é.json",
+        "x" * 200 + ".json",
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="no path inside the directory"):
+        read_index(index(*USUAL, path))
+
+
+@pytest.mark.parametrize("path", ["pytorch_model.bin", "model.pt", "modeling.py", "a.so", "weights.pkl", "noending"])
+def test_a_file_that_could_hold_a_program_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="the files that a model may have"):
+        read_index(index(*USUAL, path))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "no index of files"),
+        (b'{"files": [], "more": 1}', "no index of files"),
+        (index(*USUAL, "Config.json"), "names a file twice"),
+        (index(*USUAL, "config.json/a.json"), "as the folder of another"),
+        (index("config.json"), "no .safetensors file"),
+        (index("model.safetensors"), "no config.json"),
+        (index(*USUAL, digest="sha256:0"), "no digest and size"),
+        (index(*USUAL, size=-1), "no digest and size"),
+        (index(*USUAL, *(f"{number}.txt" for number in range(1_000))), "more than 1000 files"),
+        (b" " * 2_000_000, "larger than"),
+    ],
+)
+def test_an_index_that_is_none_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_index(content)
+
+
+def described(**changes: object) -> bytes:
+    usual = {"protocol": "openai", "url": "https://models.example/v0", "model": "story", "credential": "prod"}
+    return msgspec.json.encode({**usual, **changes})
+
+
+def test_a_server_is_described_by_its_url_and_the_name_of_a_credential() -> None:
+    assert read_description(described()).credential == "prod"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"url": "https://user:secret@models.example"}, "more than an address"),
+        ({"url": "https://models.example?key=secret"}, "more than an address"),
+        ({"url": "file:///etc/passwd"}, "none of http"),
+        ({"url": "https://"}, "none of http"),
+        ({"url": "http://host:99999"}, "out of range"),
+        ({"protocol": "telnet"}, "describes no server"),
+        ({"authorization": "Bearer secret"}, "describes no server"),
+        ({"credential": "../admin.token"}, "credential is no name"),
+        ({"model": ""}, "what the server calls the model"),
+        ({"model": "x" * 20_000}, "larger than"),
+    ],
+)
+def test_a_description_that_would_leak_or_lead_astray_is_refused(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_description(described(**changes))

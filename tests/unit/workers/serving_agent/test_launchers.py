@@ -1,0 +1,216 @@
+"""What is started for an artifact, with which arguments, and what is said where something is missing."""
+
+import sys
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from schemas.events.endpoints import VersionReference
+from schemas.events.registry import Artifact, ArtifactFormat, Signature
+from serving.runtime.manifest import Manifest, write_manifest
+from workers.serving_agent.desired import Deployment
+from workers.serving_agent.errors import CannotServeError, MayServeLaterError, NeverServesError
+from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
+from workers.serving_agent.launchers.base import Command, Order
+from workers.serving_agent.launchers.table import Launchers
+from workers.serving_agent.openai_client import OpenAiClient
+from workers.serving_agent.reconcile import Slot
+from workers.serving_agent.settings import AgentSettings
+
+
+def settings(root: Path, **changes: object) -> AgentSettings:
+    usual = AgentSettings(
+        data_dir=root,
+        api_url="http://127.0.0.1:1",
+        token_file=root / "token",
+        kafka_bootstrap="127.0.0.1:1",
+        ready_file=root / "ready",
+        supervisor_pid=7,
+    )
+    return msgspec.structs.replace(usual, **changes)
+
+
+def deployment(artifact_format: ArtifactFormat) -> Deployment:
+    return Deployment(
+        id="deployment-1",
+        workspace="default",
+        endpoint_id="endpoint-1",
+        endpoint="story",
+        version=VersionReference(version_id="version-1", model_name="small-llama", number=3),
+        artifact=Artifact(
+            digest="sha256:" + "0" * 64,
+            size_bytes=1,
+            format=artifact_format,
+            parent="version-0" if artifact_format == "lora" else None,
+        ),
+        signature=Signature(inputs=(), outputs=()),
+        golden=None,
+        replicas=1,
+    )
+
+
+def command(root: Path, artifact_format: ArtifactFormat, *, replica: int = 0, **changes: object) -> Command:
+    wanted = deployment(artifact_format)
+    record = InstanceRecord(
+        slot=Slot("deployment-1", replica),
+        endpoint_id="endpoint-1",
+        instance_id="instance-1",
+        port=4_321,
+        boot_id="boot-1",
+    )
+    order = Order(deployment=wanted, model=root / "model", record=record, spool=root / "spool")
+    return Launchers(settings(root, **changes), InstanceBook(root / "instances.json")).of(wanted).command(order)
+
+
+def running_parent(root: Path, *, replicas: int = 1, version_id: str = "version-0") -> None:
+    """Note engines of a version at the endpoint as running, and lay its manifest."""
+    parent = msgspec.structs.replace(
+        deployment("transformers"), id="deployment-0", version=_version(version_id, number=1)
+    )
+    book = InstanceBook(root / "instances.json")
+    for replica in range(replicas):
+        slot = Slot(parent.id, replica)
+        book.put(
+            InstanceRecord(
+                slot=slot,
+                endpoint_id=parent.endpoint_id,
+                instance_id=f"instance-0-{replica}",
+                port=9_000 + replica,
+                boot_id=f"boot-0-{replica}",
+                pid=100 + replica,
+            )
+        )
+    folder = settings(root).directory / "models" / parent.id
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = {name: getattr(parent, name) for name in ("workspace", "endpoint_id", "endpoint", "version")}
+    manifest = Manifest(deployment_id=parent.id, artifact=parent.artifact, signature=parent.signature, **fields)
+    write_manifest(folder, manifest)
+
+
+def adapter_of_rank(root: Path, rank: int) -> None:
+    files = root / "model" / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    (files / "adapter_config.json").write_text(f'{{"peft_type": "LORA", "r": {rank}}}')
+
+
+def _version(version_id: str, *, number: int) -> VersionReference:
+    return VersionReference(version_id=version_id, model_name="small-llama", number=number)
+
+
+def test_vllm_knows_the_endpoint_the_deployment_and_its_port(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.touch()
+
+    started = command(tmp_path, "transformers", vllm_python=python, vllm_arguments=("--max-model-len=99",))
+
+    arguments = " ".join(started.arguments)
+    assert started.arguments[0] == str(python)
+    assert f"--model {tmp_path}/model/files" in arguments
+    assert "--served-model-name story story@3" in arguments
+    assert "--fingerprint-mode custom --fingerprint-value deployment-1" in arguments
+    assert "--host 127.0.0.1 --port 4321" in arguments
+    assert "--shutdown-timeout 30" in arguments
+    assert started.arguments[-1] == "--max-model-len=99"
+    assert started.environment["HF_HUB_OFFLINE"] == "1"
+    assert started.environment["ROLLBOOK_CAPTURE_WATCH_PID"] == "7"
+    assert (Path(started.environment["PYTHONPATH"]) / "rollbook_capture" / "middleware.py").is_file()
+    assert not [value for value in started.environment.values() if "token" in value]
+
+
+def test_without_vllm_the_reason_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(MayServeLaterError, match=r"\./task setup:vllm") as missing:
+        command(tmp_path, "transformers", vllm_python=tmp_path / "nowhere")
+
+    assert missing.value.code == "engine-not-installed"
+
+
+def test_a_file_of_scikit_learn_runs_in_our_runtime(tmp_path: Path) -> None:
+    started = command(tmp_path, "skops")
+
+    assert started.arguments == (sys.executable, "-P", "-m", "serving.runtime.app")
+    assert started.environment["ROLLBOOK_RUNTIME_MODEL_NAME"] == "story"
+    assert started.environment["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_server_that_already_runs_gets_a_relay_that_finds_its_credential(tmp_path: Path) -> None:
+    started = command(tmp_path, "external")
+
+    assert started.arguments[-1] == "serving.external.app"
+    assert started.environment["ROLLBOOK_EXTERNAL_CREDENTIALS_DIR"] == str(tmp_path / "secrets" / "engines")
+
+
+@pytest.mark.parametrize("artifact_format", get_args(ArtifactFormat))
+def test_every_format_of_the_contract_has_a_launcher(tmp_path: Path, artifact_format: ArtifactFormat) -> None:
+    python = tmp_path / "python"
+    python.touch()
+    running_parent(tmp_path)
+    adapter_of_rank(tmp_path, 8)
+
+    assert command(tmp_path, artifact_format, vllm_python=python, vllm_adapters=4).arguments
+
+
+async def test_a_server_is_asked_in_the_protocol_of_its_description(tmp_path: Path) -> None:
+    (tmp_path / "artifact").write_text('{"protocol": "openai", "url": "http://127.0.0.1:1", "model": "m"}')
+
+    client = (
+        Launchers(settings(tmp_path), InstanceBook(tmp_path / "instances.json"))
+        .of(deployment("external"))
+        .client(tmp_path, port=1)
+    )
+
+    assert isinstance(client, OpenAiClient)
+    await client.close()
+
+
+@pytest.mark.parametrize(("replica", "port"), [(0, "9000"), (1, "9001"), (2, "9000")])
+def test_adapters_are_spread_over_the_engines_of_their_parent(tmp_path: Path, replica: int, port: str) -> None:
+    running_parent(tmp_path, replicas=2)
+    adapter_of_rank(tmp_path, 16)
+
+    started = command(tmp_path, "lora", replica=replica, vllm_adapters=4)
+
+    assert started.arguments[-1] == "serving.external.app"
+    assert started.environment["ROLLBOOK_EXTERNAL_PARENT_PORT"] == port
+    assert started.environment["ROLLBOOK_EXTERNAL_PARENT_BOOT_ID"] == f"boot-0-{int(port) - 9_000}"
+
+
+@pytest.mark.parametrize(
+    ("parent", "rank", "adapters", "kind", "code"),
+    [
+        ("version-0", 17, 4, NeverServesError, "adapter-rank-too-large"),
+        ("version-0", 8, 0, NeverServesError, "adapters-not-allowed"),
+        ("version-9", 8, 4, MayServeLaterError, "parent-not-running"),
+    ],
+)
+def test_an_adapter_that_can_not_be_loaded_is_refused_with_what_to_do(
+    tmp_path: Path, parent: str, rank: int, adapters: int, kind: type[CannotServeError], code: str
+) -> None:
+    running_parent(tmp_path, version_id=parent)
+    adapter_of_rank(tmp_path, rank)
+
+    with pytest.raises(kind) as refusal:
+        command(tmp_path, "lora", vllm_adapters=adapters)
+
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("architecture", "adapters", "has_room"),
+    [("LlamaForCausalLM", 4, True), ("LlamaForCausalLM", 0, False), ("BertModel", 4, False)],
+)
+def test_an_engine_that_writes_text_has_room_for_adapters(
+    tmp_path: Path, architecture: str, adapters: int, *, has_room: bool
+) -> None:
+    python = tmp_path / "python"
+    python.touch()
+    files = tmp_path / "model" / "files"
+    files.mkdir(parents=True)
+    (files / "config.json").write_text(f'{{"architectures": ["{architecture}"]}}')
+
+    started = command(tmp_path, "transformers", vllm_python=python, vllm_adapters=adapters)
+
+    assert ("--enable-lora" in started.arguments) is has_room
+    assert ("VLLM_ALLOW_RUNTIME_LORA_UPDATING" in started.environment) is has_room
+    assert ("ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS" in started.environment) is has_room

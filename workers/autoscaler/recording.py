@@ -1,0 +1,43 @@
+"""Records looks, one JSON line each, so that a day can be replayed against another policy; bounded, oldest first."""
+
+from pathlib import Path
+
+import msgspec
+
+from schemas.scaling import LoadSample
+
+_FILES = 8
+
+
+class RecordedLook(msgspec.Struct, frozen=True, kw_only=True):
+    """A look at a deployment."""
+
+    endpoint_id: str
+    deployment_id: str
+    sample: LoadSample
+
+
+class Recording:
+    """Appends to the newest of a few files; when it is full the oldest goes."""
+
+    def __init__(self, folder: Path, *, most_bytes: int) -> None:
+        self._folder = folder
+        self._file_bytes = most_bytes // _FILES
+
+    def append(self, looks: list[RecordedLook]) -> None:
+        """Keep looks.
+
+        Raises:
+            OSError: the disk does not take them.
+        """
+        if not self._file_bytes or not looks:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        newest = self._folder / "looks-0.jsonl"
+        if newest.exists() and newest.stat().st_size >= self._file_bytes:
+            for number in range(_FILES - 2, -1, -1):
+                older = self._folder / f"looks-{number}.jsonl"
+                if older.exists():
+                    older.replace(self._folder / f"looks-{number + 1}.jsonl")
+        with newest.open("ab") as file:
+            file.write(b"".join(msgspec.json.encode(look) + b"\n" for look in looks))

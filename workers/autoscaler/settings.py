@@ -1,0 +1,31 @@
+"""Settings of the autoscaler."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from infra.metrics import MetricsPort
+
+PREFIX = "ROLLBOOK_AUTOSCALER_"
+
+
+class AutoscalerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the autoscaler has to be told."""
+
+    data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory; looks are recorded below it")]
+    api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
+    token_file: Annotated[Path, msgspec.Meta(description="file with a token of role service")]
+    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of Kafka brokers")]
+    envoy_admin_urls: Annotated[str, msgspec.Meta(description="admin pages of all gateways, with commas between them")]
+    ready_file: Annotated[Path, msgspec.Meta(description="made once the first snapshot is read, removed at its start")]
+    interval_ms: Annotated[int, msgspec.Meta(ge=100, description="time between two looks")] = 1_000
+    record_bytes: Annotated[int, msgspec.Meta(ge=0, description="looks that are kept for a replay; 0 keeps none")] = (
+        268_435_456
+    )
+    metrics_port: MetricsPort = None
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The admin pages."""
+        return tuple(url.strip().rstrip("/") for url in self.envoy_admin_urls.split(",") if url.strip())

@@ -1,0 +1,78 @@
+"""What can be in the batch server's way.
+
+BatchServerError
+├── ApiError          what a caller is told, in OpenAI's form
+├── PartAwayError     API or gateway does not answer now; trying again may help
+└── RefusedError      the API says no; the same again would be refused too
+"""
+
+from http import HTTPStatus
+
+
+class BatchServerError(Exception):
+    """Base of this tree."""
+
+
+class ApiError(BatchServerError):
+    """An answer that is an error: its status, one sentence with the remedy, and what OpenAI's clients tell apart."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        kind: str = "invalid_request_error",
+    ) -> None:
+        """Keep what stands in the answer; `param` names the field."""
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.kind = kind
+
+
+class PartAwayError(BatchServerError):
+    """A part of Rollbook does not answer now."""
+
+
+class RefusedError(BatchServerError):
+    """The API refuses; `code` is the problem's."""
+
+    def __init__(self, message: str, *, code: str, status: int) -> None:
+        """Keep what the problem says."""
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+def not_found(what: str, identifier: str, *, param: str) -> ApiError:
+    """Say that there is no such thing, or none of this caller's: which of the two is not told."""
+    return ApiError(
+        HTTPStatus.NOT_FOUND,
+        f"no such {what}: {identifier[:100]}; its owner can list what there is",
+        code=f"{what}_not_found",
+        param=param,
+    )
+
+
+def storage_full() -> ApiError:
+    """Say that the disk takes no more."""
+    return ApiError(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "the disk of the batch server is full, and nothing was kept; delete files, or ask an operator for room",
+        code="storage_full",
+        kind="server_error",
+    )
+
+
+def control_plane_away() -> ApiError:
+    """Say that the log can't be written now."""
+    return ApiError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the control plane does not answer now; try again",
+        code="control_plane_away",
+        kind="server_error",
+    )

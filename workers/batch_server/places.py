@@ -1,0 +1,128 @@
+"""The places of requests under way at the gateway: an equal share for each batch, and none for who only waits."""
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+
+from workers.batch_server.stop import Stop
+
+# Bodies of requests that wait stay in memory. Beyond this they keep their places, and no others begin.
+_WAITING_BYTES = 64 * 1024 * 1024
+_POLL_S = 0.2
+
+
+class Places:
+    """What all batches share. Used from one event loop."""
+
+    def __init__(self, number: int, *, waiting_bytes: int = _WAITING_BYTES) -> None:
+        """Take how many requests may be under way together, and what the bodies of those that wait may hold."""
+        self._number = number
+        self._free = asyncio.Semaphore(number)
+        self._shares = 0
+        self._left_to_wait = waiting_bytes
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """Take part, for as long as a batch has something to ask."""
+        self._shares += 1
+        try:
+            yield Share(self)
+        finally:
+            self._shares -= 1
+
+    @property
+    def most_of_one(self) -> int:
+        """How many requests of one batch may be in hand, those that wait among them."""
+        return max(1, self._number // max(1, self._shares))
+
+    async def take(self, stop: Stop) -> bool:
+        """Wait for a free place; False when nothing more is to be asked."""
+        while not stop.is_set:
+            if await _within(_POLL_S, self._free.acquire()):
+                return True
+        return False
+
+    def give_back(self) -> None:
+        """Let another have the place."""
+        self._free.release()
+
+    @contextmanager
+    def waiting(self, size: int) -> Iterator[bool]:
+        """Count a body among those that wait; False where they are too many bytes already."""
+        fits = size <= self._left_to_wait
+        taken = size if fits else 0
+        self._left_to_wait -= taken
+        try:
+            yield fits
+        finally:
+            self._left_to_wait += taken
+
+
+class Share:
+    """The part of one batch."""
+
+    def __init__(self, places: Places) -> None:
+        """Begin with nothing in hand."""
+        self._places = places
+        self._in_hand = 0
+        self._one_ended = asyncio.Event()
+
+    async def place(self, stop: Stop) -> "Place | None":
+        """Wait until this batch may have one more request in hand; None when nothing more is to be asked."""
+        while self._in_hand >= self._places.most_of_one:
+            if stop.is_set:
+                return None
+            self._one_ended.clear()
+            # Other batches come and go meanwhile, and with them what one may have.
+            await _within(_POLL_S, self._one_ended.wait())
+        if not await self._places.take(stop):
+            return None
+        self._in_hand += 1
+        return Place(self._places, self)
+
+    def ended(self) -> None:
+        """Have one request less in hand."""
+        self._in_hand -= 1
+        self._one_ended.set()
+
+
+class Place:
+    """The place of one request, given to others while the request waits to be asked again."""
+
+    def __init__(self, places: Places, share: Share) -> None:
+        """Hold a place that was taken."""
+        self._places = places
+        self._share = share
+        self._is_held = True
+
+    async def wait(self, seconds: float, stop: Stop, *, size: int) -> None:
+        """Wait, and hold a place again after it; or return at once when nothing more is to be asked.
+
+        `size` is what the request's body holds in memory, in bytes.
+        """
+        with self._places.waiting(size) as gives_way:
+            if gives_way:
+                self._give_back()
+            await stop.wait(seconds)
+        if gives_way:
+            self._is_held = await self._places.take(stop)
+
+    def leave(self) -> None:
+        """Have ended."""
+        self._give_back()
+        self._share.ended()
+
+    def _give_back(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self._places.give_back()
+
+
+async def _within(seconds: float, event: Awaitable[object]) -> bool:
+    """Wait for something so long; return whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event
+    except TimeoutError:
+        return False
+    return True

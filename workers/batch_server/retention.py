@@ -1,0 +1,56 @@
+"""Deletes what its time is over for: files, batches that have ended, and all that belonged to an erased person."""
+
+import asyncio
+
+import structlog
+
+from workers.batch_server.batches import Batches
+from workers.batch_server.errors import ApiError, PartAwayError, RefusedError
+from workers.batch_server.parts import Parts
+
+_INTERVAL_S = 60.0
+_DAY_S = 86_400
+
+_log = structlog.get_logger(__name__)
+
+
+class Retention:
+    """Looks once a minute."""
+
+    def __init__(self, parts: Parts, batches: Batches) -> None:
+        self._parts = parts
+        self._batches = batches
+        self._erased: frozenset[str] = frozenset()
+        self._read_until = 0
+
+    async def keep_for_ever(self) -> None:
+        """Look again and again."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def look(self) -> None:
+        """Delete what is due. What can't be deleted now is deleted later."""
+        try:
+            erased, self._read_until = await self._parts.plane.erased_principals(after=self._read_until)
+            self._erased |= erased
+            await self._end_batches_of_erased()
+            await asyncio.to_thread(self._delete)
+        except Exception as error:  # noqa: BLE001  the rim of the task: the program lives on, and looks again
+            expected = isinstance(error, PartAwayError | RefusedError | ApiError | OSError)
+            _log.warning("retention_delayed", exc_info=None if expected else error, reason=str(error))
+
+    async def _end_batches_of_erased(self) -> None:
+        for record in self._parts.book.open_ones():
+            if record.owner in self._erased and record.status in ("validating", "in_progress"):
+                await self._batches.end(record.id, reason="its owner was erased")
+
+    def _delete(self) -> None:
+        now_s, parts = self._parts.now_s, self._parts
+        for file_id in parts.files.outdated(now_s=now_s, erased=self._erased):
+            parts.files.delete(file_id)
+            _log.info("file_deleted", file_id=file_id)
+        before_s = now_s - parts.settings.retention_days * _DAY_S
+        for batch_id in parts.book.outdated(ended_before_s=before_s, erased=self._erased):
+            parts.book.forget(batch_id)
+            _log.info("batch_forgotten", batch_id=batch_id)

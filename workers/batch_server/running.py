@@ -1,0 +1,287 @@
+"""Runs one batch from where it stands to its end. Each step may be begun again after a kill."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import msgspec
+import structlog
+
+from schemas.events.batches import BatchFile, BatchProblem
+from workers.batch_server import input_lines
+from workers.batch_server.book import ENDED, BatchRecord
+from workers.batch_server.errors import PartAwayError, RefusedError
+from workers.batch_server.file_store import StoredFile, digest_of
+from workers.batch_server.input_lines import Checked, Rules
+from workers.batch_server.line_work import CANCELLED, EXPIRED, NOT_ASKED, LineWork
+from workers.batch_server.parts import Parts
+from workers.batch_server.results import ERRORS, OUTPUT
+from workers.batch_server.stop import Stop
+from workers.batch_server.wire import Problem, Status
+
+_SHUTDOWN = "shutdown"
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+_NEVER_ASKED = frozenset(error.code for error in NOT_ASKED.values())
+_FILE_NAMES = {OUTPUT: "output", ERRORS: "errors"}
+
+_log = structlog.get_logger(__name__)
+
+
+class BatchRun:
+    """One batch at work."""
+
+    def __init__(self, batch_id: str, parts: Parts) -> None:
+        self._id = batch_id
+        self._parts = parts
+        self._stop = Stop()
+        self._leaving = asyncio.Event()
+        self._work: LineWork | None = None
+
+    @property
+    def record(self) -> BatchRecord:
+        """What is known of the batch."""
+        return self._parts.book[self._id]
+
+    @property
+    def counts(self) -> tuple[int, int] | None:
+        """How many requests have an answer and how many an error, while they are asked."""
+        return (self._work.results.counts[True], self._work.results.counts[False]) if self._work else None
+
+    def leave(self) -> None:
+        """Stop where it stands; the next process goes on."""
+        self._leaving.set()
+        self._stop.set(_SHUTDOWN)
+
+    def cancel(self) -> None:
+        """Note that the log says so: ask nothing more."""
+        if self.record.status in ("validating", "in_progress"):
+            self._keep(self.record.moved("cancelling", now_s=self._parts.now_s))
+        self._stop.set(CANCELLED)
+
+    async def run(self) -> None:
+        """Take step after step until the batch has ended, or the program ends."""
+        pause_s = _FIRST_PAUSE_S
+        while self.record.is_open and not self._leaving.is_set():
+            try:
+                await self._step()
+                pause_s = _FIRST_PAUSE_S
+                continue
+            except (PartAwayError, OSError) as error:
+                _log.warning("batch_waits", batch_id=self._id, reason=str(error), wait_s=pause_s)
+            except RefusedError as error:
+                _log.warning("batch_refused", batch_id=self._id, code=error.code, reason=str(error))
+                await self._take_over(error)
+            except Exception:  # noqa: BLE001  the rim of one batch
+                # One batch that meets a bug must not end those of everybody else.
+                _log.exception("batch_broken", batch_id=self._id)
+                pause_s = _LONGEST_PAUSE_S
+            await self._pause(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _step(self) -> None:
+        record = self.record
+        match record.status:
+            case _ if not record.is_announced:
+                await self._give_up_creation(record)
+            case "validating":
+                await self._validate()
+            case "in_progress" | "cancelling" if record.requests:
+                await self._ask_all()
+            case "cancelling":
+                await self._finish(output=None, errors=None, not_asked=0)
+            case _:
+                await self._publish()
+
+    async def _give_up_creation(self, record: BatchRecord) -> None:
+        # Who asked for this batch got no answer and may have asked again: two must not run.
+        await self._parts.plane.create(creation_of(record))
+        await self._parts.plane.cancel(record.id, reason="its creation was not answered")
+        announced = msgspec.structs.replace(record, is_announced=True)
+        self._keep(announced.moved("cancelling", now_s=self._parts.now_s))
+
+    async def _validate(self) -> None:
+        record, parts = self.record, self._parts
+        rules = Rules(
+            endpoint=record.endpoint,
+            max_requests=parts.settings.max_requests,
+            max_line_bytes=parts.settings.max_line_bytes,
+        )
+        async with parts.checking:
+            found = await asyncio.to_thread(input_lines.checked, parts.book.input(record.id), rules)
+        problems = tuple(found.problems) or await self._missing_models(found)
+        if problems:
+            await self._fail(problems)
+            return
+        answer = await parts.plane.start(record.id, requests=found.requests)
+        if answer.phase == "cancelling":
+            self.cancel()
+            return
+        # A cancellation that came since is one of a batch that has started.
+        self._keep(msgspec.structs.replace(self.record, requests=found.requests))
+        if self.record.status == "validating":
+            self._keep(self.record.moved("in_progress", now_s=parts.now_s))
+
+    async def _fail(self, problems: tuple[Problem, ...]) -> None:
+        told = tuple(BatchProblem(code=one.code, line=one.line) for one in problems)
+        await self._parts.plane.fail(self._id, told)
+        failed = msgspec.structs.replace(self.record, problems=problems)
+        self._end(failed, "failed")
+        _log.info("batch_failed", batch_id=self._id, problems=len(problems))
+
+    async def _missing_models(self, found: Checked) -> tuple[Problem, ...]:
+        problems = []
+        scopes = {scope.lower() for scope in self.record.scopes}
+        for model, line in found.models.items():
+            endpoint = model.partition("@")[0].partition(":")[0].lower()
+            if endpoint not in scopes and "*" not in scopes:
+                why = f"the token that the batch was created with may not call {model[:100]!r}; mint one that may"
+            elif not await self._parts.plane.has_endpoint(endpoint):
+                why = f"there is no endpoint {model[:100]!r}; list them with GET /v1/models"
+            else:
+                continue
+            problems.append(Problem(code="model_not_found", line=line, message=why, param="body.model"))
+        return tuple(problems)
+
+    async def _ask_all(self) -> None:
+        if self.record.status == "cancelling":
+            self._stop.set(CANCELLED)
+        self._work = LineWork(self.record, self._parts, stop=self._stop)
+        watcher = asyncio.create_task(self._watch())
+        try:
+            await self._work.run()
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+            self._work = None
+        if self._leaving.is_set():
+            return
+        if self.record.status == "in_progress":
+            self._keep(self.record.moved("finalizing", now_s=self._parts.now_s))
+        await self._publish()
+
+    async def _watch(self) -> None:
+        """Stop at the end of the time, or when the log says that the batch was cancelled."""
+        while True:
+            left_s = self.record.expires_at_s - self._parts.clock.now_ms() / 1_000
+            if left_s <= 0:
+                self._stop.set(EXPIRED)
+            elif self.record.status == "in_progress":
+                await self._look()
+            await asyncio.sleep(max(0.01, min(left_s, self._parts.look_s)) if left_s > 0 else self._parts.look_s)
+
+    async def _look(self) -> None:
+        try:
+            answer = await self._parts.plane.batch(self._id)
+            if answer.phase == "cancelling":
+                self.cancel()
+        except (PartAwayError, RefusedError, OSError) as error:
+            _log.warning("batch_not_looked_up", batch_id=self._id, reason=str(error))
+
+    async def _publish(self) -> None:
+        record, folder = self.record, self._parts.book.folder(self._id)
+        not_asked = await asyncio.to_thread(_count_not_asked, folder / ERRORS)
+        output = await self._published(folder / OUTPUT, record.output_file_id)
+        errors = await self._published(folder / ERRORS, record.error_file_id)
+        await self._finish(output=output, errors=errors, not_asked=not_asked)
+
+    async def _published(self, path: Path, file_id: str) -> BatchFile | None:
+        """Make a file of the caller's of what came of the requests, if there is any."""
+        sha256, size_bytes, lines = await asyncio.to_thread(digest_of, path)
+        if not lines:
+            return None
+        record, now_s = self.record, self._parts.now_s
+        stored = StoredFile(
+            id=file_id,
+            workspace=record.workspace,
+            owner=record.owner,
+            filename=f"{record.id}_{_FILE_NAMES[path.name]}.jsonl",
+            purpose="batch_output",
+            size_bytes=size_bytes,
+            sha256=sha256,
+            created_at_s=now_s,
+            expires_at_s=now_s + record.files_live_s,
+        )
+        await asyncio.to_thread(self._parts.files.adopt, path, stored)
+        return BatchFile(file_id=file_id, sha256=sha256, size_bytes=size_bytes, lines=lines)
+
+    async def _finish(self, *, output: BatchFile | None, errors: BatchFile | None, not_asked: int) -> None:
+        counts = {
+            "completed": output.lines if output else 0,
+            "failed": (errors.lines if errors else 0) - not_asked,
+            "not_asked": not_asked,
+        }
+        answer = await self._parts.plane.finish(self._id, counts, output=output, errors=errors)
+        self._end(msgspec.structs.replace(self.record, **counts), _status(answer.phase))
+        _log.info("batch_ended", batch_id=self._id, phase=answer.phase, **counts)
+
+    def _end(self, record: BatchRecord, status: Status) -> None:
+        self._keep(record.moved(status, now_s=self._parts.now_s))
+        self._parts.book.clear(self._id)
+
+    async def _take_over(self, error: RefusedError) -> None:
+        """Have the log's word where it says that the batch is not there, or has ended."""
+        if error.code in ("batch-not-found", "principal-not-found"):
+            told = Problem(code="batch_not_in_the_log", line=None, message=str(error))
+            self._end(msgspec.structs.replace(self.record, problems=(told,)), "failed")
+        elif error.code == "batch-finished":
+            try:
+                answer = await self._parts.plane.batch(self._id)
+            except (PartAwayError, RefusedError) as later:
+                _log.warning("batch_not_looked_up", batch_id=self._id, reason=str(later))
+                return
+            if answer.phase in ENDED:
+                self._end(self.record, _status(answer.phase))
+
+    def _keep(self, record: BatchRecord) -> None:
+        self._parts.book.keep(record)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._leaving.wait()
+        except TimeoutError:
+            return
+
+
+def creation_of(record: BatchRecord) -> dict[str, Any]:
+    """Return what the control plane is told of a batch that begins."""
+    return {
+        "batch_id": record.id,
+        "owner_id": record.owner,
+        "endpoint": record.endpoint,
+        "input": {
+            "file_id": record.input_file_id,
+            "sha256": record.input_sha256,
+            "size_bytes": record.input_bytes,
+        },
+        "scopes": record.scopes,
+        "window_s": record.window_s,
+    }
+
+
+class _ErrorLine(msgspec.Struct, frozen=True):
+    error: "_Code | None" = None
+
+
+class _Code(msgspec.Struct, frozen=True):
+    code: str
+
+
+def _count_not_asked(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(map(_is_not_asked, file))
+
+
+def _is_not_asked(line: bytes) -> bool:
+    try:
+        error = msgspec.json.decode(line, type=_ErrorLine).error
+    except RecursionError:
+        # Deep lists are those of an answer.
+        return False
+    return error is not None and error.code in _NEVER_ASKED
+
+
+def _status(phase: str) -> Status:
+    """Read how the log says that a batch ended."""
+    assert phase in get_args(Status), phase
+    return cast("Status", phase)

@@ -1,0 +1,87 @@
+"""Adapters: loaded into a running engine of their parent on this host, with our relay in front as their instance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from infra.errors import CannotStartError
+from infra.ports import LOOPBACK
+from schemas.model_directory import ADAPTER_CONFIGURATION
+from serving.runtime.manifest import FILES_NAME, read_manifest
+from workers.serving_agent.engine_client import EngineClient
+from workers.serving_agent.errors import MayServeLaterError, NeverServesError
+from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
+from workers.serving_agent.launchers.base import Command, Order
+from workers.serving_agent.launchers.external_launcher import relay_command
+from workers.serving_agent.openai_client import OpenAiClient
+from workers.serving_agent.settings import AgentSettings
+
+
+class _Configuration(msgspec.Struct, frozen=True):
+    r: int
+
+
+class AdapterLauncher:
+    """Implements Launcher. The engine of the parent goes on whatever becomes of the adapter."""
+
+    def __init__(self, settings: AgentSettings, book: InstanceBook) -> None:
+        self._settings = settings
+        self._book = book
+
+    @property
+    def start_deadline_s(self) -> float:
+        # The parent's engine may be starting too.
+        return self._settings.vllm_start_deadline_s
+
+    @property
+    def drain_deadline_s(self) -> float:
+        return self._settings.vllm_drain_deadline_s
+
+    def command(self, order: Order) -> Command:
+        self._check_rank(order.model / FILES_NAME / ADAPTER_CONFIGURATION)
+        engines = list(self._engines_of_parent(order))
+        if not engines:
+            raise MayServeLaterError(
+                "parent-not-running",
+                f"no engine of the parent {order.deployment.artifact.parent} runs on this host for the endpoint "
+                f"{order.deployment.endpoint}; deploy the parent there",
+            )
+        # Replicas are spread over the parent's.
+        engine = engines[order.record.slot.replica % len(engines)]
+        return relay_command(self._settings, order, {"PARENT_PORT": str(engine.port), "PARENT_BOOT_ID": engine.boot_id})
+
+    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every adapter of vLLM speaks alike
+        return OpenAiClient(host=LOOPBACK, port=port)
+
+    def _check_rank(self, path: Path) -> None:
+        most = self._settings.vllm_adapter_rank
+        try:
+            rank = msgspec.json.decode(path.read_bytes(), type=_Configuration).r
+        except (OSError, msgspec.DecodeError) as error:
+            raise NeverServesError("artifact-malformed", f"{ADAPTER_CONFIGURATION} gives no rank: {error}") from error
+        if not self._settings.vllm_adapters:
+            raise NeverServesError(
+                "adapters-not-allowed",
+                "the engines of this host take no adapters; set ROLLBOOK_AGENT_VLLM_ADAPTERS to how many one may hold "
+                "and start the parent anew",
+            )
+        if rank > most:
+            raise NeverServesError(
+                "adapter-rank-too-large",
+                f"the adapter has rank {rank}, and the engines of this host take {most}; set "
+                "ROLLBOOK_AGENT_VLLM_ADAPTER_RANK and start the parent anew, or train it with a lower rank",
+            )
+
+    def _engines_of_parent(self, order: Order) -> Iterator[InstanceRecord]:
+        beside = [record for record in self._book.running() if record.endpoint_id == order.deployment.endpoint_id]
+        for record in sorted(beside, key=lambda record: record.slot):
+            if self._version_of(record) == order.deployment.artifact.parent:
+                yield record
+
+    def _version_of(self, record: InstanceRecord) -> str | None:
+        try:
+            manifest = read_manifest(self._settings.directory / "models" / record.slot.deployment_id)
+        except CannotStartError:
+            return None
+        return manifest.version.version_id

@@ -1,0 +1,56 @@
+"""Models that run in our own runtime: one process an instance, in our own environment."""
+
+import sys
+from pathlib import Path
+
+from infra.ports import LOOPBACK
+from workers.serving_agent.engine_client import EngineClient
+from workers.serving_agent.launchers.base import Command, Order
+from workers.serving_agent.oip_client import OipClient
+from workers.serving_agent.settings import AgentSettings
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Engines share the cores: spinning threads of one would slow the others."""
+
+FORK_SERVER = Command(arguments=(sys.executable, "-P", "-m", "serving.runtime.fork_server"), environment=ONE_THREAD)
+# Torch brings its own copies of libraries that scikit-learn has loaded, so it starts without them.
+_FORKED = ("skops", "onnx")
+
+
+class RuntimeLauncher:
+    """Implements Launcher for the program "runtime"."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+
+    @property
+    def start_deadline_s(self) -> float:
+        return self._settings.start_deadline_s
+
+    @property
+    def drain_deadline_s(self) -> float:
+        return self._settings.drain_deadline_s
+
+    def command(self, order: Order) -> Command:
+        own = {
+            "HOST": LOOPBACK,
+            "PORT": str(order.record.port),
+            "MODEL_DIR": str(order.model),
+            "MODEL_NAME": order.deployment.endpoint,
+            "SPOOL_DIR": str(order.spool),
+            "CAPTURE_FILE": str(self._settings.capture_file_of(order.deployment.endpoint_id)),
+            "MAX_BODY_BYTES": str(self._settings.max_body_bytes),
+            "BOOT_ID": order.record.boot_id,
+            "INSTANCE_ID": order.record.instance_id,
+            "WATCH_PID": str(self._settings.supervisor_pid),
+        }
+        if self._settings.otlp_endpoint:
+            own["OTLP_ENDPOINT"] = self._settings.otlp_endpoint
+        return Command(
+            arguments=(sys.executable, "-P", "-m", "serving.runtime.app"),
+            environment={**ONE_THREAD, **{f"ROLLBOOK_RUNTIME_{name}": value for name, value in own.items()}},
+            is_forked=order.deployment.artifact.format in _FORKED,
+        )
+
+    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of ours speaks alike
+        return OipClient(host=LOOPBACK, port=port)

@@ -1,0 +1,131 @@
+"""Language models: vLLM as a process of its own, in an environment of its own, with our capture middleware inside."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from infra.ports import LOOPBACK
+from schemas.model_directory import CONFIGURATION
+from serving.capture import in_engine
+from serving.runtime.manifest import FILES_NAME
+from workers.serving_agent.engine_client import EngineClient
+from workers.serving_agent.errors import MayServeLaterError
+from workers.serving_agent.launchers.base import Command, Order
+from workers.serving_agent.openai_client import OpenAiClient
+from workers.serving_agent.settings import AgentSettings
+
+ENVIRONMENT = ".venv-vllm"
+_MIDDLEWARE = "rollbook_capture.middleware.CaptureMiddleware"
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+"""The model directory holds all there is; an engine asks nobody for more and reports to nobody."""
+
+_ADAPTERS_COME_AND_GO = {
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+    # Beside adapters, vLLM 0.32 computes a prompt's likelihoods with tensors that don't fit, and the engine is dead.
+    "ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS": "1",
+}
+"""The port is open to this host alone, and the middleware refuses such a call that came through the gateway."""
+_TEXT = "ForCausalLM"
+
+
+class _Configuration(msgspec.Struct, frozen=True):
+    architectures: tuple[str, ...] = ()
+
+
+class VllmLauncher:
+    """Implements Launcher. The environment may be laid while deployments wait for it: the next try finds it."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+
+    @property
+    def start_deadline_s(self) -> float:
+        return self._settings.vllm_start_deadline_s
+
+    @property
+    def drain_deadline_s(self) -> float:
+        return self._settings.vllm_drain_deadline_s
+
+    def command(self, order: Order) -> Command:
+        endpoint, number = order.deployment.endpoint, order.deployment.version.number
+        named = {
+            "--model": str(order.model / FILES_NAME),
+            "--host": LOOPBACK,
+            "--port": str(order.record.port),
+            "--middleware": _MIDDLEWARE,
+            "--shutdown-timeout": str(round(self.drain_deadline_s)),
+            "--fingerprint-mode": "custom",
+            "--fingerprint-value": order.deployment.id,
+            "--uvicorn-log-level": "warning",
+            "--tool-call-parser": self._settings.vllm_tool_parser,
+        }
+        adapters = self._room_for_adapters(order.model / FILES_NAME)
+        return Command(
+            arguments=(
+                str(self._python()),
+                *("-m", "vllm.entrypoints.openai.api_server"),
+                *(part for pair in named.items() for part in pair),
+                # Callers name the endpoint, and may name the version too; the gateway has chosen this one.
+                *("--served-model-name", endpoint, f"{endpoint}@{number}"),
+                "--enable-auto-tool-choice",
+                *adapters,
+                *self._settings.vllm_arguments,
+            ),
+            environment={
+                **_OFFLINE,
+                **self._resources(),
+                **self._capture(order),
+                **(_ADAPTERS_COME_AND_GO if adapters else {}),
+            },
+        )
+
+    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of vLLM speaks alike
+        return OpenAiClient(host=LOOPBACK, port=port)
+
+    def _python(self) -> Path:
+        beside = Path(sys.prefix).parent / ENVIRONMENT / "bin" / "python"
+        python = self._settings.vllm_python or beside
+        if not python.is_file():
+            raise MayServeLaterError(
+                "engine-not-installed",
+                f"this host has no vLLM at {python}; lay its environment with `./task setup:vllm`, "
+                "or name the Python of one that you have in ROLLBOOK_AGENT_VLLM_PYTHON",
+            )
+        return python
+
+    def _room_for_adapters(self, model: Path) -> tuple[str, ...]:
+        """Leave room in engines of models that write text; vLLM has no adapters for those of embeddings."""
+        if not self._settings.vllm_adapters or not _writes_text(model):
+            return ()
+        most, rank = str(self._settings.vllm_adapters), str(self._settings.vllm_adapter_rank)
+        return ("--enable-lora", "--max-loras", most, "--max-lora-rank", rank)
+
+    def _resources(self) -> dict[str, str]:
+        return {
+            "OMP_NUM_THREADS": str(self._settings.vllm_threads),
+            # Bound threads of two engines would sit on the same cores and leave others idle.
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_CPU_KVCACHE_SPACE": str(self._settings.vllm_cpu_cache_gib),
+        }
+
+    def _capture(self, order: Order) -> dict[str, str]:
+        return {
+            "PYTHONPATH": in_engine.__path__[0],
+            "ROLLBOOK_CAPTURE_SPOOL_DIR": str(order.spool),
+            "ROLLBOOK_CAPTURE_BOOT_ID": order.record.boot_id,
+            "ROLLBOOK_CAPTURE_INSTANCE_ID": order.record.instance_id,
+            "ROLLBOOK_CAPTURE_DEPLOYMENT_ID": order.deployment.id,
+            "ROLLBOOK_CAPTURE_HASH_KEY": order.deployment.endpoint_id,
+            "ROLLBOOK_CAPTURE_POLICY_FILE": str(self._settings.capture_file_of(order.deployment.endpoint_id)),
+            "ROLLBOOK_CAPTURE_WATCH_PID": str(self._settings.supervisor_pid),
+        }
+
+
+def _writes_text(model: Path) -> bool:
+    try:
+        configuration = msgspec.json.decode((model / CONFIGURATION).read_bytes(), type=_Configuration)
+    except (OSError, msgspec.DecodeError):
+        # What is wrong with it is for vLLM to say.
+        return False
+    return any(name.endswith(_TEXT) for name in configuration.architectures)
