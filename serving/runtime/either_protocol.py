@@ -5,6 +5,8 @@ So an instance has one address, whatever its callers speak.
 """  # noqa: D205 - one sentence needs the room
 
 import asyncio
+import socket
+from collections.abc import Callable
 
 import structlog
 
@@ -55,7 +57,7 @@ class _Relay:
     async def _join(self, first: bytes, path: str) -> None:
         try:
             # The gRPC server speaks first, maybe before this task goes on.
-            back, _ = await asyncio.get_running_loop().create_unix_connection(lambda: _End(self._front), path)
+            back, _ = await _connection(lambda: _End(self._front), path)
         except OSError as error:
             _log.warning("grpc_connection_refused", reason=str(error))
             self._front.abort()
@@ -66,6 +68,21 @@ class _Relay:
         back.write(first)
         self._front.set_protocol(_End(back))
         self._front.resume_reading()
+
+
+async def _connection(
+    protocol: Callable[[], asyncio.Protocol], path: str
+) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+    """Connect to a Unix socket by a socket of our own, as uvloop refuses an abstract address."""
+    loop = asyncio.get_running_loop()
+    client = socket.socket(socket.AF_UNIX)
+    client.setblocking(False)  # noqa: FBT003  the standard library's form
+    try:
+        await loop.sock_connect(client, path)
+    except BaseException:
+        client.close()
+        raise
+    return await loop.create_unix_connection(protocol, sock=client)
 
 
 class _Opening(asyncio.Protocol):

@@ -1,7 +1,9 @@
 """The servers of a runtime process: HTTP/1.1 on the instance's port, and gRPC behind the same port."""
 
 import asyncio
+import secrets
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -34,9 +36,15 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def private_socket() -> Iterator[str]:
-    """Give the path of a Unix socket that only this user reaches."""
-    with tempfile.TemporaryDirectory(prefix="rollbook-runtime-") as folder:
-        yield str(Path(folder) / "grpc.sock")
+    """Give the address of a Unix socket for this process alone, as asyncio takes it.
+
+    On Linux it is an abstract one: it has no file, so an engine that is killed leaves nothing behind.
+    """
+    if sys.platform == "linux":
+        yield f"\0rollbook-runtime-{secrets.token_hex(16)}"
+    else:
+        with tempfile.TemporaryDirectory(prefix="rollbook-runtime-") as folder:
+            yield str(Path(folder) / "grpc.sock")
 
 
 @asynccontextmanager
@@ -53,7 +61,7 @@ async def serving_grpc(
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_MESSAGES_AT_A_TIME)
     server.add_generic_rpc_handlers((handler,))
-    server.add_insecure_port(f"unix:{path}")
+    server.add_insecure_port(f"unix-abstract:{path[1:]}" if path.startswith("\0") else f"unix:{path}")
     await server.start()
     try:
         yield

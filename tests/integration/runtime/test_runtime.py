@@ -355,6 +355,19 @@ def test_the_runtime_ends_with_the_process_that_it_watches(tmp_path: Path) -> No
         watched.wait()
 
 
+def test_a_killed_runtime_leaves_no_temporary_file(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", artifact_format="skops")
+    # Too long for the address of a Unix socket, too.
+    temporary = tmp_path / ("long" * 30)
+    temporary.mkdir()
+
+    with running(tmp_path, environ={"TMPDIR": str(temporary)}) as engine:
+        engine.process.kill()
+        engine.process.wait()
+
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_model_that_cannot_be_loaded_leaves_its_reason(tmp_path: Path) -> None:
     write_model(tmp_path / "model", artifact_format="skops")
     (tmp_path / "model" / ARTIFACT_NAME).write_bytes(b"no model")
