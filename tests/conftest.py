@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+pytest_plugins = ["tests.support.program_logs"]
+
 ROOT = Path(__file__).parent
 MARKER_OF_FOLDER = {
     "acceptance": "acceptance",
