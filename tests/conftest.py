@@ -25,7 +25,14 @@ MARKER_OF_FOLDER = {
 MARKERS_WITH_SOCKETS = ("integration", "acceptance", "gpu")
 
 
+# Whoever runs tests side by side gives out files in this order: the longest stories first, so that none is left alone.
+LONG_STORIES = ("test_the_demo.py", "test_one_rollout_survives_kills.py", "test_three_regions.py")
+FOLDERS_IN_ORDER = ("extras", "faults", "acceptance", "integration", "contracts", "golden", "architecture", "unit")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The neighbours of a folder end with its last test, so its tests run in a row.
+    items.sort(key=_place)
     for item in items:
         folder = item.path.relative_to(ROOT).parts[0]
         if folder not in MARKER_OF_FOLDER:
@@ -56,6 +63,11 @@ def logs_as_before() -> Iterator[None]:
     structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+def _place(item: pytest.Item) -> tuple[int, bool, str]:
+    folder = item.path.parent.relative_to(ROOT)
+    return FOLDERS_IN_ORDER.index(folder.parts[0]), item.path.name not in LONG_STORIES, str(folder)
 
 
 def _has_neighbour(item: pytest.Item) -> bool:

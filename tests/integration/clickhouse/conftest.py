@@ -73,7 +73,7 @@ class Server:
             return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("clickhouse"), PARALLEL_QUERIES="4", WAIT_SECONDS="1")
     try:

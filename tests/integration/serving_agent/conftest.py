@@ -33,7 +33,7 @@ from tests.support.digits import SIGNATURE, Served
 DEADLINE_S = 90
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     running = Node(tmp_path_factory.mktemp("kafka"))
     try:
