@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from schemas.events.registry import VersionAliasRemoved, VersionAliasSet
-from tests.support.gateway import MAX_BODY_BYTES, Gateway, until
+from tests.support.gateway import MAX_BODY_BYTES, Gateway, refused_body, until
 from tests.support.routing import created, shifted
 
 ENDPOINT = "endpoint-019a0000-0000-7000-8000-000000000001"
@@ -127,9 +127,8 @@ async def test_a_large_body_passes_and_one_above_the_limit_is_told_so(
     passed = await client.post(
         CHAT, content=json.dumps({"messages": "x" * most, "model": "digits"}).encode(), headers=_JSON
     )
-    refused = await client.post(
-        CHAT, content=json.dumps({"messages": "x" * 2 * most, "model": "digits"}).encode(), headers=_JSON
-    )
+    large = json.dumps({"messages": "x" * 2 * most, "model": "digits"}).encode()
+    refused = await refused_body(gateway, CHAT, large, **_JSON)
 
     assert passed.status_code == 200
     assert passed.headers["x-rollbook-deployment"] == "d1"
