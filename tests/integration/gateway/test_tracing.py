@@ -19,7 +19,7 @@ INFER = "/v2/models/digits/infer"
 
 
 async def test_the_spans_of_gateway_and_engine_stand_in_the_callers_trace(tmp_path: Path) -> None:
-    manifest = write_model(tmp_path / "engine" / "model", artifact_format="skops")
+    manifest = write_model(tmp_path / "engine" / "model", artifact_format="onnx")
     write_manifest(tmp_path / "engine" / "model", msgspec.structs.replace(manifest, deployment_id="d1"))
     async with Collector() as collector:
         environ = {"ROLLBOOK_RUNTIME_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
