@@ -299,7 +299,7 @@ async def serving_gateway(gateway: Gateway) -> AsyncIterator[Gateway]:
     gateway.put(everything(gateway.table))
     try:
         async with running(gateway.envoy):
-            await until(lambda: is_ready(gateway.ports), why="a ready Envoy")
+            await until(lambda: is_ready(gateway.ports), within_s=60, why="a ready Envoy")
             yield gateway
     finally:
         await gateway.close()

@@ -25,8 +25,8 @@ from tests.support.routing import announced, created, shifted, withdrawn
 
 ENDPOINT = "endpoint-1"
 INFER = "/v2/models/digits/infer"
-SLOW_START_S = 2.0
-ENOUGH = 50
+SLOW_START_S = 3.0
+ENOUGH = 30
 
 
 async def serve(gateway: Gateway, *, salt: str = "salt", instances: int = 1) -> int:

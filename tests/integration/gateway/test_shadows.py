@@ -59,7 +59,7 @@ async def holds(gateway: Gateway, copies: int) -> bool:
 
 async def recorded(gateway: Gateway, *, role: str, count: int) -> list[dict[str, Any]]:
     def of_role() -> list[dict[str, Any]]:
-        lines = (gateway.folder / "current.log").read_text().splitlines()
+        lines = (gateway.folder / "current.log").read_text().rpartition("\n")[0].splitlines()
         return [record for record in map(json.loads, lines) if record.get("role") == role and record.get("id")]
 
     await until(lambda: len(of_role()) >= count, why=f"{count} records of role {role}")
@@ -146,7 +146,7 @@ async def test_callers_do_not_feel_a_shadow_in_trouble(
 
 
 def refusals(gateway: Gateway) -> list[str]:
-    lines = (gateway.folder / "current.log").read_text().splitlines()
+    lines = (gateway.folder / "current.log").read_text().rpartition("\n")[0].splitlines()
     records = [record for record in map(json.loads, lines) if record.get("role") == "shadow"]
     return [record["id"] for record in records if (record["st"], record["fl"]) == (503, "UO")]
 
