@@ -1,5 +1,8 @@
 """One cluster a deployment: its limits, and when an instance is left out. Who its instances are is told elsewhere."""
 
+from typing import Annotated
+
+import msgspec
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import base_pb2, protocol_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -14,18 +17,28 @@ _CONNECT_TIMEOUT_S = 1
 # Shorter than the 5 s after which uvicorn closes an idle connection, so that Envoy is the one to close it.
 _UPSTREAM_IDLE_S = 4
 _FAILURES_TO_EJECT = 5
-_EJECTION_S = 5
-# An instance that just came back has cold caches; it gets its share little by little.
-_SLOW_START_S = 10
 _SLOW_START_MIN_PERCENT = 10
 # All of a level may be gone, and the next one there.
 _MAX_EJECTED_PERCENT = 100
 # Where every instance of every level is ejected, all are tried; while one is left, none of the ejected.
 _PANIC_BELOW_PERCENT = 1
 _PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
-def cluster(deployment_id: str, *, version: VersionReference, policy: FailoverPolicy) -> cluster_pb2.Cluster:
+class Comebacks(msgspec.Struct, frozen=True, kw_only=True):
+    """How an instance comes back: how long it is left out at first after failures, and how long until its full share.
+
+    One that just came back has cold caches, so it gets its share little by little.
+    """
+
+    ejection_s: _Seconds = 5
+    slow_start_s: _Seconds = 10
+
+
+def cluster(
+    deployment_id: str, *, version: VersionReference, policy: FailoverPolicy, comebacks: Comebacks
+) -> cluster_pb2.Cluster:
     """Build the cluster of a deployment."""
     return cluster_pb2.Cluster(
         name=deployment_id,
@@ -33,13 +46,15 @@ def cluster(deployment_id: str, *, version: VersionReference, policy: FailoverPo
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads()),
         connect_timeout=seconds(_CONNECT_TIMEOUT_S),
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
-        least_request_lb_config=cluster_pb2.Cluster.LeastRequestLbConfig(slow_start_config=_slow_start()),
+        least_request_lb_config=cluster_pb2.Cluster.LeastRequestLbConfig(
+            slow_start_config=_slow_start(comebacks.slow_start_s)
+        ),
         common_lb_config=cluster_pb2.Cluster.CommonLbConfig(
             healthy_panic_threshold=percent_pb2.Percent(value=_PANIC_BELOW_PERCENT)
         ),
         ignore_health_on_host_removal=True,
         circuit_breakers=_limits(policy),
-        outlier_detection=_outliers(),
+        outlier_detection=_outliers(comebacks.ejection_s),
         typed_extension_protocol_options={_PROTOCOL: _http()},
         metadata=metadata(
             names.METADATA,
@@ -50,9 +65,9 @@ def cluster(deployment_id: str, *, version: VersionReference, policy: FailoverPo
     )
 
 
-def _slow_start() -> cluster_pb2.Cluster.SlowStartConfig:
+def _slow_start(window_s: float) -> cluster_pb2.Cluster.SlowStartConfig:
     return cluster_pb2.Cluster.SlowStartConfig(
-        slow_start_window=seconds(_SLOW_START_S),
+        slow_start_window=seconds(window_s),
         aggression=base_pb2.RuntimeDouble(default_value=1.0, runtime_key="rollbook.slow_start.aggression"),
         min_weight_percent=percent_pb2.Percent(value=_SLOW_START_MIN_PERCENT),
     )
@@ -77,7 +92,7 @@ def _limits(policy: FailoverPolicy) -> circuit_breaker_pb2.CircuitBreakers:
     )
 
 
-def _outliers() -> outlier_detection_pb2.OutlierDetection:
+def _outliers(ejection_s: float) -> outlier_detection_pb2.OutlierDetection:
     # Only failures to reach or hear an instance eject it: a model that answers 500 is for the gates to judge.
     return outlier_detection_pb2.OutlierDetection(
         split_external_local_origin_errors=True,
@@ -87,7 +102,7 @@ def _outliers() -> outlier_detection_pb2.OutlierDetection:
         enforcing_success_rate=wrappers_pb2.UInt32Value(value=0),
         enforcing_local_origin_success_rate=wrappers_pb2.UInt32Value(value=0),
         interval=seconds(1),
-        base_ejection_time=seconds(_EJECTION_S),
+        base_ejection_time=seconds(ejection_s),
         max_ejection_percent=wrappers_pb2.UInt32Value(value=_MAX_EJECTED_PERCENT),
     )
 

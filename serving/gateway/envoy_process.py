@@ -30,7 +30,6 @@ from serving.gateway.markers import Markers
 PREFIX = "ROLLBOOK_ENVOY_"
 FLUSH_INTERVAL_MS = 200
 _ROTATE_AT_BYTES = 64 * 1024 * 1024
-_ROTATION_CHECK_S = 5.0
 _LOCK_DEADLINE_S = 10.0
 _POLL_S = 0.05
 _DRAIN_S = 5.0
@@ -55,6 +54,9 @@ class EnvoySettings(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=64, description="Envoy's worker threads")] = 1
     rotate_at_bytes: Annotated[int, msgspec.Meta(ge=4_096, description="size at which a log file is turned over")] = (
         _ROTATE_AT_BYTES
+    )
+    rotation_check_s: Annotated[float, msgspec.Meta(gt=0, description="time between looks at the log file's size")] = (
+        5.0
     )
 
 
@@ -201,7 +203,7 @@ async def _is_live(admin: LocalConnection) -> bool:
 async def _rotate_for_ever(folder: Path, settings: EnvoySettings, *, gateway_id: str) -> None:
     """Turn the log over at its size: a next file, the link to it, and Envoy opens the link again."""
     while True:
-        await asyncio.sleep(_ROTATION_CHECK_S)
+        await asyncio.sleep(settings.rotation_check_s)
         live = await asyncio.to_thread((folder / names.LIVE_LOG).stat)
         if live.st_size < settings.rotate_at_bytes:
             continue

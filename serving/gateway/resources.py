@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from serving.gateway import names
 from serving.gateway.batch_routes import batches_cluster
-from serving.gateway.clusters import cluster
+from serving.gateway.clusters import Comebacks, cluster
 from serving.gateway.endpoint_routes import (
     NOWHERE,
     batches_name,
@@ -34,6 +34,8 @@ from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
 from serving.gateway.tracing import CLUSTER, collector
+
+_USUAL_COMEBACKS = Comebacks()
 
 _log = structlog.get_logger(__name__)
 
@@ -82,7 +84,7 @@ def everything(table: RoutingTable) -> Change:
     )
 
 
-def update_for(change: Change, table: RoutingTable) -> Update:
+def update_for(change: Change, table: RoutingTable, *, comebacks: Comebacks = _USUAL_COMEBACKS) -> Update:
     """Build the resources that a change touches, and no others.
 
     What can't be built stays as Envoy has it: an endpoint that meets a bug must not hold back those of everybody else.
@@ -90,7 +92,7 @@ def update_for(change: Change, table: RoutingTable) -> Update:
     deployments = table.with_dependents(change.deployments)
     endpoints = change.endpoints | table.endpoints_of(deployments)
     updates = [
-        *_each(deployments, lambda name: _of_deployment(name, table)),
+        *_each(deployments, lambda name: _of_deployment(name, table, comebacks)),
         *_each(endpoints, lambda name: _of_endpoint(name, table)),
         *_each(change.workspaces, lambda name: _of_workspace(name, table)),
     ]
@@ -111,11 +113,12 @@ def _each(what: Iterable[str], build: Callable[[str], Update]) -> Iterator[Updat
             _log.exception("resources_not_built", name=name)
 
 
-def _of_deployment(deployment_id: str, table: RoutingTable) -> Update:
+def _of_deployment(deployment_id: str, table: RoutingTable, comebacks: Comebacks) -> Update:
     of = table.endpoint_of(deployment_id)
     if of is None:
         return Update(removed=(*_clusters(deployment_id), *_clusters(shadow_name(deployment_id))))
-    rest = cluster(deployment_id, version=of.deployments[deployment_id], policy=policy_in_force(of))
+    version = of.deployments[deployment_id]
+    rest = cluster(deployment_id, version=version, policy=policy_in_force(of), comebacks=comebacks)
     levels = table.levels_of(deployment_id, endpoint=of)
     held, over_grpc = table.is_held(deployment_id), deployment_id not in of.without_grpc
     assignment = load_assignment(deployment_id, levels, endpoint=of, held=held)

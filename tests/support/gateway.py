@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from infra.ports import free_ports
 from serving.gateway.ads_server import AdsServer
+from serving.gateway.clusters import Comebacks
 from serving.gateway.limits import Limits
 from serving.gateway.probe import NotServedError, Prober
 from serving.gateway.resources import everything, fixed_resources, update_for
@@ -30,17 +31,20 @@ from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created,
 REGION = "local"
 MAX_BODY_BYTES = 1024 * 1024
 LIMITS = Limits(max_body_bytes=MAX_BODY_BYTES)
+GUARD_S = 30.0
+"""How long anything may take before a test gives up: only a guard, as no test is about speed."""
 
 
 class BackEnd:
-    """An engine that echoes what reached it, as JSON."""
+    """An engine that echoes what reached it, as JSON, as long as it may answer."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = 0
         self.requests = 0
         self.last: dict[str, str] = {}
-        self.delay_s = 0.0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.has_no_engine = False
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -72,8 +76,7 @@ class BackEnd:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 self.requests += 1
                 self.last = headers
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
+                await self.may_answer.wait()
                 if self.has_no_engine:
                     writer.write(b"HTTP/1.1 503 Away\r\nx-rollbook-unanswered: 1\r\ncontent-length: 0\r\n\r\n")
                     continue
@@ -148,6 +151,11 @@ class Program:
     def logged(self) -> str:
         return self._log.read_text()
 
+    def show(self) -> None:
+        """Print what it logged; pytest shows that of a test that failed."""
+        if self._log.exists():
+            print(f"--- log of {self._module}", self.logged, sep="\n")  # noqa: T201
+
 
 def envoy_program(data_dir: Path, ports: Ports, **more: str) -> Program:
     environ = {
@@ -168,6 +176,7 @@ async def running(program: Program) -> AsyncIterator[Program]:
     finally:
         if program.process and program.process.returncode is None:
             await program.stop()
+        program.show()
 
 
 async def until(check: object, *, within_s: float = 20.0, why: str = "the condition") -> None:
@@ -193,7 +202,9 @@ async def is_ready(ports: Ports) -> bool:
 class Gateway:
     """The gateway's parts without the log: events are told straight to the table."""
 
-    def __init__(self, data_dir: Path, *, limits: Limits = LIMITS, **environ: str) -> None:
+    def __init__(
+        self, data_dir: Path, *, limits: Limits = LIMITS, comebacks: Comebacks | None = None, **environ: str
+    ) -> None:
         self.data_dir = data_dir
         self.ports = Ports()
         self.tokens = Tokens()
@@ -201,6 +212,7 @@ class Gateway:
         self.table = RoutingTable(replace(NOTHING_KNOWN, tokens=TokenRules(keys=tuple(self.tokens.jwks))))
         self.ads = AdsServer()
         self.ads.put(fixed_resources(port=self.ports.gateway, limits=limits))
+        self.comebacks = comebacks or Comebacks()
         self.envoy = envoy_program(data_dir, self.ports, **environ)
         self.folder = data_dir / "gateway" / REGION
         self.taken: dict[str, int] = {}
@@ -213,7 +225,7 @@ class Gateway:
             self.taken[name] = self.taken.get(name, 0) + 1
 
     def put(self, change: Change) -> None:
-        self.ads.put(update_for(change, self.table))
+        self.ads.put(update_for(change, self.table, comebacks=self.comebacks))
 
     def tell(self, stream: str, event: Struct, *, workspace: str = "default") -> int:
         """Tell an event; return its stream version."""
@@ -249,7 +261,7 @@ class Gateway:
             return False
 
         try:
-            await until(is_served, within_s=10.0, why=f"epoch {epoch} of {endpoint_id}")
+            await until(is_served, why=f"epoch {epoch} of {endpoint_id}")
         finally:
             prober.close()
 
@@ -287,10 +299,35 @@ async def serving_gateway(gateway: Gateway) -> AsyncIterator[Gateway]:
     gateway.put(everything(gateway.table))
     try:
         async with running(gateway.envoy):
-            await until(lambda: is_ready(gateway.ports), why="a ready Envoy")
+            await until(lambda: is_ready(gateway.ports), within_s=60, why="a ready Envoy")
             yield gateway
     finally:
         await gateway.close()
+
+
+@asynccontextmanager
+async def calling(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """Open a client that bears a token."""
+    headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
+    url = f"http://127.0.0.1:{gateway.ports.gateway}"
+    # A connection that the client drops for its age and opens again could be the one above a limit of connections.
+    limits = httpx.Limits(keepalive_expiry=None)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=GUARD_S, limits=limits) as client:
+        yield client
+
+
+async def refused_body(
+    gateway: Gateway, path: str, content: int | bytes | Iterable[bytes], **headers: str
+) -> httpx.Response:
+    """Send a body that the gateway refuses before it has read it to its end.
+
+    Envoy answers at once and reads no further. A client that looks for an answer while its writing fails finds it, as
+    curl and this one do; httpx.AsyncClient forgets what came when its writing fails.
+    """
+    url = f"http://127.0.0.1:{gateway.ports.gateway}{path}"
+    body = b"x" * content if isinstance(content, int) else content
+    sent = {"authorization": f"Bearer {gateway.tokens.mint()}", **headers}
+    return await asyncio.to_thread(httpx.post, url, content=body, headers=sent, timeout=GUARD_S)
 
 
 async def serve_digits(gateway: Gateway, back_end: BackEnd | None = None) -> int:

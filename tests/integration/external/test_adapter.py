@@ -13,6 +13,7 @@ from aiohttp import web
 
 from infra.errors import CannotStartError
 from serving.external.adapter import AdapterRefusedError, ParentEngine, loaded_adapter
+from tests.support.gateway import GUARD_S, until
 
 FOLDER = Path("/models/capitals")
 NO_ROUTE = {"detail": "Not Found"}
@@ -27,6 +28,7 @@ class Engine:
         self.calls: list[str] = []
         self.refusal: tuple[int, dict[str, object]] | None = None
         self.is_ready = True
+        self.looks = 0
         self.port = 0
 
     @property
@@ -34,6 +36,7 @@ class Engine:
         return ParentEngine(port=self.port, boot_id="boot-1")
 
     async def health(self, _: web.Request) -> web.Response:
+        self.looks += 1
         return web.Response(status=200 if self.is_ready else 503)
 
     async def identity(self, _: web.Request) -> web.Response:
@@ -108,11 +111,12 @@ async def test_an_adapter_waits_for_an_engine_that_starts(engine: Engine, sessio
     engine.is_ready = False
     adapter = loaded_adapter(engine.parent, name="x", folder=FOLDER, session=session, when_gone=lambda: None)
     entering = asyncio.create_task(adapter.__aenter__())
-    await asyncio.sleep(0.5)
+    await until(lambda: engine.looks >= 3, why="an adapter that looks again and again")
     assert not entering.done()
+    assert engine.calls == []
 
     engine.is_ready = True
-    await asyncio.wait_for(entering, 10)
+    await asyncio.wait_for(entering, GUARD_S)
 
     assert "x" in engine.loaded
     await adapter.__aexit__(None, None, None)
@@ -135,4 +139,4 @@ async def test_when_the_engine_is_another_boot_the_adapter_is_gone(
 
     async with loaded_adapter(engine.parent, name="x", folder=FOLDER, session=session, when_gone=gone.set):
         engine.boot_id = "boot-2"
-        await asyncio.wait_for(gone.wait(), 10)
+        await asyncio.wait_for(gone.wait(), GUARD_S)

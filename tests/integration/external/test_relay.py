@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from serving.capture.records import ObservationRecord
 from serving.capture.spool_reader import SpoolReader
 from serving.runtime.load_failure import find_failure
 from serving.runtime.manifest import ARTIFACT_NAME, Manifest, write_manifest
-from tests.support.gateway import until
+from tests.support.gateway import GUARD_S, until
 
 SECRET = "sk-very-secret"
 CHAT = "/v1/chat/completions"
@@ -38,7 +38,8 @@ class Upstream:
         self.url = ""
         self.seen: list[dict[str, Any]] = []
         self.key = f"Bearer {SECRET}"
-        self.delay_s = 0.0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.breaks_off = False
         self.left = 0
 
@@ -49,7 +50,8 @@ class Upstream:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.seen.append({"path": request.path, "headers": headers, "body": body})
         try:
-            await asyncio.sleep(self.delay_s if body else 0)
+            if body:
+                await self.may_answer.wait()
         except asyncio.CancelledError:
             self.left += 1
             raise
@@ -141,21 +143,18 @@ class Relay:
             )
 
     async def until_live(self) -> None:
-        deadline = time.monotonic() + 30
+        async def is_live() -> bool:
+            with suppress(httpx.TransportError):
+                return (await client.get(f"{self.url}/rollbook/instance")).status_code > 0
+            return False
+
         async with httpx.AsyncClient() as client:
-            while time.monotonic() < deadline:
-                try:
-                    await client.get(f"{self.url}/rollbook/instance")
-                except httpx.TransportError:
-                    await asyncio.sleep(0.05)
-                else:
-                    return
-        raise AssertionError(self.log)
+            await until(is_live, within_s=60, why="a relay that answers")
 
     def stop(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, self.log
+        assert self.process.wait(GUARD_S) == 0, self.log
 
     @property
     def log(self) -> str:
@@ -175,6 +174,8 @@ def relay(tmp_path: Path, upstream: Upstream) -> Iterator[Relay]:
         if made.process is not None and made.process.poll() is None:
             made.process.kill()
             made.process.wait()
+        if (made.root / "log").exists():
+            print(made.log)  # noqa: T201 - pytest shows it of a test that failed
 
 
 async def call(relay: Relay, body: dict[str, Any], path: str = CHAT, **headers: str) -> httpx.Response:
@@ -286,7 +287,7 @@ async def test_a_missing_credential_ends_the_start_with_what_to_do(relay: Relay)
     relay.start()
 
     assert relay.process is not None
-    assert relay.process.wait(30) == 78
+    assert relay.process.wait(GUARD_S) == 78
     failure = find_failure(relay.spool)
     assert failure is not None
     assert failure.code == "credential-missing"
@@ -325,15 +326,15 @@ async def test_a_caller_that_leaves_ends_the_call_to_the_server(
 ) -> None:
     (tmp_path / "left").mkdir()
     relay = Relay(tmp_path / "left", upstream.url, protocol=protocol)
-    upstream.delay_s = 30.0
+    upstream.may_answer.clear()
     path = CHAT if protocol == "openai" else "/v2/models/near/infer"
     relay.start()
     try:
         await relay.until_live()
-        async with httpx.AsyncClient(timeout=1.0) as client:
-            with pytest.raises(httpx.ReadTimeout):
-                await client.post(relay.url + path, json={"model": "near"}, headers={"x-prediction-id": "p-1"})
-        await until(lambda: upstream.left == 1, within_s=5, why="a server that is told")
+        calling = asyncio.create_task(call(relay, {"model": "near"}, path))
+        await until(lambda: upstream.seen, why="the call at the server")
+        calling.cancel()
+        await until(lambda: upstream.left == 1, why="a server that is told")
         relay.stop()
     finally:
         assert relay.process is not None
@@ -346,7 +347,7 @@ async def test_a_caller_that_leaves_ends_the_call_to_the_server(
 async def test_a_server_whose_connections_are_all_at_work_is_well_and_the_next_caller_is_sent_on(
     relay: Relay, upstream: Upstream
 ) -> None:
-    upstream.delay_s = 20.0
+    upstream.may_answer.clear()
     relay.start(CONNECTIONS="1")
     await relay.until_live()
 

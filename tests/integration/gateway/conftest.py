@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.integration.kafka.conftest import Node
-from tests.support.gateway import Gateway, serving_gateway
+from tests.support.gateway import Gateway, calling, serving_gateway
 
 
 @pytest.fixture
@@ -18,9 +18,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    base_url = f"http://127.0.0.1:{gateway.ports.gateway}"
-    headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=10) as client:
+    async with calling(gateway) as client:
         yield client
 
 

@@ -1,23 +1,26 @@
 """Streams that break off on either side, an engine that dies while it serves, and limits that change meanwhile."""
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
 from schemas.events.endpoints import FailoverPolicy, FailoverPolicySet
-from tests.support.gateway import BackEnd, Gateway, serve_digits, until
+from serving.gateway.clusters import Comebacks
+from tests.support.gateway import BackEnd, Gateway, calling, serve_digits, serving_gateway, until
 from tests.support.records import KeepingSink, shipping
 from tests.support.routing import added, announced, created, shifted, withdrawn
 
 ENDPOINT = "endpoint-1"
 INFER = "/v2/models/digits/infer"
-LAST_REQUEST = 100
+LAST_REQUEST = 40
 CALLERS = 16
+FEW = 6
+MOST_AHEAD = 100
 
 
 class StreamingBackEnd(BackEnd):
@@ -25,7 +28,7 @@ class StreamingBackEnd(BackEnd):
 
     def __init__(self, name: str, *, dies_after: int | None = None) -> None:
         super().__init__(name)
-        self.left: list[float] = []
+        self.left = 0
         self._dies_after = dies_after
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,7 +42,7 @@ class StreamingBackEnd(BackEnd):
             pieces += 1
             writer.write(b"3\r\n%02d\n\r\n" % (pieces % 100))
             await asyncio.wait({gone}, timeout=0.05)
-        self.left.append(time.monotonic())
+        self.left += 1
         gone.cancel()
         writer.transport.abort()
 
@@ -90,15 +93,17 @@ class LabouringBackEnd(BackEnd):
 
 
 @asynccontextmanager
-async def load(client: httpx.AsyncClient, statuses: list[int]) -> AsyncIterator[None]:
+async def load(
+    client: httpx.AsyncClient, statuses: list[int], *, path: str = INFER, count: int = CALLERS
+) -> AsyncIterator[None]:
     """Have callers ask one request after the other until the block is left."""
     is_over = asyncio.Event()
 
     async def call() -> None:
         while not is_over.is_set():
-            statuses.append((await client.post(INFER, json={})).status_code)
+            statuses.append((await client.post(path, json={})).status_code)
 
-    callers = [asyncio.create_task(call()) for _ in range(CALLERS)]
+    callers = [asyncio.create_task(call()) for _ in range(count)]
     try:
         yield
     finally:
@@ -135,16 +140,17 @@ async def test_a_caller_who_leaves_in_mid_stream_frees_the_engine_and_is_on_reco
         async with client.stream("POST", INFER, content=b"") as answer:
             prediction_id = answer.headers["x-prediction-id"]
             await anext(answer.aiter_raw())
-            assert engine.left == []
-            gone_at = time.monotonic()
+            assert engine.left == 0
         await until(lambda: engine.left, why="an engine that was told")
         record = await record_of(sink, prediction_id)
 
-    assert engine.left[0] - gone_at < 2
     assert (record["deployment_id"], record["epoch"] == -1) == ("d1", False)
     assert "DC" in str(record["response_flags"]).split(",")
-    active = await gateway.stats("^cluster.d1.upstream_rq_active$")
-    assert active == {"cluster.d1.upstream_rq_active": 0}
+
+    async def is_free() -> bool:
+        return not any((await gateway.stats("^cluster.d1.upstream_rq_active$")).values())
+
+    await until(is_free, why="an engine on which nothing is under way")
 
 
 async def test_an_engine_that_dies_in_mid_stream_breaks_the_answer_off_and_the_record_says_so(
@@ -168,59 +174,74 @@ async def test_an_engine_that_dies_in_mid_stream_breaks_the_answer_off_and_the_r
     assert {"UC", "UPE"} & set(str(record["response_flags"]).split(","))
 
 
-async def test_engines_that_die_at_their_hundredth_request_fail_nobody(
-    gateway: Gateway, client: httpx.AsyncClient
-) -> None:
+async def test_an_engine_that_dies_again_and_again_fails_nobody(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, comebacks=Comebacks(ejection_s=0.5, slow_start_s=0.5))
     one, other = LabouringBackEnd("one"), BackEnd("other")
-    await serve(gateway, one, other)
     statuses: list[int] = []
 
-    async with load(client, statuses):
-        await until(lambda: one.deaths >= 3, within_s=60)
-    await until(lambda: not one.is_dying)
+    async with serving_gateway(gateway), calling(gateway) as client:
+        await serve(gateway, one, other)
+        async with load(client, statuses):
+            await until(lambda: one.deaths >= 3, within_s=90, why="three deaths")
+        await until(lambda: not one.is_dying)
 
     assert set(statuses) == {200}
     assert len(statuses) >= 3 * LAST_REQUEST
 
 
-async def of_limits(gateway: Gateway) -> None:
+async def of_limits(gateway: Gateway) -> AsyncIterator[None]:
     for turn in range(12):
         policy = FailoverPolicy(max_requests=500 + turn, max_retries=2 + turn % 3)
         gateway.tell(ENDPOINT, FailoverPolicySet(policy=policy, reason="test"))
-        await asyncio.sleep(0.15)
+        yield
 
 
-async def of_instances(gateway: Gateway) -> None:
-    for _ in range(12):
+async def of_instances(gateway: Gateway) -> AsyncIterator[None]:
+    for _ in range(8):
         gateway.tell("instance-d1-1", withdrawn(ENDPOINT, "d1"))
-        await asyncio.sleep(0.15)
+        yield
         gateway.tell("instance-d1-1", announced(ENDPOINT, "d1", port=gateway.back_ends[1].port))
-        await asyncio.sleep(0.15)
+        yield
+
+
+async def serve_neighbour(gateway: Gateway) -> None:
+    gateway.tell("endpoint-2", created(name="letters"))
+    await gateway.add("endpoint-2", "d2")
+    await gateway.serves("endpoint-2", gateway.tell("endpoint-2", shifted(d2=[(0, 10_000)])))
+
+
+class Progress(list[int]):
+    """The statuses of an endpoint's answers; `most_meanwhile` is how many another had at most between two of them."""
+
+    def __init__(self, other: list[int]) -> None:
+        super().__init__()
+        self.most_meanwhile = 0
+        self._other = other
+        self._others_then = 0
+
+    def append(self, status: int) -> None:
+        super().append(status)
+        self.most_meanwhile = max(self.most_meanwhile, len(self._other) - self._others_then)
+        self._others_then = len(self._other)
 
 
 @pytest.mark.parametrize("changes", [of_limits, of_instances])
 async def test_a_change_of_a_live_endpoint_costs_no_request_and_no_pause(
-    gateway: Gateway, client: httpx.AsyncClient, changes: Callable[[Gateway], Awaitable[None]]
+    gateway: Gateway, client: httpx.AsyncClient, changes: Callable[[Gateway], AsyncIterator[None]]
 ) -> None:
     await serve(gateway, BackEnd("one"), BackEnd("other"))
-    statuses: list[int] = []
-    pauses: list[float] = []
+    await serve_neighbour(gateway)
+    of_neighbour: list[int] = []
+    statuses = Progress(of_neighbour)
 
-    async def watch() -> None:
-        seen, since = 0, time.monotonic()
-        while True:
-            await asyncio.sleep(0.01)
-            if len(statuses) != seen:
-                seen, since = len(statuses), time.monotonic()
-            pauses.append(time.monotonic() - since)
-
-    async with load(client, statuses):
-        await until(lambda: len(statuses) > 100)
-        watcher = asyncio.create_task(watch())
-        await changes(gateway)
-        so_far = len(statuses)
-        await until(lambda: len(statuses) > so_far + 100)
-        watcher.cancel()
+    async with (
+        load(client, of_neighbour, path="/v2/models/letters/infer", count=FEW),
+        load(client, statuses, count=FEW),
+    ):
+        async for _ in changes(gateway):
+            so_far = len(statuses)
+            await until(lambda so_far=so_far: len(statuses) > so_far + 3 * FEW, why="answers after a change")
 
     assert Counter(statuses).keys() == {200}
-    assert max(pauses) < 1
+    # The machine may pause both. A pause of the changed one alone lets the neighbour, with as many callers, run ahead.
+    assert statuses.most_meanwhile < MOST_AHEAD

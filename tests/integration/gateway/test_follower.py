@@ -1,4 +1,3 @@
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -14,7 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.kafka.clients import producer
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.envelope import encode
+from schemas.events.endpoints import DeploymentPlaced
 from schemas.topics import REGISTRY_EVENTS
+from serving.gateway import names
+from serving.gateway.envoy_process import gateway_folder
+from serving.gateway.snapshot_file import read_state
 from tests.integration.kafka.conftest import Node
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.gateway import BackEnd, Ports, Program, Tokens, envoy_program, is_ready, until
@@ -94,12 +97,18 @@ class Plant:
     async def reports(self, epoch: int) -> None:
         await until(lambda: (ENDPOINT, epoch) in self.control_plane.applied, why=f"epoch {epoch} reported")
 
+    def has_kept_all(self) -> bool:
+        """Tell whether the follower has written down that it has read all events."""
+        kept = read_state(gateway_folder(self.data_dir, "local") / names.SNAPSHOT)
+        return bool(kept and kept.cursor and kept.cursor.position == self.log.position)
+
     async def close(self) -> None:
         if self._producer:
             await self._producer.stop()
         for program in (self.follower, self.envoy):
             if program.process and program.process.returncode is None:
                 await program.stop()
+            program.show()
         await self.control_plane.stop()
         for back_end in self.back_ends:
             await back_end.kill()
@@ -205,9 +214,10 @@ async def test_a_failover_to_another_region_and_its_end_are_told_once_each(plant
     await plant.publish(ENDPOINT, created())
     await plant.deploy("d1")
     await plant.grow("d1", "instance-far", region="far")
+    # So the follower knows who usually answers, without a look at it first.
+    await plant.publish(ENDPOINT, DeploymentPlaced(deployment_id="d1", regions=("local", "far"), reason="test"))
     epoch = await plant.publish(ENDPOINT, shifted(d1=[(0, 10_000)]))
     await plant.serves(epoch)
-    await asyncio.sleep(1)
     told = plant.control_plane.failovers
 
     # Nobody withdraws it: its host is gone with its agent.
@@ -235,9 +245,10 @@ async def test_failovers_while_the_control_plane_is_away_are_told_later(plant: P
     await plant.publish(ENDPOINT, created())
     await plant.deploy("d1")
     await plant.grow("d1", "instance-far", region="far")
+    # So the follower knows who usually answers, without a look at it first.
+    await plant.publish(ENDPOINT, DeploymentPlaced(deployment_id="d1", regions=("local", "far"), reason="test"))
     epoch = await plant.publish(ENDPOINT, shifted(d1=[(0, 10_000)]))
     await plant.serves(epoch)
-    await asyncio.sleep(1)
     await plant.control_plane.stop()
 
     await plant.publish("instance-d1", withdrawn(ENDPOINT, "d1"))
@@ -253,7 +264,7 @@ async def test_failovers_while_the_control_plane_is_away_are_told_later(plant: P
 async def test_a_topic_that_was_made_anew_is_read_from_its_start(plant: Plant, node: Node) -> None:
     await _serve_first(plant)
     await plant.deploy("d2", number=2)
-    await asyncio.sleep(0.3)
+    await until(plant.has_kept_all, why="the follower's place in the topic on disk")
     await plant.follower.stop()
     await _fresh_topic(node)
     repeated = await plant.publish(ENDPOINT, shifted(d2=[(0, 10_000)]))

@@ -12,21 +12,25 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+import pytest_asyncio
 from tritonclient.grpc import InferInput, service_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from schemas.events.endpoints import ShadowSet
+from schemas.events.endpoints import ShadowRemoved, ShadowSet
 from serving.runtime.manifest import write_manifest
 from tests.support.digits import digits, row_request, trained
 from tests.support.engine_process import EngineProcess, running, write_model
-from tests.support.gateway import MAX_BODY_BYTES, Gateway, until
+from tests.support.gateway import MAX_BODY_BYTES, Gateway, calling, serving_gateway, until
 from tests.support.routing import added, announced, created, shifted
 
 ENDPOINT = "endpoint-1"
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 PIXELS = digits()[0][:1]
 LABEL = int(trained().predict(PIXELS)[0])
+
+# One Envoy for all, and the loop in which it is served; each test begins with all traffic at d1.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +45,32 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engi
         yield started
 
 
-@pytest.fixture
-async def serving(gateway: Gateway, engines: dict[str, EngineProcess]) -> Gateway:
-    gateway.tell(ENDPOINT, created(salt="salt"))
-    for number, (deployment, engine) in enumerate(engines.items(), 1):
-        gateway.tell(ENDPOINT, added(deployment, number=number))
-        gateway.tell(f"i-{deployment}", announced(ENDPOINT, deployment, port=int(engine.url.rsplit(":", 1)[1])))
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(
+    tmp_path_factory: pytest.TempPathFactory, engines: dict[str, EngineProcess]
+) -> AsyncIterator[Gateway]:
+    async with serving_gateway(Gateway(tmp_path_factory.mktemp("gateway"))) as gateway:
+        gateway.tell(ENDPOINT, created(salt="salt"))
+        for number, (deployment, engine) in enumerate(engines.items(), 1):
+            gateway.tell(ENDPOINT, added(deployment, number=number))
+            gateway.tell(f"i-{deployment}", announced(ENDPOINT, deployment, port=int(engine.url.rsplit(":", 1)[1])))
+        yield gateway
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def serving(gateway: Gateway) -> Gateway:
+    """All traffic at d1, and no shadow."""
     await split(gateway, d1=[(0, 10_000)])
     return gateway
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with calling(gateway) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def triton(serving: Gateway) -> AsyncIterator[InferenceServerClient]:
     async with InferenceServerClient(f"127.0.0.1:{serving.ports.gateway}") as client:
         yield client
@@ -213,24 +232,26 @@ async def test_repository_and_other_methods_without_an_endpoint_reach_no_engine(
 async def test_a_call_stands_in_the_record_with_the_status_that_rest_would_have(
     serving: Gateway, triton: InferenceServerClient
 ) -> None:
-    await triton.infer("digits", [pixels()], headers=token(serving))
+    answer = await triton.infer("digits", [pixels()], headers=token(serving))
     with pytest.raises(InferenceServerException):
         await triton.infer("digits", [pixels(np.zeros((1, 3), dtype=np.float32))], headers=token(serving))
 
-    def lines() -> list[dict[str, Any]]:
-        text = (serving.folder / "current.log").read_text()
-        return [line for line in map(json.loads, text.splitlines()) if line.get("role") == "primary"]
+    def from_the_first_on() -> list[dict[str, Any]]:
+        known = records(serving, "primary")
+        ids = list(known)
+        begin = ids.index(answer.get_response().id) if answer.get_response().id in known else len(ids)
+        return [known[one] for one in ids[begin:]]
 
-    await until(lambda: len(lines()) >= 2, why="two records")
-    first, second = lines()[-2:]
+    await until(lambda: len(from_the_first_on()) >= 2, why="two records")
+    first, second = from_the_first_on()
     assert (first["epn"], first["dep"], first["st"], first["gs"]) == ("digits", "d1", 200, 0)
     assert (second["dep"], second["st"], second["gs"]) == ("d1", 200, 3)
     assert first["id"] != second["id"]
 
 
 def records(gateway: Gateway, role: str) -> dict[str, dict[str, Any]]:
-    lines = map(json.loads, (gateway.folder / "current.log").read_text().splitlines())
-    return {line["id"]: line for line in lines if line.get("role") == role}
+    whole = (gateway.folder / "current.log").read_text().rpartition("\n")[0]
+    return {line["id"]: line for line in map(json.loads, whole.splitlines()) if line.get("role") == role}
 
 
 async def test_a_call_is_copied_to_the_shadow_and_recorded_under_its_own_id(
@@ -251,3 +272,4 @@ async def test_a_call_is_copied_to_the_shadow_and_recorded_under_its_own_id(
     request, copy = records(serving, "primary")[prediction_id], records(serving, "shadow")[prediction_id]
     assert (request["dep"], copy["dep"], copy["ver"]) == ("d1", "d2", "digits/2")
     assert (request["st"], copy["st"]) == (200, 200)
+    serving.tell(ENDPOINT, ShadowRemoved(deployment_id="d2", reason="test"))

@@ -3,9 +3,8 @@
 import asyncio
 import resource
 import socket
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -13,16 +12,19 @@ import httpx
 import pytest
 
 from serving.gateway.limits import Limits
-from tests.support.gateway import BackEnd, Gateway, serve_digits, serving_gateway, until
+from tests.support.gateway import GUARD_S, BackEnd, Gateway, calling, serve_digits, serving_gateway, until
 
 INFER = "/v2/models/digits/infer"
 IDLE_CONNECTIONS = 10_000
-BIG_ANSWER = 20_000_000
+PIECE = b"x" * 10_000
+BIG_ANSWER = 2_000 * len(PIECE)
 MEBIBYTE = 1024**2
 
 
 class TalkativeBackEnd(BackEnd):
     """Answers every request with many bytes."""
+
+    answering = 0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -32,9 +34,13 @@ class TalkativeBackEnd(BackEnd):
                 is_short = b"x-short" in head.lower()
                 await reader.readexactly(length)
                 self.requests += 1
-                answer = b"x" * (2 if is_short else BIG_ANSWER)
-                writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(answer)}\r\n\r\n".encode() + answer)
-                await writer.drain()
+                pieces = 1 if is_short else BIG_ANSWER // len(PIECE)
+                self.answering += 1
+                writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {pieces * len(PIECE)}\r\n\r\n".encode())
+                for _ in range(pieces):
+                    writer.write(PIECE)
+                    await writer.drain()
+                self.answering -= 1
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -42,22 +48,12 @@ class TalkativeBackEnd(BackEnd):
             writer.close()
 
 
-@asynccontextmanager
-async def calling(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
-    url = f"http://127.0.0.1:{gateway.ports.gateway}"
-    # A connection that the client drops for its age and opens again could be the one above the limit.
-    limits = httpx.Limits(keepalive_expiry=None)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10, limits=limits) as client:
-        yield client
-
-
 @contextmanager
 def connections(gateway: Gateway, count: int) -> Iterator[list[socket.socket]]:
     """Open connections that send and read nothing by themselves."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(socket.create_connection(("127.0.0.1", gateway.ports.gateway), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", gateway.ports.gateway), timeout=GUARD_S))
             for _ in range(count)
         ]
 
@@ -73,11 +69,11 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-async def read_to_end(connection: socket.socket, *, within_s: float) -> bytes:
+async def read_to_end(connection: socket.socket) -> bytes:
     """Return what comes until the other side closes the connection."""
 
     def read() -> bytes:
-        connection.settimeout(within_s)
+        connection.settimeout(GUARD_S)
         received = b""
         while piece := connection.recv(65_536):
             received += piece
@@ -86,7 +82,7 @@ async def read_to_end(connection: socket.socket, *, within_s: float) -> bytes:
     return await asyncio.to_thread(read)
 
 
-async def test_ten_thousand_idle_connections_cost_the_others_nothing(
+async def test_ten_thousand_idle_connections_keep_nobody_else_from_being_served(
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -103,14 +99,11 @@ async def test_ten_thousand_idle_connections_cost_the_others_nothing(
             return active["http.public.downstream_cx_active"] >= IDLE_CONNECTIONS
 
         await until(are_taken, why="ten thousand connections")
-        durations = []
-        for _ in range(50):
-            begin = time.perf_counter()
-            assert (await client.post(INFER, json={})).status_code == 200
-            durations.append(time.perf_counter() - begin)
+        statuses = {(await client.post(INFER, json={})).status_code for _ in range(50)}
         grown = gateway.envoy_process.memory_info().rss - before
+        assert await are_taken(), "some were closed for the others"
 
-    assert sorted(durations)[25] < 0.05
+    assert statuses == {200}
     assert grown < 500 * MEBIBYTE
 
 
@@ -139,7 +132,7 @@ async def test_an_idle_connection_is_closed_after_its_time(tmp_path: Path) -> No
     gateway = Gateway(tmp_path, limits=Limits(idle_s=0.5))
     async with serving_gateway(gateway):
         with connections(gateway, 1) as (connection,):
-            assert await read_to_end(connection, within_s=5) == b""
+            assert await read_to_end(connection) == b""
 
 
 @pytest.mark.parametrize(
@@ -154,7 +147,7 @@ async def test_a_request_whose_body_never_comes_is_ended(tmp_path: Path, path: s
         with connections(gateway, 1) as (connection,):
             connection.sendall("\r\n".join([*head, "", "x"]).encode())
 
-            answer = await read_to_end(connection, within_s=5)
+            answer = await read_to_end(connection)
 
         assert answer.startswith(b"HTTP/1.1 408")
         assert form in answer
@@ -195,12 +188,16 @@ async def test_callers_that_do_not_read_their_answers_take_little_memory(
     with connections(gateway, 40) as slow:
         for connection in slow:
             connection.sendall(request)
-        await until(lambda: talkative.requests >= 40)
-        await asyncio.sleep(1)
 
+        async def are_all_held_up() -> bool:
+            # Envoy reads no further of an answer whose caller does not read, once its buffer is full.
+            paused = await gateway.stats(r"^cluster\.d1\.upstream_flow_control_paused_reading_total$")
+            return sum(paused.values()) >= 40
+
+        await until(are_all_held_up, why="forty answers that Envoy stopped to read")
         grown = gateway.envoy_process.memory_info().rss - before
-        begin = time.perf_counter()
         answer = await client.post(INFER, content=b"", headers={"x-short": "1"})
+        assert talkative.answering == 40, "some of the forty came to an end"
 
-    assert (answer.status_code, time.perf_counter() - begin < 1) == (200, True)
+    assert answer.status_code == 200
     assert grown < 40 * 3 * MEBIBYTE + 30 * MEBIBYTE < 40 * BIG_ANSWER

@@ -157,10 +157,11 @@ async def test_a_region_that_is_no_backup_is_never_asked(gateway: Gateway, clien
 
 
 async def test_a_slow_try_is_given_up_and_made_elsewhere(gateway: Gateway, client: httpx.AsyncClient) -> None:
-    await serve(gateway, per_try_timeout_ms=200)
-    back_end(gateway, "instance-d1-0").delay_s = 5.0
+    # Long enough that a machine which is busy for a moment does not use up the tries at the other instance.
+    await serve(gateway, per_try_timeout_ms=1_500)
+    back_end(gateway, "instance-d1-0").may_answer.clear()
 
-    answers = [await client.post(INFER, json={}) for _ in range(8)]
+    answers = await asyncio.gather(*(client.post(INFER, json={}) for _ in range(8)))
 
     assert {answer.status_code for answer in answers} == {200}
     assert "instance-d1-0" not in {answer.headers["x-rollbook-instance"] for answer in answers}
@@ -171,11 +172,21 @@ async def test_what_is_beyond_the_limits_is_refused_at_once_with_the_time_to_com
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:
     await serve(gateway, max_connections=1, max_pending=1, max_requests=1, backup_regions=())
-    for one in gateway.back_ends:
-        one.delay_s = 0.5
 
     async def answers() -> list[httpx.Response]:
-        return await asyncio.gather(*(client.post(INFER, json={}) for _ in range(12)))
+        """Ask twelve times at once; the instances answer when no request is on its way but the one that may wait."""
+        before = sum(one.requests for one in gateway.back_ends)
+        for one in gateway.back_ends:
+            one.may_answer.clear()
+        asked = [asyncio.create_task(client.post(INFER, json={})) for _ in range(12)]
+
+        def settled() -> int:
+            return sum(task.done() for task in asked) + sum(one.requests for one in gateway.back_ends) - before
+
+        await until(lambda: settled() >= 11, why="refusals while the instances are at work")
+        for one in gateway.back_ends:
+            one.may_answer.set()
+        return await asyncio.gather(*asked)
 
     async def most_are_refused() -> bool:
         # A worker takes up another cluster moments after the follower hears that Envoy has it.

@@ -1,9 +1,6 @@
 """Copies of requests through a real Envoy: what a shadow gets, what is recorded of it, and that no caller feels it."""
 
-import asyncio
 import json
-import time
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -11,11 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.events.endpoints import ShadowRemoved, ShadowSet
+from serving.gateway import names
 from tests.support.gateway import MAX_BODY_BYTES, BackEnd, Gateway, until
 from tests.support.routing import created, shifted
 
 ENDPOINT = "endpoint-1"
 INFER = "/v2/models/digits/infer"
+MOST_COPIES = 256
 
 
 async def serve(
@@ -31,16 +30,36 @@ async def serve(
     while not shadow.requests:
         await client.post(INFER, json={})
     # Those copies of the last few requests that are still on their way would be counted by the test itself.
-    seen = 0
-    while seen != shadow.requests:
-        seen = shadow.requests
-        await asyncio.sleep(0.2)
+    await all_copies_have_ended(gateway)
+    primary.requests = shadow.requests = 0
     return primary, shadow
+
+
+async def all_copies_have_ended(gateway: Gateway) -> None:
+    """Wait for the copies of all requests that were answered: each is made before its request reaches an engine."""
+
+    async def have_ended() -> bool:
+        under_way = await gateway.stats(rf"^cluster\.{names.COPIES_CLUSTER}\.upstream_rq_(pending_)?active$")
+        assert len(under_way) == 2
+        return not any(under_way.values())
+
+    await until(have_ended, why="the end of all copies")
+
+
+async def copies_made(gateway: Gateway) -> int:
+    (count,) = (await gateway.stats(rf"^cluster\.{names.COPIES_CLUSTER}\.upstream_rq_total$")).values()
+    return count
+
+
+async def holds(gateway: Gateway, copies: int) -> bool:
+    """Tell whether so many copies are under way to the shadow."""
+    (count,) = (await gateway.stats(r"^cluster\.d2~shadow\.upstream_rq_active$")).values()
+    return count == copies
 
 
 async def recorded(gateway: Gateway, *, role: str, count: int) -> list[dict[str, Any]]:
     def of_role() -> list[dict[str, Any]]:
-        lines = (gateway.folder / "current.log").read_text().splitlines()
+        lines = (gateway.folder / "current.log").read_text().rpartition("\n")[0].splitlines()
         return [record for record in map(json.loads, lines) if record.get("role") == role and record.get("id")]
 
     await until(lambda: len(of_role()) >= count, why=f"{count} records of role {role}")
@@ -94,22 +113,18 @@ async def test_a_copy_has_a_record_with_the_id_of_its_request(gateway: Gateway, 
 
 async def test_only_the_share_is_copied(gateway: Gateway, client: httpx.AsyncClient) -> None:
     _, shadow = await serve(gateway, client, percent=25.0)
-    shadow.requests = 0
 
     for _ in range(200):
         assert (await client.post(INFER, json={})).status_code == 200
 
-    await asyncio.sleep(0.2)
+    await all_copies_have_ended(gateway)
     assert 20 <= shadow.requests <= 85
 
 
-async def latencies(client: httpx.AsyncClient, count: int, body: bytes = b"{}") -> Sequence[float]:
-    taken = []
+async def all_are_answered(client: httpx.AsyncClient, count: int, body: bytes = b"{}") -> None:
+    """Ask one request after the other; one that waited for a shadow that hangs would never be answered."""
     for _ in range(count):
-        begin = time.perf_counter()
         assert (await client.post(INFER, content=body)).status_code == 200
-        taken.append(time.perf_counter() - begin)
-    return sorted(taken)
 
 
 @pytest.mark.parametrize("trouble", ["hung", "dead"])
@@ -117,56 +132,56 @@ async def test_callers_do_not_feel_a_shadow_in_trouble(
     gateway: Gateway, client: httpx.AsyncClient, trouble: str
 ) -> None:
     primary, shadow = await serve(gateway, client)
-    primary.requests = 0
-    if trouble == "hung":
-        shadow.delay_s = 50
-    else:
+    shadow.may_answer.clear()
+    if trouble == "dead":
         await shadow.kill()
 
-    taken = await latencies(client, 600, body=b"x" * 10_000)
+    # More than a shadow may hold at once.
+    await all_are_answered(client, 600, body=b"x" * 10_000)
 
-    # More than a shadow may hold at once, and none of them waited for it.
-    assert taken[len(taken) // 2] < 0.1
-    assert taken[-1] < 2
+    # Those that the shadow took first are under way to the last: nobody waited for them.
+    await until(lambda: holds(gateway, MOST_COPIES if trouble == "hung" else 0), why="copies under way")
     assert primary.requests == 600
     assert all(record["st"] == 200 for record in await recorded(gateway, role="primary", count=600))
 
 
 def refusals(gateway: Gateway) -> list[str]:
-    lines = (gateway.folder / "current.log").read_text().splitlines()
+    lines = (gateway.folder / "current.log").read_text().rpartition("\n")[0].splitlines()
     records = [record for record in map(json.loads, lines) if record.get("role") == "shadow"]
     return [record["id"] for record in records if (record["st"], record["fl"]) == (503, "UO")]
 
 
 async def test_copies_beyond_the_bound_are_refused_and_recorded_so(gateway: Gateway, client: httpx.AsyncClient) -> None:
     _, shadow = await serve(gateway, client)
-    shadow.delay_s = 50
+    shadow.may_answer.clear()
 
-    await latencies(client, 400)
+    await all_are_answered(client, 400)
 
     await until(lambda: len(refusals(gateway)) >= 70, why="copies refused by the bound")
-    assert shadow.requests <= 260
+    assert shadow.requests <= MOST_COPIES
 
 
 async def test_large_bodies_to_a_hung_shadow_hold_nobody_up(gateway: Gateway, client: httpx.AsyncClient) -> None:
-    _, shadow = await serve(gateway, client)
-    shadow.delay_s = 50
+    primary, shadow = await serve(gateway, client)
+    shadow.may_answer.clear()
 
-    taken = await latencies(client, 60, body=b"x" * (MAX_BODY_BYTES - 1))
+    await all_are_answered(client, 60, body=b"x" * (MAX_BODY_BYTES - 1))
 
-    assert taken[len(taken) // 2] < 0.5
+    await until(lambda: holds(gateway, 60), why="copies of all of them under way")
+    assert primary.requests == 60
 
 
 async def test_nothing_is_copied_once_the_shadow_is_removed(gateway: Gateway, client: httpx.AsyncClient) -> None:
     primary, shadow = await serve(gateway, client)
     gateway.tell(ENDPOINT, ShadowRemoved(deployment_id="d2", reason="test"))
     await gateway.serves(ENDPOINT, gateway.tell(ENDPOINT, shifted(d1=[(0, 10_000)])))
-    await asyncio.sleep(0.2)
-    primary.requests = shadow.requests = 0
-    await latencies(client, 20)
-    await asyncio.sleep(0.2)
+    await all_copies_have_ended(gateway)
+    primary.requests, before = 0, (shadow.requests, await copies_made(gateway))
+    await all_are_answered(client, 20)
+    await all_copies_have_ended(gateway)
 
-    assert (primary.requests, shadow.requests) == (20, 0)
+    assert primary.requests == 20
+    assert (shadow.requests, await copies_made(gateway)) == before
 
 
 async def test_a_shadow_that_was_never_ready_changes_nothing(gateway: Gateway, client: httpx.AsyncClient) -> None:
@@ -184,7 +199,6 @@ async def test_a_shadow_that_was_never_ready_changes_nothing(gateway: Gateway, c
 
 async def test_a_client_cannot_pose_as_a_copy(gateway: Gateway, client: httpx.AsyncClient) -> None:
     primary, shadow = await serve(gateway, client)
-    primary.requests = shadow.requests = 0
 
     forged = {"x-rollbook-role": "shadow", "x-rollbook-copy-to": "d2", "x-rollbook-subject": "other"}
     answer = await client.post(INFER, json={}, headers=forged)

@@ -16,11 +16,16 @@ INFER = "/v2/models/digits/infer"
 ENDPOINT = "endpoint-1"
 KEYRING = "keyring-1"
 LATER = rfc3339(4_000_000_000_000)
-PIECES = 30
+PAUSE_S = 0.02
 
 
 class StreamingBackEnd(BackEnd):
-    """Answers in pieces, one after the other, as a language model does."""
+    """Answers in pieces, one after the other, as a language model does; a slow one until it may end."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.may_end = asyncio.Event()
+        self.said: list[str] = []
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -29,16 +34,23 @@ class StreamingBackEnd(BackEnd):
                 self.requests += 1
                 await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
                 writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-                for number in range(PIECES if b"x-slow" in head.lower() else 1):
-                    writer.write(b"3\r\n%02d\n\r\n" % number)
-                    await writer.drain()
-                    await asyncio.sleep(0.1)
+                if b"x-slow" in head.lower():
+                    await self._say_until_it_may_end(writer)
                 writer.write(b"0\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _say_until_it_may_end(self, writer: asyncio.StreamWriter) -> None:
+        is_last = False
+        while not is_last:
+            is_last = self.may_end.is_set()
+            self.said.append(f"{len(self.said):06d}")
+            writer.write(b"7\r\n%s\n\r\n" % self.said[-1].encode())
+            await writer.drain()
+            await asyncio.sleep(PAUSE_S)
 
 
 def public(tokens: Tokens, *, valid_until: str | None = None) -> SigningKey:
@@ -61,7 +73,8 @@ def bearing(token: str) -> dict[str, str]:
 async def test_a_stream_survives_the_end_of_its_key_and_of_its_token_and_no_listener_is_touched(
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:
-    await serve_digits(gateway, StreamingBackEnd("streaming"))
+    engine = StreamingBackEnd("streaming")
+    await serve_digits(gateway, engine)
     fresh = Tokens(kid="two")
     counters = r"^listener_manager\.(listener_|total_listeners_draining)"
     before = (await gateway.stats(counters), await gateway.listener_versions())
@@ -82,9 +95,10 @@ async def test_a_stream_survives_the_end_of_its_key_and_of_its_token_and_no_list
     assert await answers(bearing(gateway.tokens.mint(jti="token-2")), 200)
     gateway.tell(KEYRING, SigningKeyRotated(keys=(public(fresh),), reason="leaked"))
     await until(lambda: answers(bearing(gateway.tokens.mint(jti="token-2")), 401))
-    assert not stream.done(), "the stream ended before the changes did"
+    assert not stream.done(), "the stream was ended by the changes"
+    engine.may_end.set()
 
-    assert await stream == [f"{number:02d}" for number in range(PIECES)]
+    assert await stream == engine.said
     assert (await gateway.stats(counters), await gateway.listener_versions()) == before
 
 
@@ -118,7 +132,8 @@ async def _all(lines: AsyncIterator[str]) -> list[str]:
 async def test_a_stream_ends_whole_when_its_instance_is_withdrawn_and_its_deployment_removed(
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:
-    await serve_digits(gateway, StreamingBackEnd("streaming"))
+    engine = StreamingBackEnd("streaming")
+    await serve_digits(gateway, engine)
     began = asyncio.Event()
     stream = asyncio.ensure_future(_all(streamed(client, began)))
     await began.wait()
@@ -135,5 +150,6 @@ async def test_a_stream_ends_whole_when_its_instance_is_withdrawn_and_its_deploy
     answer = await client.post(INFER, content=b"{}")
     assert (answer.status_code, answer.headers["x-rollbook-deployment"]) == (200, "d2")
     await until(is_gone, why="the cluster of the retired deployment is gone")
-    assert not stream.done(), "the stream ended before the deployment did"
-    assert await stream == [f"{number:02d}" for number in range(PIECES)]
+    assert not stream.done(), "the stream was ended with the deployment"
+    engine.may_end.set()
+    assert await stream == engine.said

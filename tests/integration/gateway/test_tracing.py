@@ -19,13 +19,16 @@ INFER = "/v2/models/digits/infer"
 
 
 async def test_the_spans_of_gateway_and_engine_stand_in_the_callers_trace(tmp_path: Path) -> None:
-    manifest = write_model(tmp_path / "engine" / "model", artifact_format="skops")
+    manifest = write_model(tmp_path / "engine" / "model", artifact_format="onnx")
     write_manifest(tmp_path / "engine" / "model", msgspec.structs.replace(manifest, deployment_id="d1"))
     async with Collector() as collector:
         environ = {"ROLLBOOK_RUNTIME_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         gateway = Gateway(tmp_path, limits=Limits(otlp_endpoint=collector.url))
         with running(tmp_path / "engine", environ=environ) as engine:
-            async with serving_gateway(gateway):
+            async with serving_gateway(gateway), httpx.AsyncClient() as client:
+                # Else it waits for five spans or five seconds.
+                admin = f"http://127.0.0.1:{gateway.ports.admin}/runtime_modify?tracing.opentelemetry.min_flush_spans=1"
+                assert (await client.post(admin)).status_code == 200
                 gateway.tell("endpoint-1", created())
                 gateway.tell("endpoint-1", added("d1"))
                 port = int(engine.url.rsplit(":", 1)[1])
@@ -35,9 +38,8 @@ async def test_the_spans_of_gateway_and_engine_stand_in_the_callers_trace(tmp_pa
                     "authorization": f"Bearer {gateway.tokens.mint()}",
                     "traceparent": f"00-{TRACE}-{CALLER}-01",
                 }
-                async with httpx.AsyncClient() as client:
-                    url = f"http://127.0.0.1:{gateway.ports.gateway}{INFER}"
-                    answer = await client.post(url, json=row_request(), headers=headers)
+                url = f"http://127.0.0.1:{gateway.ports.gateway}{INFER}"
+                answer = await client.post(url, json=row_request(), headers=headers)
                 assert answer.status_code == 200, answer.text
 
                 def ours() -> dict[str, Span]:

@@ -3,7 +3,8 @@
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,13 +23,14 @@ from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 from serving.runtime.manifest import write_manifest
 from tests.support.digits import digits, trained
 from tests.support.engine_process import running, write_model
-from tests.support.gateway import BackEnd, Gateway, until
+from tests.support.gateway import GUARD_S, BackEnd, Gateway, until
 from tests.support.records import KeepingSink, shipping
 from tests.support.routing import added, announced, created, shifted
 
 ENDPOINT, DEPLOYMENT = "endpoint-1", "d1"
 PATH = "/v2/models/digits/infer"
 MOST = 8
+PIXELS = digits()[0][:1]
 
 
 class Woken:
@@ -79,11 +81,15 @@ class Sleeper:
 
 
 @pytest.fixture
-async def sleeper(gateway: Gateway) -> AsyncIterator[Sleeper]:
-    sleeper = Sleeper(gateway, Woken(), seconds=6.0)
+async def sleeper(gateway: Gateway, request: pytest.FixtureRequest) -> AsyncIterator[Sleeper]:
+    """A sleeping endpoint whose requests wait as long as it takes, or only for the seconds of the parameter."""
+    sleeper = Sleeper(gateway, Woken(), seconds=getattr(request, "param", GUARD_S))
     await sleeper.sleep()
     yield sleeper
     await sleeper.rooms.close()
+
+
+impatient = pytest.mark.parametrize("sleeper", [0.3], indirect=True, ids=["impatient"])
 
 
 async def test_the_first_requests_wait_and_reach_the_instance(sleeper: Sleeper, client: httpx.AsyncClient) -> None:
@@ -97,26 +103,54 @@ async def test_the_first_requests_wait_and_reach_the_instance(sleeper: Sleeper, 
     assert back_end.requests == MOST
 
 
-async def test_what_is_too_many_or_waits_too_long_gets_a_503_with_a_code_that_is_on_record(
+def flags(sink: KeepingSink) -> dict[object, object]:
+    known = [row for row in sink.rows.values() if row["role"] == names.PRIMARY_ROLE]
+    return {row["prediction_id"]: row["response_flags"] for row in known}
+
+
+def refusals(answers: Iterable[httpx.Response]) -> dict[object, object]:
+    """Return the codes of refused requests by their ids."""
+    found: dict[object, object] = {}
+    for answer in answers:
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        found[answer.headers[names.PREDICTION_ID]] = answer.headers[names.REASON]
+    return found
+
+
+async def test_what_is_too_many_gets_a_503_with_a_code_that_is_on_record_while_the_others_wait(
     sleeper: Sleeper, client: httpx.AsyncClient
 ) -> None:
     sink = KeepingSink()
 
-    def flags() -> dict[object, object]:
-        known = [row for row in sink.rows.values() if row["role"] == names.PRIMARY_ROLE]
-        return {row["prediction_id"]: row["response_flags"] for row in known}
+    async with shipping(sleeper.gateway, sink):
+        asked = [asyncio.create_task(client.post(PATH, json={})) for _ in range(MOST + 2)]
+        await until(lambda: sum(task.done() for task in asked) >= 2, why="two refusals")
+        codes = refusals(task.result() for task in asked if task.done())
+        await sleeper.wake()
+        answers = await asyncio.gather(*asked)
+        await until(lambda: len(flags(sink)) == len(answers), why="a record of each")
+
+    assert list(codes.values()) == [names.HOLD_FULL] * 2
+    assert Counter(answer.status_code for answer in answers) == {200: MOST, 503: 2}
+    assert {key: flags(sink)[key] for key in codes} == codes
+
+
+@impatient
+async def test_what_waits_too_long_gets_a_503_with_a_code_that_is_on_record(
+    sleeper: Sleeper, client: httpx.AsyncClient
+) -> None:
+    sink = KeepingSink()
 
     async with shipping(sleeper.gateway, sink):
-        answers = await asyncio.gather(*(client.post(PATH, json={}) for _ in range(MOST + 2)))
-        await until(lambda: len(flags()) == len(answers), why="a record of each")
+        answers = await asyncio.gather(*(client.post(PATH, json={}) for _ in range(MOST)))
+        await until(lambda: len(flags(sink)) == MOST, why="a record of each")
 
-    assert {answer.status_code for answer in answers} == {503}
-    codes = {answer.headers[names.PREDICTION_ID]: answer.headers[names.REASON] for answer in answers}
-    assert sorted(codes.values()) == [names.HOLD_FULL] * 2 + [names.HOLD_TIMEOUT] * MOST
-    assert flags() == codes
-    assert all(answer.headers["retry-after"] == "1" for answer in answers)
+    codes = refusals(answers)
+    assert set(codes.values()) == {names.HOLD_TIMEOUT}
+    assert flags(sink) == codes
 
 
+@impatient
 @pytest.mark.usefixtures("sleeper")
 async def test_an_openai_call_that_waits_too_long_is_refused_in_openais_form(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/chat/completions", json={"model": "digits"})
@@ -136,46 +170,59 @@ async def test_no_request_is_lost_when_the_last_instance_goes_and_comes_back(
     await sleeper.wake()
     statuses: list[int] = []
 
+    is_over = asyncio.Event()
+
     async def load() -> None:
-        while len(statuses) < 400:
+        while not is_over.is_set():
             statuses.append((await client.post(PATH, json={})).status_code)
-            await asyncio.sleep(0.005)
 
     loading = [asyncio.create_task(load()) for _ in range(2)]
-    for _ in range(3):
-        await asyncio.sleep(0.2)
+    for turn in range(1, 4):
+        await until(lambda wanted=50 * turn: len(statuses) > wanted, why="answers of an instance")
+        called = sleeper.waker.calls
         sleeper.tell("i1", InstanceWithdrawn(endpoint_id=ENDPOINT, deployment_id=DEPLOYMENT, reason="scaled"))
-        await asyncio.sleep(0.2)
+        await until(lambda called=called: sleeper.waker.calls > called, why="a request that waits")
         await sleeper.wake()
+    await until(lambda: len(statuses) > 200, why="answers of the last instance")
+    is_over.set()
     await asyncio.gather(*loading)
 
     assert set(statuses) == {200}
 
 
-async def test_grpc_waits_and_is_refused_alike(sleeper: Sleeper, gateway: Gateway, tmp_path: Path) -> None:
-    pixels = digits()[0][:1]
-    tensor = InferInput("pixels", list(pixels.shape), "FP32")
-    tensor.set_data_from_numpy(pixels)
+async def infer_over_grpc(gateway: Gateway) -> int:
+    """Return the label of the first digit."""
+    tensor = InferInput("pixels", list(PIXELS.shape), "FP32")
+    tensor.set_data_from_numpy(PIXELS)
     headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
     async with InferenceServerClient(f"127.0.0.1:{gateway.ports.gateway}") as triton:
-        with pytest.raises(InferenceServerException, match="hold-timeout"):
-            await triton.infer("digits", [tensor], headers=headers)
-        waiting = asyncio.create_task(triton.infer("digits", [tensor], headers=headers))
-        manifest = write_model(tmp_path / "model", artifact_format="onnx")
-        write_manifest(tmp_path / "model", msgspec.structs.replace(manifest, deployment_id=DEPLOYMENT))
-        with ExitStack() as stack:
-            engine = await asyncio.to_thread(stack.enter_context, running(tmp_path))
-            port = int(engine.url.rsplit(":", 1)[1])
-            sleeper.tell("i1", announced(ENDPOINT, DEPLOYMENT, port=port))
-            answer = await waiting
+        answer = await triton.infer("digits", [tensor], headers=headers)
+    return int(answer.as_numpy("label")[0])
 
-    assert int(answer.as_numpy("label")[0]) == int(trained().predict(pixels)[0])
+
+@impatient
+@pytest.mark.usefixtures("sleeper")
+async def test_grpc_that_waits_too_long_is_refused_too(gateway: Gateway) -> None:
+    with pytest.raises(InferenceServerException, match="hold-timeout"):
+        await infer_over_grpc(gateway)
+
+
+async def test_grpc_waits_alike(sleeper: Sleeper, gateway: Gateway, tmp_path: Path) -> None:
+    manifest = write_model(tmp_path / "model", artifact_format="onnx")
+    write_manifest(tmp_path / "model", msgspec.structs.replace(manifest, deployment_id=DEPLOYMENT))
+    with ExitStack() as stack:
+        engine = await asyncio.to_thread(stack.enter_context, running(tmp_path))
+        waiting = asyncio.create_task(infer_over_grpc(gateway))
+        await until(lambda: sleeper.waker.calls, why="the call that wakes it")
+        sleeper.tell("i1", announced(ENDPOINT, DEPLOYMENT, port=int(engine.url.rsplit(":", 1)[1])))
+
+        assert await waiting == int(trained().predict(PIXELS)[0])
 
 
 async def test_a_room_that_cannot_be_opened_holds_nothing_else_back_and_opens_later(
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:
-    sleeper = Sleeper(gateway, Woken(), seconds=6.0)
+    sleeper = Sleeper(gateway, Woken(), seconds=GUARD_S)
     in_the_way = gateway.folder / names.HOLD
     in_the_way.write_text("a file where the folder of the rooms should be")
 

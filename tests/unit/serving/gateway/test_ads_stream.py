@@ -16,7 +16,7 @@ from serving.gateway.routing_state import EndpointRoute
 from serving.gateway.routing_table import RoutingTable
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
 
-RESPONSE_S = 1.0
+RESPONSE_S = 30.0
 
 
 class FakeEnvoy:
