@@ -4,11 +4,9 @@ import time
 from typing import Any
 
 from projections.quality.projector import ObservationProjector
-from projections.reading import Reader
 from projections.serving_metrics.token_queries import tokens_of_endpoint
 from projections.store import ClickHouseStore
-from tests.integration.projections.conftest import sink_into
-from tests.support.fakes import FakeClock
+from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import ENDPOINT, WORKSPACE, batch_message, headers, observation_row
 
 
@@ -25,7 +23,7 @@ async def test_tokens_and_times_of_streams_are_told_by_deployment(store: ClickHo
     message = batch_message(rows, described=described, offset=0, timestamp_ms=now)
     await sink_into(store, ObservationProjector()).consume([message])
 
-    standing = Reader(store, clock=FakeClock(now_ms=now))
+    standing = reader_at(store, now)
     found = await tokens_of_endpoint(
         standing, ENDPOINT, workspace=WORKSPACE, since_ms=now - 60_000, bucket_ms=3_600_000
     )

@@ -19,8 +19,7 @@ from projections.store import ClickHouseStore
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
 from tests.architecture.source_tree import ROOT
-from tests.integration.projections.conftest import sink_into
-from tests.support.fakes import FakeClock
+from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
     EPOCH,
@@ -71,11 +70,6 @@ def traffic(*, step: int | None = 0) -> endpoints.TrafficShifted:
 
 async def measured(reader: Reader, question: Question = QUESTION) -> Measured:
     return await measure_epoch(reader, question)
-
-
-def reader_at(store: ClickHouseStore, now: int) -> Reader:
-    """Read as if no time had passed since then."""
-    return Reader(store, clock=FakeClock(now_ms=now))
 
 
 async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHouseStore) -> None:
