@@ -20,7 +20,7 @@ FAIL = "/v1/instances/[^/]+/fail"
 WITHDRAW = "/v1/instances/[^/]+/withdraw"
 # What is slow and what hangs is for each test to say: as it is here, neither happens on a machine that is merely busy.
 PROBES = {"PROBE_INTERVAL_S": "0.2", "PROBE_TIMEOUT_S": "60", "PROBE_SLOW_S": "60", "PROBE_FAULTS": "2"}
-PROBED_OFTEN = 10
+PROBED_OFTEN = 4
 
 
 def told(harness: AgentHarness, pattern: str, *, where: Callable[[Command], bool] = lambda _: True) -> Command:
