@@ -177,6 +177,7 @@ class SupervisedProgram:
     async def _pause(self) -> None:
         self._change("restarting")
         seconds = self.spec.restart.wait_seconds(self._deaths) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        _log.info("program_restarts", name=self.spec.name, after_seconds=round(seconds, 3))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

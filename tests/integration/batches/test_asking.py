@@ -15,7 +15,7 @@ from workers.batch_server import asking
 from workers.batch_server.asking import Bearer, Gateway
 from workers.batch_server.control_plane import TokenAnswer
 from workers.batch_server.errors import PartAwayError, RefusedError
-from workers.batch_server.places import Places
+from workers.batch_server.places import Place, Places, Share
 from workers.batch_server.stop import Stop
 from workers.batch_server.wire import LineError, LineResponse
 
@@ -26,17 +26,18 @@ class Server:
     def __init__(self, *script: tuple[int, str]) -> None:
         self.script = list(script)
         self.seen: list[dict[str, str]] = []
-        self.delay_s = 0.0
+        self.retry_after = "0.2"
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append({name.lower(): value for name, value in request.headers.items()})
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+        await self.answers.wait()
         status, body = self.script.pop(0) if self.script else (200, '{\n "text": "well" }')
         if status == 0:
             assert request.transport
             request.transport.abort()
-        headers = {"retry-after": "0.2", "x-prediction-id": f"prediction-{len(self.seen)}"}
+        headers = {"retry-after": self.retry_after, "x-prediction-id": f"prediction-{len(self.seen)}"}
         return web.Response(status=status or 200, text=body, headers=headers)
 
 
@@ -56,6 +57,20 @@ class Plane:
         return TokenAnswer(token=f"{batch_id}-{self.minted}", expires_at=expires_at)
 
 
+class Passing(Place):
+    """The only place; waiting in it takes no time, and is noted."""
+
+    def __init__(self) -> None:
+        places = Places(1)
+        super().__init__(places, Share(places))
+        self.waits: list[float] = []
+
+    async def wait(self, seconds: float, stop: Stop, *, size: int) -> None:
+        assert size
+        assert not stop.is_set
+        self.waits.append(seconds)
+
+
 @asynccontextmanager
 async def gateway(server: Server, *, request_s: float = 5.0) -> AsyncIterator[Gateway]:
     app = web.Application()
@@ -66,18 +81,18 @@ async def gateway(server: Server, *, request_s: float = 5.0) -> AsyncIterator[Ga
     await site.start()
     async with aiohttp.ClientSession() as session:
         yield Gateway(f"http://127.0.0.1:{runner.addresses[0][1]}", session, request_s=request_s)
+    server.answers.set()
     await runner.cleanup()
 
 
 async def ask(
-    server: Server, plane: Plane | None = None, *, request_s: float = 5.0, stop: Stop | None = None
+    server: Server, plane: Plane | None = None, *, request_s: float = 60.0, place: Place | None = None
 ) -> LineResponse | LineError | None:
     async with gateway(server, request_s=request_s) as there:
-        bearer, stop = Bearer(plane or Plane(), "batch"), stop or Stop()
-        with Places(1).share() as share:
-            place = await share.place(stop)
-            assert place
-            return await there.ask("/v1/completions", b'{"model":"m"}', bearer=bearer, stop=stop, place=place)
+        bearer = Bearer(plane or Plane(), "batch")
+        return await there.ask(
+            "/v1/completions", b'{"model":"m"}', bearer=bearer, stop=Stop(), place=place or Passing()
+        )
 
 
 async def test_an_answer_is_kept_on_one_line_with_its_predictions_id() -> None:
@@ -93,14 +108,16 @@ async def test_an_answer_is_kept_on_one_line_with_its_predictions_id() -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_who_is_sent_away_comes_back_when_told_and_as_often_as_it_takes(status: int) -> None:
-    server, began = Server(*([(status, "busy")] * 7)), time.monotonic()
+    server, place = Server(*([(status, "busy")] * 9)), Passing()
+    server.retry_after = "3"
 
-    answer = await ask(server)
+    answer = await ask(server, place=place)
 
     assert isinstance(answer, LineResponse)
     assert answer.status_code == 200
-    assert len(server.seen) == 8
-    assert time.monotonic() - began > 7 * 0.2 * 0.75
+    assert len(server.seen) == 10
+    wanted = [3.0] * 5 + [3.2, 6.4, 10.0, 10.0]
+    assert all(0.75 <= wait / least <= 1.25 for wait, least in zip(place.waits, wanted, strict=True)), place.waits
 
 
 async def test_a_lost_connection_is_tried_again() -> None:
@@ -123,8 +140,7 @@ async def test_a_request_that_is_wrong_is_asked_once(status: int) -> None:
     assert len(server.seen) == 1
 
 
-async def test_a_model_that_fails_each_time_has_its_failure_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_LONGEST_PAUSE_S", 0.05)
+async def test_a_model_that_fails_each_time_has_its_failure_kept() -> None:
     server = Server(*([(500, "<html>no JSON</html>")] * 9))
 
     answer = await ask(server)
@@ -134,10 +150,9 @@ async def test_a_model_that_fails_each_time_has_its_failure_kept(monkeypatch: py
     assert len(server.seen) == 5
 
 
-async def test_a_model_that_never_answers_is_told_as_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_LONGEST_PAUSE_S", 0.01)
+async def test_a_model_that_never_answers_is_told_as_a_timeout() -> None:
     server = Server()
-    server.delay_s = 2.0
+    server.answers.clear()
 
     answer = await ask(server, request_s=0.1)
 
@@ -147,7 +162,6 @@ async def test_a_model_that_never_answers_is_told_as_a_timeout(monkeypatch: pyte
 
 async def test_an_answer_that_is_too_large_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "_LARGEST_ANSWER", 1_000)
-    monkeypatch.setattr(asking, "_LONGEST_PAUSE_S", 0.01)
 
     answer = await ask(Server(*([(200, '"' + "x" * 200_000 + '"')] * 9)))
 
@@ -188,15 +202,21 @@ async def test_nobody_is_asked_in_the_name_of_who_may_not_act() -> None:
 
 
 async def test_a_stop_ends_the_waiting() -> None:
-    stop, server = Stop(), Server(*([(503, "busy")] * 1_000))
-    asking_task = asyncio.create_task(ask(server, stop=stop))
-    await asyncio.sleep(0.3)
+    stop, server, places = Stop(), Server(*([(503, "busy")] * 1_000)), Places(1)
+    server.retry_after = "3600"
+    async with gateway(server, request_s=60.0) as there, asyncio.timeout(20):
+        with places.share() as share:
+            place = await share.place(stop)
+            assert place
+            bearer = Bearer(Plane(), "batch")
+            waiting = asyncio.create_task(there.ask("/v1/completions", b"{}", bearer=bearer, stop=stop, place=place))
+            # It has given its place away, so it waits.
+            assert await places.take(stop)
 
-    stop.set("cancelled")
-    answer = await asyncio.wait_for(asking_task, timeout=1.0)
+            stop.set("cancelled")
 
-    assert answer is None
-    assert server.seen
+            assert await waiting is None
+    assert len(server.seen) == 1
 
 
 async def test_an_answer_of_lists_within_lists_becomes_a_text() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import clickhouse_connect
@@ -64,7 +65,11 @@ class Server:
         )
 
     def post(self, sql: str | bytes, **parameters: str) -> httpx.Response:
-        return httpx.post(self.url, params=parameters, content=sql, auth=("default", PASSWORD), timeout=30)
+        return httpx.post(self.url, params=parameters, content=sql, auth=("default", PASSWORD), timeout=60)
+
+    def stream(self, sql: str) -> AbstractContextManager[httpx.Response]:
+        """Ask, and return before anything of the result is fetched."""
+        return httpx.stream("POST", self.url, content=sql, auth=("default", PASSWORD), timeout=60)
 
     def _answers(self) -> bool:
         try:

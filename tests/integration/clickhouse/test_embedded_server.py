@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import clickhouse_connect
@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from tests.integration.clickhouse.conftest import PASSWORD, Server
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -181,40 +182,55 @@ def test_time_and_memory_are_limited_and_cannot_be_raised(tmp_path: Path) -> Non
         slow = server.post(
             "SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1", max_execution_time="0"
         )
-        large = server.post("SELECT length(groupArray(number)) FROM numbers(100000000)", max_memory_usage="0")
+        # On a busy machine its time may be over before its memory is.
+        eventually(lambda: _ends_for_its_memory(server), "a query ends for its memory", within_s=60)
     finally:
         server.stop()
 
     assert (slow.status_code, slow.headers["x-clickhouse-exception-code"]) == (408, "159")
-    assert large.headers["x-clickhouse-exception-code"] == "241"
+
+
+def _ends_for_its_memory(server: Server) -> bool:
+    answer = server.post("SELECT length(groupArray(number)) FROM numbers(100000000)", max_memory_usage="0")
+    code = answer.headers["x-clickhouse-exception-code"]
+    assert code in {"159", "241"}, answer.text
+    return code == "241"
 
 
 def test_a_long_query_holds_nobody_up(server: Server) -> None:
-    long = threading.Thread(target=server.post, args=("SELECT sleepEachRow(0.5) FROM numbers(6)",))
+    answers: list[httpx.Response] = []
+    endless = "SELECT sum(sleepEachRow(0.1)) FROM numbers(1000000) SETTINGS max_block_size = 1"
+    long = threading.Thread(target=lambda: answers.append(server.post(endless)))
+
+    def is_running() -> bool:
+        found = server.post("SELECT count() FROM system.processes WHERE query LIKE 'SELECT sum(sleepEachRow%'")
+        return found.text == "1\n"
+
     long.start()
+    try:
+        eventually(is_running, "the long query runs", within_s=60)
 
-    times: list[float] = []
-    while long.is_alive() and len(times) < 20:
-        started = time.monotonic()
-        assert server.post("SELECT 1").text == "1\n"
-        times.append(time.monotonic() - started)
-    long.join()
+        for _ in range(20):
+            assert server.post("SELECT 1").text == "1\n"
 
-    assert len(times) == 20
-    assert sorted(times)[10] < 0.5
+        assert is_running()
+    finally:
+        server.post("KILL QUERY WHERE query LIKE 'SELECT sum(sleepEachRow%'")
+        long.join()
+    assert answers[0].headers["x-clickhouse-exception-code"] == "394", "it ran until it was cancelled"
 
 
 def test_a_query_that_finds_no_place_is_told_to_come_again(server: Server) -> None:
-    holders = [threading.Thread(target=server.post, args=("SELECT sleepEachRow(1) FROM numbers(3)",)) for _ in range(4)]
-    for holder in holders:
-        holder.start()
-    time.sleep(0.5)
+    # A result that nobody fetches, and that is larger than all buffers on its way, keeps its query's place.
+    rows = 5_000_000
+    with ExitStack() as stack:
+        holders = [stack.enter_context(server.stream(f"SELECT number FROM numbers({rows})")) for _ in range(4)]
 
-    refused = server.post("SELECT 1")
-    for holder in holders:
-        holder.join()
+        refused = server.post("SELECT 1")
 
-    assert (refused.status_code, refused.headers["x-clickhouse-exception-code"]) == (503, "202")
+        assert (refused.status_code, refused.headers["x-clickhouse-exception-code"]) == (503, "202")
+        for holder in holders:
+            assert holder.read().count(b"\n") == rows
     assert server.post("SELECT 1").text == "1\n"
 
 
@@ -243,7 +259,7 @@ def test_a_taken_folder_is_one_sentence(server: Server) -> None:
         env={**os.environ, **second.environment()},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

@@ -19,7 +19,7 @@ from control_plane.ports import Executed
 from tests.support.fakes import FakeClock
 from tests.support.store import assign, context, model_id, register
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 class UncertainDatabase(SqliteDatabase):

@@ -23,6 +23,7 @@ from projections.tables import Projector
 from schemas.topics import TOPICS
 from tests.integration.clickhouse.conftest import PASSWORD, Server
 from tests.integration.kafka.conftest import Node
+from tests.support.fakes import FakeClock
 
 READY_S = 60
 
@@ -70,6 +71,11 @@ async def store(database_url: str) -> AsyncIterator[ClickHouseStore]:
 @pytest.fixture
 def reader(store: ClickHouseStore) -> Reader:
     return Reader(store, clock=SystemClock())
+
+
+def reader_at(store: ClickHouseStore, now_ms: int) -> Reader:
+    """Read as if no time passed from then on, so that nothing grows old while a test runs."""
+    return Reader(store, clock=FakeClock(now_ms=now_ms))
 
 
 class NoLetters:

@@ -14,6 +14,7 @@ from tests.integration.projections.conftest import READY_S, Program, eventually
 from tests.support.read_side_messages import ROLLOUT, event_message, headers, ipc, request_row
 
 ROWS = 50
+_PAUSE_S = 0.02
 COUNT = """
     SELECT count() AS rows, uniqExact(gateway_id, byte_offset) AS ids
     FROM request_records WHERE gateway_id = {g:String}
@@ -25,43 +26,77 @@ async def counted(store: ClickHouseStore, gateway: str) -> tuple[int, int]:
     return rows[0]["rows"], rows[0]["ids"]
 
 
-async def produce_batches(bootstrap: str, gateway: str, *, batches: int, pause_s: float) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
-    await producer.start()
-    try:
-        for batch in range(batches):
-            now = time.time_ns() // 1_000_000
-            rows = [
-                request_row(batch * ROWS + number, started_at_ms=now - 10, gateway_id=gateway) for number in range(ROWS)
-            ]
-            described = headers(source=gateway, kind="requests", batch=batch, rows=ROWS, closed_until_ms=now)
-            await producer.send_and_wait(
-                REQUESTS.name, ipc(rows, REQUEST_COLUMNS), partition=batch % 4, headers=described.as_kafka()
-            )
-            await asyncio.sleep(pause_s)
-    finally:
-        await producer.stop()
+class Producing:
+    """Sends batches of one gateway until it is told that it is enough."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.gateway = f"gateway-{random.getrandbits(32):x}"
+        self.batches = 0
+        self._enough = asyncio.Event()
+        self._task = asyncio.create_task(self._run(bootstrap))
+
+    async def end(self, *, more: int) -> int:
+        """Send some more, and return how many rows there should be."""
+        until = self.batches + more
+        async with asyncio.timeout(READY_S):
+            while self.batches < until and not self._task.done():
+                await asyncio.sleep(_PAUSE_S)
+        self._enough.set()
+        await self._task
+        return self.batches * ROWS
+
+    async def _run(self, bootstrap: str) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+        await producer.start()
+        try:
+            while not self._enough.is_set():
+                await self._send(producer)
+                await asyncio.sleep(_PAUSE_S)
+        finally:
+            await producer.stop()
+
+    async def _send(self, producer: AIOKafkaProducer) -> None:
+        now, batch = time.time_ns() // 1_000_000, self.batches
+        rows = [
+            request_row(batch * ROWS + number, started_at_ms=now - 10, gateway_id=self.gateway)
+            for number in range(ROWS)
+        ]
+        described = headers(source=self.gateway, kind="requests", batch=batch, rows=ROWS, closed_until_ms=now)
+        self.batches += 1
+        await producer.send_and_wait(
+            REQUESTS.name, ipc(rows, REQUEST_COLUMNS), partition=batch % 4, headers=described.as_kafka()
+        )
+
+
+async def rows_come(store: ClickHouseStore, gateway: str, *, at_least: int) -> int:
+    """Wait until so many different rows are in the table; return how many there are."""
+    found = 0
+
+    async def enough() -> bool:
+        nonlocal found
+        found = (await counted(store, gateway))[1]
+        return found >= at_least
+
+    await eventually(enough, within_s=60, what=f"{at_least} rows in the table")
+    return found
 
 
 async def test_a_worker_that_is_killed_again_and_again_doubles_and_loses_no_row(
     program: Program, node: Node, store: ClickHouseStore
 ) -> None:
-    gateway, batches = f"gateway-{random.getrandbits(32):x}", 400
-    producing = asyncio.ensure_future(produce_batches(node.bootstrap, gateway, batches=batches, pause_s=0.02))
+    producing, found = Producing(node.bootstrap), 0
 
-    for kill_after_s in (0.3, 0.7, 1.1):
+    # In each of its lives it is killed a little later after its first insert.
+    for batches in (1, 5, 10):
         program.start()
         await asyncio.to_thread(program.wait_until_ready)
-        await asyncio.sleep(kill_after_s)
+        found = await rows_come(store, producing.gateway, at_least=found + batches * ROWS)
         program.kill()
     program.start()
-    await producing
+    rows = await producing.end(more=20)
 
-    async def everything_is_there() -> bool:
-        return (await counted(store, gateway))[1] == batches * ROWS
-
-    await eventually(everything_is_there, within_s=60, what="all rows are in the table")
-    assert await counted(store, gateway) == (batches * ROWS, batches * ROWS), "without FINAL: no row is there twice"
+    await rows_come(store, producing.gateway, at_least=rows)
+    assert await counted(store, producing.gateway) == (rows, rows), "without FINAL: no row is there twice"
     comparisons = await compare_all(store, await rebuild_all(store, node.bootstrap))
     assert [one.table for one in comparisons if not one.is_equal] == []
     assert program.stop() == 0
@@ -87,7 +122,7 @@ async def test_what_cannot_be_decoded_is_kept_with_its_reason(
         dead_letters_of(REGISTRY_EVENTS).name, bootstrap_servers=node.bootstrap, auto_offset_reset="earliest"
     )
     await letters.start()
-    letter = await asyncio.wait_for(letters.getone(), timeout=20)
+    letter = await asyncio.wait_for(letters.getone(), timeout=60)
     await letters.stop()
     assert letter.value == b"\xffnot an event"
     assert dict(letter.headers)["position"] == b"7"
@@ -96,19 +131,17 @@ async def test_what_cannot_be_decoded_is_kept_with_its_reason(
 
 
 async def test_a_swap_keeps_what_arrives_meanwhile(program: Program, node: Node, store: ClickHouseStore) -> None:
-    gateway, batches = f"gateway-{random.getrandbits(32):x}", 150
     program.start()
     await asyncio.to_thread(program.wait_until_ready)
-    producing = asyncio.ensure_future(produce_batches(node.bootstrap, gateway, batches=batches, pause_s=0.02))
+    producing = Producing(node.bootstrap)
+    await rows_come(store, producing.gateway, at_least=10 * ROWS)
 
-    await asyncio.sleep(1)
+    before = producing.batches
     await swap_all(store, await rebuild_all(store, node.bootstrap))
-    await producing
 
-    async def everything_is_there() -> bool:
-        return (await counted(store, gateway))[1] == batches * ROWS
-
-    await eventually(everything_is_there, within_s=60, what="all rows are in the table")
+    assert producing.batches > before, "something arrived meanwhile"
+    rows = await producing.end(more=10)
+    await rows_come(store, producing.gateway, at_least=rows)
 
 
 async def test_a_worker_that_cannot_say_that_it_is_ready_ends_instead_of_seeming_to_start(program: Program) -> None:

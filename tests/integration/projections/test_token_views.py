@@ -4,14 +4,13 @@ import time
 from typing import Any
 
 from projections.quality.projector import ObservationProjector
-from projections.reading import Reader
 from projections.serving_metrics.token_queries import tokens_of_endpoint
 from projections.store import ClickHouseStore
-from tests.integration.projections.conftest import sink_into
+from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import ENDPOINT, WORKSPACE, batch_message, headers, observation_row
 
 
-async def test_tokens_and_times_of_streams_are_told_by_deployment(store: ClickHouseStore, reader: Reader) -> None:
+async def test_tokens_and_times_of_streams_are_told_by_deployment(store: ClickHouseStore) -> None:
     now = time.time_ns() // 1_000_000
     whole = {"tokens_in": 4, "tokens_out": 10, "finish_reason": "stop"}
     stream = {**whole, "tokens_out": 20, "finish_reason": "length", "first_token_ms": 30.0, "token_ms": 5.0}
@@ -24,7 +23,10 @@ async def test_tokens_and_times_of_streams_are_told_by_deployment(store: ClickHo
     message = batch_message(rows, described=described, offset=0, timestamp_ms=now)
     await sink_into(store, ObservationProjector()).consume([message])
 
-    found = await tokens_of_endpoint(reader, ENDPOINT, workspace=WORKSPACE, since_ms=now - 60_000, bucket_ms=3_600_000)
+    standing = reader_at(store, now)
+    found = await tokens_of_endpoint(
+        standing, ENDPOINT, workspace=WORKSPACE, since_ms=now - 60_000, bucket_ms=3_600_000
+    )
 
     blue, green = found.items
     assert (blue.deployment_id, blue.version_id, blue.calls, blue.streams) == ("blue", "version-1", 3, 2)

@@ -19,7 +19,7 @@ from projections.store import ClickHouseStore
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
 from tests.architecture.source_tree import ROOT
-from tests.integration.projections.conftest import sink_into
+from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
     EPOCH,
@@ -72,7 +72,7 @@ async def measured(reader: Reader, question: Question = QUESTION) -> Measured:
     return await measure_epoch(reader, question)
 
 
-async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHouseStore, reader: Reader) -> None:
+async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHouseStore) -> None:
     now = now_ms()
     rows = [
         request_row(1, started_at_ms=now - 500),
@@ -87,7 +87,7 @@ async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHous
     ]
     await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
 
-    found = await measured(reader)
+    found = await measured(reader_at(store, now))
 
     assert (found.freshness, found.watermark_ms) == ("fresh", now - 1)
     assert found.arms == {
@@ -268,7 +268,7 @@ async def test_without_a_source_there_is_no_data_and_with_a_silent_one_the_view_
     assert (after.freshness, after.waiting_for) == ("late", ("shipper-1",))
 
 
-async def test_metrics_tell_errors_by_class(store: ClickHouseStore, reader: Reader) -> None:
+async def test_metrics_tell_errors_by_class(store: ClickHouseStore) -> None:
     now = now_ms()
     statuses = [(200, ""), (500, ""), (503, "UF,URX"), (504, "UT"), (0, "DC"), (422, "")]
     rows = [
@@ -277,7 +277,9 @@ async def test_metrics_tell_errors_by_class(store: ClickHouseStore, reader: Read
     ]
     await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
 
-    found = await metrics_of_endpoint(reader, ENDPOINT, workspace=WORKSPACE, since_ms=now - 60_000, bucket_ms=3_600_000)
+    found = await metrics_of_endpoint(
+        reader_at(store, now), ENDPOINT, workspace=WORKSPACE, since_ms=now - 60_000, bucket_ms=3_600_000
+    )
 
     assert sum(item.requests for item in found.items) == len(statuses)
     assert found.items[0].errors == {"engine": 1, "connection": 1, "timeout": 1, "aborted": 1, "caller": 1}

@@ -4,12 +4,13 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from structlog.testing import capture_logs
 
 from control_plane.audit.app import EXIT_BROKEN, EXIT_SOUND, EXIT_UNREADABLE, main
 from control_plane.audit.checkpoint import signing_key_pem
@@ -155,16 +156,37 @@ async def test_a_store_is_rebuilt_from_the_topic_alone(installation: Installatio
         await restore_store(installation.store, installation.bootstrap)
 
 
+@asynccontextmanager
+async def waiting(installation: Installation) -> AsyncIterator[asyncio.Task[None]]:
+    """Start a relay beside one that is active, and say when it has noticed."""
+    with capture_logs() as logged:
+        async with installation.relaying() as second:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while not any(entry["event"] == "another_relay_is_active" for entry in logged):
+                    await asyncio.sleep(0.02)
+            yield second
+
+
 async def test_a_second_relay_waits_for_the_first_to_end(installation: Installation) -> None:
+    await installation.fill()
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(installation.relaying())
+        await installation.until_ready()
+        async with waiting(installation) as second:
+            assert not second.done()
+            assert not installation.ready.exists()
+
+            await first.aclose()
+
+            await installation.until_ready()
+
+
+async def test_a_relay_that_waits_for_another_can_be_stopped(installation: Installation) -> None:
     await installation.fill()
     async with installation.relaying():
         await installation.until_ready()
-        async with installation.relaying() as second:
-            await asyncio.sleep(0.5)
+        async with waiting(installation) as second:
             assert not second.done()
-            assert not installation.ready.exists()
-            # The second one is stopped while it still waits.
-    await installation.publish()
 
 
 def test_the_program_tells_the_three_ends_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

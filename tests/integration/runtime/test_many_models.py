@@ -23,12 +23,13 @@ from tests.support.digits import digits, row_request, trained
 from tests.support.echo_model import write_echo
 from tests.support.engine_process import EngineProcess, launched, running, write_model
 
+DEADLINE_S = 45
 PIXELS = digits()[0][7:8]
 LABEL = int(trained().predict(PIXELS)[0])
 
 
 def recorded(engine: EngineProcess, prediction_id: str) -> ObservationRecord:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         payloads = SpoolReader(engine.spool).read(0, max_frames=100_000, max_bytes=10**9).payloads
         for record in map(records.decode, payloads):
@@ -67,7 +68,7 @@ def test_a_model_without_room_is_refused_and_the_others_go_on(tmp_path: Path) ->
     }
 
     with running(tmp_path, environ=environ) as engine:
-        answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=30)
+        answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=60)
         assert answer.status_code == 400
         assert "MiB are free" in answer.json()["error"]
         assert httpx.post(f"{engine.url}/v2/models/digits/infer", json=row_request()).status_code == 200
@@ -77,7 +78,7 @@ def test_a_process_without_room_for_its_model_says_so_and_ends(tmp_path: Path) -
     write_model(tmp_path / "model", artifact_format="onnx")
 
     with launched(tmp_path, environ={"ROLLBOOK_RUNTIME_MEMORY_LIMIT_BYTES": str(1024**2)}) as engine:
-        assert engine.process.wait(60) == EXIT_CANNOT_START
+        assert engine.process.wait(DEADLINE_S) == EXIT_CANNOT_START
 
     assert json.loads((engine.spool / "failure.json").read_text())["code"] == "memory-short"
 
@@ -88,7 +89,7 @@ def test_a_model_that_crashes_its_process_takes_no_other_with_it(tmp_path: Path)
 
     with running(tmp_path / "one") as one, running(tmp_path / "other") as other:
         os.kill(one.process.pid, signal.SIGSEGV)
-        assert one.process.wait(20) == -signal.SIGSEGV
+        assert one.process.wait(DEADLINE_S) == -signal.SIGSEGV
 
         answer = httpx.post(f"{other.url}/v2/models/digits/infer", json=row_request())
         assert answer.status_code == 200
@@ -96,11 +97,14 @@ def test_a_model_that_crashes_its_process_takes_no_other_with_it(tmp_path: Path)
 
 def test_an_open_connection_of_grpc_does_not_hold_up_a_stop(tmp_path: Path) -> None:
     write_model(tmp_path / "model", artifact_format="onnx")
+    # Whoever waited for the connection would wait much longer than the test does.
+    environ = {"ROLLBOOK_RUNTIME_DRAIN_SECONDS": "3600"}
 
-    with running(tmp_path) as engine, tritonclient.grpc.InferenceServerClient(engine.url[len("http://") :]) as client:
+    with (
+        running(tmp_path, environ=environ) as engine,
+        tritonclient.grpc.InferenceServerClient(engine.url[len("http://") :]) as client,
+    ):
         assert client.is_server_ready()
-        began = time.monotonic()
         engine.process.terminate()
 
-        assert engine.process.wait(20) == 0
-        assert time.monotonic() - began < 5
+        assert engine.process.wait(DEADLINE_S) == 0

@@ -87,7 +87,7 @@ async def test_a_fork_is_asked_to_end_and_one_that_is_killed_is_noticed(host: Ho
 
     assert await _is_ready(url)
     os.kill(second.pid, signal.SIGKILL)
-    assert await second.wait(10)
+    assert await second.wait(LONGEST_START_S)
 
 
 async def test_a_fork_holds_nothing_of_its_siblings(host: Host) -> None:

@@ -16,6 +16,11 @@ def sleep() -> NoReturn:
         time.sleep(1_000)
 
 
+def wait_for(path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.02)
+
+
 def ordered(folder: str, name: str) -> NoReturn:
     """Write down when it came up and when it was told to go."""
 
@@ -34,13 +39,13 @@ def ordered(folder: str, name: str) -> NoReturn:
     sleep()
 
 
-def crash(path: str) -> NoReturn:
-    """Live long enough once to be seen ready, and die at once from then on."""
-    is_first = not Path(path).exists()
-    with Path(path).open("a") as file:
-        file.write(f"{time.time()}\n")
-    if is_first:
-        time.sleep(0.5)
+def crash() -> NoReturn:
+    sys.exit(5)
+
+
+def crash_when_told(path: str) -> NoReturn:
+    """Live until there is the file, and die at once from then on."""
+    wait_for(path)
     sys.exit(5)
 
 
@@ -62,11 +67,11 @@ def parent(path: str) -> NoReturn:
     sleep()
 
 
-def talk() -> NoReturn:
+def talk(path: str) -> NoReturn:
     sys.stdout.write("one\n")
     sys.stdout.flush()
     sys.stderr.write("two\n")
-    time.sleep(0.5)
+    wait_for(path)
     sys.stderr.write("three\n")
     sleep()
 
@@ -76,7 +81,7 @@ def serve(port: str) -> None:
 
 
 ROLES: dict[str, Callable[..., object]] = {
-    role.__name__: role for role in (sleep, ordered, crash, picky, deaf, parent, talk, serve)
+    role.__name__: role for role in (sleep, ordered, crash, crash_when_told, picky, deaf, parent, talk, serve)
 }
 
 if __name__ == "__main__":

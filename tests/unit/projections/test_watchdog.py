@@ -9,6 +9,7 @@ from faust.types import TP
 from projections.stream_worker import Deliveries, StreamWorker
 from projections.watchdog import StalledError, watch
 from tests.support.fakes import FakeClock
+from tests.support.virtual_time import in_virtual_time
 
 TOPIC = "topic"
 PATIENCE_S = 0.04
@@ -35,6 +36,7 @@ class Consumer:
         return 0
 
 
+@in_virtual_time
 async def test_a_look_that_fails_does_not_end_the_watch() -> None:
     clock = FakeClock()
     consumer = Consumer(clock)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.support.virtual_time import in_virtual_time
 from workers.batch_server.places import Place, Places, Share
 from workers.batch_server.stop import Stop
 
@@ -12,6 +13,7 @@ async def placed(share: Share, stop: Stop) -> Place:
     return place
 
 
+@in_virtual_time
 async def test_a_request_that_waits_gives_its_place_to_another_batch() -> None:
     places, stop = Places(1), Stop()
     with places.share() as one, places.share() as other:
@@ -29,6 +31,7 @@ async def test_a_request_that_waits_gives_its_place_to_another_batch() -> None:
         (await after).leave()
 
 
+@in_virtual_time
 async def test_a_batch_has_no_more_in_hand_than_its_share_though_all_of_it_waits() -> None:
     places, stop = Places(4), Stop()
     with places.share() as one, places.share() as other:
@@ -48,6 +51,7 @@ async def test_a_batch_has_no_more_in_hand_than_its_share_though_all_of_it_waits
         await asyncio.gather(*waits)
 
 
+@in_virtual_time
 async def test_bodies_beyond_the_measure_wait_with_their_places() -> None:
     places, stop = Places(2, waiting_bytes=10), Stop()
     with places.share() as share:
@@ -65,6 +69,7 @@ async def test_bodies_beyond_the_measure_wait_with_their_places() -> None:
         await asyncio.gather(*waits)
 
 
+@in_virtual_time
 async def test_all_places_are_there_again_whatever_became_of_the_requests() -> None:
     places = Places(3)
     with places.share() as share:
@@ -88,11 +93,13 @@ async def test_all_places_are_there_again_whatever_became_of_the_requests() -> N
         assert await more is None
 
 
+@in_virtual_time
 async def test_the_next_request_begins_as_soon_as_one_has_ended() -> None:
-    places, stop = Places(1), Stop()
+    places, stop, loop = Places(1), Stop(), asyncio.get_running_loop()
     with places.share() as share:
-        async with asyncio.timeout(2.0):
-            for _ in range(100):
-                held = await share.place(stop)
-                assert held
-                asyncio.get_running_loop().call_soon(held.leave)
+        for _ in range(100):
+            held = await share.place(stop)
+            assert held
+            loop.call_soon(held.leave)
+
+    assert loop.time() == 0, "no place was waited for by a timer"

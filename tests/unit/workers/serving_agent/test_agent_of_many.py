@@ -47,7 +47,7 @@ async def test_a_slot_that_meets_a_bug_is_kept_again(monkeypatch: pytest.MonkeyP
         shelf=SimpleNamespace(models=frozenset),
     )
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         agent = ServingAgent(cast("Any", parts), group)
         agent.begin(cast("Any", None))
         agent.settle()

@@ -11,19 +11,20 @@ import psutil
 from workers.serving_agent.engine_process import end_session, start_engine
 from workers.serving_agent.launchers.base import Command
 
+DEADLINE_S = 60
 # Starts a child that outlives it, tells its id, and waits.
 PARENT = (
     "import subprocess, sys, time\n"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     "print(child.pid, flush=True)\n"
-    "time.sleep(60)\n"
+    "time.sleep(600)\n"
 )
 
 
 async def test_what_a_killed_engine_left_behind_is_ended(tmp_path: Path) -> None:
     log = tmp_path / "log"
     engine = start_engine(Command(arguments=(sys.executable, "-c", PARENT), environment={}), environ={}, log=log)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while not log.read_text().endswith("\n"):
         assert time.monotonic() < deadline
         await engine.wait(0.01)
@@ -33,9 +34,9 @@ async def test_what_a_killed_engine_left_behind_is_ended(tmp_path: Path) -> None
     assert child.is_running(), "the engine lives, so its session is left alone"
 
     os.kill(engine.pid, signal.SIGKILL)
-    assert await engine.wait(10)
+    assert await engine.wait(DEADLINE_S)
     end_session(engine.pid)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_S
     while not has_ended(child):
         assert time.monotonic() < deadline
         await engine.wait(0.01)

@@ -155,7 +155,7 @@ class Stage:
         self.keeper = InstanceKeeper(SLOT, DEPLOYMENT, parts, has_healthy_sibling=lambda: False)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():
                 await asyncio.sleep(0.01)
 
