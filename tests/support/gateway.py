@@ -151,11 +151,6 @@ class Program:
     def logged(self) -> str:
         return self._log.read_text()
 
-    def show(self) -> None:
-        """Print what it logged; pytest shows that of a test that failed."""
-        if self._log.exists():
-            print(f"--- log of {self._module}", self.logged, sep="\n")  # noqa: T201
-
 
 def envoy_program(data_dir: Path, ports: Ports, **more: str) -> Program:
     environ = {
@@ -176,7 +171,6 @@ async def running(program: Program) -> AsyncIterator[Program]:
     finally:
         if program.process and program.process.returncode is None:
             await program.stop()
-        program.show()
 
 
 async def until(check: object, *, within_s: float = 20.0, why: str = "the condition") -> None:

@@ -108,7 +108,6 @@ class Plant:
         for program in (self.follower, self.envoy):
             if program.process and program.process.returncode is None:
                 await program.stop()
-            program.show()
         await self.control_plane.stop()
         for back_end in self.back_ends:
             await back_end.kill()
