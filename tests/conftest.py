@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# How many random examples a property gets that asks for no number: few in every run, many by `./task test:long`.
+settings.register_profile("quick", max_examples=50)
+settings.register_profile("thorough", max_examples=1_000)
+settings.load_profile("quick")
 
 pytest_plugins = ["tests.support.program_logs"]
 

@@ -23,11 +23,6 @@ SIGNATURE = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the story first: it has a stack of its own, and the other tests leave theirs running to the end."""
-    items.sort(key=lambda item: item.path.stem != "test_the_story_of_a_language_model")
-
-
 class Trained(msgspec.Struct, frozen=True):
     """A model directory and what its training said."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.stack import MarkedProcesses, rollbook_command
 
-pytestmark = [pytest.mark.timeout(2_400), pytest.mark.usefixtures("vllm_python")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2_400), pytest.mark.usefixtures("vllm_python")]
 STORY_WITHIN_S = 2_300.0
 
 
