@@ -49,6 +49,7 @@ from control_plane.snapshots.routes import router as snapshots_router
 from control_plane.web import health
 from control_plane.web.api_description import openapi_config
 from control_plane.web.authentication import Authentication, actor_of, open_routes
+from control_plane.web.bodies import read_body
 from control_plane.web.command_runner import Commands
 from control_plane.web.correlation import correlating
 from control_plane.web.measuring import measuring
@@ -184,7 +185,9 @@ def _caller(store: SqliteStore) -> Caller:
     def endpoint_id_of(request: Request[Any, Any, Any], endpoint: str) -> str:
         return get_endpoint(store.catalogue(), endpoint, workspace=actor_of(request).workspace).id
 
-    return Caller(workspace_of=lambda request: actor_of(request).workspace, endpoint_id_of=endpoint_id_of)
+    return Caller(
+        workspace_of=lambda request: actor_of(request).workspace, endpoint_id_of=endpoint_id_of, read_body=read_body
+    )
 
 
 def _guarded(views: QueryRoutes, authentication: Authentication) -> Router:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, NewType
+from typing import Any, NewType, Protocol, TypeVar
 
 import msgspec
 from litestar import Request
@@ -11,6 +11,7 @@ from infra.clock import Clock
 from projections.errors import StoreRefusedError, StoreUnavailableError, ViewStale, ViewUnavailable
 from projections.store import ClickHouseStore
 
+T = TypeVar("T")
 WorkspaceId = NewType("WorkspaceId", str)
 
 LONGEST_WAIT_MS = 30_000
@@ -24,6 +25,13 @@ _NOT_MIGRATED = frozenset({60, 81})
 _POSITION = "SELECT max(position) AS position FROM domain_events"
 
 
+class ReadBody(Protocol):
+    """Reads the body of a request as strictly as the program reads all others; the error is the program's own."""
+
+    async def __call__(self, request: Request[Any, Any, Any], struct: type[T], /) -> T:
+        """Return the body as a struct."""
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """What the query routes ask of the program they are mounted in.
 
@@ -33,6 +41,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     workspace_of: Callable[[Request[Any, Any, Any]], str]
     endpoint_id_of: Callable[[Request[Any, Any, Any], str], str]
+    read_body: ReadBody
 
 
 class Reader:

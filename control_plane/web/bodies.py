@@ -1,5 +1,6 @@
 """Strict reading of JSON bodies: each error names the field by its JSON path, and the remedy."""
 
+import codecs
 import re
 from typing import Any, TypeVar
 
@@ -7,10 +8,12 @@ import msgspec
 from litestar import Request
 
 from control_plane.errors import Invalid
+from infra.repeated_members import repeated_member
 
 T = TypeVar("T")
 
 _PATH = re.compile(r"(?P<what>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MEMBER = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>[^`]*)`")
 
 
@@ -21,7 +24,7 @@ class MalformedJsonError(Invalid):
 
 
 class InvalidBodyError(Invalid):
-    """A member of the body is unknown, missing or of the wrong type or size."""
+    """A member of the body is unknown, missing, there twice, or of the wrong type or size."""
 
     code = "invalid-body"
 
@@ -38,17 +41,25 @@ async def read_body(request: Request[Any, Any, Any], struct: type[T]) -> T:
 
 def decode_body(body: bytes, struct: type[T]) -> T:
     """Read a JSON body; see `read_body`."""
+    # Editors and shells of Windows put a byte order mark before UTF-8; RFC 8259 lets a reader skip it.
+    content = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return msgspec.json.decode(body, type=struct)
+        decoded = msgspec.json.decode(content, type=struct)
     except msgspec.ValidationError as error:
         placed = _PATH.fullmatch(str(error))
         what, path = (placed["what"], placed["path"].lstrip(".")) if placed else (str(error), "")
-        raise explained(what, path=path) from error
+        raise _explained(what, path=path) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if content.startswith(_UTF_16):
+            raise MalformedJsonError("the body is in UTF-16", remedy="send it in UTF-8") from error
         raise MalformedJsonError(f"the body is no JSON: {error}", remedy="send a JSON object") from error
+    repeated = repeated_member(content)
+    if repeated is not None:
+        raise InvalidBodyError(f"{repeated or 'a name'} is there twice", field=repeated or None, remedy="send it once")
+    return decoded
 
 
-def explained(what: str, *, path: str) -> InvalidBodyError:
+def _explained(what: str, *, path: str) -> InvalidBodyError:
     """Say which member of a body is wrong, from the library's own words and the JSON path that they are about."""
     member = _MEMBER.fullmatch(what)
     if member is None:

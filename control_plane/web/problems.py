@@ -9,7 +9,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from control_plane import errors
-from control_plane.web.bodies import explained, sentence
+from control_plane.web.bodies import sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
@@ -120,14 +120,11 @@ def told_fault(request: Request[Any, Any, Any], error: Exception) -> Response[by
 
 
 def _wrong_value(error: HTTPException) -> errors.Invalid | None:
-    """Return what is wrong with the first parameter, or member of a body that the framework read."""
+    """Return what is wrong with the first parameter."""
     extra = error.extra[0] if isinstance(error.extra, list) and error.extra else None
     if not isinstance(extra, dict) or "key" not in extra:
         return None
-    path, message = str(extra["key"]), str(extra.get("message", error.detail))
-    if path == "data" or extra.get("source") == "body":
-        return explained(message, path=path.removeprefix("data"))
-    return errors.Invalid(sentence(message), field=path, remedy=_SHOWN)
+    return errors.Invalid(sentence(str(extra.get("message", error.detail))), field=str(extra["key"]), remedy=_SHOWN)
 
 
 def _response(

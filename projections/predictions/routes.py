@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Router, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath
 
 from projections.predictions.queries import Lookup, Provenance, who_served, who_served_each
 from projections.reading import Caller, Reader
@@ -24,9 +24,15 @@ def router(reader: Reader, caller: Caller) -> Router:
         provenance = await who_served(reader, prediction_id, workspace=caller.workspace_of(request))
         return _flat(provenance)
 
-    @post("/predictions/lookup", status_code=200, summary="Which version answered each of up to 10,000 predictions")
-    async def look_up_predictions(request: Request[Any, Any, Any], data: JSONBody[PredictionIds]) -> Lookup:
-        return await who_served_each(reader, data.prediction_ids, workspace=caller.workspace_of(request))
+    @post(
+        "/predictions/lookup",
+        status_code=200,
+        opt={"body": PredictionIds},
+        summary="Which version answered each of up to 10,000 predictions",
+    )
+    async def look_up_predictions(request: Request[Any, Any, Any]) -> Lookup:
+        asked = await caller.read_body(request, PredictionIds)
+        return await who_served_each(reader, asked.prediction_ids, workspace=caller.workspace_of(request))
 
     return Router(path="/v1", route_handlers=[get_prediction, look_up_predictions], tags=["views"])
 

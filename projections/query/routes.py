@@ -3,7 +3,6 @@
 from typing import Any
 
 from litestar import Request, Response, Router, post
-from litestar.params import JSONBody
 
 from projections.query.queries import MEDIA_TYPES, Sql, run_sql
 from projections.reading import Caller
@@ -13,9 +12,15 @@ from projections.store import ClickHouseStore
 def router(store: ClickHouseStore, caller: Caller) -> Router:
     """Build the routes of the view."""
 
-    @post("/query", status_code=200, summary="Read-only SQL on the views, over the rows of the caller's workspace")
-    async def post_query(request: Request[Any, Any, Any], data: JSONBody[Sql]) -> Response[bytes]:
-        answer = await run_sql(store, data, workspace=caller.workspace_of(request))
-        return Response(answer, media_type=MEDIA_TYPES[data.format])
+    @post(
+        "/query",
+        status_code=200,
+        opt={"body": Sql},
+        summary="Read-only SQL on the views, over the rows of the caller's workspace",
+    )
+    async def post_query(request: Request[Any, Any, Any]) -> Response[bytes]:
+        query = await caller.read_body(request, Sql)
+        answer = await run_sql(store, query, workspace=caller.workspace_of(request))
+        return Response(answer, media_type=MEDIA_TYPES[query.format])
 
     return Router(path="/v1", route_handlers=[post_query], tags=["views"])

@@ -261,6 +261,41 @@ async def test_a_body_that_is_no_json_is_refused(api: RunningApi, body: bytes) -
     await refused(api, answer, code=answer.json()["code"], field=None)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/models", '{"name": "a", "name": "b"}', "name"),
+        ("/v1/models", r'{"name": "a", "n\u0061me": "b"}', "name"),
+        ("/v1/models", '{"name": "a", "tags": {"team": "x", "size": "y", "team": "x"}}', "tags.team"),
+        ("/v1/feedback", '{"items": [{"name": "a", "name": "a", "prediction_id": "x", "value": 1}]}', "items[0].name"),
+        ("/v1/rollouts", '{"endpoint": "e", "version": "v/1", "replicas": 1, "replicas": 2}', "replicas"),
+        ("/v1/query", '{"sql": "SELECT 1", "sql": "SELECT 2"}', "sql"),
+        ("/v1/query", '{"sql": "SELECT 1", "parameters": {"a": 1, "a": 1}}', "parameters.a"),
+        ("/v1/predictions/lookup", '{"prediction_ids": [], "prediction_ids": []}', "prediction_ids"),
+        ("/v1/inference-tokens", '{"endpoints": ["*"], "endpoints": ["a"]}', "endpoints"),
+    ],
+)
+async def test_a_member_that_is_there_twice_is_refused(api: RunningApi, path: str, body: str, field: str) -> None:
+    answer = await api.admin.post(path, content=body)
+
+    await refused(api, answer, code="invalid-body", field=field)
+    assert "twice" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/query", "/v1/predictions/lookup"])
+async def test_a_byte_order_mark_before_a_body_is_skipped(api: RunningApi, path: str) -> None:
+    answer = await api.admin.post(path, content=b'\xef\xbb\xbf{"colour": "red"}')
+
+    await refused(api, answer, code="invalid-body", field="colour")
+
+
+async def test_a_body_in_another_encoding_is_named(api: RunningApi) -> None:
+    answer = await api.admin.post("/v1/models", content='{"name": "a"}'.encode("utf-16"))
+
+    await refused(api, answer, code="malformed-json", field=None)
+    assert "UTF-16" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/endpoints", "/v1/feedback", "/v1/query", "/v1/principals"])
 async def test_a_body_above_the_limit_is_refused(api: RunningApi, path: str) -> None:
     answer = await api.admin.post(path, content=b'{"name": "' + b"x" * (1 << 20) + b'"}')

@@ -1,7 +1,8 @@
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from litestar import Litestar, Request, Response
 from litestar.testing import AsyncTestClient
@@ -26,9 +27,17 @@ from tests.support.read_side_messages import (
     request_row,
 )
 
+T = TypeVar("T")
+
+
+async def read_body(request: Request[Any, Any, Any], struct: type[T], /) -> T:
+    return msgspec.json.decode(await request.body(), type=struct)
+
+
 CALLER = Caller(
     workspace_of=lambda _request: WORKSPACE,
     endpoint_id_of=lambda _request, name: ENDPOINT if name in ("digits", ENDPOINT) else name,
+    read_body=read_body,
 )
 NOW_MS = time.time_ns() // 1_000_000
 
