@@ -14,6 +14,7 @@ import anyio
 import httpx
 import msgspec
 
+from rollbook import _sendable
 from rollbook.errors import RollbookError, problem_from
 
 T = TypeVar("T")
@@ -26,25 +27,37 @@ _MOST_ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.2
 _CHUNK_BYTES = 1 << 20
 _FIRST_ERROR_STATUS = 400
-_VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]+)")
+_VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]{1,18})")
 
 
 def headers_for(token: str | None) -> dict[str, str]:
-    """Return the headers of every call."""
-    return {"authorization": f"Bearer {token}"} if token else {}
+    """Return the headers of every call.
+
+    Raises:
+        RollbookError: the token can't be sent.
+    """
+    return {"authorization": f"Bearer {_sendable.token(token)}"} if token else {}
 
 
 def command_headers(idempotency_key: str | None, if_match: int | None) -> dict[str, str]:
     """Return a command's headers; without a key it gets one, so that trying again has one effect."""
-    headers = {"idempotency-key": idempotency_key or str(uuid4())}
+    headers = {"content-type": "application/json", "idempotency-key": idempotency_key or str(uuid4())}
     if if_match is not None:
         headers["if-match"] = f'"{if_match}"'
     return headers
 
 
 def segment(name: str) -> str:
-    """Return a name as one part of a path, whatever signs it has."""
-    return quote(name, safe="")
+    """Return a name as one part of a path, whatever signs it has.
+
+    Raises:
+        RollbookError: it is no text.
+    """
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:
+        message = f"{name!r} has bytes that are not UTF-8"
+        raise RollbookError(message) from error
 
 
 def pause_before_retry_s(attempt: int, answer: httpx.Response | None = None) -> float | None:
@@ -78,10 +91,15 @@ def read_answer(answer: httpx.Response, result: type[T]) -> T:
 
     Raises:
         Problem: the server refused.
+        RollbookError: something else than Rollbook answers there.
     """
     if answer.status_code >= _FIRST_ERROR_STATUS:
         raise problem_from(answer.status_code, answer.content)
-    return msgspec.json.decode(answer.content, type=result)
+    try:
+        return msgspec.json.decode(answer.content, type=result)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"{answer.url} does not answer as Rollbook's API does ({error}). Is it the address of another server?"
+        raise RollbookError(message) from error
 
 
 def digest_of(path: Path) -> str:

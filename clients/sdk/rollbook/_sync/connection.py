@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rollbook import _wire
-from rollbook.errors import Unreachable
+from rollbook import _sendable, _wire
+from rollbook.errors import RollbookError, Unreachable
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class Connection:
     def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
         """Prepare the pool; nothing is sent yet."""
         self._url = url
-        self._http = httpx.Client(base_url=url, headers=_wire.headers_for(token), timeout=timeout_s)
+        self._http = httpx.Client(base_url=_sendable.url(url), headers=_wire.headers_for(token), timeout=timeout_s)
 
     def close(self) -> None:
         """Close the pool."""
@@ -27,7 +27,7 @@ class Connection:
 
     def get(self, path: str, result: type[T], **parameters: object) -> T:
         """Ask a question; parameters that are None are left out."""
-        query: Any = _wire.without_none(parameters)
+        query = _sendable.query(_wire.without_none(parameters))
         return _wire.read_answer(self._send("GET", path, params=query), result)
 
     def upload_bytes(self, path: str, content: bytes, result: type[T]) -> T:
@@ -46,7 +46,7 @@ class Connection:
     ) -> T:
         """Send a command; members of the body that are None are left out."""
         headers = _wire.command_headers(idempotency_key, if_match)
-        answer = self._send(method, path, json=_wire.without_none(body), headers=headers)
+        answer = self._send(method, path, content=_sendable.json_body(_wire.without_none(body)), headers=headers)
         return _wire.read_answer(answer, result)
 
     def upload(self, path: str, file: Path, result: type[T]) -> T:
@@ -60,6 +60,9 @@ class Connection:
             attempt += 1
             try:
                 answer = self._try(method, path, **request)
+            except httpx.InvalidURL as error:
+                message = f"A name is too long to ask for: {error}"
+                raise RollbookError(message) from error
             except httpx.TransportError as error:
                 pause_s = _wire.pause_before_retry_s(attempt)
                 if pause_s is None or isinstance(error, httpx.TimeoutException):

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
+from rollbook import _sendable
 from rollbook.batch.errors import BadInput, GaveUp
 from rollbook.batch.tensors import Array, TensorSpec
 from rollbook.batch.wire import HEADER_LENGTH, UnreadableAnswer, outputs_of, request_of
@@ -44,12 +46,20 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 
 class ScoredEndpoint:
-    """One endpoint. `mint` makes an inference token, whenever one is needed."""
+    """One endpoint. `mint` makes an inference token, whenever one is needed.
+
+    Raises:
+        BadInput: no endpoint can have this name.
+        RollbookError: the gateway's address is none.
+    """
 
     def __init__(self, gateway: str, endpoint: str, *, mint: Callable[[], str], give_up_after_s: float) -> None:
+        if not (endpoint.isascii() and endpoint.isprintable()):
+            # No endpoint has such a name, and no header carries it.
+            raise BadInput(f"{endpoint!r} is not the name of an endpoint; see `rollbook endpoint list`")
         self._name = endpoint
-        self._path = f"/v2/models/{endpoint}"
-        self._client = httpx.AsyncClient(base_url=gateway, timeout=_TIMEOUT)
+        self._path = f"/v2/models/{quote(endpoint, safe='')}"
+        self._client = httpx.AsyncClient(base_url=_sendable.url(gateway), timeout=_TIMEOUT)
         self._mint = mint
         self._minting = asyncio.Lock()
         self._token: tuple[str, float] | None = None

@@ -12,7 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rollbook import RollbookError
+from rollbook import RollbookError, _sendable
+from rollbook.cli.options import Number, checked_by, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile
 
@@ -30,17 +31,17 @@ def batch() -> None:
 
 
 def _read_columns(
-    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+    _context: click.Context, option: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, tuple[str, ...]]:
-    found = {}
+    found = []
     for text in given:
         tensor, equals, names = text.partition("=")
         columns = tuple(name.strip() for name in names.split(","))
         if not (tensor and equals and all(columns)):
             message = f"{text!r} does not read TENSOR=COLUMN,COLUMN,…"
             raise click.BadParameter(message)
-        found[tensor] = columns
-    return found
+        found.append((tensor, columns))
+    return once_each(found, parameter=option)
 
 
 @batch.command("score")
@@ -68,11 +69,16 @@ def _read_columns(
     "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way at a time."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an output of a job that is done.")
-@click.option("--gateway", metavar="URL", help="The gateway; by default that of the stack on this machine.")
+@click.option(
+    "--gateway",
+    metavar="URL",
+    callback=checked_by(_sendable.url),
+    help="The gateway; by default that of the stack on this machine.",
+)
 @click.option(
     "--give-up-after",
     "give_up_after_s",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=600.0,
     show_default=True,
     help="Seconds without any answer.",

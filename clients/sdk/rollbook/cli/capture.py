@@ -5,6 +5,7 @@ from typing import Any
 import click
 import msgspec
 
+from rollbook.cli.options import Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Endpoint
@@ -50,7 +51,7 @@ def show_capture(profile: Profile, name: str) -> None:
 @click.option("--inputs", type=_Names(or_all=True), metavar="NAME,…", help="Inputs that are kept; or all, or none.")
 @click.option("--outputs", type=_Names(or_all=True), metavar="NAME,…", help="Outputs that are kept; or all, or none.")
 @click.option("--hashed", type=_Names(or_all=False), metavar="NAME,…", help="Those that leave as digests; or none.")
-@click.option("--sampling-rate", type=click.FloatRange(0, 1), help="The share of predictions that is kept.")
+@click.option("--sampling-rate", type=Number(0, 1), help="The share of predictions that is kept.")
 @click.option("--max-values", type=click.IntRange(min=0), help="Values of a tensor that are kept.")
 @click.option("--max-bytes", type=click.IntRange(min=0), help="Bytes of a tensor that are kept.")
 @click.option("--prediction/--no-prediction", default=None, help="Keep the value that feedback is compared with.")

@@ -3,6 +3,7 @@
 import click
 
 from rollbook.cli.language import endpoint_tokens
+from rollbook.cli.options import finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Endpoint
@@ -90,6 +91,18 @@ def _shares(answered: Endpoint) -> list[dict[str, object]]:
     ]
 
 
+def _weights(_: click.Context, parameter: click.Parameter, shares: tuple[str, ...]) -> dict[str, float]:
+    pairs = []
+    for share in shares:
+        deployment, _equals, percent = share.rpartition("=")
+        try:
+            pairs.append((deployment, finite(percent)))
+        except ValueError as error:
+            message = f"{share!r}: write DEPLOYMENT=PERCENT with a finite number, for example deployment-…=100"
+            raise click.BadParameter(message, param=parameter) from error
+    return once_each(pairs, parameter=parameter)
+
+
 _SHARE_COLUMNS = ("version", "weight_percent", "state", "instances", "deployment")
 
 
@@ -104,15 +117,11 @@ def show_traffic(profile: Profile, name: str) -> None:
 
 @traffic.command("set")
 @click.argument("name", metavar="ENDPOINT")
-@click.argument("shares", metavar="DEPLOYMENT=PERCENT", nargs=-1, required=True)
+@click.argument("weights", metavar="DEPLOYMENT=PERCENT", nargs=-1, required=True, callback=_weights)
 @click.option("--reason", default=None)
 @pass_profile
-def set_traffic(profile: Profile, name: str, shares: tuple[str, ...], reason: str | None) -> None:
+def set_traffic(profile: Profile, name: str, weights: dict[str, float], reason: str | None) -> None:
     """Split the traffic by hand; the percentages sum to 100."""
-    try:
-        weights = {deployment: float(weight) for deployment, weight in (share.split("=", 1) for share in shares)}
-    except ValueError as error:
-        raise click.BadParameter("write DEPLOYMENT=PERCENT, for example deployment-…=100") from error
     with profile.client() as rollbook:
         show(profile, _shares(rollbook.endpoints.set_traffic(name, weights, reason=reason)), columns=_SHARE_COLUMNS)
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 import msgspec
 
+from rollbook.cli.options import Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Endpoint
@@ -64,7 +65,7 @@ def show_failover(profile: Profile, name: str) -> None:
 @click.option("--backup-regions", type=_Regions(), metavar="REGION,…", help="In this order; or any, or none.")
 @click.option("--max-retries", type=_OrUsual(), help="For one request; usual is what reaches the last level.")
 @click.option("--per-try-timeout-ms", type=_OrUsual(), help="After this a try is made elsewhere; usual is never.")
-@click.option("--retry-budget-percent", type=click.FloatRange(0, 100), help="Of what is under way.")
+@click.option("--retry-budget-percent", type=Number(0, 100), help="Of what is under way.")
 @click.option("--retries-at-once", type=click.IntRange(min=0), help="Retries that are always allowed.")
 @click.option("--max-connections", type=click.IntRange(min=1), help="Of one gateway to one deployment.")
 @click.option("--max-pending", type=click.IntRange(min=1), help="Requests that wait for a connection.")

@@ -1,12 +1,13 @@
 """The `rollbook` command."""
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 
 import click
 
-from rollbook import Problem, RollbookError
+from rollbook import Problem, RollbookError, _sendable
 from rollbook.cli import (
     batch,
     capture,
@@ -21,14 +22,25 @@ from rollbook.cli import (
     stack,
     tokens,
 )
+from rollbook.cli.options import checked_by
 from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
 
 _REFUSED = 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--url", envvar="ROLLBOOK_URL", help="The API's address; by default that of the stack on this machine.")
-@click.option("--token", envvar="ROLLBOOK_TOKEN", help="A bearer token; by default the stack's own admin token.")
+@click.option(
+    "--url",
+    envvar="ROLLBOOK_URL",
+    callback=checked_by(_sendable.url),
+    help="The API's address; by default that of the stack on this machine.",
+)
+@click.option(
+    "--token",
+    envvar="ROLLBOOK_TOKEN",
+    callback=checked_by(_sendable.token),
+    help="A bearer token; by default the stack's own admin token.",
+)
 @click.option(
     "--data-dir",
     envvar="ROLLBOOK_DATA_DIR",
@@ -73,13 +85,16 @@ for _command in (
     cli.add_command(_command)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a refusal is one sentence on standard error and exit code 1."""
     try:
-        cli(prog_name="rollbook")
+        cli(args=arguments, prog_name="rollbook")
     except Problem as problem:
         click.echo(f"{problem} [{problem.code}]", err=True)
         sys.exit(_REFUSED)
     except RollbookError as error:
         click.echo(str(error), err=True)
+        sys.exit(_REFUSED)
+    except OSError as error:
+        click.echo(f"{error.filename}: {error.strerror}" if error.filename else str(error), err=True)
         sys.exit(_REFUSED)

@@ -1,7 +1,6 @@
 """What commands print: tables for people, JSON for programs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,19 +12,6 @@ from rollbook.cli.profile import Profile
 
 _IDS = frozenset({"id", "deployment"})
 _WIDE = 200
-
-
-def read_json_object(path: Path, *, option: str) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Raises:
-        click.BadParameter: it holds something else.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        message = f"{path} holds no JSON object: {error}"
-        raise click.BadParameter(message, param_hint=option) from error
 
 
 def show(profile: Profile, value: Any, *, columns: Sequence[str] = ()) -> None:  # noqa: ANN401  any answer is shown

@@ -46,7 +46,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def status(self) -> StackStatus | None:
         """Return the last status of the stack in the data directory, or None where there is none."""
         path = self.data_dir / "run" / "status.json"
-        return msgspec.json.decode(path.read_bytes(), type=StackStatus) if path.exists() else None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=StackStatus) if path.exists() else None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RollbookError(f"{path} can't be read ({error}); start the stack again with `rollbook up`") from error
 
     def api_url(self) -> str:
         """Return the API's address: the option, else the stack in the data directory.
@@ -69,7 +72,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     def _stack_token(self) -> str | None:
         path = self.data_dir / "secrets" / "admin.token"
-        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+        return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.exists() else None
 
 
 pass_profile = click.make_pass_decorator(Profile)

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from rollbook.cli.output import read_json_object, show
+from rollbook.cli.json_files import read_json_object
+from rollbook.cli.options import finite, once_each
+from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 
 _TENSOR = re.compile(r"(?P<name>[\w.-]+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d+(?:[x,]-?\d+)*)")
@@ -86,18 +88,16 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
     return tensors
 
 
-def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = dict(value.partition("=")[::2] for value in values)
-    if any("=" not in value for value in values):
-        raise click.BadParameter("write NAME=VALUE", param=parameter)
-    return pairs
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
-    try:
-        return {name: float(value) for name, value in _pairs(context, parameter, values).items()}
-    except ValueError as error:
-        raise click.BadParameter("write NAME=NUMBER, for example accuracy=0.93", param=parameter) from error
+def _numbers(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    pairs = []
+    for value in values:
+        name, _equals, number = value.rpartition("=")
+        try:
+            pairs.append((name, finite(number)))
+        except ValueError as error:
+            message = f"{value!r}: write NAME=NUMBER with a finite number, for example accuracy=0.93"
+            raise click.BadParameter(message, param=parameter) from error
+    return once_each(pairs, parameter=parameter)
 
 
 @version.command("register")

@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from rollbook import Rollbook
-from rollbook.cli.output import read_json_object, show
+from rollbook.cli.json_files import read_json_object
+from rollbook.cli.options import Number
+from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Rollout
 
@@ -60,7 +62,7 @@ def get_rollout(profile: Profile, rollout_id: str) -> None:
 
 @rollout.command("watch")
 @click.argument("rollout_id")
-@click.option("--timeout", "timeout_s", type=float, default=3600.0, show_default=True, help="Seconds.")
+@click.option("--timeout", "timeout_s", type=Number(min=0), default=3600.0, show_default=True, help="Seconds.")
 @pass_profile
 def watch_rollout(profile: Profile, rollout_id: str, timeout_s: float) -> None:
     """Follow a rollout until it is over; the exit code is 0 when it was promoted, 2 when it was aborted."""

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from rollbook.cli.options import Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.stack import run_program
@@ -43,11 +44,11 @@ def why(profile: Profile, name: str) -> None:
 @click.option("--off", is_flag=True, help="No policy: replicas as the deployments were added with.")
 @click.option("--min", "min_replicas", type=click.IntRange(min=0), help="At least so many replicas; 0 lets it sleep.")
 @click.option("--max", "max_replicas", type=click.IntRange(min=1), help="At most so many replicas.")
-@click.option("--in-flight", type=float, help="Requests under way that one replica should have.")
-@click.option("--queue-depth", type=float, help="Requests waiting that one replica should have.")
-@click.option("--latency-ms", type=float, help="What requests should take on average.")
-@click.option("--tokens-waiting", type=float, help="Prompt tokens waiting that one replica should have.")
-@click.option("--tolerance", type=click.FloatRange(0, 1), help="How far a load may be from its target.")
+@click.option("--in-flight", type=Number(min=0), help="Requests under way that one replica should have.")
+@click.option("--queue-depth", type=Number(min=0), help="Requests waiting that one replica should have.")
+@click.option("--latency-ms", type=Number(min=0), help="What requests should take on average.")
+@click.option("--tokens-waiting", type=Number(min=0), help="Prompt tokens waiting that one replica should have.")
+@click.option("--tolerance", type=Number(0, 1), help="How far a load may be from its target.")
 @click.option("--cool-down-ms", type=click.IntRange(min=0), help="Time from a change to the next rise.")
 @click.option(
     "--stabilisation-window-ms", type=click.IntRange(min=0), help="What replicas may shrink to has to suffice so long."

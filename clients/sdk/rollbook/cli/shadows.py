@@ -3,6 +3,7 @@
 import click
 
 from rollbook.cli.endpoints import traffic
+from rollbook.cli.options import Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Endpoint
@@ -42,7 +43,9 @@ def traffic_shadow() -> None:
 @click.argument("name", metavar="ENDPOINT")
 @click.argument("reference", metavar="MODEL/NUMBER", required=False)
 @click.option("--deployment", help="A ready deployment without traffic, in place of a version.")
-@click.option("--percent", type=float, default=100.0, show_default=True, help="The share of requests that is copied.")
+@click.option(
+    "--percent", type=Number(0, 100), default=100.0, show_default=True, help="The share of requests that is copied."
+)
 @click.option("--reason", required=True, help="Why; it stands on the log.")
 @pass_profile
 def set_shadow(
@@ -86,7 +89,7 @@ def shadow() -> None:
 @shadow.command("compare")
 @click.argument("name", metavar="ENDPOINT")
 @click.option("--since-ms", type=int, help="Unix ms; an hour ago by default.")
-@click.option("--tolerance", type=click.FloatRange(min=0), help="How far numbers may differ and still agree.")
+@click.option("--tolerance", type=Number(min=0), help="How far numbers may differ and still agree.")
 @click.option("--pairs", type=click.IntRange(0, 1000), help="List this many pairs that differ, in place of the sums.")
 @pass_profile
 def compare(profile: Profile, name: str, since_ms: int | None, tolerance: float | None, pairs: int | None) -> None:

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from rollbook import RollbookError
+from rollbook.cli.options import Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, StackStatus, pass_profile
 
@@ -86,7 +87,9 @@ def _why_not_started(profile: Profile, supervisor_pid: int) -> str:
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Return when the stack is ready; end it with `rollbook down`.")
-@click.option("--timeout", "timeout_s", type=float, default=120.0, show_default=True, help="Seconds until ready.")
+@click.option(
+    "--timeout", "timeout_s", type=Number(min=0), default=120.0, show_default=True, help="Seconds until ready."
+)
 @click.option(
     "--regions",
     metavar="REGION,…",
@@ -114,7 +117,7 @@ def _print_addresses(profile: Profile, status: StackStatus) -> None:
 
 
 @click.command()
-@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds.")
+@click.option("--timeout", "timeout_s", type=Number(min=0), default=60.0, show_default=True, help="Seconds.")
 @pass_profile
 def down(profile: Profile, timeout_s: float) -> None:
     """Stop the stack of the data directory, in order."""
