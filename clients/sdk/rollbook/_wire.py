@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -23,11 +23,31 @@ NULL: Final = object()
 """Stands in a body for a null that means something, where None is left out."""
 
 DEFAULT_TIMEOUT_S = 30.0
+LARGEST_PAGE = 1_000
 _MOST_ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.2
 _CHUNK_BYTES = 1 << 20
 _FIRST_ERROR_STATUS = 400
 _VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]{1,18})")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A page of a list; `next` is the cursor of the page that follows, where there is one."""
+
+    items: list[T]
+    next: str | None = None
+
+
+def page_size(limit: int | None, *, so_far: int) -> int | None:
+    """Return how many items to ask for next, or None to leave that to the server.
+
+    Raises:
+        RollbookError: the limit is not one.
+    """
+    if limit is not None and limit < 1:
+        message = f"limit is {limit}; give 1 or more, or leave it out for everything"
+        raise RollbookError(message)
+    return None if limit is None else min(LARGEST_PAGE, limit - so_far)
 
 
 def headers_for(token: str | None) -> dict[str, str]:

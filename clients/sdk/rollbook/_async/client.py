@@ -3,6 +3,8 @@
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from rollbook import _wire
 from rollbook._async.connection import AsyncConnection
 from rollbook._async.endpoints import AsyncEndpoints
@@ -10,6 +12,12 @@ from rollbook._async.inference_tokens import AsyncInferenceTokens
 from rollbook._async.registry import AsyncModels, AsyncVersions
 from rollbook._async.rollouts import AsyncRollouts
 from rollbook.resources import InferenceToken, RecordedEvent
+
+
+class _Feed(msgspec.Struct, frozen=True):
+    items: list[RecordedEvent]
+    head: int
+    read_until: int
 
 
 class AsyncRollbook:
@@ -49,16 +57,27 @@ class AsyncRollbook:
         self,
         *,
         after: int = 0,
-        limit: int = 100,
+        limit: int | None = None,
         stream: str | None = None,
         event_type: str | None = None,
         wait_ms: int = 0,
     ) -> tuple[RecordedEvent, ...]:
-        """Return events after a position, in order; with `wait_ms` wait that long for the first one."""
-        page = await self._connection.get(
-            "/v1/events", dict[str, Any], after=after, limit=limit, stream=stream, type=event_type, wait_ms=wait_ms
-        )
-        return tuple(RecordedEvent(position=item["position"], event=item["event"]) for item in page["items"])
+        """Return the events after a position, in order: all until the log's end, or the first `limit` of them.
+
+        With `wait_ms` it waits that long for the first one, where there is none yet.
+        """
+        found: list[RecordedEvent] = []
+        wanted = {"stream": stream, "type": event_type}
+        head: int | None = None
+        while True:
+            size = _wire.page_size(limit, so_far=len(found)) or _wire.LARGEST_PAGE
+            page = await self._connection.get("/v1/events", _Feed, after=after, limit=size, wait_ms=wait_ms, **wanted)
+            found += page.items
+            # What comes while the pages are read is left to the next call, or a busy log would have no end.
+            head = page.head if head is None else head
+            after, wait_ms = page.read_until, 0
+            if len(found) == limit or after >= head:
+                return tuple(found)
 
     async def who_served(self, prediction_id: str) -> dict[str, Any]:
         """Return what served a prediction and the event that routed it, from the log and ClickHouse alone."""

@@ -30,6 +30,25 @@ class AsyncConnection:
         query = _sendable.query(_wire.without_none(parameters))
         return _wire.read_answer(await self._send("GET", path, params=query), result)
 
+    async def list_all(
+        self,
+        path: str,
+        page: type[_wire.Page[T]],
+        *,
+        limit: int | None,
+        **parameters: object,
+    ) -> list[T]:
+        """Return every item of a list, page by page, or the first `limit` of them."""
+        items: list[T] = []
+        cursor: str | None = None
+        while True:
+            size = _wire.page_size(limit, so_far=len(items))
+            found = await self.get(path, page, **parameters, cursor=cursor, limit=size)
+            items += found.items
+            cursor = found.next
+            if cursor is None or len(items) == limit:
+                return items
+
     async def upload_bytes(self, path: str, content: bytes, result: type[T]) -> T:
         """Send bytes as they are."""
         return _wire.read_answer(await self._send("PUT", path, content=content), result)

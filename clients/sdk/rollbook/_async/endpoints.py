@@ -10,10 +10,6 @@ from rollbook._async.connection import AsyncConnection
 from rollbook.resources import CapturePolicy, Deployment, Endpoint, EndpointScaling, FailoverPolicy, ScalingPolicy
 
 
-class _Endpoints(msgspec.Struct):
-    items: list[Endpoint]
-
-
 class AsyncEndpoints:
     """Endpoints of a workspace; each is named by its name or id."""
 
@@ -44,9 +40,9 @@ class AsyncEndpoints:
         """Return an endpoint with its deployments, instances and traffic."""
         return await self._connection.get(f"/v1/endpoints/{_wire.segment(endpoint)}", Endpoint)
 
-    async def list(self) -> list[Endpoint]:
-        """Return all endpoints."""
-        return (await self._connection.get("/v1/endpoints", _Endpoints)).items
+    async def list(self, *, limit: int | None = None) -> list[Endpoint]:
+        """Return all endpoints, in the order they were made, or the first `limit` of them."""
+        return await self._connection.list_all("/v1/endpoints", _wire.Page[Endpoint], limit=limit)
 
     async def deploy(
         self,

@@ -3,19 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from rollbook import _wire
 from rollbook._async.connection import AsyncConnection
 from rollbook.resources import Artifact, Model, Version
-
-
-class _Models(msgspec.Struct):
-    items: list[Model]
-
-
-class _Versions(msgspec.Struct):
-    items: list[Version]
 
 
 class AsyncModels:
@@ -34,9 +24,9 @@ class AsyncModels:
         """Return a model by name or id."""
         return await self._connection.get(f"/v1/models/{_wire.segment(model)}", Model)
 
-    async def list(self, query: str | None = None) -> list[Model]:
-        """Return models whose name contains `query`, or all."""
-        return (await self._connection.get("/v1/models", _Models, query=query)).items
+    async def list(self, query: str | None = None, *, limit: int | None = None) -> list[Model]:
+        """Return models whose name contains `query`, or all, in the order they were made; at most `limit` of them."""
+        return await self._connection.list_all("/v1/models", _wire.Page[Model], limit=limit, query=query)
 
     async def set_alias(self, model: str, alias: str, version: int, *, reason: str | None = None) -> Model:
         """Let an alias name a version by its number; callers of `endpoint:alias` follow at once."""
@@ -110,6 +100,7 @@ class AsyncVersions:
         model, number = _wire.split_reference(version)
         return await self._connection.get(f"/v1/models/{_wire.segment(model)}/versions/{number}", Version)
 
-    async def list(self, model: str) -> list[Version]:
-        """Return a model's versions."""
-        return (await self._connection.get(f"/v1/models/{_wire.segment(model)}/versions", _Versions)).items
+    async def list(self, model: str, *, limit: int | None = None) -> list[Version]:
+        """Return a model's versions, oldest first; at most `limit` of them."""
+        path = f"/v1/models/{_wire.segment(model)}/versions"
+        return await self._connection.list_all(path, _wire.Page[Version], limit=limit)

@@ -11,10 +11,6 @@ from rollbook._sync.connection import Connection
 from rollbook.resources import CapturePolicy, Deployment, Endpoint, EndpointScaling, FailoverPolicy, ScalingPolicy
 
 
-class _Endpoints(msgspec.Struct):
-    items: list[Endpoint]
-
-
 class Endpoints:
     """Endpoints of a workspace; each is named by its name or id."""
 
@@ -45,9 +41,9 @@ class Endpoints:
         """Return an endpoint with its deployments, instances and traffic."""
         return self._connection.get(f"/v1/endpoints/{_wire.segment(endpoint)}", Endpoint)
 
-    def list(self) -> list[Endpoint]:
-        """Return all endpoints."""
-        return (self._connection.get("/v1/endpoints", _Endpoints)).items
+    def list(self, *, limit: int | None = None) -> list[Endpoint]:
+        """Return all endpoints, in the order they were made, or the first `limit` of them."""
+        return self._connection.list_all("/v1/endpoints", _wire.Page[Endpoint], limit=limit)
 
     def deploy(
         self,

@@ -4,19 +4,9 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from rollbook import _wire
 from rollbook._sync.connection import Connection
 from rollbook.resources import Artifact, Model, Version
-
-
-class _Models(msgspec.Struct):
-    items: list[Model]
-
-
-class _Versions(msgspec.Struct):
-    items: list[Version]
 
 
 class Models:
@@ -35,9 +25,9 @@ class Models:
         """Return a model by name or id."""
         return self._connection.get(f"/v1/models/{_wire.segment(model)}", Model)
 
-    def list(self, query: str | None = None) -> list[Model]:
-        """Return models whose name contains `query`, or all."""
-        return (self._connection.get("/v1/models", _Models, query=query)).items
+    def list(self, query: str | None = None, *, limit: int | None = None) -> list[Model]:
+        """Return models whose name contains `query`, or all, in the order they were made; at most `limit` of them."""
+        return self._connection.list_all("/v1/models", _wire.Page[Model], limit=limit, query=query)
 
     def set_alias(self, model: str, alias: str, version: int, *, reason: str | None = None) -> Model:
         """Let an alias name a version by its number; callers of `endpoint:alias` follow at once."""
@@ -111,6 +101,7 @@ class Versions:
         model, number = _wire.split_reference(version)
         return self._connection.get(f"/v1/models/{_wire.segment(model)}/versions/{number}", Version)
 
-    def list(self, model: str) -> list[Version]:
-        """Return a model's versions."""
-        return (self._connection.get(f"/v1/models/{_wire.segment(model)}/versions", _Versions)).items
+    def list(self, model: str, *, limit: int | None = None) -> list[Version]:
+        """Return a model's versions, oldest first; at most `limit` of them."""
+        path = f"/v1/models/{_wire.segment(model)}/versions"
+        return self._connection.list_all(path, _wire.Page[Version], limit=limit)

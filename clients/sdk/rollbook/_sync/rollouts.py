@@ -3,15 +3,9 @@
 
 from typing import Any
 
-import msgspec
-
 from rollbook import _wire
 from rollbook._sync.connection import Connection
 from rollbook.resources import Rollout
-
-
-class _Rollouts(msgspec.Struct):
-    items: list[Rollout]
 
 
 class Rollouts:
@@ -48,10 +42,14 @@ class Rollouts:
         """Return a rollout."""
         return self._connection.get(f"/v1/rollouts/{_wire.segment(rollout)}", Rollout)
 
-    def list(self, *, endpoint: str | None = None, active: bool | None = None) -> list[Rollout]:
-        """Return rollouts, of one endpoint or all, active ones or all."""
+    def list(
+        self, *, endpoint: str | None = None, active: bool | None = None, limit: int | None = None
+    ) -> list[Rollout]:
+        """Return rollouts, of one endpoint or all, active ones or all, oldest first; at most `limit` of them."""
         flag = None if active is None else str(active).lower()
-        return (self._connection.get("/v1/rollouts", _Rollouts, endpoint=endpoint, active=flag)).items
+        return self._connection.list_all(
+            "/v1/rollouts", _wire.Page[Rollout], limit=limit, endpoint=endpoint, active=flag
+        )
 
     def pause(self, rollout: str, *, reason: str) -> Rollout:
         """Keep the weights as they are until somebody decides."""

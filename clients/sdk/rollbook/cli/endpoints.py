@@ -3,7 +3,7 @@
 import click
 
 from rollbook.cli.language import endpoint_tokens
-from rollbook.cli.options import finite, once_each
+from rollbook.cli.options import LIMIT, finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Endpoint
@@ -56,11 +56,12 @@ def place_deployment(profile: Profile, name: str, deployment_id: str, regions: t
 
 
 @endpoint.command("list")
+@LIMIT
 @pass_profile
-def list_endpoints(profile: Profile) -> None:
+def list_endpoints(profile: Profile, limit: int | None) -> None:
     """List endpoints."""
     with profile.client() as rollbook:
-        show(profile, rollbook.endpoints.list(), columns=("name", "epoch", "active_rollout_id", "id"))
+        show(profile, rollbook.endpoints.list(limit=limit), columns=("name", "epoch", "active_rollout_id", "id"))
 
 
 @endpoint.command("show")

@@ -9,6 +9,7 @@ from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import RecordedEvent
 
 _LONG_POLL_MS = 10_000
+_PAGE = 1_000
 
 
 @click.command("who-served")
@@ -45,7 +46,7 @@ def tail_events(
         while True:
             began = time.monotonic()
             wait_ms = _LONG_POLL_MS if follow else 0
-            page = rollbook.events(after=position, stream=stream, event_type=event_type, wait_ms=wait_ms)
+            page = rollbook.events(after=position, limit=_PAGE, stream=stream, event_type=event_type, wait_ms=wait_ms)
             for recorded in page:
                 _print_event(profile, recorded)
                 position = recorded.position

@@ -12,6 +12,8 @@ from rollbook import RollbookError
 
 Value = TypeVar("Value")
 
+LIMIT = click.option("--limit", type=click.IntRange(min=1), help="List at most so many; all by default.")
+
 
 class Number(click.FloatRange):
     """A finite number within bounds; without an upper one, what a float would call infinite is refused too."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from rollbook.cli.json_files import read_json_object
-from rollbook.cli.options import finite, once_each
+from rollbook.cli.options import LIMIT, finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 
@@ -32,11 +32,12 @@ def register_model(profile: Profile, name: str, description: str) -> None:
 
 @model.command("list")
 @click.argument("query", required=False)
+@LIMIT
 @pass_profile
-def list_models(profile: Profile, query: str | None) -> None:
+def list_models(profile: Profile, query: str | None, limit: int | None) -> None:
     """List models, all or those whose name contains QUERY."""
     with profile.client() as rollbook:
-        show(profile, rollbook.models.list(query), columns=("name", "latest_version", "description", "id"))
+        show(profile, rollbook.models.list(query, limit=limit), columns=("name", "latest_version", "description", "id"))
 
 
 @model.command("show")
@@ -137,11 +138,12 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
 
 @version.command("list")
 @click.argument("model_name", metavar="MODEL")
+@LIMIT
 @pass_profile
-def list_versions(profile: Profile, model_name: str) -> None:
+def list_versions(profile: Profile, model_name: str, limit: int | None) -> None:
     """List the versions of MODEL."""
     with profile.client() as rollbook:
-        show(profile, rollbook.versions.list(model_name), columns=_VERSION_COLUMNS)
+        show(profile, rollbook.versions.list(model_name, limit=limit), columns=_VERSION_COLUMNS)
 
 
 @version.command("show")

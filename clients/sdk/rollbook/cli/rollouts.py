@@ -7,7 +7,7 @@ import click
 
 from rollbook import Rollbook
 from rollbook.cli.json_files import read_json_object
-from rollbook.cli.options import Number
+from rollbook.cli.options import LIMIT, Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Rollout
@@ -44,11 +44,12 @@ def start_rollout(profile: Profile, endpoint: str, version: str, replicas: int |
 @rollout.command("list")
 @click.option("--endpoint", default=None)
 @click.option("--active", is_flag=True, default=None, help="Only those that are not over.")
+@LIMIT
 @pass_profile
-def list_rollouts(profile: Profile, endpoint: str | None, *, active: bool | None) -> None:
+def list_rollouts(profile: Profile, endpoint: str | None, limit: int | None, *, active: bool | None) -> None:
     """List rollouts."""
     with profile.client() as rollbook:
-        show(profile, rollbook.rollouts.list(endpoint=endpoint, active=active), columns=_COLUMNS)
+        show(profile, rollbook.rollouts.list(endpoint=endpoint, active=active, limit=limit), columns=_COLUMNS)
 
 
 @rollout.command("get")
