@@ -133,11 +133,21 @@ class AsyncEndpoints:
         *,
         version: str | None = None,
         deployment_id: str | None = None,
+        replicas: int | None = None,
         percent: float = 100.0,
         reason: str,
     ) -> Endpoint:
-        """Copy a share of the requests to a version (or a ready deployment) whose answers nobody gets."""
-        body = {"version": version, "deployment_id": deployment_id, "percent": percent, "reason": reason}
+        """Copy a share of the requests to a version (or a ready deployment) whose answers nobody gets.
+
+        `replicas` is what a version gets that has to be started for this.
+        """
+        body = {
+            "version": version,
+            "deployment_id": deployment_id,
+            "replicas": replicas,
+            "percent": percent,
+            "reason": reason,
+        }
         path = f"/v1/endpoints/{_wire.segment(endpoint)}/shadow"
         return await self._connection.command(path, body, Endpoint, method="PUT")
 

@@ -24,8 +24,12 @@ class AsyncRollouts:
         replicas: int | None = None,
         alpha: float | None = None,
         when_inconclusive: str | None = None,
+        warm_up_timeout_ms: int | None = None,
     ) -> Rollout:
-        """Start to move an endpoint to a version (`model/number`); it goes on by itself, judged by its gates."""
+        """Start to move an endpoint to a version (`model/number`); it goes on by itself, judged by its gates.
+
+        A candidate that is not ready after `warm_up_timeout_ms` ends the rollout.
+        """
         body = {
             "endpoint": endpoint,
             "version": version,
@@ -34,6 +38,7 @@ class AsyncRollouts:
             "replicas": replicas,
             "alpha": alpha,
             "when_inconclusive": when_inconclusive,
+            "warm_up_timeout_ms": warm_up_timeout_ms,
         }
         return await self._connection.command("/v1/rollouts", body, Rollout)
 

@@ -12,6 +12,9 @@ from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Rollout
 
+PLAN = frozenset(
+    {"strategy", "gates", "replicas", "alpha", "when_inconclusive", "warm_up_timeout_ms"},
+)
 _POLL_S = 0.5
 _COLUMNS = ("id", "endpoint_name", "phase", "step", "weight_percent", "reason", "started_at")
 
@@ -24,21 +27,23 @@ def rollout() -> None:
 @rollout.command("start")
 @click.argument("endpoint")
 @click.argument("version", metavar="MODEL/NUMBER")
-@click.option("--replicas", type=click.IntRange(min=1), default=None)
+@click.option("--replicas", type=click.IntRange(min=1), help="Instances of the version, whatever the plan says.")
 @click.option(
     "--plan",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON: strategy, gates, alpha, when_inconclusive. Without it the server's defaults rule.",
+    help=f"A JSON object with any of {', '.join(sorted(PLAN))}; what it leaves out has the server's defaults.",
 )
 @pass_profile
 def start_rollout(profile: Profile, endpoint: str, version: str, replicas: int | None, plan: Path | None) -> None:
     """Start to move ENDPOINT to a version, judged by gates."""
     settings = read_json_object(plan, option="--plan") if plan else {}
-    unknown = settings.keys() - {"strategy", "gates", "alpha", "when_inconclusive"}
-    if unknown:
-        raise click.BadParameter(f"unknown member {min(unknown)!r} in {plan}", param_hint="--plan")
+    if unknown := settings.keys() - PLAN:
+        message = f"unknown member {min(unknown)!r} in {plan}; a plan has {', '.join(sorted(PLAN))}"
+        raise click.BadParameter(message, param_hint="--plan")
+    if replicas is not None:
+        settings["replicas"] = replicas
     with profile.client() as rollbook:
-        show(profile, rollbook.rollouts.start(endpoint, version, replicas=replicas, **settings), columns=_COLUMNS)
+        show(profile, rollbook.rollouts.start(endpoint, version, **settings), columns=_COLUMNS)
 
 
 @rollout.command("list")

@@ -43,18 +43,25 @@ def traffic_shadow() -> None:
 @click.argument("name", metavar="ENDPOINT")
 @click.argument("reference", metavar="MODEL/NUMBER", required=False)
 @click.option("--deployment", help="A ready deployment without traffic, in place of a version.")
+@click.option("--replicas", type=click.IntRange(min=1), help="Instances of a version that has to be started.")
 @click.option(
     "--percent", type=Number(0, 100), default=100.0, show_default=True, help="The share of requests that is copied."
 )
 @click.option("--reason", required=True, help="Why; it stands on the log.")
 @pass_profile
-def set_shadow(
-    profile: Profile, name: str, reference: str | None, deployment: str | None, percent: float, reason: str
+def set_shadow(  # noqa: PLR0913, PLR0917  one parameter an option
+    profile: Profile,
+    name: str,
+    reference: str | None,
+    deployment: str | None,
+    replicas: int | None,
+    percent: float,
+    reason: str,
 ) -> None:
     """Copy requests of ENDPOINT to a version; it is started if need be."""
     with profile.client() as rollbook:
         shadowed = rollbook.endpoints.set_shadow(
-            name, version=reference, deployment_id=deployment, percent=percent, reason=reason
+            name, version=reference, deployment_id=deployment, replicas=replicas, percent=percent, reason=reason
         )
         show(profile, _shown(shadowed))
 

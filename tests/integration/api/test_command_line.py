@@ -1,0 +1,107 @@
+"""The command line against the real API: what it takes, and what a person sees."""
+
+import asyncio
+import codecs
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.api import RunningApi, Stage
+from tests.support.command_line import CommandLine, Typed
+from tests.support.digits import SIGNATURE, model_bytes, served
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Type = Callable[..., Awaitable[Typed]]
+
+
+@pytest.fixture
+def typed(api: RunningApi, capsys: pytest.CaptureFixture[str]) -> Type:
+    cli = CommandLine(capsys, "--url", api.url, "--data-dir", str(api.data_dir))
+
+    async def typed(*arguments: str) -> Typed:
+        # The API runs on the loop of the test.
+        return await asyncio.to_thread(cli.type, *arguments)
+
+    return typed
+
+
+@pytest.fixture
+def answered(typed: Type) -> Callable[..., Awaitable[Any]]:
+    async def answered(*arguments: str) -> Any:  # noqa: ANN401  any JSON
+        done = await typed("--json", *arguments)
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    return answered
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> str:
+    (tmp_path / "model.skops").write_bytes(model_bytes("skops"))
+    return str(tmp_path / "model.skops")
+
+
+@pytest.mark.parametrize(
+    "name", ["input:0", "serving_default_x:0", "a:FP32:1", "with space", "ä", "in/put", "x=y", ":", "x:"]
+)
+async def test_a_tensor_has_any_name_that_the_api_takes(
+    answered: Callable[..., Awaitable[Any]], stage: Stage, api: RunningApi, model_file: str, name: str
+) -> None:
+    registered = await answered(
+        "version", "register", "digits", model_file, "--input", f"{name}:FP32:-1x64", "--output", f"{name}:INT64:-1,3"
+    )
+    shown = (await api.admin.get(f"/v1/versions/{registered['id']}")).json()
+
+    assert shown["signature"] == {
+        "inputs": [{"name": name, "datatype": "FP32", "shape": [-1, 64]}],
+        "outputs": [{"name": name, "datatype": "INT64", "shape": [-1, 3]}],
+    }
+
+
+@pytest.mark.parametrize(
+    "value", ["x", "x:FP32", ":FP32:1", "x:FP32:", "x:FP32:1x", "x:fp32:1", "x:FP32:٣", "x:FP32:1:2"]
+)
+async def test_an_input_of_another_form_is_refused(typed: Type, stage: Stage, model_file: str, value: str) -> None:
+    done = await typed("version", "register", "digits", model_file, "--input", value)
+
+    assert "NAME:DATATYPE:SHAPE" in done.sentence() or "inputs[0].datatype" in done.sentence()
+
+
+async def test_a_golden_file_may_begin_with_a_byte_order_mark(
+    answered: Callable[..., Awaitable[Any]], stage: Stage, model_file: str, tmp_path: Path
+) -> None:
+    golden = tmp_path / "golden.json"
+    golden.write_bytes(codecs.BOM_UTF8 + msgspec.json.encode(served("skops").golden))
+    tensors = [
+        part
+        for option, side in (("--input", SIGNATURE.inputs), ("--output", SIGNATURE.outputs))
+        for one in side
+        for part in (option, f"{one.name}:{one.datatype}:{'x'.join(map(str, one.shape))}")
+    ]
+
+    registered = await answered("version", "register", "digits", model_file, *tensors, "--golden", str(golden))
+
+    assert registered["model_name"] == "digits"
+
+
+async def test_a_plan_takes_every_member_and_a_byte_order_mark(
+    answered: Callable[..., Awaitable[Any]], stage: Stage, api: RunningApi, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    members = {"warm_up_timeout_ms": 120_000, "alpha": 0.1, "replicas": 2, "when_inconclusive": "abort"}
+    plan.write_bytes(codecs.BOM_UTF8 + json.dumps(members).encode())
+
+    started = await answered("rollout", "start", "digits", "digits/2", "--plan", str(plan))
+    kept = (await api.admin.get(f"/v1/rollouts/{started['id']}")).json()
+    await answered("rollout", "abort", started["id"], "--reason", "seen")
+    other = await answered("rollout", "start", "digits", "digits/2", "--plan", str(plan), "--replicas", "1")
+    of_the_option = (await api.admin.get(f"/v1/rollouts/{other['id']}")).json()
+    await answered("rollout", "abort", other["id"], "--reason", "seen")
+
+    assert {name: kept[name] for name in members} == members
+    assert of_the_option["replicas"] == 1
