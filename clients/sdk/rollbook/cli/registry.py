@@ -11,7 +11,10 @@ from rollbook.cli.options import LIMIT, finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 
-_TENSOR = re.compile(r"(?P<name>[\w.-]+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d+(?:[x,]-?\d+)*)")
+# A name may have colons of its own, so that the data type and the shape are found from the right.
+_TENSOR = re.compile(
+    r"(?P<name>.+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d{1,18}(?:[x,]-?\d{1,18})*)", re.ASCII | re.DOTALL
+)
 _VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
 
 
