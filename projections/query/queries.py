@@ -30,6 +30,11 @@ _LIMITS: Mapping[str, str] = {
     "max_result_rows": "100000",
     "result_overflow_mode": "throw",
 }
+# Comments, and what only looks like one inside of a text or a quoted name.
+_COMMENT_OR_QUOTED = re.compile(
+    r"""(?P<comment>--[^\n]*|\#[ !][^\n]*|/\*.*?(?:\*/|\Z))|'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|`(?:[^`\\]|\\.)*`?""",
+    re.DOTALL,
+)
 _READING = re.compile(r"\s*(select|with|show|describe|desc|explain|exists)\b|\s*\(", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{\w+:[^}]+\}")
 _TRAILER = re.compile(r"\b(format\s+\w+|into\s+outfile\b.*)\s*$", re.IGNORECASE | re.DOTALL)
@@ -74,12 +79,24 @@ def _checked(query: Sql) -> str:
         )
     if len(query.sql.encode()) > MOST_SQL_BYTES:
         raise BadQuery(f"the statement is longer than {MOST_SQL_BYTES} bytes", field="sql", remedy="bind parameters")
-    sql = query.sql.strip().removesuffix(";").rstrip()
-    if not _READING.match(sql):
+    sql = _without_end_mark(query.sql.strip())
+    plain = _without_comments(sql)
+    if not _READING.match(plain):
         raise BadQuery("only statements that read are run", field="sql", remedy="begin with SELECT, WITH or SHOW")
-    if _TRAILER.search(sql):
+    if _TRAILER.search(plain):
         raise BadQuery("the statement must not say where or how it answers", field="sql", remedy="use `format`")
     return sql
+
+
+def _without_end_mark(sql: str) -> str:
+    """Drop the semicolon that ends a statement, and what comments stand behind it."""
+    end = len(_without_comments(sql).rstrip())
+    return sql[: end - 1].rstrip() if sql[:end].endswith(";") else sql
+
+
+def _without_comments(sql: str) -> str:
+    """Write spaces over the comments, so that every other character keeps its place."""
+    return _COMMENT_OR_QUOTED.sub(lambda found: " " * len(found[0]) if found["comment"] else found[0], sql)
 
 
 def _words_of(error: StoreRefusedError) -> str:

@@ -133,6 +133,9 @@ async def test_sql_is_answered_and_its_errors_are_the_caller_s(client: AsyncTest
         "SELECT count() FROM view(SELECT * FROM request_records)",
         "SELECT sum(n) FROM (SELECT count() AS n FROM request_records UNION ALL SELECT 0)",
         "SELECT count() FROM {table:Identifier}",
+        "/* x */ SELECT count() FROM request_records",
+        "-- 100 %\n/* y */ SELECT count() FROM request_records -- z",
+        "SELECT count() FROM request_records; -- done",
         (
             "SELECT countIf((workspace, prediction_id) IN (SELECT workspace, prediction_id FROM request_records)) "
             "FROM request_records"
@@ -162,6 +165,9 @@ async def test_sql_sees_the_rows_of_the_caller_s_workspace_alone(
         "SELECT * FROM {table:Identifier}",
         "EXPLAIN ESTIMATE SELECT * FROM request_records",
         "SHOW PROCESSLIST",
+        "/* x */ SELECT rows FROM system.parts",
+        "-- x\nSHOW PROCESSLIST",
+        "-- SELECT\nCREATE TABLE x (a Int8) ENGINE = Memory",
         "SELECT count() FROM request_records SETTINGS additional_table_filters = {}",
         "SELECT count() FROM request_records SETTINGS readonly = 0",
     ],

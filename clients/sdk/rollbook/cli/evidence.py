@@ -1,9 +1,11 @@
 """`rollbook who-served`, `events`, `query` and `token`: what happened, and access to the gateway."""
 
 import time
+from pathlib import Path
 
 import click
 
+from rollbook.cli.input_files import STANDARD_INPUT, read_text
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import RecordedEvent
@@ -64,13 +66,25 @@ def _print_event(profile: Profile, recorded: RecordedEvent) -> None:
     click.echo(f"{recorded.position:>8}  {event['time']}  {event['type']:<40}  {event['stream']}")
 
 
-@click.command()
-@click.argument("sql")
+# A statement may begin with a comment, `-- x`, and is no option then.
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("sql", required=False, type=click.UNPROCESSED)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Read the statement from a file, or from standard input: -",
+)
 @pass_profile
-def query(profile: Profile, sql: str) -> None:
-    """Run one read-only SQL query on ClickHouse."""
+def query(profile: Profile, sql: str | None, file: Path | None) -> None:
+    """Run one read-only SQL statement on ClickHouse: SQL, that of a file, or with `-` that of standard input."""
+    if (sql is None) == (file is None):
+        message = "give one statement: as the argument SQL, or by --file"
+        raise click.UsageError(message)
+    if sql == str(STANDARD_INPUT):
+        file = STANDARD_INPUT
+    statement = sql or "" if file is None else read_text(file, option="--file")
     with profile.client() as rollbook:
-        answer = rollbook.query(sql)
+        answer = rollbook.query(statement)
     columns = [column["name"] for column in answer["meta"]]
     rows = [dict(zip(columns, row, strict=True)) for row in answer["data"]]
     show(profile, rows, columns=columns)

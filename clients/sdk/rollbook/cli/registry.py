@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rollbook.cli.json_files import read_json_object
+from rollbook.cli.input_files import read_json_object
 from rollbook.cli.options import LIMIT, finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from rollbook import Rollbook
-from rollbook.cli.json_files import read_json_object
+from rollbook.cli.input_files import read_json_object
 from rollbook.cli.options import LIMIT, Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile

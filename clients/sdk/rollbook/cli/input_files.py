@@ -1,4 +1,4 @@
-"""JSON files that commands take: read strictly, so that a slip of the pen is named and nothing is guessed."""
+"""Files that commands take: read strictly, so that a slip of the pen is named and nothing is guessed."""
 
 import codecs
 import json
@@ -9,17 +9,18 @@ import click
 
 from rollbook.cli.options import finite
 
+STANDARD_INPUT = Path("-")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: Path, *, option: str) -> str:
-    """Read a file as UTF-8; a byte order mark is skipped.
+    """Read a file, or standard input where it is called `-`, as UTF-8; a byte order mark is skipped.
 
     Raises:
         click.BadParameter: it can't be read, or is in another encoding.
     """
     try:
-        content = path.read_bytes()
+        content = click.get_binary_stream("stdin").read() if path == STANDARD_INPUT else path.read_bytes()
     except OSError as error:
         raise click.BadParameter(f"{path} can't be read: {error.strerror}", param_hint=option) from error
     try:
