@@ -90,7 +90,10 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment as callers see it; `version` is `model/number`."""
+    """A deployment as callers see it; `version` is `model/number`.
+
+    `failure` says what its last instance failed of, as long as fewer are ready than there should be.
+    """
 
     id: str
     version: str
@@ -100,6 +103,7 @@ class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
     state: DeploymentState
     instances: tuple[InstanceRow, ...]
     regions: tuple[str, ...] = ()
+    failure: str | None = None
 
 
 class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +178,7 @@ def deployment_resource(
         state=_state(deployment, mine),
         instances=tuple(each for each in mine if each.phase == "announced"),
         regions=deployment.regions,
+        failure=_failure(deployment, mine),
     )
 
 
@@ -248,6 +253,13 @@ def _state(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> Deplo
     if announced:
         return "degraded"
     return "failed" if instances else "starting"
+
+
+def _failure(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> str | None:
+    if _state(deployment, instances) not in {"failed", "degraded"}:
+        return None
+    failed = sorted((each for each in instances if each.phase == "failed"), key=lambda each: each.created_at)
+    return f"{failed[-1].reason} ({failed[-1].code})" if failed else None
 
 
 def _endpoint_catalogue_row(state: aggregate.Endpoint) -> CatalogueRow | None:

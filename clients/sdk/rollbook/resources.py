@@ -58,7 +58,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A version made available on an endpoint."""
+    """A version made available on an endpoint; `failure` is what its last instance failed of, while it is not ready."""
 
     id: str
     version: str
@@ -66,6 +66,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     state: str = ""
     instances: tuple[Instance, ...] = ()
     regions: tuple[str, ...] = ()
+    failure: str | None = None
 
 
 class Allocation(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,3 +105,61 @@ async def test_a_plan_takes_every_member_and_a_byte_order_mark(
 
     assert {name: kept[name] for name in members} == members
     assert of_the_option["replicas"] == 1
+
+
+async def test_no_command_prints_what_only_python_reads(typed: Type, stage: Stage, tmp_path: Path) -> None:
+    await typed("traffic", "shadow", "set", "digits", "digits/2", "--reason", "x")
+    await typed("capture", "set", "digits", "--hashed", "pixels", "--reason", "x")
+    await typed("model", "set-alias", "digits", "champion", "1", "--reason", "x")
+    shown = [
+        await typed(*command)
+        for command in (
+            ("model", "register", "another"),
+            ("model", "show", "digits"),
+            ("model", "list"),
+            ("version", "show", "digits/1"),
+            ("version", "list", "digits"),
+            ("endpoint", "create", "another", "--version", "digits/1", "--region", "eu"),
+            ("endpoint", "show", "another"),
+            ("endpoint", "show", "digits"),
+            ("endpoint", "deploy", "another", "digits/2", "--region", "eu"),
+            ("endpoint", "list"),
+            ("traffic", "show", "digits"),
+            ("capture", "show", "digits"),
+            ("scaling", "show", "digits"),
+            ("scaling", "why", "digits"),
+            ("failover", "show", "digits"),
+            ("traffic", "shadow", "remove", "digits", "--reason", "x"),
+            ("rollout", "start", "digits", "digits/2"),
+            ("rollout", "list"),
+            ("tokens", "keys"),
+            ("tokens", "revoke", "some-token", "--reason", "x"),
+        )
+    ]
+    rollout_id = next(word for word in shown[-3].out.split() if word.startswith("rollout-"))
+    shown.append(await typed("rollout", "get", rollout_id))
+    await typed("rollout", "abort", rollout_id, "--reason", "seen")
+
+    for done in shown:
+        assert (done.code, done.err) == (0, "")
+        assert not any(sign in done.out for sign in ("{", "}", "None", "True", "False", "()", "['")), done.out
+
+
+async def test_a_failed_deployment_is_shown_with_its_reason(typed: Type, stage: Stage, api: RunningApi) -> None:
+    created = (await api.admin.post("/v1/endpoints", json={"name": "failing", "version": "digits/1"})).json()
+    failure = {
+        "endpoint_id": created["id"],
+        "deployment_id": created["deployments"][0]["id"],
+        "agent_id": "one",
+        "code": "golden-mismatch",
+        "reason": "the model has no output 'predict'",
+    }
+    instance = "instance-01a206c5-70a8-78b3-bcf5-1a42e5e0d68e"
+    assert (await api.service.post(f"/v1/instances/{instance}/fail", json=failure)).is_success
+
+    shown = await typed("endpoint", "show", "failing")
+    answer = (await api.admin.get("/v1/endpoints/failing")).json()
+
+    assert answer["deployments"][0]["failure"] == "the model has no output 'predict' (golden-mismatch)"
+    assert "the model has no output 'predict' (golden-mismatch)" in shown.out
+    assert "failed" in shown.out

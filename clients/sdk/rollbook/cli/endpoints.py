@@ -6,6 +6,7 @@ from rollbook.cli.language import endpoint_tokens
 from rollbook.cli.options import LIMIT, finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
+from rollbook.cli.views import deployment_view, endpoint_view
 from rollbook.resources import Endpoint
 
 
@@ -28,7 +29,8 @@ def create_endpoint(
 ) -> None:
     """Create endpoint NAME."""
     with profile.client() as rollbook:
-        show(profile, rollbook.endpoints.create(name, version=reference, replicas=replicas, regions=regions))
+        created = rollbook.endpoints.create(name, version=reference, replicas=replicas, regions=regions)
+        show(profile, created, people_see=endpoint_view(created))
 
 
 @endpoint.command("deploy")
@@ -40,7 +42,8 @@ def create_endpoint(
 def deploy_version(profile: Profile, name: str, reference: str, replicas: int, regions: tuple[str, ...]) -> None:
     """Make a version available on ENDPOINT, without traffic."""
     with profile.client() as rollbook:
-        show(profile, rollbook.endpoints.deploy(name, reference, replicas=replicas, regions=regions))
+        deployed = rollbook.endpoints.deploy(name, reference, replicas=replicas, regions=regions)
+        show(profile, deployed, people_see=deployment_view(deployed))
 
 
 @endpoint.command("place")
@@ -52,7 +55,8 @@ def deploy_version(profile: Profile, name: str, reference: str, replicas: int, r
 def place_deployment(profile: Profile, name: str, deployment_id: str, regions: tuple[str, ...], reason: str) -> None:
     """Have DEPLOYMENT's instances in these regions alone; without any, wherever an agent is."""
     with profile.client() as rollbook:
-        show(profile, rollbook.endpoints.place(name, deployment_id, regions, reason=reason))
+        placed = rollbook.endpoints.place(name, deployment_id, regions, reason=reason)
+        show(profile, placed, people_see=endpoint_view(placed))
 
 
 @endpoint.command("list")
@@ -70,7 +74,8 @@ def list_endpoints(profile: Profile, limit: int | None) -> None:
 def show_endpoint(profile: Profile, name: str) -> None:
     """Show one endpoint with its deployments and instances."""
     with profile.client() as rollbook:
-        show(profile, rollbook.endpoints.get(name))
+        found = rollbook.endpoints.get(name)
+        show(profile, found, people_see=endpoint_view(found))
 
 
 @click.group()

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs."""
+"""What commands print: JSON for programs, and for people what `rollbook.cli.tables` makes of it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,49 +6,21 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from rollbook.cli.profile import Profile
+from rollbook.cli.tables import readable
 
-_IDS = frozenset({"id", "deployment"})
 _WIDE = 200
 
 
-def show(profile: Profile, value: Any, *, columns: Sequence[str] = ()) -> None:  # noqa: ANN401  any answer is shown
-    """Print a resource or a list of them: as JSON when asked, else as a table of `columns`."""
-    plain = msgspec.to_builtins(value)
+def show(profile: Profile, value: Any, *, columns: Sequence[str] = (), people_see: Any = None) -> None:  # noqa: ANN401  any answer is shown
+    """Print a resource or a list of them: as JSON when asked, else the `columns` of it in a table.
+
+    `people_see` is what people see in place of it.
+    """
     if profile.as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode())
-    elif isinstance(plain, list):
-        _print_table(plain, columns)
-    else:
-        _print_fields(plain, columns)
-
-
-def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        # An id that is broken over lines can't be copied.
-        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _IDS)
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        return
     console = Console()
-    if not console.is_terminal:
-        console.width = _WIDE
-    console.print(table)
-
-
-def _print_fields(fields: dict[str, Any], columns: Sequence[str]) -> None:
-    width = max(len(name) for name in columns or fields)
-    for name in columns or fields:
-        click.echo(f"{name.replace('_', ' '):<{width}}  {_cell(fields.get(name))}")
-
-
-def _cell(value: Any) -> str:  # noqa: ANN401  any answer is shown
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | dict):
-        return msgspec.json.encode(value).decode()
-    return str(value)
+    width = console.width if console.is_terminal else _WIDE
+    click.echo(readable(value if people_see is None else people_see, columns=columns, width=width))

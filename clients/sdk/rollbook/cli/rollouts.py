@@ -10,6 +10,7 @@ from rollbook.cli.input_files import read_json_object
 from rollbook.cli.options import LIMIT, Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
+from rollbook.cli.views import rollout_view
 from rollbook.resources import Rollout
 
 PLAN = frozenset(
@@ -63,7 +64,8 @@ def list_rollouts(profile: Profile, endpoint: str | None, limit: int | None, *, 
 def get_rollout(profile: Profile, rollout_id: str) -> None:
     """Show one rollout with its last verdicts."""
     with profile.client() as rollbook:
-        show(profile, rollbook.rollouts.get(rollout_id))
+        found = rollbook.rollouts.get(rollout_id)
+        show(profile, found, people_see=rollout_view(found))
 
 
 @rollout.command("watch")
