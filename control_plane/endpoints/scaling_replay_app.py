@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from control_plane.endpoints.errors import InvalidScalingPolicyError
 from control_plane.endpoints.requests import ScalingPolicyBody
 from control_plane.endpoints.scaling import a_policy_has_to_make_sense
 from control_plane.endpoints.scaling_replay import replay
+from control_plane.errors import Invalid
+from control_plane.web.bodies import decode_body
 from schemas.scaling import LoadSample
 
 _WRONG_INPUT = 2
@@ -25,10 +26,13 @@ def main(argv: list[str] | None = None) -> int:
     """Replay, and print the answer as JSON."""
     arguments = _parser().parse_args(argv)
     try:
-        policy = msgspec.json.decode(arguments.policy.read_bytes(), type=ScalingPolicyBody)
+        policy = decode_body(arguments.policy.read_bytes(), ScalingPolicyBody)
         a_policy_has_to_make_sense(policy)
         samples = sorted(_samples(arguments.looks, arguments.deployment), key=lambda each: each.at_ms)
-    except (OSError, msgspec.DecodeError, InvalidScalingPolicyError) as error:
+    except Invalid as error:
+        sys.stderr.write(f"{arguments.policy}: {error.detail}; {error.remedy}\n")
+        return _WRONG_INPUT
+    except (OSError, msgspec.DecodeError) as error:
         sys.stderr.write(f"{error}\n")
         return _WRONG_INPUT
     if not samples:
