@@ -1,6 +1,7 @@
 """/v1/files and /v1/batches of the gateway, as OpenAI's clients call them."""
 
 import asyncio
+import codecs
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -9,6 +10,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from infra.repeated_members import repeated_member
 from workers.batch_server import wire
 from workers.batch_server.batches import Batches, CreateBatchBody
 from workers.batch_server.callers import caller_of
@@ -67,7 +69,7 @@ def _file_routes(files: FileStore, uploads: Uploads) -> list[web.RouteDef]:
 def _batch_routes(batches: Batches) -> list[web.RouteDef]:
     async def create(request: web.Request) -> web.Response:
         caller = caller_of(request)
-        return _answer(await batches.create(caller, _decoded(await request.read())))
+        return _answer(await batches.create(caller, creation_of(await request.read())))
 
     async def find(request: web.Request) -> web.Response:
         found = batches.all_of(caller_of(request))
@@ -87,9 +89,15 @@ def _batch_routes(batches: Batches) -> list[web.RouteDef]:
     ]
 
 
-def _decoded(body: bytes) -> CreateBatchBody:
+def creation_of(body: bytes) -> CreateBatchBody:
+    """Return what a body asks for.
+
+    Raises:
+        ApiError: it is no such body, or has a member twice.
+    """
+    content = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return msgspec.json.decode(body, type=CreateBatchBody)
+        creation = msgspec.json.decode(content, type=CreateBatchBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         text = str(error)
         what, _, path = text.partition(" - at `$.")
@@ -99,6 +107,11 @@ def _decoded(body: bytes) -> CreateBatchBody:
             code="invalid_request",
             param=path.rstrip("`") or None,
         ) from error
+    repeated = repeated_member(content)
+    if repeated is not None:
+        message = f"the body is no batch: {repeated} is there twice; send it once"
+        raise ApiError(HTTPStatus.BAD_REQUEST, message, code="invalid_request", param=repeated)
+    return creation
 
 
 def _paged(request: web.Request, found: Sequence[Item], *, what: str, usual: int, most: int) -> wire.Page:
