@@ -66,6 +66,6 @@ def problem_from(status: int, body: bytes) -> Problem:
     """Read an error answer; a body that is no problem document still gives a usable error."""
     try:
         document = msgspec.json.decode(body, type=ProblemDocument)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         document = ProblemDocument(status=status, code="unexpected-answer", detail=body[:500].decode(errors="replace"))
     return _BY_STATUS.get(status, Problem)(document)

@@ -238,6 +238,23 @@ async def test_a_server_that_is_away_is_told_with_its_address(kind: type[Client]
     await called(client.aclose if isinstance(client, AsyncRollbook) else client.close)
 
 
+@pytest.mark.parametrize("content", [b"<html>Welcome</html>", b'{"other": "service"}', b"\xff", b'{"title": "\xff"}'])
+@pytest.mark.parametrize("status", [b"200", b"500"])
+async def test_an_answer_of_another_server_is_told_as_such(content: bytes, status: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 %s \r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (status, len(content)) + content
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, AsyncRollbook(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        with pytest.raises(RollbookError, match="does not answer as Rollbook's API does" if status == b"200" else None):
+            await client.models.list()
+
+
 async def test_a_command_whose_answer_was_lost_has_one_effect(api: RunningApi) -> None:
     token = (api.data_dir / "secrets" / "admin.token").read_text()
     async with _losing_first_answer(api) as url, AsyncRollbook(url, token=token) as client:

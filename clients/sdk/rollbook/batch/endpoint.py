@@ -80,7 +80,7 @@ class ScoredEndpoint:
         answer = await self._asked("GET", self._path)
         try:
             return msgspec.json.decode(answer.content, type=_Metadata).inputs
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"{self._name} has no tensors of the Open Inference Protocol: {error}") from error
 
     async def score(self, tensors: Mapping[str, Array], specs: Sequence[TensorSpec], *, rows: int) -> Scored:
@@ -148,7 +148,7 @@ class ScoredEndpoint:
 def _said(answer: httpx.Response) -> str:
     try:
         error = msgspec.json.decode(answer.content, type=dict[str, Any]).get("error", "")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         error = answer.text[:200]
     return str(error) or answer.headers.get(_REASON, "")
 
