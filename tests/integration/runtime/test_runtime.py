@@ -3,8 +3,6 @@
 import http.client
 import json
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,16 +14,14 @@ import httpx
 import pytest
 import uvicorn
 
-from infra.errors import EXIT_CANNOT_START
 from schemas.events.endpoints import CapturePolicy
 from schemas.events.registry import ArtifactFormat
 from serving.capture import records
 from serving.capture.policy_file import PolicyInForce, write_policy
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool_reader import SpoolReader
-from serving.runtime.manifest import ARTIFACT_NAME
 from tests.support.digits import digits, row_request, trained
-from tests.support.engine_process import CAPTURE, EngineProcess, launched, running, write_model
+from tests.support.engine_process import CAPTURE, EngineProcess, running, write_model
 
 DEADLINE_S = 60
 INFER = "/v2/models/digits/infer"
@@ -261,16 +257,6 @@ def _marks(engine: EngineProcess) -> list[Mark]:
     return [mark for mark in map(records.decode, payloads) if isinstance(mark, Mark)]
 
 
-def test_without_a_capture_policy_no_engine_starts(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", artifact_format="onnx")
-    (tmp_path / CAPTURE).unlink()
-
-    with launched(tmp_path) as engine:
-        assert engine.process.wait(DEADLINE_S) == EXIT_CANNOT_START
-
-    assert "holds no capture policy" in engine.log.read_text()
-
-
 def test_a_request_without_prediction_id_is_not_captured(client: httpx.Client, engine: EngineProcess) -> None:
     client.post(INFER, json=row_request())
     client.post(INFER, json=row_request(), headers={"x-prediction-id": "after"})
@@ -363,50 +349,3 @@ def test_the_spool_says_up_to_when_it_is_complete(engine: EngineProcess) -> None
     while last_mark() < now_ms:
         assert time.monotonic() < deadline, "no mark was written"
         time.sleep(0.05)
-
-
-def test_the_runtime_ends_with_the_process_that_it_watches(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", artifact_format="onnx")
-    watched = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    try:
-        with running(tmp_path, environ={"ROLLBOOK_RUNTIME_WATCH_PID": str(watched.pid)}) as engine:
-            watched.kill()
-            watched.wait()
-
-            assert engine.process.wait(DEADLINE_S) == 0
-    finally:
-        watched.kill()
-        watched.wait()
-
-
-def test_a_killed_runtime_leaves_no_temporary_file(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", artifact_format="skops")
-    # Too long for the address of a Unix socket, too.
-    temporary = tmp_path / ("long" * 30)
-    temporary.mkdir()
-
-    with running(tmp_path, environ={"TMPDIR": str(temporary)}) as engine:
-        engine.process.kill()
-        engine.process.wait()
-
-    assert list(temporary.iterdir()) == []
-
-
-def test_a_model_that_cannot_be_loaded_leaves_its_reason(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", artifact_format="skops")
-    (tmp_path / "model" / ARTIFACT_NAME).write_bytes(b"no model")
-
-    with launched(tmp_path) as engine:
-        assert engine.process.wait(DEADLINE_S) == EXIT_CANNOT_START
-
-    failure = json.loads((engine.spool / "failure.json").read_text())
-    assert failure["code"] == "artifact-malformed"
-
-
-def test_a_directory_without_manifest_is_one_clear_sentence(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-
-    with launched(tmp_path) as engine:
-        assert engine.process.wait(DEADLINE_S) == EXIT_CANNOT_START
-
-    assert "is no manifest" in engine.log.read_text()
