@@ -8,6 +8,7 @@ import msgspec
 from rollbook.cli.options import Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
+from rollbook.cli.read_and_change import read_and_change
 from rollbook.resources import Endpoint
 
 
@@ -68,7 +69,9 @@ def set_capture(context: click.Context, /, name: str, reason: str, **options: ob
     profile = context.find_object(Profile)
     assert profile is not None, "the group sets it"
     with profile.client() as rollbook:
-        seen = rollbook.endpoints.get(name)
-        policy = msgspec.convert({**msgspec.to_builtins(seen.capture), **changes}, type(seen.capture))
-        changed = rollbook.endpoints.set_capture_policy(name, policy, reason=reason, if_match=seen.stream_version)
-        show(profile, _shown(changed))
+
+        def change(seen: Endpoint) -> Endpoint:
+            policy = msgspec.convert({**msgspec.to_builtins(seen.capture), **changes}, type(seen.capture))
+            return rollbook.endpoints.set_capture_policy(name, policy, reason=reason, if_match=seen.stream_version)
+
+        show(profile, _shown(read_and_change(rollbook, name, change)))

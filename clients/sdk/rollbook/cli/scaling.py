@@ -10,8 +10,9 @@ import msgspec
 from rollbook.cli.options import Number
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
+from rollbook.cli.read_and_change import read_and_change
 from rollbook.cli.stack import run_program
-from rollbook.resources import ScalingPolicy
+from rollbook.resources import Endpoint, ScalingPolicy
 
 
 @click.group()
@@ -65,10 +66,14 @@ def set_scaling(context: click.Context, /, name: str, reason: str, *, off: bool,
     profile = context.find_object(Profile)
     assert profile is not None, "the group sets it"
     with profile.client() as rollbook:
-        seen = rollbook.endpoints.get(name)
-        known = msgspec.to_builtins(seen.scaling or ScalingPolicy())
-        policy = None if off else msgspec.convert({**known, **changes}, ScalingPolicy)
-        rollbook.endpoints.set_scaling_policy(name, policy, reason=reason, if_match=seen.stream_version)
+
+        def change(seen: Endpoint) -> ScalingPolicy | None:
+            known = msgspec.to_builtins(seen.scaling or ScalingPolicy())
+            policy = None if off else msgspec.convert({**known, **changes}, ScalingPolicy)
+            rollbook.endpoints.set_scaling_policy(name, policy, reason=reason, if_match=seen.stream_version)
+            return policy
+
+        policy = read_and_change(rollbook, name, change)
         show(profile, {"policy": "none"} if policy is None else msgspec.to_builtins(policy))
 
 
