@@ -64,14 +64,11 @@ def _changes(commands: Commands, authentication: Authentication, mint: Inference
     )
     async def rotate_key(request: AnyRequest) -> Response[bytes]:
         command = await read_body(request, bodies.RotateSigningKey)
-        fresh = mint.keys.make()
-        try:
+        with mint.keys.fresh() as fresh:
             return await commands.run(
                 request,
                 lambda unit: handlers.rotate_signing_key(unit, command, first=mint.keys.first, fresh=fresh),
             )
-        finally:
-            mint.keys.discard_unused()
 
     @post(
         "/inference-tokens/revoke",

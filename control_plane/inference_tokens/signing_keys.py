@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from control_plane.errors import RollbookError, Unavailable
 from control_plane.inference_tokens.aggregate import NAME, Keyring, as_of
 from control_plane.inference_tokens.errors import SigningKeyMissingError
 from control_plane.keys.secret_files import load_key, load_or_make_key, write_key
@@ -34,6 +36,7 @@ class SigningKeys:
         self._workspace = workspace
         self._clock = clock
         self._private: dict[str, Ed25519PrivateKey] = {}
+        self._undecided: set[str] = set()
         self._first = None if self.keyring().keys else self._load_first()
 
     @property
@@ -69,26 +72,41 @@ class SigningKeys:
                 raise SigningKeyMissingError(key_id) from error
         return key_id, self._private[key_id]
 
-    def make(self) -> SigningKey:
-        """Make a key and write it down, before any event names it: a crash leaves a file that nothing names."""
+    @contextmanager
+    def fresh(self) -> Iterator[SigningKey]:
+        """Make a key for a command, its private half on disk before any event names it.
+
+        Afterwards the private halves that no event names any more are deleted. While the command's fate is unknown,
+        because its caller went away or the disk failed, the key stays: the event may be committed yet.
+        """
         private = Ed25519PrivateKey.generate()
         key = _public_of(private)
+        self._undecided.add(key.key_id)
         write_key(self._file_of(key.key_id), private)
-        self._private[key.key_id] = private
-        return key
+        try:
+            yield key
+        except Unavailable:
+            raise
+        except RollbookError:
+            self._undecided.discard(key.key_id)
+            self._file_of(key.key_id).unlink(missing_ok=True)
+            raise
+        self._undecided.discard(key.key_id)
+        self._discard_unused()
 
-    def discard_unused(self) -> None:
-        """Delete the private halves that sign nothing any more."""
-        named = {key.key_id for key in self.keyring().keys}
-        if not named:
-            return
-        self._private = {key_id: key for key_id, key in self._private.items() if key_id in named}
-        first_id = self._first.key_id if self._first else None
-        for path in self._secrets_dir.glob("inference-signing*.pem"):
-            key_id = first_id if path.name == _FIRST else path.stem.removeprefix("inference-signing-")
-            if key_id not in named:
-                path.unlink(missing_ok=True)
-                _log.info("signing_key_discarded", key_id=key_id)
+    def _discard_unused(self) -> None:
+        try:
+            named = {key.key_id for key in self.keyring().keys}
+            self._undecided -= named
+            self._private = {key_id: key for key_id, key in self._private.items() if key_id in named}
+            for path in self._secrets_dir.glob("inference-signing*.pem"):
+                key_id = _key_id_in(path)
+                if key_id not in named | self._undecided:
+                    path.unlink(missing_ok=True)
+                    _log.info("signing_key_discarded", key_id=key_id)
+        except (RollbookError, OSError, ValueError, TypeError) as error:
+            # The rotation is committed, and its caller has to hear so; the next one tries again.
+            _log.warning("signing_keys_not_discarded", reason=str(error))
 
     def _load_first(self) -> SigningKey:
         private = load_or_make_key(self._secrets_dir / _FIRST)
@@ -99,7 +117,11 @@ class SigningKeys:
     def _file_of(self, key_id: str) -> Path:
         own = self._secrets_dir / f"inference-signing-{key_id}.pem"
         first = self._secrets_dir / _FIRST
-        return own if own.exists() or not first.exists() or _public_of(load_key(first)).key_id != key_id else first
+        return own if own.exists() or not first.exists() or _key_id_in(first) != key_id else first
+
+
+def _key_id_in(path: Path) -> str:
+    return _public_of(load_key(path)).key_id if path.name == _FIRST else path.stem.removeprefix("inference-signing-")
 
 
 def _public_of(private: Ed25519PrivateKey) -> SigningKey:

@@ -1,5 +1,6 @@
 """Tokens for the gateway, checked the way Envoy checks them: by the published key alone."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +85,44 @@ async def test_a_key_without_overlap_ends_every_other_key_and_its_file(tmp_path:
         published = (await done(api.nobody.get("/v1/inference-tokens/keys")))["keys"]
         assert [key["kid"] for key in published] == [only["key_id"]]
         assert jwt.get_unverified_header(before["token"])["kid"] != only["key_id"]
-        files = sorted(path.name for path in (tmp_path / "secrets").glob("inference-signing*"))
-        assert files == [f"inference-signing-{only['key_id']}.pem"]
-        assert (tmp_path / "secrets" / files[0]).stat().st_mode & 0o777 == 0o600
+        (file,) = _private_halves(tmp_path)
+        assert file.name == f"inference-signing-{only['key_id']}.pem"
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_simultaneous_rotations_leave_the_private_half_of_the_last_one(tmp_path: Path) -> None:
+    rotation = {"reason": "leaked", "overlap_s": 0}
+    async with running_api(tmp_path) as api:
+        for _ in range(6):
+            rotations = (api.admin.post("/v1/inference-tokens/rotate-key", json=rotation) for _ in range(24))
+            answers = await asyncio.gather(*rotations)
+
+            assert {answer.status_code for answer in answers} == {200}
+            minted = await done(api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+            assert (await verified(api, minted["token"]))["jti"] == minted["id"]
+            assert [path.stem.removeprefix("inference-signing-") for path in _private_halves(tmp_path)] == [
+                jwt.get_unverified_header(minted["token"])["kid"]
+            ]
+
+
+async def test_a_refused_rotation_after_a_restart_keeps_the_key_that_still_signs(tmp_path: Path) -> None:
+    rotation = {"reason": "yearly", "lead_s": 3_600}
+    async with running_api(tmp_path) as api:
+        await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation))
+        kept = _private_halves(tmp_path)
+    async with running_api(tmp_path) as again:
+        refused = await again.admin.post("/v1/inference-tokens/rotate-key", json=rotation)
+
+        assert refused.json()["code"] == "key-rotation-under-way"
+        assert _private_halves(tmp_path) == kept
+        await done(again.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
 
 
 async def test_a_private_key_that_is_gone_is_told_with_the_remedy(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         rotation = {"reason": "yearly", "overlap_s": 0}
         await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation))
-    for path in (tmp_path / "secrets").glob("inference-signing*"):
+    for path in _private_halves(tmp_path):
         path.unlink()
     async with running_api(tmp_path) as api:
         answer = await api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]})
@@ -132,6 +161,10 @@ async def test_an_unclear_revocation_is_refused(api: RunningApi, body: dict[str,
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.json()["remedy"]
+
+
+def _private_halves(data_dir: Path) -> list[Path]:
+    return sorted((data_dir / "secrets").glob("inference-signing*"))
 
 
 async def verified(api: RunningApi, token: str) -> dict[str, Any]:
