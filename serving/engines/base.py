@@ -1,6 +1,6 @@
 """What an engine is, and the table from an artifact's format to the engine that runs it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
@@ -19,7 +19,7 @@ class Engine(Protocol):
     """A loaded model.
 
     Guarantees: construction loads the model and checks it against the signature; `predict` is free of side effects,
-    may be called from several threads, and answers every output of the signature in its order and data type.
+    may be called from several threads, and answers every output of the signature in its order, data type and rank.
 
     Failure: a factory raises CannotLoadError, and then nothing of an untrusted file was created or run; `predict`
     raises PredictionFailedError.
@@ -32,6 +32,14 @@ class Engine(Protocol):
 
     def predict(self, inputs: Mapping[str, Array]) -> Tensors:
         """Answer inputs that fit the signature, one array for each of its names."""
+        ...
+
+    def ask(self, inputs: Mapping[str, Array]) -> Tensors:
+        """Answer as the model does, under the names of the signature, before anything is brought into its form."""
+        ...
+
+    def samples(self) -> Iterator[Tensors]:
+        """Make up inputs of one row that the model should answer, the likeliest first."""
         ...
 
 

@@ -5,11 +5,15 @@ EngineError
 │   ├── MalformedArtifactError   the file is not of its format
 │   ├── UntrustedTypeError       the file would create objects of a type that we don't trust
 │   ├── EngineNotInstalledError  the library behind the format is missing here
-│   └── SignatureMismatchError   the model takes or gives something else than its signature says
+│   ├── SignatureMismatchError   the model takes or gives something else than its signature says
+│   └── UnansweredInputError     the model fails on every input that it was tried with
 └── PredictionFailedError     the model failed on this input
 """
 
 from typing import ClassVar
+
+from schemas.events.registry import Signature
+from schemas.tensor_notation import options_of
 
 
 class EngineError(Exception):
@@ -57,6 +61,17 @@ class SignatureMismatchError(CannotLoadError):
     """The signature promises what the model does not hold."""
 
     code = "signature-mismatch"
+
+    def __init__(self, detail: str, *, fitting: Signature | None = None) -> None:
+        self.detail = detail
+        advice = f"; register it with {options_of(fitting)}" if fitting else ""
+        super().__init__(detail + advice)
+
+
+class UnansweredInputError(CannotLoadError):
+    """The model fails on its golden input, or on every made-up one."""
+
+    code = "model-fails"
 
 
 class PredictionFailedError(EngineError):

@@ -1,20 +1,22 @@
 """Runs ONNX models on onnxruntime, which is an extra: the only file that imports it."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from schemas.events.registry import Signature, Tensor
-from serving.engines.base import DTYPES, Array, Tensors, from_bf16_bits, to_bf16_bits
+from serving.engines.answers import promised_form
+from serving.engines.base import Array, Tensors, from_bf16_bits, to_bf16_bits
 from serving.engines.errors import (
     EngineNotInstalledError,
     MalformedArtifactError,
     PredictionFailedError,
     SignatureMismatchError,
 )
+from serving.engines.samples import made_up
 
 try:
     import onnxruntime
@@ -42,14 +44,16 @@ _ONNX_BF16 = 16
 
 
 class OnnxEngine:
-    """Takes and answers the tensors of the graph, under the names that the graph gives them."""
+    """Takes and answers the tensors of the graph, under the names that the graph gives them.
+
+    Where the graph has one input, or one output, its name is that of the signature.
+    """
 
     def __init__(self, path: Path, signature: Signature) -> None:
         self._signature = signature
         self._session = _session(path)
-        _check("input", signature.inputs, self._session.get_inputs(), all_of_them=True)
-        _check("output", signature.outputs, self._session.get_outputs(), all_of_them=False)
-        self._outputs = [output.name for output in signature.outputs]
+        self._inputs = _names("input", signature.inputs, self._session.get_inputs())
+        self._outputs = _names("output", signature.outputs, self._session.get_outputs())
         self._has_bf16 = _has_bf16(signature)
 
     @property
@@ -57,20 +61,26 @@ class OnnxEngine:
         return self._signature
 
     def predict(self, inputs: Mapping[str, Array]) -> Tensors:
-        feed = {tensor.name: inputs[tensor.name] for tensor in self._signature.inputs}
+        return promised_form(self._signature, self.ask(inputs))
+
+    def ask(self, inputs: Mapping[str, Array]) -> Tensors:
         try:
-            answers = self._run_with_bf16(feed) if self._has_bf16 else self._session.run(self._outputs, feed)
-            return {
-                output.name: np.asarray(answer).astype(DTYPES[output.datatype], copy=False)
-                for output, answer in zip(self._signature.outputs, answers, strict=True)
-            }
+            answers = self._run_with_bf16(inputs) if self._has_bf16 else self._run(inputs)
         # onnxruntime's errors have no common base.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
+        return dict(zip(self._outputs, answers, strict=True))
 
-    def _run_with_bf16(self, feed: Tensors) -> list[Array]:
-        values = {tensor.name: _held(tensor, feed[tensor.name]) for tensor in self._signature.inputs}
-        answers = self._session.run_with_ort_values(self._outputs, values)
+    def samples(self) -> Iterator[Tensors]:
+        return made_up(self._signature)
+
+    def _run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        feed = {in_graph: inputs[name] for name, in_graph in self._inputs.items()}
+        return [np.asarray(answer) for answer in self._session.run([*self._outputs.values()], feed)]
+
+    def _run_with_bf16(self, inputs: Mapping[str, Array]) -> list[Array]:
+        values = {self._inputs[tensor.name]: _held(tensor, inputs[tensor.name]) for tensor in self._signature.inputs}
+        answers = self._session.run_with_ort_values([*self._outputs.values()], values)
         return [_read(answer) for answer in answers]
 
 
@@ -112,18 +122,41 @@ def _session(path: Path) -> Any:  # noqa: ANN401 - onnxruntime has no annotation
         ) from error
 
 
-def _check(kind: str, promised: tuple[Tensor, ...], held: list[Any], *, all_of_them: bool) -> None:
-    types = {node.name: node.type for node in held}
+def _names(kind: str, promised: tuple[Tensor, ...], held: list[Any]) -> dict[str, str]:
+    """Return the graph's name for each of the signature's."""
+    nodes = {node.name: node for node in held}
+    names = {tensor.name: tensor.name for tensor in promised}
+    if len(promised) == len(held) == 1:
+        names = {promised[0].name: held[0].name}
     for tensor in promised:
-        if tensor.name not in types:
+        if names[tensor.name] not in nodes:
             raise SignatureMismatchError(
-                f"the signature has the {kind} {tensor.name!r}; the graph has {', '.join(types)}"
+                f"the signature has the {kind} {tensor.name!r}; the graph has {', '.join(nodes)}"
             )
-        datatype = _DATATYPES.get(types[tensor.name], types[tensor.name])
-        if datatype != tensor.datatype:
-            raise SignatureMismatchError(
-                f"the signature says that {kind} {tensor.name!r} is {tensor.datatype}; in the graph it is {datatype}"
-            )
-    missing = types.keys() - {tensor.name for tensor in promised}
-    if all_of_them and missing:
+        _check_form(kind, tensor, nodes[names[tensor.name]])
+    missing = nodes.keys() - names.values()
+    if kind == "input" and missing:
         raise SignatureMismatchError(f"the graph also takes {', '.join(sorted(missing))}, which the signature lacks")
+    return names
+
+
+def _check_form(kind: str, tensor: Tensor, node: Any) -> None:  # noqa: ANN401 - onnxruntime has no annotations
+    datatype = _DATATYPES.get(node.type, node.type)
+    if datatype != tensor.datatype:
+        raise SignatureMismatchError(
+            f"the signature says that {kind} {tensor.name!r} is {tensor.datatype}; in the graph it is {datatype}"
+        )
+    # Of a tensor whose shape the graph does not tell, onnxruntime says that it has none.
+    if kind == "input" and node.shape and not _takes(tensor.shape, node.shape):
+        raise SignatureMismatchError(
+            f"the signature says that input {tensor.name!r} is {list(tensor.shape)}; in the graph it is {node.shape}"
+        )
+
+
+def _takes(promised: tuple[int, ...], held: list[Any]) -> bool:
+    """Whether the graph takes what the signature lets through; a free number of rows has to be free in both."""
+    if len(promised) != len(held) or (promised[0] < 0 and isinstance(held[0], int)):
+        return False
+    return all(
+        size < 0 or not isinstance(fixed, int) or size == fixed for size, fixed in zip(promised, held, strict=True)
+    )

@@ -1,123 +1,83 @@
-"""Runs scikit-learn models saved by skops: types are checked before anything is created, and nothing is unpickled."""
+"""Runs scikit-learn models saved by skops."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sklearn import config_context
-from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.pipeline import Pipeline
 
-from schemas.events.registry import Signature
-from serving.engines.base import DTYPES, Array, Tensors
-from serving.engines.errors import (
-    MalformedArtifactError,
-    PredictionFailedError,
-    SignatureMismatchError,
-    UntrustedTypeError,
-)
-from serving.engines.tree_check import TREE_TYPES, check_trees
-from serving.engines.trusted_estimators import skops_io, trusted_estimators
+from schemas.events.registry import Signature, Tensor
+from serving.engines.answers import datatype_of, promised_form
+from serving.engines.base import Array, Tensors
+from serving.engines.errors import PredictionFailedError, SignatureMismatchError
+from serving.engines.sklearn_file import load_trusted
+from serving.engines.sklearn_inputs import fitting_inputs, rows_for, samples_for
+from serving.engines.sklearn_outputs import dense, methods_for, offered
 
-TRUSTED_TYPES = (
-    "numpy.clip",
-    "numpy.nan_to_num",
-    "numpy.round",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.utils._bunch.Bunch",
-    *TREE_TYPES,
-)
-"""Beyond what skops trusts by itself (scikit-learn, scipy, numpy's universal functions): functions of numpy that
-preprocessing needs and that only calculate, and parts of estimators that only hold values. Trees hold indices too,
-which are checked."""
-
-_ROWS_AND_COLUMNS = 2
+_MOST_WANTED = {"label", "value", "probabilities"}
 
 
 class SklearnEngine:
-    """Answers `label` and, where the model has them, `probabilities`; a regressor answers `value`.
+    """Answers `label` or `value`, and where the model has them `probabilities`, `decision`, `scores`, `transformed`.
 
-    Several inputs are joined column by column in the order of the signature.
+    Several inputs are joined column by column: in the order of the names that the model was fitted on, or else in that
+    of the signature.
     """
 
     def __init__(self, path: Path, signature: Signature) -> None:
         self._signature = signature
-        self._model = _load_trusted(path)
-        self._methods = _methods_of(self._model)
+        self._model = load_trusted(path)
+        try:
+            self._methods = methods_for(self._model, signature.outputs)
+            self._rows = rows_for(self._model, signature.inputs)
+        except SignatureMismatchError as error:
+            raise SignatureMismatchError(error.detail, fitting=_fitting(self._model, signature)) from None
         self._transformers, self._final = _stages(self._model)
-        self._check_signature()
 
     @property
     def signature(self) -> Signature:
         return self._signature
 
     def predict(self, inputs: Mapping[str, Array]) -> Tensors:
-        matrix = self._matrix(inputs)
+        return promised_form(self._signature, self.ask(inputs))
+
+    def ask(self, inputs: Mapping[str, Array]) -> Tensors:
+        rows = self._rows.of(inputs)
         try:
             # The rim has refused what is not finite, and the parameters of a fitted model don't change.
             with config_context(assume_finite=True, skip_parameter_validation=True):
                 for transformer in self._transformers:
-                    matrix = transformer.transform(matrix)
-                return {
-                    output.name: _as(DTYPES[output.datatype], getattr(self._final, self._methods[output.name])(matrix))
-                    for output in self._signature.outputs
-                }
+                    rows = transformer.transform(rows)
+                return {name: dense(getattr(self._final, method)(rows)) for name, method in self._methods.items()}
         # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
 
-    def _matrix(self, inputs: Mapping[str, Array]) -> Array:
-        columns = [inputs[tensor.name] for tensor in self._signature.inputs]
-        if len(columns) == 1:
-            only = columns[0]
-            return only if only.ndim >= _ROWS_AND_COLUMNS else only.reshape(-1, 1)
-        rows = {len(column) for column in columns}
-        if len(rows) > 1:
-            raise PredictionFailedError(f"the inputs have different numbers of rows: {sorted(rows)}")
-        return np.hstack([column.reshape(len(column), -1) for column in columns])
-
-    def _check_signature(self) -> None:
-        for output in self._signature.outputs:
-            if output.name not in self._methods:
-                raise SignatureMismatchError(
-                    f"the signature promises the output {output.name!r}; this model answers {', '.join(self._methods)}"
-                )
-        expected = getattr(self._model, "n_features_in_", None)
-        sizes = [tensor.shape[1:] for tensor in self._signature.inputs]
-        if expected is None or any(size < 0 for shape in sizes for size in shape):
-            return
-        promised = sum(int(np.prod(shape, dtype=np.int64)) for shape in sizes)
-        if promised != expected:
-            raise SignatureMismatchError(
-                f"the signature's inputs have {promised} columns; this model takes {expected} of them"
-            )
+    def samples(self) -> Iterator[Tensors]:
+        return samples_for(self._model, self._rows.inputs)
 
 
-def _load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the file holds
-    skops = skops_io()
-    # skops raises nearly anything on a file that was tampered with, hence the wide nets.
-    try:
-        found = set(skops.get_untrusted_types(file=path))
-    except Exception as error:
-        raise _unreadable(error) from error
-    trusted = trusted_estimators(found) | set(TRUSTED_TYPES)
-    untrusted = sorted(found - trusted)
-    if untrusted:
-        raise UntrustedTypeError(untrusted)
-    try:
-        model = skops.load(path, trusted=sorted(trusted))
-    except Exception as error:
-        raise _unreadable(error) from error
-    check_trees(model)
-    return model
+def _fitting(model: Any, given: Signature) -> Signature | None:  # noqa: ANN401 - whatever estimator the file holds
+    """Return the signature that fits a model, with the given names as far as they do; None where it answers nothing."""
+    inputs = fitting_inputs(model, given.inputs)
+    rows = rows_for(model, inputs)
+    for sample in samples_for(model, rows.inputs):
+        try:
+            return Signature(inputs=inputs, outputs=_answered(model, rows.of(sample)))
+        except Exception:  # noqa: BLE001, S112 - this is advice on the way to a refusal, which is told anyway
+            continue
+    return None
 
 
-def _unreadable(error: Exception) -> MalformedArtifactError:
-    return MalformedArtifactError(f"skops can't read the artifact ({type(error).__name__}: {error})")
+def _answered(model: Any, rows: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - any estimator, an array or a frame
+    known = offered(model)
+    wanted = [name for name in known if name in _MOST_WANTED] or list(known)
+    answers = {name: dense(getattr(model, known[name])(rows)) for name in wanted}
+    return tuple(
+        Tensor(name=name, datatype=datatype_of(answer), shape=(-1, *answer.shape[1:]))
+        for name, answer in answers.items()
+    )
 
 
 def _stages(model: Any) -> tuple[list[Any], Any]:  # noqa: ANN401 - whatever estimator the file holds
@@ -125,20 +85,6 @@ def _stages(model: Any) -> tuple[list[Any], Any]:  # noqa: ANN401 - whatever est
     if type(model) is not Pipeline:
         return [], model
     steps = [step for _, step in model.steps]
+    if steps[-1] is None or steps[-1] == "passthrough":
+        return [], model
     return [step for step in steps[:-1] if step is not None and step != "passthrough"], steps[-1]
-
-
-def _methods_of(model: Any) -> dict[str, str]:  # noqa: ANN401 - whatever estimator the file holds
-    if is_regressor(model) and hasattr(model, "predict"):
-        return {"value": "predict"}
-    if (is_classifier(model) or is_clusterer(model) or is_outlier_detector(model)) and hasattr(model, "predict"):
-        methods = {"label": "predict"}
-        return methods | ({"probabilities": "predict_proba"} if hasattr(model, "predict_proba") else {})
-    raise SignatureMismatchError(f"a {type(model).__name__} is no classifier, clusterer or regressor that can predict")
-
-
-def _as(dtype: type[np.generic], values: object) -> Array:
-    array = np.asarray(values)
-    if dtype is np.object_:
-        return array.astype(str).astype(np.object_)
-    return array.astype(dtype, casting="same_kind", copy=False)

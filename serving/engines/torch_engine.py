@@ -1,13 +1,14 @@
 """Runs programs exported by torch, which is an extra: the only file that imports it. Nothing is unpickled."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from schemas.events.registry import Signature
+from serving.engines.answers import promised_form
 from serving.engines.base import Array, Tensors
 from serving.engines.errors import (
     EngineNotInstalledError,
@@ -16,6 +17,7 @@ from serving.engines.errors import (
     SignatureMismatchError,
 )
 from serving.engines.exported_program import safe_program
+from serving.engines.samples import made_up
 
 try:
     import torch
@@ -60,14 +62,20 @@ class TorchEngine:
         return self._signature
 
     def predict(self, inputs: Mapping[str, Array]) -> Tensors:
+        return promised_form(self._signature, self.ask(inputs))
+
+    def ask(self, inputs: Mapping[str, Array]) -> Tensors:
         try:
             with torch.inference_mode():
                 given = [self._tensor(inputs[spec.name], spec.datatype) for spec in self._signature.inputs]
                 answers = self._named(self._module(*given))
-                return {spec.name: _array(answers[spec.name], spec.datatype) for spec in self._signature.outputs}
+                return {spec.name: _array(answers[spec.name]) for spec in self._signature.outputs}
         # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
+
+    def samples(self) -> Iterator[Tensors]:
+        return made_up(self._signature)
 
     def _named(self, answer: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever the program returns
         if isinstance(answer, Mapping):
@@ -114,7 +122,7 @@ def _program(path: Path) -> Any:  # noqa: ANN401 - torch's own type is an extra'
         raise MalformedArtifactError(f"torch can't read the artifact ({type(error).__name__}: {error})") from error
 
 
-def _array(tensor: Any, datatype: str) -> Array:  # noqa: ANN401 - torch's own type is an extra's
-    held = tensor.to(getattr(torch, _DTYPES[datatype]))
-    array: Array = (held.float() if datatype == "BF16" else held).contiguous().numpy()
+def _array(tensor: Any) -> Array:  # noqa: ANN401 - torch's own type is an extra's
+    # numpy has no BF16.
+    array: Array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).contiguous().numpy()
     return array

@@ -5,13 +5,13 @@ What is checked is what scikit-learn's builders guarantee (`sklearn/tree/_tree.p
 a feature that the rows have. scikit-learn itself checks the types and shapes of the arrays when it takes them over.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from serving.engines.base import Array
 from serving.engines.errors import MalformedArtifactError
+from serving.engines.model_parts import parts_of
 
 TREE_TYPES = (
     "sklearn.tree._tree.Tree",
@@ -39,7 +39,7 @@ def check_trees(model: object) -> None:
     Raises:
         MalformedArtifactError: following one could lead out of its arrays, or never end.
     """
-    for owner, part in _parts(model):
+    for owner, part in parts_of(model):
         kind = type(part).__name__
         if kind == "Tree":
             _check_tree(part, columns=_columns_of(owner))
@@ -47,32 +47,6 @@ def check_trees(model: object) -> None:
             _check_grown_tree(part, columns=_columns_of(owner))
         elif kind.startswith(_GIVE_WHOLE_ROWS):
             _check_members(part)
-
-
-def _parts(model: object) -> Iterator[tuple[object, Any]]:
-    """Yield every object that the model holds, each once, with the nearest estimator above it."""
-    seen: set[int] = set()
-    waiting: list[tuple[object, object]] = [(None, model)]
-    while waiting:
-        owner, part = waiting.pop()
-        if id(part) in seen or isinstance(part, str | bytes | int | float | type | None):
-            continue
-        seen.add(id(part))
-        yield owner, part
-        below = part if hasattr(part, "n_features_in_") else owner
-        waiting.extend((below, each) for each in _held_by(part))
-
-
-def _held_by(part: object) -> list[object]:
-    match part:
-        case dict():
-            return [*part.keys(), *part.values()]
-        case list() | tuple() | set() | frozenset():
-            return list(part)
-        case np.ndarray():
-            return part.ravel().tolist() if part.dtype.hasobject else []
-        case _:
-            return list(vars(part).values()) if hasattr(part, "__dict__") else []
 
 
 def _columns_of(owner: object) -> int:

@@ -7,7 +7,7 @@ import msgspec
 from infra.data_directory import write_atomically
 from infra.errors import CannotStartError
 from schemas.events.endpoints import VersionReference
-from schemas.events.registry import Artifact, Signature
+from schemas.events.registry import Artifact, GoldenExample, Signature
 
 FILE_NAME = "manifest.json"
 ARTIFACT_NAME = "artifact"
@@ -25,6 +25,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: VersionReference
     artifact: Artifact
     signature: Signature
+    golden: GoldenExample | None = None
 
     @property
     def version_name(self) -> str:

@@ -16,7 +16,7 @@ from serving.runtime.admission import MemoryBudget, resident_bytes
 from serving.runtime.errors import InvalidRequestError, OverloadedError, UnknownModelError
 from serving.runtime.manifest import ARTIFACT_NAME, FILE_NAME, Manifest, read_manifest
 from serving.runtime.model_host import HostLimits, ModelHost
-from serving.runtime.warm_up import warm_up
+from serving.runtime.trial import try_out
 
 State: TypeAlias = Literal["READY", "UNAVAILABLE", "LOADING", "UNLOADING"]
 _log = structlog.get_logger(__name__)
@@ -162,7 +162,7 @@ class ModelRepository:
         if path.is_file():
             self._memory.admit(estimated_bytes(manifest.artifact.format, path))
         engine = load_engine(manifest.artifact.format, path, manifest.signature)
-        warm_up(engine)
+        try_out(engine, manifest.golden)
         return engine
 
     def _places(self) -> dict[str, Path]:

@@ -89,7 +89,8 @@ def test_threads_side_by_side_get_the_answers_to_their_own_rows(
 
 
 def test_an_output_that_the_model_lacks_is_refused_at_load(artifact_format: ArtifactFormat, artifact: Path) -> None:
-    signature = msgspec.structs.replace(SIGNATURE, outputs=(Tensor(name="mood", datatype="FP32", shape=(-1,)),))
+    mood = Tensor(name="mood", datatype="FP32", shape=(-1,))
+    signature = msgspec.structs.replace(SIGNATURE, outputs=(SIGNATURE.outputs[0], mood))
 
     with pytest.raises(SignatureMismatchError, match="mood"):
         load_engine(artifact_format, artifact, signature)

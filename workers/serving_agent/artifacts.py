@@ -202,6 +202,7 @@ def _lay(directory: Path, artifact: Path, deployment: Deployment, files: Mapping
             version=deployment.version,
             artifact=deployment.artifact,
             signature=deployment.signature,
+            golden=deployment.golden,
         ),
     )
     return directory

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -36,6 +36,12 @@ class SummingEngine:
         if np.isnan(inputs["x"]).any():
             raise PredictionFailedError("not a number")
         return {"sum": inputs["x"].sum(axis=1)}
+
+    def ask(self, inputs: Mapping[str, Array]) -> Tensors:
+        return self.predict(inputs)
+
+    def samples(self) -> Iterator[Tensors]:
+        yield request(0.0)
 
 
 def request(first: float, rows: int = 1) -> Tensors:

@@ -1,0 +1,19 @@
+"""How tensors are written in one line, as `rollbook version register` takes them: `pixels:FP64:-1x64`."""
+
+from collections.abc import Iterable
+
+from schemas.events.registry import Signature, Tensor
+
+
+def written(tensor: Tensor) -> str:
+    """Return name, data type and shape of a tensor."""
+    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}"
+
+
+def options_of(signature: Signature) -> str:
+    """Return the options of `rollbook version register` that state this signature."""
+    return " ".join((*_options("--input", signature.inputs), *_options("--output", signature.outputs)))
+
+
+def _options(option: str, tensors: Iterable[Tensor]) -> list[str]:
+    return [f"{option} {written(tensor)}" for tensor in tensors]

@@ -1,0 +1,66 @@
+"""Which of a scikit-learn model's methods answers which output of a signature."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+
+from schemas.events.registry import Tensor
+from serving.engines.base import Array
+from serving.engines.errors import SignatureMismatchError
+
+_METHODS = {
+    "label": "predict",
+    "value": "predict",
+    "probabilities": "predict_proba",
+    "decision": "decision_function",
+    "scores": "score_samples",
+    "transformed": "transform",
+}
+"""By the name of an output. The names of the methods themselves are names of outputs, too."""
+_PROBABILITIES = 2
+
+
+def offered(model: object) -> dict[str, str]:
+    """Return the methods that a model has, by the names of the outputs that they answer."""
+    prediction = "value" if is_regressor(model) else "label"
+    return {
+        name: method
+        for name, method in _METHODS.items()
+        if hasattr(model, method) and (method != "predict" or name == prediction)
+    }
+
+
+def methods_for(model: object, outputs: tuple[Tensor, ...]) -> dict[str, str]:
+    """Return the method for each output. An only output may have any name: it is the model's prediction.
+
+    Raises:
+        SignatureMismatchError: the model has nothing that answers an output.
+    """
+    known = offered(model)
+    if not known:
+        raise SignatureMismatchError(f"a {type(model).__name__} neither predicts nor transforms")
+    by_name = _METHODS | {method: method for method in _METHODS.values()}
+    if len(outputs) == 1 and outputs[0].name not in by_name:
+        return {outputs[0].name: next(iter(known.values()))}
+    for output in outputs:
+        if by_name.get(output.name) not in known.values():
+            raise SignatureMismatchError(
+                f"the signature promises the output {output.name!r}; this {type(model).__name__} answers "
+                f"{', '.join(known)}"
+            )
+    return {output.name: by_name[output.name] for output in outputs}
+
+
+def dense(values: Any) -> Array:  # noqa: ANN401 - whatever a method returns
+    """Return an answer as one array whose first dimension counts rows."""
+    if isinstance(values, list) and values and all(np.ndim(each) == _PROBABILITIES for each in values):
+        return _stacked([np.asarray(each) for each in values])
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+
+
+def _stacked(targets: list[Array]) -> Array:
+    """Join the probabilities of several targets as rows × targets × classes; a class that a target lacks has none."""
+    classes = max(each.shape[1] for each in targets)
+    padded = [np.pad(each, ((0, 0), (0, classes - each.shape[1]))) for each in targets]
+    return np.stack(padded, axis=1)
