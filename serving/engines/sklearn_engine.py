@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn import config_context
 from sklearn.pipeline import Pipeline
 
@@ -13,7 +14,7 @@ from serving.engines.base import Array, Tensors
 from serving.engines.errors import PredictionFailedError, SignatureMismatchError
 from serving.engines.sklearn_file import load_trusted
 from serving.engines.sklearn_inputs import fitting_inputs, rows_for, samples_for
-from serving.engines.sklearn_outputs import dense, methods_for, offered
+from serving.engines.sklearn_outputs import dense, looks_at_all_rows, methods_for, offered
 
 _MOST_WANTED = {"label", "value", "probabilities"}
 
@@ -34,6 +35,8 @@ class SklearnEngine:
         except SignatureMismatchError as error:
             raise SignatureMismatchError(error.detail, fitting=_fitting(self._model, signature)) from None
         self._transformers, self._final = _stages(self._model)
+        self._has_missing = any(tensor.allows_missing for tensor in signature.inputs)
+        self._asks_row_by_row = looks_at_all_rows(self._model)
 
     @property
     def signature(self) -> Signature:
@@ -46,16 +49,23 @@ class SklearnEngine:
         rows = self._rows.of(inputs)
         try:
             # The rim has refused what is not finite, and the parameters of a fitted model don't change.
-            with config_context(assume_finite=True, skip_parameter_validation=True):
-                for transformer in self._transformers:
-                    rows = transformer.transform(rows)
-                return {name: dense(getattr(self._final, method)(rows)) for name, method in self._methods.items()}
+            with config_context(assume_finite=not self._has_missing, skip_parameter_validation=True):
+                if self._asks_row_by_row and len(rows) > 1:
+                    answers = [self._answers(rows[index : index + 1]) for index in range(len(rows))]
+                    return {name: np.concatenate([answer[name] for answer in answers]) for name in self._methods}
+                return self._answers(rows)
         # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
 
     def samples(self) -> Iterator[Tensors]:
         return samples_for(self._model, self._rows.inputs)
+
+    def _answers(self, rows: Any) -> Tensors:  # noqa: ANN401 - an array or a frame
+        count = len(rows)
+        for transformer in self._transformers:
+            rows = transformer.transform(rows)
+        return {name: dense(getattr(self._final, method)(rows), rows=count) for name, method in self._methods.items()}
 
 
 def _fitting(model: Any, given: Signature) -> Signature | None:  # noqa: ANN401 - whatever estimator the file holds
@@ -73,7 +83,7 @@ def _fitting(model: Any, given: Signature) -> Signature | None:  # noqa: ANN401 
 def _answered(model: Any, rows: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - any estimator, an array or a frame
     known = offered(model)
     wanted = [name for name in known if name in _MOST_WANTED] or list(known)
-    answers = {name: dense(getattr(model, known[name])(rows)) for name in wanted}
+    answers = {name: dense(getattr(model, known[name])(rows), rows=len(rows)) for name in wanted}
     return tuple(
         Tensor(name=name, datatype=datatype_of(answer), shape=(-1, *answer.shape[1:]))
         for name, answer in answers.items()

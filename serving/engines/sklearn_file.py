@@ -1,55 +1,86 @@
-"""Loads what skops saved: types are checked before anything is created, nothing is unpickled, trees are checked."""
+"""Loads what skops saved: types are checked before anything is created, and structures before anything is asked."""
 
 from pathlib import Path
 from typing import Any
 
+from serving.engines.array_check import check_arrays
 from serving.engines.errors import MalformedArtifactError, UntrustedTypeError
+from serving.engines.rebuilt_parts import REBUILT_TYPES, rebuild_parts
 from serving.engines.tree_check import TREE_TYPES, check_trees
 from serving.engines.trusted_estimators import skops_io, trusted_estimators
 
-TRUSTED_TYPES = (
+INERT_TYPES = (
     "builtins.object",
-    "numpy.clip",
+    "functools.partial",
     "numpy.dtype",
-    "numpy.nan_to_num",
     "numpy.number",
-    "numpy.round",
+    *(f"numpy.{name}" for name in ("clip", "max", "mean", "median", "min", "nan_to_num", "round", "sum")),
+    *(f"sklearn._loss.loss.{name}" for name in ("HalfTweedieLoss", "HalfTweedieLossIdentity")),
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.cluster._bisect_k_means._BisectingTree",
+    "sklearn.cluster._kmeans._kmeans_single_elkan",
+    "sklearn.cluster._kmeans._kmeans_single_lloyd",
     "sklearn.compose._column_transformer.make_column_selector",
+    *(
+        f"sklearn.feature_selection._univariate_selection.{name}"
+        for name in ("chi2", "f_classif", "f_regression", "r_regression")
+    ),
+    *(f"sklearn.feature_selection._mutual_info.mutual_info_{name}" for name in ("classif", "regression")),
+    "sklearn.impute._iterative._ImputerTriplet",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    *(f"sklearn.metrics._scorer.{name}" for name in ("_CurveScorer", "_PassthroughScorer", "_Scorer")),
+    "sklearn.multiclass._ConstantPredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.utils._bunch.Bunch",
-    *TREE_TYPES,
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
+    "sklearn.utils.validation.check_array",
 )
-"""Beyond what skops trusts by itself (scikit-learn, scipy, numpy's universal functions): functions of numpy that
-preprocessing needs and that only calculate, and parts of estimators that only hold values. Trees hold indices too,
-which are checked."""
+"""Beyond what skops trusts by itself (scikit-learn's estimators, numpy's universal functions): functions that only
+calculate, and parts of estimators that only hold values. What a `partial` calls has to be trusted itself."""
+SPARSE_TYPES = tuple(f"scipy.sparse._{kind}.{kind}_{form}" for kind in ("csr", "csc") for form in ("matrix", "array"))
+CHECKED_TYPES = (*TREE_TYPES, *REBUILT_TYPES, *SPARSE_TYPES)
+"""These hold indices that compiled code follows; they are checked, or built anew, before anything is asked."""
 
 
 def load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the file holds
     """Load a model.
 
     Raises:
-        MalformedArtifactError: it is no file of skops, or its trees lead out of their arrays.
+        MalformedArtifactError: it is no file of skops, or a structure in it leads out of its arrays.
         UntrustedTypeError: it would create objects of a type that we don't trust.
     """
-    skops = skops_io()
-    # skops raises nearly anything on a file that was tampered with, hence the wide nets.
+    trusted = _trusted_types(path)
     try:
-        found = set(skops.get_untrusted_types(file=path))
+        model = skops_io().load(path, trusted=sorted(trusted))
+    # skops raises nearly anything on a file that was tampered with.
     except Exception as error:
         raise _unreadable(error) from error
-    trusted = trusted_estimators(found) | set(TRUSTED_TYPES)
+    rebuild_parts(model)
+    check_trees(model)
+    check_arrays(model)
+    return model
+
+
+def checked_types(path: Path) -> set[str]:
+    """Return those types in a file of which more than the name is checked."""
+    return set(skops_io().get_untrusted_types(file=path)) & set(CHECKED_TYPES)
+
+
+def _trusted_types(path: Path) -> set[str]:
+    try:
+        found = set(skops_io().get_untrusted_types(file=path))
+    # The same.
+    except Exception as error:
+        raise _unreadable(error) from error
+    trusted = trusted_estimators(found) | set(INERT_TYPES) | set(CHECKED_TYPES)
     untrusted = sorted(found - trusted)
     if untrusted:
         raise UntrustedTypeError(untrusted)
-    try:
-        model = skops.load(path, trusted=sorted(trusted))
-    except Exception as error:
-        raise _unreadable(error) from error
-    check_trees(model)
-    return model
+    return trusted
 
 
 def _unreadable(error: Exception) -> MalformedArtifactError:

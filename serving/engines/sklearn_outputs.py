@@ -8,6 +8,7 @@ from sklearn.base import is_regressor
 from schemas.events.registry import Tensor
 from serving.engines.base import Array
 from serving.engines.errors import SignatureMismatchError
+from serving.engines.model_parts import parts_of
 
 _METHODS = {
     "label": "predict",
@@ -18,6 +19,10 @@ _METHODS = {
     "transformed": "transform",
 }
 """By the name of an output. The names of the methods themselves are names of outputs, too."""
+_RANDOM = {("BernoulliRBM", "score_samples")}
+"""Methods that answer the same row differently each time."""
+_LOOK_AT_ALL_ROWS = {"NMF", "MiniBatchNMF"}
+"""Estimators whose answer to a row depends on the rows beside it."""
 _PROBABILITIES = 2
 
 
@@ -27,7 +32,9 @@ def offered(model: object) -> dict[str, str]:
     return {
         name: method
         for name, method in _METHODS.items()
-        if hasattr(model, method) and (method != "predict" or name == prediction)
+        if hasattr(model, method)
+        and (method != "predict" or name == prediction)
+        and (type(model).__name__, method) not in _RANDOM
     }
 
 
@@ -52,11 +59,18 @@ def methods_for(model: object, outputs: tuple[Tensor, ...]) -> dict[str, str]:
     return {output.name: by_name[output.name] for output in outputs}
 
 
-def dense(values: Any) -> Array:  # noqa: ANN401 - whatever a method returns
+def looks_at_all_rows(model: object) -> bool:
+    """Whether a row is answered otherwise when others are asked with it, so that each has to be asked alone."""
+    return any(type(part).__name__ in _LOOK_AT_ALL_ROWS for _, part in parts_of(model))
+
+
+def dense(values: Any, *, rows: int) -> Array:  # noqa: ANN401 - whatever a method returns
     """Return an answer as one array whose first dimension counts rows."""
     if isinstance(values, list) and values and all(np.ndim(each) == _PROBABILITIES for each in values):
         return _stacked([np.asarray(each) for each in values])
-    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+    array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+    # Some methods drop the dimension of rows where there is only one.
+    return array[np.newaxis] if rows == 1 and array.shape[:1] != (1,) else array
 
 
 def _stacked(targets: list[Array]) -> Array:

@@ -45,7 +45,8 @@ def check_trees(model: object) -> None:
             _check_tree(part, columns=_columns_of(owner))
         elif kind == "TreePredictor":
             _check_grown_tree(part, columns=_columns_of(owner))
-        elif kind.startswith(_GIVE_WHOLE_ROWS):
+            _check_categories(part, owner)
+        elif kind.startswith(_GIVE_WHOLE_ROWS) and hasattr(part, "estimators_"):
             _check_members(part)
 
 
@@ -76,8 +77,17 @@ def _check_grown_tree(tree: Any, *, columns: int) -> None:  # noqa: ANN401 - wit
     _check_links(nodes["left"][inner], nodes["right"][inner], np.flatnonzero(inner), nodes=len(nodes))
     _check_features(nodes["feature_idx"][inner], columns=columns)
     categorical = inner & (nodes["is_categorical"] != 0)
-    if categorical.any() and (bitsets.ndim != 2 or nodes["bitset_idx"][categorical].max() >= len(bitsets)):  # noqa: PLR2004 - a row each
+    if categorical.any() and (bitsets.shape[1:] != (8,) or nodes["bitset_idx"][categorical].max() >= len(bitsets)):
         raise MalformedArtifactError("a boosted tree looks for categories that it does not hold")
+
+
+def _check_categories(tree: Any, owner: Any) -> None:  # noqa: ANN401 - without types
+    known = np.asarray(owner._bin_mapper.is_categorical_)  # noqa: SLF001 - the tables of categories are made of it
+    if known.shape != (_columns_of(owner),):
+        raise MalformedArtifactError("a boosted model does not say of each feature whether it has categories")
+    categorical = (tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] != 0)
+    if not known[tree.nodes["feature_idx"][categorical]].all():
+        raise MalformedArtifactError("a boosted tree looks for categories of a feature that has none")
 
 
 def _check_links(left: Array, right: Array, above: Array, *, nodes: int) -> None:
@@ -96,3 +106,6 @@ def _check_members(ensemble: Any) -> None:  # noqa: ANN401 - whatever estimator 
     sizes = {int(member.n_features_in_) for member in members if hasattr(member, "n_features_in_")}
     if sizes - {_columns_of(ensemble)}:
         raise MalformedArtifactError("an ensemble has trees for rows of another width than its own")
+    width = getattr(ensemble, "n_trees_per_iteration_", None)
+    if type(ensemble).__name__.startswith("GradientBoosting") and np.shape(ensemble.estimators_)[1:] != (width,):
+        raise MalformedArtifactError("a boosted ensemble has another number of trees for a step than it says")

@@ -9,12 +9,23 @@ import sys
 from importlib import import_module
 from inspect import isabstract
 from threading import Lock
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import sklearn.utils
 from sklearn.base import BaseEstimator
 
 _IGNORED = frozenset({"tests", "externals", "setup", "conftest", "experimental", "estimator_checks"})
+_EXPERIMENTAL = {
+    "IterativeImputer": "enable_iterative_imputer",
+    "HalvingGridSearchCV": "enable_halving_search_cv",
+    "HalvingRandomSearchCV": "enable_halving_search_cv",
+}
+_PARTS: dict[str, type] = {
+    "sklearn.gaussian_process.kernels": type,
+    "sklearn.metrics": FunctionType,
+    "sklearn.model_selection": type,
+}
+"""What is trusted of modules besides estimators, as it only calculates or holds values; estimators hold it."""
 _importing = Lock()
 
 
@@ -31,28 +42,31 @@ def skops_io() -> ModuleType:
 
 
 def trusted_estimators(type_names: set[str]) -> set[str]:
-    """Return those of the names that are public, concrete estimators of scikit-learn.
+    """Return those of the names that are public, concrete estimators of scikit-learn, or public parts of its own.
 
-    Only scikit-learn's own public modules are imported to find out.
+    Parts are kernels of Gaussian processes, ways to split data, and metrics. Only scikit-learn's own public modules are
+    imported to find out.
     """
-    return {name for name in type_names if _is_public_estimator(name)}
+    return {name for name in type_names if _is_public_part(name)}
 
 
-def _is_public_estimator(type_name: str) -> bool:
+def _is_public_part(type_name: str) -> bool:
     *module, name = type_name.split(".")
     public = _public_part(module)
     if public is None or name.startswith("_") or name == BaseEstimator.__name__:
         return False
     try:
-        found = getattr(import_module(".".join(public)), name, None)
+        if name in _EXPERIMENTAL:
+            import_module(f"sklearn.experimental.{_EXPERIMENTAL[name]}")
+        holder = import_module(".".join(public))
+        found = getattr(holder, name, None)
     except ImportError:
         return False
-    return (
-        isinstance(found, type)
-        and f"{found.__module__}.{found.__name__}" == type_name
-        and issubclass(found, BaseEstimator)
-        and not isabstract(found)
-    )
+    if not callable(found) or f"{found.__module__}.{found.__name__}" != type_name or isabstract(found):
+        return False
+    if isinstance(found, type) and issubclass(found, BaseEstimator):
+        return True
+    return isinstance(found, _PARTS.get(holder.__name__, ()))
 
 
 def _public_part(module: list[str]) -> list[str] | None:
