@@ -6,8 +6,9 @@ from schemas.events.registry import Signature, Tensor
 
 
 def written(tensor: Tensor) -> str:
-    """Return name, data type and shape of a tensor."""
-    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}"
+    """Return name, data type and shape of a tensor, and whether it allows missing values."""
+    missing = ":missing" if tensor.allows_missing else ""
+    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}{missing}"
 
 
 def options_of(signature: Signature) -> str:

@@ -8,7 +8,9 @@ from control_plane.registry.policies import (
     adapters_have_a_model_as_parent,
     aliases_are_no_numbers,
     golden_examples_fit_the_signature,
+    missing_values_are_floats_of_inputs,
     names_work_in_a_path,
+    sizes_are_fixed_or_free,
     tensors_are_told_apart,
 )
 from schemas.events.registry import (
@@ -114,6 +116,8 @@ def register_version(
     """Make an immutable version, if its parts hold together."""
     adapters_have_a_model_as_parent(content.artifact, parent=parent)
     tensors_are_told_apart(content.signature)
+    sizes_are_fixed_or_free(content.signature)
+    missing_values_are_floats_of_inputs(content.signature)
     if content.golden is not None:
         golden_examples_fit_the_signature(content.golden, content.signature)
     return [

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 
 from control_plane.registry.errors import (
@@ -11,7 +12,7 @@ from control_plane.registry.errors import (
     InvalidParentError,
     InvalidSignatureError,
 )
-from schemas.events.registry import Artifact, Datatype, GoldenExample, GoldenInput, Signature, Tensor
+from schemas.events.registry import FLOATS, Artifact, Datatype, GoldenExample, GoldenInput, Signature, Tensor
 from schemas.identifiers import kind_of
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
@@ -19,9 +20,13 @@ _ALIAS = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
 _TYPES_OF_VALUES: Mapping[Datatype, tuple[type, ...]] = {
     "BOOL": (bool,),
     "BYTES": (str,),
-    "FP16": (int, float),
-    "FP32": (int, float),
-    "FP64": (int, float),
+    **dict.fromkeys(FLOATS, (int, float)),
+}
+_LARGEST_FLOATS: Mapping[Datatype, float] = {
+    "FP16": 65_504.0,
+    "BF16": 3.3895313892515355e38,
+    "FP32": 3.4028234663852886e38,
+    "FP64": sys.float_info.max,
 }
 
 
@@ -64,6 +69,30 @@ def tensors_are_told_apart(signature: Signature) -> None:
                 )
 
 
+def sizes_are_fixed_or_free(signature: Signature) -> None:
+    """Refuse a tensor without values, which nobody could ask or answer."""
+    for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        for index, tensor in enumerate(tensors):
+            if 0 in tensor.shape:
+                raise InvalidSignatureError(
+                    f"{tensor.name!r} has the shape {list(tensor.shape)}, which holds no values",
+                    field=f"signature.{side}[{index}].shape",
+                    remedy="give each size as a positive number, or as -1 where it is free",
+                )
+
+
+def missing_values_are_floats_of_inputs(signature: Signature) -> None:
+    """Refuse missing values where no number stands for them, and in answers."""
+    for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        for index, tensor in enumerate(tensors):
+            if tensor.allows_missing and (side == "outputs" or tensor.datatype not in FLOATS):
+                raise InvalidSignatureError(
+                    f"{tensor.name!r} can't have missing values",
+                    field=f"signature.{side}[{index}].allows_missing",
+                    remedy=f"allow them in inputs of the types {', '.join(FLOATS)} only",
+                )
+
+
 def golden_examples_fit_the_signature(golden: GoldenExample, signature: Signature) -> None:
     """Refuse an example that no correct instance could answer."""
     inputs = {tensor.name: tensor for tensor in signature.inputs}
@@ -83,7 +112,7 @@ def _input_fits(given: GoldenInput, tensor: Tensor, *, field: str) -> None:
     if given.datatype != tensor.datatype:
         raise _refusal(f"{given.name} is {given.datatype}, not {tensor.datatype}", field=f"{field}.datatype")
     is_shape = len(given.shape) == len(tensor.shape) and all(
-        size >= 0 and wanted in {size, -1} for size, wanted in zip(given.shape, tensor.shape, strict=True)
+        size > 0 and wanted in {size, -1} for size, wanted in zip(given.shape, tensor.shape, strict=True)
     )
     if not is_shape:
         raise _refusal(f"{given.name} has the shape {list(given.shape)}", field=f"{field}.shape")
@@ -95,14 +124,21 @@ def _input_fits(given: GoldenInput, tensor: Tensor, *, field: str) -> None:
 def _values_are(datatype: Datatype, values: Sequence[bool | float | str], *, field: str) -> None:
     for index, value in enumerate(values):
         if not _is_of(datatype, value):
-            raise _refusal(f"{value!r} is no {datatype}", field=f"{field}[{index}]")
+            raise _refusal(f"{value!r} is no value of {datatype}", field=f"{field}[{index}]")
 
 
 def _is_of(datatype: Datatype, value: bool | float | str) -> bool:  # noqa: FBT001  one of the values that tensors have
     # Exact types: Python counts a bool among the integers, and a tensor does not.
     if type(value) not in _TYPES_OF_VALUES.get(datatype, (int,)):
         return False
-    return not (datatype.startswith("UINT") and isinstance(value, int) and value < 0)
+    if isinstance(value, bool | str):
+        return True
+    return abs(value) <= _LARGEST_FLOATS[datatype] if datatype in FLOATS else value in _range(datatype)
+
+
+def _range(datatype: Datatype) -> range:
+    bits = int(datatype.removeprefix("U").removeprefix("INT"))
+    return range(2**bits) if datatype.startswith("U") else range(-(2 ** (bits - 1)), 2 ** (bits - 1))
 
 
 def _refusal(detail: str, *, field: str) -> InvalidGoldenExampleError:

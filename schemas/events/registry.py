@@ -23,6 +23,9 @@ Datatype: TypeAlias = Literal[
 ]
 
 
+FLOATS: tuple[Datatype, ...] = ("FP16", "BF16", "FP32", "FP64")
+
+
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file in the content-addressed store; `digest` is `sha256:<64 hex>`.
 
@@ -36,12 +39,16 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent: str | None = None
 
 
-class Tensor(msgspec.Struct, frozen=True, kw_only=True):
-    """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output."""
+class Tensor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output.
+
+    An input of a floating-point type may allow missing values: null in JSON, NaN in bytes. Others are written without.
+    """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
+    allows_missing: bool = False
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

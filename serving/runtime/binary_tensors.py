@@ -34,7 +34,7 @@ def read_binary(sent: InputTensor, expected: Tensor, raw: memoryview) -> Array:
     if len(raw) != count * wire.itemsize:
         needed = count * wire.itemsize
         raise invalid(sent.name, f"has {len(raw)} bytes, its shape {list(sent.shape)} needs {needed}")
-    return finite(sent.name, sent.datatype, _numbers(sent, raw, wire).reshape(sent.shape))
+    return finite(expected, _numbers(sent, raw, wire).reshape(sent.shape))
 
 
 def write_binary(spec: Tensor, array: Array) -> bytes:

@@ -95,7 +95,7 @@ def _read_contents(sent: InputTensor, expected: Tensor, contents: Any) -> Array:
     values = list(getattr(contents, field))
     if sent.datatype == "BYTES":
         values = [_text(sent, value) for value in values]
-    return finite(sent.name, sent.datatype, read_values(sent, values))
+    return finite(expected, read_values(sent, values))
 
 
 def _text(sent: InputTensor, value: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from types import UnionType
 from typing import Any
 
 import msgspec
@@ -59,16 +60,16 @@ def wanted_form(tensor: Tensor) -> str:
     return f"{tensor.datatype} [{sizes}]"
 
 
-def finite(name: str, datatype: str, array: Array) -> Array:
+def finite(expected: Tensor, array: Array) -> Array:
     """Return the array as its data type holds it.
 
     Raises:
-        InvalidRequestError: a value is NaN, infinite, or becomes infinite in that type.
+        InvalidRequestError: a value is infinite or becomes so in that type, or is NaN and may not be missing.
     """
-    if datatype == "BF16":
+    if expected.datatype == "BF16":
         array = rounded_to_bf16(array)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise not_finite(name, f" as {datatype}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all() and not _is_missing_only(expected, array):
+        raise not_finite(expected.name, f" as {expected.datatype}")
     return array
 
 
@@ -79,7 +80,7 @@ def read_tensor(sent: InputTensor, expected: Tensor) -> Array:
         InvalidRequestError: data type, shape or a value does not fit.
     """
     check_fits(sent, expected)
-    return finite(sent.name, sent.datatype, read_values(sent, _values(sent)))
+    return finite(expected, read_values(sent, _values(sent, may_be_missing=expected.allows_missing)))
 
 
 def write_tensor(spec: Tensor, array: Array) -> OutputTensor:
@@ -133,6 +134,10 @@ def invalid(name: str, fault: str) -> InvalidRequestError:
     return InvalidRequestError(f"input tensor {name!r} {fault}")
 
 
+def _is_missing_only(expected: Tensor, array: Array) -> bool:
+    return expected.allows_missing and not np.isinf(array).any()
+
+
 def _range(datatype: str) -> str:
     dtype = np.dtype(DTYPES[datatype])
     if dtype.kind not in "iu":
@@ -141,12 +146,15 @@ def _range(datatype: str) -> str:
     return f"{datatype}, {limits.min} to {limits.max}"
 
 
-def _values(sent: InputTensor) -> list[Any]:
+def _values(sent: InputTensor, *, may_be_missing: bool) -> list[Any]:
     raw = bytes(sent.data)
     if not raw:
         raise invalid(sent.name, "has no data; add its values as `data`")
+    element: type | UnionType = _ELEMENT_TYPES[sent.datatype]
+    if may_be_missing:
+        element |= None
     try:
-        values: list[Any] = _decoder(_ELEMENT_TYPES[sent.datatype], _depth(raw)).decode(raw)
+        values: list[Any] = _decoder(element, _depth(raw)).decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise invalid(sent.name, f"has data that does not fit {sent.datatype}: {error}") from error
     return values
@@ -164,7 +172,7 @@ def _depth(raw: bytes) -> int:
 
 
 @cache
-def _decoder(element: type, depth: int) -> msgspec.json.Decoder[Any]:
+def _decoder(element: type | UnionType, depth: int) -> msgspec.json.Decoder[Any]:
     shape: Any = element
     for _ in range(depth):
         shape = list[shape]

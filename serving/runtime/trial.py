@@ -4,6 +4,7 @@ The golden input is asked where there is one, else rows that are made up.
 """
 
 import msgspec
+import numpy as np
 import structlog
 
 from schemas.events.registry import GoldenExample, Signature, Tensor
@@ -32,6 +33,7 @@ def try_out(engine: Engine, golden: GoldenExample | None = None) -> None:
     rows = rows_of(inputs) if is_batchable(engine.signature) else None
     _check(engine.signature, engine.ask(inputs), rows=rows)
     _answer(engine, inputs)
+    _answer_missing(engine, inputs)
     if rows:
         together = joined([inputs] * _JOINED_REQUESTS)
         try:
@@ -45,7 +47,7 @@ def try_out(engine: Engine, golden: GoldenExample | None = None) -> None:
 
 def _answered_input(engine: Engine, golden: GoldenExample | None) -> Tensors | None:
     failure: PredictionFailedError | None = None
-    for inputs in engine.samples() if golden is None else [_golden_input(golden)]:
+    for inputs in engine.samples() if golden is None else [_golden_input(golden, engine.signature)]:
         try:
             engine.ask(inputs)
         except PredictionFailedError as error:
@@ -64,12 +66,13 @@ def _answered_input(engine: Engine, golden: GoldenExample | None) -> Tensors | N
     return None
 
 
-def _golden_input(golden: GoldenExample) -> Tensors:
+def _golden_input(golden: GoldenExample, signature: Signature) -> Tensors:
+    given = {tensor.name: tensor for tensor in golden.inputs}
     inputs: Tensors = {}
-    for tensor in golden.inputs:
-        sent = InputTensor(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    for tensor in signature.inputs:
+        sent = InputTensor(name=tensor.name, datatype=tensor.datatype, shape=given[tensor.name].shape)
         try:
-            inputs[tensor.name] = finite(tensor.name, tensor.datatype, read_values(sent, list(tensor.data)))
+            inputs[tensor.name] = finite(tensor, read_values(sent, list(given[tensor.name].data)))
         except InvalidRequestError as error:
             raise UnansweredInputError(f"the golden input can't be asked: {error}") from error
     return inputs
@@ -80,6 +83,19 @@ def _answer(engine: Engine, inputs: Tensors) -> None:
         engine.predict(inputs)
     except PredictionFailedError as error:
         raise CannotLoadError(str(error)) from error
+
+
+def _answer_missing(engine: Engine, inputs: Tensors) -> None:
+    """Ask with all values missing that may be."""
+    missing = [tensor.name for tensor in engine.signature.inputs if tensor.allows_missing]
+    if not missing:
+        return
+    try:
+        engine.ask(inputs | {name: np.full_like(inputs[name], np.nan) for name in missing})
+    except PredictionFailedError as error:
+        raise SignatureMismatchError(
+            f"the signature allows missing values in {', '.join(missing)}; the model refuses them: {_reason(error)}"
+        ) from error
 
 
 def _check(signature: Signature, answers: Tensors, *, rows: int | None) -> None:

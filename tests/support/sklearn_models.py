@@ -28,5 +28,6 @@ def served_engine(model: Any, signature: Signature, folder: Path) -> Engine:  # 
 
 
 def _tensor(text: str) -> Tensor:
-    name, datatype, shape = text.rsplit(":", 2)
-    return Tensor(name=name, datatype=datatype, shape=tuple(map(int, shape.split("x"))))  # type: ignore[arg-type]
+    name, datatype, shape = text.removesuffix(":missing").rsplit(":", 2)
+    sizes = tuple(map(int, shape.split("x")))
+    return Tensor(name=name, datatype=datatype, shape=sizes, allows_missing=text.endswith(":missing"))  # type: ignore[arg-type]

@@ -63,6 +63,17 @@ async def test_a_tensor_has_any_name_that_the_api_takes(
     }
 
 
+async def test_an_input_may_have_missing_values(
+    answered: Callable[..., Awaitable[Any]], stage: Stage, api: RunningApi, model_file: str
+) -> None:
+    registered = await answered("version", "register", "digits", model_file, "--input", "x:FP32:-1x64:missing")
+    shown = (await api.admin.get(f"/v1/versions/{registered['id']}")).json()
+
+    assert shown["signature"]["inputs"] == [
+        {"name": "x", "datatype": "FP32", "shape": [-1, 64], "allows_missing": True}
+    ]
+
+
 @pytest.mark.parametrize(
     "value", ["x", "x:FP32", ":FP32:1", "x:FP32:", "x:FP32:1x", "x:fp32:1", "x:FP32:٣", "x:FP32:1:2"]
 )

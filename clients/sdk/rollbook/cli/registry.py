@@ -13,7 +13,8 @@ from rollbook.cli.profile import Profile, pass_profile
 
 # A name may have colons of its own, so that the data type and the shape are found from the right.
 _TENSOR = re.compile(
-    r"(?P<name>.+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d{1,18}(?:[x,]-?\d{1,18})*)", re.ASCII | re.DOTALL
+    r"(?P<name>.+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d{1,18}(?:[x,]-?\d{1,18})*)(?P<missing>:missing)?",
+    re.ASCII | re.DOTALL,
 )
 _VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
 
@@ -88,7 +89,8 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
             message = f"{value!r}: write NAME:DATATYPE:SHAPE, for example pixels:FP64:-1x64"
             raise click.BadParameter(message, param=parameter)
         shape = [int(size) for size in re.split("[x,]", match["shape"])]
-        tensors.append({"name": match["name"], "datatype": match["datatype"], "shape": shape})
+        tensor = {"name": match["name"], "datatype": match["datatype"], "shape": shape}
+        tensors.append(tensor | ({"allows_missing": True} if match["missing"] else {}))
     return tensors
 
 
@@ -108,7 +110,9 @@ def _numbers(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.argument("model_name", metavar="MODEL")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--format", "artifact_format", help="transformers or external, where the file's ending does not say it.")
-@click.option("--input", "inputs", multiple=True, required=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
+@click.option(
+    "--input", "inputs", multiple=True, required=True, callback=_tensors, help="NAME:DATATYPE:SHAPE[:missing]"
+)
 @click.option("--output", "outputs", multiple=True, default=("label:INT64:-1",), show_default=True, callback=_tensors)
 @click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
 @click.option("--metric", "metrics", multiple=True, callback=_numbers, help="NAME=NUMBER, for example accuracy=0.93")

@@ -37,6 +37,8 @@ BODY: dict[str, Any] = {
     "tags": {"team": "vision"},
 }
 PIXELS = BODY["golden"]["inputs"][0]
+INPUT = BODY["signature"]["inputs"][0]
+FLOAT_LABEL = {"name": "label", "datatype": "FP32", "shape": [-1]}
 
 
 def with_model(name: str = "digits") -> tuple[MemoryLog, ModelResource]:
@@ -186,6 +188,27 @@ TWICE = BODY["signature"]["inputs"] * 2
             errors.InvalidGoldenExampleError,
             "golden.inputs[0].data[1]",
         ),
+        (
+            golden(inputs=[PIXELS | {"shape": [0, 2], "data": []}]),
+            errors.InvalidGoldenExampleError,
+            "golden.inputs[0].shape",
+        ),
+        (
+            BODY | {"signature": BODY["signature"] | {"inputs": [INPUT | {"shape": [0, 2]}]}},
+            errors.InvalidSignatureError,
+            "signature.inputs[0].shape",
+        ),
+        (
+            BODY
+            | {"signature": BODY["signature"] | {"inputs": [INPUT | {"datatype": "INT8", "allows_missing": True}]}},
+            errors.InvalidSignatureError,
+            "signature.inputs[0].allows_missing",
+        ),
+        (
+            BODY | {"signature": BODY["signature"] | {"outputs": [FLOAT_LABEL | {"allows_missing": True}]}},
+            errors.InvalidSignatureError,
+            "signature.outputs[0].allows_missing",
+        ),
         (golden(outputs={"score": [7]}), errors.InvalidGoldenExampleError, "golden.outputs.score"),
         (golden(outputs={"label": [7.5]}), errors.InvalidGoldenExampleError, "golden.outputs.label[0]"),
         (golden(outputs={}), InvalidBodyError, "golden.outputs"),
@@ -218,6 +241,13 @@ def test_a_version_that_can_not_be_right_is_refused(
         ("INT8", -3, 3.0),
         ("UINT8", 3, -3),
         ("INT64", 3, True),
+        ("INT8", -128, 300),
+        ("INT64", 2**63 - 1, 2**63),
+        ("UINT64", 2**64 - 1, 2**64),
+        ("BF16", 0.5, 3.4e38),
+        ("FP16", 65504, 1e6),
+        ("FP32", 3.4e38, 1e39),
+        ("FP64", 1e308, 10**400),
     ],
 )
 def test_the_values_of_an_example_are_of_the_stated_type(datatype: str, right: object, wrong: object) -> None:
