@@ -54,6 +54,7 @@ from control_plane.web.command_runner import Commands
 from control_plane.web.correlation import correlating
 from control_plane.web.measuring import measuring
 from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
+from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.metrics import Metrics
@@ -106,7 +107,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
     Raises:
         CannotStartError: another process holds the store, or it cannot be written.
     """
-    clock, randomness = SystemClock(), partial(secrets.randbits, _RANDOM_BITS)
+    clock, randomness, background = SystemClock(), partial(secrets.randbits, _RANDOM_BITS), Background()
     events_dir = settings.data_dir / "events"
     events_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as resources:
@@ -120,6 +121,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
                 clock=clock,
                 randomness=randomness,
                 after_commit=commits.committed,
+                background=background,
             )
         )
         access = await _open_access(store, settings, clock)
@@ -127,7 +129,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         resources.push_async_callback(publisher.close)
         views = query_routes(settings.clickhouse_url, caller=_caller(store))
         resources.push_async_callback(views.close)
-        topics = asyncio.create_task(_provision_topics(settings.kafka_bootstrap))
+        topics = background.task("topics", partial(_provision_topics, settings.kafka_bootstrap))
         resources.push_async_callback(_cancelled, topics)
         commands = Commands(store, lambda: new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness()))
         routers = [
@@ -139,11 +141,13 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
             health.router(
                 store,
                 {"clickhouse": views.is_reachable, "kafka": _is_done(topics)},
+                background=background,
                 data_dir=events_dir,
                 gateway_url=settings.gateway_url,
             ),
         ]
         metrics = Metrics()
+        background.show_in(metrics)
         metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
         traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
         application = measuring(cast("ASGIApp", traced(cast("Any", _application(routers, settings)))), metrics.registry)

@@ -26,6 +26,7 @@ from control_plane.event_store.writer import Command, Job, Limits, Outcome, Writ
 from control_plane.keys.key_file import KeyStore
 from control_plane.keys.sealing import open_sealed
 from control_plane.ports import Aggregates, Catalogue, CommandContext, Executed
+from infra.background import Background
 from infra.clock import Clock
 from schemas.envelope import RecordedEvent, Sealed
 
@@ -82,7 +83,15 @@ class SqliteStore:
             yield from batch
             position = batch[-1].position
 
-    def start(self, database: SqliteDatabase, *, clock: Clock, randomness: Randomness, limits: Limits) -> None:
+    def start(
+        self,
+        database: SqliteDatabase,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        limits: Limits,
+        background: Background,
+    ) -> None:
         """Begin to take commands."""
         self._writer = Writer(
             database,
@@ -91,6 +100,7 @@ class SqliteStore:
             randomness=randomness,
             deliver=self._deliver_from_writer,
             limits=limits,
+            background=background,
         )
         self._writer.start()
 
@@ -138,6 +148,7 @@ async def open_sqlite_store(  # noqa: PLR0913  the store's surroundings; all but
     randomness: Randomness,
     after_commit: AfterCommit,
     limits: Limits | None = None,
+    background: Background | None = None,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, or make an empty one; on leaving, the commands that wait are finished first.
 
@@ -154,7 +165,13 @@ async def open_sqlite_store(  # noqa: PLR0913  the store's surroundings; all but
             store = SqliteStore(recorder, keys=keys, after_commit=after_commit)
             database = SqliteDatabase(recorder, connection)
             _renew_catalogue(store, database, aggregates)
-        store.start(database, clock=clock, randomness=randomness, limits=limits or Limits())
+        store.start(
+            database,
+            clock=clock,
+            randomness=randomness,
+            limits=limits or Limits(),
+            background=background or Background(),
+        )
         try:
             yield store
         finally:

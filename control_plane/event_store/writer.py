@@ -3,7 +3,7 @@
 import queue
 import time
 from collections.abc import Callable, Iterator
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,10 +19,12 @@ from control_plane.event_store.unit_of_work import CommandUnit, Randomness
 from control_plane.keys.errors import KeysUnavailableError
 from control_plane.keys.key_file import KeyStore
 from control_plane.ports import CommandContext, Executed, Reply, UnitOfWork
+from infra.background import Background
 from infra.clock import Clock
 
 Command: TypeAlias = Callable[[UnitOfWork], Reply]
 
+WORK = "event-store-writer"
 _TIDY_EVERY_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +54,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Writer:
     """Runs commands one after another and delivers what became of them once it is durable."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the writer's surroundings; all but the database by name
         self,
         database: Database,
         *,
@@ -61,6 +63,7 @@ class Writer:
         randomness: Randomness,
         deliver: Deliver,
         limits: Limits,
+        background: Background,
     ) -> None:
         self.head = database.head()
         self.queue: queue.Queue[Job | None] = queue.Queue(limits.waiting)
@@ -75,21 +78,38 @@ class Writer:
         self._tidy_at = 0.0
         self._is_shredding_due = True
         self._is_stopping = False
-        self._thread = Thread(target=self._run, name="event-store-writer")
+        self._background = background
+        self._thread: Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        # Nothing tells it to stop but its queue: after a failure, too, the commands that wait are finished first.
+        self._thread = self._background.thread(WORK, self._run, stopping=Event())
 
     def stop(self) -> None:
         """Let the waiting commands finish and end the thread; blocks until it has ended."""
         self.queue.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         self._shred_what_is_ordered()
         while not self._is_stopping and (first := self.queue.get()) is not None:
             taken = [first]
-            self._commit(self._and_those_that_wait(taken), taken)
+            try:
+                self._commit(self._and_those_that_wait(taken), taken)
+            except BaseException as error:  # noqa: BLE001  the rim of the only writer: its callers hear, and it goes on
+                self._background.failed(WORK, error)
+                self._begin_again(taken)
+
+    def _begin_again(self, taken: list[Job]) -> None:
+        """Tell what the caller of each command can know, and forget what may no longer be what is committed."""
+        unknown = StoreUnavailableError(
+            "the event store met an error, and the command may have been carried out",
+            remedy="look whether it was; with an idempotency key, send it again",
+        )
+        self._deliver([(job, unknown) for job in taken], None)
+        self._states = FoldedStates(capacity=self._limits.folded_states)
+        self.head = self._database.head()
 
     def _and_those_that_wait(self, taken: list[Job]) -> Iterator[Job]:
         """Yield the first command and all that come while the group runs, noting each as taken."""

@@ -13,6 +13,7 @@ from litestar import Response, Router, get
 from control_plane.errors import RollbookError
 from control_plane.ports import EventStore
 from control_plane.web.authentication import PUBLIC
+from infra.background import Background
 
 Probe = Callable[[], Awaitable[bool]]
 _OK, _UNAVAILABLE = 200, 503
@@ -27,16 +28,23 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Commands need the store alone; queries need ClickHouse, feedback needs Kafka."""
+    """Commands need the store alone; queries need ClickHouse, feedback needs Kafka.
+
+    `failing` names the work of the API, such as its one writer of events, that met an error within the last minute and
+    went on.
+    """
 
     status: Literal["ready", "unavailable"]
     store: Literal["ok", "unavailable"]
     position: int
     parts: dict[str, Literal["ok", "unavailable"]]
+    failing: tuple[str, ...]
     gateway_url: str
 
 
-def router(store: EventStore, probes: Mapping[str, Probe], *, data_dir: Path, gateway_url: str) -> Router:
+def router(
+    store: EventStore, probes: Mapping[str, Probe], *, background: Background, data_dir: Path, gateway_url: str
+) -> Router:
     """Build the routes; `probes` are the parts that the API works without, `data_dir` is where it must write."""
 
     @get("/healthz", opt=PUBLIC, summary="The process answers")
@@ -53,6 +61,7 @@ def router(store: EventStore, probes: Mapping[str, Probe], *, data_dir: Path, ga
             store="unavailable" if position is None else "ok",
             position=position or 0,
             parts={name: "ok" if state else "unavailable" for name, state in zip(probes, states, strict=True)},
+            failing=background.failing,
             gateway_url=gateway_url,
         )
         return Response(found, status_code=_UNAVAILABLE if position is None else _OK)

@@ -51,9 +51,10 @@ def captured_inputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> s
     try:
         tensors = _requests.decode(body).inputs
         kept = {tensor.name: _kept(policy, tensor, hash_key) for tensor in tensors if _wanted(policy.inputs, tensor)}
+        # Data that passes as it came is read for the first time here: it may hold bytes that are no text.
+        return _encoder.encode(kept).decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return _encoder.encode(kept).decode()
 
 
 def captured_outputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> str:
@@ -61,9 +62,9 @@ def captured_outputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> 
     try:
         tensors = _answers.decode(body).outputs
         kept = {tensor.name: _kept(policy, tensor, hash_key) for tensor in tensors if _wanted(policy.outputs, tensor)}
+        return _encoder.encode(kept).decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return _encoder.encode(kept).decode()
 
 
 def captured_prediction(policy: CapturePolicy, prediction: str) -> str:

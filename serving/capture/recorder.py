@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 import structlog
 
+from infra.background import Background
 from serving.capture import records
 from serving.capture.policy import captured_inputs, captured_outputs, captured_prediction, is_sampled
 from serving.capture.policy_file import PolicyInForce
@@ -17,6 +18,7 @@ from serving.capture.spool import SpoolWriter
 
 _log = structlog.get_logger(__name__)
 
+WORK = "capture"
 MAX_PENDING = 20_000
 MAX_PENDING_BYTES = 64 * 1024**2
 _FLUSH_INTERVAL_S = 0.05
@@ -52,11 +54,15 @@ class Exchange(msgspec.Struct, frozen=True):
 class Recorder:
     """All but `start` and `stop` belongs to one thread, the event loop's; records and marks are appended to a queue.
 
-    A full queue drops what comes and counts it: a prediction is never held up.
+    A full queue drops what comes and counts it: a prediction is never held up. An exchange that can't be written down
+    is recorded without its values.
     """
 
-    def __init__(self, writer: SpoolWriter, *, in_force: PolicyInForce, hash_key: bytes) -> None:
+    def __init__(
+        self, writer: SpoolWriter, *, in_force: PolicyInForce, hash_key: bytes, background: Background
+    ) -> None:
         self._writer = writer
+        self._background = background
         self._in_force = in_force
         self._hash_key = hash_key
         self._pending: deque[Exchange | Mark] = deque()
@@ -64,20 +70,21 @@ class Recorder:
         self._taken_bytes = 0
         self._last_ms = 0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread: threading.Thread | None = None
         self._seen = 0
         self._unsampled = 0
         self._left_out_later = 0
         self.dropped = 0
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = self._background.thread(WORK, self._run, stopping=self._stopping)
 
     def stop(self) -> None:
         """Write what is pending and the last counts, and end the thread."""
         self.mark()
         self._stopping.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def now_ms(self) -> int:
         """Return the time of a record or mark made now; it never goes back, so that a mark stays true."""
@@ -143,24 +150,38 @@ class Recorder:
         return payloads
 
     def _payload(self, exchange: Exchange, in_force: PolicyInForce) -> bytes:
+        try:
+            return records.encode(self._observed(exchange, in_force))
+        except Exception as error:  # noqa: BLE001  one odd exchange must not end the thread that records all others
+            self._background.failed(WORK, error)
+            return records.encode(_without_values(exchange, in_force))
+
+    def _observed(self, exchange: Exchange, in_force: PolicyInForce) -> ObservationRecord:
         policy = in_force.policy
         request, answer = exchange.request, exchange.answer
         if exchange.written:
             # One value more than is kept tells that there were more; a digest is one of all values.
             request, answer = exchange.written(None if policy.hashed else policy.max_values + 1)
-        return records.encode(
-            ObservationRecord(
-                prediction_id=exchange.prediction_id,
-                captured_at_ms=exchange.captured_at_ms,
-                status=exchange.status,
-                engine_ms=exchange.engine_ms,
-                prediction=captured_prediction(policy, exchange.prediction),
-                inputs=captured_inputs(policy, request, hash_key=self._hash_key),
-                outputs=captured_outputs(policy, answer, hash_key=self._hash_key),
-                policy_version=in_force.version,
-                retention_days=policy.retention_days,
-            )
+        return msgspec.structs.replace(
+            _without_values(exchange, in_force),
+            prediction=captured_prediction(policy, exchange.prediction),
+            inputs=captured_inputs(policy, request, hash_key=self._hash_key),
+            outputs=captured_outputs(policy, answer, hash_key=self._hash_key),
         )
+
+
+def _without_values(exchange: Exchange, in_force: PolicyInForce) -> ObservationRecord:
+    return ObservationRecord(
+        prediction_id=exchange.prediction_id,
+        captured_at_ms=exchange.captured_at_ms,
+        status=exchange.status,
+        engine_ms=exchange.engine_ms,
+        prediction="",
+        inputs="",
+        outputs="",
+        policy_version=in_force.version,
+        retention_days=in_force.policy.retention_days,
+    )
 
 
 def _in_sample(in_force: PolicyInForce, prediction_id: str) -> bool:

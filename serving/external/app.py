@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from infra.arguments import take_no_arguments
+from infra.background import Background
 from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.settings import load_settings
@@ -170,7 +171,11 @@ async def _capturing(
             await asyncio.to_thread(capture.close)
         return
     async with recording(
-        settings.spool_dir, manifest, policy_file=settings.capture_file, max_bytes=settings.spool_max_bytes
+        settings.spool_dir,
+        manifest,
+        policy_file=settings.capture_file,
+        max_bytes=settings.spool_max_bytes,
+        background=Background(),
     ) as recorder:
         instance = Instance(
             instance_id=settings.instance_id,

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 
 from infra.arguments import take_no_arguments
+from infra.background import Background
 from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.logs import configure_logs
@@ -117,8 +118,13 @@ async def _serve(
     stack: AsyncExitStack, settings: RuntimeSettings, manifest: Manifest, repository: ModelRepository
 ) -> asyncio.Task[None]:
     listener = stack.enter_context(listening(settings.host, settings.port))
+    background = Background()
     captured = recording(
-        settings.spool_dir, manifest, policy_file=settings.capture_file, max_bytes=settings.spool_max_bytes
+        settings.spool_dir,
+        manifest,
+        policy_file=settings.capture_file,
+        max_bytes=settings.spool_max_bytes,
+        background=background,
     )
     recorder = await stack.enter_async_context(captured)
     intake = Intake(limit_bytes=settings.intake_bytes)
@@ -129,7 +135,13 @@ async def _serve(
         started_at=rfc3339(SystemClock().now_ms()),
     )
     path = stack.enter_context(private_socket())
-    rest = OipRest(repository, instance=instance, intake=intake, max_body_bytes=settings.max_body_bytes)
+    rest = OipRest(
+        repository,
+        instance=instance,
+        intake=intake,
+        background=background,
+        max_body_bytes=settings.max_body_bytes,
+    )
     traced = stack.enter_context(tracing("runtime", settings.otlp_endpoint))
     application = traced(CaptureMiddleware(rest, recorder))
     drain_s = settings.drain_seconds

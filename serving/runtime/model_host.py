@@ -75,6 +75,7 @@ class ModelHost:
         self._bound = limits.threads + limits.queue_bound
         self._row_limit = RowLimit(most_rows=MOST_ROWS, bound_ms=limits.batch_ms)
         self._engine: Engine | None = None
+        self._is_closed = False
         self._batches = False
         self._waiting: deque[_Waiting] = deque()
         self._patient: deque[_Waiting] = deque()
@@ -96,19 +97,22 @@ class ModelHost:
         await self._idle.wait()
 
     def close(self) -> None:
-        """End the threads; predictions that are still queued are given up."""
+        """End the threads and refuse what comes; predictions that are still queued are given up."""
+        self._is_closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def predict(self, inputs: Tensors, *, is_patient: bool = False) -> Prediction:
         """Answer inputs that fit the signature; patient ones once nobody else waits.
 
         Raises:
-            OverloadedError: as many predictions as allowed are queued, or no engine is loaded yet.
+            OverloadedError: as many predictions as allowed are queued, or no engine is loaded, yet or any more.
             InferenceFailedError: the model failed.
         """
         engine = self._engine
         if engine is None:
             raise OverloadedError("the model is still loading")
+        if self._is_closed:
+            raise OverloadedError("the model was unloaded")
         self._admit(is_patient=is_patient)
         answer = self._enqueue(engine, inputs, is_patient=is_patient)
         try:
@@ -212,11 +216,11 @@ def _together(engine: Engine, batch: Sequence[_Waiting]) -> _Call | None:
     rows = [request.rows or 0 for request in batch]
     try:
         outputs = engine.predict(joined([request.inputs for request in batch]))
-    except Exception:  # noqa: BLE001  the rim of a thread: whatever it is, the thread has to go on
+        took_ns = time.perf_counter_ns() - began_ns
+        parts = parted(outputs, rows)
+    except BaseException:  # noqa: BLE001  the rim of a thread: whatever it is, SystemExit too, the thread has to go on
         # One request's values may be at fault; alone, each gets its own answer.
         return None
-    took_ns = time.perf_counter_ns() - began_ns
-    parts = parted(outputs, rows)
     return None if parts is None else _Call(parts, sum(rows), began_ns, took_ns)
 
 
@@ -225,6 +229,9 @@ def _alone(engine: Engine, request: _Waiting) -> _Call:
     outcomes: list[Tensors] | Exception
     try:
         outcomes = [engine.predict(request.inputs)]
-    except Exception as error:  # noqa: BLE001  the rim of a thread: the caller gets it, whatever it is
+    except PredictionFailedError as error:
         outcomes = error
+    except BaseException as error:  # noqa: BLE001  the rim of a thread: the caller gets it, whatever it is
+        outcomes = PredictionFailedError(f"the model failed with {type(error).__name__}")
+        outcomes.__cause__ = error
     return _Call(outcomes, request.rows or 1, began_ns, time.perf_counter_ns() - began_ns)

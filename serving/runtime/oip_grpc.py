@@ -10,7 +10,7 @@ from serving.capture.recorder import Exchange, Recorder
 from serving.engines.errors import CannotLoadError
 from serving.runtime import grpc_messages
 from serving.runtime.admission import Intake
-from serving.runtime.errors import InferenceFailedError, InvalidRequestError, OverloadedError, ProtocolError
+from serving.runtime.errors import InferenceFailedError, InvalidRequestError, ProtocolError
 from serving.runtime.inference_messages import as_json
 from serving.runtime.model_descriptions import model_metadata, model_statistics, predicted_value, server_metadata
 from serving.runtime.priority import PRIORITY, is_patient
@@ -75,11 +75,7 @@ class OipGrpc:
         return messages.ServerMetadataResponse(**server_metadata())
 
     async def _model_ready(self, request: messages.ModelRequest, _context: object) -> messages.ModelReadyResponse:
-        try:
-            self._repository.find(request.name, request.version)
-        except OverloadedError:
-            return messages.ModelReadyResponse(ready=False)
-        return messages.ModelReadyResponse(ready=self._repository.is_ready)
+        return messages.ModelReadyResponse(ready=self._repository.is_ready_for(request.name, request.version))
 
     async def _model_metadata(self, request: messages.ModelRequest, _context: object) -> messages.ModelMetadataResponse:
         return messages.ModelMetadataResponse(**model_metadata(self._repository.find(request.name, request.version)))

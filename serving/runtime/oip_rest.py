@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import msgspec
 import structlog
 
+from infra.background import Background
 from serving.capture.middleware import Outcome
 from serving.engines.errors import CannotLoadError
 from serving.runtime.admission import Intake
@@ -63,8 +64,17 @@ class _RepositoryBody(msgspec.Struct, frozen=True):
 class OipRest:
     """The models of one process. Paths below `/v2` are the protocol's; `/rollbook/instance` is the agent's."""
 
-    def __init__(self, repository: ModelRepository, *, instance: Instance, intake: Intake, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        repository: ModelRepository,
+        *,
+        instance: Instance,
+        intake: Intake,
+        background: Background,
+        max_body_bytes: int,
+    ) -> None:
         self._repository = repository
+        self._background = background
         self._instance = instance
         self._intake = intake
         self._max_body_bytes = max_body_bytes
@@ -87,9 +97,9 @@ class OipRest:
         parts = scope["path"].strip("/").split("/")
         match (scope["method"], *parts):
             case ("POST", "v2", "models", name, "infer"):
-                return await self._infer(scope, receive, self._repository.find(name))
+                return await self._infer(scope, receive, name)
             case ("POST", "v2", "models", name, "versions", number, "infer"):
-                return await self._infer(scope, receive, self._repository.find(name, number))
+                return await self._infer(scope, receive, name, number)
             case ("POST", "v2", "repository", *rest):
                 return await self._change(scope, receive, rest)
             case ("GET", "v2", "models", "stats"):
@@ -108,9 +118,9 @@ class OipRest:
             case ["v2", "health", "live"]:
                 return Answer(200)
             case ["v2", "health", "ready"]:
-                return self._readiness()
+                return self._readiness(is_ready=self._repository.is_ready)
             case ["metrics"]:
-                return Answer(200, render_metrics(self._repository, self._intake), CONTENT_TYPE)
+                return Answer(200, render_metrics(self._repository, self._intake, self._background), CONTENT_TYPE)
             case ["rollbook", "instance"]:
                 return self._json(self._instance.describe(in_flight=self._repository.in_flight))
             case _:
@@ -118,22 +128,24 @@ class OipRest:
 
     def _model(self, name: str, rest: Sequence[str]) -> Answer:
         match rest:
-            case [] | ["ready"] | ["stats"]:
+            case ["ready"]:
+                return self._readiness(is_ready=self._repository.is_ready_for(name))
+            case ["versions", number, "ready"]:
+                return self._readiness(is_ready=self._repository.is_ready_for(name, number))
+            case [] | ["stats"]:
                 model = self._repository.find(name)
-            case ["versions", number] | ["versions", number, "ready" | "stats"]:
+            case ["versions", number] | ["versions", number, "stats"]:
                 model = self._repository.find(name, number)
             case _:
                 raise UnknownModelError(f"there is nothing at /v2/models/{name}/{'/'.join(rest)}")
         match rest:
-            case [*_, "ready"]:
-                return self._readiness()
             case [*_, "stats"]:
                 return self._json({"model_stats": [model_statistics(model)]})
             case _:
                 return self._json(model_metadata(model))
 
-    def _readiness(self) -> Answer:
-        if self._repository.is_ready:
+    def _readiness(self, *, is_ready: bool) -> Answer:
+        if is_ready:
             return Answer(200)
         return Answer(503, self._encoder.encode({"error": "the model is not ready"}))
 
@@ -164,12 +176,15 @@ class OipRest:
         except CannotLoadError as error:
             raise InvalidRequestError(f"model {name!r} can't be loaded: {error}") from error
 
-    async def _infer(self, scope: Scope, receive: Receive, model: ServedModel) -> Answer:
+    async def _infer(self, scope: Scope, receive: Receive, name: str, version: str = "") -> Answer:
         headers = dict(scope["headers"])
-        signature = model.manifest.signature
+        model = self._repository.find(name, version)
         try:
             with self._intake.hold() as hold:
                 body = await read_body(headers, receive, hold=hold, limit_bytes=self._max_body_bytes)
+                # Meanwhile the model may have been loaded anew, or unloaded. From here on its host counts the request.
+                model = self._repository.find(name, version)
+                signature = model.manifest.signature
                 request = read_request(body.json)
                 wanted = wanted_outputs(request, signature)
                 inputs = read_inputs(request, signature, body.binary)

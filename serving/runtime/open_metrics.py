@@ -6,6 +6,7 @@ from itertools import accumulate
 
 import psutil
 
+from infra.background import FAILING_MEANS, FAILURES_MEAN, Background
 from serving.runtime.admission import Intake
 from serving.runtime.repository import ModelRepository, ServedModel
 from serving.runtime.statistics import LATENCY_BOUNDS_S
@@ -16,7 +17,7 @@ _REQUESTS = "rollbook_inference_requests"
 _LATENCY = "rollbook_inference_duration_seconds"
 
 
-def render_metrics(repository: ModelRepository, intake: Intake) -> bytes:
+def render_metrics(repository: ModelRepository, intake: Intake, background: Background) -> bytes:
     """Write all metrics; a family's samples stand together, as the format asks."""
     models = tuple(repository)
     lines = [
@@ -30,6 +31,7 @@ def render_metrics(repository: ModelRepository, intake: Intake) -> bytes:
         *_family("rollbook_inference_queued", "gauge", "Requests that wait for the engine.", _queued(models)),
         *_family("rollbook_model_memory_bytes", "gauge", "What loading a model was seen to take.", _memory(models)),
         *_family("rollbook_intake_bytes", "gauge", "Bytes of requests under way.", [("", "", intake.held_bytes)]),
+        *_background(background),
         *_process(),
         "# EOF",
     ]
@@ -99,6 +101,14 @@ def _queued(models: Iterable[ServedModel]) -> Iterator[tuple[str, str, float]]:
 
 def _memory(models: Iterable[ServedModel]) -> Iterator[tuple[str, str, float]]:
     return (("", _labels(model), model.memory_bytes) for model in models)
+
+
+def _background(background: Background) -> Iterator[str]:
+    failures, failing = background.failures, background.failing
+    counted = [("_total", f'work="{name}"', count) for name, count in failures.items()]
+    yield from _family("rollbook_background_failures", "counter", FAILURES_MEAN, counted)
+    now = [("", f'work="{name}"', float(name in failing)) for name in failures]
+    yield from _family("rollbook_background_failing", "gauge", FAILING_MEANS, now)
 
 
 def _process() -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from infra.background import Background
 from serving.capture import records
 from serving.capture.policy_file import PolicyFile
 from serving.capture.recorder import Recorder
@@ -16,18 +17,21 @@ _MARK_INTERVAL_S = 0.25
 
 @asynccontextmanager
 async def recording(
-    spool_dir: Path, manifest: Manifest, *, policy_file: Path, max_bytes: int
+    spool_dir: Path, manifest: Manifest, *, policy_file: Path, max_bytes: int, background: Background
 ) -> AsyncIterator[Recorder]:
     """Record under the policy in the file while the context is open; at its end all is written."""
     writer = SpoolWriter(spool_dir, limits=SpoolLimits(max_bytes=max_bytes), without_detail=records.without_detail)
     policy = PolicyFile(policy_file)
-    recorder = Recorder(writer, in_force=policy.read(), hash_key=manifest.endpoint_id.encode())
+    key = manifest.endpoint_id.encode()
+    recorder = Recorder(writer, in_force=policy.read(), hash_key=key, background=background)
     recorder.start()
-    marking = asyncio.ensure_future(_mark(recorder, policy))
+    marking = background.task("capture-marks", lambda: _mark(recorder, policy))
     try:
         yield recorder
     finally:
         marking.cancel()
+        with suppress(asyncio.CancelledError):
+            await marking
         await asyncio.to_thread(recorder.stop)
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from infra.errors import CannotStartError
 from serving.engines.base import Engine, load_engine
-from serving.engines.errors import CannotLoadError, MalformedArtifactError
+from serving.engines.errors import MalformedArtifactError
 from serving.engines.footprint import estimated_bytes
 from serving.runtime.admission import MemoryBudget, resident_bytes
 from serving.runtime.errors import InvalidRequestError, OverloadedError, UnknownModelError
@@ -77,6 +77,18 @@ class ModelRepository:
         """Whether the model that the process is there for is loaded, and the process is not stopping."""
         return self._main.lower() in self._models and not self._is_draining
 
+    def is_ready_for(self, name: str, version: str = "") -> bool:
+        """Whether a model answers, whatever the others do, and the process is not stopping.
+
+        Raises:
+            UnknownModelError: no model has this name, or it has another version.
+        """
+        try:
+            self.find(name, version)
+        except OverloadedError:
+            return False
+        return not self._is_draining
+
     @property
     def in_flight(self) -> int:
         return sum(model.host.in_flight for model in self._models.values())
@@ -113,7 +125,8 @@ class ModelRepository:
             self._note(known, "LOADING" if before is None else "READY")
             try:
                 model = await self._load(known, directory)
-            except CannotLoadError as error:
+            except BaseException as error:
+                # Whatever it was, a cancelled call too: a model must not be said to be loading for ever.
                 self._note(known, "UNAVAILABLE" if before is None else "READY", reason=str(error))
                 raise
             self._models[known.lower()] = model

@@ -13,9 +13,10 @@ from control_plane.event_store.errors import StoreUnavailableError
 from control_plane.event_store.recorder import PositionRecorder
 from control_plane.event_store.sqlite_database import SqliteDatabase
 from control_plane.event_store.sqlite_file import open_recorder
-from control_plane.event_store.writer import Command, Job, Limits, Outcome, Writer
+from control_plane.event_store.writer import WORK, Command, Job, Limits, Outcome, Writer
 from control_plane.keys.key_file import KeyFile, open_key_file
-from control_plane.ports import Executed
+from control_plane.ports import Executed, Reply, UnitOfWork
+from infra.background import Background
 from tests.support.fakes import FakeClock
 from tests.support.store import assign, context, model_id, register
 
@@ -26,6 +27,7 @@ class UncertainDatabase(SqliteDatabase):
     """The real database, whose commit of more than `commits_at_most` commands fails while that is set."""
 
     commits_at_most: int | None = None
+    fails_after_commit = False
     savepoints = 0
 
     @contextmanager
@@ -35,6 +37,8 @@ class UncertainDatabase(SqliteDatabase):
             yield
             if self.commits_at_most is not None and self.savepoints > self.commits_at_most:
                 raise StoreUnavailableError("the event store is on a full disk", remedy="free some space")
+        if self.fails_after_commit and self.savepoints:
+            raise SystemExit(3)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -50,6 +54,7 @@ class Bench:
         self.recorder = recorder
         self.database = database
         self.keys = keys
+        self.background = Background()
         self._randomness = itertools.count(1)
 
     def run(self, *commands: Command) -> list[Outcome]:
@@ -68,6 +73,7 @@ class Bench:
             randomness=lambda: next(self._randomness),
             deliver=deliver,
             limits=Limits(group_seconds=60.0),
+            background=self.background,
         )
         for ticket, command in enumerate(commands):
             writer.queue.put_nowait(Job(context(), command, ticket))
@@ -150,6 +156,28 @@ def test_what_a_failed_commit_left_undone_is_not_remembered(bench: Bench) -> Non
     bench.database.commits_at_most = None
 
     assert versions(failed) == ["StoreUnavailableError", "StoreUnavailableError"]
+    assert versions(bench.run(assign(model_id(1)))) == [3]
+
+
+def test_an_error_once_all_is_committed_ends_neither_the_writer_nor_the_wait_of_its_callers(bench: Bench) -> None:
+    bench.database.fails_after_commit = True
+
+    (unknown,) = bench.run(register("first", stream=model_id(1)))
+    bench.database.fails_after_commit = False
+
+    assert isinstance(unknown, StoreUnavailableError)
+    assert "may have been carried out" in unknown.detail
+    assert (bench.background.failures, bench.background.failing) == ({WORK: 1}, (WORK,))
+    assert versions(bench.run(assign(model_id(1)))) == [3]
+
+
+def test_a_command_that_asks_to_exit_ends_neither_the_writer_nor_the_commands_after_it(bench: Bench) -> None:
+    def exit_(_unit: UnitOfWork) -> Reply:
+        raise SystemExit(3)
+
+    bench.run(register("first", stream=model_id(1)))
+
+    assert versions(bench.run(exit_)) == ["StoreUnavailableError"]
     assert versions(bench.run(assign(model_id(1)))) == [3]
 
 

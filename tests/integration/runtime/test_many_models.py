@@ -1,9 +1,11 @@
 """What a runtime process promises: records whatever the wire, room before a model, crashes that stay in."""
 
+import http.client
 import json
 import os
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -55,6 +57,41 @@ def test_a_prediction_is_recorded_alike_whatever_carried_it(many: EngineProcess,
     assert json.loads(record.inputs)["pixels"]["data"] == PIXELS[0].tolist()
     assert json.loads(record.outputs)["label"]["data"] == [LABEL]
     assert recorded(many, f"bad-{name}").status == 400
+
+
+@pytest.mark.parametrize(("change", "status"), [("load", 200), ("unload", 503)])
+def test_a_model_may_change_while_a_body_is_on_its_way(many: EngineProcess, change: str, status: int) -> None:
+    body, address = json.dumps(row_request()).encode(), httpx.URL(many.url)
+    try:
+        with closing(http.client.HTTPConnection(address.host, address.port, timeout=DEADLINE_S)) as connection:
+            connection.putrequest("POST", "/v2/models/digits/infer")
+            connection.putheader("content-length", str(len(body)))
+            connection.endheaders(body[:10])
+            changed = httpx.post(f"{many.url}/v2/repository/models/digits/{change}", timeout=DEADLINE_S)
+            assert changed.status_code == 200
+
+            connection.send(body[10:])
+            answer = connection.getresponse()
+
+            assert (answer.status, bool(answer.getheader("retry-after"))) == (status, status == 503), answer.read()
+        assert httpx.get(f"{many.url}/rollbook/instance").json()["in_flight"] == 0
+    finally:
+        httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S)
+
+
+def test_a_model_is_ready_whatever_became_of_the_others(many: EngineProcess) -> None:
+    def is_ready(model: str) -> int:
+        return httpx.get(f"{many.url}/v2/models/{model}/ready").status_code
+
+    httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=DEADLINE_S)
+    httpx.post(f"{many.url}/v2/repository/models/digits/unload", timeout=DEADLINE_S)
+    try:
+        with tritonclient.grpc.InferenceServerClient(many.url.removeprefix("http://")) as client:
+            over_grpc = [client.is_model_ready(model) for model in ("echo", "digits")]
+
+        assert (is_ready("echo"), is_ready("digits"), over_grpc) == (200, 503, [True, False])
+    finally:
+        httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S)
 
 
 def test_a_model_without_room_is_refused_and_the_others_go_on(tmp_path: Path) -> None:

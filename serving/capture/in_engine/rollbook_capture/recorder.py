@@ -1,9 +1,9 @@
 """Takes calls off the loop: a bounded queue, and a thread that applies the policy, encodes and writes."""
 
+import sys
 import threading
 import time
 from collections import deque
-from typing import Any
 
 from .exchange import Exchange  # noqa: TID252 - the folder has another parent inside a foreign engine
 from .json_text import written  # noqa: TID252 - the same
@@ -66,24 +66,30 @@ class Recorder:
         is_over = False
         while not is_over:
             is_over = self._stopping.wait(_FLUSH_S)
-            # Read before the calls are taken: nothing leaves under a policy that was replaced before.
-            self._policy = self._policies.replaced() or self._policy
-            payloads = self._taken(is_over=is_over)
-            if payloads:
-                self._spool.append([written(item).encode() for item in payloads])
+            try:
+                self._write(is_over=is_over)
+            except Exception as error:  # noqa: BLE001 - the rim of the thread: whatever a round meets, the next one comes
+                sys.stderr.write(f"rollbook: calls could not be captured ({error!r})\n")
         self._spool.close()
 
-    def _taken(self, *, is_over: bool) -> list[list[Any]]:
+    def _write(self, *, is_over: bool) -> None:
+        # Read before the calls are taken: nothing leaves under a policy that was replaced before.
+        self._policy = self._policies.replaced() or self._policy
+        payloads = self._taken(is_over=is_over)
+        if payloads:
+            self._spool.append(payloads)
+
+    def _taken(self, *, is_over: bool) -> list[bytes]:
         with self._lock:
             pending, self._pending, self._pending_bytes = self._pending, deque(), 0
             now_ms, seen = self._now_ms(), self._seen
         policy = self._policy
         sampled = [item for item in pending if policy.samples(item[1])]
-        taken: list[list[Any]] = []
+        taken: list[bytes] = []
         unreadable = 0
         for ended_ms, prediction_id, exchange in sampled:
             try:
-                taken.append(exchange.record(prediction_id, ended_ms, policy))
+                taken.append(written(exchange.record(prediction_id, ended_ms, policy)).encode())
             except Exception:  # noqa: BLE001 - one odd call must not end the thread that records all others
                 unreadable += 1
         with self._lock:
@@ -92,6 +98,6 @@ class Recorder:
             unsampled = min(self._unsampled, seen)
         if is_over or now_ms - self._marked_ms >= _MARK_MS:
             # Whatever is recorded after this moment says a time that is no earlier.
-            taken.append(["m", now_ms, seen, unsampled])
+            taken.append(written(["m", now_ms, seen, unsampled]).encode())
             self._marked_ms = now_ms
         return taken

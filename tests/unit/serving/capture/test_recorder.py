@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from infra.background import Background
 from schemas.events.endpoints import CapturePolicy
 from schemas.events.registry import Tensor
 from serving.capture import records
@@ -36,6 +37,7 @@ class Spooled(msgspec.Struct, frozen=True):
     """A recorder that is not started: what it got waits until `end` writes all of it."""
 
     recorder: Recorder
+    background: Background
     directory: Path
 
     def end(self) -> tuple[list[ObservationRecord], Mark]:
@@ -50,7 +52,9 @@ class Spooled(msgspec.Struct, frozen=True):
 @pytest.fixture
 def spooled(tmp_path: Path) -> Spooled:
     writer = SpoolWriter(tmp_path, limits=SpoolLimits(), without_detail=records.without_detail)
-    return Spooled(Recorder(writer, in_force=PolicyInForce(), hash_key=b"key"), tmp_path)
+    background = Background()
+    recorder = Recorder(writer, in_force=PolicyInForce(), hash_key=b"key", background=background)
+    return Spooled(recorder, background, tmp_path)
 
 
 def offer(recorder: Recorder, ids: list[str]) -> None:
@@ -94,7 +98,8 @@ def test_what_the_sample_leaves_out_is_counted(spooled: Spooled) -> None:
 def test_a_spool_that_overflows_loses_its_oldest_detail_and_no_count(tmp_path: Path) -> None:
     limits = SpoolLimits(max_bytes=100_000, segment_bytes=10_000)
     writer = SpoolWriter(tmp_path, limits=limits, without_detail=records.without_detail)
-    recorder = Recorder(writer, in_force=PolicyInForce(policy=CapturePolicy(sampling_rate=0.5)), hash_key=b"key")
+    in_force = PolicyInForce(policy=CapturePolicy(sampling_rate=0.5))
+    recorder = Recorder(writer, in_force=in_force, hash_key=b"key", background=Background())
     ids = [f"1700000000000-{number}" for number in range(6_000)]
     recorder.start()
     for start in range(0, len(ids), 100):
@@ -115,6 +120,35 @@ def test_a_spool_that_overflows_loses_its_oldest_detail_and_no_count(tmp_path: P
     # What is neither kept nor left out by the sample is what the spool dropped; marks it dropped hid nothing.
     missing = last.seen - last.unsampled - len(kept)
     assert 0 < missing <= lost == writer.dropped
+
+
+@pytest.mark.parametrize("hashed", [(), ("person",)])
+def test_bytes_that_are_no_text_leave_the_values_out_and_the_others_in(
+    spooled: Spooled, hashed: tuple[str, ...]
+) -> None:
+    spooled.recorder.follow(PolicyInForce(version=4, policy=CapturePolicy(hashed=hashed)))
+    odd = b'{"inputs":[{"name":"person","data":["\xff\xfe"]}]}'
+    spooled.recorder.record(msgspec.structs.replace(exchange("odd"), request=odd, status=400, answer=b"{}"))
+    offer(spooled.recorder, IDS[:1])
+
+    records_, last = spooled.end()
+
+    assert [(record.prediction_id, record.status) for record in records_] == [("odd", 400), (IDS[0], 200)]
+    assert (records_[0].inputs, last.seen) == ("", 2)
+    assert spooled.background.failing == ()
+
+
+def test_an_exchange_that_cannot_be_written_down_is_recorded_without_its_values_and_counted(spooled: Spooled) -> None:
+    def written(_most: int | None) -> tuple[bytes, bytes]:
+        raise RuntimeError("a bug")
+
+    spooled.recorder.record(msgspec.structs.replace(exchange("odd"), written=written))
+    offer(spooled.recorder, IDS[:1])
+
+    records_, last = spooled.end()
+
+    assert [(record.prediction_id, bool(record.inputs)) for record in records_] == [("odd", False), (IDS[0], True)]
+    assert (spooled.background.failures, last.seen) == ({"capture": 1}, 2)
 
 
 @pytest.mark.parametrize("values", [1, 3, 4, 5_000])

@@ -35,6 +35,8 @@ class SummingEngine:
         self.gate.wait(10)
         if np.isnan(inputs["x"]).any():
             raise PredictionFailedError("not a number")
+        if np.isinf(inputs["x"]).any():
+            raise SystemExit(3)
         return {"sum": inputs["x"].sum(axis=1)}
 
     def ask(self, inputs: Mapping[str, Array]) -> Tensors:
@@ -82,6 +84,27 @@ async def test_a_bad_request_fails_alone() -> None:
 
     assert isinstance(outcomes[2], InferenceFailedError)
     assert [outcomes[index].outputs["sum"].tolist() for index in (1, 3)] == [[2.0], [6.0]]  # type: ignore[attr-defined]
+
+
+async def test_a_model_that_asks_to_exit_fails_its_request_and_answers_the_next() -> None:
+    engine = SummingEngine()
+    host = host_of(engine)
+
+    with pytest.raises(InferenceFailedError, match="SystemExit"):
+        await host.predict(request(float("inf")))
+
+    assert (await host.predict(request(1.0))).outputs["sum"].tolist() == [2.0]
+    assert host.in_flight == 0
+
+
+async def test_what_comes_after_the_end_of_a_host_is_told_to_try_again_and_not_under_way() -> None:
+    host = host_of(SummingEngine())
+    host.close()
+
+    with pytest.raises(OverloadedError, match="unloaded"):
+        await host.predict(request(1.0))
+
+    assert host.in_flight == 0
 
 
 async def test_a_signature_with_fixed_rows_is_never_batched() -> None:
