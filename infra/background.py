@@ -4,7 +4,8 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import msgspec
@@ -49,6 +50,7 @@ class Background:
         self._failures: Counter[str] = Counter()
         self._failed_at: dict[str, float] = {}
         self._logged_at: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def failures(self) -> dict[str, int]:
@@ -66,7 +68,11 @@ class Background:
     def task(self, name: str, work: AsyncWork) -> asyncio.Task[None]:
         """Run work in the running loop until it returns or its task is cancelled."""
         self._know(name)
-        return asyncio.create_task(self._keep(name, work), name=name)
+        task = asyncio.create_task(self._keep(name, work), name=name)
+        # The loop itself holds its tasks only weakly.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def thread(self, name: str, work: Callable[[], None], *, stopping: threading.Event) -> threading.Thread:
         """Run work in a thread of its own until it returns; it is not started again once it is to stop."""
@@ -74,6 +80,17 @@ class Background:
         thread = threading.Thread(target=self._keep_thread, args=(name, work, stopping), name=name, daemon=True)
         thread.start()
         return thread
+
+    @asynccontextmanager
+    async def running(self, works: Mapping[str, AsyncWork]) -> AsyncIterator[None]:
+        """Run work beside the block, and end it with the block."""
+        tasks = [self.task(name, work) for name, work in works.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def failed(self, name: str, error: BaseException) -> None:
         """Log and count a failure that the work got over by itself."""

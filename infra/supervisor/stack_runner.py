@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import structlog
 
+from infra.background import Background
 from infra.clock import Clock, SystemClock
 from infra.data_directory import DataDirectory
 from infra.errors import CannotStartError
@@ -54,7 +55,7 @@ class StackRunner:
         started = self._clock.monotonic()
         self._publish()
         tasks = [asyncio.create_task(self._run_program(program)) for program in self._programs.values()]
-        housekeeping = asyncio.create_task(self._keep_house())
+        housekeeping = Background().task("housekeeping", self._keep_house)
         failure: CannotStartError | None = None
         try:
             await self._until_ready(stopping)

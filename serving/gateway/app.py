@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from infra.arguments import take_no_arguments
+from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.metrics import Metrics, MetricsPort
@@ -109,7 +111,7 @@ async def run_follower(settings: FollowerSettings, stopping: asyncio.Event) -> N
 
 async def _serve(settings: FollowerSettings) -> None:
     folder = gateway_folder(settings.data_dir, settings.region)
-    prober = Prober(folder)
+    prober, background = Prober(folder), Background()
     async with ControlPlaneClient(settings.api_url, token_file=settings.token_file) as control_plane:
         kept = read_state(folder / names.SNAPSHOT) or await _first_state(control_plane)
         ads = AdsServer()
@@ -120,7 +122,7 @@ async def _serve(settings: FollowerSettings) -> None:
             region=settings.region,
             gateway=lambda: next(iter(ads.gateway_ids), ""),
         )
-        rooms = WaitingRooms(folder, waker=control_plane, limits=settings.hold_limits)
+        rooms = WaitingRooms(folder, waker=control_plane, limits=settings.hold_limits, background=background)
         follower = Follower(
             kept,
             ads=ads,
@@ -133,26 +135,30 @@ async def _serve(settings: FollowerSettings) -> None:
         ads.put(fixed_resources(port=settings.envoy_port, limits=settings.limits))
         follower.begin()
         try:
-            with _metrics(follower, ads).served(settings.metrics_port):
+            with _metrics(follower, ads, background).served(settings.metrics_port):
                 await _start(ads, follower, port=settings.ads_port)
                 settings.ready_file.touch()
                 _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(follower.keep_state())
-                    tasks.create_task(_follow_log(follower, settings.kafka_bootstrap))
-                    tasks.create_task(_follow_keys(follower, control_plane))
-                    tasks.create_task(reports.probe_for_ever())
-                    tasks.create_task(reports.report_for_ever())
-                    tasks.create_task(failovers.report_for_ever())
-                    tasks.create_task(_watch_failovers(follower, failovers, settings))
+                works: Mapping[str, AsyncWork] = {
+                    "follower-keeps-state": follower.keep_state,
+                    "follower-follows-log": lambda: _follow_log(follower, settings.kafka_bootstrap),
+                    "follower-follows-keys": lambda: _follow_keys(follower, control_plane),
+                    "follower-probes": reports.probe_for_ever,
+                    "follower-reports-applied": reports.report_for_ever,
+                    "follower-reports-failovers": failovers.report_for_ever,
+                    "follower-watches-failovers": lambda: _watch_failovers(follower, failovers, settings),
+                }
+                async with background.running(works):
+                    await asyncio.Event().wait()
         finally:
             prober.close()
             await ads.stop()
             await rooms.close()
 
 
-def _metrics(follower: Follower, ads: AdsServer) -> Metrics:
+def _metrics(follower: Follower, ads: AdsServer, background: Background) -> Metrics:
     metrics = Metrics()
+    background.show_in(metrics)
     metrics.gauge("rollbook_follower_position", "How far in the log it is.", lambda: follower.position)
     metrics.gauge("rollbook_follower_gateways", "Gateways that are connected.", lambda: len(ads.gateway_ids))
     metrics.gauges("rollbook_follower_resources", "What it knows of.", label="kind", read=follower.sizes)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from infra.arguments import take_no_arguments
+from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.clients import abandon, producer, start_producer
 from infra.metrics import Metrics, MetricsPort
@@ -105,9 +106,11 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
     settings.ready_file.unlink(missing_ok=True)
     folder = gateway_folder(settings.data_dir, settings.region)
     sink = KafkaSink(settings.kafka_bootstrap)
-    measuring = asyncio.create_task(_measure(settings))
+    background = Background()
+    measuring = background.task("shipper-measures-gateway", lambda: _measure(settings))
     try:
-        shipping = asyncio.create_task(_ship(folder, settings, sink, stopping))
+        # A failure of this one ends the program: the next process goes on from what is on disk.
+        shipping = asyncio.create_task(_ship(folder, settings, sink, stopping, background))
         asked = asyncio.create_task(stopping.wait())
         await asyncio.wait({shipping, asked}, return_when=asyncio.FIRST_COMPLETED)
         with suppress(TimeoutError):
@@ -136,9 +139,11 @@ async def _measure(settings: ShipperSettings) -> None:
         await sink.close()
 
 
-async def _ship(folder: Path, settings: ShipperSettings, sink: KafkaSink, stopping: asyncio.Event) -> None:
+async def _ship(
+    folder: Path, settings: ShipperSettings, sink: KafkaSink, stopping: asyncio.Event, background: Background
+) -> None:
     shipper = await begin_source(folder, sink, region=settings.region)
-    with _metrics(shipper).served(settings.metrics_port):
+    with _metrics(shipper, background).served(settings.metrics_port):
         while not stopping.is_set():
             lines = await shipper.ship_next()
             settings.ready_file.touch()
@@ -147,8 +152,9 @@ async def _ship(folder: Path, settings: ShipperSettings, sink: KafkaSink, stoppi
         await shipper.ship_next(state="closing")
 
 
-def _metrics(shipper: RequestShipper) -> Metrics:
+def _metrics(shipper: RequestShipper, background: Background) -> Metrics:
     metrics = Metrics()
+    background.show_in(metrics)
     metrics.counter("rollbook_shipper_records", "Request records sent.", lambda: shipper.records)
     metrics.counter("rollbook_shipper_unreadable_lines", "Log lines that are none.", lambda: shipper.unreadable)
     metrics.counter("rollbook_shipper_batches", "Batches sent, empty ones too.", lambda: shipper.progress.batch)

@@ -1,6 +1,7 @@
 """The waiting rooms of all deployments that may sleep, and the calls that wake them."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -8,6 +9,7 @@ import httpx
 import msgspec
 import structlog
 
+from infra.background import Background
 from serving.gateway import names
 from serving.gateway.control_plane_client import RefusedByControlPlaneError
 from serving.gateway.retries import MOST_HELD
@@ -36,7 +38,8 @@ class Waker(Protocol):
 class WaitingRooms:
     """Rooms come before Envoy hears of them and stay as long as their deployment; used from one event loop."""
 
-    def __init__(self, folder: Path, *, waker: Waker, limits: HoldLimits) -> None:
+    def __init__(self, folder: Path, *, waker: Waker, limits: HoldLimits, background: Background) -> None:
+        self._background = background
         self._folder = folder / names.HOLD
         self._waker = waker
         self._limits = limits
@@ -87,7 +90,7 @@ class WaitingRooms:
             _log.error("waiting_room_not_opened", deployment_id=deployment_id, reason=str(error))
             self._unopened.add(deployment_id)
             if self._opening is None or self._opening.done():
-                self._opening = asyncio.create_task(self._open_later())
+                self._opening = self._background.task("waiting-rooms-open", self._open_later)
         else:
             self._unopened.discard(deployment_id)
 
@@ -110,27 +113,30 @@ class WaitingRooms:
 
     def _arrived(self, deployment_id: str) -> None:
         if deployment_id not in self._waking:
-            self._waking[deployment_id] = asyncio.create_task(self._wake(deployment_id))
+            waking = self._background.task("waiting-rooms-wake", partial(self._wake, deployment_id))
+            self._waking[deployment_id] = waking
+            waking.add_done_callback(partial(self._has_woken, deployment_id))
+
+    def _has_woken(self, deployment_id: str, waking: "asyncio.Task[None]") -> None:
+        if self._waking.get(deployment_id) is waking:
+            del self._waking[deployment_id]
 
     async def _wake(self, deployment_id: str) -> None:
         """Ask until it is heard, while anybody waits."""
-        try:
-            while self._rooms[deployment_id].waiting:
-                try:
-                    await self._waker.wake(
-                        self._endpoints[deployment_id], deployment_id, reason="a request waits at the gateway"
-                    )
-                except RefusedByControlPlaneError as error:
-                    _log.error("wake_refused", deployment_id=deployment_id, error=str(error))
-                    return
-                except (httpx.HTTPError, OSError) as error:
-                    _log.warning("wake_delayed", deployment_id=deployment_id, error=repr(error))
-                    await asyncio.sleep(_RETRY_S)
-                else:
-                    _log.info("deployment_woken", deployment_id=deployment_id)
-                    return
-        finally:
-            self._waking.pop(deployment_id, None)
+        while self._rooms[deployment_id].waiting:
+            try:
+                await self._waker.wake(
+                    self._endpoints[deployment_id], deployment_id, reason="a request waits at the gateway"
+                )
+            except RefusedByControlPlaneError as error:
+                _log.error("wake_refused", deployment_id=deployment_id, error=str(error))
+                return
+            except (httpx.HTTPError, OSError) as error:
+                _log.warning("wake_delayed", deployment_id=deployment_id, error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+            else:
+                _log.info("deployment_woken", deployment_id=deployment_id)
+                return
 
     def _close(self, deployment_id: str) -> None:
         room = self._rooms.pop(deployment_id, None)

@@ -3,11 +3,12 @@
 import asyncio
 import os
 import time
-from contextlib import suppress
+from collections.abc import Mapping
 
 import structlog
 
 from infra.arguments import take_no_arguments
+from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.errors import LogAwayError
 from infra.kafka.registry_log import RegistryLog
@@ -42,17 +43,24 @@ async def _run(stopping: asyncio.Event) -> None:
         clock=SystemClock(),
         recording=Recording(settings.data_dir / "autoscaler", most_bytes=settings.record_bytes),
     )
+    background = Background()
+    works: Mapping[str, AsyncWork] = {
+        "autoscaler-follows-log": lambda: _keep_following(autoscaler, settings),
+        "autoscaler-looks": lambda: _keep_looking(autoscaler, settings),
+    }
     try:
-        with _metrics(autoscaler).served(settings.metrics_port):
-            await _scale_until(stopping, autoscaler, settings)
+        with _metrics(autoscaler, background).served(settings.metrics_port):
+            async with background.running(works):
+                await stopping.wait()
     finally:
         for connections in (plane, gateways, engines):
             await connections.close()
         settings.ready_file.unlink(missing_ok=True)
 
 
-def _metrics(autoscaler: Autoscaler) -> Metrics:
+def _metrics(autoscaler: Autoscaler, background: Background) -> Metrics:
     metrics = Metrics()
+    background.show_in(metrics)
     metrics.gauge("rollbook_autoscaler_deployments", "Deployments under a policy.", lambda: autoscaler.watched)
     metrics.counter("rollbook_autoscaler_looks", "Looks at a deployment.", lambda: autoscaler.looks)
     metrics.counter("rollbook_autoscaler_changes", "Looks that changed replicas.", lambda: autoscaler.changes)
@@ -60,24 +68,6 @@ def _metrics(autoscaler: Autoscaler) -> Metrics:
         "rollbook_autoscaler_failures", "Looks that were incomplete or could not be told.", lambda: autoscaler.failures
     )
     return metrics
-
-
-async def _scale_until(stopping: asyncio.Event, autoscaler: Autoscaler, settings: AutoscalerSettings) -> None:
-    tasks = [
-        asyncio.create_task(_keep_following(autoscaler, settings)),
-        asyncio.create_task(_keep_looking(autoscaler, settings)),
-    ]
-    ended = asyncio.create_task(stopping.wait())
-    try:
-        # Both loops go on for ever: one that is done has met a bug, and the program has to say so.
-        done, _ = await asyncio.wait({*tasks, ended}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (*tasks, ended):
-            task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
 
 
 async def _keep_following(autoscaler: Autoscaler, settings: AutoscalerSettings) -> None:

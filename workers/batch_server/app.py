@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from infra.arguments import take_no_arguments
+from infra.background import Background
 from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.metrics import Metrics
@@ -54,26 +55,16 @@ async def _run(stopping: asyncio.Event) -> None:
         async with _opened(settings) as (parts, batches, retention):
             uploads = Uploads(parts.files, settings, folder=settings.data_dir / "batches", clock=parts.clock)
             app = application(parts.files, uploads, batches)
-            with _metrics(parts).served(settings.metrics_port):
+            background = Background()
+            with _metrics(parts, background).served(settings.metrics_port):
                 async with _served(app, settings.data_dir / _SOCKET):
                     batches.begin()
                     settings.ready_file.touch()
-                    await _until(stopping, retention)
+                    async with background.running({"batches-retention": retention.keep_for_ever}):
+                        await stopping.wait()
                     await batches.close()
     finally:
         settings.ready_file.unlink(missing_ok=True)
-
-
-async def _until(stopping: asyncio.Event, retention: Retention) -> None:
-    keeping, asked = asyncio.create_task(retention.keep_for_ever()), asyncio.create_task(stopping.wait())
-    try:
-        done, _ = await asyncio.wait((keeping, asked), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (keeping, asked):
-            task.cancel()
-        await asyncio.gather(keeping, asked, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -147,8 +138,9 @@ def _listening(path: Path) -> socket.socket:
     return listening
 
 
-def _metrics(parts: Parts) -> Metrics:
+def _metrics(parts: Parts, background: Background) -> Metrics:
     metrics = Metrics()
+    background.show_in(metrics)
 
     def by_status() -> dict[str, float]:
         return dict(Counter(parts.book.statuses()))

@@ -36,9 +36,8 @@ class Retention:
             self._erased |= erased
             await self._end_batches_of_erased()
             await asyncio.to_thread(self._delete)
-        except Exception as error:  # noqa: BLE001  the rim of the task: the program lives on, and looks again
-            expected = isinstance(error, PartAwayError | RefusedError | ApiError | OSError)
-            _log.warning("retention_delayed", exc_info=None if expected else error, reason=str(error))
+        except (PartAwayError, RefusedError, ApiError, OSError) as error:
+            _log.warning("retention_delayed", reason=str(error))
 
     async def _end_batches_of_erased(self) -> None:
         for record in self._parts.book.open_ones():

@@ -3,11 +3,12 @@
 import asyncio
 import os
 import time
-from contextlib import suppress
+from collections.abc import Mapping
 
 import structlog
 
 from infra.arguments import take_no_arguments
+from infra.background import AsyncWork, Background
 from infra.errors import LogAwayError
 from infra.kafka.registry_log import RegistryLog
 from infra.metrics import Metrics
@@ -32,38 +33,29 @@ async def _run(stopping: asyncio.Event) -> None:
     settings = load_settings(JudgeSettings, PREFIX, os.environ)
     settings.ready_file.unlink(missing_ok=True)
     plane = ControlPlane(settings.api_url, token_file=settings.token_file)
-    judge = Judge(plane, monotonic=time.monotonic)
-    with _metrics(judge).served(settings.metrics_port):
-        await _judge_until(stopping, judge, plane, settings)
+    background = Background()
+    judge = Judge(plane, monotonic=time.monotonic, background=background)
+    works: Mapping[str, AsyncWork] = {
+        "judge-follows-log": lambda: _keep_following(judge, settings),
+        "judge-looks": lambda: _keep_looking(judge, interval_s=settings.interval_ms / 1000),
+    }
+    try:
+        with _metrics(judge, background).served(settings.metrics_port):
+            async with background.running(works):
+                await stopping.wait()
+    finally:
+        await plane.close()
+        settings.ready_file.unlink(missing_ok=True)
 
 
-def _metrics(judge: Judge) -> Metrics:
+def _metrics(judge: Judge, background: Background) -> Metrics:
     metrics = Metrics()
+    background.show_in(metrics)
     metrics.gauge("rollbook_judge_position", "How far in the log its picture goes.", lambda: judge.position)
     metrics.gauge("rollbook_judge_active_rollouts", "Rollouts that it looks at.", lambda: len(judge.rollouts))
     metrics.counter("rollbook_judge_looks", "Looks at an active rollout.", lambda: judge.looks)
     metrics.counter("rollbook_judge_failed_looks", "Looks that met a failure.", lambda: judge.failed_looks)
     return metrics
-
-
-async def _judge_until(stopping: asyncio.Event, judge: Judge, plane: ControlPlane, settings: JudgeSettings) -> None:
-    tasks = [
-        asyncio.create_task(_keep_following(judge, settings)),
-        asyncio.create_task(_keep_looking(judge, interval_s=settings.interval_ms / 1000)),
-    ]
-    ended = asyncio.create_task(stopping.wait())
-    try:
-        # Both loops go on for ever: one that is done has met a bug, and the program has to say so.
-        done, _ = await asyncio.wait({*tasks, ended}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (*tasks, ended):
-            task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
-        await plane.close()
-        settings.ready_file.unlink(missing_ok=True)
 
 
 async def _keep_following(judge: Judge, settings: JudgeSettings) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import structlog
 
+from infra.background import Background
 from schemas.catalogue import decode_data
 from schemas.envelope import RecordedEvent
 from schemas.events.rollouts import Measurement
@@ -53,10 +54,11 @@ class Log(Protocol):
 class Judge:
     """Keeps the picture of the active rollouts, and measures what it shows."""
 
-    def __init__(self, plane: Plane, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, plane: Plane, *, monotonic: Callable[[], float], background: Background) -> None:
         self.rollouts: Rollouts = {}
         self._plane = plane
         self._monotonic = monotonic
+        self._background = background
         self._position = 0
         self._sent: dict[str, LastSent] = {}
         self._quiet_until: dict[str, float] = {}
@@ -113,6 +115,9 @@ class Judge:
             await self._look(watched)
         except (PartAwayError, RefusedError) as error:
             self._back_off_from(watched, error)
+        except Exception as error:  # noqa: BLE001  one rollout that meets a bug must not end the looks at all others
+            self._background.failed("judge-looks", error)
+            self._back_off_from(watched, error)
         else:
             self._back_off.pop(watched.id, None)
             self._quiet_until.pop(watched.id, None)
@@ -145,7 +150,7 @@ class Judge:
         if judged.decision != "none":
             _log.info("step_judged", rollout_id=watched.id, decision=judged.decision, step=watched.step)
 
-    def _back_off_from(self, watched: Watched, error: PartAwayError | RefusedError) -> None:
+    def _back_off_from(self, watched: Watched, error: Exception) -> None:
         self.failed_looks += 1
         wait_s = min(_LONGEST_BACK_OFF_S, 2 * self._back_off.get(watched.id, _FIRST_BACK_OFF_S / 2))
         self._back_off[watched.id] = wait_s

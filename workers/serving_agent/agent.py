@@ -1,6 +1,7 @@
 """Joins the parts: what the log wants, what runs here, and a keeper for each slot."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -98,7 +99,7 @@ class ServingAgent:
                 self._keepers[slot].retire()
             case Disown(instance_id):
                 self._disowning.add(instance_id)
-                self._group.create_task(self._disown(instance_id))
+                self._parts.background.task("agent-disowns", partial(self._disown, instance_id))
             case DiscardModel(deployment_id):
                 self._parts.shelf.discard(deployment_id)
 

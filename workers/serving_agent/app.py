@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from infra.arguments import take_no_arguments
+from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.errors import LogAwayError
 from infra.kafka.registry_log import RegistryLog
@@ -58,12 +59,13 @@ async def run_agent(
     async with _parts(settings, environ, starter) as parts, _shipping(settings, parts) as shipping:
         async with asyncio.TaskGroup() as group:
             agent = ServingAgent(parts, group)
-            with _metrics(agent, shipping).served(settings.metrics_port):
-                measuring = group.create_task(_measure(agent, parts))
-                following = group.create_task(_follow(agent, parts))
-                await stopping.wait()
-                measuring.cancel()
-                following.cancel()
+            works: Mapping[str, AsyncWork] = {
+                "agent-measures": lambda: _measure(agent, parts),
+                "agent-follows-log": lambda: _follow(agent, parts),
+            }
+            with _metrics(agent, shipping, parts.background).served(settings.metrics_port):
+                async with parts.background.running(works):
+                    await stopping.wait()
                 settings.ready_file.unlink(missing_ok=True)
                 await agent.stop()
         with suppress(TimeoutError):
@@ -83,20 +85,25 @@ async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
     )
     sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}-telemetry")
     shipping = SpoolShipping(
-        telemetry.spools, sink=sink, region=settings.region, clock=parts.clock, boots=lambda: {telemetry.boot_id}
+        telemetry.spools,
+        sink=sink,
+        region=settings.region,
+        clock=parts.clock,
+        boots=lambda: {telemetry.boot_id},
+        background=parts.background,
     )
     shipping.stream = MEASURED
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(shipping.run())
-            group.create_task(telemetry.run(interval_s=settings.telemetry_interval_s))
+        async with parts.background.running({"agent-ships-telemetry": shipping.run}):
+            await telemetry.run(interval_s=settings.telemetry_interval_s)
     finally:
         await telemetry.close()
         await sink.close()
 
 
-def _metrics(agent: ServingAgent, shipping: SpoolShipping) -> Metrics:
+def _metrics(agent: ServingAgent, shipping: SpoolShipping, background: Background) -> Metrics:
     metrics, totals = Metrics(), shipping.totals
+    background.show_in(metrics)
     metrics.gauges("rollbook_agent_instances", "Slots of this host.", label="state", read=agent.instances_by_state)
     metrics.counter("rollbook_agent_shipped_batches", "Batches sent, empty ones too.", lambda: totals.batches)
     metrics.counter("rollbook_agent_shipped_observations", "Captured predictions sent.", lambda: totals.rows)
@@ -157,6 +164,7 @@ async def _parts(
             starter=starter,
             captures=CaptureFiles(settings),
             clock=SystemClock(),
+            background=Background(),
         )
     finally:
         await starter.close()
@@ -167,15 +175,16 @@ async def _parts(
 async def _shipping(settings: AgentSettings, parts: AgentParts) -> AsyncIterator[SpoolShipping]:
     sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}")
     shipping = SpoolShipping(
-        settings.directory / "spool", sink=sink, region=settings.region, clock=parts.clock, boots=parts.book.boots
+        settings.directory / "spool",
+        sink=sink,
+        region=settings.region,
+        clock=parts.clock,
+        boots=parts.book.boots,
+        background=parts.background,
     )
     try:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(shipping.run())
-            try:
-                yield shipping
-            finally:
-                task.cancel()
+        async with parts.background.running({"agent-ships-captures": shipping.run}):
+            yield shipping
     finally:
         await sink.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -133,7 +134,7 @@ class InstanceKeeper:
     async def _serve(self, running: RunningInstance, deployment: Deployment) -> Sickness | None:
         """Announce, and return when the process has ended, is found sick or the slot is to be emptied."""
         self._has_served = True
-        announcing = asyncio.create_task(self._announce(running.record))
+        announcing = self._with.background.task("agent-announces", partial(self._announce, running.record))
         try:
             return await self._watch(running, deployment)
         finally:
@@ -225,8 +226,8 @@ class InstanceKeeper:
     def _withdraw_soon(self, record: InstanceRecord, *, reason: str, code: str | None = None) -> None:
         """Withdraw beside the restart: while the control plane is away, the same port may serve again before."""
         if self._is_announced:
-            work = self._withdraw(record, after=self._withdrawal, reason=reason, code=code)
-            self._withdrawal = asyncio.create_task(work)
+            work = partial(self._withdraw, record, after=self._withdrawal, reason=reason, code=code)
+            self._withdrawal = self._with.background.task("agent-withdraws", work)
 
     async def _withdraw(
         self, record: InstanceRecord, *, after: asyncio.Task[None] | None, reason: str, code: str | None

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from infra.background import Background
 from infra.clock import Clock
 from workers.serving_agent.artifacts import ModelShelf
 from workers.serving_agent.capture_files import CaptureFiles
@@ -21,3 +22,4 @@ class AgentParts(msgspec.Struct, frozen=True, kw_only=True):
     starter: InstanceStarter
     captures: CaptureFiles
     clock: Clock
+    background: Background

@@ -3,12 +3,14 @@
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 import structlog
 
+from infra.background import Background
 from infra.clock import Clock
 from schemas.observations import BatchHeaders, SourceKind
 from schemas.topics import OBSERVATIONS, TELEMETRY, Topic
@@ -188,8 +190,18 @@ class SourceShipper:
 class SpoolShipping:
     """Ships every spool below a directory, each source in a task of its own."""
 
-    def __init__(self, spools: Path, *, sink: Sink, region: str, clock: Clock, boots: Callable[[], set[str]]) -> None:
+    def __init__(
+        self,
+        spools: Path,
+        *,
+        sink: Sink,
+        region: str,
+        clock: Clock,
+        boots: Callable[[], set[str]],
+        background: Background,
+    ) -> None:
         spools.mkdir(parents=True, exist_ok=True)
+        self._background = background
         self._spools = spools
         self._sink = sink
         self._region = region
@@ -200,16 +212,19 @@ class SpoolShipping:
         self.totals = Totals()
 
     async def run(self) -> None:
-        """Ship for ever. A source whose disk fails waits; other failures end the program, as its numbers must not."""
+        """Ship for ever. A source that meets a failure begins again at what is on disk, and holds up no other."""
         try:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    for directory, source in sources(self._spools).items():
-                        if directory not in self._tasks:
-                            self._tasks[directory] = group.create_task(self._ship(directory, source))
-                    await asyncio.sleep(_INTERVAL_S)
+            while True:
+                for directory, source in sources(self._spools).items():
+                    if directory not in self._tasks:
+                        ship = partial(self._ship, directory, source)
+                        self._tasks[directory] = self._background.task("agent-ships-source", ship)
+                await asyncio.sleep(_INTERVAL_S)
         finally:
-            self._tasks.clear()
+            tasks, self._tasks = list(self._tasks.values()), {}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def drained(self) -> None:
         """Return once every source that is over has been shipped and closed."""

@@ -15,6 +15,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from infra.background import Background
 from schemas.events.endpoints import InstanceWithdrawn, ScalingPolicySet
 from schemas.scaling import ScalingPolicy
 from serving.gateway import names
@@ -51,7 +52,8 @@ class Sleeper:
     def __init__(self, gateway: Gateway, waker: Woken, *, seconds: float) -> None:
         self.gateway = gateway
         self.waker = waker
-        self.rooms = WaitingRooms(gateway.folder, waker=waker, limits=HoldLimits(requests=MOST, seconds=seconds))
+        limits = HoldLimits(requests=MOST, seconds=seconds)
+        self.rooms = WaitingRooms(gateway.folder, waker=waker, limits=limits, background=Background())
         gateway.also_on_taken = self.on_taken
 
     def on_taken(self, type_url: str, taken: list[str]) -> None:

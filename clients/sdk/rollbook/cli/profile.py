@@ -20,6 +20,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     restarts: int = 0
     region: str = ""
+    failing: tuple[str, ...] = ()
+    """Work inside the program that met an error within the last minute and went on, as its metrics tell."""
 
 
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):

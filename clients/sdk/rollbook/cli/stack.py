@@ -1,6 +1,7 @@
 """`rollbook up`, `down`, `status`, `logs`, `run`, `audit`, `demo`: programs of the server, found by entry point."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,12 +10,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
+import httpx
 import msgspec
 
 from rollbook import RollbookError
 from rollbook.cli.options import Number
 from rollbook.cli.output import show
-from rollbook.cli.profile import Profile, StackStatus, pass_profile
+from rollbook.cli.profile import Profile, Program, StackStatus, pass_profile
 
 GROUP = "rollbook.programs"
 _LAUNCH = f"""
@@ -24,6 +26,8 @@ from importlib.metadata import entry_points
 sys.exit(program.load()(sys.argv[2:]))
 """
 _POLL_S = 0.1
+_METRICS_TIMEOUT_S = 2.0
+_FAILING = re.compile(r'^rollbook_background_failing\{work="([^"]*)"\} 1\.0$', re.MULTILINE)
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
@@ -144,18 +148,35 @@ def _is_alive(pid: int) -> bool:
 @click.command("status")
 @pass_profile
 def stack_status(profile: Profile) -> None:
-    """Show each program of the stack: pid, state, addresses, restarts."""
+    """Show each program of the stack: pid, state, addresses, restarts, and what failed in it in the last minute."""
     status = profile.status()
     if status is None:
         raise RollbookError(f"No stack was ever started in {profile.data_dir}.")
-    if not _is_alive(status.pid):
+    if _is_alive(status.pid):
+        programs = tuple(map(_with_failing_work, status.programs))
+        status = msgspec.structs.replace(status, programs=programs)
+    else:
         status = msgspec.structs.replace(status, state="down", programs=())
     if profile.as_json:
         show(profile, status)
         return
     click.echo(f"{status.state}  (supervisor pid {status.pid}, data in {profile.data_dir})")
     if status.programs:
-        show(profile, list(status.programs), columns=("name", "region", "state", "pid", "restarts", "addresses"))
+        show(
+            profile,
+            list(status.programs),
+            columns=("name", "region", "state", "pid", "restarts", "failing", "addresses"),
+        )
+
+
+def _with_failing_work(program: Program) -> Program:
+    if program.metrics is None or program.state != "ready":
+        return program
+    try:
+        text = httpx.get(program.metrics, timeout=_METRICS_TIMEOUT_S, trust_env=False).text
+    except httpx.HTTPError:
+        return msgspec.structs.replace(program, failing=("metrics",))
+    return msgspec.structs.replace(program, failing=tuple(_FAILING.findall(text)))
 
 
 @click.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from infra.background import Background
 from infra.clock import SystemClock
 from schemas.events.endpoints import TrafficApplied
 from schemas.events.rollouts import RolloutResumed
@@ -69,7 +70,7 @@ class Scene:
         self.path = folder / names.SNAPSHOT
         self.reports = Reports(folder)
         nothing = KeptState(snapshot=NOTHING_KNOWN, cursor=None)
-        rooms = WaitingRooms(folder, waker=Nobody(), limits=HoldLimits())
+        rooms = WaitingRooms(folder, waker=Nobody(), limits=HoldLimits(), background=Background())
         self.follower = follower.Follower(
             nothing, ads=Ads(told), reports=self.reports, rooms=rooms, snapshot_path=self.path
         )

@@ -87,6 +87,7 @@ class MemoryPlane:
         self.taken, self.answer = taken, answer
         self.is_away = False
         self.is_view_away = False
+        self.bug_in = ""
         self.warm_ups: list[tuple[str, ReportWarmUp]] = []
         self.measurements: list[tuple[str, Measurement]] = []
 
@@ -107,6 +108,8 @@ class MemoryPlane:
 
     async def report_measurement(self, rollout_id: str, measurement: Measurement) -> Judged:
         self._called()
+        if rollout_id == self.bug_in:
+            raise ZeroDivisionError
         self.measurements.append((rollout_id, measurement))
         return Judged(decision="none")
 

@@ -5,6 +5,7 @@ import httpx
 import msgspec
 import pytest
 
+from infra.background import Background
 from schemas.events.rollouts import RolloutAborted, StepStarted
 from tests.support.builders import rollout_started
 from tests.support.fakes import FakeClock
@@ -24,7 +25,7 @@ from workers.rollout_judge.judge import Judge
 
 
 async def judge_of(plane: MemoryPlane, clock: FakeClock, log: MemoryLog | None = None) -> Judge:
-    judge = Judge(plane, monotonic=clock.monotonic)
+    judge = Judge(plane, monotonic=clock.monotonic, background=Background())
     await judge.follow(log or MemoryLog(), on_ready=lambda: None)
     return judge
 
@@ -49,6 +50,20 @@ async def test_the_same_watermark_is_sent_once() -> None:
     await judge.look_at_all()
 
     assert len(plane.measurements) == 2
+
+
+async def test_a_bug_in_the_look_at_one_rollout_is_counted_and_ends_no_look_at_another() -> None:
+    other = "rollout-2"
+    plane = MemoryPlane(snapshot(active(), active(id=other)), view())
+    background = Background()
+    judge = Judge(plane, monotonic=FakeClock().monotonic, background=background)
+    await judge.follow(MemoryLog(), on_ready=lambda: None)
+    plane.bug_in = ROLLOUT
+
+    await judge.look_at_all()
+
+    assert [rollout_id for rollout_id, _ in plane.measurements] == [other]
+    assert (background.failures, judge.failed_looks) == ({"judge-looks": 1}, 1)
 
 
 async def test_a_warm_candidate_is_reported_as_soon_as_it_is_ready() -> None:

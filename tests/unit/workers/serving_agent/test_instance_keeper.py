@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from infra.background import Background
 from infra.clock import SystemClock
 from schemas.events.endpoints import InstanceFailed, VersionReference
 from schemas.events.registry import Artifact, GoldenExample
@@ -151,6 +152,7 @@ class Stage:
             starter=self.starter,
             captures=CaptureFiles(settings),
             clock=SystemClock(),
+            background=Background(),
         )
         self.keeper = InstanceKeeper(SLOT, DEPLOYMENT, parts, has_healthy_sibling=lambda: False)
 

@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -5,12 +6,13 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from infra.background import Background, BackOff
 from schemas.observations import OBSERVATION_COLUMNS, BatchHeaders, batch_headers
 from serving.capture import records
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from tests.support.fakes import FakeClock
-from workers.serving_agent.shipping import MAX_FRAMES, SourceShipper
+from workers.serving_agent.shipping import MAX_FRAMES, SourceShipper, SpoolShipping
 from workers.serving_agent.spool_sources import SpoolSource, sources, write_source
 
 SOURCE = SpoolSource(
@@ -30,13 +32,15 @@ class CrashError(Exception):
 class RecordingSink:
     """Keeps what it gets; dies before or after taking the message with the given numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: frozenset[str] = frozenset({"boot-1"})) -> None:
+        self._sources = sources
         self.batches: list[tuple[BatchHeaders, list[dict[str, Any]]]] = []
         self.die_before: int | None = None
         self.die_after: int | None = None
 
     async def send(self, topic: str, *, key: str, value: bytes, headers: list[tuple[str, bytes]]) -> None:
-        assert (topic, key) == ("inference.observations.v1", "boot-1")
+        assert topic == "inference.observations.v1"
+        assert key in self._sources
         known = batch_headers(headers)
         if known.batch == self.die_before:
             self.die_before = None
@@ -212,3 +216,22 @@ def test_a_spool_says_whose_it_is(tmp_path: Path) -> None:
     (tmp_path / "boot-2" / "source.json").write_bytes(b"{")
 
     assert sources(tmp_path) == {tmp_path / "boot-1": SOURCE}
+
+
+async def test_a_source_that_meets_a_bug_goes_on_where_it_stood_and_holds_up_no_other(tmp_path: Path) -> None:
+    boots = frozenset({"boot-1", "boot-2"})
+    for boot_id in boots:
+        write_source(tmp_path / boot_id, msgspec.structs.replace(SOURCE, boot_id=boot_id))
+        _writer(tmp_path / boot_id).append([_record(number) for number in range(3)])
+    sink, background = RecordingSink(boots), Background(back_off=BackOff(first_s=0.0, longest_s=0.0))
+    sink.die_after = 0
+    clock = FakeClock(now_ms=9_000)
+    shipping = SpoolShipping(tmp_path, sink=sink, region="local", clock=clock, boots=set, background=background)
+
+    async with background.running({"shipping": shipping.run}), asyncio.timeout(60):
+        await shipping.drained()
+
+    for boot_id in boots:
+        ids = [row["prediction_id"] for known, rows in sink.batches if known.source == boot_id for row in rows]
+        assert sorted(set(ids)) == ["p0", "p1", "p2"]
+    assert background.failures == {"shipping": 0, "agent-ships-source": 1}
