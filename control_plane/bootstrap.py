@@ -61,6 +61,7 @@ from infra.metrics import Metrics
 from infra.tracing import tracing
 from projections.bootstrap import QueryRoutes, query_routes
 from projections.errors import QueryError
+from projections.query.lane import QueryLimits
 from projections.reading import Caller
 from schemas.identifiers import Kind, new_id
 from schemas.topics import TOPICS
@@ -127,7 +128,8 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         access = await _open_access(store, settings, clock)
         publisher = FeedbackPublisher(settings.kafka_bootstrap)
         resources.push_async_callback(publisher.close)
-        views = query_routes(settings.clickhouse_url, caller=_caller(store))
+        limits = QueryLimits(at_once=settings.sql_at_once, seconds=settings.sql_seconds)
+        views = query_routes(settings.clickhouse_url, caller=_caller(store), limits=limits)
         resources.push_async_callback(views.close)
         topics = background.task("topics", partial(_provision_topics, settings.kafka_bootstrap))
         resources.push_async_callback(_cancelled, topics)

@@ -24,5 +24,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Annotated[str, msgspec.Meta(description="the tenant of the first principals")] = "default"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest JSON body taken")] = 1_048_576
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest artifact taken")] = 20 * 1024**3
+    sql_at_once: Annotated[int, msgspec.Meta(ge=1, le=16, description="statements of people that run at once")] = 2
+    sql_seconds: Annotated[int, msgspec.Meta(ge=1, le=600, description="after which each of them is ended")] = 10
     metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None

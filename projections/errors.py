@@ -7,6 +7,7 @@ ProjectionError
 └── QueryError               what a caller of a query is told; the API maps `code` and `status`
     ├── BadQuery             400
     ├── PredictionUnknown    404
+    ├── QueriesBusy          503
     ├── ViewUnavailable      503
     └── ViewStale            503
 """
@@ -23,7 +24,11 @@ class UndecodableError(ProjectionError):
 
 
 class StoreUnavailableError(ProjectionError):
-    """ClickHouse did not answer, or cannot take the work now."""
+    """ClickHouse did not answer, or cannot take the work now. `store_code` is its own number, where it gave one."""
+
+    def __init__(self, detail: str, *, store_code: int | None = None) -> None:
+        super().__init__(detail)
+        self.store_code = store_code
 
 
 class StoreRefusedError(ProjectionError):
@@ -59,6 +64,18 @@ class PredictionUnknown(QueryError):
 
     code = "prediction-not-found"
     status = 404
+
+
+class QueriesBusy(QueryError):
+    """As many statements of people run as may run at once, and others wait."""
+
+    code = "queries-busy"
+    status = 503
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(
+            f"{at_once} statements run already, and others wait for their turn", remedy="try again in a few seconds"
+        )
 
 
 class ViewUnavailable(QueryError):

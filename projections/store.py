@@ -100,5 +100,5 @@ def _translated(error: InterfaceError | DatabaseError) -> StoreUnavailableError 
     code = error.code
     # Without a code nobody answered; an OperationalError with one is the server's own word.
     if (code is None and isinstance(error, OperationalError)) or code in _PASSING_CODES:
-        return StoreUnavailableError(str(error))
+        return StoreUnavailableError(str(error), store_code=code)
     return StoreRefusedError(str(error), store_code=code)

@@ -8,8 +8,8 @@ import msgspec
 
 from projections.errors import BadQuery, StoreRefusedError, StoreUnavailableError
 from projections.query.confinement import confined
+from projections.query.lane import QueryLane
 from projections.reading import unavailable
-from projections.store import ClickHouseStore
 
 MEDIA_TYPES: Mapping[str, str] = {
     "JSONCompact": "application/json",
@@ -26,10 +26,12 @@ MOST_SQL_BYTES = 64 * 1024
 _LIMITS: Mapping[str, str] = {
     # Level 1 refuses writes, settings, and table functions that reach files, networks and programs.
     "readonly": "1",
-    "max_execution_time": "10",
+    # What the projections and the judge need of the machine is left to them.
+    "max_threads": "1",
     "max_result_rows": "100000",
     "result_overflow_mode": "throw",
 }
+_TIMEOUT_EXCEEDED = 159
 # Comments, and what only looks like one inside of a text or a quoted name.
 _COMMENT_OR_QUOTED = re.compile(
     r"""(?P<comment>--[^\n]*|\#[ !][^\n]*|/\*.*?(?:\*/|\Z))|'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|`(?:[^`\\]|\\.)*`?""",
@@ -48,11 +50,12 @@ class Sql(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     format: str = "JSONCompact"
 
 
-async def run_sql(store: ClickHouseStore, query: Sql, *, workspace: str) -> bytes:
+async def run_sql(lane: QueryLane, query: Sql, *, workspace: str) -> bytes:
     """Return the answer in the format that was asked for, from the rows of the workspace.
 
     Raises:
-        BadQuery: the statement is refused, by us or by ClickHouse, whose words are passed on.
+        BadQuery: the statement is refused, by us or by ClickHouse, whose words are passed on, or takes too long.
+        QueriesBusy: too many statements run and wait.
         ViewUnavailable: ClickHouse is away.
     """
     sql = _checked(query)
@@ -60,15 +63,23 @@ async def run_sql(store: ClickHouseStore, query: Sql, *, workspace: str) -> byte
     parameters = dict(query.parameters) if _PLACEHOLDER.search(sql) else {}
 
     try:
-        settings = {**await confined(store, sql, parameters, workspace=workspace), **_LIMITS}
+        async with lane.turn() as store:
+            confinement = await confined(store, sql, parameters, workspace=workspace)
+            settings = {**confinement, **_LIMITS, "max_execution_time": str(lane.limits.seconds)}
 
-        def ask(client: Any) -> bytes:  # noqa: ANN401  the client is typed where it is made
-            return bytes(client.raw_query(sql, parameters=parameters, settings=settings, fmt=query.format))
+            def ask(client: Any) -> bytes:  # noqa: ANN401  the client is typed where it is made
+                return bytes(client.raw_query(sql, parameters=parameters, settings=settings, fmt=query.format))
 
-        return await store.run(ask)
+            return await store.run(ask)
     except StoreRefusedError as error:
         raise BadQuery(_words_of(error), field="sql", remedy="correct the statement, or ask for less") from error
     except StoreUnavailableError as error:
+        if error.store_code == _TIMEOUT_EXCEEDED:
+            raise BadQuery(
+                f"the statement took longer than {lane.limits.seconds} s and was ended",
+                field="sql",
+                remedy="ask for fewer rows, or for a shorter time",
+            ) from error
         raise unavailable() from error
 
 

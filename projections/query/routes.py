@@ -4,12 +4,12 @@ from typing import Any
 
 from litestar import Request, Response, Router, post
 
+from projections.query.lane import QueryLane
 from projections.query.queries import MEDIA_TYPES, Sql, run_sql
 from projections.reading import Caller
-from projections.store import ClickHouseStore
 
 
-def router(store: ClickHouseStore, caller: Caller) -> Router:
+def router(lane: QueryLane, caller: Caller) -> Router:
     """Build the routes of the view."""
 
     @post(
@@ -20,7 +20,7 @@ def router(store: ClickHouseStore, caller: Caller) -> Router:
     )
     async def post_query(request: Request[Any, Any, Any]) -> Response[bytes]:
         query = await caller.read_body(request, Sql)
-        answer = await run_sql(store, query, workspace=caller.workspace_of(request))
+        answer = await run_sql(lane, query, workspace=caller.workspace_of(request))
         return Response(answer, media_type=MEDIA_TYPES[query.format])
 
     return Router(path="/v1", route_handlers=[post_query], tags=["views"])

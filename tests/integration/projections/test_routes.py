@@ -1,7 +1,9 @@
+import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import httpx
 import msgspec
 import pytest
 from litestar import Litestar, Request, Response
@@ -10,6 +12,7 @@ from litestar.testing import AsyncTestClient
 from projections.bootstrap import QueryRoutes, query_routes
 from projections.domain_log.projector import RegistryProjector
 from projections.errors import QueryError
+from projections.query.lane import QueryLimits
 from projections.reading import Caller
 from projections.serving_metrics.projector import RequestProjector
 from projections.store import ClickHouseStore
@@ -196,6 +199,30 @@ async def test_the_tables_and_their_columns_are_told(client: AsyncTestClient[Lit
 
     assert ["request_records"] in tables.json()["data"]
     assert "prediction_id" in {row[0] for row in columns.json()["data"]}
+
+
+async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_are_answered(
+    database_url: str, store: ClickHouseStore
+) -> None:
+    arms = {"candidate": "green", "baseline": "blue"}
+    sql = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3"
+    limits = QueryLimits(at_once=1, seconds=2, waiting=1, wait_seconds=0.2)
+    routes = query_routes(database_url, caller=CALLER, limits=limits)
+
+    # The test client of Litestar sends one request after the other.
+    transport = httpx.ASGITransport(cast("Any", _app(routes)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
+        asked = [asyncio.create_task(client.post("/v1/query", json={"sql": sql})) for _ in range(3)]
+        ended = asyncio.as_completed(asked)
+        busy = [await next(ended), await next(ended)]
+        view = await client.get("/v1/endpoints/digits/measurement", params={"epoch": EPOCH, **arms})
+        is_under_way = any(not task.done() for task in asked)
+        long = await next(ended)
+    await routes.close()
+
+    assert (view.status_code, is_under_way) == (200, True), view.text
+    assert [answer.json()["code"] for answer in busy] == ["queries-busy"] * 2
+    assert (long.status_code, long.json()["detail"]) == (400, "the statement took longer than 2 s and was ended")
 
 
 async def test_the_schema_describes_every_route(client: AsyncTestClient[Litestar]) -> None:

@@ -10,7 +10,6 @@ from projections.messages import Message
 from projections.predictions.queries import who_served, who_served_each
 from projections.quality.projector import FeedbackProjector, ObservationProjector
 from projections.quality.queries import quality_of_endpoint
-from projections.query.queries import Sql, run_sql
 from projections.reading import Reader
 from projections.rollout_timeline.queries import timeline_of_rollout
 from projections.serving_metrics.projector import RequestProjector
@@ -360,41 +359,3 @@ async def test_an_unknown_prediction_and_a_text_that_is_none_are_told_apart(read
         await who_served(reader, "x' OR 1", workspace=WORKSPACE)
     with pytest.raises(BadQuery):
         await who_served_each(reader, ["x"], workspace=WORKSPACE)
-
-
-@pytest.mark.parametrize(
-    ("sql", "value"), [("SELECT '50%' AS n", "50%"), ("SELECT 7 % 3 AS n", 1), ("SELECT '%(b)s' AS n", "%(b)s")]
-)
-async def test_a_percent_sign_in_sql_is_no_placeholder(store: ClickHouseStore, sql: str, value: object) -> None:
-    answer = await run_sql(store, Sql(sql=sql, parameters={"a": 1}), workspace=WORKSPACE)
-
-    assert msgspec.json.decode(answer)["data"] == [[value]]
-
-
-async def test_sql_answers_in_the_format_that_was_asked_for(store: ClickHouseStore) -> None:
-    answer = await run_sql(store, Sql(sql="SELECT {n:Int32} + 1 AS n", parameters={"n": 41}), workspace=WORKSPACE)
-
-    assert msgspec.json.decode(answer)["data"] == [[42]]
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "TRUNCATE TABLE request_records",
-        "SELECT * FROM file('/etc/passwd', 'LineAsString', 'line String')",
-        "SELECT * FROM url('http://127.0.0.1:1', 'LineAsString', 'line String')",
-        "SELECT 1 SETTINGS max_execution_time = 1000",
-        "SELECT 1; DROP TABLE request_records",
-        "SELECT 1 INTO OUTFILE '/tmp/x'",
-        "SELECT nothing FROM nowhere",
-        "SELECT number FROM numbers(1000000)",
-        "INSERT INTO feedback (value) VALUES ('x')",
-        "WITH 1 AS x INSERT INTO feedback (value) SELECT 'x'",
-    ],
-)
-async def test_sql_that_does_more_than_read_within_limits_is_refused(store: ClickHouseStore, sql: str) -> None:
-    with pytest.raises(BadQuery) as refused:
-        await run_sql(store, Sql(sql=sql), workspace=WORKSPACE)
-
-    assert refused.value.field == "sql"
-    assert refused.value.detail

@@ -9,6 +9,7 @@ from projections.errors import BadQuery, UndecodableError
 from projections.measurement.queries import Question, measure_epoch
 from projections.messages import Message
 from projections.quality.projector import FeedbackProjector, ObservationProjector
+from projections.query.lane import QueryLane, QueryLimits
 from projections.query.queries import Sql, run_sql
 from projections.reading import Reader
 from projections.serving_metrics.projector import RequestProjector
@@ -218,8 +219,10 @@ def test_order_and_repetition_of_messages_change_no_row(numbers: list[int], agai
     ],
 )
 async def test_sql_is_refused_before_it_travels(query: Sql, field: str) -> None:
+    lane = QueryLane(ClickHouseStore("http://127.0.0.1:9/default"), QueryLimits())
+
     with pytest.raises(BadQuery) as refused:
-        await run_sql(ClickHouseStore("http://127.0.0.1:9/default"), query, workspace="default")
+        await run_sql(lane, query, workspace="default")
 
     assert refused.value.field == field
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from projections.errors import BadQuery
+from projections.query.lane import QueryLane, QueryLimits
 from projections.query.queries import Sql, run_sql
 from projections.store import ClickHouseStore
 
@@ -36,7 +37,7 @@ class _Store(ClickHouseStore):
 
 async def ran(sql: str) -> list[str]:
     store = _Store()
-    await run_sql(store, Sql(sql=sql), workspace="w")
+    await run_sql(QueryLane(store, QueryLimits()), Sql(sql=sql), workspace="w")
     return store.client.ran
 
 
