@@ -17,6 +17,7 @@ from serving.runtime.load_failure import find_failure
 from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
+from workers.serving_agent.engine_log import last_words
 from workers.serving_agent.engine_process import EngineProcess, end_session, find_engine, start_engine
 from workers.serving_agent.errors import CannotServeError, MayServeLaterError, NeverServesError, PartAwayError
 from workers.serving_agent.fork_server import ForkServer
@@ -199,7 +200,8 @@ class InstanceStarter:
                 raise self._why_ended(record)
             if loop.time() > deadline:
                 seconds = launcher.start_deadline_s
-                raise MayServeLaterError("never-ready", f"the engine was not ready after {seconds:g} s")
+                reason = f"the engine was not ready after {seconds:g} s; {last_words(self._log_of(record))}"
+                raise MayServeLaterError("never-ready", reason)
             await process.wait(_POLL_S)
         identity = await client.identity()
         if (identity.boot_id, identity.pid) != (record.boot_id, process.pid):
@@ -208,8 +210,8 @@ class InstanceStarter:
     def _why_ended(self, record: InstanceRecord) -> NeverServesError | MayServeLaterError:
         failure = find_failure(self.spool(record.boot_id))
         if failure is None:
-            log = self._log_of(record).name
-            return MayServeLaterError("engine-died", f"the engine ended before it was ready; its log is {log}")
+            reason = f"the engine ended before it was ready; {last_words(self._log_of(record))}"
+            return MayServeLaterError("engine-died", reason)
         if failure.code == MemoryShortError.code:
             return MayServeLaterError(failure.code, failure.reason)
         return NeverServesError(failure.code, failure.reason)

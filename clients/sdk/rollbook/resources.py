@@ -166,6 +166,14 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateways of a region serve the traffic of an epoch."""
+
+    epoch: int
+    region: str = ""
+    applied_at: str = ""
+
+
 class AssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps a caller on one version: a header's value or a claim of its token."""
 
@@ -183,6 +191,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     stream_version: int = 0
     allocations: tuple[Allocation, ...] = ()
     deployments: tuple[Deployment, ...] = ()
+    applied: tuple[Applied, ...] = ()
     active_rollout_id: str | None = None
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0

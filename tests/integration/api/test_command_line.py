@@ -3,20 +3,20 @@
 import asyncio
 import codecs
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.support.api import RunningApi, Stage
+from tests.support.api import RunningApi, Stage, done
 from tests.support.command_line import CommandLine, Typed
 from tests.support.digits import SIGNATURE, model_bytes, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-Type = Callable[..., Awaitable[Typed]]
+Type = Callable[..., Coroutine[Any, Any, Typed]]
 
 
 @pytest.fixture
@@ -147,13 +147,13 @@ async def test_no_command_prints_what_only_python_reads(typed: Type, stage: Stag
             ("tokens", "revoke", "some-token", "--reason", "x"),
         )
     ]
-    rollout_id = next(word for word in shown[-3].out.split() if word.startswith("rollout-"))
+    rollout_id = next(word for word in shown[-4].out.split() if word.startswith("rollout-"))
     shown.append(await typed("rollout", "get", rollout_id))
     await typed("rollout", "abort", rollout_id, "--reason", "seen")
 
-    for done in shown:
-        assert (done.code, done.err) == (0, "")
-        assert not any(sign in done.out for sign in ("{", "}", "None", "True", "False", "()", "['")), done.out
+    for one in shown:
+        assert (one.code, one.err) == (0, "")
+        assert not any(sign in one.out for sign in ("{", "}", "None", "True", "False", "()", "['")), one.out
 
 
 async def test_a_failed_deployment_is_shown_with_its_reason(typed: Type, stage: Stage, api: RunningApi) -> None:
@@ -174,3 +174,76 @@ async def test_a_failed_deployment_is_shown_with_its_reason(typed: Type, stage: 
     assert answer["deployments"][0]["failure"] == "the model has no output 'predict' (golden-mismatch)"
     assert "the model has no output 'predict' (golden-mismatch)" in shown.out
     assert "failed" in shown.out
+
+
+async def test_an_endpoint_is_waited_for_until_a_gateway_routes_to_it(
+    api: RunningApi, typed: Type, stage: Stage
+) -> None:
+    creating = asyncio.create_task(typed("--json", "endpoint", "create", "awaited", "--version", "digits/1", "--wait"))
+    endpoint = await _created(api, "awaited")
+    await done(api.service.post("/v1/instances", json=_instance(endpoint, port=9_001)))
+    epoch, at = endpoint["epoch"], endpoint["created_at"]
+    applied = {"epoch": epoch, "region": "one", "gateway_id": "one", "applied_at": at}
+    await done(api.service.post("/v1/endpoints/awaited/applied", json=applied))
+
+    answered = await creating
+
+    assert (answered.code, json.loads(answered.out)["applied"][0]["epoch"]) == (0, epoch), answered.err
+    assert "waiting: digits/1 is starting, 0 of 1 ready" in answered.err
+
+
+async def test_an_endpoint_that_can_not_be_served_ends_the_wait_with_the_reason(
+    api: RunningApi, typed: Type, stage: Stage
+) -> None:
+    creating = asyncio.create_task(typed("endpoint", "create", "hopeless", "--version", "digits/1", "--wait"))
+    endpoint = await _created(api, "hopeless")
+    failure = {
+        "endpoint_id": endpoint["id"],
+        "deployment_id": endpoint["deployments"][0]["id"],
+        "agent_id": "one",
+        "code": "engine-died",
+        "reason": "the engine ended before it was ready; its log engine.log ends with: no such library",
+    }
+    await done(api.service.post("/v1/instances/instance-01900000-0000-7000-8000-000000000001/fail", json=failure))
+
+    answered = await creating
+
+    said = f"digits/1 can't be served by hopeless: {failure['reason']} (engine-died)"
+    assert (answered.code, answered.err.splitlines()[-1], answered.out) == (1, said, "")
+
+
+async def test_a_rollout_is_waited_for_until_it_is_over(api: RunningApi, typed: Type, stage: Stage) -> None:
+    endpoint = await done(api.admin.post("/v1/endpoints", json={"name": "moving", "version": "digits/1"}))
+    await done(api.service.post("/v1/instances", json=_instance(endpoint, port=9_002)))
+    starting = asyncio.create_task(typed("rollout", "start", "moving", "digits/2", "--wait"))
+    rollout = await _active_rollout(api, "moving")
+    report = {"ready_instances": 0, "elapsed_ms": 1, "failure": "engine-died: its log ends with: no such library"}
+    await done(api.service.post(f"/v1/rollouts/{rollout}/warm-up", json=report))
+
+    answered = await starting
+
+    said = "aborted 0 %: the candidate can not serve: engine-died: its log ends with: no such library"
+    assert (answered.code, answered.out.splitlines()[-1]) == (2, said)
+
+
+async def _created(api: RunningApi, name: str) -> dict[str, Any]:
+    async with asyncio.timeout(60):
+        while not (answer := await api.admin.get(f"/v1/endpoints/{name}")).is_success:
+            await asyncio.sleep(0.02)
+    return dict(answer.json())
+
+
+async def _active_rollout(api: RunningApi, endpoint: str) -> str:
+    async with asyncio.timeout(60):
+        while not (rollout := (await api.admin.get(f"/v1/endpoints/{endpoint}")).json()["active_rollout_id"]):
+            await asyncio.sleep(0.02)
+    return str(rollout)
+
+
+def _instance(endpoint: dict[str, Any], *, port: int) -> dict[str, Any]:
+    return {
+        "endpoint_id": endpoint["id"],
+        "deployment_id": endpoint["deployments"][0]["id"],
+        **dict.fromkeys(("agent_id", "boot_id", "host", "region", "zone"), "one"),
+        "port": port,
+    }

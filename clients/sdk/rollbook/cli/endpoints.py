@@ -3,10 +3,11 @@
 import click
 
 from rollbook.cli.language import endpoint_tokens
-from rollbook.cli.options import LIMIT, finite, once_each
+from rollbook.cli.options import LIMIT, TIMEOUT, finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.views import deployment_view, endpoint_view
+from rollbook.cli.waiting import until_it_answers
 from rollbook.resources import Endpoint
 
 
@@ -23,13 +24,26 @@ endpoint.add_command(endpoint_tokens)
 @click.option("--version", "reference", metavar="MODEL/NUMBER", help="Serve this version at once.")
 @click.option("--replicas", type=click.IntRange(min=1), default=None, help="Instances in each region.")
 @click.option("--region", "regions", multiple=True, help="A region to serve it in; may be given again. Else all.")
+@click.option("--wait", is_flag=True, help="Wait until it answers; if its version can't be served, say why and fail.")
+@TIMEOUT
 @pass_profile
-def create_endpoint(
-    profile: Profile, name: str, reference: str | None, replicas: int | None, regions: tuple[str, ...]
+def create_endpoint(  # noqa: PLR0913  the options
+    profile: Profile,
+    name: str,
+    reference: str | None,
+    replicas: int | None,
+    regions: tuple[str, ...],
+    *,
+    wait: bool,
+    timeout_s: float,
 ) -> None:
     """Create endpoint NAME."""
+    if wait and reference is None:
+        raise click.BadParameter("there is nothing to wait for without --version", param_hint="--wait")
     with profile.client() as rollbook:
         created = rollbook.endpoints.create(name, version=reference, replicas=replicas, regions=regions)
+        if wait:
+            created = until_it_answers(rollbook, name, timeout_s=timeout_s)
         show(profile, created, people_see=endpoint_view(created))
 
 

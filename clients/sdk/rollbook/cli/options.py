@@ -72,3 +72,13 @@ def refused_as(parameter: click.Parameter) -> Iterator[None]:
         yield
     except RollbookError as error:
         raise click.BadParameter(str(error), param=parameter) from error
+
+
+TIMEOUT = click.option(
+    "--timeout",
+    "timeout_s",
+    type=Number(min=0),
+    default=3600.0,
+    show_default=True,
+    help="Seconds to wait at the longest.",
+)

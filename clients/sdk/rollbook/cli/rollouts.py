@@ -7,7 +7,7 @@ import click
 
 from rollbook import Rollbook
 from rollbook.cli.input_files import read_json_object
-from rollbook.cli.options import LIMIT, Number
+from rollbook.cli.options import LIMIT, TIMEOUT
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.views import rollout_view
@@ -34,8 +34,19 @@ def rollout() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"A JSON object with any of {', '.join(sorted(PLAN))}; what it leaves out has the server's defaults.",
 )
+@click.option("--wait", is_flag=True, help="Follow it until it is over, as `rollout watch` does.")
+@TIMEOUT
 @pass_profile
-def start_rollout(profile: Profile, endpoint: str, version: str, replicas: int | None, plan: Path | None) -> None:
+def start_rollout(  # noqa: PLR0913  the options
+    profile: Profile,
+    endpoint: str,
+    version: str,
+    replicas: int | None,
+    plan: Path | None,
+    *,
+    wait: bool,
+    timeout_s: float,
+) -> None:
     """Start to move ENDPOINT to a version, judged by gates."""
     settings = read_json_object(plan, option="--plan") if plan else {}
     if unknown := settings.keys() - PLAN:
@@ -44,7 +55,11 @@ def start_rollout(profile: Profile, endpoint: str, version: str, replicas: int |
     if replicas is not None:
         settings["replicas"] = replicas
     with profile.client() as rollbook:
-        show(profile, rollbook.rollouts.start(endpoint, version, **settings), columns=_COLUMNS)
+        started = rollbook.rollouts.start(endpoint, version, **settings)
+        if wait:
+            _watch(profile, rollbook, started.id, timeout_s=timeout_s)
+        else:
+            show(profile, started, columns=_COLUMNS)
 
 
 @rollout.command("list")
@@ -70,12 +85,16 @@ def get_rollout(profile: Profile, rollout_id: str) -> None:
 
 @rollout.command("watch")
 @click.argument("rollout_id")
-@click.option("--timeout", "timeout_s", type=Number(min=0), default=3600.0, show_default=True, help="Seconds.")
+@TIMEOUT
 @pass_profile
 def watch_rollout(profile: Profile, rollout_id: str, timeout_s: float) -> None:
     """Follow a rollout until it is over; the exit code is 0 when it was promoted, 2 when it was aborted."""
     with profile.client() as rollbook:
-        final = _follow(profile, rollbook, rollout_id, deadline=time.monotonic() + timeout_s)
+        _watch(profile, rollbook, rollout_id, timeout_s=timeout_s)
+
+
+def _watch(profile: Profile, rollbook: Rollbook, rollout_id: str, *, timeout_s: float) -> None:
+    final = _follow(profile, rollbook, rollout_id, deadline=time.monotonic() + timeout_s)
     if profile.as_json:
         show(profile, final)
     if not final.is_over:

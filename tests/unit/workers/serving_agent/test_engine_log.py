@@ -1,0 +1,40 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from workers.serving_agent.engine_log import last_words
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1\nImportError: no module named torch'
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "its log engine.log is empty"),
+        (b"one\ntwo\n\nthree\nfour\nfive\n", "its log engine.log ends with: two | three | four | five"),
+        (
+            json.dumps({"event": "program_failed", "exception": TRACEBACK}).encode(),
+            "its log engine.log ends with: program_failed: ImportError: no module named torch",
+        ),
+        (
+            b'{"event":"cannot_start","reason":"port 9 is taken"}\n[1, 2]\n',
+            "its log engine.log ends with: cannot_start: port 9 is taken | [1, 2]",
+        ),
+        (b"\x1b[31m\xff\xfe no text\x07", "its log engine.log ends with: [31m\ufffd\ufffd no text"),
+    ],
+)
+def test_the_last_lines_are_quoted_as_a_person_reads_them(tmp_path: Path, content: bytes, said: str) -> None:
+    log = tmp_path / "engine.log"
+    log.write_bytes(content)
+
+    assert last_words(log) == said
+
+
+def test_a_long_line_is_cut_and_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    assert last_words(log).endswith("is empty")
+
+    log.write_text("x" * 5_000 + "\n" + "y" * 5_000)
+
+    assert len(last_words(log)) < 700
