@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psutil
@@ -54,8 +55,12 @@ class StackRunner:
         adopt_orphans()
         started = self._clock.monotonic()
         self._publish()
-        tasks = [asyncio.create_task(self._run_program(program)) for program in self._programs.values()]
-        housekeeping = Background().task("housekeeping", self._keep_house)
+        background = Background()
+        tasks = [
+            background.task(f"supervise-{name}", partial(self._run_program, program))
+            for name, program in self._programs.items()
+        ]
+        housekeeping = background.task("housekeeping", self._keep_house)
         failure: CannotStartError | None = None
         try:
             await self._until_ready(stopping)
@@ -75,8 +80,11 @@ class StackRunner:
             raise failure
 
     async def _run_program(self, program: SupervisedProgram) -> None:
-        for name in program.spec.depends_on:
-            await asyncio.shield(self._programs[name].first_ready)
+        try:
+            for name in program.spec.depends_on:
+                await asyncio.shield(self._programs[name].first_ready)
+        except CannotStartError:
+            return  # Who waits for all to be ready hears of it, and stops the stack.
         await program.run()
 
     async def _until_ready(self, stopping: asyncio.Event) -> None:

@@ -74,6 +74,31 @@ def test_nothing_is_left_when_the_supervisor_is_killed(stack: Make) -> None:
     assert running.start().until_ready().end() == 0
 
 
+def test_a_bug_in_the_supervision_of_a_program_does_not_end_it(stack: Make) -> None:
+    running = (
+        stack("""
+        class Odd(RestartPolicy):
+            def wait_seconds(self, deaths):
+                if not (data.run / "odd").exists():
+                    (data.run / "odd").touch()
+                    raise ZeroDivisionError
+                return 0.0
+        return [ProgramSpec(name="base", argv=child("sleep"), restart=Odd())]
+    """)
+        .start()
+        .until_ready()
+    )
+    before = running.pids()["base"]
+
+    kill(before)
+
+    eventually(lambda: running.pids().get("base", before) != before, "the program is started again")
+    assert [entry["work"] for entry in events(running) if entry["event"] == "background_work_failed"] == [
+        "supervise-base"
+    ]
+    assert running.end() == 0
+
+
 def test_a_killed_program_is_started_again(stack: Make) -> None:
     running = stack(TWO).start().until_ready()
     before = running.pids()["base"]
