@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.envelope import RecordedEvent, Sealed
 from schemas.events.access import Role
+from schemas.events.registry import Signature, Tensor
 from schemas.identifiers import Kind
 
 State = TypeVar("State")
@@ -22,6 +23,31 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     at: str
     actor: str
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """How a signature differs from what a file tells of its model, and at which field."""
+
+    field: str
+    detail: str
+
+
+class FileDescription(Protocol):
+    """What a file tells of its model, seen from outside. Without inputs or outputs, it does not tell them."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The inputs that a signature may state."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The outputs that a signature may state."""
+        ...
+
+    def difference_from(self, signature: Signature) -> Difference | None:
+        """Say why no instance of this file could keep what a signature promises; None where it may."""
+        ...
 
 
 class CatalogueRow(msgspec.Struct, frozen=True, kw_only=True):

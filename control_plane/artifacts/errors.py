@@ -2,7 +2,7 @@
 
 Invalid      ── MalformedDigestError, ArtifactTooLargeError
 Unknown      ── ArtifactNotFoundError
-Refused      ── DigestDiffersError, UploadCutShortError, NotAModelError, RangeNotSatisfiableError
+Refused      ── DigestDiffersError, UploadCutShortError, NotAModelError, UnservableModelError, RangeNotSatisfiableError
 Unavailable  ── ArtifactStoreUnavailableError
 """
 
@@ -78,6 +78,15 @@ class NotAModelError(Refused):
             field="artifact",
             remedy="export the model anew (skops.io.dump, ONNX, torch.export.save, save_pretrained); name its format",
         )
+
+
+class UnservableModelError(Refused):
+    """The file is a model of its format, and no engine of ours runs it."""
+
+    code = "artifact-cannot-be-served"
+
+    def __init__(self, detail: str, *, artifact_format: str, remedy: str) -> None:
+        super().__init__(f"no engine runs this {artifact_format} model: {detail}", field="artifact", remedy=remedy)
 
 
 class RangeNotSatisfiableError(Refused):

@@ -1,18 +1,24 @@
 """Says whether a stored file is what its format promises, before anything runs it."""
 
 from collections.abc import Callable, Mapping
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
+
+import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError
 from control_plane.artifacts.external_format import check_external
 from control_plane.artifacts.onnx_format import check_onnx
+from control_plane.artifacts.onnx_graph import Graph
 from control_plane.artifacts.skops_format import check_skops
+from control_plane.artifacts.skops_model import SkopsModel
 from control_plane.artifacts.torch_format import check_torch
+from control_plane.artifacts.torch_program import TorchProgram
 from control_plane.artifacts.transformers_format import check_lora, check_transformers
 from schemas.events.registry import Artifact, ArtifactFormat
 
-CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO, ArtifactStore], None]] = {
+Told: TypeAlias = Graph | SkopsModel | TorchProgram
+CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO, ArtifactStore], Told | None]] = {
     "skops": lambda file, _: check_skops(file),
     "onnx": lambda file, _: check_onnx(file),
     "torch": lambda file, _: check_torch(file),
@@ -23,19 +29,27 @@ CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO, ArtifactStore], None]] = {
 _FIELD = "artifact.digest"
 
 
+class InspectedArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact, and what its file tells of the model."""
+
+    artifact: Artifact
+    description: Told | None = None
+
+
 class ArtifactInspector:
     """Implements the registry's port `Artifacts` over the store. Blocks on the disk."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
 
-    def inspect(self, digest: str, *, artifact_format: ArtifactFormat) -> Artifact:
-        """Return the artifact.
+    def inspect(self, digest: str, *, artifact_format: ArtifactFormat) -> InspectedArtifact:
+        """Return the artifact, and what its file tells of the model.
 
         Raises:
             MalformedDigestError: the text is no digest.
             ArtifactNotFoundError: the store does not hold it.
             NotAModelError: it is no model of this format.
+            UnservableModelError: no engine runs it.
         """
         try:
             found = self._store.find(digest)
@@ -44,5 +58,6 @@ class ArtifactInspector:
         if found is None:
             raise ArtifactNotFoundError(digest, field=_FIELD)
         with self._store.open(digest) as file:
-            CHECKS[artifact_format](file, self._store)
-        return Artifact(digest=digest, size_bytes=found.size_bytes, format=artifact_format)
+            description = CHECKS[artifact_format](file, self._store)
+        artifact = Artifact(digest=digest, size_bytes=found.size_bytes, format=artifact_format)
+        return InspectedArtifact(artifact=artifact, description=description)

@@ -1,67 +1,92 @@
-"""Walks over the outermost fields of an ONNX file, a protobuf `ModelProto`; the graph itself is skipped unread."""
+"""Looks at an ONNX file, a protobuf `ModelProto`, from outside: its versions, and what its graph takes and gives."""
 
-import os
-from collections.abc import Iterator
 from typing import BinaryIO
 
-from control_plane.artifacts.errors import NotAModelError
+from control_plane.artifacts.errors import NotAModelError, UnservableModelError
+from control_plane.artifacts.onnx_graph import Graph, read_graph
+from control_plane.artifacts.protobuf_fields import (
+    LENGTH,
+    VARINT,
+    Field,
+    MalformedMessageError,
+    fields_of,
+    size_of,
+    text_of,
+)
 
-_VARINT, _LENGTH = 0, 2
-_LONGEST_VARINT = 10
-_NEWEST_IR_VERSION = 100
+NEWEST_IR_VERSION = 14
+NEWEST_OPERATOR_SETS = {"": 28, "ai.onnx": 28, "ai.onnx.ml": 5}
+"""What the ONNX Runtime runs that an agent installs with the extra; a test asks it."""
+_IR_VERSIONS = range(1, 101)
 # A file of millions of empty fields would keep a core busy for minutes.
 _MOST_FIELDS = 100_000
 # Field number → wire type, by onnx.proto: ir_version, producer name and version, domain, model_version, doc_string,
 # graph, opset_import, metadata_props, training_info, functions, configuration.
-_FIELDS = {1: _VARINT, 2: 2, 3: 2, 4: 2, 5: _VARINT, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
+_FIELDS = {1: VARINT, 2: 2, 3: 2, 4: 2, 5: VARINT, 6: 2, 7: LENGTH, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _IR_VERSION, _GRAPH, _OPSET_IMPORT = 1, 7, 8
+_DOMAIN, _VERSION = 1, 2
 
 
-def check_onnx(file: BinaryIO) -> None:
-    """Refuse a file that is no ModelProto.
+def check_onnx(file: BinaryIO) -> Graph:
+    """Return what the graph takes and gives.
 
     Raises:
-        NotAModelError: with the reason.
+        NotAModelError: the file is no ModelProto.
+        UnservableModelError: it is one, and no engine runs it.
     """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    seen: dict[int, int] = {}
-    for count, (number, value) in enumerate(_fields(file, size)):
+    try:
+        return _checked(file)
+    except MalformedMessageError as error:
+        raise _refusal(str(error)) from error
+
+
+def _checked(file: BinaryIO) -> Graph:
+    ir_version, graph, operator_sets = _outermost_fields(file)
+    if not ir_version:
+        raise _refusal("it has no IR version")
+    if graph is None:
+        raise _refusal("it has no graph")
+    if not operator_sets:
+        raise _refusal("it has no operator set")
+    if ir_version > NEWEST_IR_VERSION:
+        raise _too_new(f"its IR version is {ir_version}; the newest that runs is {NEWEST_IR_VERSION}")
+    for field in operator_sets:
+        _check_operator_set(file, start=field.start, end=field.end)
+    return read_graph(file, start=graph.start, end=graph.end)
+
+
+def _outermost_fields(file: BinaryIO) -> tuple[int, Field | None, list[Field]]:
+    """Return the IR version, the graph and the operator sets."""
+    found: dict[int, list[Field]] = {_IR_VERSION: [], _GRAPH: [], _OPSET_IMPORT: []}
+    for count, field in enumerate(fields_of(file, start=0, end=size_of(file))):
+        if _FIELDS.get(field.number) != field.wire_type:
+            raise _refusal("it has a field that no ModelProto has")
         if count >= _MOST_FIELDS:
             raise _refusal("it has more fields than any model")
-        if number == _IR_VERSION and not 1 <= value <= _NEWEST_IR_VERSION:
+        if field.number == _IR_VERSION and field.value not in _IR_VERSIONS:
             raise _refusal("its IR version is none that ONNX ever had")
-        seen[number] = value
-    for number, name in ((_IR_VERSION, "IR version"), (_GRAPH, "graph"), (_OPSET_IMPORT, "operator set")):
-        if not seen.get(number):
-            raise _refusal(f"it has no {name}")
+        if field.number in found and field.value:
+            found[field.number].append(field)
+    versions, graphs, operator_sets = found.values()
+    return versions[-1].value if versions else 0, graphs[-1] if graphs else None, operator_sets
 
 
-def _fields(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """Yield field numbers with their value; of a message or a text, its length."""
-    while file.tell() < size:
-        key = _varint(file)
-        number, wire_type = key >> 3, key & 0x7
-        if _FIELDS.get(number) != wire_type:
-            raise _refusal("it has a field that no ModelProto has")
-        value = _varint(file)
-        if wire_type == _LENGTH:
-            if file.tell() + value > size:
-                raise _refusal("it is cut short")
-            file.seek(value, os.SEEK_CUR)
-        yield number, value
+def _check_operator_set(file: BinaryIO, *, start: int, end: int) -> None:
+    domain, version = "", 0
+    for field in list(fields_of(file, start=start, end=end)):
+        if field.number == _DOMAIN:
+            domain = text_of(file, field)
+        elif field.number == _VERSION and field.wire_type == VARINT:
+            version = field.value
+    newest = NEWEST_OPERATOR_SETS.get(domain)
+    if newest is not None and version > newest:
+        name = domain or "ai.onnx"
+        raise _too_new(f"it needs version {version} of the operators {name}; the newest that runs is {newest}")
 
 
-def _varint(file: BinaryIO) -> int:
-    value = 0
-    for index in range(_LONGEST_VARINT):
-        byte = file.read(1)
-        if not byte:
-            raise _refusal("it is cut short")
-        value |= (byte[0] & 0x7F) << (7 * index)
-        if byte[0] < 0x80:  # noqa: PLR2004  the continuation bit
-            return value
-    raise _refusal("a number in it is too long")
+def _too_new(detail: str) -> UnservableModelError:
+    remedy = "export it anew for an older version (opset_version of torch.onnx.export, target_opset of skl2onnx)"
+    return UnservableModelError(detail, artifact_format="onnx", remedy=remedy)
 
 
 def _refusal(reason: str) -> NotAModelError:

@@ -11,6 +11,7 @@ from typing import IO, BinaryIO
 import msgspec
 
 from control_plane.artifacts.errors import NotAModelError
+from control_plane.artifacts.skops_model import SkopsModel, read_model
 
 _SCHEMA = "schema.json"
 _MOST_SCHEMA_BYTES = 64 * 1024**2
@@ -45,17 +46,19 @@ class _Schema(msgspec.Struct, frozen=True):
     protocol: int
 
 
-def check_skops(file: BinaryIO) -> None:
-    """Refuse a file that skops did not write.
+def check_skops(file: BinaryIO) -> SkopsModel:
+    """Return what the file tells of its model.
 
     Raises:
-        NotAModelError: with the reason.
+        NotAModelError: skops did not write the file.
+        UnservableModelError: it has types of others than scikit-learn and numpy.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive.infolist(), file_bytes=file.seek(0, os.SEEK_END))
             _check_schema(archive)
-            _check_arrays(archive)
+            arrays = _check_arrays(archive)
+            return read_model(archive.read(_SCHEMA), arrays)
     except _UNREADABLE as error:
         raise _refusal("it is no readable zip archive") from error
 
@@ -94,21 +97,27 @@ def _check_schema(archive: zipfile.ZipFile) -> None:
         raise _refusal(f"its {_SCHEMA} does not describe an object") from error
 
 
-def _check_arrays(archive: zipfile.ZipFile) -> None:
-    """Look into the arrays, and into the .npz members, which are zip archives of arrays themselves."""
+def _check_arrays(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """Look into the arrays, and into the .npz members, which are zip archives of arrays themselves.
+
+    Returns:
+        the headers of the arrays by the names of their members.
+    """
+    headers: dict[str, bytes] = {}
     for member in archive.infolist():
         suffix = PurePosixPath(member.filename).suffix.lower()
         if suffix == ".npy":
             with archive.open(member) as array:
-                _check_array(array)
+                headers[member.filename] = _check_array(array)
         elif suffix == ".npz":
             with archive.open(member) as inner, zipfile.ZipFile(inner) as arrays:
                 for each in arrays.infolist():
                     with arrays.open(each) as array:
                         _check_array(array)
+    return headers
 
 
-def _check_array(array: IO[bytes]) -> None:
+def _check_array(array: IO[bytes]) -> bytes:
     start = array.read(len(_NPY_MAGIC) + 2)
     if not start.startswith(_NPY_MAGIC):
         raise _refusal("an array in it is no NumPy array")
@@ -116,8 +125,10 @@ def _check_array(array: IO[bytes]) -> None:
     length = int.from_bytes(array.read(2 if is_first_version else 4), "little")
     if length > _MOST_NPY_HEADER_BYTES:
         raise _refusal("an array in it has too long a header")
-    if _OBJECT_DTYPE.search(array.read(length)):
+    header = array.read(length)
+    if _OBJECT_DTYPE.search(header):
         raise _refusal("an array in it holds pickled objects")
+    return header
 
 
 def _refusal(reason: str) -> NotAModelError:

@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from control_plane.artifacts.errors import NotAModelError
+from control_plane.artifacts.torch_program import TorchProgram, read_program
 
 _Shape = TypeVar("_Shape")
 _MODEL = re.compile(r"[^/]+/models/model\.json")
@@ -31,20 +32,20 @@ class _Program(msgspec.Struct):
     schema_version: msgspec.Raw
 
 
-def check_torch(file: BinaryIO) -> None:
-    """Refuse a file that `torch.export.save` did not write, or that holds pickled weights.
+def check_torch(file: BinaryIO) -> TorchProgram | None:
+    """Return what the program takes and gives; None where it is written in another way than we know.
 
     Raises:
-        NotAModelError: with the reason.
+        NotAModelError: `torch.export.save` did not write the file, or it holds pickled weights.
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            _check_members(archive)
+            return read_program(_check_members(archive).graph_module)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
         raise _refusal("it is no readable zip archive") from error
 
 
-def _check_members(archive: zipfile.ZipFile) -> None:
+def _check_members(archive: zipfile.ZipFile) -> _Program:
     members = archive.infolist()
     if len(members) > _MOST_MEMBERS:
         raise _refusal("it has more members than any model")
@@ -53,12 +54,13 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     programs = [member for member in members if _MODEL.fullmatch(member.filename)]
     if len(programs) != 1:
         raise _refusal("it has no models/model.json; save it by torch.export.save of torch 2.9 or later")
-    _decode(archive, programs[0], _Program)
+    program = _decode(archive, programs[0], _Program)
     for member in members:
         if _CONFIGS.fullmatch(member.filename):
             payloads = _decode(archive, member, _Payloads)
             if any(payload.use_pickle for payload in payloads.config.values()):
                 raise _refusal("it keeps a tensor as a pickle")
+    return program
 
 
 def _decode(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: type[_Shape]) -> _Shape:

@@ -7,6 +7,7 @@ from control_plane.registry.commands import RegisterModel, RemoveAlias, SetAlias
 from control_plane.registry.policies import (
     adapters_have_a_model_as_parent,
     aliases_are_no_numbers,
+    files_can_keep_what_signatures_promise,
     golden_examples_fit_the_signature,
     missing_values_are_floats_of_inputs,
     names_work_in_a_path,
@@ -118,6 +119,7 @@ def register_version(
     tensors_are_told_apart(content.signature)
     sizes_are_fixed_or_free(content.signature)
     missing_values_are_floats_of_inputs(content.signature)
+    files_can_keep_what_signatures_promise(content.signature, content.description)
     if content.golden is not None:
         golden_examples_fit_the_signature(content.golden, content.signature)
     return [
@@ -131,5 +133,6 @@ def register_version(
             parameters=content.parameters,
             metrics=content.metrics,
             tags=content.tags,
+            inferred=content.inferred,
         )
     ]

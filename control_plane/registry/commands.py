@@ -1,9 +1,10 @@
 """What can be asked of the registry, as the bodies arrive."""
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from control_plane.ports import FileDescription
 from schemas.events.registry import Artifact, ArtifactFormat, Datatype, GoldenExample, Signature
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -17,6 +18,7 @@ Shape = Annotated[tuple[Size, ...], msgspec.Meta(max_length=8)]
 TensorName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 # UINT64 goes up to 2**64 - 1; which values a data type has is a rule of the registry.
 Number = Annotated[int, msgspec.Meta(ge=-(2**63))]
+Side: TypeAlias = Literal["inputs", "outputs"]
 Value = bool | Number | float | str
 
 
@@ -49,10 +51,10 @@ class TensorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SignatureBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the version takes and gives."""
+    """What the version takes and gives; what is left out is read from the file, where that tells it."""
 
-    inputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)]
-    outputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)]
+    inputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)] | None = None
+    outputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)] | None = None
 
 
 class GoldenInputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,7 +78,7 @@ class RegisterVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Make the next version of a model of a file in the artifact store."""
 
     artifact: ArtifactChoice
-    signature: SignatureBody
+    signature: SignatureBody = SignatureBody()
     golden: GoldenBody | None = None
     parameters: Labels = {}
     metrics: Metrics = {}
@@ -100,10 +102,12 @@ class RemoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class VersionContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version is made of, once its file was looked at."""
+    """What a version is made of, once its file was looked at; `description` is what the file tells."""
 
     artifact: Artifact
+    description: FileDescription | None = None
     signature: Signature
+    inferred: tuple[Side, ...] = ()
     golden: GoldenExample | None
     parameters: dict[str, str]
     metrics: dict[str, float]

@@ -1,6 +1,7 @@
 """Why a command on the registry is not carried out.
 
-Invalid   ── InvalidNameError, InvalidAliasError, InvalidParentError, InvalidSignatureError, InvalidGoldenExampleError
+Invalid   ── InvalidNameError, InvalidAliasError, InvalidParentError, InvalidSignatureError, InvalidGoldenExampleError,
+             SignatureDiffersError, SignatureNotToldError
 Unknown   ── ModelNotFoundError, VersionNotFoundError
 Conflict  ── StaleVersionError
 """
@@ -53,6 +54,18 @@ class InvalidGoldenExampleError(Invalid):
     """The example does not fit the signature."""
 
     code = "invalid-golden-example"
+
+
+class SignatureDiffersError(Invalid):
+    """The file holds a model that can't keep what the signature promises."""
+
+    code = "signature-differs"
+
+
+class SignatureNotToldError(Invalid):
+    """Nobody stated what the model takes or gives, and the file does not tell it."""
+
+    code = "signature-not-told"
 
 
 class ModelNotFoundError(Unknown):

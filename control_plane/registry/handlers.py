@@ -2,14 +2,16 @@
 
 import msgspec
 
-from control_plane.ports import CatalogueRow, Loaded, Reply, UnitOfWork
+from control_plane.ports import CatalogueRow, FileDescription, Loaded, Reply, UnitOfWork
 from control_plane.registry import aggregate
 from control_plane.registry.aggregate import RegisteredModel
 from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias, VersionContent
 from control_plane.registry.errors import ModelNotFoundError, StaleVersionError
+from control_plane.registry.policies import complete_signature
+from control_plane.registry.ports import InspectedFile
 from control_plane.registry.queries import model_id_of, version_row, version_row_as_named
 from control_plane.registry.resources import MODELS, VERSIONS
-from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.events.registry import Artifact, GoldenExample
 from schemas.identifiers import Kind
 
 _OK, _CREATED = 200, 201
@@ -23,9 +25,10 @@ def register_model(unit: UnitOfWork, command: RegisterModel, *, expected_version
 
 
 def register_version(
-    unit: UnitOfWork, model: str, command: RegisterVersion, artifact: Artifact, *, expected_version: int | None
+    unit: UnitOfWork, model: str, command: RegisterVersion, file: InspectedFile, *, expected_version: int | None
 ) -> Reply:
     """Give the model's next number to a version, and register that: two streams, one command."""
+    artifact = file.artifact
     loaded = _load_model(unit, model)
     _require_version(loaded.version, expected_version)
     version_id = unit.new_id(Kind.VERSION)
@@ -34,7 +37,10 @@ def register_version(
     if parent is not None:
         artifact = msgspec.structs.replace(artifact, parent=parent.id)
     events = aggregate.register_version(
-        loaded.state, _content(command, artifact), number=assigned.number, parent=parent.artifact if parent else None
+        loaded.state,
+        _content(command, artifact, file.description),
+        number=assigned.number,
+        parent=parent.artifact if parent else None,
     )
     unit.append(MODELS, loaded.state.id, expected_version=loaded.version, events=[assigned])
     version = unit.append(VERSIONS, version_id, expected_version=0, events=events)
@@ -85,11 +91,14 @@ def _load_model(unit: UnitOfWork, model: str) -> Loaded[RegisteredModel]:
     return loaded
 
 
-def _content(command: RegisterVersion, artifact: Artifact) -> VersionContent:
+def _content(command: RegisterVersion, artifact: Artifact, description: FileDescription | None) -> VersionContent:
     golden = command.golden
+    signature, inferred = complete_signature(command.signature, description)
     return VersionContent(
         artifact=artifact,
-        signature=msgspec.convert(command.signature, Signature, from_attributes=True),
+        description=description,
+        signature=signature,
+        inferred=inferred,
         golden=None if golden is None else msgspec.convert(golden, GoldenExample, from_attributes=True),
         parameters=command.parameters,
         metrics=command.metrics,

@@ -5,15 +5,22 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
+from control_plane.ports import FileDescription
+from control_plane.registry.commands import Side, SignatureBody, TensorBody
 from control_plane.registry.errors import (
     InvalidAliasError,
     InvalidGoldenExampleError,
     InvalidNameError,
     InvalidParentError,
     InvalidSignatureError,
+    SignatureDiffersError,
+    SignatureNotToldError,
 )
 from schemas.events.registry import FLOATS, Artifact, Datatype, GoldenExample, GoldenInput, Signature, Tensor
 from schemas.identifiers import kind_of
+from schemas.tensor_notation import options_of
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 _ALIAS = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
@@ -28,6 +35,9 @@ _LARGEST_FLOATS: Mapping[Datatype, float] = {
     "FP32": 3.4028234663852886e38,
     "FP64": sys.float_info.max,
 }
+
+_OPTIONS: dict[Side, str] = {"inputs": "--input", "outputs": "--output"}
+_VERBS: dict[Side, str] = {"inputs": "takes", "outputs": "gives"}
 
 
 def names_work_in_a_path(name: str) -> None:
@@ -93,6 +103,28 @@ def missing_values_are_floats_of_inputs(signature: Signature) -> None:
                 )
 
 
+def complete_signature(
+    stated: SignatureBody, description: FileDescription | None
+) -> tuple[Signature, tuple[Side, ...]]:
+    """Return the whole signature, and those of its sides that were read from the file.
+
+    Raises:
+        SignatureNotToldError: a side is neither stated nor told.
+    """
+    inputs = _side("inputs", stated.inputs, description.inputs if description else ())
+    outputs = _side("outputs", stated.outputs, description.outputs if description else ())
+    given: tuple[tuple[Side, object], ...] = (("inputs", stated.inputs), ("outputs", stated.outputs))
+    return Signature(inputs=inputs, outputs=outputs), tuple(side for side, tensors in given if tensors is None)
+
+
+def files_can_keep_what_signatures_promise(signature: Signature, description: FileDescription | None) -> None:
+    """Refuse a signature of which the file tells something else."""
+    difference = description.difference_from(signature) if description else None
+    if difference is not None and description is not None:
+        remedy = _remedy(signature, description.inputs, description.outputs)
+        raise SignatureDiffersError(difference.detail, field=difference.field, remedy=remedy)
+
+
 def golden_examples_fit_the_signature(golden: GoldenExample, signature: Signature) -> None:
     """Refuse an example that no correct instance could answer."""
     inputs = {tensor.name: tensor for tensor in signature.inputs}
@@ -149,3 +181,29 @@ def _refusal(detail: str, *, field: str) -> InvalidGoldenExampleError:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)) or "none"
+
+
+def _side(side: Side, stated: tuple[TensorBody, ...] | None, told: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    if stated is not None:
+        return msgspec.convert(stated, tuple[Tensor, ...], from_attributes=True)
+    if not told:
+        raise SignatureNotToldError(
+            f"the file does not tell what the model {_VERBS[side]}",
+            field=f"signature.{side}",
+            remedy=f"state it: {_OPTIONS[side]} NAME:DATATYPE:SHAPE, or signature.{side} in the API",
+        )
+    return told
+
+
+def _remedy(signature: Signature, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> str:
+    if not inputs or not outputs:
+        return "state what the file holds"
+    fitting = Signature(inputs=_named_as(signature.inputs, inputs), outputs=_named_as(signature.outputs, outputs))
+    return f"register it with {options_of(fitting)}"
+
+
+def _named_as(stated: tuple[Tensor, ...], told: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return what the file tells; an only tensor keeps the name that was stated."""
+    if len(stated) == len(told) == 1:
+        return (msgspec.structs.replace(told[0], name=stated[0].name),)
+    return told

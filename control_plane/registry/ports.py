@@ -2,14 +2,29 @@
 
 from typing import Protocol
 
+from control_plane.ports import FileDescription
 from schemas.events.registry import Artifact, ArtifactFormat
+
+
+class InspectedFile(Protocol):
+    """A file that is there and looks like its format."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """What a version refers to."""
+        ...
+
+    @property
+    def description(self) -> FileDescription | None:
+        """What the file tells of its model; None where its format tells nothing."""
+        ...
 
 
 class Artifacts(Protocol):
     """The files that versions are made of."""
 
-    def inspect(self, digest: str, *, artifact_format: ArtifactFormat) -> Artifact:
-        """Return a file that is there and looks like its format from outside; blocks on the disk.
+    def inspect(self, digest: str, *, artifact_format: ArtifactFormat) -> InspectedFile:
+        """Return a file that is there and looks like its format from outside, and what it tells; blocks on the disk.
 
         Raises:
             Unknown: there is no such file.

@@ -4,6 +4,7 @@ import msgspec
 
 from control_plane.ports import Aggregate, CatalogueRow
 from control_plane.registry.aggregate import ModelVersion, RegisteredModel, evolve_model, evolve_version
+from control_plane.registry.commands import Side
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind
 
@@ -29,6 +30,7 @@ class VersionResource(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     artifact: Artifact
     signature: Signature
+    inferred: tuple[Side, ...] = ()
     golden: GoldenExample | None
     parameters: dict[str, str]
     metrics: dict[str, float]
@@ -70,6 +72,7 @@ def _version_row(state: ModelVersion) -> CatalogueRow | None:
         number=version.number,
         artifact=version.artifact,
         signature=version.signature,
+        inferred=version.inferred,
         golden=version.golden,
         parameters=version.parameters,
         metrics=version.metrics,

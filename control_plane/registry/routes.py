@@ -62,10 +62,10 @@ def _commands(commands: Commands, authentication: Authentication, artifacts: Art
     async def register_version(request: AnyRequest, model: FromPath[str]) -> Response[bytes]:
         command, version = await read_body(request, RegisterVersion), expected_version(request)
         choice = command.artifact
-        artifact = await asyncio.to_thread(artifacts.inspect, choice.digest, artifact_format=choice.format)
+        file = await asyncio.to_thread(artifacts.inspect, choice.digest, artifact_format=choice.format)
         return await commands.run(
             request,
-            lambda unit: handlers.register_version(unit, model, command, artifact, expected_version=version),
+            lambda unit: handlers.register_version(unit, model, command, file, expected_version=version),
         )
 
     return [register_model, register_version]

@@ -109,8 +109,11 @@ class VersionAliasRemoved(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True):
-    """An immutable version exists; stands in the version's stream."""
+class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An immutable version exists; stands in the version's stream.
+
+    `inferred` names the sides of the signature that nobody stated, as the file tells them. Others are written without.
+    """
 
     model_id: str
     model_name: str
@@ -121,3 +124,4 @@ class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    inferred: tuple[Literal["inputs", "outputs"], ...] = ()

@@ -1,9 +1,12 @@
 """Walks over everything that a loaded scikit-learn model holds."""
 
 from collections.abc import Iterator
+from types import NoneType
 from typing import Any
 
 import numpy as np
+
+_PLAIN = (str, bytes, int, float, type, NoneType, np.generic)
 
 
 def parts_of(model: object) -> Iterator[tuple[object, Any]]:
@@ -12,7 +15,7 @@ def parts_of(model: object) -> Iterator[tuple[object, Any]]:
     waiting: list[tuple[object, object]] = [(None, model)]
     while waiting:
         owner, part = waiting.pop()
-        if id(part) in seen or isinstance(part, str | bytes | int | float | type | None):
+        if id(part) in seen or isinstance(part, _PLAIN):
             continue
         seen.add(id(part))
         yield owner, part

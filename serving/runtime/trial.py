@@ -10,7 +10,7 @@ import structlog
 from schemas.events.registry import GoldenExample, Signature, Tensor
 from serving.engines.answers import datatype_of, difference_from
 from serving.engines.base import Array, Engine, Tensors
-from serving.engines.errors import CannotLoadError, PredictionFailedError, SignatureMismatchError, UnansweredInputError
+from serving.engines.errors import PredictionFailedError, SignatureMismatchError, UnansweredInputError
 from serving.runtime.batching import is_batchable, joined, rows_of
 from serving.runtime.errors import InvalidRequestError
 from serving.runtime.tensors import InputTensor, finite, read_values
@@ -27,12 +27,12 @@ def try_out(engine: Engine, golden: GoldenExample | None = None) -> None:
             each that was asked.
         UnansweredInputError: the model fails on its golden input, or on every made-up one that has to fit.
     """
-    inputs = _answered_input(engine, golden)
-    if inputs is None:
+    answered = _first_answered(engine, golden)
+    if answered is None:
         return
+    inputs, answers = answered
     rows = rows_of(inputs) if is_batchable(engine.signature) else None
-    _check(engine.signature, engine.ask(inputs), rows=rows)
-    _answer(engine, inputs)
+    _check(engine.signature, answers, rows=rows)
     _answer_missing(engine, inputs)
     if rows:
         together = joined([inputs] * _JOINED_REQUESTS)
@@ -45,15 +45,14 @@ def try_out(engine: Engine, golden: GoldenExample | None = None) -> None:
         _check(engine.signature, answers, rows=rows * _JOINED_REQUESTS)
 
 
-def _answered_input(engine: Engine, golden: GoldenExample | None) -> Tensors | None:
+def _first_answered(engine: Engine, golden: GoldenExample | None) -> tuple[Tensors, Tensors] | None:
+    """Return the first input that the model answers, and its answer; None where its sizes could only be guessed."""
     failure: PredictionFailedError | None = None
     for inputs in engine.samples() if golden is None else [_golden_input(golden, engine.signature)]:
         try:
-            engine.ask(inputs)
+            return inputs, engine.ask(inputs)
         except PredictionFailedError as error:
             failure = error
-        else:
-            return inputs
     assert failure is not None
     if golden is not None:
         raise UnansweredInputError(f"the model does not answer its golden input: {_reason(failure)}") from failure
@@ -76,13 +75,6 @@ def _golden_input(golden: GoldenExample, signature: Signature) -> Tensors:
         except InvalidRequestError as error:
             raise UnansweredInputError(f"the golden input can't be asked: {error}") from error
     return inputs
-
-
-def _answer(engine: Engine, inputs: Tensors) -> None:
-    try:
-        engine.predict(inputs)
-    except PredictionFailedError as error:
-        raise CannotLoadError(str(error)) from error
 
 
 def _answer_missing(engine: Engine, inputs: Tensors) -> None:

@@ -65,14 +65,13 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_is_registered_and_served(cli: CommandLine, name: str, model_file: Path) -> None:
     cli.told("model", "register", name, "--description", "typed by hand")
-    registered = cli.answer(
-        "version", "register", name, str(model_file), "--input", "pixels:FP64:-1x64", "--metric", "accuracy=0.96"
-    )
+    registered = cli.answer("version", "register", name, str(model_file), "--metric", "accuracy=0.96")
     created = cli.answer("endpoint", "create", name, "--version", f"{name}/1")
 
     assert name in cli.told("model", "list", name)
     assert cli.answer("model", "show", name)["latest_version"] == 1
     assert registered["metrics"] == {"accuracy": 0.96}
+    assert registered["inferred"] == ["inputs", "outputs"]
     assert cli.answer("version", "show", f"{name}/1")["id"] == registered["id"]
     assert [one["number"] for one in cli.answer("version", "list", name)] == [1]
     assert cli.answer("endpoint", "show", name)["id"] == created["id"]

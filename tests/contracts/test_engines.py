@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from control_plane.artifacts.artifact_store import ArtifactStore
+from control_plane.artifacts.inspection import CHECKS
 from schemas.events.registry import ArtifactFormat, Signature, Tensor
 from serving.engines.artifact_check import check_artifact
 from serving.engines.base import FACTORIES, load_engine
@@ -20,6 +22,7 @@ from serving.engines.errors import (
     PredictionFailedError,
     SignatureMismatchError,
 )
+from serving.runtime.trial import try_out
 from tests.support.digits import SIGNATURE, digits, exported_doubling, model_bytes, trained
 from tests.support.echo_model import content, signature
 
@@ -55,6 +58,21 @@ def test_labels_are_those_of_the_model_that_was_trained(artifact_format: Artifac
 
     assert np.array_equal(outputs["label"], trained().predict(pixels[600:700]))
     assert np.allclose(outputs["probabilities"], trained().predict_proba(pixels[600:700]), atol=1e-4)
+
+
+def test_a_signature_that_is_read_from_a_file_is_one_that_its_model_keeps(
+    artifact_format: ArtifactFormat, artifact: Path, tmp_path: Path
+) -> None:
+    store = ArtifactStore(tmp_path / "store", max_bytes=2**30)
+    with artifact.open("rb") as file:
+        told = CHECKS[artifact_format](file, store)
+    assert told is not None
+    signature = Signature(inputs=told.inputs, outputs=told.outputs)
+
+    try_out(load_engine(artifact_format, artifact, signature))
+
+    assert told.difference_from(signature) is None
+    assert {output.name for output in signature.outputs} == {"label", "probabilities"}
 
 
 def test_outputs_have_the_order_and_types_of_the_signature(artifact_format: ArtifactFormat, artifact: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import skops.io
 from skops.io.exceptions import UnsupportedTypeException
 
+from control_plane.artifacts.skops_format import check_skops
 from schemas.events.registry import Signature, Tensor
 from serving.engines.answers import datatype_of
 from serving.engines.base import Array, load_engine
@@ -37,12 +38,17 @@ TOLERANCE = 1e-6
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of an estimator; `differs` names an output that was answered otherwise when requests were joined."""
+    """What became of an estimator.
+
+    `differs` names an output that was answered otherwise when requests were joined, and `told` says what became of the
+    model with the signature that the control plane reads from its file.
+    """
 
     module: str
     group: Group
     reason: str = ""
     differs: str = ""
+    told: str = "nothing"
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,13 @@ def test_what_is_refused_is_refused_for_a_reason_that_is_known(outcomes: Mapping
     assert reasons == {"neither predicts nor transforms", "takes no tensors", "skops can't save it"}
 
 
+def test_a_signature_that_is_read_from_a_file_is_one_that_its_model_keeps(outcomes: Mapping[str, Outcome]) -> None:
+    told = {name: outcome.told for name, outcome in outcomes.items() if outcome.told not in {"served", "nothing"}}
+
+    assert told == {}
+    assert sum(outcome.told == "served" for outcome in outcomes.values()) > 90
+
+
 def _outcome(kind: type, model: Any, rows: Array | None, path: Path) -> Outcome:  # noqa: ANN401 - no types
     module = re.sub(r"\._.*", "", kind.__module__)
     if model is None or (rows is not None and not offered(model)):
@@ -97,7 +110,22 @@ def _outcome(kind: type, model: Any, rows: Array | None, path: Path) -> Outcome:
         for name, alone in engine.predict(request).items()
         if not _are_alike(alone, answer[name])
     ]
-    return Outcome(module, "checked" if checked_types(path) else "served", differs="".join(differs[:1]))
+    group: Group = "checked" if checked_types(path) else "served"
+    return Outcome(module, group, differs="".join(differs[:1]), told=_as_told(path))
+
+
+def _as_told(path: Path) -> str:
+    with path.open("rb") as file:
+        model = check_skops(file)
+    if not model.inputs or not model.outputs:
+        return "nothing"
+    signature = Signature(inputs=model.inputs, outputs=model.outputs)
+    assert model.difference_from(signature) is None
+    try:
+        try_out(load_engine("skops", path, signature))
+    except CannotLoadError as error:
+        return str(error)
+    return "served"
 
 
 def _signature(model: Any, rows: Array) -> Signature | None:  # noqa: ANN401 - scikit-learn has no types

@@ -35,6 +35,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     model_name: str
     number: int
     artifact: Artifact
+    signature: dict[str, list[dict[str, Any]]] = {}
+    inferred: list[str] = []
     metrics: dict[str, float] = {}
     parameters: dict[str, str] = {}
     tags: dict[str, str] = {}

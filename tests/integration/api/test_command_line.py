@@ -63,6 +63,34 @@ async def test_a_tensor_has_any_name_that_the_api_takes(
     }
 
 
+async def test_a_file_that_tells_its_signature_needs_no_options(
+    answered: Callable[..., Awaitable[Any]], typed: Type, stage: Stage, model_file: str
+) -> None:
+    registered = await answered("version", "register", "digits", model_file)
+    renamed = await typed("version", "register", "digits", model_file, "--input", "pixels:FP32:-1x64")
+
+    assert registered["signature"] == {
+        "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1, 64]}],
+        "outputs": [
+            {"name": "label", "datatype": "INT64", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10]},
+        ],
+    }
+    assert registered["inferred"] == ["inputs", "outputs"]
+    shown = renamed.out.splitlines()
+    assert any(line.split() == ["inputs", "pixels:FP32:-1x64"] for line in shown)
+    assert any(line.split() == ["read", "from", "the", "file", "outputs"] for line in shown)
+
+
+async def test_a_signature_that_the_file_contradicts_is_refused_with_the_options_that_fit(
+    typed: Type, stage: Stage, model_file: str
+) -> None:
+    done = await typed("version", "register", "digits", model_file, "--input", "pixels:FP32:-1x63")
+
+    assert "63 columns" in done.sentence()
+    assert "--input pixels:FP64:-1x64 --output label:INT64:-1" in done.sentence()
+
+
 async def test_an_input_may_have_missing_values(
     answered: Callable[..., Awaitable[Any]], stage: Stage, api: RunningApi, model_file: str
 ) -> None:

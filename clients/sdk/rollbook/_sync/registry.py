@@ -62,7 +62,7 @@ class Versions:
         model: str,
         path: Path,
         *,
-        signature: dict[str, Any],
+        signature: dict[str, Any] | None = None,
         artifact_format: str | None = None,
         parent: str | None = None,
         golden: dict[str, Any] | None = None,
@@ -72,7 +72,8 @@ class Versions:
     ) -> Version:
         """Upload a model file, or a directory as `save_pretrained` makes it, and register the model's next version.
 
-        `signature` is `{"inputs": [{"name", "datatype", "shape"}], "outputs": […]}` in Open Inference Protocol terms;
+        `signature` is `{"inputs": [{"name", "datatype", "shape"}], "outputs": […]}` in Open Inference Protocol terms.
+        What it leaves out is read from the file, where that tells it, and named in the answer's `inferred`.
         `golden` is `{"inputs": [tensors with data], "outputs": {name: values}}`, which each instance must answer
         before it takes traffic. An adapter, a directory as PEFT's `save_pretrained` makes it, needs a `parent`: the
         version that it adapts.

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from rollbook.cli.input_files import read_json_object
 from rollbook.cli.options import LIMIT, finite, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
+from rollbook.resources import Version
 
 # A name may have colons of its own, so that the data type and the shape are found from the right.
 _TENSOR = re.compile(
@@ -17,6 +19,7 @@ _TENSOR = re.compile(
     re.ASCII | re.DOTALL,
 )
 _VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
+_REGISTERED_COLUMNS = (*_VERSION_COLUMNS, "inputs", "outputs", "read_from_the_file")
 
 
 @click.group()
@@ -94,6 +97,18 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
     return tensors
 
 
+def _with_signature(version: Version) -> dict[str, Any]:
+    """Return a version with its tensors as the options state them."""
+    sides = {side: list(map(_in_one_line, tensors)) for side, tensors in version.signature.items()}
+    fields: dict[str, Any] = msgspec.to_builtins(version)
+    return fields | sides | {"read_from_the_file": list(version.inferred)}
+
+
+def _in_one_line(tensor: dict[str, Any]) -> str:
+    missing = ":missing" if tensor.get("allows_missing") else ""
+    return f"{tensor['name']}:{tensor['datatype']}:{'x'.join(map(str, tensor['shape']))}{missing}"
+
+
 def _numbers(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
     pairs = []
     for value in values:
@@ -110,10 +125,8 @@ def _numbers(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.argument("model_name", metavar="MODEL")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--format", "artifact_format", help="transformers or external, where the file's ending does not say it.")
-@click.option(
-    "--input", "inputs", multiple=True, required=True, callback=_tensors, help="NAME:DATATYPE:SHAPE[:missing]"
-)
-@click.option("--output", "outputs", multiple=True, default=("label:INT64:-1",), show_default=True, callback=_tensors)
+@click.option("--input", "inputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE[:missing]")
+@click.option("--output", "outputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
 @click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
 @click.option("--metric", "metrics", multiple=True, callback=_numbers, help="NAME=NUMBER, for example accuracy=0.93")
 @click.option("--parent", help="The version that an adapter adapts, such as story/1.")
@@ -129,18 +142,22 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     metrics: dict[str, float],
     parent: str | None,
 ) -> None:
-    """Upload FILE (.skops, .onnx or a directory of safetensors) as the next version of MODEL."""
+    """Upload FILE (.skops, .onnx or a directory of safetensors) as the next version of MODEL.
+
+    Inputs and outputs that no option states are read from the file, where it tells them.
+    """
+    signature = {side: tensors for side, tensors in (("inputs", inputs), ("outputs", outputs)) if tensors}
     with profile.client() as rollbook:
         registered = rollbook.versions.register(
             model_name,
             file,
             artifact_format=artifact_format,
-            signature={"inputs": inputs, "outputs": outputs},
+            signature=signature or None,
             golden=read_json_object(golden, option="--golden") if golden else None,
             metrics=metrics,
             parent=parent,
         )
-        show(profile, registered, columns=_VERSION_COLUMNS)
+        show(profile, registered, columns=_REGISTERED_COLUMNS, people_see=_with_signature(registered))
 
 
 @version.command("list")

@@ -160,7 +160,7 @@ def test_a_range_outside_the_file_is_refused(header: str) -> None:
 def test_a_stored_model_passes_inspection(store: ArtifactStore) -> None:
     digest = put(store, ONNX)
 
-    artifact = ArtifactInspector(store).inspect(digest, artifact_format="onnx")
+    artifact = ArtifactInspector(store).inspect(digest, artifact_format="onnx").artifact
 
     assert artifact == Artifact(digest=digest, size_bytes=len(ONNX), format="onnx")
 
@@ -204,7 +204,7 @@ def indexed(store: ArtifactStore, *, skip: str = "", **changed: bytes) -> str:
 def test_a_model_directory_is_looked_over_file_by_file(store: ArtifactStore) -> None:
     digest = indexed(store)
 
-    artifact = ArtifactInspector(store).inspect(digest, artifact_format="transformers")
+    artifact = ArtifactInspector(store).inspect(digest, artifact_format="transformers").artifact
 
     assert (artifact.digest, artifact.format) == (digest, "transformers")
 
@@ -251,7 +251,7 @@ def test_the_directory_of_an_adapter_is_looked_over(store: ArtifactStore) -> Non
 
     assert "upload every file" in missing.value.detail
     whole = indexed(store, adapter_config_json=ADAPTER)
-    assert ArtifactInspector(store).inspect(whole, artifact_format="lora").format == "lora"
+    assert ArtifactInspector(store).inspect(whole, artifact_format="lora").artifact.format == "lora"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from control_plane.artifacts.onnx_format import check_onnx
 from control_plane.artifacts.skops_format import check_skops
 from tests.support.digits import model_bytes
 
-SCHEMA = b'{"__class__": "C", "__module__": "m", "__loader__": "L", "protocol": 2}'
+SCHEMA = b'{"__class__": "C", "__module__": "sklearn", "__loader__": "L", "protocol": 2}'
 IR, OPSET, GRAPH = b"\x08\x08", b"\x42\x02\x10\x12", b"\x3a\x03\x12\x01g"
 
 
@@ -104,7 +104,7 @@ def test_an_onnx_model_passes() -> None:
     ("content", "reason"),
     [
         (b"", "no IR version"),
-        (b"<html>not found</html>", "no ModelProto has"),
+        (b"<html>not found</html>", "no message has"),
         (archive({"schema.json": SCHEMA}), "no ModelProto has"),
         (IR + OPSET, "no graph"),
         (IR + OPSET + b"\x3a\x00", "no graph"),

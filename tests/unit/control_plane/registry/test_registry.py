@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from control_plane.artifacts.inspection import InspectedArtifact
 from control_plane.errors import RollbookError
 from control_plane.ports import Reply, UnitOfWork
 from control_plane.registry import errors
@@ -36,6 +37,7 @@ BODY: dict[str, Any] = {
     "metrics": {"accuracy": 0.9},
     "tags": {"team": "vision"},
 }
+FILE = InspectedArtifact(artifact=ARTIFACT)
 PIXELS = BODY["golden"]["inputs"][0]
 INPUT = BODY["signature"]["inputs"][0]
 FLOAT_LABEL = {"name": "label", "datatype": "FP32", "shape": [-1]}
@@ -48,10 +50,15 @@ def with_model(name: str = "digits") -> tuple[MemoryLog, ModelResource]:
 
 
 def register(
-    log: MemoryLog, body: dict[str, Any] = BODY, *, model: str = "digits", expected_version: int | None = None
+    log: MemoryLog,
+    body: dict[str, Any] = BODY,
+    *,
+    model: str = "digits",
+    expected_version: int | None = None,
+    file: InspectedArtifact = FILE,
 ) -> VersionResource:
     command = decode_body(msgspec.json.encode(body), RegisterVersion)
-    reply = log.run(lambda unit: register_version(unit, model, command, ARTIFACT, expected_version=expected_version))
+    reply = log.run(lambda unit: register_version(unit, model, command, file, expected_version=expected_version))
     assert reply.status == 201
     return msgspec.json.decode(reply.body, type=VersionResource)
 
@@ -214,7 +221,12 @@ TWICE = BODY["signature"]["inputs"] * 2
         (golden(outputs={}), InvalidBodyError, "golden.outputs"),
         (BODY | {"artifact": {"digest": "x", "format": "pickle"}}, InvalidBodyError, "artifact.format"),
         (BODY | {"colour": "red"}, InvalidBodyError, "colour"),
-        ({"artifact": BODY["artifact"]}, InvalidBodyError, "signature"),
+        ({"artifact": BODY["artifact"]}, errors.SignatureNotToldError, "signature.inputs"),
+        (
+            {"artifact": BODY["artifact"], "signature": {"inputs": BODY["signature"]["inputs"]}},
+            errors.SignatureNotToldError,
+            "signature.outputs",
+        ),
         (BODY | {"parameters": {"depth": 3}}, InvalidBodyError, "parameters[...]"),
         (BODY | {"metrics": {"accuracy": "high"}}, InvalidBodyError, "metrics[...]"),
         (
@@ -321,7 +333,8 @@ ADAPTER = msgspec.structs.replace(ARTIFACT, format="lora")
 def register_adapter(log: MemoryLog, parent: str | None, *, artifact: Artifact = ADAPTER) -> VersionResource:
     chosen = {"digest": artifact.digest, "format": artifact.format, **({"parent": parent} if parent else {})}
     command = decode_body(msgspec.json.encode(BODY | {"artifact": chosen}), RegisterVersion)
-    reply = log.run(lambda unit: register_version(unit, "digits", command, artifact, expected_version=None))
+    file = InspectedArtifact(artifact=artifact)
+    reply = log.run(lambda unit: register_version(unit, "digits", command, file, expected_version=None))
     return msgspec.json.decode(reply.body, type=VersionResource)
 
 
