@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from schemas.events.endpoints import CapturePolicy
 from serving.capture import records
 from serving.capture.in_engine.rollbook_capture.middleware import CaptureMiddleware
+from serving.capture.in_engine.rollbook_capture.policy import PolicyFile
+from serving.capture.in_engine.rollbook_capture.recorder import Recorder
 from serving.capture.in_engine.rollbook_capture.spool import Spool
 from serving.capture.in_engine.rollbook_capture.wire import Message, Receive, Scope, Send
 from serving.capture.policy import is_sampled
@@ -228,6 +231,33 @@ async def test_a_body_that_makes_no_sense_is_the_engines_to_refuse(call: Callabl
     _, record = await call(Refusing(), asked)
 
     assert record.status == 400
+
+
+class OddSpool(Spool):
+    """Meets a bug at its first append."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, most_bytes=80_000)
+        self.has_failed = threading.Event()
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        if not self.has_failed.is_set():
+            self.has_failed.set()
+            raise ZeroDivisionError
+        super().append(payloads)
+
+
+def test_a_bug_in_one_round_does_not_end_the_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    environ(tmp_path / "spool")
+    spool = OddSpool(tmp_path / "spool")
+    recorder = Recorder(spool, PolicyFile(tmp_path / "policy.json", hash_key=b"endpoint-1"))
+
+    assert spool.has_failed.wait(60)
+    recorder.close()
+
+    payloads = SpoolReader(tmp_path / "spool").read(0, max_frames=100, max_bytes=10**6).payloads
+    assert {type(records.decode(payload)) for payload in payloads} == {Mark}
+    assert "calls could not be captured (ZeroDivisionError())" in capsys.readouterr().err
 
 
 def test_a_full_spool_loses_the_oldest_detail_first_and_no_count(tmp_path: Path) -> None:
