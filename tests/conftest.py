@@ -31,7 +31,7 @@ MARKER_OF_FOLDER = {
 MARKERS_WITH_SOCKETS = ("integration", "acceptance", "gpu")
 
 
-# Whoever runs tests side by side gives out files in this order: the longest stories first, so that none is left alone.
+# Workers side by side take groups of tests in this order: the longest stories first, so that none is left alone.
 LONG_STORIES = ("test_the_demo.py", "test_one_rollout_survives_kills.py", "test_three_regions.py")
 FOLDERS_IN_ORDER = ("extras", "faults", "acceptance", "integration", "contracts", "golden", "architecture", "unit")
 
@@ -46,6 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(message)
         if MARKER_OF_FOLDER[folder] != "unit" or not _has_neighbour(item):
             item.add_marker(MARKER_OF_FOLDER[folder])
+        if folder == "extras":
+            item.add_marker("extras")
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +77,13 @@ def logs_as_before() -> Iterator[None]:
 def _place(item: pytest.Item) -> tuple[int, bool, str]:
     folder = item.path.parent.relative_to(ROOT)
     return FOLDERS_IN_ORDER.index(folder.parts[0]), item.path.name not in LONG_STORIES, str(folder)
+
+
+def _group(item: pytest.Item) -> str:
+    """Return which tests one worker runs in a row: those of a folder that share a neighbour, or those of a file."""
+    fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]  # noqa: SLF001  no public way
+    shared = any(one.scope == "package" for definitions in fixtures.values() for one in definitions)
+    return str((item.path.parent if shared else item.path).relative_to(ROOT))
 
 
 def _has_neighbour(item: pytest.Item) -> bool:

@@ -1,8 +1,8 @@
 """The program "fork server": starts runtimes as forks of itself, which has their libraries loaded already.
 
-scikit-learn, scipy and skops take seconds to import and are the same for every model. A fork has them at once, and
-shares their memory with its siblings until it writes to it. Forking is safe only while no other thread of Python runs:
-nothing is served, and no event loop made, before the fork.
+scikit-learn, scipy and skops take seconds to import and are the same for every model. They are loaded for the first
+order that names them; a fork has them at once, and shares their memory with its siblings until it writes to it. Forking
+is safe only while no other thread of Python runs: nothing is served, and no event loop made, before the fork.
 
 The only client holds the other end of the socket that is our standard input, so its end is ours. Forks outlive us.
 """
@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -22,33 +23,15 @@ import msgspec
 
 from infra.arguments import take_no_arguments
 from serving.runtime import app
+from serving.runtime.fork_orders import Forked, ForkOrder
 
-_LIBRARIES = ("serving.engines.sklearn_engine",)
 _LARGEST_ORDER_BYTES = 64 * 1024
-
-
-class ForkOrder(msgspec.Struct, frozen=True):
-    """The environment of a runtime to start; the descriptor of its log comes with it."""
-
-    environment: dict[str, str]
-
-
-class Forked(msgspec.Struct, frozen=True):
-    """The process that was made, whose pidfd comes with this, or why there is none."""
-
-    pid: int = 0
-    error: str = ""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Fork runtimes until the client is gone."""
     take_no_arguments("fork server", "Start runtimes as forks that share their libraries.", argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for library in _LIBRARIES:
-        import_module(library)
-    # What is loaded now is never collected, so no fork copies it to count who refers to it.
-    gc.collect()
-    gc.freeze()
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as client:
         _serve(client)
     return 0
@@ -70,11 +53,16 @@ def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
     message, descriptors, _, _ = socket.recv_fds(client, _LARGEST_ORDER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC)
     if not message:
         return False
-    order, (log,) = msgspec.json.decode(message, type=ForkOrder), descriptors
+    order = msgspec.json.decode(message, type=ForkOrder)
+    _load(order.libraries)
+    if order.environment is None:
+        client.send(msgspec.json.encode(Forked()))
+        return True
+    (log,) = descriptors
     try:
         pid = os.fork()
         if pid == 0:
-            _become_runtime(order, log)
+            _become_runtime(order.environment, log)
         # It is our child and not buried yet, so that its id can't be another's.
         process = os.pidfd_open(pid)
     except OSError as error:
@@ -87,13 +75,23 @@ def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
     return True
 
 
+def _load(libraries: Sequence[str]) -> None:
+    missing = [library for library in libraries if library not in sys.modules]
+    for library in missing:
+        import_module(library)
+    if missing:
+        # What is loaded now is never collected, so no fork copies it to count who refers to it.
+        gc.collect()
+        gc.freeze()
+
+
 def _bury(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
     selector.unregister(key.fileobj)
     os.close(key.fd)
     os.waitpid(key.data, 0)
 
 
-def _become_runtime(order: ForkOrder, log: int) -> NoReturn:
+def _become_runtime(environment: Mapping[str, str], log: int) -> NoReturn:
     """Leave everything of the fork server behind and run as if started afresh."""
     code = 1
     try:
@@ -105,7 +103,7 @@ def _become_runtime(order: ForkOrder, log: int) -> NoReturn:
         os.closerange(3, max(int(entry.name) for entry in Path("/proc/self/fd").iterdir()) + 1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.clear()
-        os.environ.update(order.environment)
+        os.environ.update(environment)
         code = app.main([])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -30,10 +29,10 @@ FORMATS: tuple[ArtifactFormat, ...] = tuple(FACTORIES)
 RUN_OUTSIDE_OUR_RUNTIME = {"transformers", "lora", "external"}
 
 
-_NEEDS_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="`./task test:extras` lays torch")
+_IN_EXTRAS = {"torch": pytest.mark.extras}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=_NEEDS_TORCH if name == "torch" else ()) for name in FORMATS])
+@pytest.fixture(params=[pytest.param(name, marks=_IN_EXTRAS.get(name, ())) for name in FORMATS])
 def artifact_format(request: pytest.FixtureRequest) -> ArtifactFormat:
     chosen: ArtifactFormat = request.param
     return chosen
@@ -171,7 +170,7 @@ def test_without_its_library_the_error_says_what_to_install(artifact_format: str
     assert f"rollbook-server[{artifact_format}]" in result.stdout
 
 
-@_NEEDS_TORCH
+@pytest.mark.extras
 def test_torch_calculates_in_bf16_where_the_signature_says_so(tmp_path: Path) -> None:
     path = tmp_path / "artifact"
     path.write_bytes(exported_doubling())

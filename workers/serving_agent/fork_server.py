@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -13,12 +13,12 @@ from typing import TypeAlias
 import msgspec
 import structlog
 
-from serving.runtime.fork_server import Forked, ForkOrder
+from serving.runtime.fork_orders import Forked, ForkOrder
 from workers.serving_agent.engine_process import EngineProcess, engine_log, environment_of
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.launchers.base import Command
 
-# The first order waits until the libraries are loaded, on a busy host for many seconds.
+# The first order of a library waits until it is loaded, on a busy host for many seconds.
 _ANSWER_S = 60.0
 _LARGEST_ANSWER_BYTES = 4_096
 
@@ -39,11 +39,12 @@ class ForkServer:
         self._server: subprocess.Popen[bytes] | None = None
         self._client: socket.socket | None = None
 
-    async def warm(self) -> None:
-        """Have the server load its libraries before the first engine is wanted."""
+    async def warm(self, libraries: Sequence[str]) -> None:
+        """Have the server load libraries before the first engine that needs them is wanted."""
         async with self._turn:
-            with suppress(OSError):
-                await asyncio.to_thread(self._connected)
+            # Whoever orders an engine is told what is wrong.
+            with suppress(MayServeLaterError):
+                await asyncio.to_thread(self._ask, ForkOrder(libraries=tuple(libraries)), [])
 
     async def start(self, command: Command, *, log: Path) -> EngineProcess:
         """Start an engine in a session of its own, its output appended to a log.
@@ -72,24 +73,24 @@ class ForkServer:
 
     def _fork(self, command: Command, log: Path) -> _Process:
         with engine_log(log) as output:
-            order = msgspec.json.encode(ForkOrder(environment_of(command, self._environ)))
-            try:
-                forked, descriptors = self._ask(order, output.fileno())
-            except (OSError, msgspec.DecodeError) as error:
-                self._disconnect()
-                raise _not_started(f"the fork server does not answer ({error}); its log is {self._log.name}") from error
+            order = ForkOrder(libraries=command.libraries, environment=environment_of(command, self._environ))
+            forked, descriptors = self._ask(order, [output.fileno()])
         if forked.error:
             raise _not_started(forked.error)
         (pidfd,) = descriptors
         return forked.pid, pidfd
 
-    def _ask(self, order: bytes, log: int) -> tuple[Forked, list[int]]:
-        client = self._connected()
-        socket.send_fds(client, [order], [log])
-        message, descriptors, _, _ = socket.recv_fds(
-            client, _LARGEST_ANSWER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC
-        )
-        return msgspec.json.decode(message, type=Forked), descriptors
+    def _ask(self, order: ForkOrder, logs: Sequence[int]) -> tuple[Forked, list[int]]:
+        try:
+            client = self._connected()
+            socket.send_fds(client, [msgspec.json.encode(order)], logs)
+            message, descriptors, _, _ = socket.recv_fds(
+                client, _LARGEST_ANSWER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC
+            )
+            return msgspec.json.decode(message, type=Forked), descriptors
+        except (OSError, msgspec.DecodeError) as error:
+            self._disconnect()
+            raise _not_started(f"the fork server does not answer ({error}); its log is {self._log.name}") from error
 
     def _connected(self) -> socket.socket:
         if self._client is None:

@@ -23,7 +23,7 @@ from workers.serving_agent.errors import CannotServeError, MayServeLaterError, N
 from workers.serving_agent.fork_server import ForkServer
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
 from workers.serving_agent.launchers.base import Command, Launcher, Order
-from workers.serving_agent.launchers.runtime_launcher import FORK_SERVER
+from workers.serving_agent.launchers.runtime_launcher import FORK_SERVER, SLOW_LIBRARIES
 from workers.serving_agent.launchers.table import Launchers
 from workers.serving_agent.reconcile import Slot
 from workers.serving_agent.settings import AgentSettings
@@ -134,8 +134,8 @@ class InstanceStarter:
 
     async def warm(self) -> None:
         """Make the start of engines quick; they may be started before that is done."""
-        if self._settings.fork_engines:
-            await self._fork_server.warm()
+        if self._settings.fork_engines and self._settings.preload_libraries:
+            await self._fork_server.warm(SLOW_LIBRARIES)
 
     async def close(self) -> None:
         """Let go of what starts engines; the engines go on."""

@@ -28,6 +28,12 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         msgspec.Meta(description="start runtimes as forks of a process that holds their libraries, in milliseconds"),
     ] = True
+    preload_libraries: Annotated[
+        bool,
+        msgspec.Meta(
+            description="load scikit-learn at the start, so that the first engine that needs it starts at once"
+        ),
+    ] = True
     start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for an engine to become ready")] = 120.0
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body an engine takes")] = (
         128 * 1024**2

@@ -16,7 +16,7 @@ from workers.serving_agent.engine_process import EngineProcess
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.fork_server import ForkServer
 from workers.serving_agent.launchers.base import Command
-from workers.serving_agent.launchers.runtime_launcher import FORK_SERVER
+from workers.serving_agent.launchers.runtime_launcher import FORK_SERVER, SLOW_LIBRARIES
 
 LONGEST_START_S = 90
 
@@ -34,7 +34,7 @@ class Host:
     async def start(self) -> tuple[EngineProcess, str]:
         port, number = free_port(), len(self.engines)
         settings = settings_of(self.folder, port=port, spool=f"spool-{number}")
-        command = Command(arguments=(), environment=settings, is_forked=True)
+        command = Command(arguments=(), environment=settings, is_forked=True, libraries=SLOW_LIBRARIES)
         self.engines.append(await self.server.start(command, log=self.folder / f"engine-{number}.log"))
         return self.engines[-1], f"http://127.0.0.1:{port}"
 

@@ -22,12 +22,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A process to start; the environment comes on top of the little that every engine inherits.
 
-    `is_forked` where the fork server runs the same program, with the libraries of this model loaded.
+    `is_forked` where the fork server runs the same program; then `libraries` are the modules that it has loaded.
     """
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
     is_forked: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 class Launcher(Protocol):

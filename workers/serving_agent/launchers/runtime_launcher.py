@@ -13,8 +13,12 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 """Engines share the cores: spinning threads of one would slow the others."""
 
 FORK_SERVER = Command(arguments=(sys.executable, "-P", "-m", "serving.runtime.fork_server"), environment=ONE_THREAD)
-# Torch brings its own copies of libraries that scikit-learn has loaded, so it starts without them.
-_FORKED = ("skops", "onnx")
+SLOW_LIBRARIES = ("serving.engines.sklearn_engine",)
+"""Those of scikit-learn models, which take seconds to load."""
+
+# What forks have loaded, by format. onnxruntime starts a thread, so a fork loads it itself; torch brings its own copies
+# of libraries that scikit-learn has loaded, so its engines are no forks.
+_FORKED: dict[str, tuple[str, ...]] = {"skops": SLOW_LIBRARIES, "onnx": ()}
 
 
 class RuntimeLauncher:
@@ -50,6 +54,7 @@ class RuntimeLauncher:
             arguments=(sys.executable, "-P", "-m", "serving.runtime.app"),
             environment={**ONE_THREAD, **{f"ROLLBOOK_RUNTIME_{name}": value for name, value in own.items()}},
             is_forked=order.deployment.artifact.format in _FORKED,
+            libraries=_FORKED.get(order.deployment.artifact.format, ()),
         )
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of ours speaks alike
