@@ -11,6 +11,7 @@ import pytest
 
 from rollbook import Rollbook
 from rollbook_demo.models import read_digits, save_version, train_versions
+from tests.support.command_line import CommandLine
 from tests.support.digits_service import GATES, DigitsService, canary, serve_digits
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack, rollbook_command
@@ -19,37 +20,9 @@ pytestmark = pytest.mark.timeout(300)
 WITHIN_S = 120.0
 
 
-class CommandLine:
-    """Types commands for one stack."""
-
-    def __init__(self, stack: RunningStack) -> None:
-        self._data_dir = str(stack.data_dir)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = rollbook_command("--data-dir", self._data_dir, *arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=WITHIN_S)
-
-    def told(self, *arguments: str) -> str:
-        """Return what a command that works prints."""
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def answer(self, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
-        """Return what a command that works prints with --json."""
-        return json.loads(self.told("--json", *arguments))
-
-    def refusal(self, *arguments: str) -> str:
-        """Return what a command that fails says, which is no traceback."""
-        done = self.run(*arguments)
-        assert done.returncode != 0, done.stdout
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-
 @pytest.fixture
-def cli(stack: RunningStack) -> CommandLine:
-    return CommandLine(stack)
+def cli(stack: RunningStack, capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(capfd, "--data-dir", str(stack.data_dir))
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +156,13 @@ def test_a_rollout_is_started_watched_and_stopped(
     listed = cli.answer("rollout", "list", "--endpoint", service.name, "--active")
     shown = cli.answer("rollout", "get", started["id"])
     aborted = cli.answer("rollout", "abort", started["id"], "--reason", "enough")
-    watched = cli.run("rollout", "watch", started["id"])
+    watched = cli.type("rollout", "watch", started["id"])
 
     assert [one["phase"] for one in (paused, resumed, aborted)] == ["paused", "stepping", "aborted"]
     assert [one["id"] for one in listed] == [started["id"]] == [shown["id"]]
-    assert watched.returncode == 2
-    assert "aborted" in watched.stdout
-    assert "enough" in watched.stdout
+    assert watched.code == 2
+    assert "aborted" in watched.out
+    assert "enough" in watched.out
     assert rollbook.endpoints.get(service.name).active_rollout_id is None
 
 
@@ -222,10 +195,10 @@ def test_what_happened_can_be_asked(cli: CommandLine, stack: RunningStack, servi
 
 def _until_it_is_known(cli: CommandLine, prediction_id: str) -> Any:  # noqa: ANN401 - any JSON
     deadline = time.monotonic() + WITHIN_S
-    while (done := cli.run("--json", "who-served", prediction_id)).returncode != 0:
-        assert time.monotonic() < deadline, done.stderr
+    while (typed := cli.type("--json", "who-served", prediction_id)).code != 0:
+        assert time.monotonic() < deadline, typed.err
         time.sleep(0.2)
-    return json.loads(done.stdout)
+    return json.loads(typed.out)
 
 
 @pytest.mark.parametrize(

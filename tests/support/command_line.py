@@ -48,3 +48,10 @@ class CommandLine:
     def answer(self, *arguments: str) -> Any:  # noqa: ANN401  any JSON
         """Return what a command that works prints with --json."""
         return json.loads(self.told("--json", *arguments))
+
+    def refusal(self, *arguments: str) -> str:
+        """Return what a command that fails says, which is no traceback."""
+        typed = self.type(*arguments)
+        assert typed.code != 0, typed.out
+        assert "Traceback" not in typed.err
+        return typed.err

@@ -54,6 +54,10 @@ class BackEnd:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
+    def asked(self) -> None:
+        """Count a request; it is not answered yet."""
+        self.requests += 1
+
     async def kill(self) -> None:
         """Go away as a killed process does: no more answers, open connections reset."""
         assert self._server
@@ -74,7 +78,7 @@ class BackEnd:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in head[1:])}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                self.requests += 1
+                self.asked()
                 self.last = headers
                 await self.may_answer.wait()
                 if self.has_no_engine:

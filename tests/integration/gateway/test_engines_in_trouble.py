@@ -78,10 +78,10 @@ class LabouringBackEnd(BackEnd):
     def is_dying(self) -> bool:
         return self._again is not None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def asked(self) -> None:
+        super().asked()
         if self.requests >= LAST_REQUEST and self._again is None:
             self._again = asyncio.create_task(self._die())
-        await super()._serve(reader, writer)
 
     async def _die(self) -> None:
         self.deaths += 1
@@ -94,14 +94,15 @@ class LabouringBackEnd(BackEnd):
 
 @asynccontextmanager
 async def load(
-    client: httpx.AsyncClient, statuses: list[int], *, path: str = INFER, count: int = CALLERS
+    client: httpx.AsyncClient, statuses: list[int], *, path: str = INFER, count: int = CALLERS, think_s: float = 0.0
 ) -> AsyncIterator[None]:
-    """Have callers ask one request after the other until the block is left."""
+    """Have callers ask one request after the other, each a think time after its answer, until the block is left."""
     is_over = asyncio.Event()
 
     async def call() -> None:
         while not is_over.is_set():
             statuses.append((await client.post(path, json={})).status_code)
+            await asyncio.sleep(think_s)
 
     callers = [asyncio.create_task(call()) for _ in range(count)]
     try:
@@ -181,7 +182,7 @@ async def test_an_engine_that_dies_again_and_again_fails_nobody(tmp_path: Path) 
 
     async with serving_gateway(gateway), calling(gateway) as client:
         await serve(gateway, one, other)
-        async with load(client, statuses):
+        async with load(client, statuses, think_s=0.05):
             await until(lambda: one.deaths >= 3, within_s=90, why="three deaths")
         await until(lambda: not one.is_dying)
 

@@ -176,6 +176,8 @@ class AgentHarness:
             "KAFKA_BOOTSTRAP": self.node.bootstrap,
             "READY_FILE": str(self.root / "ready"),
             "SUPERVISOR_PID": str(os.getpid()),
+            # Few of these tests serve a model of scikit-learn.
+            "PRELOAD_LIBRARIES": "false",
         }
         environ = {**os.environ, **{f"ROLLBOOK_AGENT_{name}": value for name, value in settings.items()}}
         # Compiling every module anew takes most of a start.
