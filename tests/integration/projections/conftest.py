@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ from tests.integration.kafka.conftest import Node
 from tests.support.fakes import FakeClock
 
 READY_S = 60
+# What migrations leave in a fresh database stays.
+_FILLED = """
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND total_rows > 0 AND name NOT IN ('schema_migrations', 'sink_identity')
+"""
 
 
 @pytest.fixture(scope="package")
@@ -51,21 +57,30 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.fixture
-async def database_url(server: Server) -> str:
-    """A database of its own for each test."""
-    name = f"views_{uuid.uuid4().hex[:12]}"
-    store = ClickHouseStore(_url(server, "default"))
-    await store.command(f"CREATE DATABASE {name} ENGINE = Atomic")
-    await store.close()
-    return _url(server, name)
+async def fresh_database(server: Server) -> str:
+    """A database without tables, for one test."""
+    return await _created(server)
+
+
+@pytest.fixture(scope="package")
+def views_database(server: Server) -> str:
+    """The database whose tables each test finds empty."""
+
+    async def with_tables() -> str:
+        url = await _created(server)
+        async with opened(url) as store:
+            await bring_up_to_date(store)
+        return url
+
+    return asyncio.run(with_tables())
 
 
 @pytest.fixture
-async def store(database_url: str) -> AsyncIterator[ClickHouseStore]:
-    opened = ClickHouseStore(database_url)
-    await bring_up_to_date(opened)
-    yield opened
-    await opened.close()
+async def store(views_database: str) -> AsyncIterator[ClickHouseStore]:
+    async with opened(views_database) as store:
+        for table in await store.select(_FILLED):
+            await store.command(f"TRUNCATE TABLE {table['name']}")
+        yield store
 
 
 @pytest.fixture
@@ -138,8 +153,8 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path, node: Node, database_url: str) -> Iterator[Program]:
-    made = Program(tmp_path, bootstrap=node.bootstrap, clickhouse_url=database_url)
+def program(tmp_path: Path, node: Node, fresh_database: str) -> Iterator[Program]:
+    made = Program(tmp_path, bootstrap=node.bootstrap, clickhouse_url=fresh_database)
     try:
         yield made
     finally:
@@ -153,6 +168,23 @@ async def eventually(look: Callable[[], Awaitable[bool]], *, within_s: float, wh
     while not await look():
         assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
         await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def opened(database_url: str) -> AsyncIterator[ClickHouseStore]:
+    """Open a store until the block is left."""
+    store = ClickHouseStore(database_url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _created(server: Server) -> str:
+    name = f"views_{uuid.uuid4().hex[:12]}"
+    async with opened(_url(server, "default")) as store:
+        await store.command(f"CREATE DATABASE {name} ENGINE = Atomic")
+    return _url(server, name)
 
 
 def _url(server: Server, database: str) -> str:

@@ -1,16 +1,19 @@
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from projections.rebuild import compare_all, rebuild_all, swap_all
 from projections.store import ClickHouseStore
+from projections.table_layout import bring_up_to_date
 from schemas.events import rollouts
 from schemas.observations import REQUEST_COLUMNS
 from schemas.topics import REGISTRY_EVENTS, REQUESTS, dead_letters_of
 from tests.integration.kafka.conftest import Node
-from tests.integration.projections.conftest import READY_S, Program, eventually
+from tests.integration.projections.conftest import READY_S, Program, eventually, opened
 from tests.support.read_side_messages import ROLLOUT, event_message, headers, ipc, request_row
 
 ROWS = 50
@@ -19,6 +22,14 @@ COUNT = """
     SELECT count() AS rows, uniqExact(gateway_id, byte_offset) AS ids
     FROM request_records WHERE gateway_id = {g:String}
 """
+
+
+@pytest.fixture
+async def store(fresh_database: str) -> AsyncIterator[ClickHouseStore]:
+    """The database of the program alone."""
+    async with opened(fresh_database) as store:
+        await bring_up_to_date(store)
+        yield store
 
 
 async def counted(store: ClickHouseStore, gateway: str) -> tuple[int, int]:

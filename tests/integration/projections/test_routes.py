@@ -51,7 +51,7 @@ def told(request: Request[Any, Any, Any], error: QueryError) -> Response[dict[st
 
 
 @pytest.fixture
-async def client(database_url: str, store: ClickHouseStore) -> AsyncIterator[AsyncTestClient[Litestar]]:
+async def client(views_database: str, store: ClickHouseStore) -> AsyncIterator[AsyncTestClient[Litestar]]:
     judged = rollouts.StepJudged(
         measurement=rollouts.Measurement(
             step=0, epoch=EPOCH, watermark_ms=1, elapsed_ms=1, freshness="fresh", counts=()
@@ -75,7 +75,7 @@ async def client(database_url: str, store: ClickHouseStore) -> AsyncIterator[Asy
     await sink_into(store, RegistryProjector()).consume(
         [event_message(judged, stream=ROLLOUT, version=3, position=9, at_ms=NOW_MS)]
     )
-    routes = query_routes(database_url, caller=CALLER)
+    routes = query_routes(views_database, caller=CALLER)
     async with AsyncTestClient(_app(routes)) as opened:
         yield opened
 
