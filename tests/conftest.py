@@ -31,8 +31,8 @@ MARKER_OF_FOLDER = {
 MARKERS_WITH_SOCKETS = ("integration", "acceptance", "gpu")
 
 
-# Workers side by side take groups of tests in this order: the longest stories first, so that none is left alone.
-LONG_STORIES = ("test_the_demo.py", "test_one_rollout_survives_kills.py", "test_three_regions.py")
+# Workers side by side take groups of tests in this order: the longest first, so that none is left alone at the end.
+LONG_FOLDERS = ("serving_agent", "gateway", "projections", "runtime")
 FOLDERS_IN_ORDER = ("extras", "faults", "acceptance", "integration", "contracts", "golden", "architecture", "unit")
 
 
@@ -76,14 +76,20 @@ def logs_as_before() -> Iterator[None]:
 
 def _place(item: pytest.Item) -> tuple[int, bool, str]:
     folder = item.path.parent.relative_to(ROOT)
-    return FOLDERS_IN_ORDER.index(folder.parts[0]), item.path.name not in LONG_STORIES, str(folder)
+    return FOLDERS_IN_ORDER.index(folder.parts[0]), folder.name not in LONG_FOLDERS, str(folder)
 
 
 def _group(item: pytest.Item) -> str:
-    """Return which tests one worker runs in a row: those of a folder that share a neighbour, or those of a file."""
+    """Return which tests one worker runs in a row: those of a folder that share a neighbour, or those of a file.
+
+    The stories of whole stacks, each of which fills a small machine, are never told side by side.
+    """
+    folder = item.path.parent.relative_to(ROOT)
+    if MARKER_OF_FOLDER[folder.parts[0]] == "acceptance":
+        return "acceptance"
     fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]  # noqa: SLF001  no public way
     shared = any(one.scope == "package" for definitions in fixtures.values() for one in definitions)
-    return str((item.path.parent if shared else item.path).relative_to(ROOT))
+    return str(folder if shared else folder / item.path.name)
 
 
 def _has_neighbour(item: pytest.Item) -> bool:
