@@ -7,7 +7,6 @@ a run that ended for another reason than failed tests fails at once.
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Where pytest lists the tests that failed in its last run.
 LAST_FAILED = ROOT / ".pytest_cache/v/cache/lastfailed"
-# What pytest-xdist puts behind the name of a test: the group that one worker ran.
-WORKERS_GROUP = re.compile(r"@[\w/.]+$")
 PYTEST = (str(ROOT / ".venv/bin/python"), "-m", "pytest")
 FOLDERS = ("tests/integration/", "tests/acceptance/", "tests/extras/")
 MAX_RETRIED = 2
@@ -29,8 +26,7 @@ def main(verb: list[str]) -> int:
     status = subprocess.run([ROOT / "task", "--exit-code", *verb], check=False).returncode
     if status != TESTS_FAILED:
         return status
-    listed = json.loads(LAST_FAILED.read_text(encoding="utf-8")) if LAST_FAILED.exists() else {}
-    failed = [WORKERS_GROUP.sub("", test) for test in listed]
+    failed = list(json.loads(LAST_FAILED.read_text(encoding="utf-8"))) if LAST_FAILED.exists() else []
     if refusal := reason_against(failed):
         print(f"ci: no second chance: {refusal}")
         return status

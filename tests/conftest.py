@@ -14,7 +14,7 @@ settings.register_profile("quick", max_examples=50)
 settings.register_profile("thorough", max_examples=1_000)
 settings.load_profile("quick")
 
-pytest_plugins = ["tests.support.program_logs"]
+pytest_plugins = ["tests.support.program_logs", "tests.support.side_by_side"]
 
 ROOT = Path(__file__).parent
 MARKER_OF_FOLDER = {
@@ -32,7 +32,7 @@ MARKERS_WITH_SOCKETS = ("integration", "acceptance", "gpu")
 
 
 # Workers side by side take groups of tests in this order: the longest first, so that none is left alone at the end.
-LONG_FOLDERS = ("serving_agent", "gateway", "projections", "runtime")
+LONG_FOLDERS = ("serving_agent", "projections", "gateway_programs", "gateway", "runtime")
 FOLDERS_IN_ORDER = ("extras", "faults", "acceptance", "integration", "contracts", "golden", "architecture", "unit")
 
 
@@ -48,7 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKER_OF_FOLDER[folder])
         if folder == "extras":
             item.add_marker("extras")
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 @pytest.fixture(autouse=True)
@@ -77,19 +76,6 @@ def logs_as_before() -> Iterator[None]:
 def _place(item: pytest.Item) -> tuple[int, bool, str]:
     folder = item.path.parent.relative_to(ROOT)
     return FOLDERS_IN_ORDER.index(folder.parts[0]), folder.name not in LONG_FOLDERS, str(folder)
-
-
-def _group(item: pytest.Item) -> str:
-    """Return which tests one worker runs in a row: those of a folder that share a neighbour, or those of a file.
-
-    The stories of whole stacks, each of which fills a small machine, are never told side by side.
-    """
-    folder = item.path.parent.relative_to(ROOT)
-    if MARKER_OF_FOLDER[folder.parts[0]] == "acceptance":
-        return "acceptance"
-    fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]  # noqa: SLF001  no public way
-    shared = any(one.scope == "package" for definitions in fixtures.values() for one in definitions)
-    return str(folder if shared else folder / item.path.name)
 
 
 def _has_neighbour(item: pytest.Item) -> bool:

@@ -10,16 +10,13 @@ import pytest
 
 SECOND_CHANCE = Path(__file__).parents[3] / ".ci/second_chance.py"
 VERB = """#!/bin/sh
-cd "$(dirname "$0")" && exec .venv/bin/python -m pytest -p no:randomly -n 1 --dist loadgroup tests
+cd "$(dirname "$0")" && exec .venv/bin/python -m pytest -p no:randomly tests
 """
 PASSES = "def test_passes():\n    pass\n"
 FAILS = "def test_fails():\n    raise AssertionError\n"
 FAILS_ONCE = """
 from pathlib import Path
 
-import pytest
-
-@pytest.mark.xdist_group("integration/test_b.py")
 def test_fails_once():
     seen = Path(__file__).with_suffix(".seen")
     if not seen.exists():

@@ -1,12 +1,11 @@
 """A real Envoy, configured by the ADS server in this process, in front of small back ends."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.kafka.conftest import Node
 from tests.support.gateway import Gateway, calling, serving_gateway
 
 
@@ -20,13 +19,3 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     async with calling(gateway) as client:
         yield client
-
-
-@pytest.fixture(scope="package")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    running = Node(tmp_path_factory.mktemp("kafka"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
