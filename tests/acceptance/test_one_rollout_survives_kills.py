@@ -127,7 +127,7 @@ def test_while_the_shipper_stands_still_the_view_is_late_and_no_gate_passes(
         service.until_step_is_applied(rollout.id, 0)
 
         with stack.paused("shipper"):
-            time.sleep(9)  # the time in question is the passing of time: the step's 4 s and the view's 3 s of patience
+            time.sleep(9)  # what is tested is that time passes: the step's 4 s and the view's 3 s of patience
             metrics = rollbook.endpoints.metrics(name)
             waiting = rollbook.rollouts.get(rollout.id)
 

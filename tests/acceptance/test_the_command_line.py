@@ -175,7 +175,7 @@ def test_without_a_plan_the_usual_one_rules(cli: CommandLine, service: DigitsSer
 
 def test_what_happened_can_be_asked(cli: CommandLine, stack: RunningStack, service: DigitsService) -> None:
     with service.traffic() as traffic:
-        time.sleep(1)
+        eventually(lambda: traffic.progress.answered > 20, "answers", within_s=WITHIN_S)
         _, answers = traffic.finish()
     prediction_id = answers[0].prediction_id
 

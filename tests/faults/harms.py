@@ -135,7 +135,7 @@ class Harmer:
 
 def _hold_still(family: Sequence[psutil.Process], seconds: float) -> None:
     still = list(_each_living(family, psutil.Process.suspend))
-    time.sleep(seconds)
+    time.sleep(seconds)  # the harm itself
     list(_each_living(still, psutil.Process.resume))
 
 

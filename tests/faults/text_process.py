@@ -37,7 +37,7 @@ class TextProcess:
         """Kill it, and have it back a while later."""
         with self._alone:
             self.end()
-            time.sleep(away_s)
+            time.sleep(away_s)  # the harm itself
             self._process = self._start()
 
     def end(self) -> None:

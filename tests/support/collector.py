@@ -34,7 +34,7 @@ class Collector:
         self._server.close()
         for writer in self._writers:
             writer.close()
-        await asyncio.sleep(0.01)
+            await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)

@@ -86,7 +86,7 @@ class LabouringBackEnd(BackEnd):
     async def _die(self) -> None:
         self.deaths += 1
         await self.kill()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # how long such a process is away
         self.requests = 0
         await self.start()
         self._again = None

@@ -270,8 +270,7 @@ def test_a_connection_is_idle_for_longer_than_servers_wait_and_answered(engine: 
     connection.request("GET", "/v2/health/live")
     assert connection.getresponse().read() is not None
     socket_before = connection.sock
-    # A longer idleness on a busy machine asks more of the server, and not less.
-    time.sleep(uvicorn.Config("").timeout_keep_alive + 0.5)
+    time.sleep(uvicorn.Config("").timeout_keep_alive + 0.5)  # a longer idleness asks more of the server, not less
 
     connection.request("GET", "/v2/health/live")
 

@@ -116,5 +116,4 @@ async def test_a_request_above_the_limit_is_refused_and_the_next_one_answered(wa
     assert "larger than" in refusal.value.message()
     answer = await way.infer(address, "digits", [way.tensor("pixels", pixels)])
     assert answer.as_numpy("label").tolist() == trained().predict(pixels).tolist()
-    # aiohttp ends a connection that it still writes to a moment after its session, as it documents.
-    await asyncio.sleep(0.25 if way.is_async else 0)
+    await asyncio.sleep(0.25 if way.is_async else 0)  # as aiohttp asks for: it ends connections after its session

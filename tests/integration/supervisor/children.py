@@ -33,7 +33,7 @@ def ordered(folder: str, name: str) -> NoReturn:
         sys.exit()
 
     signal.signal(signal.SIGTERM, end)
-    time.sleep(0.2)
+    time.sleep(0.2)  # a slow start
     say("up")
     (Path(folder) / name).touch()
     sleep()

@@ -72,6 +72,12 @@ async def envoy() -> AsyncIterator[FakeEnvoy]:
     sending.cancel()
 
 
+async def some_turns() -> None:
+    """Let the stream do all that it can do by now."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 def names_of(response: discovery_pb2.DeltaDiscoveryResponse) -> list[str]:
     return [resource.name for resource in response.resources]
 
@@ -85,13 +91,13 @@ async def test_a_route_is_sent_only_after_its_cluster_and_endpoints_are_acknowle
 
     clusters = await envoy.response()
     assert clusters.type_url == names.CLUSTER_TYPE
-    await asyncio.sleep(0)
+    await some_turns()
     assert envoy.stream.outbox.empty()
     envoy.accept(clusters)
     envoy.ask(names.ENDPOINTS_TYPE, "d1", grpc_name("d1"))
     endpoints = await envoy.response()
     assert (endpoints.type_url, names_of(endpoints)) == (names.ENDPOINTS_TYPE, ["d1", grpc_name("d1")])
-    await asyncio.sleep(0)
+    await some_turns()
     assert envoy.stream.outbox.empty()
     envoy.accept(endpoints)
 
@@ -125,7 +131,7 @@ async def test_a_route_that_changed_meanwhile_waits_for_the_clusters_that_it_nam
 async def test_a_reconnected_envoy_is_sent_only_what_differs_and_what_is_gone(envoy: FakeEnvoy) -> None:
     envoy.serve_endpoint(1)
     envoy.serve_endpoint(2)
-    await asyncio.sleep(0.01)
+    await some_turns()
     held = envoy.store.get((names.ROUTE_TYPE, "endpoint-1"))
     assert held
     assert held.resource
@@ -169,7 +175,7 @@ async def test_a_route_to_refused_endpoints_is_held_back_until_they_are_mended(e
     envoy.accept(await envoy.response())
     envoy.ask(names.ENDPOINTS_TYPE, "d1")
     envoy.refuse(await envoy.response())
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert envoy.stream.outbox.empty()
 
     envoy.tell("instance-1", announced("endpoint-1", "d1", port=2))
