@@ -25,7 +25,7 @@ _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
 _ROW = re.compile(r"^\| (?P<id>\d+\.\d+[a-d]?) \| (?P<cells>.*) \|$", re.MULTILINE)
 _NUMBERED = re.compile(r"(?P<number>\d{4})-[a-z0-9-]+\.md")
-_FILES_OF_THE_TUTORIAL = ("my-model.skops", "plan.json")
+_FILES_OF_THE_TUTORIALS = ("my-model.skops", "plan.json", "flowers.skops")
 
 
 def _name(path: Path) -> str:
@@ -98,13 +98,14 @@ def test_no_requirement_is_listed_twice() -> None:
     assert sorted(set(ids)) == sorted(ids)
 
 
-def test_every_command_of_the_tutorial_is_one_that_the_command_line_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page", sorted((DOCS / "tutorial").glob("*.md")), ids=_name)
+def test_every_command_of_a_tutorial_is_one_that_the_command_line_takes(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in _FILES_OF_THE_TUTORIAL:
+    for name in _FILES_OF_THE_TUTORIALS:
         (tmp_path / name).touch()
-    commands = list(_commands_of(DOCS / "tutorial/after_the_demo.md"))
+    commands = list(_commands_of(page))
 
     refused = {command: error for command in commands if (error := _refusal_of(command)) is not None}
 

@@ -1,4 +1,4 @@
-"""`rollbook who-served`, `events`, `query` and `token`: what happened, and access to the gateway."""
+"""`rollbook who-served`, `events`, `query`, `gateway` and `token`: what happened, and access to the gateway."""
 
 import time
 from pathlib import Path
@@ -102,3 +102,15 @@ def inference_token(profile: Profile, endpoints: tuple[str, ...], ttl_s: int) ->
         show(profile, minted)
     else:
         click.echo(minted.token)
+
+
+@click.command("gateway")
+@pass_profile
+def gateway_address(profile: Profile) -> None:
+    """Print the address to which callers send their requests."""
+    with profile.client() as rollbook:
+        address = rollbook.readiness()["gateway_url"]
+    if profile.as_json:
+        show(profile, {"url": address})
+    else:
+        click.echo(address)

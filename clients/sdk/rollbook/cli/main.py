@@ -78,6 +78,7 @@ for _command in (
     evidence.who_served,
     evidence.events,
     evidence.query,
+    evidence.gateway_address,
     evidence.inference_token,
     tokens.tokens,
     resources.resources,
