@@ -6,6 +6,7 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
+from control_plane.artifacts.boosted_file import BoostedFile, check_xgboost
 from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError
 from control_plane.artifacts.external_format import check_external
 from control_plane.artifacts.onnx_format import check_onnx
@@ -17,11 +18,12 @@ from control_plane.artifacts.torch_program import TorchProgram
 from control_plane.artifacts.transformers_format import check_lora, check_transformers
 from schemas.events.registry import Artifact, ArtifactFormat
 
-Told: TypeAlias = Graph | SkopsModel | TorchProgram
+Told: TypeAlias = BoostedFile | Graph | SkopsModel | TorchProgram
 CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO, ArtifactStore], Told | None]] = {
     "skops": lambda file, _: check_skops(file),
     "onnx": lambda file, _: check_onnx(file),
     "torch": lambda file, _: check_torch(file),
+    "xgboost": lambda file, _: check_xgboost(file),
     "transformers": check_transformers,
     "lora": check_lora,
     "external": lambda file, _: check_external(file),

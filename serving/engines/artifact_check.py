@@ -11,6 +11,7 @@ from schemas.external_engine import MOST_BYTES, read_description
 from schemas.model_directory import ADAPTER_CONFIGURATION, MOST_INDEX_BYTES, read_index
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
 from serving.engines.exported_program import check_program
+from serving.engines.xgboost_file import check_xgboost
 
 MAX_UNPACKED_BYTES = 8 * 1024**3
 MAX_UNPACKED_RATIO = 200
@@ -94,6 +95,7 @@ _CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {
     "skops": _check_skops,
     "onnx": _check_onnx,
     "torch": check_program,
+    "xgboost": check_xgboost,
     "transformers": _check_transformers,
     "lora": _check_lora,
     "external": _check_external,

@@ -49,6 +49,7 @@ FACTORIES: dict[ArtifactFormat, str] = {
     "onnx": "serving.engines.onnx_engine:OnnxEngine",
     "skops": "serving.engines.sklearn_engine:SklearnEngine",
     "torch": "serving.engines.torch_engine:TorchEngine",
+    "xgboost": "serving.engines.xgboost_engine:load_xgboost",
 }
 """Named rather than imported, so that a process holds only the library of the model it runs."""
 

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from schemas.events.registry import Tensor
 from serving.engines.base import DTYPES, Array, Tensors
-from serving.engines.errors import PredictionFailedError, SignatureMismatchError
+from serving.engines.columns import blocks_of, check_widths, in_order
 from serving.engines.model_parts import parts_of
 from serving.engines.sklearn_categories import known_values
 
@@ -30,10 +30,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, inputs: Mapping[str, Array]) -> Any:  # noqa: ANN401 - an array or a frame
         """Return what the model takes."""
-        blocks = [_two_dimensional(inputs[tensor.name]) for tensor in self.inputs]
-        counts = {len(block) for block in blocks}
-        if len(counts) > 1:
-            raise PredictionFailedError(f"the inputs have different numbers of rows: {sorted(counts)}")
+        blocks = blocks_of(inputs, self.inputs)
         if self.names is not None:
             return _frame(self.names, blocks)
         matrix = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
@@ -49,10 +46,10 @@ def rows_for(model: Any, inputs: tuple[Tensor, ...]) -> Rows:  # noqa: ANN401 - 
     columns = getattr(model, "n_features_in_", None)
     if columns is None:
         return Rows(inputs=inputs, are_texts=len(inputs) == 1 and inputs[0].datatype == "BYTES")
-    _check_widths(inputs, columns=int(columns))
+    check_widths(inputs, columns=int(columns))
     names = feature_names(model)
     if names and len(inputs) > 1:
-        inputs = _in_order(inputs, names)
+        inputs = in_order(inputs, names)
     if names and _takes_frames(model):
         return Rows(inputs=inputs, names=names)
     _forget_names(model)
@@ -110,12 +107,6 @@ def _value(known: Any, other: float | str) -> Any:  # noqa: ANN401 - a category 
     return known if known is not None and isinstance(known, str) == isinstance(other, str) else other
 
 
-def _two_dimensional(array: Array) -> Array:
-    if array.ndim == 0:
-        return array.reshape(1, 1)
-    return array.reshape(len(array), -1) if len(array) else array.reshape(0, int(np.prod(array.shape[1:])))
-
-
 def _frame(names: Sequence[str], blocks: Sequence[Array]) -> Any:  # noqa: ANN401 - pandas has no annotations here
     import pandas as pd  # noqa: PLC0415 - half a second and 40 MB, which few models need
 
@@ -124,24 +115,6 @@ def _frame(names: Sequence[str], blocks: Sequence[Array]) -> Any:  # noqa: ANN40
     return pd.DataFrame(
         {name: pd.Series(column, dtype=column.dtype) for name, column in zip(names, columns, strict=True)}
     )
-
-
-def _check_widths(inputs: tuple[Tensor, ...], *, columns: int) -> None:
-    sizes = [size for tensor in inputs for size in tensor.shape[1:]]
-    promised = sum(int(np.prod(tensor.shape[1:], dtype=np.int64)) for tensor in inputs)
-    if not any(size < 0 for size in sizes) and promised != columns:
-        raise SignatureMismatchError(f"the signature's inputs have {promised} columns; this model takes {columns}")
-
-
-def _in_order(inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> tuple[Tensor, ...]:
-    given = {tensor.name: tensor for tensor in inputs}
-    if set(given) == set(names):
-        return tuple(given[name] for name in names)
-    if len(inputs) == len(names) or set(given) & set(names):
-        raise SignatureMismatchError(
-            f"the signature's inputs are {', '.join(given)}; this model was fitted on columns named {', '.join(names)}"
-        )
-    return inputs
 
 
 def _takes_frames(model: object) -> bool:

@@ -212,7 +212,7 @@ def _until_it_is_known(cli: CommandLine, prediction_id: str) -> Any:  # noqa: AN
         (("version", "register", "nobody", __file__, "--input", "pixels"), "write NAME:DATATYPE:SHAPE"),
         (
             ("version", "register", "nobody", __file__, "--input", "x:FP64:1"),
-            "neither .skops, .onnx, .pt2 nor a directory",
+            "is no model by its ending",
         ),
         (("endpoint", "create", "x", "--version", "nobody/1"), "nobody"),
         (("traffic", "set", "x", "half"), "write DEPLOYMENT=PERCENT"),

@@ -20,6 +20,7 @@ HOME_OF_HEAVY_LIBRARY: dict[str, tuple[str, ...]] = {
     ),
     # vLLM is started, never imported.
     "vllm": (),
+    "xgboost": ("serving/engines/xgboost_engine.py",),
 }
 CORE_MODULES = {"adapters", "aggregate", "commands", "errors", "events", "policies"}
 CORE_FAMILIES = {"gates", "strategies"}

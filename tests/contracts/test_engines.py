@@ -22,7 +22,7 @@ from serving.engines.errors import (
     SignatureMismatchError,
 )
 from serving.runtime.trial import try_out
-from tests.support.digits import SIGNATURE, digits, exported_doubling, model_bytes, trained
+from tests.support.digits import SIGNATURE, digits, expected, exported_doubling, model_bytes
 from tests.support.echo_model import content, signature
 
 FORMATS: tuple[ArtifactFormat, ...] = tuple(FACTORIES)
@@ -55,8 +55,19 @@ def test_labels_are_those_of_the_model_that_was_trained(artifact_format: Artifac
 
     outputs = engine.predict({"pixels": pixels[600:700]})
 
-    assert np.array_equal(outputs["label"], trained().predict(pixels[600:700]))
-    assert np.allclose(outputs["probabilities"], trained().predict_proba(pixels[600:700]), atol=1e-4)
+    labels, probabilities = expected(artifact_format)
+    assert np.array_equal(outputs["label"], labels[600:700])
+    assert np.allclose(outputs["probabilities"], probabilities[600:700], atol=1e-4)
+
+
+def test_joined_rows_are_answered_as_each_alone(artifact_format: ArtifactFormat, artifact: Path) -> None:
+    pixels, _ = digits()
+    engine = load_engine(artifact_format, artifact, SIGNATURE)
+
+    together = engine.predict({"pixels": pixels[:20]})["probabilities"]
+    alone = [engine.predict({"pixels": pixels[row : row + 1]})["probabilities"] for row in range(20)]
+
+    assert np.allclose(together, np.concatenate(alone), rtol=0, atol=1e-6)
 
 
 def test_a_signature_that_is_read_from_a_file_is_one_that_its_model_keeps(
@@ -102,7 +113,7 @@ def test_threads_side_by_side_get_the_answers_to_their_own_rows(
             pool.map(lambda row: int(engine.predict({"pixels": pixels[row : row + 1]})["label"][0]), range(80))
         )
 
-    assert labels == trained().predict(pixels[:80]).tolist()
+    assert labels == expected(artifact_format)[0][:80].tolist()
 
 
 def test_an_output_that_the_model_lacks_is_refused_at_load(artifact_format: ArtifactFormat, artifact: Path) -> None:
@@ -152,7 +163,9 @@ def test_a_model_of_another_format_is_refused(artifact_format: ArtifactFormat, a
             load_engine(other, artifact, SIGNATURE)
 
 
-@pytest.mark.parametrize(("artifact_format", "library"), [("onnx", "onnxruntime"), ("torch", "torch")])
+@pytest.mark.parametrize(
+    ("artifact_format", "library"), [("onnx", "onnxruntime"), ("torch", "torch"), ("xgboost", "xgboost")]
+)
 def test_without_its_library_the_error_says_what_to_install(artifact_format: str, library: str) -> None:
     program = (
         f"import sys; sys.modules['{library}'] = None\n"

@@ -50,6 +50,8 @@ def model_bytes(artifact_format: ArtifactFormat) -> bytes:
         return bytes(skops.io.dumps(trained()))
     if artifact_format == "torch":
         return _exported()
+    if artifact_format == "xgboost":
+        return bytes(_boosted_by_xgboost().save_raw("ubj"))
     from skl2onnx import to_onnx  # noqa: PLC0415 - slow to import, and only this format needs it
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415 - the same
 
@@ -57,6 +59,25 @@ def model_bytes(artifact_format: ArtifactFormat) -> bytes:
         trained(), initial_types=[("pixels", FloatTensorType([None, 64]))], options={"zipmap": False}, target_opset=18
     )
     return bytes(graph.SerializeToString())
+
+
+@cache
+def expected(artifact_format: ArtifactFormat) -> tuple[Any, Any]:
+    """Return the labels and probabilities of all digits, as the library that trained a format's model gives them."""
+    pixels, _ = digits()
+    if artifact_format == "xgboost":
+        probabilities = _boosted_by_xgboost().inplace_predict(pixels)
+        return probabilities.argmax(axis=1), probabilities
+    return trained().predict(pixels), trained().predict_proba(pixels)
+
+
+@cache
+def _boosted_by_xgboost() -> Any:  # noqa: ANN401 - XGBoost has no annotations
+    import xgboost  # noqa: PLC0415 - slow to import, and only this format needs it
+
+    pixels, labels = digits()
+    parameters = {"objective": "multi:softprob", "num_class": 10, "max_depth": 3, "nthread": 1}
+    return xgboost.train(parameters, xgboost.DMatrix(pixels[:600], label=labels[:600]), num_boost_round=5)
 
 
 def _exported() -> bytes:

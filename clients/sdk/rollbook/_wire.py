@@ -28,6 +28,8 @@ _MOST_ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.2
 _CHUNK_BYTES = 1 << 20
 _FIRST_ERROR_STATUS = 400
+_BEGINNING_BYTES = 64
+_XGBOOST_JSON = re.compile(rb'\{"(?:learner|version)"\s*:')
 _VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]{1,18})")
 
 
@@ -169,20 +171,30 @@ def index_of(files: Mapping[str, Path]) -> bytes:
 
 
 def format_of(path: Path) -> str:
-    """Guess an artifact's format from the file's ending.
+    """Guess an artifact's format from the file's ending, and of those that others use as well from how it begins.
 
     Raises:
-        RollbookError: the ending says nothing.
+        RollbookError: neither says it.
     """
-    formats = {".skops": "skops", ".onnx": "onnx", ".pt2": "torch"}
+    formats = {".skops": "skops", ".onnx": "onnx", ".pt2": "torch", ".ubj": "xgboost"}
+    beginnings = {".json": (_XGBOOST_JSON, "xgboost")}
     if is_directory(path):
         return "lora" if (path / "adapter_config.json").is_file() else "transformers"
-    try:
-        return formats[path.suffix.lower()]
-    except KeyError:
-        kind = mimetypes.guess_type(path.name)[0] or "unknown content"
-        message = f"{path.name} ({kind}) is neither .skops, .onnx, .pt2 nor a directory; pass artifact_format."
-        raise RollbookError(message) from None
+    ending = path.suffix.lower()
+    if ending in formats:
+        return formats[ending]
+    beginning, found = beginnings.get(ending, (None, ""))
+    if beginning is not None and beginning.match(_beginning_of(path)):
+        return found
+    kind = mimetypes.guess_type(path.name)[0] or "unknown content"
+    endings = ", ".join((*formats, *beginnings))
+    message = f"{path.name} ({kind}) is no model by its ending ({endings}) or beginning; pass artifact_format."
+    raise RollbookError(message)
+
+
+def _beginning_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_BEGINNING_BYTES)
 
 
 def split_reference(version: str) -> tuple[str, int]:

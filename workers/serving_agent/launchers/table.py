@@ -20,6 +20,7 @@ class Launchers:
             "skops": runtime,
             "onnx": runtime,
             "torch": runtime,
+            "xgboost": runtime,
             "transformers": VllmLauncher(settings),
             "lora": AdapterLauncher(settings, book),
             "external": ExternalLauncher(settings),

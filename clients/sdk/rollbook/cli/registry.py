@@ -142,7 +142,7 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     metrics: dict[str, float],
     parent: str | None,
 ) -> None:
-    """Upload FILE (.skops, .onnx or a directory of safetensors) as the next version of MODEL.
+    """Upload FILE (.skops, .onnx, .pt2, .ubj, .json or a directory of safetensors) as the next version of MODEL.
 
     Inputs and outputs that no option states are read from the file, where it tells them.
     """
