@@ -43,6 +43,10 @@ class Way(msgspec.Struct, frozen=True):
         return "grpc" in self.module.__name__
 
     @property
+    def is_aiohttp(self) -> bool:
+        return self.is_async and not self.is_grpc
+
+    @property
     def invalid(self) -> str:
         return "StatusCode.INVALID_ARGUMENT" if self.is_grpc else "400"
 

@@ -202,12 +202,12 @@ async def test_the_tables_and_their_columns_are_told(client: AsyncTestClient[Lit
 
 
 async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_are_answered(
-    database_url: str, store: ClickHouseStore
+    views_database: str, store: ClickHouseStore
 ) -> None:
     arms = {"candidate": "green", "baseline": "blue"}
     sql = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3"
     limits = QueryLimits(at_once=1, seconds=2, waiting=1, wait_seconds=0.2)
-    routes = query_routes(database_url, caller=CALLER, limits=limits)
+    routes = query_routes(views_database, caller=CALLER, limits=limits)
 
     # The test client of Litestar sends one request after the other.
     transport = httpx.ASGITransport(cast("Any", _app(routes)))
