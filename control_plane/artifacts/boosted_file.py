@@ -12,6 +12,7 @@ from control_plane.artifacts.shapes import gives
 from control_plane.ports import Difference
 from schemas.boosted_model import BoostedModel
 from schemas.events.registry import FLOATS, ArtifactFormat, Signature, Tensor
+from schemas.lightgbm_text import read_text
 from schemas.xgboost_document import read_document
 
 # A document takes several times its bytes once it is decoded; of a larger file nothing is told.
@@ -73,6 +74,15 @@ def check_xgboost(file: BinaryIO) -> BoostedFile | None:
         NotAModelError: XGBoost did not write it.
     """
     return _read(file, artifact_format="xgboost", read=lambda content: read_document(content).described())
+
+
+def check_lightgbm(file: BinaryIO) -> BoostedFile | None:
+    """Return what the file tells; None of a file that is too large to be read here.
+
+    Raises:
+        NotAModelError: LightGBM did not write it.
+    """
+    return _read(file, artifact_format="lightgbm", read=lambda content: read_text(content).described())
 
 
 def _read(

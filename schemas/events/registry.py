@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-ArtifactFormat: TypeAlias = Literal["skops", "onnx", "torch", "xgboost", "transformers", "lora", "external"]
+ArtifactFormat: TypeAlias = Literal["skops", "onnx", "torch", "xgboost", "lightgbm", "transformers", "lora", "external"]
 Datatype: TypeAlias = Literal[
     "BOOL",
     "UINT8",

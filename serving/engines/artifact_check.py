@@ -11,6 +11,7 @@ from schemas.external_engine import MOST_BYTES, read_description
 from schemas.model_directory import ADAPTER_CONFIGURATION, MOST_INDEX_BYTES, read_index
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
 from serving.engines.exported_program import check_program
+from serving.engines.lightgbm_file import check_lightgbm
 from serving.engines.xgboost_file import check_xgboost
 
 MAX_UNPACKED_BYTES = 8 * 1024**3
@@ -96,6 +97,7 @@ _CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {
     "onnx": _check_onnx,
     "torch": check_program,
     "xgboost": check_xgboost,
+    "lightgbm": check_lightgbm,
     "transformers": _check_transformers,
     "lora": _check_lora,
     "external": _check_external,

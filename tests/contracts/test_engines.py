@@ -164,7 +164,8 @@ def test_a_model_of_another_format_is_refused(artifact_format: ArtifactFormat, a
 
 
 @pytest.mark.parametrize(
-    ("artifact_format", "library"), [("onnx", "onnxruntime"), ("torch", "torch"), ("xgboost", "xgboost")]
+    ("artifact_format", "library"),
+    [("onnx", "onnxruntime"), ("torch", "torch"), ("xgboost", "xgboost"), ("lightgbm", "lightgbm")],
 )
 def test_without_its_library_the_error_says_what_to_install(artifact_format: str, library: str) -> None:
     program = (

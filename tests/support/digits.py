@@ -50,6 +50,8 @@ def model_bytes(artifact_format: ArtifactFormat) -> bytes:
         return bytes(skops.io.dumps(trained()))
     if artifact_format == "torch":
         return _exported()
+    if artifact_format == "lightgbm":
+        return bytes(_boosted_by_lightgbm().model_to_string(), "utf-8")
     if artifact_format == "xgboost":
         return bytes(_boosted_by_xgboost().save_raw("ubj"))
     from skl2onnx import to_onnx  # noqa: PLC0415 - slow to import, and only this format needs it
@@ -68,7 +70,19 @@ def expected(artifact_format: ArtifactFormat) -> tuple[Any, Any]:
     if artifact_format == "xgboost":
         probabilities = _boosted_by_xgboost().inplace_predict(pixels)
         return probabilities.argmax(axis=1), probabilities
+    if artifact_format == "lightgbm":
+        probabilities = _boosted_by_lightgbm().predict(pixels)
+        return probabilities.argmax(axis=1), probabilities
     return trained().predict(pixels), trained().predict_proba(pixels)
+
+
+@cache
+def _boosted_by_lightgbm() -> Any:  # noqa: ANN401 - LightGBM has no annotations
+    import lightgbm  # noqa: PLC0415 - slow to import, and only this format needs it
+
+    pixels, labels = digits()
+    parameters = {"objective": "multiclass", "num_class": 10, "num_leaves": 5, "num_threads": 1, "verbose": -1}
+    return lightgbm.train(parameters, lightgbm.Dataset(pixels[:600], labels[:600]), num_boost_round=5)
 
 
 @cache

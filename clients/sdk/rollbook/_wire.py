@@ -30,6 +30,7 @@ _CHUNK_BYTES = 1 << 20
 _FIRST_ERROR_STATUS = 400
 _BEGINNING_BYTES = 64
 _XGBOOST_JSON = re.compile(rb'\{"(?:learner|version)"\s*:')
+_LIGHTGBM_TEXT = re.compile(rb"tree\nversion=")
 _VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]{1,18})")
 
 
@@ -176,8 +177,8 @@ def format_of(path: Path) -> str:
     Raises:
         RollbookError: neither says it.
     """
-    formats = {".skops": "skops", ".onnx": "onnx", ".pt2": "torch", ".ubj": "xgboost"}
-    beginnings = {".json": (_XGBOOST_JSON, "xgboost")}
+    formats = {".skops": "skops", ".onnx": "onnx", ".pt2": "torch", ".ubj": "xgboost", ".lgb": "lightgbm"}
+    beginnings = {".json": (_XGBOOST_JSON, "xgboost"), ".txt": (_LIGHTGBM_TEXT, "lightgbm")}
     if is_directory(path):
         return "lora" if (path / "adapter_config.json").is_file() else "transformers"
     ending = path.suffix.lower()

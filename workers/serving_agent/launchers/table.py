@@ -21,6 +21,7 @@ class Launchers:
             "onnx": runtime,
             "torch": runtime,
             "xgboost": runtime,
+            "lightgbm": runtime,
             "transformers": VllmLauncher(settings),
             "lora": AdapterLauncher(settings, book),
             "external": ExternalLauncher(settings),

@@ -142,7 +142,9 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     metrics: dict[str, float],
     parent: str | None,
 ) -> None:
-    """Upload FILE (.skops, .onnx, .pt2, .ubj, .json or a directory of safetensors) as the next version of MODEL.
+    """Upload FILE as the next version of MODEL.
+
+    FILE is a .skops, .onnx, .pt2, .ubj, .json (XGBoost), .lgb or .txt (LightGBM), or a directory of safetensors.
 
     Inputs and outputs that no option states are read from the file, where it tells them.
     """
