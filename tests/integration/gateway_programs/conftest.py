@@ -5,16 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.gateway.conftest import client, gateway
-from tests.integration.kafka.conftest import Node
+from tests.support.kafka_node import Node, running_node
 
 __all__ = ["client", "gateway"]
 
 
 @pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    running = Node(tmp_path_factory.mktemp("kafka"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running_node(tmp_path_factory.mktemp("kafka")) as node:
+        yield node

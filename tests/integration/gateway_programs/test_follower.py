@@ -18,9 +18,9 @@ from schemas.topics import REGISTRY_EVENTS
 from serving.gateway import names
 from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.snapshot_file import read_state
-from tests.integration.kafka.conftest import Node
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.gateway import BackEnd, Ports, Program, Tokens, envoy_program, is_ready, until
+from tests.support.kafka_node import Node
 from tests.support.routing import Log, added, announced, created, shifted, withdrawn
 
 ENDPOINT = "endpoint-1"

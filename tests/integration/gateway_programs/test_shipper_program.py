@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaConsumer
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.observations import batch_headers
 from schemas.topics import REQUESTS, dead_letters_of
-from tests.integration.kafka.conftest import Node
 from tests.support.gateway import Gateway, Program, until
+from tests.support.kafka_node import Node
 from tests.support.records import KeepingSink
 from tests.support.routing import created, shifted
 

@@ -13,7 +13,7 @@ from infra.kafka.clients import abandon, producer, start_producer
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.topics import REQUESTS
 from serving.gateway.request_shipper import KafkaSink as ShipperSink
-from tests.integration.kafka.conftest import Node
+from tests.support.kafka_node import Node
 from workers.serving_agent.batch_sink import KafkaSink as AgentSink
 
 # aiokafka leaves a connection whose opening is given up to the garbage collector, which says so.

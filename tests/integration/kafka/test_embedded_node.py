@@ -9,7 +9,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from infra.errors import TopicDriftError
 from infra.kafka.clients import consumer_from_offset, producer
 from infra.kafka.topics import TopicSpec, ensure_topics
-from tests.integration.kafka.conftest import Node
+from tests.support.kafka_node import Node
 
 RECORDS = 500
 

@@ -14,7 +14,7 @@ from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.ports import LOOPBACK, free_port
 from schemas.observations import Feedback
 from schemas.topics import FEEDBACK
-from tests.integration.kafka.conftest import Node
+from tests.support.kafka_node import Node
 
 
 @pytest.fixture

@@ -14,19 +14,19 @@ from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.envelope import RecordedEvent
 from schemas.events.rollouts import RolloutPaused
 from schemas.topics import REGISTRY_EVENTS
-from tests.integration.relay.conftest import Broker
+from tests.support.kafka_node import Node
 from tests.unit.workers.rollout_judge.pictures import ROLLOUT, recorded
 
 DEADLINE_S = 30
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Broker:
-    return Broker(Path(tmp_path_factory.mktemp("kafka")))
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    return Node(Path(tmp_path_factory.mktemp("kafka")))
 
 
 @pytest.fixture
-async def relay(broker: Broker) -> AsyncIterator[AIOKafkaProducer]:
+async def relay(broker: Node) -> AsyncIterator[AIOKafkaProducer]:
     broker.start()
     spec = TopicSpec(
         name=REGISTRY_EVENTS.name, partitions=REGISTRY_EVENTS.partitions, retention_ms=REGISTRY_EVENTS.retention_ms
@@ -52,7 +52,7 @@ async def next_positions(events: AsyncIterator[RecordedEvent], count: int) -> li
         return [(await anext(events)).position for _ in range(count)]
 
 
-async def test_the_log_is_read_from_the_mark_on_in_order(broker: Broker, relay: AIOKafkaProducer) -> None:
+async def test_the_log_is_read_from_the_mark_on_in_order(broker: Node, relay: AIOKafkaProducer) -> None:
     for position in (1, 2, 3):
         await publish(relay, position)
     log = RegistryLog(broker.bootstrap, client_id="reader")
@@ -69,7 +69,7 @@ async def test_the_log_is_read_from_the_mark_on_in_order(broker: Broker, relay: 
     assert (first, second) == ([4, 7], [8])
 
 
-async def test_a_broker_that_is_away_is_told(broker: Broker) -> None:
+async def test_a_broker_that_is_away_is_told(broker: Node) -> None:
     log = RegistryLog(broker.bootstrap, client_id="reader")
 
     with pytest.raises(LogAwayError):

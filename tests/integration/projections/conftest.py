@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from infra.clock import SystemClock
-from infra.kafka.topics import TopicSpec, ensure_topics
 from projections.messages import Message
 from projections.progress import Mark
 from projections.reading import Reader
@@ -23,8 +22,8 @@ from projections.table_layout import bring_up_to_date
 from projections.tables import Projector
 from schemas.topics import TOPICS
 from tests.integration.clickhouse.conftest import PASSWORD, Server
-from tests.integration.kafka.conftest import Node
 from tests.support.fakes import FakeClock
+from tests.support.kafka_node import Node, running_node
 
 READY_S = 60
 # What migrations leave in a fresh database stays.
@@ -46,14 +45,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    running = Node(tmp_path_factory.mktemp("kafka"))
-    try:
-        running.start()
-        specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in TOPICS]
-        asyncio.run(ensure_topics(running.bootstrap, specs))
-        yield running
-    finally:
-        running.stop()
+    with running_node(tmp_path_factory.mktemp("kafka"), topics=TOPICS) as node:
+        yield node
 
 
 @pytest.fixture

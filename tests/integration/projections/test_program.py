@@ -12,8 +12,8 @@ from projections.table_layout import bring_up_to_date
 from schemas.events import rollouts
 from schemas.observations import REQUEST_COLUMNS
 from schemas.topics import REGISTRY_EVENTS, REQUESTS, dead_letters_of
-from tests.integration.kafka.conftest import Node
 from tests.integration.projections.conftest import READY_S, Program, eventually, opened
+from tests.support.kafka_node import Node
 from tests.support.read_side_messages import ROLLOUT, event_message, headers, ipc, request_row
 
 ROWS = 50

@@ -23,8 +23,8 @@ from control_plane.relay.app import RelaySettings, run_relay
 from schemas.identifiers import Kind
 from schemas.topics import REGISTRY_EVENTS
 from tests.contracts.stores import open_sqlite
-from tests.integration.relay.conftest import Broker
 from tests.support.fakes import FakeClock
+from tests.support.kafka_node import Node
 from tests.support.store import assign, context, model_id, refuse_after, register
 
 DEADLINE_SECONDS = 60.0
@@ -34,7 +34,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 class Installation:
     """A data directory with a store, and the relay program on it."""
 
-    def __init__(self, root: Path, broker: Broker) -> None:
+    def __init__(self, root: Path, broker: Node) -> None:
         self.root = root
         self.bootstrap = broker.bootstrap
         self.events = root / "events"
@@ -85,7 +85,7 @@ class Installation:
 
 
 @pytest.fixture
-async def installation(tmp_path: Path, broker: Broker, admin: AIOKafkaAdminClient) -> AsyncIterator[Installation]:
+async def installation(tmp_path: Path, broker: Node, admin: AIOKafkaAdminClient) -> AsyncIterator[Installation]:
     await admin.create_topics([NewTopic(REGISTRY_EVENTS.name, 1, 1)])
     yield Installation(tmp_path, broker)
     await admin.delete_topics([REGISTRY_EVENTS.name])

@@ -22,8 +22,8 @@ from control_plane.relay.relay import Pace, Relay
 from control_plane.relay.topic_reader import open_reader
 from infra.kafka.clients import producer
 from tests.contracts.stores import open_sqlite
-from tests.integration.relay.conftest import Broker
 from tests.support.fakes import FakeClock
+from tests.support.kafka_node import Node
 from tests.support.store import assign, context, model_id, register
 
 DEADLINE_SECONDS = 60.0
@@ -32,7 +32,7 @@ DEADLINE_SECONDS = 60.0
 class Scene:
     """A store, its log file and relays that publish it to one topic."""
 
-    def __init__(self, folder: Path, *, broker: Broker, topic: str, store: EventStore, log: LogFile) -> None:
+    def __init__(self, folder: Path, *, broker: Node, topic: str, store: EventStore, log: LogFile) -> None:
         self.folder, self.broker, self.topic, self.store, self.log = folder, broker, topic, store, log
         self.caught_up = asyncio.Event()
         self.failures: Callable[[], int] = int
@@ -78,7 +78,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path, broker: Broker, topic: str) -> AsyncIterator[Scene]:
+async def scene(tmp_path: Path, broker: Node, topic: str) -> AsyncIterator[Scene]:
     commits = Commits(tmp_path / "relay.sock")
     async with open_sqlite(tmp_path, FakeClock(), _Heads(commits.committed)) as store:
         with open_log_file(tmp_path / "registry.sqlite") as log:

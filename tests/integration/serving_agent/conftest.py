@@ -19,7 +19,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from infra.kafka.clients import producer
-from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.catalogue import TYPE_NAMES
 from schemas.envelope import Envelope, encode, encode_data
 from schemas.events.endpoints import CapturePolicyChanged, DeploymentAdded, DeploymentRemoved, VersionReference
@@ -27,22 +26,16 @@ from schemas.events.registry import Artifact
 from schemas.identifiers import EventId, StreamId
 from schemas.observations import BatchHeaders, batch_headers
 from schemas.topics import OBSERVATIONS, REGISTRY_EVENTS, TOPICS
-from tests.integration.kafka.conftest import Node
 from tests.support.digits import SIGNATURE, Served
+from tests.support.kafka_node import Node, running_node
 
 DEADLINE_S = 90
 
 
 @pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    running = Node(tmp_path_factory.mktemp("kafka"))
-    try:
-        running.start()
-        specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in TOPICS]
-        asyncio.run(ensure_topics(running.bootstrap, specs))
-        yield running
-    finally:
-        running.stop()
+    with running_node(tmp_path_factory.mktemp("kafka"), topics=TOPICS) as node:
+        yield node
 
 
 def eventually(holds: Callable[[], bool], *, what: str, log: Callable[[], str] = str) -> None:

@@ -1,0 +1,81 @@
+"""A real Kafka node for a folder of tests, as a process that can be killed."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.kafka.topics import TopicSpec, ensure_topics
+from infra.ports import LOOPBACK, free_ports
+from schemas.topics import Topic
+
+READY_SECONDS = 90
+
+
+class Node:
+    """A node that can be killed and started again on the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.controller_port = free_ports(2)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "ROLLBOOK_KAFKA_PORT": str(self.port),
+            "ROLLBOOK_KAFKA_CONTROLLER_PORT": str(self.controller_port),
+            "ROLLBOOK_KAFKA_DATA_DIR": str(self.folder),
+        }
+
+    def start(self) -> None:
+        code = "import sys; from infra.kafka.embedded import main; sys.exit(main())"
+        self.process = subprocess.Popen([sys.executable, "-c", code], env=self.environment())
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._answers():
+            assert self.process.poll() is None, f"the node ended with {self.process.returncode}"
+            assert time.monotonic() < deadline, "the node is not ready in time"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(timeout=20)
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection((LOOPBACK, self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def running_node(folder: Path, *, topics: Sequence[Topic] = ()) -> Iterator[Node]:
+    """Run a node that has these topics until the block is left."""
+    node = Node(folder)
+    try:
+        node.start()
+        specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in topics]
+        if specs:
+            asyncio.run(ensure_topics(node.bootstrap, specs))
+        yield node
+    finally:
+        node.stop()
