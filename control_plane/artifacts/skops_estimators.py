@@ -40,12 +40,12 @@ _OTHER_CLASSES = frozenset(
 )
 """Estimators whose classes are not what they predict."""
 _TEXT_KINDS = frozenset({"U", "S"})
-_MOST_NESTED = 50
+_MAX_DEPTH = 50
 
 
 def final_of(tree: Schema, model: Node) -> Node:
     """Return the estimator that predicts: the last step of a pipeline, the best one of a search."""
-    for _ in range(_MOST_NESTED):
+    for _ in range(_MAX_DEPTH):
         steps = _steps(tree, model)
         inner = steps[-1] if steps else tree.attribute(model, _HOLDS_ONE.get(_class_of(model), ""))
         if inner is None:
@@ -56,7 +56,7 @@ def final_of(tree: Schema, model: Node) -> Node:
 
 def first_of(tree: Schema, model: Node) -> Node:
     """Return the estimator that takes the columns: the first step of a pipeline, one of those that are asked alike."""
-    for _ in range(_MOST_NESTED):
+    for _ in range(_MAX_DEPTH):
         steps = _steps(tree, model)
         inner = steps[0] if steps else tree.attribute(model, _HOLDS_ONE.get(_class_of(model), ""))
         if inner is None and tree.attribute(model, "n_features_in_") is None:

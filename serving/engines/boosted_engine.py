@@ -12,6 +12,8 @@ from serving.engines.columns import blocks_of, check_widths, in_order
 from serving.engines.errors import PredictionFailedError, SignatureMismatchError
 from serving.engines.samples import made_up
 
+_EVEN_ODDS = 0.5
+
 
 class BoostedEngine:
     """Joins several inputs column by column: in the order of the model's names, or else in that of the signature.
@@ -52,6 +54,17 @@ class BoostedEngine:
 
     def samples(self) -> Iterator[Tensors]:
         return made_up(self._signature)
+
+
+def with_labels(predicted: Array) -> Tensors:
+    """Return the indices of classes and their probabilities.
+
+    `predicted` has the shape rows × classes or, for two classes, is the probability of the second, one for each row.
+    """
+    if predicted.ndim > 1:
+        return {"label": predicted.argmax(axis=1), "probabilities": predicted}
+    probabilities = np.stack([1 - predicted, predicted], axis=1)
+    return {"label": (predicted > _EVEN_ODDS).astype(np.int64), "probabilities": probabilities}
 
 
 def _in_order(model: BoostedModel, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from schemas.events.registry import Signature
 from serving.engines.base import Array, Tensors
-from serving.engines.boosted_engine import BoostedEngine
+from serving.engines.boosted_engine import BoostedEngine, with_labels
 from serving.engines.errors import EngineNotInstalledError, MalformedArtifactError
 from serving.engines.lightgbm_file import rebuilt_file
 
@@ -14,8 +12,6 @@ try:
     import lightgbm
 except ImportError:
     lightgbm = None
-
-_EVEN_ODDS = 0.5
 
 
 def load_lightgbm(path: Path, signature: Signature) -> BoostedEngine:
@@ -36,11 +32,6 @@ def load_lightgbm(path: Path, signature: Signature) -> BoostedEngine:
     def answer(rows: Array) -> Tensors:
         # Replicas and other engines share the cores; one thread a call keeps latencies steady.
         predicted = booster.predict(rows, num_threads=1)
-        if not has_classes:
-            return {"value": predicted}
-        if predicted.ndim > 1:
-            return {"label": predicted.argmax(axis=1), "probabilities": predicted}
-        probabilities = np.stack([1 - predicted, predicted], axis=1)
-        return {"label": (predicted > _EVEN_ODDS).astype(np.int64), "probabilities": probabilities}
+        return with_labels(predicted) if has_classes else {"value": predicted}
 
     return BoostedEngine(model.described(), signature, answer)

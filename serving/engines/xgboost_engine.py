@@ -7,7 +7,7 @@ import numpy as np
 from schemas.events.registry import Signature
 from schemas.xgboost_document import XgboostDocument
 from serving.engines.base import Array, Tensors
-from serving.engines.boosted_engine import BoostedEngine
+from serving.engines.boosted_engine import BoostedEngine, with_labels
 from serving.engines.errors import EngineNotInstalledError, MalformedArtifactError
 from serving.engines.xgboost_file import checked_file
 
@@ -15,8 +15,6 @@ try:
     import xgboost
 except ImportError:
     xgboost = None
-
-_EVEN_ODDS = 0.5
 
 
 def load_xgboost(path: Path, signature: Signature) -> BoostedEngine:
@@ -55,11 +53,8 @@ def _rounds(document: XgboostDocument, held: int) -> int:
 
 def _named(document: XgboostDocument, predicted: Array) -> Tensors:
     match [output.name for output in document.described().outputs]:
-        case ["label", "probabilities"] if predicted.ndim == 1:
-            probabilities = np.stack([1 - predicted, predicted], axis=1)
-            return {"label": (predicted > _EVEN_ODDS).astype(np.int64), "probabilities": probabilities}
         case ["label", "probabilities"]:
-            return {"label": predicted.argmax(axis=1), "probabilities": predicted}
+            return with_labels(predicted)
         case ["label"]:
             return {"label": predicted.astype(np.int64)}
         case _:
