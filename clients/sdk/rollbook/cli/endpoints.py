@@ -3,7 +3,7 @@
 import click
 
 from rollbook.cli.language import endpoint_tokens
-from rollbook.cli.options import LIMIT, TIMEOUT, finite, once_each
+from rollbook.cli.options import LIMIT, TIMEOUT, finite_numbers
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.views import deployment_view, endpoint_view
@@ -111,18 +111,6 @@ def _shares(answered: Endpoint) -> list[dict[str, object]]:
     ]
 
 
-def _weights(_: click.Context, parameter: click.Parameter, shares: tuple[str, ...]) -> dict[str, float]:
-    pairs = []
-    for share in shares:
-        deployment, _equals, percent = share.rpartition("=")
-        try:
-            pairs.append((deployment, finite(percent)))
-        except ValueError as error:
-            message = f"{share!r}: write DEPLOYMENT=PERCENT with a finite number, for example deployment-…=100"
-            raise click.BadParameter(message, param=parameter) from error
-    return once_each(pairs, parameter=parameter)
-
-
 _SHARE_COLUMNS = ("version", "weight_percent", "state", "instances", "deployment")
 
 
@@ -137,7 +125,13 @@ def show_traffic(profile: Profile, name: str) -> None:
 
 @traffic.command("set")
 @click.argument("name", metavar="ENDPOINT")
-@click.argument("weights", metavar="DEPLOYMENT=PERCENT", nargs=-1, required=True, callback=_weights)
+@click.argument(
+    "weights",
+    metavar="DEPLOYMENT=PERCENT",
+    nargs=-1,
+    required=True,
+    callback=finite_numbers("DEPLOYMENT=PERCENT", example="deployment-…=100"),
+)
 @click.option("--reason", default=None)
 @pass_profile
 def set_traffic(profile: Profile, name: str, weights: dict[str, float], reason: str | None) -> None:

@@ -55,6 +55,25 @@ def once_each(pairs: Iterable[tuple[str, Value]], *, parameter: click.Parameter)
     return dict(given)
 
 
+def finite_numbers(
+    form: str, *, example: str
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], dict[str, float]]:
+    """Make a callback that reads texts of a form such as NAME=NUMBER, each name once."""
+
+    def callback(_context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, float]:
+        pairs = []
+        for text in texts:
+            name, _equals, number = text.rpartition("=")
+            try:
+                pairs.append((name, finite(number)))
+            except ValueError as error:
+                message = f"{text!r}: write {form} with a finite number, for example {example}"
+                raise click.BadParameter(message, param=parameter) from error
+        return once_each(pairs, parameter=parameter)
+
+    return callback
+
+
 def checked_by(check: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
     """Make a callback that refuses what the SDK refuses, under the option's name."""
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from rollbook.cli.input_files import read_json_object
-from rollbook.cli.options import LIMIT, finite, once_each
+from rollbook.cli.options import LIMIT, finite_numbers
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.resources import Version
@@ -109,18 +109,6 @@ def _in_one_line(tensor: dict[str, Any]) -> str:
     return f"{tensor['name']}:{tensor['datatype']}:{'x'.join(map(str, tensor['shape']))}{missing}"
 
 
-def _numbers(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
-    pairs = []
-    for value in values:
-        name, _equals, number = value.rpartition("=")
-        try:
-            pairs.append((name, finite(number)))
-        except ValueError as error:
-            message = f"{value!r}: write NAME=NUMBER with a finite number, for example accuracy=0.93"
-            raise click.BadParameter(message, param=parameter) from error
-    return once_each(pairs, parameter=parameter)
-
-
 @version.command("register")
 @click.argument("model_name", metavar="MODEL")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
@@ -128,7 +116,13 @@ def _numbers(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.option("--input", "inputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE[:missing]")
 @click.option("--output", "outputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
 @click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
-@click.option("--metric", "metrics", multiple=True, callback=_numbers, help="NAME=NUMBER, for example accuracy=0.93")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    callback=finite_numbers("NAME=NUMBER", example="accuracy=0.93"),
+    help="NAME=NUMBER, for example accuracy=0.93",
+)
 @click.option("--parent", help="The version that an adapter adapts, such as story/1.")
 @pass_profile
 def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
