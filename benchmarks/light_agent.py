@@ -76,17 +76,17 @@ class LightStarter(InstanceStarter):
     ) -> None:
         super().__init__(settings, shelf=shelf, book=book, environ=environ)
         self._shelf_of_models = shelf
-        self._shared: _Pool | None = None
+        self._pool: _Pool | None = None
         self._alone = environ.get(ALONE, "")
 
-    async def start(self, record: InstanceRecord, deployment: Deployment) -> RunningInstance:
+    async def start(self, record: InstanceRecord, deployment: Deployment, *, alone: bool = False) -> RunningInstance:  # noqa: ARG002 - all share
         model = await self._shelf_of_models.lay(deployment) / ARTIFACT_NAME
         is_alone = (record.slot.deployment_id, record.slot.replica) == (self._alone, 0)
         if is_alone:
             self._alone = ""
             pool = _Pool(model)
         else:
-            pool = self._shared = self._shared or _Pool(model)
+            pool = self._pool = self._pool or _Pool(model)
         boot_id = f"boot-{uuid4()}"
         await pool.order(Opening(port=record.port, instance_id=record.instance_id, boot_id=boot_id))
         if is_alone:

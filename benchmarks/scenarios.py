@@ -16,6 +16,7 @@ from benchmarks.many_instances import measure as measure_many_instances
 from benchmarks.record_ingest import measure as measure_record_ingest
 from benchmarks.request_visibility import measure as measure_request_visibility
 from benchmarks.runtime_against_mlserver import measure as measure_runtime_against_mlserver
+from benchmarks.shared_processes import measure as measure_shared_processes
 from benchmarks.start_and_memory import measure as measure_start_and_memory
 from benchmarks.verdict_delay import measure as measure_verdict_delay
 
@@ -49,6 +50,10 @@ SCENARIOS = {
     "runtime": Scenario(
         title="the inference runtime against MLServer, scikit-learn and ONNX, REST and gRPC",
         measure=measure_runtime_against_mlserver,
+    ),
+    "shared": Scenario(
+        title="memory and answers of many small models, each in a process of its own and all in one",
+        measure=measure_shared_processes,
     ),
     "vllm": Scenario(
         title="what the gateway adds to the streams of vLLM, and what vllm-router adds",

@@ -64,13 +64,14 @@ def _memory(stack: Stack) -> list[Memory]:
     found = []
     for process in stack.processes():
         try:
-            found.append(_of_process(process, stack.name_of(process)))
+            found.append(memory_of(process, stack.name_of(process)))
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             continue
     return sorted(found, key=lambda one: -one.pss)
 
 
-def _of_process(process: psutil.Process, name: str) -> Memory:
+def memory_of(process: psutil.Process, name: str) -> Memory:
+    """Look at what a process keeps."""
     rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="utf-8")
     kib = {line.split(":")[0]: int(line.split()[1]) for line in rollup.splitlines() if line.endswith(" kB")}
     return Memory(name=name, rss=kib["Rss"] * _KIB, pss=kib["Pss"] * _KIB)

@@ -35,6 +35,8 @@ from serving.runtime.repository import ModelRepository
 from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http, until_stopped
 
 PREFIX = "ROLLBOOK_RUNTIME_"
+LONGEST_END_S = 60.0
+"""What is not answered this long after a stop is given up."""
 
 _log = structlog.get_logger(__name__)
 
@@ -81,11 +83,19 @@ def main(argv: list[str] | None = None) -> int:
     take_no_arguments("runtime", "Serve one model with the Open Inference Protocol.", argv)
     configure_logs("runtime")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run_until_stopped(_run, drain_seconds=60))
+        return runner.run(run_until_stopped(_run, drain_seconds=LONGEST_END_S))
 
 
 async def _run(stopping: asyncio.Event) -> None:
-    settings = load_settings(RuntimeSettings, PREFIX, os.environ)
+    await serve_instance(load_settings(RuntimeSettings, PREFIX, os.environ), stopping)
+
+
+async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> None:
+    """Serve one model at its own port until stopped; then answer what is under way.
+
+    Raises:
+        CannotStartError: the model can't be loaded, or the port is another's.
+    """
     manifest = read_manifest(settings.model_dir)
     async with AsyncExitStack() as stack:
         if settings.watch_pid:

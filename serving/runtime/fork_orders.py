@@ -6,10 +6,11 @@ import msgspec
 class ForkOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Modules to load, and the environment of a runtime to fork with them; the descriptor of its log comes with it.
 
-    Without an environment nothing is forked.
+    Without an environment nothing is forked. A shared one takes orders for instances itself.
     """
 
     libraries: tuple[str, ...] = ()
+    is_shared: bool = False
     environment: dict[str, str] | None = None
 
 

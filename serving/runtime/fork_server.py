@@ -14,16 +14,18 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import msgspec
 
 from infra.arguments import take_no_arguments
-from serving.runtime import app
+from serving.runtime import app, shared_app
 from serving.runtime.fork_orders import Forked, ForkOrder
+
+Program: TypeAlias = Callable[[list[str]], int]
 
 _LARGEST_ORDER_BYTES = 64 * 1024
 
@@ -62,7 +64,7 @@ def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
     try:
         pid = os.fork()
         if pid == 0:
-            _become_runtime(order.environment, log)
+            _become_runtime(shared_app.main if order.is_shared else app.main, order.environment, log)
         # It is our child and not buried yet, so that its id can't be another's.
         process = os.pidfd_open(pid)
     except OSError as error:
@@ -91,7 +93,7 @@ def _bury(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
     os.waitpid(key.data, 0)
 
 
-def _become_runtime(environment: Mapping[str, str], log: int) -> NoReturn:
+def _become_runtime(program: Program, environment: Mapping[str, str], log: int) -> NoReturn:
     """Leave everything of the fork server behind and run as if started afresh."""
     code = 1
     try:
@@ -104,7 +106,7 @@ def _become_runtime(environment: Mapping[str, str], log: int) -> NoReturn:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.clear()
         os.environ.update(environment)
-        code = app.main([])
+        code = program([])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001  the rim of a process: its log gets whatever it is

@@ -28,6 +28,7 @@ OTHERS: dict[str, str] = {
     "serving/gateway/waiting_rooms.py": "the end of one room, waited for at the end of all",
     "serving/runtime/either_protocol.py": "one connection",
     "serving/runtime/servers.py": AWAITED,
+    "serving/runtime/shared_app.py": "one instance; its run has a rim of its own",
     "serving/capture/in_engine/rollbook_capture/middleware.py": "foreign engines have the standard library alone",
     "serving/capture/in_engine/rollbook_capture/recorder.py": "foreign engines have the standard library alone",
     "workers/batch_server/batches.py": "one batch; its run has a rim of its own",
@@ -35,6 +36,7 @@ OTHERS: dict[str, str] = {
     "workers/batch_server/running.py": AWAITED,
     "workers/serving_agent/fork_server.py": AWAITED,
     "workers/serving_agent/instance_keeper.py": AWAITED,
+    "workers/serving_agent/shared_processes.py": AWAITED,
 }
 """Who else starts threads and tasks, and why no failure of them is lost."""
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import psutil
 
@@ -21,19 +21,49 @@ _SAME_START_S = 0.05
 _LARGE_LOG_BYTES = 16 * 1024 * 1024
 
 
+class Process(Protocol):
+    """What an engine runs in, from its start or adoption to its end."""
+
+    @property
+    def pid(self) -> int:
+        """Return the process id that the engine itself tells."""
+        ...
+
+    @property
+    def started_at(self) -> float:
+        """Return when the kernel says that the process began, in seconds since 1970; 0 when it is gone."""
+        ...
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the engine is gone."""
+        ...
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Return True once the engine has ended, False when the time is over first."""
+        ...
+
+    async def stop(self, *, deadline_s: float) -> None:
+        """Ask the engine to end, and end it when it does not."""
+        ...
+
+
 class EngineProcess:
     """A process held by its pidfd, so that signals can't reach another one that got its id."""
 
     def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None, pidfd: int | None = None) -> None:
-        self.pid = pid
+        self._pid = pid
         self._child = child
         self._descriptor = os.pidfd_open(pid) if pidfd is None else pidfd
         self._ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._descriptor, self._end)
 
     @property
+    def pid(self) -> int:
+        return self._pid
+
+    @property
     def started_at(self) -> float:
-        """Return when the kernel says that the process began; 0 when it is gone."""
         try:
             return float(psutil.Process(self.pid).create_time())
         except psutil.NoSuchProcess:
@@ -44,7 +74,6 @@ class EngineProcess:
         return self._ended.is_set()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Return True once the process has ended, False when the time is over first."""
         try:
             await asyncio.wait_for(self._ended.wait(), timeout_s)
         except TimeoutError:
@@ -52,15 +81,24 @@ class EngineProcess:
         return True
 
     async def stop(self, *, deadline_s: float) -> None:
-        """Ask the process to end, and end it when it does not."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             self._send(number)
             if await self.wait(deadline_s):
                 return
 
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._send(signal.SIGKILL)
+
     def _send(self, number: signal.Signals) -> None:
         if not self.has_ended:
-            signal.pidfd_send_signal(self._descriptor, number)
+            # It may be gone already, and the loop not told yet.
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, number)
 
     def release(self) -> None:
         """Let go of a process that is none of ours."""

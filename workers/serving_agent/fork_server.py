@@ -73,7 +73,8 @@ class ForkServer:
 
     def _fork(self, command: Command, log: Path) -> _Process:
         with engine_log(log) as output:
-            order = ForkOrder(libraries=command.libraries, environment=environment_of(command, self._environ))
+            environment = environment_of(command, self._environ)
+            order = ForkOrder(libraries=command.libraries, is_shared=command.is_shared, environment=environment)
             forked, descriptors = self._ask(order, [output.fileno()])
         if forked.error:
             raise _not_started(forked.error)

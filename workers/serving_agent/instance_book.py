@@ -12,7 +12,10 @@ _log = structlog.get_logger(__name__)
 
 
 class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The slot's lasting address, and the process in it; without one `boot_id` is empty and `pid` is 0."""
+    """The slot's lasting address, and the process in it; without one `boot_id` is empty and `pid` is 0.
+
+    `shared` names the process where it holds instances of other slots too.
+    """
 
     slot: Slot
     endpoint_id: str
@@ -21,10 +24,11 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str = ""
     pid: int = 0
     process_started_at: float = 0.0
+    shared: str = ""
 
     def without_process(self) -> "InstanceRecord":
         """Return the record of a slot whose process has ended."""
-        return msgspec.structs.replace(self, boot_id="", pid=0, process_started_at=0.0)
+        return msgspec.structs.replace(self, boot_id="", pid=0, process_started_at=0.0, shared="")
 
 
 class InstanceBook:

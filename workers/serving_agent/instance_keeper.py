@@ -30,6 +30,7 @@ from workers.serving_agent.reconcile import Slot
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 30.0
 _REPORT_AFTER_FAILURES = 3
+_ALONE_AFTER_FAILURES = 2
 _HEALTHY_AFTER_S = 60.0
 _KILL_AFTER_S = 1.0
 _ROUTES_SETTLE_S = 0.5
@@ -111,7 +112,9 @@ class InstanceKeeper:
         try:
             now_ms = self._with.clock.now_ms()
             record = self._with.starter.record_of(self._slot, deployment, now_ms=now_ms)
-            return await self._unless_retired(self._with.starter.start(record, deployment))
+            # What has ended a process twice within a minute, or might have, ends no process of others again.
+            alone = self._failures >= _ALONE_AFTER_FAILURES
+            return await self._unless_retired(self._with.starter.start(record, deployment, alone=alone))
         except NeverServesError as error:
             if self._has_served:
                 # The same version did answer rightly here: not it is at fault, but what lies or runs on this host.

@@ -18,7 +18,7 @@ from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.engine_log import last_words
-from workers.serving_agent.engine_process import EngineProcess, end_session, find_engine, start_engine
+from workers.serving_agent.engine_process import EngineProcess, Process, end_session, find_engine, start_engine
 from workers.serving_agent.errors import CannotServeError, MayServeLaterError, NeverServesError, PartAwayError
 from workers.serving_agent.fork_server import ForkServer
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
@@ -27,6 +27,7 @@ from workers.serving_agent.launchers.runtime_launcher import FORK_SERVER, SLOW_L
 from workers.serving_agent.launchers.table import Launchers
 from workers.serving_agent.reconcile import Slot
 from workers.serving_agent.settings import AgentSettings
+from workers.serving_agent.shared_processes import Kin, SharedProcesses, number_of
 from workers.serving_agent.spool_sources import SpoolSource, write_source
 
 _POLL_S = 0.05
@@ -42,7 +43,7 @@ class RunningInstance(msgspec.Struct, frozen=True):
     """A process that answers as it should, under its record."""
 
     record: InstanceRecord
-    process: EngineProcess
+    process: Process
     client: EngineClient
     drain_deadline_s: float
 
@@ -56,6 +57,9 @@ class InstanceStarter:
         self._settings = settings
         self._fork_server = ForkServer(FORK_SERVER, environ=environ, log=self._log_named("fork-server", ""))
         self._launchers = Launchers(settings, book)
+        self._shared = SharedProcesses(
+            most=settings.models_per_process, supervisor_pid=settings.supervisor_pid, start=self._start_shared
+        )
         self._shelf = shelf
         self._book = book
         self._environ = environ
@@ -79,7 +83,7 @@ class InstanceStarter:
         """Take over the process on record if it is still ours, ending it where it does not answer as it should."""
         launcher = self._launchers.of(deployment)
         client = launcher.client(self._shelf.directory_of(record.slot.deployment_id), port=record.port)
-        process = await self._find(record, client)
+        process = await self._find(record, client, deployment)
         try:
             if process is not None and deployment is not None:
                 await self._until_ready(record, process, client, launcher)
@@ -95,8 +99,8 @@ class InstanceStarter:
         _log.info("instance_adopted", instance_id=record.instance_id, boot_id=record.boot_id, pid=process.pid)
         return RunningInstance(record, process, client, launcher.drain_deadline_s)
 
-    async def start(self, record: InstanceRecord, deployment: Deployment) -> RunningInstance:
-        """Start a process in the slot and wait until it answers its golden input.
+    async def start(self, record: InstanceRecord, deployment: Deployment, *, alone: bool = False) -> RunningInstance:
+        """Start an engine in the slot and wait until it answers its golden input; `alone` shares its process with none.
 
         Raises:
             NeverServesError: the version is at fault.
@@ -104,7 +108,7 @@ class InstanceStarter:
         """
         launcher = self._launchers.of(deployment)
         model = await self._shelf.lay(deployment)
-        record, process = await self._spawn(record, deployment, model, launcher)
+        record, process = await self._spawn(record, deployment, model, launcher, alone=alone)
         client = launcher.client(model, port=record.port)
         try:
             record = self._remember(
@@ -146,8 +150,8 @@ class InstanceStarter:
         return self._settings.directory / "spool" / boot_id
 
     async def _spawn(
-        self, record: InstanceRecord, deployment: Deployment, model: Path, launcher: Launcher
-    ) -> tuple[InstanceRecord, EngineProcess]:
+        self, record: InstanceRecord, deployment: Deployment, model: Path, launcher: Launcher, *, alone: bool
+    ) -> tuple[InstanceRecord, Process]:
         boot_id = f"boot-{uuid4()}"
         source = SpoolSource(
             boot_id=boot_id,
@@ -163,7 +167,7 @@ class InstanceStarter:
         record = self._remember(record)
         try:
             write_source(self.spool(boot_id), source)
-            process = await self._run(command, log=self._log_of(record))
+            record, process = await self._run(command, record, deployment, alone=alone)
         except BaseException as error:
             self.ended(record)
             if isinstance(error, OSError):
@@ -172,12 +176,40 @@ class InstanceStarter:
         _log.info("engine_started", instance_id=record.instance_id, boot_id=boot_id, pid=process.pid, port=record.port)
         return record, process
 
-    async def _run(self, command: Command, *, log: Path) -> EngineProcess:
+    async def _run(
+        self, command: Command, record: InstanceRecord, deployment: Deployment, *, alone: bool
+    ) -> tuple[InstanceRecord, Process]:
+        if alone or not command.may_share or self._settings.models_per_process == 1:
+            return record, await self._start(command, log=self._log_of(record))
+        seat = await self._shared.seat(_kin_of(deployment), record.endpoint_id, like=command)
+        try:
+            # On record before it begins, so that an agent after us finds it whenever we die.
+            record = self._remember(
+                msgspec.structs.replace(
+                    record, shared=seat.name, pid=seat.process.pid, process_started_at=seat.process.started_at
+                )
+            )
+        except BaseException:
+            seat.leave()
+            raise
+        return record, await seat.begin(command.environment)
+
+    async def _start_shared(self, command: Command, name: str) -> EngineProcess:
+        return await self._start(command, log=self._log_named("engine", f"shared-{number_of(name)}"))
+
+    async def _start(self, command: Command, *, log: Path) -> EngineProcess:
         if command.is_forked and self._settings.fork_engines:
             return await self._fork_server.start(command, log=log)
         return start_engine(command, environ=self._environ, log=log)
 
-    async def _find(self, record: InstanceRecord, client: EngineClient) -> EngineProcess | None:
+    async def _find(
+        self, record: InstanceRecord, client: EngineClient, deployment: Deployment | None
+    ) -> Process | None:
+        if record.shared:
+            seat = self._shared.found(record, _kin_of(deployment) if deployment else None)
+            with suppress(MayServeLaterError):
+                return await seat.hold(record.boot_id) if seat is not None else None
+            return None
         if record.pid:
             return find_engine(record.pid, started_at=record.process_started_at)
         if not record.boot_id:
@@ -191,7 +223,7 @@ class InstanceStarter:
         return None
 
     async def _until_ready(
-        self, record: InstanceRecord, process: EngineProcess, client: EngineClient, launcher: Launcher
+        self, record: InstanceRecord, process: Process, client: EngineClient, launcher: Launcher
     ) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + launcher.start_deadline_s
@@ -224,6 +256,8 @@ class InstanceStarter:
         return record
 
     def _log_of(self, record: InstanceRecord) -> Path:
+        if record.shared:
+            return self._log_named("engine", f"shared-{number_of(record.shared)}")
         return self._log_named("engine", f"{record.slot.deployment_id[-12:]}-{record.slot.replica}")
 
     def _log_named(self, kind: str, name: str) -> Path:
@@ -231,3 +265,7 @@ class InstanceStarter:
         agent = "" if self._settings.agent_id == "local" else self._settings.agent_id
         parts = [part for part in (kind, agent, name) if part]
         return self._settings.data_dir.absolute() / "logs" / f"{'-'.join(parts)}.log"
+
+
+def _kin_of(deployment: Deployment) -> Kin:
+    return Kin(deployment.workspace, deployment.artifact.format)

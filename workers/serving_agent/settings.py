@@ -34,6 +34,12 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="load scikit-learn at the start, so that the first engine that needs it starts at once"
         ),
     ] = True
+    models_per_process: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, description="models of one workspace and format that may share a process; 1 gives each its own"
+        ),
+    ] = 1
     start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for an engine to become ready")] = 120.0
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body an engine takes")] = (
         128 * 1024**2

@@ -1,6 +1,7 @@
 """Looks at the instances of this host and at the host itself every few seconds, and spools what it finds."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -112,7 +113,12 @@ class Telemetry:
     def _write(self, instances: list[Looked], found: list[dict[str, float]], now_ms: int) -> None:
         samples = [Sample(self._host, now_ms, self._of_host())]
         families = _families(frozenset(one.record.pid for one in instances))
-        processes = {pid: self._of_processes(family) for pid, family in families.items()}
+        # Of a process that several instances share, each is said to use the same part.
+        sharing = Counter(one.record.pid for one in instances)
+        processes = {
+            pid: {name: value / sharing[pid] for name, value in self._of_processes(family).items()}
+            for pid, family in families.items()
+        }
         for one, engine in zip(instances, found, strict=True):
             values = {**processes.get(one.record.pid, {}), **engine}
             if values:

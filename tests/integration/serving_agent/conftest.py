@@ -59,7 +59,7 @@ class ControlPlaneDouble:
 
     def __init__(self) -> None:
         self.position = 0
-        self.deployments: list[dict[str, Any]] = []
+        self.endpoints: dict[str, dict[str, Any]] = {}
         self.instances: dict[str, dict[str, Any]] = {}
         self.artifacts: dict[str, bytes] = {}
         self.commands: list[Command] = []
@@ -80,15 +80,19 @@ class ControlPlaneDouble:
         self._server.shutdown()
         self._server.server_close()
 
+    def endpoint(self, endpoint_id: str = "endpoint-1", *, workspace: str = "default") -> dict[str, Any]:
+        """Return an endpoint without deployments."""
+        name = endpoint_id.replace("endpoint-1", "digits")
+        return {"id": endpoint_id, "workspace": workspace, "name": name, "deployments": []}
+
     def told(self, pattern: str) -> list[Command]:
         """Return the commands whose path fits."""
         return [command for command in list(self.commands) if re.fullmatch(pattern, command.path)]
 
     def snapshot(self) -> dict[str, Any]:
-        endpoint = {"id": "endpoint-1", "workspace": "default", "name": "digits", "deployments": self.deployments}
         return {
             "position": self.position,
-            "endpoints": [endpoint],
+            "endpoints": list((self.endpoints or {"endpoint-1": self.endpoint()}).values()),
             "instances": list(self.instances.values()),
             "jwks": {"keys": []},
             "revoked_subjects": [],
@@ -225,12 +229,16 @@ class AgentHarness:
             replicas=1,
         )
 
-    def want(self, added: DeploymentAdded) -> None:
+    def want(self, added: DeploymentAdded, *, endpoint_id: str = "endpoint-1", workspace: str = "default") -> None:
         """Let the next snapshot hold a deployment."""
         fields = msgspec.to_builtins(added)
-        self.control_plane.deployments.append({"id": fields.pop("deployment_id"), **fields})
+        new = self.control_plane.endpoint(endpoint_id, workspace=workspace)
+        endpoint = self.control_plane.endpoints.setdefault(endpoint_id, new)
+        endpoint["deployments"].append({"id": fields.pop("deployment_id"), **fields})
 
-    async def publish(self, event: DeploymentAdded | DeploymentRemoved | CapturePolicyChanged) -> None:
+    async def publish(
+        self, event: DeploymentAdded | DeploymentRemoved | CapturePolicyChanged, *, endpoint_id: str = "endpoint-1"
+    ) -> None:
         """Append to the log as the relay does."""
         self._events += 1
         self.control_plane.position += 1
@@ -239,7 +247,7 @@ class AgentHarness:
             id=EventId(f"event-{self._events}"),
             time="2026-01-02T03:04:05.678Z",
             workspace="default",
-            stream=StreamId("endpoint-1"),
+            stream=StreamId(endpoint_id),
             streamversion=self._events,
             actor="principal-1",
             correlationid="c",
@@ -251,7 +259,9 @@ class AgentHarness:
         await sender.start()
         try:
             headers = [("position", str(self.control_plane.position).encode())]
-            await sender.send_and_wait(REGISTRY_EVENTS.name, key=b"endpoint-1", value=encode(envelope), headers=headers)
+            await sender.send_and_wait(
+                REGISTRY_EVENTS.name, key=endpoint_id.encode(), value=encode(envelope), headers=headers
+            )
         finally:
             await sender.stop()
 

@@ -172,7 +172,7 @@ async def test_what_happened_while_no_agent_ran_is_caught_up_with(harness: Agent
     harness.start()
     pid = _pid(_announced(harness))
     harness.kill()
-    harness.control_plane.deployments.clear()
+    harness.control_plane.endpoints.clear()
     harness.control_plane.instances["instance-ghost"] = {
         "id": "instance-ghost",
         "deployment_id": "deployment-x",

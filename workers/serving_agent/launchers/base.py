@@ -23,12 +23,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A process to start; the environment comes on top of the little that every engine inherits.
 
     `is_forked` where the fork server runs the same program; then `libraries` are the modules that it has loaded.
+    `may_share` where the environment can be that of one instance among others in a process; `is_shared` is such a
+    process.
     """
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
     is_forked: bool = False
     libraries: tuple[str, ...] = ()
+    may_share: bool = False
+    is_shared: bool = False
 
 
 class Launcher(Protocol):

@@ -61,6 +61,8 @@ class RuntimeLauncher:
             environment={**ONE_THREAD, **{f"ROLLBOOK_RUNTIME_{name}": value for name, value in own.items()}},
             is_forked=order.deployment.artifact.format in _FORKED,
             libraries=_FORKED.get(order.deployment.artifact.format, ()),
+            # Those formats are data; an exported program is not, whatever it may do to its neighbours.
+            may_share=order.deployment.artifact.format in _FORKED,
         )
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of ours speaks alike

@@ -107,6 +107,7 @@ class Starter(InstanceStarter):
         self._records = book
         self.engines: list[Engine] = []
         self.failures: list[Exception] = []
+        self.alone: list[bool] = []
 
     def record_of(self, slot: Slot, deployment: Deployment, *, now_ms: int) -> InstanceRecord:
         assert now_ms > 0
@@ -114,8 +115,9 @@ class Starter(InstanceStarter):
         self._records.put(record)
         return record
 
-    async def start(self, record: InstanceRecord, deployment: Deployment) -> RunningInstance:
+    async def start(self, record: InstanceRecord, deployment: Deployment, *, alone: bool = False) -> RunningInstance:
         assert deployment == DEPLOYMENT
+        self.alone.append(alone)
         if self.engines and self.failures:
             raise self.failures.pop(0)
         self.engines.append(Engine())
