@@ -74,7 +74,7 @@ def lay_jars(environ: Mapping[str, str], *, lock_file: Path = LOCK_FILE, fetch: 
     final = base / hashlib.sha256(lock_file.read_bytes()).hexdigest()[:16]
     try:
         base.mkdir(parents=True, exist_ok=True)
-        with _locked(base):
+        with locked(base):
             if not final.is_dir():
                 _download(jars, base, final, fetch or _maven_fetch(environ))
     except OSError as error:
@@ -86,7 +86,8 @@ def lay_jars(environ: Mapping[str, str], *, lock_file: Path = LOCK_FILE, fetch: 
 
 
 @contextmanager
-def _locked(base: Path) -> Iterator[None]:
+def locked(base: Path) -> Iterator[None]:
+    """Hold the lock of the folder of what is made once for all stacks."""
     with (base / "lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

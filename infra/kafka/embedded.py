@@ -8,8 +8,9 @@ broker; who publishes compares the topic's tail with its own store and publishes
 import os
 import secrets
 import subprocess
+import time
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,14 +20,19 @@ import structlog
 from infra.arguments import take_no_arguments
 from infra.data_directory import write_atomically
 from infra.errors import EXIT_CANNOT_START, CannotStartError
+from infra.kafka.class_archive import class_archive
 from infra.kafka.distribution import lay_jars
 from infra.kafka.java import find_java
 from infra.logs import configure_logs
-from infra.ports import LOOPBACK, require_free
+from infra.ports import LOOPBACK, free_ports, is_free, require_free
 from infra.settings import load_settings
+from infra.supervisor.launch import LAUNCHED_BY, launched_command
 
 PREFIX = "ROLLBOOK_KAFKA_"
 _FORMAT_TIMEOUT_SECONDS = 60
+_READY_TIMEOUT_SECONDS = 60
+_EXIT_TIMEOUT_SECONDS = 60
+_POLL_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -103,6 +109,18 @@ def run_node(settings: KafkaSettings, environ: Mapping[str, str]) -> NoReturn:
     for port, purpose in ((settings.port, "Kafka"), (settings.controller_port, "Kafka's controller")):
         require_free(port, purpose=purpose)
     java, jars = find_java(environ), lay_jars(environ)
+    archive = class_archive(java, jars, lambda options, folder: _run_once(java, jars, options, folder))
+    base = _command(java, jars, settings, archive)
+    properties = _lay_folder(base, settings)
+    _log.info("kafka_starting", port=settings.port, java=str(java))
+    os.execve(java, [*base, "kafka.Kafka", str(properties)], dict(environ))  # noqa: S606 - no shell is wanted
+
+
+def _command(java: Path, jars: Path, settings: KafkaSettings, options: Sequence[str]) -> list[str]:
+    return [str(java), *_java_options(settings), *options, "-cp", f"{jars}/*"]
+
+
+def _lay_folder(base: list[str], settings: KafkaSettings) -> Path:
     properties = settings.data_dir / "server.properties"
     try:
         (settings.data_dir / "log").mkdir(parents=True, exist_ok=True)
@@ -111,12 +129,32 @@ def run_node(settings: KafkaSettings, environ: Mapping[str, str]) -> NoReturn:
         raise CannotStartError(
             f"Kafka's folder {settings.data_dir} can't be written ({error.strerror}); check its rights and the disk"
         ) from error
-    base = [str(java), *_java_options(settings), "-cp", f"{jars}/*"]
     if not (settings.data_dir / "log" / "meta.properties").exists():
         _format(base, properties)
-    _log.info("kafka_starting", port=settings.port, java=str(java))
-    command = [*base, "kafka.Kafka", str(properties)]
-    os.execve(java, command, dict(environ))  # noqa: S606 - no shell is wanted
+    return properties
+
+
+def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path) -> None:
+    """Run a node of no one until it is ready, then end it as the system asks programs to end."""
+    port, controller_port = free_ports(2)
+    settings = KafkaSettings(port=port, controller_port=controller_port, data_dir=folder)
+    properties = _lay_folder(_command(java, jars, settings, ()), settings)
+    node = subprocess.Popen(
+        launched_command(*_command(java, jars, settings, options), "kafka.Kafka", str(properties)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, LAUNCHED_BY: str(os.getpid())},
+    )
+    try:
+        deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
+        while is_free(port):
+            if node.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"the node did not become ready (code {node.returncode})")
+            time.sleep(_POLL_SECONDS)
+        node.terminate()
+        node.wait(_EXIT_TIMEOUT_SECONDS)
+    finally:
+        node.kill()
 
 
 def _java_options(settings: KafkaSettings) -> list[str]:

@@ -44,6 +44,14 @@ async def test_no_acknowledged_record_is_lost_when_the_node_is_killed(node: Node
     assert await read(node.bootstrap, "kept", offset=0, count=RECORDS) == list(range(RECORDS))
 
 
+def test_a_node_reads_its_classes_from_the_archive(node: Node) -> None:
+    assert node.process is not None
+    mapped = Path(f"/proc/{node.process.pid}/maps").read_text()
+
+    # Java's own classes and, above them, those of Kafka.
+    assert len({line.split()[-1] for line in mapped.splitlines() if line.endswith(".jsa")}) == 2
+
+
 async def test_reading_starts_at_the_given_offset(node: Node) -> None:
     await ensure_topics(node.bootstrap, [TopicSpec(name="middle", partitions=1, retention_ms=-1)])
     await produce(node.bootstrap, "middle", count=10)
