@@ -7,6 +7,7 @@ a fresh one (0.3 ms) and nothing leaks from one caller to the next.
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,14 @@ _HARMLESS = frozenset(
 )
 _ALWAYS_REFUSED = frozenset({"file", "python", "http", "\\"})
 LIMITED = ("max_execution_time", "max_memory_usage", "max_result_bytes")
+_DEFAULTS: dict[str, str] = {
+    # An insert is acknowledged when it is stored, not when it waits in a buffer.
+    "async_insert": "0",
+    # Threads for the text of an answer cost more than the text of a small one, and nearly all are small.
+    "output_format_parallel_formatting": "0",
+}
+# The connection's address decodes a value before it takes the address apart, so others can't stand in it.
+_PLAIN_VALUE = re.compile(r"[\w.-]+", re.ASCII)
 _DEFAULT_FORMAT = "TabSeparated"
 
 
@@ -97,17 +106,18 @@ class Engine:
         _make_default_database_plain(self._keeper)
         names = self._keeper.query("SELECT lower(name) FROM system.table_functions", "TabSeparated").bytes()
         self._refused = (frozenset(names.decode().split()) - _HARMLESS) | _ALWAYS_REFUSED
+        known = self._keeper.query("SELECT name FROM system.settings", "TabSeparated").bytes()
+        self._settings = frozenset(known.decode().split())
         self.timezone = self._keeper.query("SELECT timezone()", "TabSeparatedRaw").bytes().decode().strip()
 
     def execute(self, request: QueryRequest) -> Answer:
         """Run one query; raises ClickHouseError with the engine's own code and text."""
         statement = read_statement(request.sql)
         self._check(statement, request)
-        limits = urlencode({"async_insert": "0", **self._limits.settings(request.settings)})
-        connection = chdb.connect(f"{self._folder}?{limits}")
+        connection = self._connect(request)
         keep = False
         try:
-            _prepare(connection, request)
+            self._prepare(connection, request)
             answer = _run(connection, statement, request)
             keep = answer.rest is not None
             return answer
@@ -120,6 +130,34 @@ class Engine:
     def close(self) -> None:
         """Let go of the folder; what was acknowledged is on it already."""
         self._keeper.close()
+
+    def _connect(self, request: QueryRequest) -> Connection:
+        # What stands in the address costs nothing; a SET costs as much as a small query.
+        plain = {name: value for name, value in request.settings.items() if self._is_plain(name, value)}
+        settings = {**_DEFAULTS, **plain, **self._limits.settings(request.settings)}
+        try:
+            return chdb.connect(f"{self._folder}?{urlencode(settings)}")
+        except RuntimeError as error:
+            raise from_engine(error) from error
+
+    def _is_plain(self, name: str, value: str) -> bool:
+        return name in self._settings and name != "readonly" and _PLAIN_VALUE.fullmatch(value) is not None
+
+    def _prepare(self, connection: Connection, request: QueryRequest) -> None:
+        if request.database and request.database != "default":
+            connection.query(f"USE {_quoted(request.database, '`')}")
+        # Read-only comes last, as it forbids to set anything after it.
+        wanted = {
+            name: value
+            for name, value in request.settings.items()
+            if name not in (*LIMITED, "readonly") and not self._is_plain(name, value)
+        }
+        if wanted:
+            connection.query(
+                "SET " + ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in wanted.items())
+            )
+        if request.readonly:
+            connection.query(f"SET readonly = {request.readonly}")
 
     def _check(self, statement: Statement, request: QueryRequest) -> None:
         if not statement.first_word:
@@ -152,17 +190,6 @@ def _make_default_database_plain(keeper: Connection) -> None:
         keeper.query("ATTACH DATABASE default")
     except chdb.ChdbError:
         keeper.query("CREATE DATABASE default ENGINE = Atomic")
-
-
-def _prepare(connection: Connection, request: QueryRequest) -> None:
-    if request.database and request.database != "default":
-        connection.query(f"USE {_quoted(request.database, '`')}")
-    # The limits stand in the connection already. Read-only comes last, as it forbids to set anything after it.
-    wanted = {name: value for name, value in request.settings.items() if name not in (*LIMITED, "readonly")}
-    if wanted:
-        connection.query("SET " + ", ".join(f"{name} = {_quoted(value, chr(39))}" for name, value in wanted.items()))
-    if request.readonly:
-        connection.query(f"SET readonly = {request.readonly}")
 
 
 def _run(connection: Connection, statement: Statement, request: QueryRequest) -> Answer:

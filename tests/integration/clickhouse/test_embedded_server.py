@@ -175,6 +175,21 @@ def test_what_one_query_sets_does_not_reach_the_next(server: Server) -> None:
     assert server.post("SELECT getSetting('readonly')").text == "0\n"
 
 
+@pytest.mark.parametrize("value", ["eu-west_1.log", "a b&max_threads=3", "50 %20", "it's \\ ü", "", "x" * 5_000])
+def test_a_setting_has_the_very_text_that_was_given(server: Server, value: str) -> None:
+    answer = server.post("SELECT getSetting('log_comment') FORMAT RawBLOB", log_comment=value)
+
+    assert answer.text == value
+
+
+@pytest.mark.parametrize(("name", "value", "code"), [("max_threads", "many", "27"), ("no_such_setting", "1", "115")])
+def test_a_wrong_setting_is_an_error_of_the_engine(server: Server, name: str, value: str, code: str) -> None:
+    refused = server.post("SELECT 1", **{name: value})
+
+    assert refused.headers["x-clickhouse-exception-code"] == code
+    assert name in refused.text
+
+
 def test_time_and_memory_are_limited_and_cannot_be_raised(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", MAX_EXECUTION_SECONDS="1", MAX_MEMORY_MIB="32")
     server.start()
