@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
         case ["--", command, *rest]:
             return _become(command, rest)
         case [program]:
+            _do_without_colours()
             return _load(program)([])
         case _:
             return _refuse("usage: python -m infra.supervisor.launch <program>")
@@ -41,6 +42,12 @@ def main(argv: list[str]) -> int:
 
 def _become(command: str, rest: list[str]) -> NoReturn:
     os.execvp(command, [command, *rest])  # noqa: S606 - no shell is wanted
+
+
+def _do_without_colours() -> None:
+    # structlog imports rich wherever it is installed, a fifth of a second of each start, for terminals that no
+    # program of the stack writes to.
+    sys.modules["rich"] = None  # type: ignore[assignment]  # what Python itself takes for "not installed"
 
 
 def _load(program: str) -> Callable[[list[str]], int]:
