@@ -1,17 +1,12 @@
 """The demo's models: three classifiers of handwritten digits, one of them with a preprocessing slip."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
-from skops import io as skops_io
 
 PIXELS = 64
 BRIGHTEST = 16.0
@@ -46,22 +41,36 @@ class TrainedVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_digits() -> Digits:
     """Split the data set by order: later images come from other writers, as live traffic would."""
-    data = load_digits()
-    train = slice(0, len(data.data) // 2)
+    images, labels = _shipped_digits()
+    train = slice(0, len(images) // 2)
     validation = slice(train.stop, train.stop + VALIDATION_IMAGES)
     live = slice(validation.stop, None)
     return Digits(
-        train_images=data.data[train],
-        train_labels=data.target[train],
-        validation_images=data.data[validation],
-        validation_labels=data.target[validation],
-        live_images=data.data[live],
-        live_labels=data.target[live],
+        train_images=images[train],
+        train_labels=labels[train],
+        validation_images=images[validation],
+        validation_labels=labels[validation],
+        live_images=images[live],
+        live_labels=labels[live],
     )
+
+
+def _shipped_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    # The load process wants nothing else of scikit-learn, and to import it takes seconds.
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    rows = np.loadtxt(Path(package.submodule_search_locations[0], "datasets/data/digits.csv.gz"), delimiter=",")
+    return rows[:, :-1], rows[:, -1].astype(np.int64)
 
 
 def train_versions(digits: Digits) -> tuple[TrainedVersion, TrainedVersion, TrainedVersion]:
     """Fit the baseline, the better version, and the better version shipped without its scaling step."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - seconds, for those who train alone
+    from sklearn.naive_bayes import GaussianNB  # noqa: PLC0415 - the same
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - the same
+    from sklearn.preprocessing import MinMaxScaler  # noqa: PLC0415 - the same
+
     images, labels = digits.train_images, digits.train_labels
     scaler = MinMaxScaler().fit(np.vstack([np.zeros(PIXELS), np.full(PIXELS, BRIGHTEST)]))
     regression = LogisticRegression(max_iter=1000).fit(scaler.transform(images), labels)
@@ -83,6 +92,8 @@ def train_versions(digits: Digits) -> tuple[TrainedVersion, TrainedVersion, Trai
 
 def save_version(version: TrainedVersion, path: Path) -> Path:
     """Write the classifier as a skops file."""
+    from skops import io as skops_io  # noqa: PLC0415 - imports scikit-learn
+
     skops_io.dump(version.classifier, path)
     return path
 
