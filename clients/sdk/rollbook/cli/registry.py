@@ -138,7 +138,8 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
 ) -> None:
     """Upload FILE as the next version of MODEL.
 
-    FILE is a .skops, .onnx, .pt2, .ubj, .json (XGBoost), .lgb or .txt (LightGBM), or a directory of safetensors.
+    FILE is a .skops, .onnx, .pt2, .ubj or .json (XGBoost), .lgb or .txt (LightGBM), .cbm (CatBoost), or a directory of
+    safetensors.
 
     Inputs and outputs that no option states are read from the file, where it tells them.
     """
