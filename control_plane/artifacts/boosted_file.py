@@ -7,10 +7,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from control_plane.artifacts.errors import NotAModelError
+from control_plane.artifacts.errors import NotAModelError, UnservableModelError
 from control_plane.artifacts.shapes import gives
 from control_plane.ports import Difference
 from schemas.boosted_model import BoostedModel
+from schemas.catboost_binary import NotServedError, read_binary
 from schemas.events.registry import FLOATS, ArtifactFormat, Signature, Tensor
 from schemas.lightgbm_text import read_text
 from schemas.xgboost_document import read_document
@@ -38,10 +39,10 @@ class BoostedFile(msgspec.Struct, frozen=True, kw_only=True):
 
     def _other_inputs(self, promised: tuple[Tensor, ...]) -> Difference | None:
         library, names = self.model.library, self.model.names
-        for index, tensor in enumerate(promised):
-            if tensor.datatype == "BYTES":
-                detail = f"a model of {library} takes numbers"
-                return Difference(field=f"signature.inputs[{index}].datatype", detail=detail)
+        misfit = self.model.misfit(promised)
+        if misfit:
+            tensor, detail = misfit
+            return Difference(field=f"signature.inputs[{promised.index(tensor)}].datatype", detail=detail)
         sizes = [size for tensor in promised for size in tensor.shape[1:]]
         width = sum(math.prod(tensor.shape[1:]) for tensor in promised)
         if min(sizes, default=1) > 0 and width != self.model.columns:
@@ -65,6 +66,16 @@ class BoostedFile(msgspec.Struct, frozen=True, kw_only=True):
                 detail = f"{output.name!r} of the model is {output.datatype} {list(output.shape)}"
                 return Difference(field=field, detail=detail)
         return None
+
+
+def check_catboost(file: BinaryIO) -> BoostedFile | None:
+    """Return what the file tells; None of a file that is too large to be read here.
+
+    Raises:
+        NotAModelError: CatBoost did not write it.
+        UnservableModelError: it takes texts or embeddings.
+    """
+    return _read(file, artifact_format="catboost", read=lambda content: read_binary(content).described())
 
 
 def check_xgboost(file: BinaryIO) -> BoostedFile | None:
@@ -93,5 +104,8 @@ def _read(
     file.seek(0)
     try:
         return BoostedFile(model=read(file.read()))
+    except NotServedError as error:
+        remedy = "train it on numbers and categories alone"
+        raise UnservableModelError(str(error), artifact_format=artifact_format, remedy=remedy) from error
     except ValueError as error:
         raise NotAModelError(artifact_format=artifact_format, reason=str(error)) from error

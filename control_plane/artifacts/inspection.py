@@ -6,7 +6,7 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
-from control_plane.artifacts.boosted_file import BoostedFile, check_lightgbm, check_xgboost
+from control_plane.artifacts.boosted_file import BoostedFile, check_catboost, check_lightgbm, check_xgboost
 from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError
 from control_plane.artifacts.external_format import check_external
 from control_plane.artifacts.onnx_format import check_onnx
@@ -25,6 +25,7 @@ CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO, ArtifactStore], Told | None]
     "torch": lambda file, _: check_torch(file),
     "xgboost": lambda file, _: check_xgboost(file),
     "lightgbm": lambda file, _: check_lightgbm(file),
+    "catboost": lambda file, _: check_catboost(file),
     "transformers": check_transformers,
     "lora": check_lora,
     "external": lambda file, _: check_external(file),

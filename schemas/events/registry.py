@@ -4,7 +4,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-ArtifactFormat: TypeAlias = Literal["skops", "onnx", "torch", "xgboost", "lightgbm", "transformers", "lora", "external"]
+ArtifactFormat: TypeAlias = Literal[
+    "skops", "onnx", "torch", "xgboost", "lightgbm", "catboost", "transformers", "lora", "external"
+]
 Datatype: TypeAlias = Literal[
     "BOOL",
     "UINT8",

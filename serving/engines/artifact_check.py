@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from schemas.events.registry import ArtifactFormat
 from schemas.external_engine import MOST_BYTES, read_description
 from schemas.model_directory import ADAPTER_CONFIGURATION, MOST_INDEX_BYTES, read_index
+from serving.engines.catboost_file import check_catboost
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
 from serving.engines.exported_program import check_program
 from serving.engines.lightgbm_file import check_lightgbm
@@ -98,6 +99,7 @@ _CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {
     "torch": check_program,
     "xgboost": check_xgboost,
     "lightgbm": check_lightgbm,
+    "catboost": check_catboost,
     "transformers": _check_transformers,
     "lora": _check_lora,
     "external": _check_external,

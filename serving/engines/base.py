@@ -46,6 +46,7 @@ class Engine(Protocol):
 Factory: TypeAlias = Callable[[Path, Signature], Engine]
 
 FACTORIES: dict[ArtifactFormat, str] = {
+    "catboost": "serving.engines.catboost_engine:load_catboost",
     "lightgbm": "serving.engines.lightgbm_engine:load_lightgbm",
     "onnx": "serving.engines.onnx_engine:OnnxEngine",
     "skops": "serving.engines.sklearn_engine:SklearnEngine",

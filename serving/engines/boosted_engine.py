@@ -12,14 +12,15 @@ from serving.engines.columns import blocks_of, check_widths, in_order
 from serving.engines.errors import PredictionFailedError, SignatureMismatchError
 from serving.engines.samples import made_up
 
-_EVEN_ODDS = 0.5
+EVEN_ODDS = 0.5
 
 
 class BoostedEngine:
     """Joins several inputs column by column: in the order of the model's names, or else in that of the signature.
 
     An only output may have any name: it is the first that the model has. `answer` takes a row for each that is asked,
-    with the model's columns, and gives every output of the model under its own name.
+    with the model's columns, and gives every output of the model under its own name. Rows are arrays of objects if the
+    model has categorical columns.
     """
 
     def __init__(self, model: BoostedModel, signature: Signature, answer: Callable[[Array], Tensors]) -> None:
@@ -41,7 +42,9 @@ class BoostedEngine:
         return promised_form(self._signature, self.ask(inputs))
 
     def ask(self, inputs: Mapping[str, Array]) -> Tensors:
-        rows = np.hstack(blocks_of(inputs, self._inputs)).astype(DTYPES[self._model.datatype], copy=False)
+        # Categories stay as they are, texts or whole numbers, which no array of floats could hold beside numbers.
+        dtype = np.object_ if self._model.categorical else DTYPES[self._model.datatype]
+        rows = np.hstack([block.astype(dtype, copy=False) for block in blocks_of(inputs, self._inputs)])
         # Compiled code would read beyond a row that is too short.
         if rows.shape[1] != self._model.columns:
             raise PredictionFailedError(f"a row has {rows.shape[1]} columns; this model takes {self._model.columns}")
@@ -64,15 +67,14 @@ def with_labels(predicted: Array) -> Tensors:
     if predicted.ndim > 1:
         return {"label": predicted.argmax(axis=1), "probabilities": predicted}
     probabilities = np.stack([1 - predicted, predicted], axis=1)
-    return {"label": (predicted > _EVEN_ODDS).astype(np.int64), "probabilities": probabilities}
+    return {"label": (predicted > EVEN_ODDS).astype(np.int64), "probabilities": probabilities}
 
 
 def _in_order(model: BoostedModel, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    for tensor in inputs:
-        if tensor.datatype == "BYTES":
-            raise SignatureMismatchError(
-                f"the input {tensor.name!r} is BYTES; a model of {model.library} takes numbers"
-            )
+    misfit = model.misfit(inputs)
+    if misfit:
+        tensor, reason = misfit
+        raise SignatureMismatchError(f"the input {tensor.name!r} is {tensor.datatype}; {reason}")
     check_widths(inputs, columns=model.columns)
     return in_order(inputs, model.names) if model.names and len(inputs) > 1 else inputs
 

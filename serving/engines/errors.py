@@ -53,7 +53,7 @@ class EngineNotInstalledError(CannotLoadError):
     def __init__(self, *, library: str, extra: str) -> None:
         super().__init__(
             f"this installation lacks {library}; install it with `pip install 'rollbook-server[{extra}]'` "
-            f"(or `uv add 'rollbook-server[{extra}]'`) on the host of the serving agent"
+            f"(in a clone `./task setup -- --extra {extra}`) on the host of the serving agent"
         )
 
 

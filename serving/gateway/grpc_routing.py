@@ -43,7 +43,7 @@ _LISTED = "".join(f"%DYNAMIC_METADATA({_EXTRACTED}:{field})%" for field in sorte
 _FIRST_LISTED = r'^\["([^"]*)".*$'
 _NOT_FOUND, _TOO_LARGE = 404, 413
 _GRPC_NOT_FOUND, _GRPC_RESOURCE_EXHAUSTED = "5", "8"
-_GRPC_FORMATS: frozenset[ArtifactFormat] = frozenset({"skops", "onnx", "torch", "xgboost", "lightgbm"})
+_GRPC_FORMATS: frozenset[ArtifactFormat] = frozenset({"skops", "onnx", "torch", "xgboost", "lightgbm", "catboost"})
 _SUFFIX = "~grpc"
 _IDLE_S = 300
 

@@ -10,6 +10,7 @@ from tests.architecture.source_tree import PACKAGES, ROOT, Source, product_sourc
 
 HOME_OF_HEAVY_LIBRARY: dict[str, tuple[str, ...]] = {
     "alibi_detect": ("projections/drift/detectors/alibi_detector.py",),
+    "catboost": ("serving/engines/catboost_engine.py",),
     "lightgbm": ("serving/engines/lightgbm_engine.py",),
     "onnxruntime": ("serving/engines/onnx_engine.py",),
     # The training programs are processes of their own; that of the language model runs in vLLM's environment.

@@ -29,7 +29,7 @@ FORMATS: tuple[ArtifactFormat, ...] = tuple(FACTORIES)
 RUN_OUTSIDE_OUR_RUNTIME = {"transformers", "lora", "external"}
 
 
-_IN_EXTRAS = {"torch": pytest.mark.extras}
+_IN_EXTRAS = {"torch": pytest.mark.extras, "catboost": pytest.mark.extras}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=_IN_EXTRAS.get(name, ())) for name in FORMATS])
@@ -165,7 +165,7 @@ def test_a_model_of_another_format_is_refused(artifact_format: ArtifactFormat, a
 
 @pytest.mark.parametrize(
     ("artifact_format", "library"),
-    [("onnx", "onnxruntime"), ("torch", "torch"), ("xgboost", "xgboost"), ("lightgbm", "lightgbm")],
+    [("onnx", "onnxruntime"), *((name, name) for name in ("torch", "xgboost", "lightgbm", "catboost"))],
 )
 def test_without_its_library_the_error_says_what_to_install(artifact_format: str, library: str) -> None:
     program = (

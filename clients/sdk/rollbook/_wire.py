@@ -177,7 +177,14 @@ def format_of(path: Path) -> str:
     Raises:
         RollbookError: neither says it.
     """
-    formats = {".skops": "skops", ".onnx": "onnx", ".pt2": "torch", ".ubj": "xgboost", ".lgb": "lightgbm"}
+    formats = {
+        ".skops": "skops",
+        ".onnx": "onnx",
+        ".pt2": "torch",
+        ".ubj": "xgboost",
+        ".lgb": "lightgbm",
+        ".cbm": "catboost",
+    }
     beginnings = {".json": (_XGBOOST_JSON, "xgboost"), ".txt": (_LIGHTGBM_TEXT, "lightgbm")}
     if is_directory(path):
         return "lora" if (path / "adapter_config.json").is_file() else "transformers"

@@ -22,6 +22,7 @@ class Launchers:
             "torch": runtime,
             "xgboost": runtime,
             "lightgbm": runtime,
+            "catboost": runtime,
             "transformers": VllmLauncher(settings),
             "lora": AdapterLauncher(settings, book),
             "external": ExternalLauncher(settings),

@@ -19,7 +19,9 @@ _TENSOR = re.compile(
     re.ASCII | re.DOTALL,
 )
 _VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
-_REGISTERED_COLUMNS = (*_VERSION_COLUMNS, "inputs", "outputs", "read_from_the_file")
+_REGISTERED_COLUMNS = (*_VERSION_COLUMNS, "inputs", "outputs", "read_from_the_file", "needs")
+EXTRAS = frozenset({"catboost", "lightgbm", "onnx", "torch", "xgboost"})
+"""The formats whose library is an extra of rollbook-server, which has their name."""
 
 
 @click.group()
@@ -97,11 +99,13 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
     return tensors
 
 
-def _with_signature(version: Version) -> dict[str, Any]:
-    """Return a version with its tensors as the options state them."""
+def _for_people(version: Version) -> dict[str, Any]:
+    """Return a version with its tensors as the options state them, and what has to be installed to serve it."""
     sides = {side: list(map(_in_one_line, tensors)) for side, tensors in version.signature.items()}
     fields: dict[str, Any] = msgspec.to_builtins(version)
-    return fields | sides | {"read_from_the_file": list(version.inferred)}
+    extra = version.artifact.format
+    needs = {"needs": f"the extra {extra!r} where it is served"} if extra in EXTRAS else {}
+    return fields | sides | {"read_from_the_file": list(version.inferred)} | needs
 
 
 def _in_one_line(tensor: dict[str, Any]) -> str:
@@ -138,7 +142,8 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
 ) -> None:
     """Upload FILE as the next version of MODEL.
 
-    FILE is a .skops, .onnx, .pt2, .ubj, .json (XGBoost), .lgb or .txt (LightGBM), or a directory of safetensors.
+    FILE is a .skops, .onnx, .pt2, .ubj or .json (XGBoost), .lgb or .txt (LightGBM), .cbm (CatBoost), or a directory of
+    safetensors.
 
     Inputs and outputs that no option states are read from the file, where it tells them.
     """
@@ -153,7 +158,8 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
             metrics=metrics,
             parent=parent,
         )
-        show(profile, registered, columns=_REGISTERED_COLUMNS, people_see=_with_signature(registered))
+        seen = _for_people(registered)
+        show(profile, registered, columns=[name for name in _REGISTERED_COLUMNS if name in seen], people_see=seen)
 
 
 @version.command("list")
