@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# A property holds or not, however busy the machine is: Hypothesis would otherwise fail an example for its duration.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # How many random examples a property gets that asks for no number: few in every run, many by `./task test:long`.
-settings.register_profile("quick", max_examples=50)
-settings.register_profile("thorough", max_examples=1_000)
+settings.register_profile("quick", unhurried, max_examples=50)
+settings.register_profile("thorough", unhurried, max_examples=1_000)
 settings.load_profile("quick")
 
 pytest_plugins = ["tests.support.program_logs", "tests.support.side_by_side"]

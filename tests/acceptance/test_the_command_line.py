@@ -95,7 +95,7 @@ def test_a_scaling_policy_is_set_explained_and_replayed(
     (why,) = eventually(
         lambda: [each for each in cli.answer("scaling", "why", service.name)["deployments"] if each["code"]],
         "a measurement",
-        within_s=30,
+        within_s=60,
     )
     replayed = cli.told("scaling", "replay", "--policy", str(other), "--deployment", why["deployment_id"])
     off = cli.answer("scaling", "set", service.name, "--off", "--reason", "typed")

@@ -60,7 +60,7 @@ def test_a_rollout_to_the_version_that_is_live_is_refused(service: DigitsService
 def test_of_two_rollouts_that_start_at_once_one_wins_and_the_other_is_told(
     stack: RunningStack, service: DigitsService, rollbook: Rollbook
 ) -> None:
-    together, outcomes = threading.Barrier(2, timeout=30), list[Rollout | Problem]()
+    together, outcomes = threading.Barrier(2, timeout=60), list[Rollout | Problem]()
 
     def start(version: str) -> None:
         with stack.client() as client:
@@ -90,7 +90,9 @@ def test_an_artifact_whose_digest_differs_is_refused_and_not_kept(
     stack: RunningStack, service: DigitsService, rollbook: Rollbook
 ) -> None:
     promised = hashlib.sha256(b"promised").hexdigest()
-    with httpx.Client(base_url=stack.api_url, headers={"authorization": f"Bearer {stack.admin_token}"}) as http:
+    with httpx.Client(
+        base_url=stack.api_url, headers={"authorization": f"Bearer {stack.admin_token}"}, timeout=60
+    ) as http:
         answer = http.put(f"/v1/artifacts/sha256:{promised}", content=b"delivered")
         kept = http.head(f"/v1/artifacts/sha256:{promised}")
 

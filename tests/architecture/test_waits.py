@@ -12,6 +12,7 @@ FILES = sorted(set(TESTS.rglob("*.py")) - {TESTS / "unit/infra/test_clock.py"})
 CLOCKS = frozenset({"monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"})
 # In virtual time a sleep takes none.
 WITHOUT_TIME = frozenset({"in_virtual_time"})
+ASKING = frozenset({"get", "post", "put", "patch", "delete", "head", "request", "stream", "Client", "AsyncClient"})
 
 
 def by_the_clock(source: str) -> list[int]:
@@ -24,6 +25,32 @@ def by_the_clock(source: str) -> list[int]:
         if isinstance(one, ast.Assert) and _reads_clock(one.test)
     )
     return sorted({*(line for line in sleeps if "  # " not in lines[line - 1]), *timed})
+
+
+def in_a_hurry(source: str) -> list[int]:
+    """Return the lines that leave the time-out of a request to httpx, whose five seconds a busy machine may take."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return sorted(call.lineno for call in calls if _asks(call) and not _says_how_long(call))
+
+
+def test_a_request_may_take_its_time() -> None:
+    found = {path.relative_to(TESTS).as_posix(): in_a_hurry(path.read_text(encoding="utf-8")) for path in FILES}
+
+    assert {path: lines for path, lines in found.items() if lines} == {}, "name a time-out that only guards"
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("httpx.get(url)", [1]),
+        ("with httpx.Client(base_url=url) as client:\n    client.get('/')", [1]),
+        ("httpx.get(url, timeout=60)", []),
+        ("httpx.AsyncClient(transport=httpx.MockTransport(answer))", []),
+        ("client.get(url)", []),
+    ],
+)
+def test_a_request_in_a_hurry_is_found(source: str, lines: list[int]) -> None:
+    assert in_a_hurry(source) == lines
 
 
 def test_a_test_waits_for_a_condition() -> None:
@@ -71,6 +98,16 @@ def _has_no_time(node: ast.AST) -> bool:
 def _sleeps(call: ast.Call) -> bool:
     is_turn = call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0
     return _name(call.func) == "sleep" and bool(call.args) and not is_turn
+
+
+def _asks(call: ast.Call) -> bool:
+    is_httpx = isinstance(call.func, ast.Attribute) and _name(call.func.value) == "httpx"
+    return is_httpx and _name(call.func) in ASKING
+
+
+def _says_how_long(call: ast.Call) -> bool:
+    # A transport that a test plays answers at once; what is passed on by ** is said elsewhere.
+    return any(word.arg in {"timeout", "transport", None} for word in call.keywords)
 
 
 def _reads_clock(test: ast.expr) -> bool:

@@ -49,7 +49,7 @@ def _command(step: Step) -> Command:
             return assign(model_id(number))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=st.lists(COMMANDS, max_size=25), group=st.integers(min_value=1, max_value=8), repeat=st.booleans())
 def test_the_log_the_states_and_the_rows_agree_whatever_was_asked(
     steps: list[Step],

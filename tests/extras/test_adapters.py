@@ -79,7 +79,7 @@ def identity_of(rollbook: Rollbook, deployment_id: str) -> dict[str, Any]:
     if not found or not found.instances:
         return {}
     try:
-        answer = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/rollbook/instance", timeout=10)
+        answer = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/rollbook/instance", timeout=60)
     except httpx.HTTPError:
         return {}
     identity: dict[str, Any] = answer.json()
@@ -106,7 +106,7 @@ def adapters_in(rollbook: Rollbook, parent: str) -> list[str]:
     """Ask the parent's engine itself what it holds."""
     found = of(rollbook, parent)
     assert found
-    listed = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/v1/models", timeout=10).json()["data"]
+    listed = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/v1/models", timeout=60).json()["data"]
     return [model["id"] for model in listed if model.get("parent")]
 
 

@@ -135,7 +135,7 @@ async def _served(api: Api, settings: ApiSettings) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())  # noqa: SLF001  serve() would take over the signals
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not server.started:
                 await asyncio.sleep(0.01)
         yield f"http://{settings.host}:{settings.port}"
@@ -147,4 +147,4 @@ async def _served(api: Api, settings: ApiSettings) -> AsyncIterator[str]:
 
 def _client(url: str, token: str | None) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=15.0)
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60)

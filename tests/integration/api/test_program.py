@@ -84,7 +84,7 @@ async def started(data_dir: Path, *, port: int, **more: str) -> AsyncIterator[as
 
 
 async def until_ready(port: int) -> None:
-    async with asyncio.timeout(60), httpx.AsyncClient() as client:
+    async with asyncio.timeout(60), httpx.AsyncClient(timeout=60) as client:
         while True:
             try:
                 if (await client.get(f"http://{LOOPBACK}:{port}/readyz")).is_success:

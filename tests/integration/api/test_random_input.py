@@ -13,7 +13,7 @@ from tests.support.json_bodies import Schema, almost
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1_800)]
 
-calm = settings(deadline=None, suppress_health_check=list(HealthCheck))
+calm = settings(suppress_health_check=list(HealthCheck))
 # Kafka and ClickHouse are away here; that they are is the one thing that may be told as an outage.
 AWAY = {"kafka-unavailable", "view-unavailable"}
 NONSENSE = ["1", "-1", str(2**63), "9" * 40, "%00", "nan", "true", "ä"]

@@ -204,7 +204,7 @@ async def test_nobody_is_asked_in_the_name_of_who_may_not_act() -> None:
 async def test_a_stop_ends_the_waiting() -> None:
     stop, server, places = Stop(), Server(*([(503, "busy")] * 1_000)), Places(1)
     server.retry_after = "3600"
-    async with gateway(server, request_s=60.0) as there, asyncio.timeout(20):
+    async with gateway(server, request_s=60.0) as there, asyncio.timeout(60):
         with places.share() as share:
             place = await share.place(stop)
             assert place

@@ -107,7 +107,7 @@ async def test_the_limit_is_told_in_grpcs_own_way(gateway: Gateway) -> None:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await call(b"\x0a\x06digits" + b"\x3a\xff\xff\xff\x07" + b"x" * 2 * LIMIT, metadata=token, timeout=10)
+            await call(b"\x0a\x06digits" + b"\x3a\xff\xff\xff\x07" + b"x" * 2 * LIMIT, metadata=token, timeout=60)
 
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert f"larger than {LIMIT} bytes" in str(refused.value.details())

@@ -81,7 +81,7 @@ class Plant:
     async def epoch_served(self) -> str:
         url = f"http://127.0.0.1:{self.ports.gateway}{INFER}"
         headers = {"authorization": f"Bearer {self.tokens.mint()}"}
-        async with httpx.AsyncClient(headers=headers) as client:
+        async with httpx.AsyncClient(headers=headers, timeout=60) as client:
             try:
                 answer = await client.post(url, json={})
             except httpx.HTTPError:

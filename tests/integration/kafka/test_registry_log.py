@@ -17,7 +17,7 @@ from schemas.topics import REGISTRY_EVENTS
 from tests.support.kafka_node import Node
 from tests.unit.workers.rollout_judge.pictures import ROLLOUT, recorded
 
-DEADLINE_S = 30
+DEADLINE_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -132,14 +132,14 @@ class Program:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         self.ready_file.unlink(missing_ok=True)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(timeout=20)
+            return self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

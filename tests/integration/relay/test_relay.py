@@ -56,7 +56,7 @@ class Scene:
             finally:
                 stopping.set()
                 nudges.wake()
-                await asyncio.wait({running}, timeout=15)
+                await asyncio.wait({running}, timeout=60)
                 running.cancel()
 
     async def register(self, count: int, *, prefix: str = "m") -> None:

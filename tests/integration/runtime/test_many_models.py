@@ -74,14 +74,14 @@ def test_a_model_may_change_while_a_body_is_on_its_way(many: EngineProcess, chan
             answer = connection.getresponse()
 
             assert (answer.status, bool(answer.getheader("retry-after"))) == (status, status == 503), answer.read()
-        assert httpx.get(f"{many.url}/rollbook/instance").json()["in_flight"] == 0
+        assert httpx.get(f"{many.url}/rollbook/instance", timeout=60).json()["in_flight"] == 0
     finally:
         httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S)
 
 
 def test_a_model_is_ready_whatever_became_of_the_others(many: EngineProcess) -> None:
     def is_ready(model: str) -> int:
-        return httpx.get(f"{many.url}/v2/models/{model}/ready").status_code
+        return httpx.get(f"{many.url}/v2/models/{model}/ready", timeout=60).status_code
 
     httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=DEADLINE_S)
     httpx.post(f"{many.url}/v2/repository/models/digits/unload", timeout=DEADLINE_S)
@@ -108,7 +108,7 @@ def test_a_model_without_room_is_refused_and_the_others_go_on(tmp_path: Path) ->
         answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=60)
         assert answer.status_code == 400
         assert "MiB are free" in answer.json()["error"]
-        assert httpx.post(f"{engine.url}/v2/models/digits/infer", json=row_request()).status_code == 200
+        assert httpx.post(f"{engine.url}/v2/models/digits/infer", json=row_request(), timeout=60).status_code == 200
 
 
 def test_a_process_without_room_for_its_model_says_so_and_ends(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_model_that_crashes_its_process_takes_no_other_with_it(tmp_path: Path)
         os.kill(one.process.pid, signal.SIGSEGV)
         assert one.process.wait(DEADLINE_S) == -signal.SIGSEGV
 
-        answer = httpx.post(f"{other.url}/v2/models/digits/infer", json=row_request())
+        answer = httpx.post(f"{other.url}/v2/models/digits/infer", json=row_request(), timeout=60)
         assert answer.status_code == 200
 
 

@@ -208,10 +208,10 @@ def test_statistics_count_rows_calls_and_requests(
 def test_metrics_are_in_the_open_form_and_count_what_was_asked(many: EngineProcess) -> None:
     sample = 'rollbook_inference_requests_total{model="digits",version="digits/2",deployment="deployment-1",status='
 
-    before = httpx.get(f"{many.url}/metrics").text
-    httpx.post(f"{many.url}/v2/models/digits/infer", json=row_request())
-    httpx.post(f"{many.url}/v2/models/digits/infer", json={"inputs": []})
-    answer = httpx.get(f"{many.url}/metrics")
+    before = httpx.get(f"{many.url}/metrics", timeout=60).text
+    httpx.post(f"{many.url}/v2/models/digits/infer", json=row_request(), timeout=60)
+    httpx.post(f"{many.url}/v2/models/digits/infer", json={"inputs": []}, timeout=60)
+    answer = httpx.get(f"{many.url}/metrics", timeout=60)
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.text.endswith("# EOF\n")
@@ -303,4 +303,4 @@ def test_raw_contents_that_do_not_count_up_are_refused(address: str) -> None:
 
 def call(address: str, request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
     with grpc.insecure_channel(address) as channel:
-        return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=10)
+        return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)

@@ -47,12 +47,12 @@ def _failed(harness: AgentHarness) -> Command:
 
 def _predict(announcement: Command, prediction_id: str) -> httpx.Response:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/v2/models/digits/infer"
-    return httpx.post(url, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=20)
+    return httpx.post(url, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=60)
 
 
 def _pid(announcement: Command) -> int:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/rollbook/instance"
-    return int(httpx.get(url, timeout=20).json()["pid"])
+    return int(httpx.get(url, timeout=60).json()["pid"])
 
 
 def _is_running(pid: int) -> bool:

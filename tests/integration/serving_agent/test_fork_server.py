@@ -53,7 +53,7 @@ class Host:
 
 
 async def _is_ready(url: str) -> bool:
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         try:
             return (await client.get(f"{url}/v2/health/ready")).is_success
         except httpx.TransportError:
@@ -72,7 +72,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 async def test_forks_answer_under_their_own_ids_in_sessions_of_their_own(host: Host) -> None:
     (first, at), (second, at_too) = await host.ready(), await host.ready()
 
-    pids = [httpx.get(f"{url}/rollbook/instance").json()["pid"] for url in (at, at_too)]
+    pids = [httpx.get(f"{url}/rollbook/instance", timeout=60).json()["pid"] for url in (at, at_too)]
     assert pids == [first.pid, second.pid]
     assert [os.getsid(pid) for pid in pids] == pids
     assert host.pid() != os.getpid()

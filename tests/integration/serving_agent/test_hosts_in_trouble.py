@@ -67,7 +67,7 @@ async def test_a_full_disk_is_told_the_running_engine_goes_on_and_the_next_start
     assert failure.body["code"] == "disk-full", failure
     url = f"http://{first.body['host']}:{first.body['port']}/v2/models/digits/infer"
     for number in range(50):
-        answer = httpx.post(url, json=row_request(), headers={"x-prediction-id": f"p-{number}"}, timeout=20)
+        answer = httpx.post(url, json=row_request(), headers={"x-prediction-id": f"p-{number}"}, timeout=60)
         assert answer.status_code == 200
     assert told(harness, ANNOUNCE, "deployment-b") == []
     assert harness.process is not None

@@ -124,7 +124,7 @@ async def test_what_is_known_of_a_partition_is_read_afresh_when_it_returns() -> 
     assert outside.numbers() == [(0, 0)], "another worker has written 1 to 3"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     length=st.integers(1, 30),
     cuts=st.lists(st.integers(1, 8), min_size=1, max_size=12),

@@ -303,7 +303,7 @@ def _last_rollout(log: MemoryLog) -> RolloutResource | None:
     return rollouts[-1] if rollouts else None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(st.sampled_from(sorted(DEEDS)), max_size=25))
 def test_after_any_commands_the_laws_of_rollouts_hold(names: list[str]) -> None:
     log = serving_log()

@@ -43,7 +43,7 @@ class Doubling(ScoredEndpoint):
         return Scored({"double": 2 * values}, "doubling/1", "prediction", 0.1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 2 * ROWS), st.sets(st.integers(0, ROWS - 1), max_size=12), st.integers(1, 5))
 def test_only_the_rows_at_fault_are_rejected_and_each_other_is_scored_once(
     most: int, disliked: set[int], in_flight: int

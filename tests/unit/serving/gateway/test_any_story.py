@@ -156,7 +156,7 @@ beginnings = st.sampled_from(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(beginnings, st.lists(st.tuples(st.sampled_from(STEPS), one, one), max_size=25))
 def test_envoy_is_told_of_each_step_what_a_follower_that_starts_then_would_tell(
     beginning: list[Step], steps: list[Step]

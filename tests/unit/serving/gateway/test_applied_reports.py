@@ -45,7 +45,7 @@ class ControlPlane(ControlPlaneClient):
         self.news.set()
 
     async def until_reported(self, *expected: tuple[str, int]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while set(self.reported) != set(expected):
                 await self.news.wait()
                 self.news.clear()

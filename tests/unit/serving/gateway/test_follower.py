@@ -58,7 +58,7 @@ class Reports(AppliedReports):
         self.confirmed.append(position)
 
     async def until_kept(self, position: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.kept[-1:] != [position]:
                 await asyncio.sleep(0)
 

@@ -22,7 +22,7 @@ def clusters(*hosts: tuple[int, bool, int], name: str = "d1") -> bytes:
 
 
 def health() -> InstanceHealth:
-    return InstanceHealth(httpx.AsyncClient())
+    return InstanceHealth(httpx.AsyncClient(timeout=60))
 
 
 def test_an_ejected_instance_is_lost_until_it_has_answered_again() -> None:

@@ -65,6 +65,6 @@ async def test_an_answer_that_is_too_long_is_no_answer(tmp_path: Path) -> None:
 
 async def connection_is_open(connection: LocalConnection) -> None:
     """Wait until the request is on its way."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while connection._streams is None:  # noqa: SLF001  nothing else tells it
             await asyncio.sleep(0)

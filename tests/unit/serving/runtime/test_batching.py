@@ -147,7 +147,7 @@ async def test_an_answer_without_rows_is_not_parted_and_stops_nothing() -> None:
     engine = ScalarEngine()
     host = host_of(engine)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         outcomes = await held_back(engine, host, [request(1.0), request(2.0)])
         after = await host.predict(request(3.0))
 
@@ -168,7 +168,7 @@ class FaultyEngine(SummingEngine):
 async def test_an_error_that_no_engine_promises_leaves_the_thread_at_work() -> None:
     engine = FaultyEngine()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         outcomes = await held_back(engine, host_of(engine), [request(1.0), request(2.0)])
 
     assert [outcome.outputs["sum"].tolist() for outcome in outcomes] == [[0.0], [2.0], [4.0]]  # type: ignore[attr-defined]

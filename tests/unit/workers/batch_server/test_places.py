@@ -8,7 +8,7 @@ from workers.batch_server.stop import Stop
 
 
 async def placed(share: Share, stop: Stop) -> Place:
-    place = await asyncio.wait_for(share.place(stop), timeout=2.0)
+    place = await asyncio.wait_for(share.place(stop), timeout=60)
     assert place
     return place
 
@@ -22,7 +22,7 @@ async def test_a_request_that_waits_gives_its_place_to_another_batch() -> None:
         await asyncio.sleep(0)
 
         (await placed(other, stop)).leave()
-        await asyncio.wait_for(wait, timeout=2.0)
+        await asyncio.wait_for(wait, timeout=60)
         after = asyncio.create_task(placed(other, stop))
         await asyncio.sleep(0.05)
         assert not after.done()
@@ -44,7 +44,7 @@ async def test_a_batch_has_no_more_in_hand_than_its_share_though_all_of_it_waits
         assert not third.done()
 
         held[0].leave()
-        assert await asyncio.wait_for(third, timeout=2.0)
+        assert await asyncio.wait_for(third, timeout=60)
         for place in others:
             place.leave()
         stop.set("over")
@@ -59,7 +59,7 @@ async def test_bodies_beyond_the_measure_wait_with_their_places() -> None:
         waits = [asyncio.create_task(place.wait(30, stop, size=8)) for place in places_held]
         await asyncio.sleep(0)
 
-        assert await asyncio.wait_for(places.take(stop), timeout=2.0)
+        assert await asyncio.wait_for(places.take(stop), timeout=60)
         taken = asyncio.create_task(places.take(stop))
         await asyncio.sleep(0.05)
         assert not taken.done()
