@@ -3,22 +3,29 @@
 Events stay open, so that an older consumer can read them; here their shapes are closed by inheritance.
 """
 
+from typing import TypeAlias
+
 import msgspec
 
 from control_plane.endpoints.requests import Reason
 from control_plane.rollouts.commands import JudgeStep
 from schemas.events.rollouts import (
+    AnswerTokensGate,
+    BetweenTokensGate,
     Canary,
     CanaryStep,
     Counts,
     ErrorRateGate,
+    FirstTokenGate,
     Gate,
     GateCounts,
     LatencyGate,
     LossGate,
     Measurement,
     QualityGate,
+    RatingGate,
     Strategy,
+    TruncationGate,
     WhenInconclusive,
 )
 
@@ -57,6 +64,48 @@ class ClosedLossGate(LossGate, frozen=True, kw_only=True, forbid_unknown_fields=
     """A gate as callers send it."""
 
 
+class ClosedRatingGate(
+    RatingGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="rating"
+):
+    """A gate as callers send it."""
+
+
+class ClosedFirstTokenGate(
+    FirstTokenGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="first_token"
+):
+    """A gate as callers send it."""
+
+
+class ClosedBetweenTokensGate(
+    BetweenTokensGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="between_tokens"
+):
+    """A gate as callers send it."""
+
+
+class ClosedTruncationGate(
+    TruncationGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="truncation"
+):
+    """A gate as callers send it."""
+
+
+class ClosedAnswerTokensGate(
+    AnswerTokensGate, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="answer_tokens"
+):
+    """A gate as callers send it."""
+
+
+ClosedGate: TypeAlias = (
+    ClosedErrorRateGate
+    | ClosedLatencyGate
+    | ClosedQualityGate
+    | ClosedLossGate
+    | ClosedRatingGate
+    | ClosedFirstTokenGate
+    | ClosedBetweenTokensGate
+    | ClosedTruncationGate
+    | ClosedAnswerTokensGate
+)
+
 USUAL_CANARY = ClosedCanary(
     steps=tuple(
         ClosedStep(weight_percent=weight, min_duration_ms=5 * _MINUTE_MS, max_duration_ms=60 * _MINUTE_MS)
@@ -80,7 +129,7 @@ class StartRolloutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     version: str
     replicas: int = 1
     strategy: ClosedCanary = USUAL_CANARY
-    gates: tuple[ClosedErrorRateGate | ClosedLatencyGate | ClosedQualityGate | ClosedLossGate, ...] = USUAL_GATES
+    gates: tuple[ClosedGate, ...] = USUAL_GATES
     alpha: float = 0.05
     when_inconclusive: WhenInconclusive = "pause"
     warm_up_timeout_ms: int = 10 * _MINUTE_MS

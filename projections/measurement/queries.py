@@ -58,17 +58,18 @@ _LABELS = f"""
 """  # noqa: S608  the fragment above is a constant of this module
 
 # What callers report of a prediction by itself: no answer is compared, and text that is no number counts for nothing.
-_LOSSES = f"""
-    SELECT arm, count() AS scored, countIf(loss > {{loss_threshold:Float64}}) AS over
+_NUMBERS = f"""
+    SELECT arm, count() AS told, countIf(number > {{threshold:Float64}}) AS over,
+           countIf(number < {{threshold:Float64}}) AS under
     FROM (
-        SELECT anyIf(value, part = 1) AS arm, argMaxIf(number, rank, part = 2) AS loss
+        SELECT anyIf(value, part = 1) AS arm, argMaxIf(number, rank, part = 2) AS number
         FROM (
             SELECT prediction_hash, 1 AS part, toUInt64(indexOf({{arms:Array(String)}}, deployment_id)) AS value,
                    toFloat64(0) AS number, toUInt64(0) AS rank
             FROM request_records WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
             UNION ALL
             SELECT prediction_hash, 2, 0, assumeNotNull(toFloat64OrNull(truth)), recency FROM feedback
-            WHERE workspace = {{workspace:String}} AND name = {{loss_name:String}} AND isFinite(toFloat64OrNull(truth))
+            WHERE workspace = {{workspace:String}} AND name = {{told_name:String}} AND isFinite(toFloat64OrNull(truth))
               AND prediction_hash IN (
                   SELECT prediction_hash FROM request_records
                   WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
@@ -81,8 +82,37 @@ _LOSSES = f"""
 """  # noqa: S608  the fragment above is a constant of this module
 
 
+# Times and tokens are of what the capture policy kept, with -1 for what an answer did not have; a shadow's are left out
+# by their deployment.
+_ANSWERS = f"""
+    SELECT toUInt64(indexOf({{arms:Array(String)}}, deployment_id)) AS arm,
+           countIf(first_token_ms >= 0) AS streams, countIf(first_token_ms > {{first_token_ms:Float64}}) AS late,
+           countIf(token_ms >= 0) AS paced, countIf(token_ms > {{between_tokens_ms:Float64}}) AS slow_between,
+           countIf(finish_reason != '') AS answers, countIf(finish_reason = 'length') AS truncated,
+           countIf(tokens_out >= 0) AS counted, countIf(tokens_out > {{tokens:Int64}}) AS long
+    FROM observation_records FINAL
+    WHERE workspace = {{workspace:String}} AND endpoint_id = {{endpoint_id:String}}
+      AND deployment_id IN {{arms:Array(String)}}
+      AND prediction_hash IN (
+          SELECT prediction_hash FROM request_records
+          WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
+      )
+    GROUP BY arm
+    SETTINGS do_not_merge_across_partitions_select_final = 1
+"""  # noqa: S608  the fragment above is a constant of this module
+_MOST_TOKENS = 2**62
+
+
+class AnswerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Beyond what an answer of a language model counts as late, slow or long; None where nobody asks for it."""
+
+    first_token_ms: float | None = None
+    between_tokens_ms: float | None = None
+    tokens: int | None = None
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Which arms of which epoch; without a feedback name nothing is compared with labels, nor losses without theirs."""
+    """Which arms of which epoch; what has no name or limit is not counted."""
 
     workspace: str
     endpoint_id: str
@@ -92,12 +122,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     feedback_name: str | None
     loss_name: str | None = None
     loss_threshold: float | None = None
+    rating_name: str | None = None
+    rating_threshold: float | None = None
+    answers: AnswerLimits | None = None
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one deployment since the epoch began. Latencies are None without requests.
 
-    `over` of the `scored` predictions have a reported loss above the threshold.
+    `over` of the `scored` predictions have a reported loss above the threshold, `under` of the `rated` a rating below
+    theirs. Of the language model's answers that were captured, `late` of the `streams` began and `slow_between` of the
+    `paced` went on above the limits, `truncated` of the `answers` were cut off, and `long` of the `counted` have more
+    tokens than the limit.
     """
 
     requests: int = 0
@@ -107,6 +143,16 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     wrong: int = 0
     scored: int = 0
     over: int = 0
+    rated: int = 0
+    under: int = 0
+    streams: int = 0
+    late: int = 0
+    paced: int = 0
+    slow_between: int = 0
+    answers: int = 0
+    truncated: int = 0
+    counted: int = 0
+    long: int = 0
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
@@ -130,7 +176,8 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
     """
     if not 0 <= question.epoch <= _LARGEST_EPOCH:
         raise BadQuery(f"{question.epoch} is no epoch", field="epoch", remedy="take it from the endpoint's traffic")
-    mark = await _watermark(reader, with_labels=question.feedback_name is not None)
+    needs_observations = question.feedback_name is not None or question.answers is not None
+    mark = await _watermark(reader, with_observations=needs_observations)
     if mark.watermark_ms is None:
         return _measured(mark, {arm: Arm() for arm in question.arms})
     parameters = {
@@ -139,12 +186,14 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
         "epoch": question.epoch,
         "arms": list(question.arms),
         "watermark_ms": mark.watermark_ms,
-        "threshold_ms": question.latency_threshold_ms if question.latency_threshold_ms is not None else float("inf"),
+        "threshold_ms": _or_infinite(question.latency_threshold_ms),
     }
     counts, *judged = await asyncio.gather(
         reader.select(_COUNTS, parameters),
         _labels(reader, question, parameters),
         _losses(reader, question, parameters),
+        _ratings(reader, question, parameters),
+        _answers(reader, question, parameters),
     )
     of_arm: dict[str, dict[str, Any]] = {row["arm"]: row for row in counts}
     for arm, found in (pair for each in judged for pair in each.items()):
@@ -152,9 +201,9 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
     return _measured(mark, {arm: _arm(of_arm.get(arm, {})) for arm in question.arms})
 
 
-async def _watermark(reader: Reader, *, with_labels: bool) -> Watermark:
+async def _watermark(reader: Reader, *, with_observations: bool) -> Watermark:
     marks = await watermarks(reader, ("requests", "observations"))
-    if marks["requests"].freshness == "no_data" or not with_labels:
+    if marks["requests"].freshness == "no_data" or not with_observations:
         return marks["requests"]
     return combined([marks["requests"], marks["observations"]])
 
@@ -169,10 +218,34 @@ async def _labels(reader: Reader, question: Question, parameters: dict[str, Any]
 async def _losses(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if question.loss_name is None:
         return {}
-    threshold = question.loss_threshold if question.loss_threshold is not None else float("inf")
-    asked = {"loss_name": question.loss_name, "loss_threshold": threshold}
-    rows = await reader.select(_LOSSES, parameters | asked)
+    asked = {"told_name": question.loss_name, "threshold": _or_infinite(question.loss_threshold)}
+    rows = await reader.select(_NUMBERS, parameters | asked)
+    return {question.arms[row["arm"] - 1]: {"scored": row["told"], "over": row["over"]} for row in rows}
+
+
+async def _ratings(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    if question.rating_name is None:
+        return {}
+    threshold = -float("inf") if question.rating_threshold is None else question.rating_threshold
+    rows = await reader.select(_NUMBERS, parameters | {"told_name": question.rating_name, "threshold": threshold})
+    return {question.arms[row["arm"] - 1]: {"rated": row["told"], "under": row["under"]} for row in rows}
+
+
+async def _answers(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    limits = question.answers
+    if limits is None:
+        return {}
+    asked = {
+        "first_token_ms": _or_infinite(limits.first_token_ms),
+        "between_tokens_ms": _or_infinite(limits.between_tokens_ms),
+        "tokens": _MOST_TOKENS if limits.tokens is None else limits.tokens,
+    }
+    rows = await reader.select(_ANSWERS, parameters | asked)
     return {question.arms[row["arm"] - 1]: row for row in rows}
+
+
+def _or_infinite(limit: float | None) -> float:
+    return float("inf") if limit is None else limit
 
 
 def _arm(row: dict[str, Any]) -> Arm:

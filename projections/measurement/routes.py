@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Request, Router, get
 from litestar.params import FromPath, FromQuery
 
-from projections.measurement.queries import Measured, Question, measure_epoch
+from projections.measurement.queries import AnswerLimits, Measured, Question, measure_epoch
 from projections.reading import Caller, Reader
 
 
@@ -23,7 +23,18 @@ def router(reader: Reader, caller: Caller) -> Router:
         feedback_name: FromQuery[str | None] = None,
         loss_name: FromQuery[str | None] = None,
         loss_threshold: FromQuery[float | None] = None,
+        rating_name: FromQuery[str | None] = None,
+        rating_threshold: FromQuery[float | None] = None,
+        first_token_threshold_ms: FromQuery[float | None] = None,
+        between_tokens_threshold_ms: FromQuery[float | None] = None,
+        answer_tokens_threshold: FromQuery[int | None] = None,
+        truncation: FromQuery[bool | None] = None,
     ) -> Measured:
+        limits = AnswerLimits(
+            first_token_ms=first_token_threshold_ms,
+            between_tokens_ms=between_tokens_threshold_ms,
+            tokens=answer_tokens_threshold,
+        )
         question = Question(
             workspace=caller.workspace_of(request),
             endpoint_id=caller.endpoint_id_of(request, endpoint),
@@ -33,6 +44,9 @@ def router(reader: Reader, caller: Caller) -> Router:
             feedback_name=feedback_name,
             loss_name=loss_name,
             loss_threshold=loss_threshold,
+            rating_name=rating_name,
+            rating_threshold=rating_threshold,
+            answers=limits if truncation or limits != AnswerLimits() else None,
         )
         return await measure_epoch(reader, question)
 

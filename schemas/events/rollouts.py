@@ -69,7 +69,63 @@ class LossGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     min_labels: int
 
 
-Gate: TypeAlias = ErrorRateGate | LatencyGate | QualityGate | LossGate
+class RatingGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rating"):
+    """The share of predictions rated below `threshold` may exceed the baseline's by at most `max_increase` (0–1).
+
+    The rating of a prediction is the feedback called `feedback_name`, a number: the higher the better.
+    """
+
+    feedback_name: str
+    threshold: float
+    max_increase: float
+    min_labels: int
+
+
+class FirstTokenGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="first_token"):
+    """The share of streams that begin after `threshold_ms` may exceed the baseline's by at most `max_increase`, 0–1."""
+
+    threshold_ms: float
+    max_increase: float
+    min_requests: int
+
+
+class BetweenTokensGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="between_tokens"):
+    """The share of streams over `threshold_ms` a token may exceed the baseline's by at most `max_increase` (0–1).
+
+    The time between the tokens of a stream is their mean distance.
+    """
+
+    threshold_ms: float
+    max_increase: float
+    min_requests: int
+
+
+class TruncationGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="truncation"):
+    """The share of answers cut off at the limit of tokens may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    max_increase: float
+    min_requests: int
+
+
+class AnswerTokensGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="answer_tokens"):
+    """The share of answers of over `threshold` tokens may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    threshold: int
+    max_increase: float
+    min_requests: int
+
+
+Gate: TypeAlias = (
+    ErrorRateGate
+    | LatencyGate
+    | QualityGate
+    | LossGate
+    | RatingGate
+    | FirstTokenGate
+    | BetweenTokensGate
+    | TruncationGate
+    | AnswerTokensGate
+)
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

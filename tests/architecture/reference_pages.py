@@ -10,7 +10,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_args
 
 import msgspec
 
@@ -19,6 +19,7 @@ from control_plane.web.problems import status_of
 from infra.settings import describe_settings
 from projections.errors import QueryError
 from schemas.catalogue import EVENT_TYPES
+from schemas.events.rollouts import Gate
 from schemas.topics import FOREVER, TOPICS
 from tests.architecture.source_tree import ROOT, Source, product_sources
 
@@ -73,6 +74,18 @@ def event_types_table() -> str:
     return _table(("type", "data", "meaning"), rows)
 
 
+def gates_table() -> str:
+    rows = [
+        (
+            f"`{gate.__struct_config__.tag}`",
+            ", ".join(f"`{field}`" for field in gate.__struct_fields__),
+            " ".join((gate.__doc__ or "").split()),
+        )
+        for gate in get_args(Gate)
+    ]
+    return _table(("`kind`", "parameters", "meaning"), rows)
+
+
 def problem_codes_table() -> str:
     meanings: dict[tuple[int, str], set[str]] = defaultdict(set)
     for status, kind in _coded_errors():
@@ -84,6 +97,7 @@ def problem_codes_table() -> str:
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/reference/settings.md": {"settings": settings_tables},
     "docs/reference/events.md": {"topics": topics_table, "event types": event_types_table},
+    "docs/reference/gates.md": {"gates": gates_table},
     "docs/reference/http_api.md": {"problem codes": problem_codes_table},
 }
 

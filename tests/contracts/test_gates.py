@@ -9,7 +9,20 @@ import pytest
 
 from control_plane.rollouts.gates.sequential import bound_difference
 from control_plane.rollouts.gates.table import RULES, rule_of
-from schemas.events.rollouts import Counts, ErrorRateGate, Gate, LatencyGate, LossGate, QualityGate, Verdict
+from schemas.events.rollouts import (
+    AnswerTokensGate,
+    BetweenTokensGate,
+    Counts,
+    ErrorRateGate,
+    FirstTokenGate,
+    Gate,
+    LatencyGate,
+    LossGate,
+    QualityGate,
+    RatingGate,
+    TruncationGate,
+    Verdict,
+)
 
 ALPHA = 0.05 / 12
 ALLOWED = 0.02
@@ -18,6 +31,11 @@ GATES: tuple[Gate, ...] = (
     LatencyGate(threshold_ms=250.0, max_increase=ALLOWED, min_requests=100),
     QualityGate(feedback_name="label", max_drop=ALLOWED, min_labels=100),
     LossGate(feedback_name="loss", threshold=4.0, max_increase=ALLOWED, min_labels=100),
+    RatingGate(feedback_name="stars", threshold=3.0, max_increase=ALLOWED, min_labels=100),
+    FirstTokenGate(threshold_ms=300.0, max_increase=ALLOWED, min_requests=100),
+    BetweenTokensGate(threshold_ms=40.0, max_increase=ALLOWED, min_requests=100),
+    TruncationGate(max_increase=ALLOWED, min_requests=100),
+    AnswerTokensGate(threshold=500, max_increase=ALLOWED, min_requests=100),
 )
 each_gate = pytest.mark.parametrize("gate", GATES, ids=lambda gate: type(gate).__name__)
 
@@ -111,6 +129,16 @@ def test_equal_shares_are_said_to_be_level(gate: Gate) -> None:
         (LossGate(feedback_name="loss", threshold=float("nan"), max_increase=0.1, min_labels=1), "threshold"),
         (LossGate(feedback_name="loss", threshold=4, max_increase=1, min_labels=1), "max_increase"),
         (LossGate(feedback_name="loss", threshold=4, max_increase=0.1, min_labels=0), "min_labels"),
+        (RatingGate(feedback_name=" ", threshold=3, max_increase=0.1, min_labels=1), "feedback_name"),
+        (RatingGate(feedback_name="stars", threshold=float("inf"), max_increase=0.1, min_labels=1), "threshold"),
+        (RatingGate(feedback_name="stars", threshold=3, max_increase=-0.1, min_labels=1), "max_increase"),
+        (RatingGate(feedback_name="stars", threshold=3, max_increase=0.1, min_labels=0), "min_labels"),
+        (FirstTokenGate(threshold_ms=0, max_increase=0.1, min_requests=1), "threshold_ms"),
+        (FirstTokenGate(threshold_ms=1, max_increase=1, min_requests=1), "max_increase"),
+        (BetweenTokensGate(threshold_ms=float("nan"), max_increase=0.1, min_requests=1), "threshold_ms"),
+        (BetweenTokensGate(threshold_ms=1, max_increase=0.1, min_requests=0), "min_requests"),
+        (TruncationGate(max_increase=float("nan"), min_requests=1), "max_increase"),
+        (AnswerTokensGate(threshold=0, max_increase=0.1, min_requests=1), "threshold"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_named_with_a_remedy(gate: Gate, field: str) -> None:

@@ -170,3 +170,17 @@ def event_message(event: msgspec.Struct, *, stream: str, version: int, position:
         value=envelope.encode(written),
         headers=(("position", str(position).encode()),),
     )
+
+
+def requests(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0, source: str = "shipper-1") -> Message:
+    described = headers(
+        source=source, kind="requests", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
+    )
+    return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)
+
+
+def observations(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0) -> Message:
+    described = headers(
+        source="boot-1", kind="observations", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
+    )
+    return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)

@@ -52,6 +52,16 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     wrong: int = 0
     scored: int = 0
     over: int = 0
+    rated: int = 0
+    under: int = 0
+    streams: int = 0
+    late: int = 0
+    paced: int = 0
+    slow_between: int = 0
+    answers: int = 0
+    truncated: int = 0
+    counted: int = 0
+    long: int = 0
 
 
 class MeasurementAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,25 +1,50 @@
 """What to do about a rollout now, and what a look at the view is worth. Pure; the aggregate decides, not the judge."""
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from schemas.events.rollouts import (
+    AnswerTokensGate,
+    BetweenTokensGate,
     Counts,
     ErrorRateGate,
+    FirstTokenGate,
     Gate,
     GateCounts,
     LatencyGate,
     LossGate,
     Measurement,
     QualityGate,
+    RatingGate,
+    TruncationGate,
 )
 from workers.rollout_judge.answers import Arm, MeasurementAnswer
 from workers.rollout_judge.state import Watched
 
-_KINDS: dict[type, str] = {
-    ErrorRateGate: "error_rate",
-    LatencyGate: "latency",
-    QualityGate: "quality",
-    LossGate: "loss",
+# What each kind of gate adds to the question that the view is asked, and which of its counts it then reads.
+_ASKED: dict[type, Callable[[Any], dict[str, str]]] = {
+    ErrorRateGate: lambda _: {},
+    LatencyGate: lambda gate: {"latency_threshold_ms": repr(gate.threshold_ms)},
+    QualityGate: lambda gate: {"feedback_name": gate.feedback_name},
+    LossGate: lambda gate: {"loss_name": gate.feedback_name, "loss_threshold": repr(gate.threshold)},
+    RatingGate: lambda gate: {"rating_name": gate.feedback_name, "rating_threshold": repr(gate.threshold)},
+    FirstTokenGate: lambda gate: {"first_token_threshold_ms": repr(gate.threshold_ms)},
+    BetweenTokensGate: lambda gate: {"between_tokens_threshold_ms": repr(gate.threshold_ms)},
+    TruncationGate: lambda _: {"truncation": "true"},
+    AnswerTokensGate: lambda gate: {"answer_tokens_threshold": str(gate.threshold)},
+}
+_COUNTED: dict[type, tuple[str, str]] = {
+    ErrorRateGate: ("requests", "errors"),
+    LatencyGate: ("requests", "slow"),
+    QualityGate: ("labelled", "wrong"),
+    LossGate: ("scored", "over"),
+    RatingGate: ("rated", "under"),
+    FirstTokenGate: ("streams", "late"),
+    BetweenTokensGate: ("paced", "slow_between"),
+    TruncationGate: ("answers", "truncated"),
+    AnswerTokensGate: ("counted", "long"),
 }
 
 
@@ -119,34 +144,19 @@ def _warm_up(watched: Watched, *, now_s: float) -> ReportWarmUp | None:
 def _question(watched: Watched) -> dict[str, str]:
     question = {"epoch": str(watched.epoch), "candidate": watched.candidate, "baseline": watched.baseline}
     for gate in watched.gates:
-        match gate:
-            case LatencyGate(threshold_ms=threshold_ms):
-                question["latency_threshold_ms"] = repr(threshold_ms)
-            case QualityGate(feedback_name=feedback_name):
-                question["feedback_name"] = feedback_name
-            case LossGate(feedback_name=loss_name, threshold=threshold):
-                question |= {"loss_name": loss_name, "loss_threshold": repr(threshold)}
-            case ErrorRateGate():
-                continue
+        question |= _ASKED[type(gate)](gate)
     return question
 
 
 def _counts(gate: Gate, watched: Watched, answer: MeasurementAnswer) -> GateCounts:
     nothing = Arm()
     return GateCounts(
-        gate=_KINDS[type(gate)],
+        gate=str(gate.__struct_config__.tag),
         candidate=_of_arm(gate, answer.arms.get(watched.candidate, nothing)),
         baseline=_of_arm(gate, answer.arms.get(watched.baseline, nothing)),
     )
 
 
 def _of_arm(gate: Gate, arm: Arm) -> Counts:
-    match gate:
-        case ErrorRateGate():
-            return Counts(trials=arm.requests, bad=arm.errors)
-        case LatencyGate():
-            return Counts(trials=arm.requests, bad=arm.slow)
-        case QualityGate():
-            return Counts(trials=arm.labelled, bad=arm.wrong)
-        case LossGate():
-            return Counts(trials=arm.scored, bad=arm.over)
+    trials, bad = _COUNTED[type(gate)]
+    return Counts(trials=getattr(arm, trials), bad=getattr(arm, bad))

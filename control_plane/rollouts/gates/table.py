@@ -3,18 +3,36 @@
 from collections.abc import Callable
 from typing import Any
 
+from control_plane.rollouts.gates.answers import AnswerTokensRule, BetweenTokensRule, FirstTokenRule, TruncationRule
 from control_plane.rollouts.gates.base import GateRule
 from control_plane.rollouts.gates.error_rate import ErrorRateRule
 from control_plane.rollouts.gates.latency import LatencyRule
 from control_plane.rollouts.gates.loss import LossRule
 from control_plane.rollouts.gates.quality import QualityRule
-from schemas.events.rollouts import ErrorRateGate, Gate, LatencyGate, LossGate, QualityGate
+from control_plane.rollouts.gates.rating import RatingRule
+from schemas.events.rollouts import (
+    AnswerTokensGate,
+    BetweenTokensGate,
+    ErrorRateGate,
+    FirstTokenGate,
+    Gate,
+    LatencyGate,
+    LossGate,
+    QualityGate,
+    RatingGate,
+    TruncationGate,
+)
 
 RULES: dict[type, Callable[[Any], GateRule]] = {
     ErrorRateGate: ErrorRateRule,
     LatencyGate: LatencyRule,
     QualityGate: QualityRule,
     LossGate: LossRule,
+    RatingGate: RatingRule,
+    FirstTokenGate: FirstTokenRule,
+    BetweenTokensGate: BetweenTokensRule,
+    TruncationGate: TruncationRule,
+    AnswerTokensGate: AnswerTokensRule,
 }
 
 

@@ -29,8 +29,10 @@ from tests.support.read_side_messages import (
     feedback_message,
     headers,
     observation_row,
+    observations,
     prediction_id,
     request_row,
+    requests,
 )
 
 QUESTION = Question(
@@ -45,20 +47,6 @@ QUESTION = Question(
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def requests(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0, source: str = "shipper-1") -> Message:
-    described = headers(
-        source=source, kind="requests", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
-    )
-    return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)
-
-
-def observations(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0) -> Message:
-    described = headers(
-        source="boot-1", kind="observations", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
-    )
-    return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)
 
 
 def traffic(*, step: int | None = 0) -> endpoints.TrafficShifted:
@@ -92,31 +80,6 @@ async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHous
     assert found.arms == {
         "blue": Arm(requests=4, errors=2, p50_ms=5.0, p95_ms=5.0, p99_ms=5.0),
         "green": Arm(requests=1, slow=1, p50_ms=80.0, p95_ms=80.0, p99_ms=80.0),
-    }
-
-
-async def test_losses_that_callers_report_count_by_the_threshold_and_the_last_word(
-    store: ClickHouseStore, reader: Reader
-) -> None:
-    now = now_ms()
-    rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(6)]
-    rows += [request_row(number, started_at_ms=now - 500 + number, deployment_id="green") for number in range(6, 9)]
-    told = [(0, "3.5"), (1, "4.5"), (2, "5"), (2, "1e0"), (3, "no number"), (6, "9"), (7, "4"), (99, "7")]
-    feedback = [
-        feedback_message(
-            number, started_at_ms=now - 500 + number, name="loss", value=value, received_at_ms=now, offset=offset
-        )
-        for offset, (number, value) in enumerate(told)
-    ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
-    await sink_into(store, FeedbackProjector()).consume(feedback)
-
-    question = msgspec.structs.replace(QUESTION, feedback_name=None, loss_name="loss", loss_threshold=4.0)
-    arms = (await measured(reader, question)).arms
-
-    assert {name: (arm.requests, arm.scored, arm.over) for name, arm in arms.items()} == {
-        "blue": (6, 3, 1),
-        "green": (3, 2, 1),
     }
 
 

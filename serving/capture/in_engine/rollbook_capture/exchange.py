@@ -204,7 +204,7 @@ class Exchange:
         if document.get("type") == "response.output_text.delta":
             said += self._say(0, document.get("delta"))
         elif answer.get("object") == "response":
-            self._finish = _text(answer.get("status"))
+            self._finish = _end_of(answer)
             self._texts = {0: _text_of(answer)} if answer.get("output") else self._texts
         if said:
             self._pieces += 1
@@ -268,3 +268,9 @@ def _stamped(event: bytes, fingerprint: str) -> bytes:
 def _text_of(answer: dict[str, Any]) -> str:
     parts = [part for item in _objects(answer["output"]) for part in _objects(item.get("content"))]
     return "".join(_text(part.get("text")) for part in parts)
+
+
+def _end_of(answer: dict[str, Any]) -> str:
+    """Say how a response ended, in the word that completions have for it where it was cut off."""
+    details = next(iter(_objects([answer.get("incomplete_details")])), {})
+    return "length" if details.get("reason") == "max_output_tokens" else _text(answer.get("status"))

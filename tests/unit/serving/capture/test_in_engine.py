@@ -178,15 +178,18 @@ async def test_calls_of_tools_are_put_together_from_their_parts(call: Callable[.
     assert json.loads(kept) == [{"name": "find", "arguments": '{"a": 1}'}]
 
 
-async def test_responses_are_read_whole_and_streamed(call: Callable[..., Any]) -> None:
+CUT_OFF = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+
+
+@pytest.mark.parametrize(("end", "reason"), [({"status": "completed"}, "completed"), (CUT_OFF, "length")])
+async def test_responses_are_read_whole(call: Callable[..., Any], end: dict[str, Any], reason: str) -> None:
     output = [{"type": "message", "content": [{"type": "output_text", "text": "Once"}]}]
-    usage = {"input_tokens": 2, "output_tokens": 1}
-    whole = {"object": "response", "status": "completed", "output": output, "usage": usage}
+    whole = {"object": "response", "output": output, "usage": {"input_tokens": 2, "output_tokens": 1}, **end}
 
     _, record = await call(Engine(whole), {"model": "story", "input": "Tell"}, path="/v1/responses")
 
     assert (record.tokens_in, record.tokens_out, record.prediction) == (2, 1, "Once")
-    assert record.finish_reason == "completed"
+    assert record.finish_reason == reason
 
 
 async def test_the_policy_decides_what_leaves_the_process(call: Callable[..., Any]) -> None:
@@ -378,7 +381,7 @@ ODD: tuple[dict[str, Any], ...] = (
         "usage": [1],
     },
     {"choices": {"message": 1}, "usage": {"prompt_tokens": 10**30, "completion_tokens": True}},
-    {"object": "response", "status": 3, "output": [{"content": "abc"}, None], "usage": "none"},
+    {"object": "response", "status": 3, "output": [{"content": "abc"}, None], "usage": "none", "incomplete_details": 1},
     {"choices": [{"delta": "Once", "index": "0", "finish_reason": ["stop"]}]},
 )
 

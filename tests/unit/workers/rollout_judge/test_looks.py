@@ -1,6 +1,21 @@
+from typing import get_args
+
 import pytest
 
-from schemas.events.rollouts import Counts, ErrorRateGate, GateCounts, LossGate
+from schemas.events.rollouts import (
+    AnswerTokensGate,
+    BetweenTokensGate,
+    Counts,
+    ErrorRateGate,
+    FirstTokenGate,
+    Gate,
+    GateCounts,
+    LatencyGate,
+    LossGate,
+    QualityGate,
+    RatingGate,
+    TruncationGate,
+)
 from tests.support.builders import BASELINE, CANDIDATE
 from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, snapshot, view
 from workers.rollout_judge.answers import Arm
@@ -65,17 +80,62 @@ def test_the_view_is_asked_only_for_what_gates_need() -> None:
     assert set(look.question) == {"epoch", "candidate", "baseline"}
 
 
-def test_a_gate_on_a_loss_asks_for_it_and_gets_what_callers_reported() -> None:
-    gate = LossGate(feedback_name="loss", threshold=4.5, max_increase=0.1, min_labels=1)
+EACH_GATE: tuple[tuple[Gate, dict[str, str], Arm], ...] = (
+    (ErrorRateGate(max_increase=0.1, min_requests=1), {}, Arm(requests=50, errors=7)),
+    (
+        LatencyGate(threshold_ms=2.5, max_increase=0.1, min_requests=1),
+        {"latency_threshold_ms": "2.5"},
+        Arm(requests=50, slow=7),
+    ),
+    (
+        QualityGate(feedback_name="label", max_drop=0.1, min_labels=1),
+        {"feedback_name": "label"},
+        Arm(labelled=50, wrong=7),
+    ),
+    (
+        LossGate(feedback_name="loss", threshold=4.5, max_increase=0.1, min_labels=1),
+        {"loss_name": "loss", "loss_threshold": "4.5"},
+        Arm(scored=50, over=7),
+    ),
+    (
+        RatingGate(feedback_name="stars", threshold=3, max_increase=0.1, min_labels=1),
+        {"rating_name": "stars", "rating_threshold": "3"},
+        Arm(rated=50, under=7),
+    ),
+    (
+        FirstTokenGate(threshold_ms=300.0, max_increase=0.1, min_requests=1),
+        {"first_token_threshold_ms": "300.0"},
+        Arm(streams=50, late=7),
+    ),
+    (
+        BetweenTokensGate(threshold_ms=40.0, max_increase=0.1, min_requests=1),
+        {"between_tokens_threshold_ms": "40.0"},
+        Arm(paced=50, slow_between=7),
+    ),
+    (TruncationGate(max_increase=0.1, min_requests=1), {"truncation": "true"}, Arm(answers=50, truncated=7)),
+    (
+        AnswerTokensGate(threshold=500, max_increase=0.1, min_requests=1),
+        {"answer_tokens_threshold": "500"},
+        Arm(counted=50, long=7),
+    ),
+)
+
+
+def test_every_kind_of_gate_is_looked_at_here() -> None:
+    assert {type(gate) for gate, _, _ in EACH_GATE} == set(get_args(Gate))
+
+
+@pytest.mark.parametrize(("gate", "asked", "arm"), EACH_GATE, ids=lambda value: type(value).__name__)
+def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked: dict[str, str], arm: Arm) -> None:
     look = what_to_do(watched(gates=(gate,)), now_s=100.0)
-    seen = view(arms={CANDIDATE: Arm(scored=50, over=7), BASELINE: Arm(scored=60, over=5)})
-    measurement = measurement_of(watched(gates=(gate,)), seen)
+    measurement = measurement_of(watched(gates=(gate,)), view(arms={CANDIDATE: arm}))
 
     assert isinstance(look, LookAtView)
-    assert (look.question["loss_name"], look.question["loss_threshold"]) == ("loss", "4.5")
+    assert look.question == {"epoch": "5", "candidate": CANDIDATE, "baseline": BASELINE, **asked}
     assert measurement is not None
+    kind = str(gate.__struct_config__.tag)
     assert measurement.counts == (
-        GateCounts(gate="loss", candidate=Counts(trials=50, bad=7), baseline=Counts(trials=60, bad=5)),
+        GateCounts(gate=kind, candidate=Counts(trials=50, bad=7), baseline=Counts(trials=0, bad=0)),
     )
 
 

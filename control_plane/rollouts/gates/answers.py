@@ -1,0 +1,101 @@
+"""The gates on what language models answer: when tokens come, how many, and whether an answer was cut off.
+
+All of them judge the answers that the endpoint's capture policy keeps; one that keeps nothing leaves them without data.
+"""
+
+from math import isfinite
+from typing import ClassVar
+
+import msgspec
+
+from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from schemas.events.rollouts import AnswerTokensGate, BetweenTokensGate, Counts, FirstTokenGate, TruncationGate, Verdict
+
+
+class FirstTokenRule(msgspec.Struct, frozen=True):
+    """The share of streams that begin late may exceed the concurrent baseline's by so much and no more."""
+
+    kind: ClassVar[str] = "first_token"
+    compares_over_time: ClassVar[bool] = False
+    gate: FirstTokenGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (*_duration_problems(self.gate.threshold_ms), *_share_problems(self.gate))
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        subject = f"share with the first token after {self.gate.threshold_ms:g} ms"
+        return compare(_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
+
+
+class BetweenTokensRule(msgspec.Struct, frozen=True):
+    """The share of slow streams may exceed the concurrent baseline's by so much and no more."""
+
+    kind: ClassVar[str] = "between_tokens"
+    compares_over_time: ClassVar[bool] = False
+    gate: BetweenTokensGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (*_duration_problems(self.gate.threshold_ms), *_share_problems(self.gate))
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        subject = f"share with over {self.gate.threshold_ms:g} ms between tokens"
+        return compare(_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
+
+
+class TruncationRule(msgspec.Struct, frozen=True):
+    """The share of answers that were cut off may exceed the concurrent baseline's by so much and no more."""
+
+    kind: ClassVar[str] = "truncation"
+    compares_over_time: ClassVar[bool] = False
+    gate: TruncationGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        return _share_problems(self.gate)
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        terms = _terms(self.kind, self.gate, "share cut off at the limit of tokens", unit="answers")
+        return compare(terms, candidate, baseline, alpha=alpha)
+
+
+class AnswerTokensRule(msgspec.Struct, frozen=True):
+    """The share of long answers may exceed the concurrent baseline's by so much and no more."""
+
+    kind: ClassVar[str] = "answer_tokens"
+    compares_over_time: ClassVar[bool] = False
+    gate: AnswerTokensGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        wrong = Problem("threshold", f"{self.gate.threshold} is no number of tokens", "give a whole number above 0")
+        return (*(() if self.gate.threshold > 0 else (wrong,)), *_share_problems(self.gate))
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        subject = f"share of over {self.gate.threshold:,} tokens"
+        return compare(_terms(self.kind, self.gate, subject, unit="answers"), candidate, baseline, alpha=alpha)
+
+
+def _terms(
+    kind: str, gate: FirstTokenGate | BetweenTokensGate | TruncationGate | AnswerTokensGate, subject: str, *, unit: str
+) -> Terms:
+    return Terms(
+        kind=kind,
+        subject=subject,
+        unit=unit,
+        worse="above",
+        max_difference=gate.max_increase,
+        min_trials=gate.min_requests,
+    )
+
+
+def _share_problems(
+    gate: FirstTokenGate | BetweenTokensGate | TruncationGate | AnswerTokensGate,
+) -> tuple[Problem, ...]:
+    return (
+        *difference_problems("max_increase", gate.max_increase),
+        *minimum_problems("min_requests", gate.min_requests),
+    )
+
+
+def _duration_problems(threshold_ms: float) -> tuple[Problem, ...]:
+    if isfinite(threshold_ms) and threshold_ms > 0:
+        return ()
+    return (Problem("threshold_ms", f"{threshold_ms:g} ms is no duration", "give a number above 0"),)

@@ -1,0 +1,38 @@
+"""The gate on ratings that callers or judges give."""
+
+from math import isfinite
+from typing import ClassVar
+
+import msgspec
+
+from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from schemas.events.rollouts import Counts, RatingGate, Verdict
+
+
+class RatingRule(msgspec.Struct, frozen=True):
+    """The share of predictions rated below a threshold may exceed the concurrent baseline's by so much and no more."""
+
+    kind: ClassVar[str] = "rating"
+    compares_over_time: ClassVar[bool] = False
+    gate: RatingGate
+
+    def problems(self) -> tuple[Problem, ...]:
+        unnamed = Problem("feedback_name", "it names no feedback", 'give the name ratings are posted under, "rating"')
+        wrong = Problem("threshold", f"{self.gate.threshold:g} is no rating to compare with", "give a finite number")
+        return (
+            *(() if self.gate.feedback_name.strip() else (unnamed,)),
+            *(() if isfinite(self.gate.threshold) else (wrong,)),
+            *difference_problems("max_increase", self.gate.max_increase),
+            *minimum_problems("min_labels", self.gate.min_labels),
+        )
+
+    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+        terms = Terms(
+            kind=self.kind,
+            subject=f"share rated below {self.gate.threshold:g}",
+            unit="ratings",
+            worse="above",
+            max_difference=self.gate.max_increase,
+            min_trials=self.gate.min_labels,
+        )
+        return compare(terms, candidate, baseline, alpha=alpha)
