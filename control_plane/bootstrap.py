@@ -128,8 +128,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         access = await _open_access(store, settings, clock)
         publisher = FeedbackPublisher(settings.kafka_bootstrap)
         resources.push_async_callback(publisher.close)
-        limits = QueryLimits(at_once=settings.sql_at_once, seconds=settings.sql_seconds)
-        views = query_routes(settings.clickhouse_url, caller=_caller(store), limits=limits)
+        views = query_routes(settings.clickhouse_url, caller=_caller(store), limits=_sql_limits(settings))
         resources.push_async_callback(views.close)
         topics = background.task("topics", partial(_provision_topics, settings.kafka_bootstrap))
         resources.push_async_callback(_cancelled, topics)
@@ -150,6 +149,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         ]
         metrics = Metrics()
         background.show_in(metrics)
+        views.lane.show_in(metrics)
         metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
         traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
         application = measuring(cast("ASGIApp", traced(cast("Any", _application(routers, settings)))), metrics.registry)
@@ -192,7 +192,21 @@ def _caller(store: SqliteStore) -> Caller:
         return get_endpoint(store.catalogue(), endpoint, workspace=actor_of(request).workspace).id
 
     return Caller(
-        workspace_of=lambda request: actor_of(request).workspace, endpoint_id_of=endpoint_id_of, read_body=read_body
+        workspace_of=lambda request: actor_of(request).workspace,
+        principal_of=lambda request: actor_of(request).principal_id,
+        endpoint_id_of=endpoint_id_of,
+        read_body=read_body,
+    )
+
+
+def _sql_limits(settings: ApiSettings) -> QueryLimits:
+    return QueryLimits(
+        at_once=settings.sql_at_once,
+        at_once_each=settings.sql_at_once_each,
+        seconds=settings.sql_seconds,
+        waiting_each=settings.sql_waiting_each,
+        # Longer than a long statement of another, and short enough that a client still listens.
+        wait_seconds=settings.sql_wait_seconds,
     )
 
 

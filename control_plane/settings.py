@@ -24,7 +24,16 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Annotated[str, msgspec.Meta(description="the tenant of the first principals")] = "default"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest JSON body taken")] = 1_048_576
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest artifact taken")] = 20 * 1024**3
-    sql_at_once: Annotated[int, msgspec.Meta(ge=1, le=16, description="statements of people that run at once")] = 2
+    sql_at_once: Annotated[
+        int, msgspec.Meta(ge=1, le=16, description="statements of people that run at once; fewer than ClickHouse runs")
+    ] = 2
+    sql_at_once_each: Annotated[int, msgspec.Meta(ge=1, le=16, description="of these, the most of one principal")] = 1
+    sql_waiting_each: Annotated[
+        int, msgspec.Meta(ge=0, le=32, description="statements of one principal that wait; the next is refused (429)")
+    ] = 4
+    sql_wait_seconds: Annotated[
+        int, msgspec.Meta(ge=1, le=600, description="the longest wait; longer than one statement may take")
+    ] = 15
     sql_seconds: Annotated[int, msgspec.Meta(ge=1, le=600, description="after which each of them is ended")] = 10
     metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None

@@ -7,6 +7,7 @@ ProjectionError
 └── QueryError               what a caller of a query is told; the API maps `code` and `status`
     ├── BadQuery             400
     ├── PredictionUnknown    404
+    ├── TooManyStatements    429
     ├── QueriesBusy          503
     ├── ViewUnavailable      503
     └── ViewStale            503
@@ -64,6 +65,20 @@ class PredictionUnknown(QueryError):
 
     code = "prediction-not-found"
     status = 404
+
+
+class TooManyStatements(QueryError):
+    """As many SQL statements of this principal as may run and wait at once do so already."""
+
+    code = "too-many-statements"
+    status = 429
+
+    def __init__(self, *, running: int, waiting: int) -> None:
+        super().__init__(
+            f"you have {running} running and {waiting} waiting statements, which is the limit for one principal",
+            remedy="wait for an answer before you send the next; whoever runs the API sets the limit by "
+            "ROLLBOOK_API_SQL_AT_ONCE_EACH and ROLLBOOK_API_SQL_WAITING_EACH",
+        )
 
 
 class QueriesBusy(QueryError):

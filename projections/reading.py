@@ -35,11 +35,13 @@ class ReadBody(Protocol):
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """What the query routes ask of the program they are mounted in.
 
-    `workspace_of` names the tenant that the request's token belongs to; `endpoint_id_of` turns an endpoint's name or
-    id (of that tenant) into the id, raising the program's own error when there is none.
+    `workspace_of` names the tenant that the request's token belongs to, `principal_of` whose token it is;
+    `endpoint_id_of` turns an endpoint's name or id (of that tenant) into the id, raising the program's own error when
+    there is none.
     """
 
     workspace_of: Callable[[Request[Any, Any, Any]], str]
+    principal_of: Callable[[Request[Any, Any, Any]], str]
     endpoint_id_of: Callable[[Request[Any, Any, Any], str], str]
     read_body: ReadBody
 

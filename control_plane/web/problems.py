@@ -13,6 +13,7 @@ from control_plane.web.bodies import sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
+_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _SHOWN = "send the type that /openapi shows"
 _log = structlog.get_logger(__name__)
 
@@ -147,7 +148,7 @@ def _response(
         correlation_id=request.scope.get("state", {}).get("correlation_id"),
     )
     headers = {}
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in _LATER:
         headers["retry-after"] = RETRY_AFTER_S
     if status is HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"

@@ -50,11 +50,12 @@ class Sql(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     format: str = "JSONCompact"
 
 
-async def run_sql(lane: QueryLane, query: Sql, *, workspace: str) -> bytes:
+async def run_sql(lane: QueryLane, query: Sql, *, workspace: str, principal: str) -> bytes:
     """Return the answer in the format that was asked for, from the rows of the workspace.
 
     Raises:
         BadQuery: the statement is refused, by us or by ClickHouse, whose words are passed on, or takes too long.
+        TooManyStatements: too many statements of this principal run and wait.
         QueriesBusy: too many statements run and wait.
         ViewUnavailable: ClickHouse is away.
     """
@@ -63,7 +64,7 @@ async def run_sql(lane: QueryLane, query: Sql, *, workspace: str) -> bytes:
     parameters = dict(query.parameters) if _PLACEHOLDER.search(sql) else {}
 
     try:
-        async with lane.turn() as store:
+        async with lane.turn(principal) as store:
             confinement = await confined(store, sql, parameters, workspace=workspace)
             settings = {**confinement, **_LIMITS, "max_execution_time": str(lane.limits.seconds)}
 

@@ -20,7 +20,9 @@ def router(lane: QueryLane, caller: Caller) -> Router:
     )
     async def post_query(request: Request[Any, Any, Any]) -> Response[bytes]:
         query = await caller.read_body(request, Sql)
-        answer = await run_sql(lane, query, workspace=caller.workspace_of(request))
+        answer = await run_sql(
+            lane, query, workspace=caller.workspace_of(request), principal=caller.principal_of(request)
+        )
         return Response(answer, media_type=MEDIA_TYPES[query.format])
 
     return Router(path="/v1", route_handlers=[post_query], tags=["views"])

@@ -26,6 +26,7 @@ DEFAULT_TIMEOUT_S = 30.0
 LARGEST_PAGE = 1_000
 _MOST_ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.2
+_MAX_PAUSE_S = 10.0
 _CHUNK_BYTES = 1 << 20
 _FIRST_ERROR_STATUS = 400
 _BEGINNING_BYTES = 64
@@ -86,12 +87,18 @@ def segment(name: str) -> str:
 def pause_before_retry_s(attempt: int, answer: httpx.Response | None = None) -> float | None:
     """Return the seconds before the next try, or None when trying again is over or of no use.
 
-    `answer` is None when none came. Only "not now" (503) is worth another try; all calls may be repeated: questions
-    change nothing, commands carry a key, uploads are named by their digest.
+    `answer` is None when none came. Only "not now" (503) and "too many" (429) are worth another try; all calls may be
+    repeated: questions change nothing, commands carry a key, uploads are named by their digest.
     """
-    if attempt >= _MOST_ATTEMPTS or (answer is not None and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE):
+    if attempt >= _MOST_ATTEMPTS:
         return None
-    return _FIRST_PAUSE_S * 2.0 ** (attempt - 1)
+    pause_s = _FIRST_PAUSE_S * 2.0 ** (attempt - 1)
+    if answer is None or answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return pause_s
+    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        asked = answer.headers.get("retry-after", "")
+        return max(pause_s, min(float(asked), _MAX_PAUSE_S)) if asked.isdecimal() else pause_s
+    return None
 
 
 async def async_sleep(seconds: float) -> None:

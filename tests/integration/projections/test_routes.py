@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -39,6 +39,7 @@ async def read_body(request: Request[Any, Any, Any], struct: type[T], /) -> T:
 
 CALLER = Caller(
     workspace_of=lambda _request: WORKSPACE,
+    principal_of=lambda request: str(request.headers.get("x-principal", "one")),
     endpoint_id_of=lambda _request, name: ENDPOINT if name in ("digits", ENDPOINT) else name,
     read_body=read_body,
 )
@@ -207,12 +208,13 @@ async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_ar
     arms = {"candidate": "green", "baseline": "blue"}
     sql = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3"
     limits = QueryLimits(at_once=1, seconds=2, waiting=1, wait_seconds=0.2)
+    principals = ({"x-principal": name} for name in ("one", "two", "three"))
     routes = query_routes(views_database, caller=CALLER, limits=limits)
 
     # The test client of Litestar sends one request after the other.
     transport = httpx.ASGITransport(cast("Any", _app(routes)))
     async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
-        asked = [asyncio.create_task(client.post("/v1/query", json={"sql": sql})) for _ in range(3)]
+        asked = [asyncio.create_task(client.post("/v1/query", json={"sql": sql}, headers=each)) for each in principals]
         ended = asyncio.as_completed(asked)
         busy = [await next(ended), await next(ended)]
         view = await client.get("/v1/endpoints/digits/measurement", params={"epoch": EPOCH, **arms})
@@ -223,6 +225,44 @@ async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_ar
     assert (view.status_code, is_under_way) == (200, True), view.text
     assert [answer.json()["code"] for answer in busy] == ["queries-busy"] * 2
     assert (long.status_code, long.json()["detail"]) == (400, "the statement took longer than 2 s and was ended")
+
+
+async def test_ten_loops_of_one_principal_hold_another_up_for_one_statement(views_database: str) -> None:
+    limits = QueryLimits(at_once=1, at_once_each=1, seconds=1, waiting_each=2, wait_seconds=60)
+    routes = query_routes(views_database, caller=CALLER, limits=limits)
+    ended: list[int] = []
+    has_ended = asyncio.Condition()
+
+    async def loop(client: httpx.AsyncClient) -> None:
+        while True:
+            sql = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3"
+            answer = await client.post("/v1/query", json={"sql": sql}, headers={"x-principal": "greedy"})
+            async with has_ended:
+                if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                    await has_ended.wait()
+                else:
+                    ended.append(answer.status_code)
+                    has_ended.notify_all()
+
+    transport = httpx.ASGITransport(cast("Any", _app(routes)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
+        loops = [asyncio.create_task(loop(client)) for _ in range(10)]
+        await _until(lambda: routes.lane.refused()["too-many-statements"] >= 7 and len(ended) >= 2)
+        asked = asyncio.create_task(
+            client.post("/v1/query", json={"sql": "SELECT 1"}, headers={"x-principal": "other"})
+        )
+        await _until(lambda: routes.lane.statements()["waiting"] == 3 or asked.done())
+        before = len(ended)
+        answer = await asked
+        after = len(ended)
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+    await routes.close()
+
+    assert answer.status_code == 200, answer.text
+    assert after - before <= 1
+    assert set(ended) == {400}
 
 
 async def test_the_schema_describes_every_route(client: AsyncTestClient[Litestar]) -> None:
@@ -239,6 +279,12 @@ async def test_without_clickhouse_a_query_says_so_and_the_program_starts() -> No
         answer = await client.get(f"/v1/rollouts/{ROLLOUT}/timeline")
 
     assert (answer.status_code, answer.json()["code"]) == (503, "view-unavailable")
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 def _app(routes: QueryRoutes) -> Litestar:

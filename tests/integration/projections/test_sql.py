@@ -19,13 +19,15 @@ def lane(store: ClickHouseStore) -> QueryLane:
     ("sql", "value"), [("SELECT '50%' AS n", "50%"), ("SELECT 7 % 3 AS n", 1), ("SELECT '%(b)s' AS n", "%(b)s")]
 )
 async def test_a_percent_sign_in_sql_is_no_placeholder(lane: QueryLane, sql: str, value: object) -> None:
-    answer = await run_sql(lane, Sql(sql=sql, parameters={"a": 1}), workspace=WORKSPACE)
+    answer = await run_sql(lane, Sql(sql=sql, parameters={"a": 1}), workspace=WORKSPACE, principal="p")
 
     assert msgspec.json.decode(answer)["data"] == [[value]]
 
 
 async def test_sql_answers_in_the_format_that_was_asked_for(lane: QueryLane) -> None:
-    answer = await run_sql(lane, Sql(sql="SELECT {n:Int32} + 1 AS n", parameters={"n": 41}), workspace=WORKSPACE)
+    answer = await run_sql(
+        lane, Sql(sql="SELECT {n:Int32} + 1 AS n", parameters={"n": 41}), workspace=WORKSPACE, principal="p"
+    )
 
     assert msgspec.json.decode(answer)["data"] == [[42]]
 
@@ -47,7 +49,7 @@ async def test_sql_answers_in_the_format_that_was_asked_for(lane: QueryLane) -> 
 )
 async def test_sql_that_does_more_than_read_within_limits_is_refused(lane: QueryLane, sql: str) -> None:
     with pytest.raises(BadQuery) as refused:
-        await run_sql(lane, Sql(sql=sql), workspace=WORKSPACE)
+        await run_sql(lane, Sql(sql=sql), workspace=WORKSPACE, principal="p")
 
     assert refused.value.field == "sql"
     assert refused.value.detail

@@ -222,7 +222,7 @@ async def test_sql_is_refused_before_it_travels(query: Sql, field: str) -> None:
     lane = QueryLane(ClickHouseStore("http://127.0.0.1:9/default"), QueryLimits())
 
     with pytest.raises(BadQuery) as refused:
-        await run_sql(lane, query, workspace="default")
+        await run_sql(lane, query, workspace="default", principal="p")
 
     assert refused.value.field == field
 

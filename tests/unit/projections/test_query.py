@@ -37,7 +37,7 @@ class _Store(ClickHouseStore):
 
 async def ran(sql: str) -> list[str]:
     store = _Store()
-    await run_sql(QueryLane(store, QueryLimits()), Sql(sql=sql), workspace="w")
+    await run_sql(QueryLane(store, QueryLimits()), Sql(sql=sql), workspace="w", principal="p")
     return store.client.ran
 
 
