@@ -19,7 +19,8 @@ from workers.serving_agent.errors import PartAwayError, RefusedError
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 _SHORTEST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-_MOST_REASON = 2_000
+# The control plane takes 2,000, and so does a rollout, which tells the code before the reason of its candidate.
+_MAX_REASON = 1_900
 _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 """A token may be replaced, and the file is read anew for each call."""
 
@@ -125,7 +126,7 @@ class ControlPlane:
         Raises:
             RefusedError: the instance is unknown there.
         """
-        body = {"reason": reason[:_MOST_REASON]} if code is None else {"reason": reason[:_MOST_REASON], "code": code}
+        body = {"reason": reason[:_MAX_REASON]} if code is None else {"reason": reason[:_MAX_REASON], "code": code}
         await self._command(f"/v1/instances/{instance_id}/withdraw", body)
 
     async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
@@ -134,7 +135,8 @@ class ControlPlane:
         Raises:
             RefusedError: the deployment is gone.
         """
-        await self._command(f"/v1/instances/{instance_id}/fail", failure)
+        body = msgspec.structs.replace(failure, reason=failure.reason[:_MAX_REASON])
+        await self._command(f"/v1/instances/{instance_id}/fail", body)
 
     async def _command(self, path: str, body: msgspec.Struct | dict[str, str]) -> None:
         # One key for all tries of one command: a try whose answer was lost is not done twice.

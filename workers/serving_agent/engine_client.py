@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from schemas.events.registry import GoldenExample
-from workers.serving_agent.errors import EngineBusyError, NeverServesError, PartAwayError
+from workers.serving_agent.errors import EngineBusyError, EngineFaultError, NeverServesError, PartAwayError
 
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 GOLDEN_TIMEOUT = httpx.Timeout(30.0, connect=1.0)
@@ -19,6 +19,7 @@ _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # lists within lists without end.
 UNREADABLE = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 _BEGINNING_BYTES = 300
+_WRONG = "golden-answer-wrong"
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -89,6 +90,7 @@ async def ask_golden(client: httpx.AsyncClient, path: str, body: dict[str, Any])
 
     Raises:
         NeverServesError: the engine refuses it.
+        EngineFaultError: the engine fails at it.
         EngineBusyError: it refuses for its load.
         PartAwayError: no answer came.
     """
@@ -99,7 +101,8 @@ async def ask_golden(client: httpx.AsyncClient, path: str, body: dict[str, Any])
     if answer.status_code in _BUSY:
         raise EngineBusyError(f"the engine answered {answer.status_code}: {_beginning(answer)}")
     if not answer.is_success:
-        raise wrong_answer(f"the engine answered {answer.status_code}: {_beginning(answer)}")
+        reason = f"the engine answered {answer.status_code}: {_beginning(answer)}"
+        raise EngineFaultError(_WRONG, reason) if answer.is_server_error else wrong_answer(reason)
     return answer.content
 
 
@@ -118,7 +121,7 @@ def shortened(values: tuple[Any, ...]) -> str:
 
 def wrong_answer(reason: str) -> NeverServesError:
     """Say that an engine answers its golden input wrongly."""
-    return NeverServesError("golden-answer-wrong", reason)
+    return NeverServesError(_WRONG, reason)
 
 
 def _beginning(answer: httpx.Response) -> str:

@@ -12,21 +12,27 @@ _READ_BYTES = 16_384
 _TOLD = ("reason", "error", "exception")
 
 
-def last_words(log: Path) -> str:
-    """Return "its log NAME ends with: LINE | LINE", the newest last; of a structured line, what a person would read."""
-    lines = [line for line in map(_readable, LogFile(log).tail(maximum_bytes=_READ_BYTES).splitlines()) if line]
+def last_words(log: Path, *, instance_id: str = "") -> str:
+    """Return "its log NAME ends with: LINE | LINE", the newest last; of a structured line, what a person would read.
+
+    Lines of other instances in the same process are left out, where this one is named.
+    """
+    text = LogFile(log).tail(maximum_bytes=_READ_BYTES)
+    lines = [line for each in text.splitlines() if (line := _readable(each, instance_id))]
     if not lines:
         return f"its log {log.name} is empty"
     return f"its log {log.name} ends with: {' | '.join(lines[-_MAX_LINES:])}"
 
 
-def _readable(line: str) -> str:
+def _readable(line: str, instance_id: str) -> str:
     text = "".join(character for character in line if character.isprintable()).strip()
     try:
         entry = msgspec.json.decode(text)
     except msgspec.DecodeError:
         entry = None
     if isinstance(entry, dict) and "event" in entry:
+        if instance_id and entry.get("instance_id", instance_id) != instance_id:
+            return ""
         told = (str(entry[name]).strip().splitlines() for name in _TOLD if entry.get(name))
         text = ": ".join([str(entry["event"]), *(lines[-1] for lines in told if lines)])
     return text if len(text) <= _MAX_LINE else f"{text[:_MAX_LINE]}…"

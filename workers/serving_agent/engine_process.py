@@ -155,7 +155,7 @@ def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
     except ProcessLookupError:
         return None
     # The pidfd is held now, so what is compared here can't change its owner any more.
-    if abs(process.started_at - started_at) < _SAME_START_S:
+    if abs(process.started_at - started_at) < _SAME_START_S and _is_in_use(pid):
         return process
     process.release()
     return None

@@ -7,6 +7,7 @@ AgentError
 ├── RefusedError           the control plane understood a call and refuses it; the same call meets the same
 └── CannotServeError       an instance can't be brought up; `code` stands in InstanceFailed
     ├── NeverServesError       the version will not run as it is: starting again meets the same
+    │   └── EngineFaultError   the engine failed at its golden input; its log says of what
     └── MayServeLaterError     this host can't run it now: starting again may help
 """
 
@@ -42,6 +43,10 @@ class CannotServeError(AgentError):
 
 class NeverServesError(CannotServeError):
     """The version itself is at fault, and versions don't change."""
+
+
+class EngineFaultError(NeverServesError):
+    """The engine answered its golden input by a fault of its own, which the answer need not explain."""
 
 
 class MayServeLaterError(CannotServeError):

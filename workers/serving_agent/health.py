@@ -42,9 +42,10 @@ class Right(msgspec.Struct, frozen=True):
 
 
 class Wrong(msgspec.Struct, frozen=True):
-    """An answer came, and it is another one."""
+    """An answer came, and it is another one, or `is_fault`: a fault of the engine."""
 
     reason: str
+    is_fault: bool = False
 
 
 class Silent(msgspec.Struct, frozen=True):
@@ -65,10 +66,11 @@ Outcome: TypeAlias = Right | Wrong | Silent | Busy | Unsure
 
 
 class Sickness(msgspec.Struct, frozen=True):
-    """Why an instance leaves rotation."""
+    """Why an instance leaves rotation; `is_in_log` where the engine's log may say more than the reason."""
 
     code: SicknessCode
     reason: str
+    is_in_log: bool = False
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -107,13 +109,15 @@ def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -
     that makes all of them slow must not take one after the other away.
     """
     if health.busy >= rules.faults * _MOST_BUSY_PER_FAULT:
-        return Sickness("instance-hung", f"it refused the golden input for its load {health.busy} times in a row")
+        reason = f"it refused the golden input for its load {health.busy} times in a row"
+        return Sickness("instance-hung", reason, is_in_log=True)
     last = health.last
     if last is None or not health.is_at_fault or health.faults < rules.faults:
         return None
     if last.code == "instance-slow" and not has_healthy_sibling:
         return None
-    return Sickness(last.code, f"{last.reason}; {health.faults} of the last {len(health.recent)} probes were at fault")
+    reason = f"{last.reason}; {health.faults} of the last {len(health.recent)} probes were at fault"
+    return msgspec.structs.replace(last, reason=reason)
 
 
 def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules, *, draw: float) -> float:
@@ -130,10 +134,10 @@ def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules, *,
 
 def _fault(outcome: Right | Wrong | Silent, rules: HealthRules) -> Sickness | None:
     match outcome:
-        case Wrong(reason):
-            return Sickness("golden-answer-wrong", reason)
+        case Wrong(reason, is_fault):
+            return Sickness("golden-answer-wrong", reason, is_in_log=is_fault)
         case Silent(reason):
-            return Sickness("instance-hung", reason)
+            return Sickness("instance-hung", reason, is_in_log=True)
         case Right(took_s) if took_s >= rules.slow_after_s:
             return Sickness("instance-slow", f"the golden input took {took_s:.2f} s, at most {rules.slow_after_s:g} s")
         case Right():

@@ -102,11 +102,12 @@ class InstanceKeeper:
             return None
         # What an earlier agent announced is withdrawn with the slot, whether its process is still there or not.
         self._is_announced = True
-        running = await self._with.starter.adopt(record, self._deployment)
-        if running is None:
-            self._with.starter.ended(record)
-            self._withdraw_soon(record, reason="the engine was gone when the agent came back")
-        return running
+        found = await self._with.starter.adopt(record, self._deployment)
+        if isinstance(found, RunningInstance):
+            return found
+        self._with.starter.ended(record)
+        self._withdraw_soon(record, reason=found.reason)
+        return None
 
     async def _started(self, deployment: Deployment) -> RunningInstance | None:
         try:
@@ -167,8 +168,9 @@ class InstanceKeeper:
 
     async def _condemn(self, running: RunningInstance, found: Sickness) -> None:
         """Withdraw a sick instance and end its process; one that hangs is ended at once, so that callers try again."""
-        _log.error("instance_unhealthy", instance_id=running.record.instance_id, code=found.code, reason=found.reason)
-        self._withdraw_soon(running.record, reason=found.reason, code=found.code)
+        reason = self._with_last_words(found.reason, running.record) if found.is_in_log else found.reason
+        _log.error("instance_unhealthy", instance_id=running.record.instance_id, code=found.code, reason=reason)
+        self._withdraw_soon(running.record, reason=reason, code=found.code)
         deadline_s = _KILL_AFTER_S if found.code == "instance-hung" else running.drain_deadline_s
         if found.code != "instance-hung" and self._withdrawal is not None:
             await asyncio.wait({self._withdrawal}, timeout=_WITHDRAW_AT_STOP_S)
@@ -178,10 +180,11 @@ class InstanceKeeper:
 
     async def _lost(self, running: RunningInstance) -> None:
         self._failures += 1
-        _log.error("engine_ended", instance_id=running.record.instance_id, pid=running.process.pid)
+        reason = self._with_last_words("the engine's process ended", running.record)
+        _log.error("engine_ended", instance_id=running.record.instance_id, pid=running.process.pid, reason=reason)
         await running.client.close()
         self._with.starter.ended(running.record)
-        self._withdraw_soon(running.record, reason="the engine's process ended")
+        self._withdraw_soon(running.record, reason=reason)
         if not self._retiring.is_set():
             await self._pause()
 
@@ -231,6 +234,9 @@ class InstanceKeeper:
         if self._is_announced:
             work = partial(self._withdraw, record, after=self._withdrawal, reason=reason, code=code)
             self._withdrawal = self._with.background.task("agent-withdraws", work)
+
+    def _with_last_words(self, reason: str, record: InstanceRecord) -> str:
+        return f"{reason}; {self._with.starter.last_words(record)}"
 
     async def _withdraw(
         self, record: InstanceRecord, *, after: asyncio.Task[None] | None, reason: str, code: str | None

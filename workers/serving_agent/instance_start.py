@@ -19,7 +19,13 @@ from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.engine_log import last_words
 from workers.serving_agent.engine_process import EngineProcess, Process, end_session, find_engine, start_engine
-from workers.serving_agent.errors import CannotServeError, MayServeLaterError, NeverServesError, PartAwayError
+from workers.serving_agent.errors import (
+    CannotServeError,
+    EngineFaultError,
+    MayServeLaterError,
+    NeverServesError,
+    PartAwayError,
+)
 from workers.serving_agent.fork_server import ForkServer
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
 from workers.serving_agent.launchers.base import Command, Launcher, Order
@@ -46,6 +52,12 @@ class RunningInstance(msgspec.Struct, frozen=True):
     process: Process
     client: EngineClient
     drain_deadline_s: float
+
+
+class NotAdopted(msgspec.Struct, frozen=True):
+    """Why no process is there; one that did not answer as it should was ended."""
+
+    reason: str
 
 
 class InstanceStarter:
@@ -79,23 +91,27 @@ class InstanceStarter:
         record = InstanceRecord(slot=slot, endpoint_id=deployment.endpoint_id, instance_id=instance_id, port=port)
         return self._remember(record)
 
-    async def adopt(self, record: InstanceRecord, deployment: Deployment | None) -> RunningInstance | None:
+    async def adopt(self, record: InstanceRecord, deployment: Deployment | None) -> RunningInstance | NotAdopted:
         """Take over the process on record if it is still ours, ending it where it does not answer as it should."""
         launcher = self._launchers.of(deployment)
         client = launcher.client(self._shelf.directory_of(record.slot.deployment_id), port=record.port)
         process = await self._find(record, client, deployment)
+        reason = "the engine was gone when the agent came back"
+        if record.boot_id and (process is None or process.has_ended):
+            reason = f"{reason}; {self.last_words(record)}"
         try:
             if process is not None and deployment is not None:
                 await self._until_ready(record, process, client, launcher)
                 if deployment.golden is not None:
                     await client.check_golden(deployment.endpoint, deployment.golden)
         except (CannotServeError, PartAwayError) as error:
-            _log.warning("instance_not_adopted", instance_id=record.instance_id, reason=str(error))
+            reason = f"when the agent came back, {self._explained(error, record)}"
+            _log.warning("instance_not_adopted", instance_id=record.instance_id, reason=reason)
             assert process is not None, "only a process can fail to answer"
             await process.stop(deadline_s=_KILL_AFTER_S)
         if process is None or process.has_ended:
             await client.close()
-            return None
+            return NotAdopted(reason)
         _log.info("instance_adopted", instance_id=record.instance_id, boot_id=record.boot_id, pid=process.pid)
         return RunningInstance(record, process, client, launcher.drain_deadline_s)
 
@@ -118,11 +134,13 @@ class InstanceStarter:
             if deployment.golden is not None:
                 await client.check_golden(deployment.endpoint, deployment.golden)
         except BaseException as error:
+            # Read before the process ends, whose last lines would say no more than that it was asked to.
+            failure = self._failure(error, record)
             await process.stop(deadline_s=_KILL_AFTER_S)
             await client.close()
             self.ended(record)
-            if isinstance(error, PartAwayError):
-                raise MayServeLaterError("engine-died", str(error)) from error
+            if failure is not None:
+                raise failure from error
             raise
         return RunningInstance(record, process, client, launcher.drain_deadline_s)
 
@@ -144,6 +162,10 @@ class InstanceStarter:
     async def close(self) -> None:
         """Let go of what starts engines; the engines go on."""
         await self._fork_server.close()
+
+    def last_words(self, record: InstanceRecord) -> str:
+        """Quote the end of an engine's log, for a reason that does not explain itself."""
+        return last_words(self._log_of(record), instance_id=record.instance_id)
 
     def spool(self, boot_id: str) -> Path:
         """Return the spool directory of a boot."""
@@ -232,17 +254,38 @@ class InstanceStarter:
                 raise self._why_ended(record)
             if loop.time() > deadline:
                 seconds = launcher.start_deadline_s
-                reason = f"the engine was not ready after {seconds:g} s; {last_words(self._log_of(record))}"
+                reason = f"the engine was not ready after {seconds:g} s; {self.last_words(record)}"
                 raise MayServeLaterError("never-ready", reason)
             await process.wait(_POLL_S)
         identity = await client.identity()
         if (identity.boot_id, identity.pid) != (record.boot_id, process.pid):
-            raise MayServeLaterError("port-taken", f"another process answers at port {record.port}")
+            # Our own engine has hardly begun, so its log knows nothing of the other.
+            other = f"process {identity.pid}, instance {identity.instance_id}"
+            raise MayServeLaterError("port-taken", f"{other}, answers at port {record.port}")
+
+    def _failure(self, error: BaseException, record: InstanceRecord) -> CannotServeError | None:
+        """Return what to raise instead of an error that does not explain itself."""
+        match error:
+            case PartAwayError():
+                return MayServeLaterError("engine-died", self._explained(error, record))
+            case EngineFaultError():
+                return NeverServesError(error.code, self._explained(error, record))
+            case _:
+                return None
+
+    def _explained(self, error: CannotServeError | PartAwayError, record: InstanceRecord) -> str:
+        match error:
+            case EngineFaultError(reason=reason):
+                return f"{reason}; {self.last_words(record)}"
+            case CannotServeError(reason=reason):
+                return reason
+            case _:
+                return f"{error}; {self.last_words(record)}"
 
     def _why_ended(self, record: InstanceRecord) -> NeverServesError | MayServeLaterError:
         failure = find_failure(self.spool(record.boot_id))
         if failure is None:
-            reason = f"the engine ended before it was ready; {last_words(self._log_of(record))}"
+            reason = f"the engine ended before it was ready; {self.last_words(record)}"
             return MayServeLaterError("engine-died", reason)
         if failure.code == MemoryShortError.code:
             return MayServeLaterError(failure.code, failure.reason)

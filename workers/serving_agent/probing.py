@@ -5,7 +5,7 @@ import asyncio
 from infra.clock import Clock
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
-from workers.serving_agent.errors import EngineBusyError, NeverServesError, PartAwayError
+from workers.serving_agent.errors import EngineBusyError, EngineFaultError, NeverServesError, PartAwayError
 from workers.serving_agent.health import Busy, Outcome, Right, Silent, Unsure, Wrong
 
 _MOST_HELD_UP_S = 1.0
@@ -38,5 +38,5 @@ async def _asked(client: EngineClient, deployment: Deployment, *, timeout_s: flo
     except PartAwayError as error:
         return Silent(str(error))
     except NeverServesError as error:
-        return Wrong(error.reason)
+        return Wrong(error.reason, is_fault=isinstance(error, EngineFaultError))
     return Right(0.0)

@@ -240,6 +240,37 @@ async def test_an_endpoint_that_can_not_be_served_ends_the_wait_with_the_reason(
     assert (answered.code, answered.err.splitlines()[-1], answered.out) == (1, said, "")
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("engine-died", "the golden input got no answer: ReadError(''); its log engine-a-0.log ends with: {lines}"),
+        ("golden-answer-wrong", "the engine answered 500: sorry; its log engine-a-0.log ends with: {lines}"),
+        ("engine-not-started", "the fork server does not answer (bad); its log fork-server.log ends with: {lines}"),
+        ("port-taken", "process 7, instance another, answers at port 9001"),
+    ],
+)
+async def test_the_whole_reason_of_a_failure_is_shown(
+    api: RunningApi, typed: Type, stage: Stage, code: str, reason: str
+) -> None:
+    lines = " | ".join(f"line {number} of an engine's last words {'x' * 200}" for number in range(4))
+    endpoint = await done(api.admin.post("/v1/endpoints", json={"name": f"shows-{code}", "version": "digits/1"}))
+    failure = {
+        "endpoint_id": endpoint["id"],
+        "deployment_id": endpoint["deployments"][0]["id"],
+        "agent_id": "one",
+        "code": code,
+        "reason": reason.format(lines=lines),
+    }
+    instance = f"instance-{endpoint['id'].partition('-')[2]}"
+    await done(api.service.post(f"/v1/instances/{instance}/fail", json=failure))
+
+    shown = await typed("endpoint", "show", endpoint["name"])
+    told = (await done(api.admin.get(f"/v1/endpoints/{endpoint['name']}")))["deployments"][0]["failure"]
+
+    assert told == f"{failure['reason']} ({code})"
+    assert "".join(told.split()) in "".join(shown.out.split())
+
+
 async def test_a_rollout_is_waited_for_until_it_is_over(api: RunningApi, typed: Type, stage: Stage) -> None:
     endpoint = await done(api.admin.post("/v1/endpoints", json={"name": "moving", "version": "digits/1"}))
     await done(api.service.post("/v1/instances", json=_instance(endpoint, port=9_002)))

@@ -3,7 +3,9 @@
 import httpx
 import pytest
 
+from schemas.events.endpoints import InstanceFailed
 from tests.support.api import RunningApi, Stage, done
+from workers.serving_agent.control_plane import ControlPlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,3 +46,26 @@ async def test_a_code_that_is_none_is_refused(api: RunningApi, stage: Stage, cod
     )
 
     assert (answer.status_code, answer.json()["field"]) == (httpx.codes.BAD_REQUEST, "code")
+
+
+async def test_an_agent_tells_a_long_reason_as_far_as_it_is_taken_everywhere(api: RunningApi, stage: Stage) -> None:
+    endpoint = await done(api.admin.post("/v1/endpoints", json={"name": "fails-at-length", "version": "digits/1"}))
+    (deployment,) = endpoint["deployments"]
+    reason = "the golden answer should begin with " + "x" * 5_000
+    failure = InstanceFailed(
+        endpoint_id=endpoint["id"],
+        deployment_id=deployment["id"],
+        agent_id="one",
+        code="golden-answer-wrong",
+        reason=reason,
+    )
+    agent = ControlPlane(api.url, token_file=api.data_dir / "secrets" / "service.token")
+
+    await agent.fail("instance-01900000-0000-7000-8000-00000000000a", failure)
+    await agent.close()
+
+    shown = await done(api.admin.get("/v1/endpoints/fails-at-length"))
+    told = shown["deployments"][0]["failure"].removesuffix(" (golden-answer-wrong)")
+    assert reason.startswith(told)
+    # A rollout tells it with the code, within the same limit.
+    assert 1_500 < len(f"golden-answer-wrong: {told}") <= 2_000

@@ -76,7 +76,7 @@ def test_an_instance_that_hangs_is_withdrawn_killed_and_comes_back(harness: Agen
     withdrawal = told(harness, WITHDRAW)
     assert withdrawal.path == withdrawal_of(hung.body["instance_id"])
     assert withdrawal.body["code"] == "instance-hung"
-    assert "probes were at fault" in withdrawal.body["reason"]
+    assert re.search(r"probes were at fault; its log engine-\S+\.log ends with: ", withdrawal.body["reason"])
     back = announced_again(harness, hung)
     assert label_of(back) == label_of(other)
     assert not psutil.pid_exists(pid)
@@ -95,6 +95,7 @@ def test_an_instance_whose_answers_become_wrong_is_withdrawn_and_comes_back_righ
     withdrawal = told(harness, WITHDRAW)
     assert withdrawal.body["code"] == "golden-answer-wrong"
     assert "output 'label' should be" in withdrawal.body["reason"]
+    assert "log" not in withdrawal.body["reason"]
     second = announced_again(harness, first)
     assert label_of(second) == right
     # The version did answer rightly here, so it is not given up as one that never will.

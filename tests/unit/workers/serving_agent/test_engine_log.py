@@ -31,6 +31,18 @@ def test_the_last_lines_are_quoted_as_a_person_reads_them(tmp_path: Path, conten
     assert last_words(log) == said
 
 
+def test_lines_of_other_instances_in_the_same_process_are_left_out(tmp_path: Path) -> None:
+    log = tmp_path / "engine-shared-0.log"
+    log.write_text(
+        '{"event":"ready","instance_id":"mine"}\n'
+        '{"event":"prediction_failed","instance_id":"another"}\n'
+        '{"event":"listening"}\n'
+        "killed\n"
+    )
+
+    assert last_words(log, instance_id="mine").endswith("ends with: ready | listening | killed")
+
+
 def test_a_long_line_is_cut_and_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     assert last_words(log).endswith("is empty")

@@ -17,6 +17,7 @@ from workers.serving_agent.health import (
     sickness,
 )
 
+FAULT = Wrong("the engine answered 500", is_fault=True)
 RULES = HealthRules(interval_s=2.0, timeout_s=5.0, slow_after_s=2.0, faults=3)
 FAST, SLOW, WRONG, SILENT = Right(0.01), Right(2.5), Wrong("label should be [3] and is [7]"), Silent("no answer")
 
@@ -49,6 +50,16 @@ def test_faults_among_the_last_probes_make_an_instance_sick_and_the_last_one_nam
     assert found is not None
     assert found.code == code
     assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_in_log"), [(SILENT, True), (FAULT, True), (Busy(), True), (WRONG, False), (SLOW, False)]
+)
+def test_the_log_is_asked_where_the_outcome_does_not_explain_itself(outcome: Outcome, *, is_in_log: bool) -> None:
+    found = verdict(*[outcome] * 30)
+
+    assert found is not None
+    assert found.is_in_log == is_in_log
 
 
 @pytest.mark.parametrize(

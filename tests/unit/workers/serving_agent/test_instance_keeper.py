@@ -1,6 +1,7 @@
 """A slot from its first announcement on, with engines and a control plane that a test plays."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.support.digits import SIGNATURE
 from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import Announcement, ControlPlane
 from workers.serving_agent.desired import Deployment
-from workers.serving_agent.errors import NeverServesError, PartAwayError
+from workers.serving_agent.errors import EngineFaultError, NeverServesError, PartAwayError
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
 from workers.serving_agent.instance_keeper import InstanceKeeper
 from workers.serving_agent.instance_start import InstanceStarter, RunningInstance
@@ -37,6 +38,8 @@ DEPLOYMENT = Deployment(
     golden=GoldenExample(inputs=(), outputs={"label": (3,)}),
     replicas=1,
 )
+LAST_WORDS = "its log engine-deployment-1-0.log ends with: out of file handles"
+FAULT = EngineFaultError("golden-answer-wrong", "the engine answered 500")
 WRONG = NeverServesError("golden-answer-wrong", "label should be [3] and is [7]")
 SILENT = PartAwayError("no answer")
 
@@ -86,12 +89,14 @@ class Told(ControlPlane):
     def __init__(self, directory: Path) -> None:
         super().__init__("http://127.0.0.1:1", token_file=directory / "token")
         self.words: list[tuple[str, str]] = []
+        self.reasons: list[str] = []
 
     async def announce(self, announcement: Announcement) -> None:
         self.words.append(("announce", announcement.boot_id))
 
     async def withdraw(self, instance_id: str, *, reason: str, code: str | None = None) -> None:
-        assert (instance_id, bool(reason)) == ("instance-1", True)
+        assert instance_id == "instance-1"
+        self.reasons.append(reason)
         self.words.append(("withdraw", code or ""))
 
     async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
@@ -106,6 +111,7 @@ class Starter(InstanceStarter):
         super().__init__(settings, shelf=cast("Any", None), book=book, environ={})
         self._records = book
         self.engines: list[Engine] = []
+        self.processes: list[Process] = []
         self.failures: list[Exception] = []
         self.alone: list[bool] = []
 
@@ -121,6 +127,7 @@ class Starter(InstanceStarter):
         if self.engines and self.failures:
             raise self.failures.pop(0)
         self.engines.append(Engine())
+        self.processes.append(Process())
         boot = InstanceRecord(
             slot=record.slot,
             endpoint_id=record.endpoint_id,
@@ -128,7 +135,7 @@ class Starter(InstanceStarter):
             port=record.port,
             boot_id=f"boot-{len(self.engines)}",
         )
-        return RunningInstance(boot, cast("Any", Process()), self.engines[-1], 1.0)
+        return RunningInstance(boot, cast("Any", self.processes[-1]), self.engines[-1], 1.0)
 
 
 class Stage:
@@ -145,6 +152,9 @@ class Stage:
             probe_faults=2,
         )
         book = InstanceBook(directory / "instances.json")
+        log = directory / "logs" / "engine-deployment-1-0.log"
+        log.parent.mkdir()
+        log.write_text("out of file handles\n")
         self.told, self.starter = Told(directory), Starter(settings, book)
         parts = AgentParts(
             settings=settings,
@@ -188,6 +198,37 @@ async def test_a_sick_instance_is_withdrawn_with_its_code_and_comes_back(
         await stage.until(lambda: len(stage.told.words) == 3)
 
         assert stage.told.words[1:] == [("withdraw", code), ("announce", "boot-2")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (SILENT, f"no answer; 2 of the last 2 probes were at fault; {LAST_WORDS}"),
+        (FAULT, f"the engine answered 500; 2 of the last 2 probes were at fault; {LAST_WORDS}"),
+        (WRONG, "label should be [3] and is [7]; 2 of the last 2 probes were at fault"),
+    ],
+)
+async def test_a_withdrawal_quotes_the_log_where_its_reason_does_not_explain_itself(
+    tmp_path: Path, fault: Exception, reason: str
+) -> None:
+    async with at_work(tmp_path) as stage:
+        await stage.until(lambda: stage.starter.engines[0].asked >= 1)
+        stage.starter.engines[0].fault = fault
+
+        await stage.until(lambda: bool(stage.told.reasons))
+
+        # What was asked before was answered rightly.
+        told = re.sub(r"of the last \d+", "of the last 2", stage.told.reasons[0])
+        assert told == reason
+
+
+async def test_an_engine_that_ends_by_itself_is_withdrawn_with_its_last_words(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as stage:
+        stage.starter.processes[0].ended.set()
+
+        await stage.until(lambda: bool(stage.told.reasons))
+
+        assert stage.told.reasons == [f"the engine's process ended; {LAST_WORDS}"]
 
 
 async def test_a_version_that_once_answered_rightly_here_is_tried_again_after_a_wrong_start(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tests.support.digits import SIGNATURE
 from tests.support.fakes import FakeClock
 from tests.support.virtual_time import in_virtual_time
 from workers.serving_agent.desired import Deployment
-from workers.serving_agent.errors import EngineBusyError, NeverServesError, PartAwayError
+from workers.serving_agent.errors import EngineBusyError, EngineFaultError, NeverServesError, PartAwayError
 from workers.serving_agent.health import Busy, Outcome, Right, Silent, Unsure, Wrong
 from workers.serving_agent.oip_client import OipClient
 from workers.serving_agent.probing import probe
@@ -60,6 +60,7 @@ async def never() -> None:
     ("answer", "outcome"),
     [
         (raising(NeverServesError("golden-answer-wrong", "7, not 3")), Wrong("7, not 3")),
+        (raising(EngineFaultError("golden-answer-wrong", "500")), Wrong("500", is_fault=True)),
         (raising(PartAwayError("connection refused")), Silent("connection refused")),
         (raising(EngineBusyError("503")), Busy()),
         (never, Silent("no answer within 5 s")),
