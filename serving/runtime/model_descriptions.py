@@ -28,6 +28,15 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
     }
 
 
+def model_metadata_over_rest(model: ServedModel) -> dict[str, Any]:
+    """Say it with which inputs may have missing values, where any may; the messages of gRPC have no place for that."""
+    described = model_metadata(model)
+    for tensor, told in zip(model.manifest.signature.inputs, described["inputs"], strict=True):
+        if tensor.allows_missing:
+            told["allows_missing"] = True
+    return described
+
+
 def model_statistics(model: ServedModel) -> dict[str, Any]:
     """Say what a model has done since it was loaded; reading and writing tensors is not timed apart."""
     seen = model.host.statistics

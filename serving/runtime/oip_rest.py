@@ -27,7 +27,12 @@ from serving.runtime.inference_messages import (
     write_outputs,
 )
 from serving.runtime.instance import Instance
-from serving.runtime.model_descriptions import model_metadata, model_statistics, predicted_value, server_metadata
+from serving.runtime.model_descriptions import (
+    model_metadata_over_rest,
+    model_statistics,
+    predicted_value,
+    server_metadata,
+)
 from serving.runtime.model_host import Prediction
 from serving.runtime.open_metrics import CONTENT_TYPE, render_metrics
 from serving.runtime.priority import PRIORITY, is_patient
@@ -142,7 +147,7 @@ class OipRest:
             case [*_, "stats"]:
                 return self._json({"model_stats": [model_statistics(model)]})
             case _:
-                return self._json(model_metadata(model))
+                return self._json(model_metadata_over_rest(model))
 
     def _readiness(self, *, is_ready: bool) -> Answer:
         if is_ready:

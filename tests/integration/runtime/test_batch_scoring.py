@@ -10,15 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import skops.io
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 
 from rollbook.batch.endpoint import ScoredEndpoint
 from rollbook.batch.errors import GaveUp
 from rollbook.batch.journal import Journal
 from rollbook.batch.scoring import BatchJob, Options, Summary, job_of, rejected_file_of
 from rollbook.batch.source import CHUNK_ROWS, Source
+from serving.runtime.manifest import ARTIFACT_NAME, write_manifest
 from tests.support import echo_model
 from tests.support.digits import digits, trained
-from tests.support.engine_process import EngineProcess
+from tests.support.engine_process import EngineProcess, running, write_model
+from tests.support.sklearn_models import signature_of
 
 ARROW = {"UINT64": pa.uint64()}
 """What Arrow would not guess."""
@@ -106,6 +112,25 @@ def test_rows_that_are_no_tensors_are_apart_with_the_reason_and_the_others_score
         {"row": 7, "reason": "column 'pixels' is missing"},
         {"row": 9, "reason": "column 'pixels' has 1 values where the input 'pixels' takes 64"},
     ]
+
+
+def test_a_null_is_scored_where_the_signature_allows_missing_values(tmp_path: Path) -> None:
+    known = np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 9.0]] * 4)
+    model = make_pipeline(SimpleImputer(), LinearRegression()).fit(known, known.sum(axis=1))
+    manifest = write_model(tmp_path / "model", artifact_format="skops")
+    skops.io.dump(model, tmp_path / "model" / ARTIFACT_NAME)
+    signature = signature_of("known:FP64:-1x2:missing", "value:FP64:-1")
+    write_manifest(tmp_path / "model", msgspec.structs.replace(manifest, signature=signature))
+    rows: list[list[float | None] | None] = [[1.0, None], [None, None], None, [3.0, 4.0]]
+
+    with running(tmp_path) as engine:
+        table = pa.table({"known": pa.array(rows, pa.list_(pa.float64()))})
+        summary, found = score(engine, table, tmp_path)
+
+    assert (summary.scored, summary.rejected) == (3, 1)
+    assert [each["row"] for each in found] == [0, 1, 3]
+    expected = model.predict([[1.0, np.nan], [np.nan, np.nan], [3.0, 4.0]])
+    assert [each["value"] for each in found] == pytest.approx(expected.tolist())
 
 
 def test_a_file_without_rows_makes_an_output_without_rows(many: EngineProcess, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Columns to tensors, and tensors to columns. A row whose value can't be a tensor's is told apart, with the reason."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -24,11 +25,15 @@ _ARROW = {name: pa.from_numpy_dtype(dtype) for name, dtype in DTYPES.items() if 
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
-    """A tensor of the Open Inference Protocol; -1 stands for any number of rows."""
+    """A tensor of the Open Inference Protocol; -1 stands for any number of rows.
+
+    In one that `allows_missing`, NaN stands for a value that is missing.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    allows_missing: bool = False
 
     @property
     def width(self) -> int:
@@ -125,25 +130,30 @@ def _values(column: pa.ChunkedArray, name: str, tensor: TensorSpec, among: int, 
         values = _one_by_one(array, name, tensor, width, refused)
     values = values.reshape(len(array), width)
     if values.dtype.kind == "f":
-        for place in np.flatnonzero(~np.isfinite(values).all(axis=1)):
+        is_good = ~np.isinf(values) if tensor.allows_missing else np.isfinite(values)
+        for place in np.flatnonzero(~is_good.all(axis=1)):
             refused.setdefault(int(place), f"column {name!r} is not finite")
     return values
 
 
 def _fast(array: pa.Array, tensor: TensorSpec, width: int) -> Array | None:
-    """Convert all at once; None where some value is missing or does not fit."""
-    if array.null_count or tensor.datatype == "BYTES":
+    """Convert all at once; None where some value is missing that may not be, or does not fit."""
+    if tensor.datatype == "BYTES":
         return None
     if _is_list(array.type):
-        if not pc.all(pc.equal(pc.list_value_length(array), width)).as_py():
+        if array.null_count or not pc.all(pc.equal(pc.list_value_length(array), width)).as_py():
             return None
         array = array.flatten()
-        if array.null_count or _is_list(array.type):
+        if _is_list(array.type):
             return None
+    if array.null_count and not tensor.allows_missing:
+        return None
     try:
-        return np.asarray(array.cast(_ARROW[tensor.datatype])).astype(DTYPES[tensor.datatype], copy=False)
+        values = array.cast(_ARROW[tensor.datatype])
     except pa.ArrowException:
         return None
+    # A null of a floating-point type becomes NaN.
+    return np.asarray(values).astype(DTYPES[tensor.datatype], copy=False)
 
 
 def _one_by_one(array: pa.Array, name: str, tensor: TensorSpec, width: int, refused: dict[int, str]) -> Array:
@@ -158,19 +168,23 @@ def _one_by_one(array: pa.Array, name: str, tensor: TensorSpec, width: int, refu
 
 
 def _row(value: Any, tensor: TensorSpec, width: int) -> list[Any]:  # noqa: ANN401  any value of a file
-    if value is None:
-        raise ValueError("is missing")
+    if value is None and not (tensor.allows_missing and width == 1):
+        raise ValueError(f"is missing, {_not_allowed(tensor)}" if width == 1 else "is missing")
     flat = list(_flat(value))
     if len(flat) != width:
         raise ValueError(f"has {len(flat)} values where the input {tensor.name!r} takes {width}")
-    if any(each is None for each in flat):
-        raise ValueError("has a value that is missing")
+    if any(each is None for each in flat) and not tensor.allows_missing:
+        raise ValueError(f"has a value that is missing, {_not_allowed(tensor)}")
     if tensor.datatype == "BYTES":
         return [_bytes(each) for each in flat]
     try:
-        return list(pa.array(flat).cast(_ARROW[tensor.datatype]).to_pylist())
+        return [math.nan if each is None else each for each in pa.array(flat).cast(_ARROW[tensor.datatype]).to_pylist()]
     except pa.ArrowException as error:
         raise ValueError(f"does not fit {tensor.datatype}: {error}") from error
+
+
+def _not_allowed(tensor: TensorSpec) -> str:
+    return f"which the signature of the input {tensor.name!r} does not allow"
 
 
 def _bytes(value: object) -> bytes:

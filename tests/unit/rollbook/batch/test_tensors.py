@@ -68,9 +68,43 @@ def test_rows_that_no_tensor_can_hold_say_why_and_the_others_stay() -> None:
     assert refused == {
         1: "column 'pixels' is missing",
         2: "column 'pixels' has 2 values where the input 'pixels' takes 3",
-        3: "column 'pixels' has a value that is missing",
+        3: "column 'pixels' has a value that is missing, which the signature of the input 'pixels' does not allow",
         4: "column 'pixels' is not finite",
     }
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int32(), pa.decimal128(5, 1)])
+def test_a_null_is_nan_where_the_signature_allows_missing_values(kind: pa.DataType) -> None:
+    spec = TensorSpec("age", "FP32", (-1,), allows_missing=True)
+
+    tensors, refused = prepared(pa.table({"age": pa.array([1, None, 3], kind)}), spec)
+
+    assert (str(tensors["age"]), refused) == ("[1.0, nan, 3.0]", {})
+
+
+def test_a_value_of_a_row_may_be_missing_and_the_whole_row_not() -> None:
+    spec = TensorSpec("pixels", "FP64", (-1, 3), allows_missing=True)
+    rows = [[1.0, None, 3.0], None, [float("nan"), 2.0, 3.0], [1.0, 2.0, float("inf")], [1.0, 2.0]]
+    apart = pa.table({"a": [1.0, None], "b": [None, 2], "c": pa.array([None, 3], pa.int8())})
+
+    tensors, refused = prepared(pa.table({"pixels": pa.array(rows, pa.list_(pa.float64()))}), spec)
+
+    assert str(tensors["pixels"]) == "[[1.0, nan, 3.0], [nan, 2.0, 3.0]]"
+    assert refused == {
+        1: "column 'pixels' is missing",
+        3: "column 'pixels' is not finite",
+        4: "column 'pixels' has 2 values where the input 'pixels' takes 3",
+    }
+    assert str(prepared(apart, spec)) == "({'pixels': [[1.0, nan, nan], [nan, 2.0, 3.0]]}, {})"
+
+
+def test_missing_values_that_are_not_allowed_say_which_input_and_the_others_stay() -> None:
+    table = pa.table({"age": pa.array([7, None], pa.int8())})
+
+    assert prepared(table, AGE) == (
+        {"age": [[7]]},
+        {1: "column 'age' is missing, which the signature of the input 'age' does not allow"},
+    )
 
 
 def test_a_number_that_does_not_fit_its_type_is_not_bent() -> None:
@@ -84,7 +118,7 @@ def test_a_number_that_does_not_fit_its_type_is_not_bent() -> None:
 def test_text_becomes_bytes_and_anything_else_is_refused() -> None:
     assert prepared(pa.table({"name": ["é", "", None]}), NAME) == (
         {"name": ["é".encode(), b""]},
-        {2: "column 'name' is missing"},
+        {2: "column 'name' is missing, which the signature of the input 'name' does not allow"},
     )
     assert prepared(pa.table({"name": [1]}), NAME)[1] == {0: "column 'name' is neither text nor bytes but int"}
 
