@@ -9,6 +9,7 @@ from benchmarks.batch_rows import measure as measure_batch_rows
 from benchmarks.change_to_serving import measure as measure_change_to_serving
 from benchmarks.durable_commands import measure as measure_durable_commands
 from benchmarks.figures import Figure
+from benchmarks.first_answer import measure as measure_first_answer
 from benchmarks.gateway_cost import measure as measure_gateway_cost
 from benchmarks.language_model_cost import measure as measure_language_model_cost
 from benchmarks.lost_instance import measure as measure_lost_instance
@@ -38,6 +39,10 @@ SCENARIOS = {
     "start": Scenario(
         title="stack ready after `rollbook up`, and what it keeps in memory",
         measure=measure_start_and_memory,
+    ),
+    "first": Scenario(
+        title="registration of a new small model to its first answer at the gateway",
+        measure=measure_first_answer,
     ),
     "change": Scenario(
         title="command accepted to first request on the new weights, under load",

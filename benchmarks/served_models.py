@@ -45,7 +45,7 @@ def write_models(folder: Path) -> ModelFiles:
     )
     skops.io.dump(fitted, files.skops)
     joblib.dump(fitted, files.joblib)
-    files.onnx.write_bytes(_graph(fitted))
+    files.onnx.write_bytes(graph_of(fitted))
     return files
 
 
@@ -95,7 +95,8 @@ def _asked() -> NDArray[np.float32]:
     return asked
 
 
-def _graph(fitted: Pipeline) -> bytes:
+def graph_of(fitted: Pipeline) -> bytes:
+    """Convert a fitted pipeline to ONNX."""
     # Slow to import, and a tool of development.
     from skl2onnx import to_onnx  # noqa: PLC0415
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415

@@ -123,7 +123,9 @@ class InstanceStarter:
             MayServeLaterError: this host is. In both cases no process is left.
         """
         launcher = self._launchers.of(deployment)
+        _log.info("instance_starts", instance_id=record.instance_id)
         model = await self._shelf.lay(deployment)
+        _log.info("model_laid", instance_id=record.instance_id)
         record, process = await self._spawn(record, deployment, model, launcher, alone=alone)
         client = launcher.client(model, port=record.port)
         try:
