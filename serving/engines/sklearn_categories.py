@@ -3,11 +3,12 @@
 from typing import Any
 
 from sklearn.compose import ColumnTransformer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 
 def known_values(model: Any, columns: list[int] | None = None) -> dict[int, Any]:  # noqa: ANN401 - any estimator
-    """Return a value by the number of its column, of those columns that an encoder looks at."""
+    """Return a value by the number of its column, of those columns that an encoder looks at or that has bounds."""
     if columns is None:
         columns = list(range(int(getattr(model, "n_features_in_", 0))))
     match model:
@@ -21,6 +22,9 @@ def known_values(model: Any, columns: list[int] | None = None) -> dict[int, Any]
             return _joined(known_values(transformer, columns) for _, transformer in model.transformer_list)
         case Pipeline():
             return _of_steps([step for _, step in model.steps], columns)
+        case IsotonicRegression():
+            # Beyond what it has seen it answers nothing, and it does not say how many columns it takes.
+            return {(columns or [0])[0]: model.X_min_}
         case _ if hasattr(model, "best_estimator_"):
             return known_values(model.best_estimator_, columns)
         case _:

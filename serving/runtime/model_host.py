@@ -87,10 +87,10 @@ class ModelHost:
         self._idle.set()
         self.statistics = Statistics()
 
-    def serve(self, engine: Engine) -> None:
-        """Take predictions from now on."""
+    def serve(self, engine: Engine, *, joins: bool) -> None:
+        """Take predictions from now on; those that wait are asked together where the engine keeps rows apart."""
         self._engine = engine
-        self._batches = is_batchable(engine.signature)
+        self._batches = joins and is_batchable(engine.signature)
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""

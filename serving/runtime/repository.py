@@ -164,19 +164,18 @@ class ModelRepository:
         manifest = _manifest(directory)
         path = directory / ARTIFACT_NAME
         held = resident_bytes()
-        engine = await asyncio.to_thread(self._engine, manifest, path)
+        engine, joins = await asyncio.to_thread(self._engine, manifest, path)
         host = ModelHost(self._limits)
-        host.serve(engine)
+        host.serve(engine, joins=joins)
         took = max(0, resident_bytes() - held)
         _log.info("model_loaded", model=name, version=manifest.version_name, memory_bytes=took)
         return ServedModel(name=name, manifest=manifest, host=host, memory_bytes=took)
 
-    def _engine(self, manifest: Manifest, path: Path) -> Engine:
+    def _engine(self, manifest: Manifest, path: Path) -> tuple[Engine, bool]:
         if path.is_file():
             self._memory.admit(estimated_bytes(manifest.artifact.format, path))
         engine = load_engine(manifest.artifact.format, path, manifest.signature)
-        try_out(engine, manifest.golden)
-        return engine
+        return engine, try_out(engine, manifest.golden)
 
     def _places(self) -> dict[str, Path]:
         shared = self._shared.iterdir() if self._shared is not None and self._shared.is_dir() else ()

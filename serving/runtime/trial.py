@@ -11,58 +11,119 @@ from schemas.events.registry import GoldenExample, Signature, Tensor
 from serving.engines.answers import datatype_of, difference_from
 from serving.engines.base import Array, Engine, Tensors
 from serving.engines.errors import PredictionFailedError, SignatureMismatchError, UnansweredInputError
-from serving.runtime.batching import is_batchable, joined, rows_of
+from serving.runtime.batching import fits_together, is_batchable, joined, parted, rows_of
 from serving.runtime.errors import InvalidRequestError
 from serving.runtime.tensors import InputTensor, finite, read_values
 
 _JOINED_REQUESTS = 3
+_DIFFERENT_REQUESTS = 2
 _log = structlog.get_logger(__name__)
 
 
-def try_out(engine: Engine, golden: GoldenExample | None = None) -> None:
-    """Ask an engine alone and, where requests are joined, joined.
+def try_out(engine: Engine, golden: GoldenExample | None = None) -> bool:
+    """Ask an engine alone and joined, and return whether rows of several requests may be asked together.
+
+    They may not where a row gets another answer beside others than alone, as in a graph that normalises over rows.
 
     Raises:
         SignatureMismatchError: its answer has another data type or shape than the signature promises, or not a row for
-            each that was asked.
-        UnansweredInputError: the model fails on its golden input, or on every made-up one that has to fit.
+            each that was asked; or it answers one request and fails on several of it, joined.
+        UnansweredInputError: the model fails on its golden input, or on every made-up one that has to fit. An answer
+            that is no finite number is a failure too.
     """
-    answered = _first_answered(engine, golden)
-    if answered is None:
-        return
-    inputs, answers = answered
-    rows = rows_of(inputs) if is_batchable(engine.signature) else None
-    _check(engine.signature, answers, rows=rows)
+    is_joined = is_batchable(engine.signature)
+    answered = _answered(engine, golden)
+    for inputs, answers in answered:
+        _check(engine.signature, answers, rows=rows_of(inputs) if is_joined else None)
+    if not answered:
+        return is_joined
+    inputs, _ = answered[0]
     _answer_missing(engine, inputs)
-    if rows:
-        together = joined([inputs] * _JOINED_REQUESTS)
-        try:
-            answers = engine.ask(together)
-        except PredictionFailedError as error:
-            # Requests that fail together are asked one by one.
-            _log.info("joined_trial_refused", reason=_reason(error))
-            return
-        _check(engine.signature, answers, rows=rows * _JOINED_REQUESTS)
+    return is_joined and bool(rows_of(inputs)) and _keeps_rows_apart(engine, answered)
 
 
-def _first_answered(engine: Engine, golden: GoldenExample | None) -> tuple[Tensors, Tensors] | None:
-    """Return the first input that the model answers, and its answer; None where its sizes could only be guessed."""
+def _answered(engine: Engine, golden: GoldenExample | None) -> list[tuple[Tensors, Tensors]]:
+    """Return inputs that the model answers, with its answers; none where its sizes could only be guessed."""
     failure: PredictionFailedError | None = None
-    for inputs in engine.samples() if golden is None else [_golden_input(golden, engine.signature)]:
+    found = [] if golden is None else [_golden_answer(engine, golden)]
+    for inputs in engine.samples():
+        if len(found) == _DIFFERENT_REQUESTS:
+            break
+        if found and not fits_together(found[0][0], inputs):
+            continue
         try:
-            return inputs, engine.ask(inputs)
+            found.append((inputs, _finite_answers(engine, inputs)))
         except PredictionFailedError as error:
             failure = error
-    assert failure is not None
-    if golden is not None:
-        raise UnansweredInputError(f"the model does not answer its golden input: {_reason(failure)}") from failure
-    if _tells_all_sizes(engine.signature):
+    if not found and failure is not None and _tells_all_sizes(engine.signature):
         raise UnansweredInputError(
             f"the model answers no row of zeros or ones in the form of its signature: {_reason(failure)}; "
             "correct the signature, or register the version with a golden example that it answers"
         ) from failure
-    _log.info("trial_refused", reason=_reason(failure))
-    return None
+    if not found and failure is not None:
+        _log.info("trial_refused", reason=_reason(failure))
+    return found
+
+
+def _golden_answer(engine: Engine, golden: GoldenExample) -> tuple[Tensors, Tensors]:
+    inputs = _golden_input(golden, engine.signature)
+    try:
+        return inputs, _finite_answers(engine, inputs)
+    except PredictionFailedError as error:
+        raise UnansweredInputError(f"the model does not answer its golden input: {_reason(error)}") from error
+
+
+def _finite_answers(engine: Engine, inputs: Tensors) -> Tensors:
+    answers = engine.ask(inputs)
+    for name, array in answers.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise PredictionFailedError(f"output {name!r} has a value that is not finite")
+    return answers
+
+
+def _keeps_rows_apart(engine: Engine, answered: list[tuple[Tensors, Tensors]]) -> bool:
+    """Ask requests joined, and return whether each gets the answer that it got alone."""
+    requests = [answered[number % len(answered)] for number in range(_JOINED_REQUESTS)]
+    counts = [rows_of(inputs) or 0 for inputs, _ in requests]
+    try:
+        together = engine.ask(joined([inputs for inputs, _ in requests]))
+    except PredictionFailedError as error:
+        _refuse_single_rows(engine, answered[0][0])
+        # Different requests that fail together are asked one by one.
+        _log.info("joined_trial_refused", reason=_reason(error))
+        return False
+    _check(engine.signature, together, rows=sum(counts))
+    parts = parted(together, counts)
+    if parts and all(_are_alike(alone, part) for (_, alone), part in zip(requests, parts, strict=True)):
+        return True
+    _log.warning("rows_are_mixed", remedy="requests are asked one by one, as a row's answer depends on those beside it")
+    return False
+
+
+def _refuse_single_rows(engine: Engine, inputs: Tensors) -> None:
+    rows = rows_of(inputs) or 0
+    try:
+        engine.ask(joined([inputs] * _JOINED_REQUESTS))
+    except PredictionFailedError as error:
+        signature = engine.signature
+        fitting = Signature(inputs=_of_rows(signature.inputs, rows), outputs=_of_rows(signature.outputs, rows))
+        detail = f"the model answers {rows} rows and fails on {rows * _JOINED_REQUESTS}: {_reason(error)}"
+        raise SignatureMismatchError(detail, fitting=fitting) from error
+
+
+def _of_rows(tensors: tuple[Tensor, ...], rows: int) -> tuple[Tensor, ...]:
+    return tuple(msgspec.structs.replace(tensor, shape=(rows, *tensor.shape[1:])) for tensor in tensors)
+
+
+def _are_alike(alone: Tensors, part: Tensors) -> bool:
+    return all(_is_close(array, part[name]) for name, array in alone.items())
+
+
+def _is_close(array: Array, other: Array) -> bool:
+    if array.dtype.kind != "f":
+        return np.array_equal(array, other)
+    # Sums in another order differ in their last digits.
+    return np.allclose(array, other, rtol=1e-3, atol=1e-5)
 
 
 def _golden_input(golden: GoldenExample, signature: Signature) -> Tensors:

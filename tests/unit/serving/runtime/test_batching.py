@@ -64,7 +64,7 @@ async def held_back(engine: SummingEngine, host: ModelHost, later: list[Tensors]
 
 def host_of(engine: SummingEngine, queue_bound: int = 64) -> ModelHost:
     host = ModelHost(HostLimits(queue_bound=queue_bound))
-    host.serve(engine)
+    host.serve(engine, joins=True)
     return host
 
 

@@ -1,5 +1,6 @@
 """A version whose signature doesn't fit its model fails at load, and is told the signature that would fit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,18 @@ def test_a_golden_input_is_asked_in_place_of_made_up_rows(tmp_path: Path) -> Non
         try_out(engine, golden(-2.0))
 
 
-def graph(path: Path, node: Any, given: list[Any], answered: list[Any]) -> Path:  # noqa: ANN401 - onnx has no types
+def graph(
+    path: Path,
+    node: Any,  # noqa: ANN401 - onnx has no types
+    given: list[Any],
+    answered: list[Any],
+    *,
+    constants: Sequence[Any] = (),
+) -> Path:
     inputs = helper.make_tensor_value_info("x", TensorProto.FLOAT, given)
     outputs = helper.make_tensor_value_info("y", TensorProto.FLOAT, answered)
     proto = helper.make_model(
-        helper.make_graph([node], "graph", [inputs], [outputs]),
+        helper.make_graph([node], "graph", [inputs], [outputs], list(constants)),
         opset_imports=[helper.make_opsetid("", 18)],
         ir_version=9,
     )
@@ -113,8 +121,41 @@ def graph(path: Path, node: Any, given: list[Any], answered: list[Any]) -> Path:
     return path
 
 
-def tried(path: Path, signature: Signature) -> None:
-    try_out(load_engine("onnx", path, signature))
+def tried(path: Path, signature: Signature) -> bool:
+    return try_out(load_engine("onnx", path, signature))
+
+
+@pytest.mark.parametrize(("axis", "keeps_rows_apart"), [(1, True), (0, False)])
+def test_requests_are_joined_only_where_rows_are_kept_apart(
+    tmp_path: Path, axis: int, *, keeps_rows_apart: bool
+) -> None:
+    for operator, given in (("Softmax", ["x"]), ("CumSum", ["x", "axis"])):
+        attributes = {"axis": axis} if operator == "Softmax" else {}
+        constants = [] if attributes else [helper.make_tensor("axis", TensorProto.INT64, [], [axis])]
+        node = helper.make_node(operator, given, ["y"], **attributes)
+        path = graph(tmp_path / operator, node, [None, 3], [None, 3], constants=constants)
+
+        assert tried(path, signature_of("x:FP32:-1x3", "y:FP32:-1x3")) is keeps_rows_apart, operator
+
+
+def test_a_graph_that_takes_one_row_at_a_time_is_refused_with_what_would_fit(tmp_path: Path) -> None:
+    reshaping = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 3])
+    path = graph(tmp_path / "model", reshaping, [None, 3], [None, 3], constants=[shape])
+
+    with pytest.raises(SignatureMismatchError, match="answers 1 rows and fails on 3") as refused:
+        tried(path, signature_of("x:FP32:-1x3", "y:FP32:-1x3"))
+    assert str(refused.value).endswith("register it with --input x:FP32:1x3 --output y:FP32:1x3")
+    assert not tried(path, signature_of("x:FP32:1x3", "y:FP32:1x3"))
+
+
+@pytest.mark.parametrize("coefficient", [np.nan, np.inf])
+def test_a_model_whose_answers_are_no_finite_numbers_is_refused(tmp_path: Path, coefficient: float) -> None:
+    model = LinearRegression().fit(ROWS, ROWS[:, 0])
+    model.intercept_ = coefficient
+
+    with pytest.raises(UnansweredInputError, match="output 'value' has a value that is not finite"):
+        served_engine(model, signature_of("x:FP64:-1x2", "value:FP64:-1"), tmp_path)
 
 
 def test_a_graph_that_answers_fewer_rows_than_it_was_asked_is_refused(tmp_path: Path) -> None:
