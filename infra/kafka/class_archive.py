@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from infra.errors import CannotStartError
 from infra.kafka.distribution import locked
 
 _DUMP_TIMEOUT_SECONDS = 60
@@ -34,7 +35,7 @@ def class_archive(java: Path, jars: Path, run_once: RunOnce) -> list[str]:
             if not archive.exists():
                 _make(java, archive, run_once)
         return [_reading(archive)] if archive.stat().st_size else []
-    except OSError as error:
+    except (OSError, CannotStartError) as error:
         _log.warning("class_archive_failed", error=str(error))
         return []
 

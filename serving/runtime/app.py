@@ -104,7 +104,8 @@ async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> 
         stack.callback(repository.close)
         # Listening before the model is there lets the agent tell a slow start from a dead one.
         server = await _serve(stack, settings, manifest, repository)
-        await _load(settings, repository)
+        if not await _is_loaded(settings, repository, stopping):
+            return
         # A full collection that looks through libraries and model holds requests up for a tenth of a second.
         gc.collect()
         gc.freeze()
@@ -162,6 +163,20 @@ async def _serve(
     over_grpc = serving_grpc(handler, path=path, max_body_bytes=settings.max_body_bytes, drain_s=drain_s)
     await stack.enter_async_context(over_grpc)
     return server
+
+
+async def _is_loaded(settings: RuntimeSettings, repository: ModelRepository, stopping: asyncio.Event) -> bool:
+    """Load the model; False if the instance is to stop before it is loaded, which nothing then waits for."""
+    loading = asyncio.ensure_future(_load(settings, repository))
+    asked = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({loading, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            loading.result()
+        return loading.done()
+    finally:
+        for task in (loading, asked):
+            task.cancel()
 
 
 async def _load(settings: RuntimeSettings, repository: ModelRepository) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
@@ -29,6 +30,7 @@ from serving.runtime.shared_orders import Begin, End, Hold, Order, Taken, line
 PREFIX = "ROLLBOOK_SHARED_RUNTIME_"
 _PEER = struct.Struct("3i")
 _BACKLOG = 128
+_THREADS = 64
 _LARGEST_ORDER_BYTES = 64 * 1024
 
 _log = structlog.get_logger(__name__)
@@ -47,8 +49,14 @@ class _Instance:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
+        self._deadline_s = LONGEST_END_S
         self.stopping = asyncio.Event()
         self.ended = asyncio.Event()
+
+    def end(self, *, deadline_s: float = LONGEST_END_S) -> None:
+        """Ask it to end; what is not answered by the deadline is given up."""
+        self._deadline_s = min(self._deadline_s, deadline_s)
+        self.stopping.set()
 
     async def run(self) -> None:
         structlog.contextvars.bind_contextvars(instance_id=self._settings.instance_id)
@@ -56,9 +64,9 @@ class _Instance:
         asked = asyncio.ensure_future(self.stopping.wait())
         try:
             await asyncio.wait({body, asked}, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait_for(body, LONGEST_END_S)
+            await asyncio.wait_for(body, self._deadline_s)
         except TimeoutError:
-            _log.error("drain_cut_short", drain_seconds=LONGEST_END_S)
+            _log.error("drain_cut_short", drain_seconds=self._deadline_s)
         except CannotStartError as error:
             _log.error("cannot_start", reason=str(error))
         except Exception:  # noqa: BLE001  the rim of an instance, whose end the others outlive
@@ -102,7 +110,7 @@ class SharedRuntime:
     async def stop(self) -> None:
         """End all instances."""
         for instance in self._instances.values():
-            instance.stopping.set()
+            instance.end()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -151,7 +159,7 @@ class SharedRuntime:
         """Read until the other end is gone, which the instance outlives, or asks for the end."""
         while (order := await _order(reader)) is not None:
             if isinstance(order, End):
-                instance.stopping.set()
+                instance.end(deadline_s=order.deadline_s)
                 return
 
 
@@ -165,6 +173,8 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _run(stopping: asyncio.Event) -> None:
     settings = load_settings(SharedRuntimeSettings, PREFIX, os.environ)
+    # Loads and the ends of recorders of all instances run there; the usual few would wait for each other.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="instances"))
     runtime = SharedRuntime()
     async with AsyncExitStack() as stack:
         if settings.watch_pid:

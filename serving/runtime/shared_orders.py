@@ -20,8 +20,10 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag="hold"):
     boot_id: str
 
 
-class End(msgspec.Struct, frozen=True, tag="end"):
-    """End the connection's instance once what is under way is answered."""
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+    """End the connection's instance once what is under way is answered, or the time for that is over."""
+
+    deadline_s: float
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from workers.serving_agent.instance_book import InstanceRecord
 from workers.serving_agent.launchers.base import Command
 
 _ANSWER_S = 60.0
+_GRACE_S = 5.0
 _POLL_S = 0.01
 _LARGEST_ANSWER_BYTES = 4_096
 
@@ -68,18 +69,18 @@ class Guest:
         return True
 
     async def stop(self, *, deadline_s: float) -> None:
-        self.end()
-        if not await self.wait(deadline_s):
-            # Nothing but its process can be ended by force. The others in it start again, as after a crash.
+        self.end(deadline_s=deadline_s)
+        if not await self.wait(deadline_s + _GRACE_S):
+            # It does not even cut the instance short, so it hangs. The others in it start again, as after a crash.
             _log.error("shared_process_killed", pid=self.pid)
             self._process.kill()
-            await self.wait(deadline_s)
+            await self.wait(_GRACE_S)
 
-    def end(self) -> None:
-        """Ask the instance to end."""
+    def end(self, *, deadline_s: float) -> None:
+        """Ask the instance to end, at once if it is loading, and to give up what it has not answered by then."""
         if not self.has_ended:
             with suppress(OSError):
-                self._connection.send(line(End()))
+                self._connection.send(line(End(deadline_s=deadline_s)))
 
     def _read(self) -> None:
         try:
@@ -142,7 +143,7 @@ class Seat:
         except asyncio.CancelledError:
             # It begins all the same, and nobody would know of it.
             with suppress(MayServeLaterError):
-                (await asking).end()
+                (await asking).end(deadline_s=0)
             raise
 
     async def _ask(self, order: Order) -> Guest:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 
 import httpx
 import msgspec
@@ -134,6 +135,23 @@ async def test_a_model_that_cannot_be_loaded_is_failed_with_its_reason_beside_on
     assert "label" in failed.body["reason"]
     assert _pid(serves) == pid
     assert _answers(serves)
+
+
+async def test_an_instance_whose_caller_never_ends_is_cut_short_and_its_neighbour_stays(harness: AgentHarness) -> None:
+    _want(harness, "a", endpoint_id="endpoint-1")
+    _want(harness, "b", endpoint_id="endpoint-2")
+    harness.start(MODELS_PER_PROCESS="8", DRAIN_DEADLINE_S="1")
+    first = _announced(harness, 2)
+    (stays,), (goes,) = _of(first, "a"), _of(first, "b")
+    pid = _pid(stays)
+    with socket.create_connection((goes.body["host"], goes.body["port"])) as caller:
+        caller.sendall(b"POST /v2/models/endpoint-2/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+
+        await harness.publish(DeploymentRemoved(deployment_id="deployment-b", reason="test"), endpoint_id="endpoint-2")
+        eventually(lambda: len(harness.records()) == 1, what="end of one instance", log=harness.log)
+
+    assert _pid(stays) == pid
+    assert "shared_process_killed" not in harness.log()
 
 
 async def test_a_process_that_hangs_is_ended_and_its_instances_come_back(harness: AgentHarness) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import CannotStartError
 from infra.kafka.class_archive import class_archive
 
 DUMPS = '#!/bin/sh\nfor each in "$@"; do case "$each" in -XX:SharedArchiveFile=*) echo x > "${each#*=}";; esac; done\n'
@@ -82,11 +83,14 @@ def test_a_node_that_does_not_become_ready_leaves_no_archive(tmp_path: Path, jar
     assert not list(jars.parent.glob(".archiving-*"))
 
 
-def test_a_full_disk_keeps_no_node_from_its_start(tmp_path: Path, jars: Path) -> None:
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), CannotStartError("Kafka's folder can't be written")]
+)
+def test_a_full_disk_keeps_no_node_from_its_start(tmp_path: Path, jars: Path, error: Exception) -> None:
     java, runs = a_java(tmp_path / "bin", DUMPS), Runs()
 
     def full(options: Sequence[str], folder: Path) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     assert class_archive(java, jars, full) == []
     assert len(class_archive(java, jars, runs)) == 1

@@ -28,6 +28,9 @@ _FORKED: dict[str, tuple[str, ...]] = {
 }
 
 
+_PART_OF_DRAIN = 0.8
+
+
 class RuntimeLauncher:
     """Implements Launcher for the program "runtime"."""
 
@@ -50,6 +53,8 @@ class RuntimeLauncher:
             "MODEL_NAME": order.deployment.endpoint,
             "SPOOL_DIR": str(order.spool),
             "CAPTURE_FILE": str(self._settings.capture_file_of(order.deployment.endpoint_id)),
+            # A little less than the agent waits, so that the runtime itself ends what takes too long.
+            "DRAIN_SECONDS": f"{_PART_OF_DRAIN * self.drain_deadline_s:g}",
             "MAX_BODY_BYTES": str(self._settings.max_body_bytes),
             "BOOT_ID": order.record.boot_id,
             "INSTANCE_ID": order.record.instance_id,

@@ -130,7 +130,7 @@ def test_requests_are_joined_only_where_rows_are_kept_apart(
     tmp_path: Path, axis: int, *, keeps_rows_apart: bool
 ) -> None:
     for operator, given in (("Softmax", ["x"]), ("CumSum", ["x", "axis"])):
-        attributes = {"axis": axis} if operator == "Softmax" else {}
+        attributes: dict[str, Any] = {"axis": axis} if operator == "Softmax" else {}
         constants = [] if attributes else [helper.make_tensor("axis", TensorProto.INT64, [], [axis])]
         node = helper.make_node(operator, given, ["y"], **attributes)
         path = graph(tmp_path / operator, node, [None, 3], [None, 3], constants=constants)
