@@ -9,6 +9,8 @@ from serving.engines.rebuilt_parts import REBUILT_TYPES, rebuild_parts
 from serving.engines.tree_check import TREE_TYPES, check_trees
 from serving.engines.trusted_estimators import skops_io, trusted_estimators
 
+# The fork server holds this module, and with it skops; each engine would take a second to import it for its file.
+_skops = skops_io()
 INERT_TYPES = (
     "builtins.object",
     "functools.partial",
@@ -55,7 +57,7 @@ def load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the fi
     """
     trusted = _trusted_types(path)
     try:
-        model = skops_io().load(path, trusted=sorted(trusted))
+        model = _skops.load(path, trusted=sorted(trusted))
     # skops raises nearly anything on a file that was tampered with.
     except Exception as error:
         raise _unreadable(error) from error
@@ -67,12 +69,12 @@ def load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the fi
 
 def checked_types(path: Path) -> set[str]:
     """Return those types in a file of which more than the name is checked."""
-    return set(skops_io().get_untrusted_types(file=path)) & set(CHECKED_TYPES)
+    return set(_skops.get_untrusted_types(file=path)) & set(CHECKED_TYPES)
 
 
 def _trusted_types(path: Path) -> set[str]:
     try:
-        found = set(skops_io().get_untrusted_types(file=path))
+        found = set(_skops.get_untrusted_types(file=path))
     # The same.
     except Exception as error:
         raise _unreadable(error) from error

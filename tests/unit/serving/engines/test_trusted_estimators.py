@@ -1,11 +1,18 @@
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils import all_estimators
 from skops.io import _trusted_types
 
 from serving.engines.trusted_estimators import trusted_estimators
+from workers.serving_agent.launchers.runtime_launcher import SLOW_LIBRARIES
 
 ALL = {
     f"{estimator.__module__}.{estimator.__name__}"
@@ -71,3 +78,18 @@ def test_loading_the_engine_imports_no_more_of_scikit_learn_than_it_needs() -> N
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
 
     assert said.stdout.split() == ["False", "False"]
+
+
+def test_an_engine_imports_nothing_for_an_ordinary_model_that_a_fork_does_not_have(tmp_path: Path) -> None:
+    rows = np.array([[0.0, 1.0], [1.0, 0.0]])
+    skops.io.dump(make_pipeline(MinMaxScaler(), LogisticRegression()).fit(rows, [0, 1]), tmp_path / "artifact")
+    program = (
+        f"import sys; from importlib import import_module; [import_module(name) for name in {SLOW_LIBRARIES!r}];"
+        "from pathlib import Path; from serving.engines.sklearn_file import load_trusted; before = set(sys.modules);"
+        f"load_trusted(Path({str(tmp_path / 'artifact')!r}));"
+        "print([name for name in set(sys.modules) - before if name.startswith(('skops', 'sklearn', 'scipy'))])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert said.stdout.strip() == "[]"
