@@ -6,7 +6,23 @@ Refused      ── DigestDiffersError, UploadCutShortError, NotAModelError, Uns
 Unavailable  ── ArtifactStoreUnavailableError
 """
 
+from collections.abc import Mapping
+
 from control_plane.errors import Invalid, Refused, Unavailable, Unknown
+from schemas.events.registry import ArtifactFormat
+
+SAVING_CALLS: Mapping[ArtifactFormat, str] = {
+    "skops": 'save the model with skops.io.dump(model, "model.skops")',
+    "onnx": "export the model to ONNX anew",
+    "torch": 'save the exported program with torch.export.save(program, "model.pt2")',
+    "xgboost": 'save the model with model.save_model("model.ubj")',
+    "lightgbm": 'save the model with booster.save_model("model.txt"), of an LGBMModel with booster_.save_model',
+    "catboost": 'save the model with model.save_model("model.cbm")',
+    "transformers": "save the model with save_pretrained",
+    "lora": "save the adapter with PEFT's save_pretrained",
+    "external": "describe the server as docs/how_to/use_a_server_that_already_runs.md shows",
+}
+"""How a file of each format comes about, as a remedy for one that is none."""
 
 
 class MalformedDigestError(Invalid):
@@ -72,11 +88,11 @@ class NotAModelError(Refused):
 
     code = "artifact-is-no-model"
 
-    def __init__(self, *, artifact_format: str, reason: str) -> None:
+    def __init__(self, *, artifact_format: ArtifactFormat, reason: str) -> None:
         super().__init__(
             f"the file is no {artifact_format} model: {reason}",
             field="artifact",
-            remedy="export the model anew (skops.io.dump, ONNX, torch.export.save, save_pretrained); name its format",
+            remedy=f"{SAVING_CALLS[artifact_format]}; name its format if it is another one",
         )
 
 
@@ -85,7 +101,7 @@ class UnservableModelError(Refused):
 
     code = "artifact-cannot-be-served"
 
-    def __init__(self, detail: str, *, artifact_format: str, remedy: str) -> None:
+    def __init__(self, detail: str, *, artifact_format: ArtifactFormat, remedy: str) -> None:
         super().__init__(f"no engine runs this {artifact_format} model: {detail}", field="artifact", remedy=remedy)
 
 

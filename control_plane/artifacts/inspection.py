@@ -7,7 +7,7 @@ import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.boosted_file import BoostedFile, check_catboost, check_lightgbm, check_xgboost
-from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError
+from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError, NotAModelError
 from control_plane.artifacts.external_format import check_external
 from control_plane.artifacts.onnx_format import check_onnx
 from control_plane.artifacts.onnx_graph import Graph
@@ -31,6 +31,8 @@ CHECKS: Mapping[ArtifactFormat, Callable[[BinaryIO, ArtifactStore], Told | None]
     "external": lambda file, _: check_external(file),
 }
 _FIELD = "artifact.digest"
+# No format begins like this: the mark of a pickle, and the protocols that Python writes.
+_PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 class InspectedArtifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,14 @@ class ArtifactInspector:
         if found is None:
             raise ArtifactNotFoundError(digest, field=_FIELD)
         with self._store.open(digest) as file:
+            _refuse_pickle(file, artifact_format=artifact_format)
             description = CHECKS[artifact_format](file, self._store)
         artifact = Artifact(digest=digest, size_bytes=found.size_bytes, format=artifact_format)
         return InspectedArtifact(artifact=artifact, description=description)
+
+
+def _refuse_pickle(file: BinaryIO, *, artifact_format: ArtifactFormat) -> None:
+    is_pickle = file.read(2) in _PICKLES
+    file.seek(0)
+    if is_pickle:
+        raise NotAModelError(artifact_format=artifact_format, reason="it is a pickle, which is never loaded")

@@ -35,6 +35,12 @@ _PROBABILISTIC = frozenset(
     | {"QuadraticDiscriminantAnalysis", "RadiusNeighborsClassifier", "RandomForestClassifier"}
 )
 _VECTORIZERS = frozenset({"CountVectorizer", "HashingVectorizer", "TfidfVectorizer"})
+_READY_UNFITTED = frozenset(
+    {"AdditiveChi2Sampler", "Binarizer", "ColumnTransformer", "CountVectorizer", "FeatureHasher", "FeatureUnion"}
+    | {"FunctionTransformer", "GaussianProcessRegressor", "HashingVectorizer", "Normalizer", "PatchExtractor"}
+    | {"Pipeline", "SparseCoder", "TfidfVectorizer"}
+)
+"""Estimators that may answer without being fitted, or whose parts do."""
 _OTHER_CLASSES = frozenset(
     {"ClassifierChain", "LabelBinarizer", "LabelEncoder", "MultiLabelBinarizer", "TargetEncoder"}
 )
@@ -65,6 +71,28 @@ def first_of(tree: Schema, model: Node) -> Node:
             return model
         model = inner
     return model
+
+
+def unfitted_of(tree: Schema, model: Node, *, depth: int = 0) -> Node | None:
+    """Return a part of a model that has to be fitted and is not; None where there is none, or it is not certain."""
+    if depth == _MAX_DEPTH:
+        return None
+    frozen = tree.attribute(model, "estimator") if _class_of(model) == "FrozenEstimator" else None
+    steps = _steps(tree, model) or ([frozen] if frozen else [])
+    if steps:
+        found = (unfitted_of(tree, step, depth=depth + 1) for step in steps)
+        return next((part for part in found if part is not None), None)
+    # What scikit-learn's BaseEstimator saves of itself: only an estimator has its version.
+    is_estimator = _class_of(model) and tree.attribute(model, "_sklearn_version") is not None
+    if not is_estimator or _class_of(model) in _READY_UNFITTED:
+        return None
+    return None if any(name.endswith("_") and not name.startswith("__") for name in tree.names(model)) else model
+
+
+def has_no_columns(tree: Schema, first: Node) -> bool:
+    """Tell whether an estimator was fitted on rows without columns."""
+    count = tree.value(tree.attribute(first, "n_features_in_"))
+    return isinstance(count, int) and count < 1
 
 
 def known_columns(tree: Schema, first: Node) -> tuple[int | None, tuple[str, ...]]:

@@ -8,20 +8,28 @@ from collections.abc import Mapping
 
 import msgspec
 
-from control_plane.artifacts.errors import NotAModelError, UnservableModelError
+from control_plane.artifacts.errors import SAVING_CALLS, NotAModelError, UnservableModelError
 from control_plane.artifacts.skops_estimators import (
     final_of,
     first_of,
+    has_no_columns,
     known_columns,
     predicted,
     probabilities,
     takes_texts,
+    unfitted_of,
 )
 from control_plane.artifacts.skops_schema import Schema, type_of
 from control_plane.ports import Difference
-from schemas.events.registry import FLOATS, Datatype, Signature, Tensor
+from schemas.events.registry import FLOATS, ArtifactFormat, Datatype, Signature, Tensor
+from schemas.skops_functions import REMEDY, is_unknown
 
 _LIBRARIES = frozenset({"builtins", "collections", "datetime", "functools", "numpy", "operator", "scipy", "sklearn"})
+_BOOSTING_LIBRARIES: Mapping[ArtifactFormat, str] = {
+    "xgboost": "XGBoost",
+    "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
+}
 # A large vocabulary takes many times its bytes once it is decoded; of such a file nothing is told.
 _MOST_BYTES = 16 * 1024**2
 _MOST_INPUTS = 64
@@ -82,7 +90,8 @@ def read_model(schema: bytes, headers: Mapping[str, bytes]) -> SkopsModel:
 
     Raises:
         NotAModelError: the schema is no tree of objects.
-        UnservableModelError: it names types of others than scikit-learn, numpy and scipy.
+        UnservableModelError: it names types of others than scikit-learn, numpy and scipy, or functions that are not
+            known to be safe, or the model is not fitted.
     """
     if len(schema) > _MOST_BYTES:
         return SkopsModel(estimator="model")
@@ -91,6 +100,8 @@ def read_model(schema: bytes, headers: Mapping[str, bytes]) -> SkopsModel:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotAModelError(artifact_format="skops", reason="its schema.json can't be read") from error
     _refuse_other_libraries(tree)
+    _refuse_unknown_functions(tree)
+    _refuse_unfitted(tree)
     final, first = final_of(tree, tree.root), first_of(tree, tree.root)
     columns, names = known_columns(tree, first)
     prediction = predicted(tree, final)
@@ -111,8 +122,40 @@ def _refuse_other_libraries(tree: Schema) -> None:
         raise UnservableModelError(
             f"it needs {', '.join(others[:10])}, which an instance does not trust",
             artifact_format="skops",
-            remedy="build the model from scikit-learn's estimators and numpy's functions, or export it to ONNX",
+            remedy=_remedy_for(tree, others),
         )
+
+
+def _remedy_for(tree: Schema, others: list[str]) -> str:
+    """Return the saving call of the library whose model is in the file; a pipeline has steps that it would not save."""
+    for library, name in _BOOSTING_LIBRARIES.items():
+        if type_of(tree.root).startswith(f"{library}."):
+            return f"{SAVING_CALLS[library]}; register that file"
+        if any(other.startswith(f"{library}.") for other in others):
+            return f"register the model of {name} alone: {SAVING_CALLS[library]}; or export the pipeline to ONNX"
+    return REMEDY
+
+
+def _refuse_unknown_functions(tree: Schema) -> None:
+    functions = {type_of(node) for node in tree.nodes() if node.get("__loader__") == "FunctionNode"}
+    unknown = sorted(filter(is_unknown, functions))
+    if unknown:
+        raise UnservableModelError(
+            f"it calls {', '.join(unknown[:10])}, which is not among the functions that are known to be safe",
+            artifact_format="skops",
+            remedy=REMEDY,
+        )
+
+
+def _refuse_unfitted(tree: Schema) -> None:
+    unfitted = unfitted_of(tree, tree.root)
+    if unfitted is not None:
+        detail, remedy = f"{unfitted.get('__class__')} is not fitted", "fit the model before it is saved"
+    elif has_no_columns(tree, first_of(tree, tree.root)):
+        detail, remedy = "it was fitted on rows of 0 columns", "fit it on one column or more"
+    else:
+        return
+    raise UnservableModelError(detail, artifact_format="skops", remedy=remedy)
 
 
 def _is_of_a_library(root: str) -> bool:

@@ -45,6 +45,12 @@ class Schema:
         held = self._content(node)
         return self.member(held, name) if isinstance(held, dict) else None
 
+    def names(self, node: Node) -> tuple[str, ...]:
+        """Return the names under which an object holds anything."""
+        state = self._content(node)
+        held = self._content(state) if isinstance(state, dict) else None
+        return tuple(held) if isinstance(held, dict) else ()
+
     def member(self, node: Node | None, key: str) -> Node | None:
         """Return what a dictionary holds under a key."""
         held = self._content(node) if node else None

@@ -37,11 +37,8 @@ class UntrustedTypeError(CannotLoadError):
 
     code = "artifact-untrusted"
 
-    def __init__(self, types: list[str]) -> None:
-        super().__init__(
-            f"the artifact needs types that are not trusted: {', '.join(types)}; "
-            "build the model from scikit-learn estimators and numpy functions, or export it to ONNX"
-        )
+    def __init__(self, types: list[str], *, remedy: str) -> None:
+        super().__init__(f"the artifact needs types or functions that are not trusted: {', '.join(types)}; {remedy}")
         self.types = tuple(types)
 
 

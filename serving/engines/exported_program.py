@@ -101,7 +101,9 @@ def _checked(name: str, member: zipfile.ZipInfo, archive: zipfile.ZipFile) -> by
     document = msgspec.json.decode(archive.read(member))
     refused = sorted(set(_refused(document)))
     if refused:
-        raise UntrustedTypeError(refused)
+        raise UntrustedTypeError(
+            refused, remedy="export a program of torch's own operators on tensors, or export to ONNX"
+        )
     if name == _MODEL:
         document["guards_code"] = []
     return msgspec.json.encode(document)

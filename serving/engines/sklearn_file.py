@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from schemas.skops_functions import CALCULATING_FUNCTIONS, REMEDY
 from serving.engines.array_check import check_arrays
 from serving.engines.errors import MalformedArtifactError, UntrustedTypeError
 from serving.engines.rebuilt_parts import REBUILT_TYPES, rebuild_parts
@@ -16,7 +17,7 @@ INERT_TYPES = (
     "functools.partial",
     "numpy.dtype",
     "numpy.number",
-    *(f"numpy.{name}" for name in ("clip", "max", "mean", "median", "min", "nan_to_num", "round", "sum")),
+    *sorted(CALCULATING_FUNCTIONS),
     *(f"sklearn._loss.loss.{name}" for name in ("HalfTweedieLoss", "HalfTweedieLossIdentity")),
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -81,7 +82,7 @@ def _trusted_types(path: Path) -> set[str]:
     trusted = trusted_estimators(found) | set(INERT_TYPES) | set(CHECKED_TYPES)
     untrusted = sorted(found - trusted)
     if untrusted:
-        raise UntrustedTypeError(untrusted)
+        raise UntrustedTypeError(untrusted, remedy=REMEDY)
     return trusted
 
 

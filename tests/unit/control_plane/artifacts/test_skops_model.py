@@ -3,23 +3,32 @@
 import io
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 import skops.io
+from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
+from sklearn.utils import all_estimators
+from skops.io import _trusted_types
+from xgboost import XGBClassifier
 
 from control_plane.artifacts.errors import UnservableModelError
 from control_plane.artifacts.skops_format import check_skops
 from control_plane.artifacts.skops_model import SkopsModel, read_model
 from schemas.events.registry import Signature
+from schemas.skops_functions import UNIVERSAL_FUNCTIONS, is_unknown
 from schemas.tensor_notation import options_of
 from tests.support.sklearn_models import signature_of
 
@@ -135,3 +144,113 @@ def test_functions_of_ones_own_are_refused_by_name() -> None:
         read(make_pipeline(FunctionTransformer(home_made), LinearRegression()).fit(ROWS, CLASSES))
 
     assert "export it to ONNX" in str(refused.value.remedy)
+
+
+def _refused(model: Any) -> str:  # noqa: ANN401 - scikit-learn has no types
+    with pytest.raises(UnservableModelError) as refused:
+        read(model)
+    return f"{refused.value}; {refused.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        (XGBClassifier(n_estimators=1), 'save the model with model.save_model("model.ubj")'),
+        (LGBMClassifier(n_estimators=1, verbose=-1), 'booster.save_model("model.txt")'),
+    ],
+)
+def test_a_boosted_model_in_a_skops_file_is_told_its_library_s_own_saving_call(model: Any, call: str) -> None:  # noqa: ANN401
+    alone = _refused(model.fit(ROWS, CLASSES))
+    in_a_pipeline = _refused(make_pipeline(StandardScaler(), model).fit(ROWS, CLASSES))
+
+    assert call in alone
+    assert "pipeline" not in alone
+    assert call in in_a_pipeline
+    assert "export the pipeline to ONNX" in in_a_pipeline
+
+
+def test_a_model_of_catboost_in_a_skops_file_is_told_its_saving_call() -> None:
+    schema = {
+        "__class__": "CatBoostClassifier",
+        "__module__": "catboost.core",
+        "__loader__": "ObjectNode",
+        "content": {},
+    }
+
+    with pytest.raises(UnservableModelError, match=r"catboost\.core\.CatBoostClassifier") as refused:
+        read_model(msgspec.json.encode(schema), {})
+
+    assert 'model.save_model("model.cbm")' in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize("function", [np.cumsum, np.linalg.norm, scipy.stats.zscore])
+def test_a_function_that_is_not_known_to_be_safe_is_refused_with_those_that_are(function: Any) -> None:  # noqa: ANN401
+    said = _refused(make_pipeline(FunctionTransformer(function), LinearRegression().fit(ROWS, CLASSES)))
+
+    assert f"it calls {function.__module__}.{function.__name__}, which is not among the functions" in said
+    assert "numpy.log1p" in said
+    assert "numpy.clip" in said
+
+
+@pytest.mark.parametrize("function", [np.log1p, np.clip, np.nan_to_num, scipy.special.expit])
+def test_a_function_that_is_known_to_be_safe_passes(function: Any) -> None:  # noqa: ANN401
+    model = make_pipeline(FunctionTransformer(function), LinearRegression().fit(ROWS, CLASSES))
+
+    assert read(model).estimator == "LinearRegression"
+
+
+def test_the_registry_knows_the_functions_of_numpy_that_skops_trusts() -> None:
+    assert frozenset(_trusted_types.NUMPY_UFUNC_TYPE_NAMES) == UNIVERSAL_FUNCTIONS
+    assert not any(map(is_unknown, _trusted_types.SCIPY_UFUNC_TYPE_NAMES))
+
+
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [
+        (LogisticRegression(), "LogisticRegression"),
+        (StandardScaler(), "StandardScaler"),
+        (GridSearchCV(LogisticRegression(), {}), "GridSearchCV"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "StandardScaler"),
+        (make_pipeline(StandardScaler().fit(ROWS), LogisticRegression()), "LogisticRegression"),
+        (make_pipeline(TfidfVectorizer(), FrozenEstimator(LogisticRegression())), "LogisticRegression"),
+    ],
+)
+def test_a_model_that_is_not_fitted_is_refused(model: Any, part: str) -> None:  # noqa: ANN401 - scikit-learn has no types
+    assert f"{part} is not fitted; fit the model before it is saved" in _refused(model)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FunctionTransformer(np.log1p),
+        Normalizer(),
+        HashingVectorizer(),
+        CountVectorizer(vocabulary=["a"]),
+        make_pipeline(Normalizer(), LinearRegression().fit(ROWS, CLASSES)),
+        make_pipeline(FeatureUnion([("n", Normalizer())]), FrozenEstimator(LinearRegression().fit(ROWS, CLASSES))),
+    ],
+)
+def test_a_model_that_answers_without_being_fitted_passes(model: Any) -> None:  # noqa: ANN401 - no types
+    read(model)
+
+
+def test_every_estimator_that_needs_no_fit_passes_without_one() -> None:
+    ready = [model for _, kind in all_estimators() for model in _that_needs_no_fit(kind)]
+
+    assert [read(model) for model in ready]
+
+
+def test_a_model_that_was_fitted_on_no_columns_is_refused() -> None:
+    model = DummyClassifier().fit(np.zeros((4, 0)), [0, 1, 0, 1])
+    model.n_features_in_ = 0
+
+    assert "it was fitted on rows of 0 columns; fit it on one column or more" in _refused(model)
+
+
+def _that_needs_no_fit(kind: Any) -> list[Any]:  # noqa: ANN401 - scikit-learn has no types
+    """Return an estimator as it is by default; none of those that are made of others or on their way out."""
+    try:
+        model = kind()
+        return [] if model.__sklearn_tags__().requires_fit else [model]
+    except (TypeError, AttributeError, FutureWarning):
+        return []
