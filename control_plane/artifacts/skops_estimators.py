@@ -108,6 +108,9 @@ def takes_texts(tree: Schema, first: Node) -> Mapping[int, bool] | None:
     """Say which columns are texts; None where the estimator takes a list of texts rather than rows."""
     if _class_of(first) in _VECTORIZERS:
         return None
+    # It encodes categories itself, by a transformer that it makes when it is fitted.
+    encoder = tree.attribute(first, "_preprocessor") if _class_of(first).startswith("HistGradientBoosting") else None
+    first = encoder if encoder and _class_of(encoder) else first
     if _class_of(first) != "ColumnTransformer":
         return dict(enumerate(_texts_of(tree, first)))
     found: dict[int, bool] = {}

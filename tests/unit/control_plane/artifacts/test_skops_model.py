@@ -1,6 +1,7 @@
 """What a skops file tells of its model without being loaded; what it contradicts is told at registration."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import skops.io
 from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
@@ -30,7 +31,7 @@ from control_plane.artifacts.skops_model import SkopsModel, read_model
 from schemas.events.registry import Signature
 from schemas.skops_functions import UNIVERSAL_FUNCTIONS, is_unknown
 from schemas.tensor_notation import options_of
-from tests.support.sklearn_models import signature_of
+from tests.support.sklearn_models import served_engine, signature_of
 
 ROWS = np.random.default_rng(0).normal(size=(12, 3))
 CLASSES = np.arange(12) % 2
@@ -73,6 +74,31 @@ def test_columns_that_were_fitted_by_name_are_inputs_of_their_types() -> None:
         "--input age:FP64:-1 --input city:BYTES:-1 --input job:BYTES:-1 "
         "--output label:BYTES:-1 --output probabilities:FP64:-1x2"
     )
+
+
+def test_categories_that_boosting_encodes_itself_are_inputs_of_their_types(tmp_path: Path) -> None:
+    people = PEOPLE.loc[[0, 1, 2, 3] * 5, ["age", "city"]].astype({"city": "category"})
+    people["plan"] = pd.Categorical([1, 2] * 10)
+    model = HistGradientBoostingRegressor(max_iter=3, min_samples_leaf=1, categorical_features="from_dtype")
+    model.fit(people, np.arange(20.0))
+
+    found = read(model)
+
+    signature = Signature(inputs=found.inputs, outputs=found.outputs)
+    assert (
+        options_of(signature) == "--input age:FP64:-1 --input city:BYTES:-1 --input plan:FP64:-1 --output value:FP64:-1"
+    )
+    engine = served_engine(model, signature, tmp_path)
+    asked = {"age": people["age"], "city": people["city"].astype(str), "plan": people["plan"].astype(float)}
+    answered = engine.predict({name: column.to_numpy() for name, column in asked.items()})["value"]
+    assert np.array_equal(answered, model.predict(people))
+    assert len(set(answered)) > 1
+
+
+def test_boosting_without_categories_takes_numbers() -> None:
+    model = HistGradientBoostingRegressor(max_iter=1, min_samples_leaf=1, categorical_features=[1])
+
+    assert told(model.fit(ROWS.round(0) ** 2, CLASSES)) == "--input x:FP64:-1x3 --output value:FP64:-1"
 
 
 def test_a_search_tells_what_its_best_model_does() -> None:
