@@ -1,6 +1,6 @@
 """How tensors are written in one line, as `rollbook version register` takes them: `pixels:FP64:-1x64`."""
 
-from collections.abc import Iterable
+import shlex
 
 from schemas.events.registry import Signature, Tensor
 
@@ -11,10 +11,13 @@ def written(tensor: Tensor) -> str:
     return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}{missing}"
 
 
+def option(name: str, tensor: Tensor) -> str:
+    """Return the option of `rollbook version register` that states a tensor, quoted for a shell."""
+    return f"{name} {shlex.quote(written(tensor))}"
+
+
 def options_of(signature: Signature) -> str:
-    """Return the options of `rollbook version register` that state this signature."""
-    return " ".join((*_options("--input", signature.inputs), *_options("--output", signature.outputs)))
-
-
-def _options(option: str, tensors: Iterable[Tensor]) -> list[str]:
-    return [f"{option} {written(tensor)}" for tensor in tensors]
+    """Return the options of `rollbook version register` that state this signature, quoted for a shell."""
+    inputs = [option("--input", tensor) for tensor in signature.inputs]
+    outputs = [option("--output", tensor) for tensor in signature.outputs]
+    return " ".join((*inputs, *outputs))

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from schemas.events.registry import Tensor
+from schemas.events.registry import FLOATS, Tensor
+from schemas.tensor_notation import option
 from serving.engines.base import DTYPES, Array, rounded_to_bf16
 from serving.runtime.errors import InferenceFailedError, InvalidRequestError
 
@@ -80,7 +81,7 @@ def read_tensor(sent: InputTensor, expected: Tensor) -> Array:
         InvalidRequestError: data type, shape or a value does not fit.
     """
     check_fits(sent, expected)
-    return finite(expected, read_values(sent, _values(sent, may_be_missing=expected.allows_missing)))
+    return finite(expected, read_values(sent, _values(sent, expected)))
 
 
 def write_tensor(spec: Tensor, array: Array) -> OutputTensor:
@@ -146,18 +147,26 @@ def _range(datatype: str) -> str:
     return f"{datatype}, {limits.min} to {limits.max}"
 
 
-def _values(sent: InputTensor, *, may_be_missing: bool) -> list[Any]:
+def _values(sent: InputTensor, expected: Tensor) -> list[Any]:
     raw = bytes(sent.data)
     if not raw:
         raise invalid(sent.name, "has no data; add its values as `data`")
     element: type | UnionType = _ELEMENT_TYPES[sent.datatype]
-    if may_be_missing:
+    if expected.allows_missing:
         element |= None
     try:
         values: list[Any] = _decoder(element, _depth(raw)).decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise invalid(sent.name, f"has data that does not fit {sent.datatype}: {error}") from error
+        remedy = _how_to_allow_missing(expected) if "got `null`" in str(error) else ""
+        raise invalid(sent.name, f"has data that does not fit {sent.datatype}: {error}{remedy}") from error
     return values
+
+
+def _how_to_allow_missing(expected: Tensor) -> str:
+    if expected.allows_missing or expected.datatype not in FLOATS:
+        return ""
+    allowing = msgspec.structs.replace(expected, allows_missing=True)
+    return f"; where values may be missing, register the input with :missing ({option('--input', allowing)})"
 
 
 def _depth(raw: bytes) -> int:

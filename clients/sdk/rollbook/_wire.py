@@ -32,6 +32,17 @@ _FIRST_ERROR_STATUS = 400
 _BEGINNING_BYTES = 64
 _XGBOOST_JSON = re.compile(rb'\{"(?:learner|version)"\s*:')
 _LIGHTGBM_TEXT = re.compile(rb"tree\nversion=")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
+_PICKLE_ENDINGS = frozenset({".joblib", ".pickle", ".pkl"})
+_FORMATS: Mapping[str, str] = {
+    ".skops": "skops",
+    ".onnx": "onnx",
+    ".pt2": "torch",
+    ".ubj": "xgboost",
+    ".lgb": "lightgbm",
+    ".cbm": "catboost",
+}
+_BEGINNINGS = {".json": (_XGBOOST_JSON, "xgboost"), ".txt": (_LIGHTGBM_TEXT, "lightgbm")}
 _VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]{1,18})")
 
 
@@ -178,32 +189,32 @@ def index_of(files: Mapping[str, Path]) -> bytes:
     return msgspec.json.encode({"files": entries})
 
 
-def format_of(path: Path) -> str:
+def format_of(path: Path, *, parameter: str = "artifact_format") -> str:
     """Guess an artifact's format from the file's ending, and of those that others use as well from how it begins.
+
+    `parameter` is what the caller can pass it by, as the message names it.
 
     Raises:
         RollbookError: neither says it.
     """
-    formats = {
-        ".skops": "skops",
-        ".onnx": "onnx",
-        ".pt2": "torch",
-        ".ubj": "xgboost",
-        ".lgb": "lightgbm",
-        ".cbm": "catboost",
-    }
-    beginnings = {".json": (_XGBOOST_JSON, "xgboost"), ".txt": (_LIGHTGBM_TEXT, "lightgbm")}
     if is_directory(path):
         return "lora" if (path / "adapter_config.json").is_file() else "transformers"
     ending = path.suffix.lower()
-    if ending in formats:
-        return formats[ending]
-    beginning, found = beginnings.get(ending, (None, ""))
-    if beginning is not None and beginning.match(_beginning_of(path)):
+    if ending in _FORMATS:
+        return _FORMATS[ending]
+    start = _beginning_of(path)
+    beginning, found = _BEGINNINGS.get(ending, (None, ""))
+    if beginning is not None and beginning.match(start):
         return found
+    if ending in _PICKLE_ENDINGS or _PICKLE.match(start):
+        message = (
+            f"{path.name} is a pickle, which is never loaded; save the model with skops.io.dump, "
+            "or with save_model if it is one of XGBoost, LightGBM or CatBoost."
+        )
+        raise RollbookError(message)
     kind = mimetypes.guess_type(path.name)[0] or "unknown content"
-    endings = ", ".join((*formats, *beginnings))
-    message = f"{path.name} ({kind}) is no model by its ending ({endings}) or beginning; pass artifact_format."
+    endings = ", ".join((*_FORMATS, *_BEGINNINGS))
+    message = f"{path.name} ({kind}) is no model by its ending ({endings}) or beginning; pass {parameter}."
     raise RollbookError(message)
 
 

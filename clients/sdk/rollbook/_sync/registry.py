@@ -78,8 +78,9 @@ class Versions:
         before it takes traffic. An adapter, a directory as PEFT's `save_pretrained` makes it, needs a `parent`: the
         version that it adapts.
         """
+        chosen_format = artifact_format or _wire.format_of(path)
         artifact = self.upload(path)
-        chosen = {"digest": artifact.digest, "format": artifact_format or _wire.format_of(path), "parent": parent}
+        chosen = {"digest": artifact.digest, "format": chosen_format, "parent": parent}
         body = {
             "artifact": _wire.without_none(chosen),
             "signature": signature,

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from rollbook import _wire
 from rollbook.cli.input_files import read_json_object
 from rollbook.cli.options import LIMIT, finite_numbers
 from rollbook.cli.output import show
@@ -18,8 +19,18 @@ _TENSOR = re.compile(
     r"(?P<name>.+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d{1,18}(?:[x,]-?\d{1,18})*)(?P<missing>:missing)?",
     re.ASCII | re.DOTALL,
 )
+DATATYPES = (
+    "BOOL",
+    *(f"{kind}{bits}" for kind in ("UINT", "INT") for bits in (8, 16, 32, 64)),
+    *("FP16", "BF16", "FP32", "FP64", "BYTES"),
+)
+"""Those of the Open Inference Protocol."""
 _VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
 _REGISTERED_COLUMNS = (*_VERSION_COLUMNS, "inputs", "outputs", "read_from_the_file", "needs")
+_FORMAT_HELP = (
+    "skops, onnx, torch, xgboost, lightgbm, catboost, transformers, lora or external; needed where the file's ending "
+    "does not tell it, as for external."
+)
 EXTRAS = frozenset({"catboost", "lightgbm", "onnx", "torch", "xgboost"})
 """The formats whose library is an extra of rollbook-server, which has their name."""
 
@@ -91,7 +102,11 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
     for value in values:
         match = _TENSOR.fullmatch(value)
         if match is None:
-            message = f"{value!r}: write NAME:DATATYPE:SHAPE, for example pixels:FP64:-1x64"
+            missing = " or, where values may be missing, age:FP64:-1:missing" if parameter.name == "inputs" else ""
+            message = f"{value!r}: write NAME:DATATYPE:SHAPE, for example pixels:FP64:-1x64{missing}"
+            raise click.BadParameter(message, param=parameter)
+        if match["datatype"] not in DATATYPES:
+            message = f"{value!r}: {match['datatype']} is no data type; write one of {', '.join(DATATYPES)}"
             raise click.BadParameter(message, param=parameter)
         shape = [int(size) for size in re.split("[x,]", match["shape"])]
         tensor = {"name": match["name"], "datatype": match["datatype"], "shape": shape}
@@ -116,7 +131,7 @@ def _in_one_line(tensor: dict[str, Any]) -> str:
 @version.command("register")
 @click.argument("model_name", metavar="MODEL")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
-@click.option("--format", "artifact_format", help="transformers or external, where the file's ending does not say it.")
+@click.option("--format", "artifact_format", metavar="FORMAT", help=_FORMAT_HELP)
 @click.option("--input", "inputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE[:missing]")
 @click.option("--output", "outputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
 @click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
@@ -152,7 +167,7 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
         registered = rollbook.versions.register(
             model_name,
             file,
-            artifact_format=artifact_format,
+            artifact_format=artifact_format or _wire.format_of(file, parameter="--format"),
             signature=signature or None,
             golden=read_json_object(golden, option="--golden") if golden else None,
             metrics=metrics,

@@ -2,11 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from rollbook import Rollbook, RollbookError
+from schemas.events.registry import ArtifactFormat, Datatype
 from tests.support.command_line import CommandLine
 
 NOWHERE = "http://127.0.0.1:9"
@@ -22,6 +23,48 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
 def model_file(tmp_path: Path) -> str:
     (tmp_path / "model.skops").write_bytes(b"model")
     return str(tmp_path / "model.skops")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("m.pkl", b"x"), ("m.joblib", b"x"), ("m.pickle", b""), ("m.bin", b"\x80\x04\x95")]
+)
+def test_a_pickle_is_refused_with_how_to_save_the_model(
+    cli: CommandLine, tmp_path: Path, name: str, content: bytes
+) -> None:
+    said = cli.type("version", "register", "m", _file(tmp_path / name, content)).sentence()
+
+    assert f"{name} is a pickle, which is never loaded; save the model with skops.io.dump" in said
+
+
+def test_a_file_that_tells_no_format_is_refused_with_the_words_of_the_caller(cli: CommandLine, tmp_path: Path) -> None:
+    model = _file(tmp_path / "model.bin", b"model")
+
+    assert "pass --format" in cli.type("version", "register", "m", model).sentence()
+    with Rollbook(NOWHERE, token="t") as rollbook, pytest.raises(RollbookError, match="pass artifact_format"):
+        rollbook.versions.register("m", Path(model))
+
+
+@pytest.mark.parametrize(
+    ("option", "tensor", "said"),
+    [
+        ("--input", "age:FP64:-1:missin", "age:FP64:-1:missing"),
+        ("--output", "age:FP64:-1:missin", "write NAME:DATATYPE:SHAPE"),
+        ("--input", "age:FP99:-1", f"FP99 is no data type; write one of {', '.join(get_args(Datatype))}"),
+    ],
+)
+def test_a_tensor_that_is_written_wrongly_is_told_how_to_write_it(
+    cli: CommandLine, model_file: str, option: str, tensor: str, said: str
+) -> None:
+    refused = cli.type("version", "register", "m", model_file, option, tensor).sentence()
+
+    assert said in refused
+    assert option in refused
+
+
+def test_the_help_of_the_option_names_every_format(cli: CommandLine) -> None:
+    said = cli.type("version", "register", "--help").out
+
+    assert [name for name in get_args(ArtifactFormat) if name not in said] == []
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999", "NaN"])

@@ -12,7 +12,7 @@ from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
-from schemas.events.registry import Tensor
+from schemas.events.registry import Datatype, Tensor
 from serving.engines.errors import SignatureMismatchError
 from serving.runtime.binary_tensors import read_binary
 from serving.runtime.errors import InvalidRequestError
@@ -33,6 +33,19 @@ def test_null_is_a_missing_value_where_the_signature_allows_it() -> None:
     assert np.array_equal(read_tensor(sent([[1.5, None]]), ALLOWED), [[1.5, np.nan]], equal_nan=True)
     with pytest.raises(InvalidRequestError, match="'x'"):
         read_tensor(sent([[1.5, None]]), FORBIDDEN)
+
+
+@pytest.mark.parametrize(("datatype", "is_told"), [("FP64", True), ("INT64", False)])
+def test_null_where_it_is_not_allowed_is_told_how_to_allow_it(datatype: Datatype, is_told: bool) -> None:  # noqa: FBT001
+    tensor = Tensor(name="hours a week", datatype=datatype, shape=(-1, 2))
+    written = InputTensor(name=tensor.name, datatype=datatype, shape=(1, 2), data=msgspec.Raw(b"[1, null]"))
+
+    with pytest.raises(InvalidRequestError) as refused:
+        read_tensor(written, tensor)
+
+    how = f"register the input with :missing (--input 'hours a week:{datatype}:-1x2:missing')"
+    assert "got `null`" in str(refused.value)
+    assert (how in str(refused.value)) == is_told
 
 
 def test_nan_in_bytes_is_a_missing_value_and_an_infinity_never() -> None:
