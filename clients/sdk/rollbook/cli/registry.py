@@ -26,11 +26,13 @@ DATATYPES = (
 )
 """Those of the Open Inference Protocol."""
 _VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
-_REGISTERED_COLUMNS = (*_VERSION_COLUMNS, "inputs", "outputs", "read_from_the_file", "needs")
+_REGISTERED_COLUMNS = (*_VERSION_COLUMNS, "inputs", "outputs", "read_from_the_file", "labels", "needs")
 _FORMAT_HELP = (
     "skops, onnx, torch, xgboost, lightgbm, catboost, transformers, lora or external; needed where the file's ending "
     "does not tell it, as for external."
 )
+_WITHOUT_CLASSES = frozenset({"lightgbm", "xgboost"})
+_NUMBERED = "numbers from 0, in the order of the classes; the file does not hold the classes"
 EXTRAS = frozenset({"catboost", "lightgbm", "onnx", "torch", "xgboost"})
 """The formats whose library is an extra of rollbook-server, which has their name."""
 
@@ -114,13 +116,19 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
     return tensors
 
 
-def _for_people(version: Version) -> dict[str, Any]:
+def for_people(version: Version) -> dict[str, Any]:
     """Return a version with its tensors as the options state them, and what has to be installed to serve it."""
     sides = {side: list(map(_in_one_line, tensors)) for side, tensors in version.signature.items()}
     fields: dict[str, Any] = msgspec.to_builtins(version)
     extra = version.artifact.format
     needs = {"needs": f"the extra {extra!r} where it is served"} if extra in EXTRAS else {}
-    return fields | sides | {"read_from_the_file": list(version.inferred)} | needs
+    labels = {"labels": _NUMBERED} if extra in _WITHOUT_CLASSES and _has_label(version) else {}
+    return fields | sides | {"read_from_the_file": list(version.inferred)} | labels | needs
+
+
+def _has_label(version: Version) -> bool:
+    outputs = version.signature.get("outputs", [])
+    return any(tensor["name"] == "label" or tensor["datatype"].startswith(("INT", "UINT")) for tensor in outputs)
 
 
 def _in_one_line(tensor: dict[str, Any]) -> str:
@@ -173,7 +181,7 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
             metrics=metrics,
             parent=parent,
         )
-        seen = _for_people(registered)
+        seen = for_people(registered)
         show(profile, registered, columns=[name for name in _REGISTERED_COLUMNS if name in seen], people_see=seen)
 
 
