@@ -13,10 +13,11 @@ from google.protobuf import struct_pb2
 from serving.gateway.grpc_routing import grpc_replies
 
 OPENAI_PREFIX = "/v1/"
-_OK, _NOT_FOUND, _TOO_LARGE = 200, 404, 413
+_OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE = 200, 400, 404, 413
 _LAST_OF_CALLERS = 499
 _BODY = "%LOCAL_REPLY_BODY%"
 _DETAILS = "%RESPONSE_CODE_DETAILS%"
+_UNREADABLE = "the gateway can't read the request's path or headers; correct them, `code` says what is wrong"
 _UNKNOWN = "no endpoint of this name is in the token's workspace"
 
 # What OpenAI's clients tell apart: the type and the code of an error, by status.
@@ -39,12 +40,15 @@ def local_replies(*, too_large: str) -> hcm_pb2.LocalReplyConfig:
             _rule(
                 _openai("invalid_request_error", "request_too_large", too_large), _openai_path(), _status_is(_TOO_LARGE)
             ),
+            _rule(_openai(*_OPENAI_ERRORS[_BAD_REQUEST], _UNREADABLE), _openai_path(), _status_is(_BAD_REQUEST)),
             *(
                 _rule(_openai(kind, code), _openai_path(), _status_is(status))
                 for status, (kind, code) in _OPENAI_ERRORS.items()
+                if status != _BAD_REQUEST
             ),
             _rule(_openai("invalid_request_error", _DETAILS), _openai_path(), _is_callers_fault()),
             _rule(_openai("server_error", _DETAILS), _openai_path()),
+            _rule(_oip(_UNREADABLE), _status_is(_BAD_REQUEST)),
             _rule(_oip(_UNKNOWN), _status_is(_NOT_FOUND)),
             _rule(_oip(too_large), _status_is(_TOO_LARGE)),
         ],

@@ -110,6 +110,18 @@ async def test_the_endpoint_may_be_named_by_a_header(gateway: Gateway, client: h
     assert (answer.status_code, answer.headers["x-rollbook-endpoint"]) == (200, "digits")
 
 
+@pytest.mark.parametrize("path", ["/v2/models/%00/infer", "/v1/models/%00"])
+async def test_a_path_that_can_not_be_read_is_refused_with_a_text(
+    gateway: Gateway, client: httpx.AsyncClient, path: str
+) -> None:
+    await serve(gateway)
+
+    answer = await client.post(path, json={})
+
+    assert answer.status_code == 400
+    assert "can't read the request's path" in str(answer.json()["error"])
+
+
 @pytest.mark.parametrize("path", ["/v2/models/unknown/infer", "/v2/models/digits", "/rollbook/instance", "/"])
 async def test_what_is_not_there_is_refused_by_the_gateway_itself_as_json(
     gateway: Gateway, client: httpx.AsyncClient, path: str
