@@ -26,6 +26,7 @@ OTHERS: dict[str, str] = {
     "serving/gateway/request_shipper.py": AWAITED,
     "serving/gateway/waiting_room.py": "one connection each; and the server, whose end closes the room",
     "serving/gateway/waiting_rooms.py": "the end of one room, waited for at the end of all",
+    "serving/runtime/app.py": AWAITED,
     "serving/runtime/either_protocol.py": "one connection",
     "serving/runtime/servers.py": AWAITED,
     "serving/runtime/shared_app.py": "one instance; its run has a rim of its own",
