@@ -37,7 +37,7 @@ class DigitsService(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...]
 
     @contextmanager
-    def traffic(self) -> Iterator[Traffic]:
+    def traffic(self, *, requests_per_s: float = REQUESTS_PER_S) -> Iterator[Traffic]:
         """Send live traffic until the block is left; labels follow each answer."""
         plan = Plan(
             gateway_url=self.stack.gateway_url,
@@ -45,7 +45,7 @@ class DigitsService(msgspec.Struct, frozen=True, kw_only=True):
             endpoint=self.name,
             inference_token=self.inference_token(),
             api_token=self.stack.admin_token,
-            requests_per_s=REQUESTS_PER_S,
+            requests_per_s=requests_per_s,
             label_delay_s=LABEL_DELAY_S,
             answers_file=str(self.directory / f"answers-{time.monotonic_ns()}.json"),
         )
