@@ -186,5 +186,5 @@ def _subscriptions(
 
 
 def _flush_ms(projector: Projector, settings: ProjectionsSettings) -> int:
-    # Who wrote an event may wait for it in the views; nobody waits for a single record.
-    return settings.flush_ms if isinstance(projector, RegistryProjector) else settings.records_flush_ms
+    is_spread = isinstance(projector, FeedbackProjector | ObservationProjector | TelemetryProjector)
+    return settings.spread_flush_ms if is_spread else settings.flush_ms

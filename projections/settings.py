@@ -17,13 +17,15 @@ class ProjectionsSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of a Kafka broker")]
     clickhouse_url: Annotated[str, msgspec.Meta(description="http://[user:password@]host:port of ClickHouse")]
     ready_file: Annotated[Path, msgspec.Meta(description="file that exists while it consumes")]
-    flush_ms: Annotated[int, msgspec.Meta(ge=10, le=5_000, description="how long events gather for one insert")] = 150
-    records_flush_ms: Annotated[
+    flush_ms: Annotated[
+        int, msgspec.Meta(ge=10, le=5_000, description="how long events and request batches gather for one insert")
+    ] = 150
+    spread_flush_ms: Annotated[
         int,
         msgspec.Meta(
             ge=10,
             le=5_000,
-            description="how long requests, observations, feedback and telemetry gather for one insert",
+            description="the same for feedback and observations, which spread over all partitions: an insert for each",
         ),
     ] = 500
     watchdog_s: Annotated[
