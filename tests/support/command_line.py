@@ -1,12 +1,16 @@
 """The `rollbook` command in this process, as a person types it."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
 import pytest
 
 from rollbook.cli.main import main
+
+# What the test's own process logs meanwhile, as an API that runs in it does, is printed at the same place.
+_LOGGED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[\w+ *\] .*\n", re.MULTILINE)
 
 
 class Typed(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +41,7 @@ class CommandLine:
         with pytest.raises(SystemExit) as ended:
             main([*self._options, *arguments])
         printed = self._capsys.readouterr()
-        return Typed(code=int(ended.value.code or 0), out=printed.out, err=printed.err)
+        return Typed(code=int(ended.value.code or 0), out=_LOGGED.sub("", printed.out), err=printed.err)
 
     def told(self, *arguments: str) -> str:
         """Return what a command that works prints."""

@@ -251,13 +251,17 @@ class InstanceStarter:
     ) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + launcher.start_deadline_s
-        while not await client.is_ready():
+        while True:
+            is_ready = await client.is_ready()
             if process.has_ended:
                 raise self._why_ended(record)
+            # One that was asked in time and became ready too late is not ready in time either.
             if loop.time() > deadline:
                 seconds = launcher.start_deadline_s
                 reason = f"the engine was not ready after {seconds:g} s; {self.last_words(record)}"
                 raise MayServeLaterError("never-ready", reason)
+            if is_ready:
+                break
             await process.wait(_POLL_S)
         identity = await client.identity()
         if (identity.boot_id, identity.pid) != (record.boot_id, process.pid):

@@ -80,13 +80,13 @@ async def test_a_full_disk_is_told_the_running_engine_goes_on_and_the_next_start
 
 
 async def test_an_engine_that_is_not_ready_in_time_is_told_and_never_announced(harness: AgentHarness) -> None:
-    harness.start(START_DEADLINE_S="0.2")
+    harness.start(START_DEADLINE_S="0.02")
 
     await harness.publish(harness.deployment("a", served("skops")))
 
     eventually(lambda: bool(harness.control_plane.told(FAIL)), what="the failure", log=harness.log)
     (failure, *_) = harness.control_plane.told(FAIL)
-    assert (failure.body["code"], "0.2 s" in failure.body["reason"]) == ("never-ready", True)
+    assert (failure.body["code"], "0.02 s" in failure.body["reason"]) == ("never-ready", True)
     assert harness.control_plane.told(ANNOUNCE) == []
     # Each try ended the process that it began.
     assert all(record["pid"] == 0 for record in harness.records()) or len(harness.records()) == 1
