@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -54,7 +54,17 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True):
     def kill_engines(self, deployment_id: str, *regions: str) -> None:
         for region in regions:
             for engine in self.stack.engines(deployment_id, agent=region):
-                os.kill(engine.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(engine.pid, signal.SIGKILL)
+
+    def lose_engines(self, deployment_id: str, *regions: str, after: int, until: Callable[[], bool]) -> None:
+        """Kill engines, and those that come back, until others answer, and so long that it is told as a failover."""
+
+        def is_told() -> bool:
+            self.kill_engines(deployment_id, *regions)
+            return until() and bool(self.events(STARTED, after=after, region=regions[0]))
+
+        soon(is_told, "answers of others and the failover on the log")
 
     def events(self, event_type: str, *, after: int, region: str) -> list[dict[str, Any]]:
         found = self.rollbook.events(after=after, event_type=event_type, stream=self.endpoint.id, limit=1_000)
@@ -102,10 +112,7 @@ def test_a_region_loses_all_its_instances_and_nobody_notices(regions: Regions, h
         if host == "that is gone with its agent":
             gone.enter_context(regions.stack.paused("agent"))
 
-        regions.kill_engines(regions.first, EU)
-
-        soon(lambda: traffic.comes_from(EU, region=US), "answers of the next region")
-        soon(lambda: regions.events(STARTED, after=after, region=EU), "the failover on the log")
+        regions.lose_engines(regions.first, EU, after=after, until=lambda: traffic.comes_from(EU, region=US))
         gone.close()
         soon(lambda: regions.events(ENDED, after=after, region=EU), "its end on the log")
         soon(lambda: traffic.comes_from(EU, region=EU), "answers of the own region again")
@@ -169,9 +176,11 @@ def test_the_backup_version_answers_while_the_version_is_gone_everywhere(regions
         with regions.traffic() as traffic:
             after = regions.position()
 
-            regions.kill_engines(regions.first, EU, US)
-
-            soon(lambda: all(_saw(traffic, gateway, f"{NAME}/2") for gateway in REGIONS), "answers of the backup")
+            regions.lose_engines(
+                *(regions.first, EU, US),
+                after=after,
+                until=lambda: all(_saw(traffic, gateway, f"{NAME}/2") for gateway in REGIONS),
+            )
             soon(lambda: regions.events(ENDED, after=after, region=EU), "its end on the log")
             soon(lambda: all(traffic.comes_from(each, version=f"{NAME}/1") for each in REGIONS), "the version again")
         begun = regions.events(STARTED, after=after, region=EU)
