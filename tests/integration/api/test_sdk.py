@@ -218,12 +218,17 @@ async def test_a_weak_token_is_denied(api: RunningApi) -> None:
             await stranger.models.list()
 
 
-async def test_a_file_without_a_known_ending_is_refused_before_it_is_sent(client: Client, tmp_path: Path) -> None:
-    path = tmp_path / "model.pickle"
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("model.bin", "pass artifact_format"), ("model.pickle", "save the model with skops.io.dump")]
+)
+async def test_a_file_without_a_known_ending_is_refused_before_it_is_sent(
+    client: Client, tmp_path: Path, name: str, remedy: str
+) -> None:
+    path = tmp_path / name
     path.write_bytes(b"x")
     await called(client.models.register, "digits")
 
-    with pytest.raises(RollbookError, match="pass artifact_format"):
+    with pytest.raises(RollbookError, match=remedy):
         await called(client.versions.register, "digits", path, signature=PLAIN_SIGNATURE)
 
 
