@@ -15,6 +15,9 @@ _REQUESTS_OF_EPOCH = """
     workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND epoch = {epoch:Int64}
     AND role = 'primary' AND ended_at_ms <= {watermark_ms:Int64}
 """
+_PREDICTIONS_OF_ARMS = f"""
+    SELECT prediction_hash FROM request_records WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
+"""  # noqa: S608  the fragment above is a constant of this module
 # What another answered in an arm's place is an error of that arm: else a backup would hide a candidate that fails.
 _DRAWN = "if(drawn_deployment_id = '', deployment_id, drawn_deployment_id)"
 _COUNTS = f"""
@@ -59,7 +62,7 @@ _LABELS = f"""
 
 # What callers report of a prediction by itself: no answer is compared, and text that is no number counts for nothing.
 _NUMBERS = f"""
-    SELECT arm, count() AS told, countIf(number > {{threshold:Float64}}) AS over,
+    SELECT arm, count() AS reported, countIf(number > {{threshold:Float64}}) AS over,
            countIf(number < {{threshold:Float64}}) AS under
     FROM (
         SELECT anyIf(value, part = 1) AS arm, argMaxIf(number, rank, part = 2) AS number
@@ -69,11 +72,8 @@ _NUMBERS = f"""
             FROM request_records WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
             UNION ALL
             SELECT prediction_hash, 2, 0, assumeNotNull(toFloat64OrNull(truth)), recency FROM feedback
-            WHERE workspace = {{workspace:String}} AND name = {{told_name:String}} AND isFinite(toFloat64OrNull(truth))
-              AND prediction_hash IN (
-                  SELECT prediction_hash FROM request_records
-                  WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
-              )
+            WHERE workspace = {{workspace:String}} AND name = {{called:String}} AND isFinite(toFloat64OrNull(truth))
+              AND prediction_hash IN ({_PREDICTIONS_OF_ARMS})
         )
         GROUP BY prediction_hash
         HAVING groupBitOr(part) = 3
@@ -93,14 +93,11 @@ _ANSWERS = f"""
     FROM observation_records FINAL
     WHERE workspace = {{workspace:String}} AND endpoint_id = {{endpoint_id:String}}
       AND deployment_id IN {{arms:Array(String)}}
-      AND prediction_hash IN (
-          SELECT prediction_hash FROM request_records
-          WHERE {_REQUESTS_OF_EPOCH} AND deployment_id IN {{arms:Array(String)}}
-      )
+      AND prediction_hash IN ({_PREDICTIONS_OF_ARMS})
     GROUP BY arm
     SETTINGS do_not_merge_across_partitions_select_final = 1
 """  # noqa: S608  the fragment above is a constant of this module
-_MOST_TOKENS = 2**62
+_UNLIMITED_TOKENS = 2**62
 
 
 class AnswerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,19 +213,24 @@ async def _labels(reader: Reader, question: Question, parameters: dict[str, Any]
 
 
 async def _losses(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    if question.loss_name is None:
-        return {}
-    asked = {"told_name": question.loss_name, "threshold": _or_infinite(question.loss_threshold)}
-    rows = await reader.select(_NUMBERS, parameters | asked)
-    return {question.arms[row["arm"] - 1]: {"scored": row["told"], "over": row["over"]} for row in rows}
+    threshold = _or_infinite(question.loss_threshold)
+    found = await _numbers(reader, question, parameters, name=question.loss_name, threshold=threshold)
+    return {arm: {"scored": row["reported"], "over": row["over"]} for arm, row in found.items()}
 
 
 async def _ratings(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    if question.rating_name is None:
-        return {}
     threshold = -float("inf") if question.rating_threshold is None else question.rating_threshold
-    rows = await reader.select(_NUMBERS, parameters | {"told_name": question.rating_name, "threshold": threshold})
-    return {question.arms[row["arm"] - 1]: {"rated": row["told"], "under": row["under"]} for row in rows}
+    found = await _numbers(reader, question, parameters, name=question.rating_name, threshold=threshold)
+    return {arm: {"rated": row["reported"], "under": row["under"]} for arm, row in found.items()}
+
+
+async def _numbers(
+    reader: Reader, question: Question, parameters: dict[str, Any], *, name: str | None, threshold: float
+) -> dict[str, dict[str, Any]]:
+    if name is None:
+        return {}
+    rows = await reader.select(_NUMBERS, parameters | {"called": name, "threshold": threshold})
+    return {question.arms[row["arm"] - 1]: row for row in rows}
 
 
 async def _answers(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -238,7 +240,7 @@ async def _answers(reader: Reader, question: Question, parameters: dict[str, Any
     asked = {
         "first_token_ms": _or_infinite(limits.first_token_ms),
         "between_tokens_ms": _or_infinite(limits.between_tokens_ms),
-        "tokens": _MOST_TOKENS if limits.tokens is None else limits.tokens,
+        "tokens": _UNLIMITED_TOKENS if limits.tokens is None else limits.tokens,
     }
     rows = await reader.select(_ANSWERS, parameters | asked)
     return {question.arms[row["arm"] - 1]: row for row in rows}

@@ -3,12 +3,18 @@
 All of them judge the answers that the endpoint's capture policy keeps; one that keeps nothing leaves them without data.
 """
 
-from math import isfinite
 from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from control_plane.rollouts.gates.base import (
+    Problem,
+    Terms,
+    compare,
+    difference_problems,
+    duration_problems,
+    minimum_problems,
+)
 from schemas.events.rollouts import AnswerTokensGate, BetweenTokensGate, Counts, FirstTokenGate, TruncationGate, Verdict
 
 
@@ -20,7 +26,7 @@ class FirstTokenRule(msgspec.Struct, frozen=True):
     gate: FirstTokenGate
 
     def problems(self) -> tuple[Problem, ...]:
-        return (*_duration_problems(self.gate.threshold_ms), *_share_problems(self.gate))
+        return (*duration_problems("threshold_ms", self.gate.threshold_ms), *_share_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         subject = f"share with the first token after {self.gate.threshold_ms:g} ms"
@@ -35,7 +41,7 @@ class BetweenTokensRule(msgspec.Struct, frozen=True):
     gate: BetweenTokensGate
 
     def problems(self) -> tuple[Problem, ...]:
-        return (*_duration_problems(self.gate.threshold_ms), *_share_problems(self.gate))
+        return (*duration_problems("threshold_ms", self.gate.threshold_ms), *_share_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         subject = f"share with over {self.gate.threshold_ms:g} ms between tokens"
@@ -93,9 +99,3 @@ def _share_problems(
         *difference_problems("max_increase", gate.max_increase),
         *minimum_problems("min_requests", gate.min_requests),
     )
-
-
-def _duration_problems(threshold_ms: float) -> tuple[Problem, ...]:
-    if isfinite(threshold_ms) and threshold_ms > 0:
-        return ()
-    return (Problem("threshold_ms", f"{threshold_ms:g} ms is no duration", "give a number above 0"),)

@@ -1,5 +1,6 @@
 """What every gate is: a pure comparison of two shares of bad outcomes, answered with its reason."""
 
+from math import isfinite
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
@@ -85,6 +86,25 @@ def difference_problems(field: str, value: float) -> tuple[Problem, ...]:
     if 0 <= value < 1:
         return ()
     return (Problem(field, f"{value:g} is no share", "give a number from 0 to below 1; 0.02 is two points"),)
+
+
+def duration_problems(field: str, value: float) -> tuple[Problem, ...]:
+    """Check a threshold in milliseconds."""
+    if isfinite(value) and value > 0:
+        return ()
+    return (Problem(field, f"{value:g} ms is no duration", "give a number above 0"),)
+
+
+def name_problems(field: str, value: str, *, remedy: str) -> tuple[Problem, ...]:
+    """Check the name of the feedback that a gate rests on."""
+    return () if value.strip() else (Problem(field, "it names no feedback", remedy),)
+
+
+def number_problems(field: str, value: float, *, kind: str) -> tuple[Problem, ...]:
+    """Check a threshold that may be any finite number of a kind, such as a loss."""
+    return (
+        () if isfinite(value) else (Problem(field, f"{value:g} is no {kind} to compare with", "give a finite number"),)
+    )
 
 
 def minimum_problems(field: str, value: int) -> tuple[Problem, ...]:

@@ -1,11 +1,17 @@
 """The gate on slow requests."""
 
-from math import isfinite
 from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from control_plane.rollouts.gates.base import (
+    Problem,
+    Terms,
+    compare,
+    difference_problems,
+    duration_problems,
+    minimum_problems,
+)
 from schemas.events.rollouts import Counts, LatencyGate, Verdict
 
 
@@ -20,11 +26,8 @@ class LatencyRule(msgspec.Struct, frozen=True):
     gate: LatencyGate
 
     def problems(self) -> tuple[Problem, ...]:
-        threshold = self.gate.threshold_ms
-        is_duration = isfinite(threshold) and threshold > 0
-        wrong = Problem("threshold_ms", f"{threshold:g} ms is no duration", "give a number above 0")
         return (
-            *(() if is_duration else (wrong,)),
+            *duration_problems("threshold_ms", self.gate.threshold_ms),
             *difference_problems("max_increase", self.gate.max_increase),
             *minimum_problems("min_requests", self.gate.min_requests),
         )

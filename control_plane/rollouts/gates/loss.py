@@ -1,11 +1,18 @@
 """The gate on a loss that callers report."""
 
-from math import isfinite
 from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from control_plane.rollouts.gates.base import (
+    Problem,
+    Terms,
+    compare,
+    difference_problems,
+    minimum_problems,
+    name_problems,
+    number_problems,
+)
 from schemas.events.rollouts import Counts, LossGate, Verdict
 
 
@@ -20,11 +27,11 @@ class LossRule(msgspec.Struct, frozen=True):
     gate: LossGate
 
     def problems(self) -> tuple[Problem, ...]:
-        unnamed = Problem("feedback_name", "it names no feedback", 'give the name the loss is posted under, "loss"')
-        wrong = Problem("threshold", f"{self.gate.threshold:g} is no loss to compare with", "give a finite number")
         return (
-            *(() if self.gate.feedback_name.strip() else (unnamed,)),
-            *(() if isfinite(self.gate.threshold) else (wrong,)),
+            *name_problems(
+                "feedback_name", self.gate.feedback_name, remedy='give the name the loss is posted under, "loss"'
+            ),
+            *number_problems("threshold", self.gate.threshold, kind="loss"),
             *difference_problems("max_increase", self.gate.max_increase),
             *minimum_problems("min_labels", self.gate.min_labels),
         )

@@ -4,7 +4,14 @@ from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from control_plane.rollouts.gates.base import (
+    Problem,
+    Terms,
+    compare,
+    difference_problems,
+    minimum_problems,
+    name_problems,
+)
 from schemas.events.rollouts import Counts, QualityGate, Verdict
 
 
@@ -16,9 +23,10 @@ class QualityRule(msgspec.Struct, frozen=True):
     gate: QualityGate
 
     def problems(self) -> tuple[Problem, ...]:
-        unnamed = Problem("feedback_name", "it names no feedback", 'give the name the labels are posted under, "label"')
         return (
-            *(() if self.gate.feedback_name.strip() else (unnamed,)),
+            *name_problems(
+                "feedback_name", self.gate.feedback_name, remedy='give the name the labels are posted under, "label"'
+            ),
             *difference_problems("max_drop", self.gate.max_drop),
             *minimum_problems("min_labels", self.gate.min_labels),
         )

@@ -1,11 +1,18 @@
 """The gate on ratings that callers or judges give."""
 
-from math import isfinite
 from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, Terms, compare, difference_problems, minimum_problems
+from control_plane.rollouts.gates.base import (
+    Problem,
+    Terms,
+    compare,
+    difference_problems,
+    minimum_problems,
+    name_problems,
+    number_problems,
+)
 from schemas.events.rollouts import Counts, RatingGate, Verdict
 
 
@@ -17,11 +24,11 @@ class RatingRule(msgspec.Struct, frozen=True):
     gate: RatingGate
 
     def problems(self) -> tuple[Problem, ...]:
-        unnamed = Problem("feedback_name", "it names no feedback", 'give the name ratings are posted under, "rating"')
-        wrong = Problem("threshold", f"{self.gate.threshold:g} is no rating to compare with", "give a finite number")
         return (
-            *(() if self.gate.feedback_name.strip() else (unnamed,)),
-            *(() if isfinite(self.gate.threshold) else (wrong,)),
+            *name_problems(
+                "feedback_name", self.gate.feedback_name, remedy='give the name ratings are posted under, "rating"'
+            ),
+            *number_problems("threshold", self.gate.threshold, kind="rating"),
             *difference_problems("max_increase", self.gate.max_increase),
             *minimum_problems("min_labels", self.gate.min_labels),
         )
