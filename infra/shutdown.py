@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -50,6 +51,15 @@ async def run_until_stopped(main: Main, *, drain_seconds: float = 10.0) -> int:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def ended_or_set(task: asyncio.Future[Any], event: asyncio.Event) -> None:
+    """Wait until a task has ended or an event is set; the task goes on, and its failure is the caller's to meet."""
+    asked = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
 
 
 async def _supervise(main: Main, *, stopping: asyncio.Event, hurry: asyncio.Event, drain_seconds: float) -> int:

@@ -18,7 +18,7 @@ from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
-from infra.shutdown import run_program
+from infra.shutdown import ended_or_set, run_program
 from infra.tracing import OtlpEndpoint
 from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
@@ -96,14 +96,12 @@ async def run_follower(settings: FollowerSettings, stopping: asyncio.Event) -> N
     """Serve until asked to stop; Envoy keeps what it has after that."""
     settings.ready_file.unlink(missing_ok=True)
     serving = asyncio.create_task(_serve(settings))
-    asked = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await ended_or_set(serving, stopping)
         if serving.done():
             serving.result()
     finally:
         settings.ready_file.unlink(missing_ok=True)
-        asked.cancel()
         serving.cancel()
         with suppress(asyncio.CancelledError):
             await serving

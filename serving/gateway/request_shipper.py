@@ -18,7 +18,7 @@ from infra.clock import SystemClock
 from infra.kafka.clients import abandon, producer, start_producer
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
-from infra.shutdown import run_program
+from infra.shutdown import ended_or_set, run_program
 from serving.gateway import names
 from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.log_reader import LogReader, Place
@@ -111,12 +111,10 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
     try:
         # A failure of this one ends the program: the next process goes on from what is on disk.
         shipping = asyncio.create_task(_ship(folder, settings, sink, stopping, background))
-        asked = asyncio.create_task(stopping.wait())
-        await asyncio.wait({shipping, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await ended_or_set(shipping, stopping)
         with suppress(TimeoutError):
             # Without Kafka the source stays open here; the next start closes it.
             await asyncio.wait_for(shipping, timeout=_CLOSE_DEADLINE_S)
-        asked.cancel()
     finally:
         settings.ready_file.unlink(missing_ok=True)
         measuring.cancel()

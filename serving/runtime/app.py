@@ -17,7 +17,7 @@ from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
-from infra.shutdown import run_until_stopped
+from infra.shutdown import ended_or_set, run_until_stopped
 from infra.tracing import OtlpEndpoint, tracing
 from schemas.envelope import rfc3339
 from serving.capture.middleware import CaptureMiddleware
@@ -35,7 +35,7 @@ from serving.runtime.repository import ModelRepository
 from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http, until_stopped
 
 PREFIX = "ROLLBOOK_RUNTIME_"
-LONGEST_END_S = 60.0
+DRAIN_LIMIT_S = 60.0
 """What is not answered this long after a stop is given up."""
 
 _log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     take_no_arguments("runtime", "Serve one model with the Open Inference Protocol.", argv)
     configure_logs("runtime")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run_until_stopped(_run, drain_seconds=LONGEST_END_S))
+        return runner.run(run_until_stopped(_run, drain_seconds=DRAIN_LIMIT_S))
 
 
 async def _run(stopping: asyncio.Event) -> None:
@@ -168,15 +168,13 @@ async def _serve(
 async def _is_loaded(settings: RuntimeSettings, repository: ModelRepository, stopping: asyncio.Event) -> bool:
     """Load the model; False if the instance is to stop before it is loaded, which nothing then waits for."""
     loading = asyncio.ensure_future(_load(settings, repository))
-    asked = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait({loading, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await ended_or_set(loading, stopping)
         if loading.done():
             loading.result()
         return loading.done()
     finally:
-        for task in (loading, asked):
-            task.cancel()
+        loading.cancel()
 
 
 async def _load(settings: RuntimeSettings, repository: ModelRepository) -> None:

@@ -13,6 +13,7 @@ import grpc
 import uvicorn
 
 from infra.errors import PortTakenError
+from infra.shutdown import ended_or_set
 from infra.tracing import Application
 from serving.runtime.either_protocol import either_protocol
 from serving.runtime.gathered_writes import GatheringProtocol
@@ -99,11 +100,7 @@ async def serving_http(
 
 async def until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]) -> None:
     """Return once the program is asked to stop; a server that ends before is a failure of the program."""
-    asked = asyncio.ensure_future(stopping.wait())
-    try:
-        await asyncio.wait({asked, server}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        asked.cancel()
+    await ended_or_set(server, stopping)
     if server.done() and not stopping.is_set():
         server.result()
         raise RuntimeError("the HTTP server ended by itself")

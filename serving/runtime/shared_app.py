@@ -21,8 +21,8 @@ from infra.arguments import take_no_arguments
 from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
-from infra.shutdown import run_until_stopped
-from serving.runtime.app import LONGEST_END_S, RuntimeSettings, serve_instance
+from infra.shutdown import ended_or_set, run_until_stopped
+from serving.runtime.app import DRAIN_LIMIT_S, RuntimeSettings, serve_instance
 from serving.runtime.app import PREFIX as RUNTIME_PREFIX
 from serving.runtime.process_watch import watch_process
 from serving.runtime.shared_orders import Begin, End, Hold, Order, Taken, line
@@ -49,11 +49,11 @@ class _Instance:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
-        self._deadline_s = LONGEST_END_S
+        self._deadline_s = DRAIN_LIMIT_S
         self.stopping = asyncio.Event()
         self.ended = asyncio.Event()
 
-    def end(self, *, deadline_s: float = LONGEST_END_S) -> None:
+    def end(self, *, deadline_s: float = DRAIN_LIMIT_S) -> None:
         """Ask it to end; what is not answered by the deadline is given up."""
         self._deadline_s = min(self._deadline_s, deadline_s)
         self.stopping.set()
@@ -61,9 +61,8 @@ class _Instance:
     async def run(self) -> None:
         structlog.contextvars.bind_contextvars(instance_id=self._settings.instance_id)
         body = asyncio.ensure_future(serve_instance(self._settings, self.stopping))
-        asked = asyncio.ensure_future(self.stopping.wait())
         try:
-            await asyncio.wait({body, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await ended_or_set(body, self.stopping)
             await asyncio.wait_for(body, self._deadline_s)
         except TimeoutError:
             _log.error("drain_cut_short", drain_seconds=self._deadline_s)
@@ -72,7 +71,6 @@ class _Instance:
         except Exception:  # noqa: BLE001  the rim of an instance, whose end the others outlive
             _log.exception("instance_failed")
         finally:
-            asked.cancel()
             self.ended.set()
 
 
@@ -145,15 +143,13 @@ class SharedRuntime:
         return instance
 
     async def _hold(self, instance: _Instance, reader: asyncio.StreamReader) -> None:
-        told = asyncio.ensure_future(self._listen(instance, reader))
-        ended = asyncio.ensure_future(instance.ended.wait())
+        listening = asyncio.ensure_future(self._listen(instance, reader))
         try:
-            await asyncio.wait({told, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done() and instance.stopping.is_set():
-                await ended
+            await ended_or_set(listening, instance.ended)
+            if instance.stopping.is_set():
+                await instance.ended.wait()
         finally:
-            for task in (told, ended):
-                task.cancel()
+            listening.cancel()
 
     async def _listen(self, instance: _Instance, reader: asyncio.StreamReader) -> None:
         """Read until the other end is gone, which the instance outlives, or asks for the end."""
@@ -168,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     take_no_arguments("shared runtime", "Serve several models in one process.", argv)
     configure_logs("runtime")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run_until_stopped(_run, drain_seconds=LONGEST_END_S))
+        return runner.run(run_until_stopped(_run, drain_seconds=DRAIN_LIMIT_S))
 
 
 async def _run(stopping: asyncio.Event) -> None:
@@ -180,12 +176,10 @@ async def _run(stopping: asyncio.Event) -> None:
         if settings.watch_pid:
             stack.enter_context(watch_process(settings.watch_pid, stopping.set))
         await stack.enter_async_context(_taking_orders(settings.address, runtime))
-        stopped = asyncio.ensure_future(stopping.wait())
         idle = asyncio.ensure_future(runtime.until_idle(settings.idle_seconds))
         try:
-            await asyncio.wait({stopped, idle}, return_when=asyncio.FIRST_COMPLETED)
+            await ended_or_set(idle, stopping)
         finally:
-            stopped.cancel()
             idle.cancel()
         await runtime.stop()
 

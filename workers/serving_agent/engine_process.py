@@ -74,11 +74,7 @@ class EngineProcess:
         return self._ended.is_set()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        try:
-            await asyncio.wait_for(self._ended.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        return True
+        return await is_set_within(self._ended, timeout_s)
 
     async def stop(self, *, deadline_s: float) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -112,6 +108,15 @@ class EngineProcess:
         if self._child is not None:
             self._child.wait()
         self._ended.set()
+
+
+async def is_set_within(event: asyncio.Event, timeout_s: float | None) -> bool:
+    """Wait for an event; False when the time is over first."""
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True
 
 
 def start_engine(command: Command, *, environ: Mapping[str, str], log: Path) -> EngineProcess:

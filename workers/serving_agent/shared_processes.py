@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from serving.runtime.shared_orders import Begin, End, Hold, Order, Taken, line
-from workers.serving_agent.engine_process import EngineProcess, find_engine
+from workers.serving_agent.engine_process import EngineProcess, find_engine, is_set_within
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.instance_book import InstanceRecord
 from workers.serving_agent.launchers.base import Command
@@ -62,11 +62,7 @@ class Guest:
         return self._ended.is_set()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        try:
-            await asyncio.wait_for(self._ended.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        return True
+        return await is_set_within(self._ended, timeout_s)
 
     async def stop(self, *, deadline_s: float) -> None:
         self.end(deadline_s=deadline_s)
@@ -212,7 +208,7 @@ class SharedProcesses:
         host.kin = host.kin or kin
         return self._seat_in(host, record.endpoint_id)
 
-    async def _begun(self, kin: Kin | None, like: Command) -> _Host:
+    async def _begun(self, kin: Kin, like: Command) -> _Host:
         number = next(n for n in range(len(self._hosts) + 1) if n not in set(map(number_of, self._hosts)))
         name = f"{number}-{secrets.token_hex(8)}"
         own = {"ADDRESS": _address(name), "WATCH_PID": str(self._supervisor_pid)}
