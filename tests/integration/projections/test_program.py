@@ -88,7 +88,7 @@ async def rows_come(store: ClickHouseStore, gateway: str, *, at_least: int) -> i
         found = (await counted(store, gateway))[1]
         return found >= at_least
 
-    await eventually(enough, within_s=60, what=f"{at_least} rows in the table")
+    await eventually(enough, within_s=200, what=f"{at_least} rows in the table")
     return found
 
 
