@@ -8,7 +8,10 @@ from infra.ports import free_port
 
 
 class FakeControlPlane:
-    """Answers the serving snapshot and the keys, and keeps what was reported: epochs applied, and failovers."""
+    """Answers the serving snapshot and the keys, and keeps what was reported: epochs applied, and failovers.
+
+    A report that comes again changes nothing, as in the real one: its sender may have heard the answer too late.
+    """
 
     def __init__(self, jwks: list[dict[str, Any]]) -> None:
         self.port = free_port()
@@ -54,7 +57,12 @@ class FakeControlPlane:
         if path == "/v1/inference-tokens/keys":
             return {"keys": self.jwks}
         if "/failover-" in path:
-            self.failovers.append({"what": path.rsplit("/", 1)[-1], "endpoint": path.split("/")[3], **json.loads(body)})
+            _add(self.failovers, {"what": path.rsplit("/", 1)[-1], "endpoint": path.split("/")[3], **json.loads(body)})
             return {}
-        self.applied.append((path.split("/")[3], json.loads(body)["epoch"]))
+        _add(self.applied, (path.split("/")[3], json.loads(body)["epoch"]))
         return {}
+
+
+def _add(reports: list[Any], report: object) -> None:
+    if report not in reports:
+        reports.append(report)
