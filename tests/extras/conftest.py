@@ -54,7 +54,8 @@ def trained(vllm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Trai
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    settings = {"ROLLBOOK_AGENT_VLLM_ADAPTERS": "4"}
+    # Two engines and eight streams share two cores, so the longest answer may take minutes.
+    settings = {"ROLLBOOK_AGENT_VLLM_ADAPTERS": "4", "ROLLBOOK_AGENT_VLLM_DRAIN_DEADLINE_S": "240"}
     with running_stack(tmp_path_factory.mktemp("stack") / "data", settings=settings) as stack:
         yield stack
 

@@ -39,7 +39,7 @@ class Stream(threading.Thread):
                 self._url + PATH,
                 json=long_stream("drained"),
                 headers={"authorization": f"Bearer {self._token}"},
-                timeout=120,
+                timeout=240,
             ) as answer:
                 self.deployment = answer.headers["x-rollbook-deployment"]
                 for line in answer.iter_lines():
@@ -145,12 +145,12 @@ def test_streams_under_way_end_whole_when_their_version_is_retired(
     assert any(stream.is_alive() for stream in streams), "the streams were over before the engine was asked to stop"
     during = [gateway.post(PATH, json={"model": "drained", "prompt": "It is", "max_tokens": 4}) for _ in range(20)]
     for stream in streams:
-        stream.join(120)
+        stream.join(240)
 
     assert [stream.error for stream in streams if stream.error] == []
     assert {stream.deployment for stream in streams} == {first}
     assert {stream.events[-1] for stream in streams} == {"[DONE]"}
     assert {stream.tokens for stream in streams} == {TOKENS}
-    assert {answer.status_code for answer in during} == {200}
+    assert [answer.text for answer in during if answer.status_code != httpx.codes.OK] == []
     assert during[-1].headers["x-rollbook-deployment"] == second
     eventually(is_gone(port), "the retired engine has ended", within_s=60)
