@@ -2,7 +2,8 @@
 
 Invalid      ── MalformedDigestError, ArtifactTooLargeError
 Unknown      ── ArtifactNotFoundError
-Refused      ── DigestDiffersError, UploadCutShortError, NotAModelError, UnservableModelError, RangeNotSatisfiableError
+Refused      ── DigestDiffersError, UploadCutShortError, NotAModelError, UnservableModelError, AdapterDoesNotFitError,
+                RangeNotSatisfiableError
 Unavailable  ── ArtifactStoreUnavailableError
 """
 
@@ -103,6 +104,19 @@ class UnservableModelError(Refused):
 
     def __init__(self, detail: str, *, artifact_format: ArtifactFormat, remedy: str) -> None:
         super().__init__(f"no engine runs this {artifact_format} model: {detail}", field="artifact", remedy=remedy)
+
+
+class AdapterDoesNotFitError(Refused):
+    """The adapter was made for another model than its parent."""
+
+    code = "adapter-does-not-fit"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the adapter does not fit its parent: {detail}",
+            field="artifact.parent",
+            remedy="name the version that the adapter was trained for",
+        )
 
 
 class RangeNotSatisfiableError(Refused):

@@ -5,6 +5,7 @@ from typing import BinaryIO, TypeAlias
 
 import msgspec
 
+from control_plane.artifacts.adapter_fit import check_fit
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.boosted_file import BoostedFile, check_catboost, check_lightgbm, check_xgboost
 from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError, NotAModelError
@@ -48,14 +49,17 @@ class ArtifactInspector:
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
 
-    def inspect(self, digest: str, *, artifact_format: ArtifactFormat) -> InspectedArtifact:
-        """Return the artifact, and what its file tells of the model.
+    def inspect(
+        self, digest: str, *, artifact_format: ArtifactFormat, parent: Artifact | None = None
+    ) -> InspectedArtifact:
+        """Return the artifact, and what its file tells of the model; `parent` is what an adapter is to adapt.
 
         Raises:
             MalformedDigestError: the text is no digest.
             ArtifactNotFoundError: the store does not hold it.
             NotAModelError: it is no model of this format.
             UnservableModelError: no engine runs it.
+            AdapterDoesNotFitError: it adapts another model than the parent.
         """
         try:
             found = self._store.find(digest)
@@ -66,6 +70,9 @@ class ArtifactInspector:
         with self._store.open(digest) as file:
             _refuse_pickle(file, artifact_format=artifact_format)
             description = CHECKS[artifact_format](file, self._store)
+        if artifact_format == "lora" and parent is not None and parent.format == "transformers":
+            with self._store.open(digest) as adapter, self._store.open(parent.digest) as adapted:
+                check_fit(adapter, adapted, self._store)
         artifact = Artifact(digest=digest, size_bytes=found.size_bytes, format=artifact_format)
         return InspectedArtifact(artifact=artifact, description=description)
 

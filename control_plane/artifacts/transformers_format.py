@@ -6,6 +6,8 @@ import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import NotAModelError
+from control_plane.artifacts.safetensors_head import read_head
+from control_plane.artifacts.tokenizer_fit import TOKENIZER, check_tokenizer
 from schemas.model_directory import (
     ADAPTER_CONFIGURATION,
     CONFIGURATION,
@@ -15,8 +17,6 @@ from schemas.model_directory import (
     read_index,
 )
 
-_LENGTH_BYTES = 8
-_MOST_HEAD_BYTES = 100 * 1024**2
 _MOST_CONFIGURATION_BYTES = 1024**2
 
 
@@ -27,8 +27,12 @@ def check_transformers(file: BinaryIO, store: ArtifactStore) -> None:
         NotAModelError: with the reason.
     """
     try:
-        for part in read_index(file.read(MOST_INDEX_BYTES + 1)).files:
+        parts = {part.path: part for part in read_index(file.read(MOST_INDEX_BYTES + 1)).files}
+        for part in parts.values():
             _check_part(part, store)
+        if TOKENIZER in parts:
+            with store.open(parts[TOKENIZER].digest) as tokenizer, store.open(parts[CONFIGURATION].digest) as described:
+                check_tokenizer(tokenizer, described)
     except ValueError as error:
         raise NotAModelError(artifact_format="transformers", reason=str(error)) from error
 
@@ -54,18 +58,11 @@ def _check_part(part: DirectoryFile, store: ArtifactStore) -> None:
         raise ValueError(f"{part.path} has {found.size_bytes} bytes, not {part.size_bytes}")
     with store.open(part.digest) as content:
         if part.path.endswith(WEIGHTS):
-            _check_weights(content, part)
+            read_head(content, path=part.path, size_bytes=part.size_bytes)
         elif part.path == CONFIGURATION:
             _check_configuration(content)
         elif part.path == ADAPTER_CONFIGURATION:
             _check_adapter(content)
-
-
-def _check_weights(content: BinaryIO, part: DirectoryFile) -> None:
-    length = int.from_bytes(content.read(_LENGTH_BYTES), "little")
-    if length > min(_MOST_HEAD_BYTES, part.size_bytes - _LENGTH_BYTES):
-        raise ValueError(f"{part.path} is no safetensors file: its head is longer than it")
-    _object(content.read(length), part.path)
 
 
 def _check_configuration(content: BinaryIO) -> None:
@@ -89,4 +86,4 @@ def _object(content: bytes, path: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(content, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is no {'safetensors file' if path.endswith(WEIGHTS) else 'JSON'}") from error
+        raise ValueError(f"{path} is no JSON object") from error

@@ -9,7 +9,7 @@ from control_plane.registry.commands import RegisterModel, RegisterVersion, Remo
 from control_plane.registry.errors import ModelNotFoundError, StaleVersionError
 from control_plane.registry.policies import complete_signature
 from control_plane.registry.ports import InspectedFile
-from control_plane.registry.queries import model_id_of, version_row, version_row_as_named
+from control_plane.registry.queries import model_id_of, version_as_named, version_row
 from control_plane.registry.resources import MODELS, VERSIONS
 from schemas.events.registry import Artifact, GoldenExample
 from schemas.identifiers import Kind
@@ -33,8 +33,9 @@ def register_version(
     _require_version(loaded.version, expected_version)
     version_id = unit.new_id(Kind.VERSION)
     assigned = aggregate.assign_number(loaded.state, version_id=version_id)
-    parent = _parent(unit, command.artifact.parent)
-    if parent is not None:
+    named, parent = command.artifact.parent, None
+    if named is not None:
+        parent = version_as_named(unit.catalogue, named, workspace=unit.actor.workspace)
         artifact = msgspec.structs.replace(artifact, parent=parent.id)
     events = aggregate.register_version(
         loaded.state,
@@ -70,18 +71,6 @@ def _changed(unit: UnitOfWork, loaded: Loaded[RegisteredModel], events: list[msg
     row = MODELS.row(model.state)
     assert row is not None
     return Reply(status=_OK, body=row.body, stream_version=model.version)
-
-
-class _Parent(msgspec.Struct, frozen=True):
-    id: str
-    artifact: Artifact
-
-
-def _parent(unit: UnitOfWork, version: str | None) -> _Parent | None:
-    if version is None:
-        return None
-    row = version_row_as_named(unit.catalogue, version, workspace=unit.actor.workspace)
-    return msgspec.json.decode(row.body, type=_Parent)
 
 
 def _load_model(unit: UnitOfWork, model: str) -> Loaded[RegisteredModel]:

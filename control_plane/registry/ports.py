@@ -23,10 +23,10 @@ class InspectedFile(Protocol):
 class Artifacts(Protocol):
     """The files that versions are made of."""
 
-    def inspect(self, digest: str, *, artifact_format: ArtifactFormat) -> InspectedFile:
+    def inspect(self, digest: str, *, artifact_format: ArtifactFormat, parent: Artifact | None = None) -> InspectedFile:
         """Return a file that is there and looks like its format from outside, and what it tells; blocks on the disk.
 
         Raises:
             Unknown: there is no such file.
-            Refused: it is no model of this format.
+            Refused: it is no model of this format, or adapts another model than the parent.
         """

@@ -4,6 +4,7 @@ import msgspec
 
 from control_plane.ports import Catalogue, CatalogueRow
 from control_plane.registry.errors import ModelNotFoundError, VersionNotFoundError
+from schemas.events.registry import Artifact
 from schemas.identifiers import Kind, kind_of
 
 _PAGE = 500
@@ -65,18 +66,27 @@ def version_row_by_id(catalogue: Catalogue, version_id: str, *, workspace: str) 
     return row
 
 
-def version_row_as_named(catalogue: Catalogue, version: str, *, workspace: str) -> CatalogueRow:
-    """Return a version that is given as `model/number` or by its id.
+class NamedVersion(msgspec.Struct, frozen=True):
+    """A version that a command names."""
+
+    id: str
+    artifact: Artifact
+
+
+def version_as_named(catalogue: Catalogue, version: str, *, workspace: str) -> NamedVersion:
+    """Return a version that is given as `model/number` or by its id, with its artifact.
 
     Raises:
         VersionNotFoundError: there is none.
     """
     model, _, number = version.rpartition("/")
     if not model:
-        return version_row_by_id(catalogue, version, workspace=workspace)
-    if not number.isascii() or not number.isdecimal():
+        row = version_row_by_id(catalogue, version, workspace=workspace)
+    elif number.isascii() and number.isdecimal():
+        row = version_row(catalogue, model, int(number), workspace=workspace)
+    else:
         raise VersionNotFoundError(version)
-    return version_row(catalogue, model, int(number), workspace=workspace)
+    return msgspec.json.decode(row.body, type=NamedVersion)
 
 
 class _Aliases(msgspec.Struct, frozen=True):

@@ -10,9 +10,9 @@ from litestar.params import FromPath, FromQuery
 
 from control_plane.ports import CatalogueRow, EventStore
 from control_plane.registry import handlers
-from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias
-from control_plane.registry.ports import Artifacts
-from control_plane.registry.queries import model_row, version_row, version_row_by_id
+from control_plane.registry.commands import ArtifactChoice, RegisterModel, RegisterVersion, RemoveAlias, SetAlias
+from control_plane.registry.ports import Artifacts, InspectedFile
+from control_plane.registry.queries import model_row, version_as_named, version_row, version_row_by_id
 from control_plane.registry.resources import ModelResource, VersionResource
 from control_plane.web.authentication import Authentication, actor_of
 from control_plane.web.bodies import read_body
@@ -29,7 +29,7 @@ def router(commands: Commands, authentication: Authentication, store: EventStore
     return Router(
         path="/v1",
         route_handlers=[
-            *_commands(commands, authentication, artifacts),
+            *_commands(commands, authentication, store, artifacts),
             *_aliases(commands, authentication),
             *_models(store, authentication),
             *_versions(store, authentication),
@@ -38,8 +38,16 @@ def router(commands: Commands, authentication: Authentication, store: EventStore
     )
 
 
-def _commands(commands: Commands, authentication: Authentication, artifacts: Artifacts) -> list[HTTPRouteHandler]:
+def _commands(
+    commands: Commands, authentication: Authentication, store: EventStore, artifacts: Artifacts
+) -> list[HTTPRouteHandler]:
     guards = [authentication.at_least("operator")]
+
+    def inspect(choice: ArtifactChoice, workspace: str) -> InspectedFile:
+        parent = None
+        if choice.parent is not None:
+            parent = version_as_named(store.catalogue(), choice.parent, workspace=workspace).artifact
+        return artifacts.inspect(choice.digest, artifact_format=choice.format, parent=parent)
 
     @post(
         "/models",
@@ -61,8 +69,7 @@ def _commands(commands: Commands, authentication: Authentication, artifacts: Art
     )
     async def register_version(request: AnyRequest, model: FromPath[str]) -> Response[bytes]:
         command, version = await read_body(request, RegisterVersion), expected_version(request)
-        choice = command.artifact
-        file = await asyncio.to_thread(artifacts.inspect, choice.digest, artifact_format=choice.format)
+        file = await asyncio.to_thread(inspect, command.artifact, actor_of(request).workspace)
         return await commands.run(
             request,
             lambda unit: handlers.register_version(unit, model, command, file, expected_version=version),

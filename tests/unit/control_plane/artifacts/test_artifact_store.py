@@ -2,9 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from control_plane.artifacts.artifact_store import ArtifactStore, read_range
@@ -181,56 +179,6 @@ def test_a_file_that_was_never_uploaded_fails_inspection(store: ArtifactStore) -
     assert caught.value.field == "artifact.digest"
 
 
-def weights(head: bytes = b'{"__metadata__": {}}', *, length: int | None = None) -> bytes:
-    return (len(head) if length is None else length).to_bytes(8, "little") + head + b"numbers"
-
-
-CONFIGURATION = b'{"architectures": ["LlamaForCausalLM"]}'
-
-
-def indexed(store: ArtifactStore, *, skip: str = "", **changed: bytes) -> str:
-    """Put a model directory and its index into the store; `skip` is named by the index and not there."""
-    contents = {"config.json": CONFIGURATION, "model.safetensors": weights()}
-    contents |= {".".join(name.rsplit("_", 1)): content for name, content in changed.items()}
-    for path, content in contents.items():
-        if path != skip:
-            put(store, content)
-    entries = [
-        {"path": path, "digest": digest_of(content), "size_bytes": len(content)} for path, content in contents.items()
-    ]
-    return put(store, msgspec.json.encode({"files": entries}))
-
-
-def test_a_model_directory_is_looked_over_file_by_file(store: ArtifactStore) -> None:
-    digest = indexed(store)
-
-    artifact = ArtifactInspector(store).inspect(digest, artifact_format="transformers").artifact
-
-    assert (artifact.digest, artifact.format) == (digest, "transformers")
-
-
-@pytest.mark.parametrize(
-    ("changed", "reason"),
-    [
-        ({"skip": "model.safetensors"}, "upload every file before the index"),
-        ({"model_safetensors": b"short"}, "its head is longer than it"),
-        ({"model_safetensors": weights(length=2**40)}, "its head is longer than it"),
-        ({"model_safetensors": weights(b"[1, 2, 3]")}, "is no safetensors file"),
-        ({"model_safetensors": b"\x80\x04\x95\x00\x00\x00\x00\x00" + b"x" * 200}, "its head is longer than it"),
-        ({"config_json": b"{}"}, "names no architecture"),
-        ({"config_json": b"{"}, "is no JSON"),
-        ({"config_json": b'{"architectures": ["X"], "auto_map": {"AutoModel": "m.X"}}'}, "code of its own"),
-    ],
-)
-def test_a_model_directory_that_is_none_is_refused(store: ArtifactStore, changed: dict[str, Any], reason: str) -> None:
-    digest = indexed(store, **changed)
-
-    with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(digest, artifact_format="transformers")
-
-    assert reason in refusal.value.detail
-
-
 def test_a_description_with_a_secret_in_its_url_is_refused(store: ArtifactStore) -> None:
     digest = put(store, b'{"protocol": "openai", "url": "https://me:secret@models.example", "model": "m"}')
 
@@ -238,43 +186,3 @@ def test_a_description_with_a_secret_in_its_url_is_refused(store: ArtifactStore)
         ArtifactInspector(store).inspect(digest, artifact_format="external")
 
     assert "secret" not in refusal.value.detail
-
-
-ADAPTER = b'{"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"]}'
-
-
-def test_the_directory_of_an_adapter_is_looked_over(store: ArtifactStore) -> None:
-    with pytest.raises(NotAModelError) as missing:
-        ArtifactInspector(store).inspect(
-            indexed(store, skip="adapter_config.json", adapter_config_json=ADAPTER), artifact_format="lora"
-        )
-
-    assert "upload every file" in missing.value.detail
-    whole = indexed(store, adapter_config_json=ADAPTER)
-    assert ArtifactInspector(store).inspect(whole, artifact_format="lora").artifact.format == "lora"
-
-
-@pytest.mark.parametrize(
-    ("configuration", "reason"),
-    [
-        (b'{"peft_type": "IA3", "r": 8}', "no adapter of the type LORA"),
-        (b'{"peft_type": "LORA"}', "gives no rank"),
-        (b'{"peft_type": "LORA", "r": true}', "gives no rank"),
-        (b'{"peft_type": "LORA", "r": 0}', "gives no rank"),
-        (b"[]", "is no JSON"),
-    ],
-)
-def test_an_adapter_that_is_none_is_refused(store: ArtifactStore, configuration: bytes, reason: str) -> None:
-    digest = indexed(store, adapter_config_json=configuration)
-
-    with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(digest, artifact_format="lora")
-
-    assert reason in refusal.value.detail
-
-
-def test_a_model_is_no_adapter(store: ArtifactStore) -> None:
-    with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(indexed(store), artifact_format="lora")
-
-    assert "no adapter_config.json" in refusal.value.detail

@@ -1,0 +1,56 @@
+"""Says whether a tokenizer writes tokens that the model beside it can read."""
+
+from typing import Any, BinaryIO
+
+import msgspec
+
+TOKENIZER = "tokenizer.json"
+MOST_TOKENIZER_BYTES = 256 * 1024**2
+
+
+class _Vocabulary(msgspec.Struct, frozen=True):
+    vocab: dict[str, int] | list[Any] = {}
+
+
+class _Tokenizer(msgspec.Struct, frozen=True):
+    model: _Vocabulary
+
+
+class _TextConfiguration(msgspec.Struct, frozen=True):
+    vocab_size: int | None = None
+
+
+class _Configuration(msgspec.Struct, frozen=True):
+    vocab_size: int | None = None
+    text_config: _TextConfiguration | None = None
+
+
+def check_tokenizer(tokenizer: BinaryIO, configuration: BinaryIO) -> None:
+    """Refuse a tokenizer whose own vocabulary is larger than the model's.
+
+    Added tokens are left out: models of text carry some for images, which never come.
+
+    Raises:
+        ValueError: the message is one sentence.
+    """
+    try:
+        read = msgspec.json.decode(tokenizer.read(MOST_TOKENIZER_BYTES), type=_Tokenizer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{TOKENIZER} is no tokenizer: {error}") from error
+    model = _vocabulary_of(configuration)
+    words = read.model.vocab
+    largest = max(words.values(), default=-1) if isinstance(words, dict) else len(words) - 1
+    if model is not None and largest >= model:
+        raise ValueError(
+            f"{TOKENIZER} is that of another model: it writes tokens up to {largest}, and this one reads those "
+            f"below {model}"
+        )
+
+
+def _vocabulary_of(configuration: BinaryIO) -> int | None:
+    try:
+        read = msgspec.json.decode(configuration.read(), type=_Configuration)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Whatever an architecture means by these fields is for the engine to say.
+        return None
+    return read.vocab_size or (read.text_config.vocab_size if read.text_config else None)
