@@ -12,8 +12,8 @@ import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import AdapterDoesNotFitError
-from control_plane.artifacts.safetensors_head import TensorHead, read_head
 from schemas.model_directory import ADAPTER_CONFIGURATION, CONFIGURATION, MOST_INDEX_BYTES, WEIGHTS, read_index
+from schemas.safetensors_head import TensorHead, read_head
 
 _MATRIX = re.compile(r"(?:base_model\.model\.)?(?P<layer>.+)\.lora_(?P<which>[AB])\.(?:\w+\.)?weight")
 # A model and the class that it was trained in may differ in what stands before the first numbered part of a name.

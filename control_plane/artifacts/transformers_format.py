@@ -6,7 +6,6 @@ import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import NotAModelError
-from control_plane.artifacts.safetensors_head import read_head
 from control_plane.artifacts.tokenizer_fit import TOKENIZER, check_tokenizer
 from schemas.model_directory import (
     ADAPTER_CONFIGURATION,
@@ -16,6 +15,7 @@ from schemas.model_directory import (
     DirectoryFile,
     read_index,
 )
+from schemas.safetensors_head import read_head
 
 _MOST_CONFIGURATION_BYTES = 1024**2
 

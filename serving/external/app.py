@@ -63,6 +63,9 @@ class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, msgspec.Meta(ge=0, le=65_535, description="of an adapter: port of the engine of its parent")
     ] = 0
     parent_boot_id: Annotated[str, msgspec.Meta(description="of an adapter: boot of that engine")] = ""
+    parent_scores_prompts: Annotated[
+        bool, msgspec.Meta(description="of an adapter: that engine can tell how likely a prompt is")
+    ] = False
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -197,7 +200,7 @@ def _capture_environ(settings: ExternalSettings, manifest: Manifest) -> Mapping[
         # A server that does not know the option would refuse the call; without it a stream's pieces are counted.
         "ASKS_FOR_USAGE": "1" if settings.parent_port else "0",
         # What would end the parent's engine is refused here, as the engine's own middleware does.
-        "REFUSES_PROMPT_LOGPROBS": "1" if settings.parent_port else "0",
+        "REFUSES_PROMPT_LOGPROBS": "1" if settings.parent_port and not settings.parent_scores_prompts else "0",
         "POLICY_FILE": str(settings.capture_file),
     }
     return {CAPTURE_PREFIX + name: value for name, value in values.items()}

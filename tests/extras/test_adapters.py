@@ -135,17 +135,26 @@ def test_adapter_and_parent_answer_differently_and_each_in_its_name(
         assert seen["prediction"] == answered[0].json()["choices"][0]["text"]
 
 
-def test_nobody_ends_the_engine_by_asking_how_likely_a_prompt_is(
-    gateway: httpx.Client, deployment: str, version: str
-) -> None:
+def test_a_prompt_is_scored_by_whom_it_was_asked_of(gateway: httpx.Client, deployment: str, version: str) -> None:
     assert deployment
-    wishes: tuple[dict[str, Any], ...] = ({"echo": True, "logprobs": 0}, {"prompt_logprobs": 0})
-    for model in ("story@1", f"story@{version.rpartition('/')[2]}"):
-        for wish in wishes:
-            answer = gateway.post("/v1/completions", json=asked(model, **wish))
+    prompt = " ".join(PROMPTS)
+    for wish in ({"echo": True, "logprobs": 0}, {"prompt_logprobs": 0}):
+        likelihoods = {}
+        for model in ("story@1", f"story@{version.rpartition('/')[2]}"):
+            answer = completed(gateway, asked(model, prompt, max_tokens=1, **wish))
+            assert answer.status_code == 200, answer.text
+            likelihoods[model] = log_likelihood(answer.json()["choices"][0], wish)
 
-            assert answer.status_code == 400
-            assert answer.json()["error"]["code"] == "prompt-logprobs-beside-adapters"
+        # The adapter has learned to write in capitals.
+        assert likelihoods["story@1"] < likelihoods[f"story@{version.rpartition('/')[2]}"] < 0
+
+
+def log_likelihood(choice: dict[str, Any], wish: dict[str, Any]) -> float:
+    if "echo" in wish:
+        # The first token has nothing before it, and the last one was written.
+        return sum(choice["logprobs"]["token_logprobs"][1:-1])
+    # Of each token, vLLM names the one that stands there first.
+    return sum(next(iter(each.values()))["logprob"] for each in choice["prompt_logprobs"][1:])
 
 
 def test_a_stream_of_the_adapter_names_it_in_every_event(
@@ -194,6 +203,25 @@ def test_an_adapter_of_too_high_a_rank_is_refused_with_the_reason(
     (failure,) = [each.event["data"] for each in failures if each.event["data"]["deployment_id"] == deployed]
     assert failure["code"] == "adapter-rank-too-large"
     assert "ROLLBOOK_AGENT_VLLM_ADAPTER_RANK" in failure["reason"]
+
+
+def test_an_adapter_of_another_model_is_refused_at_registration(
+    rollbook: Rollbook, adapted: Trained, vllm_python: Path, version: str, tmp_path: Path
+) -> None:
+    assert version
+    narrower = (
+        "import sys; from safetensors.torch import load_file, save_file; source, target = sys.argv[1:];"
+        "save_file({n: t[:, :-8].contiguous() if 'lora_A' in n else t for n, t in load_file(source).items()}, target)"
+    )
+    other = shutil.copytree(adapted.directory, tmp_path / "other")
+    weights = "adapter_model.safetensors"
+    command = [str(vllm_python), "-c", narrower, str(adapted.directory / weights), str(other / weights)]
+    subprocess.run(command, check=True, timeout=200)
+
+    with pytest.raises(Problem) as refusal:
+        rollbook.versions.register("story", other, signature=SIGNATURE, parent="story/1")
+
+    assert refusal.value.code == "adapter-does-not-fit"
 
 
 def test_an_adapter_goes_nowhere_without_its_parent(rollbook: Rollbook, adapted: Trained, version: str) -> None:

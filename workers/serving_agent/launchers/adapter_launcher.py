@@ -1,6 +1,6 @@
 """Adapters: loaded into a running engine of their parent on this host, with our relay in front as their instance."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
@@ -9,6 +9,7 @@ from infra.errors import CannotStartError
 from infra.ports import LOOPBACK
 from schemas.model_directory import ADAPTER_CONFIGURATION
 from serving.runtime.manifest import FILES_NAME, read_manifest
+from workers.serving_agent.adapted_layers import layers_of_adapter, layers_to_adapt
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.errors import MayServeLaterError, NeverServesError
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
@@ -49,7 +50,14 @@ class AdapterLauncher:
             )
         # Replicas are spread over the parent's.
         engine = engines[order.record.slot.replica % len(engines)]
-        return relay_command(self._settings, order, {"PARENT_PORT": str(engine.port), "PARENT_BOOT_ID": engine.boot_id})
+        adapted = layers_to_adapt(self._model_of(engine) / FILES_NAME)
+        _check_layers(order.model / FILES_NAME, adapted)
+        parent = {
+            "PARENT_PORT": str(engine.port),
+            "PARENT_BOOT_ID": engine.boot_id,
+            "PARENT_SCORES_PROMPTS": "true" if adapted else "false",
+        }
+        return relay_command(self._settings, order, parent)
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every adapter of vLLM speaks alike
         return OpenAiClient(host=LOOPBACK, port=port)
@@ -79,9 +87,26 @@ class AdapterLauncher:
             if self._version_of(record) == order.deployment.artifact.parent:
                 yield record
 
+    def _model_of(self, record: InstanceRecord) -> Path:
+        return self._settings.directory / "models" / record.slot.deployment_id
+
     def _version_of(self, record: InstanceRecord) -> str | None:
         try:
-            manifest = read_manifest(self._settings.directory / "models" / record.slot.deployment_id)
+            manifest = read_manifest(self._model_of(record))
         except CannotStartError:
             return None
         return manifest.version.version_id
+
+
+def _check_layers(adapter: Path, adapted: Collection[str]) -> None:
+    """Refuse an adapter of which vLLM would leave out a part without a word."""
+    try:
+        others = layers_of_adapter(adapter) - set(adapted)
+    except (OSError, ValueError) as error:
+        raise NeverServesError("artifact-malformed", f"the adapter's weights can't be read: {error}") from error
+    if adapted and others:
+        raise NeverServesError(
+            "adapter-layers-not-served",
+            f"the adapter changes {', '.join(sorted(others))}, and engines leave that as it is; train it for "
+            f"{', '.join(adapted)} alone",
+        )

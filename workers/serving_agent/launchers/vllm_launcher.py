@@ -1,6 +1,7 @@
 """Language models: vLLM as a process of its own, in an environment of its own, with our capture middleware inside."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from infra.ports import LOOPBACK
 from schemas.model_directory import CONFIGURATION
 from serving.capture import in_engine
 from serving.runtime.manifest import FILES_NAME
+from workers.serving_agent.adapted_layers import layers_to_adapt
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.launchers.base import Command, Order
@@ -20,12 +22,12 @@ _MIDDLEWARE = "rollbook_capture.middleware.CaptureMiddleware"
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 """The model directory holds all there is; an engine asks nobody for more and reports to nobody."""
 
-_ADAPTERS_COME_AND_GO = {
-    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
-    # Beside adapters, vLLM 0.32 computes a prompt's likelihoods with tensors that don't fit, and the engine is dead.
-    "ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS": "1",
-}
+_ADAPTERS_COME_AND_GO = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
 """The port is open to this host alone, and the middleware refuses such a call that came through the gateway."""
+
+# Where adapters may change the last layer, vLLM 0.32 computes the likelihoods of a prompt with tensors that don't fit:
+# the engine is dead.
+_NO_PROMPT_LOGPROBS = {"ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS": "1"}
 _TEXT = "ForCausalLM"
 
 
@@ -60,7 +62,8 @@ class VllmLauncher:
             "--uvicorn-log-level": "warning",
             "--tool-call-parser": self._settings.vllm_tool_parser,
         }
-        adapters = self._room_for_adapters(order.model / FILES_NAME)
+        has_room = self._has_room_for_adapters(order.model / FILES_NAME)
+        layers = layers_to_adapt(order.model / FILES_NAME) if has_room else ()
         return Command(
             arguments=(
                 str(self._python()),
@@ -69,14 +72,15 @@ class VllmLauncher:
                 # Callers name the endpoint, and may name the version too; the gateway has chosen this one.
                 *("--served-model-name", endpoint, f"{endpoint}@{number}"),
                 "--enable-auto-tool-choice",
-                *adapters,
+                *(self._adapter_arguments(layers) if has_room else ()),
                 *self._settings.vllm_arguments,
             ),
             environment={
                 **_OFFLINE,
                 **self._resources(),
                 **self._capture(order),
-                **(_ADAPTERS_COME_AND_GO if adapters else {}),
+                **(_ADAPTERS_COME_AND_GO if has_room else {}),
+                **(_NO_PROMPT_LOGPROBS if has_room and not layers else {}),
             },
         )
 
@@ -94,12 +98,14 @@ class VllmLauncher:
             )
         return python
 
-    def _room_for_adapters(self, model: Path) -> tuple[str, ...]:
-        """Leave room in engines of models that write text; vLLM has no adapters for those of embeddings."""
-        if not self._settings.vllm_adapters or not _writes_text(model):
-            return ()
+    def _has_room_for_adapters(self, model: Path) -> bool:
+        """Engines of models that write text have room; vLLM has no adapters for those of embeddings."""
+        return bool(self._settings.vllm_adapters) and _writes_text(model)
+
+    def _adapter_arguments(self, layers: Iterable[str]) -> tuple[str, ...]:
         most, rank = str(self._settings.vllm_adapters), str(self._settings.vllm_adapter_rank)
-        return ("--enable-lora", "--max-loras", most, "--max-lora-rank", rank)
+        named = ("--lora-target-modules", *layers) if layers else ()
+        return ("--enable-lora", "--max-loras", most, "--max-lora-rank", rank, *named)
 
     def _resources(self) -> dict[str, str]:
         return {

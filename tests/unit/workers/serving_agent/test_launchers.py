@@ -213,4 +213,60 @@ def test_an_engine_that_writes_text_has_room_for_adapters(
 
     assert ("--enable-lora" in started.arguments) is has_room
     assert ("VLLM_ALLOW_RUNTIME_LORA_UPDATING" in started.environment) is has_room
+    # Without weights nothing is known of the layers.
     assert ("ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS" in started.environment) is has_room
+    assert "--lora-target-modules" not in started.arguments
+
+
+def weights(path: Path, *names: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = msgspec.json.encode({name: {"dtype": "F32", "shape": [8, 8], "data_offsets": [0, 0]} for name in names})
+    path.write_bytes(len(head).to_bytes(8, "little") + head)
+
+
+LLAMA = ("model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "lm_head.weight")
+GPT2 = ("wte.weight", "h.0.attn.c_attn.weight")
+
+
+@pytest.mark.parametrize(("names", "are_named"), [(LLAMA, True), (GPT2, False)])
+def test_adapters_leave_the_last_layer_of_a_model_whose_layers_are_known(
+    tmp_path: Path, names: tuple[str, ...], *, are_named: bool
+) -> None:
+    python = tmp_path / "python"
+    python.touch()
+    files = tmp_path / "model" / "files"
+    weights(files / "model.safetensors", *names)
+    (files / "config.json").write_text('{"architectures": ["AnyForCausalLM"]}')
+
+    started = command(tmp_path, "transformers", vllm_python=python, vllm_adapters=4)
+
+    assert ("--lora-target-modules" in started.arguments) is are_named
+    assert "lm_head" not in started.arguments
+    # Elsewhere such a call would end the engine.
+    assert ("ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS" in started.environment) is not are_named
+
+
+@pytest.mark.parametrize(("parent", "scores"), [(LLAMA, "true"), (GPT2, "false")])
+def test_an_adapter_scores_prompts_where_its_parent_does(tmp_path: Path, parent: tuple[str, ...], scores: str) -> None:
+    running_parent(tmp_path)
+    weights(settings(tmp_path).directory / "models/deployment-0/files/model.safetensors", *parent)
+    adapter_of_rank(tmp_path, 8)
+    weights(tmp_path / "model/files/adapter_model.safetensors", "base_model.model.layers.0.q_proj.lora_A.weight")
+
+    started = command(tmp_path, "lora", vllm_adapters=4)
+
+    assert started.environment["ROLLBOOK_EXTERNAL_PARENT_SCORES_PROMPTS"] == scores
+
+
+def test_an_adapter_of_a_layer_that_engines_leave_as_it_is_is_refused(tmp_path: Path) -> None:
+    running_parent(tmp_path)
+    weights(settings(tmp_path).directory / "models/deployment-0/files/model.safetensors", *LLAMA)
+    adapter_of_rank(tmp_path, 8)
+    touched = ("layers.0.self_attn.q_proj", "lm_head")
+    names = (f"base_model.model.{name}.lora_{matrix}.weight" for name in touched for matrix in "AB")
+    weights(tmp_path / "model/files/adapter_model.safetensors", *names)
+
+    with pytest.raises(NeverServesError, match="changes lm_head") as refusal:
+        command(tmp_path, "lora", vllm_adapters=4)
+
+    assert refusal.value.code == "adapter-layers-not-served"

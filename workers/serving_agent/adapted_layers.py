@@ -1,0 +1,38 @@
+"""Which layers of a language model adapters may change, by the heads of its files of weights."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from schemas.model_directory import WEIGHTS
+from schemas.safetensors_head import read_head
+
+LAYERS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The matrices inside a block, as Llama, Mistral, Qwen, Gemma and those after them call them."""
+_LORA = ".lora_"
+
+
+def layers_to_adapt(model: Path) -> tuple[str, ...]:
+    """Return the layers that adapters of a model may change; none where its blocks have others than these.
+
+    The last layer is left as it is, so that vLLM can tell how likely a prompt is. For a model with other layers that is
+    not known to be so, and vLLM adapts all that it knows.
+    """
+    matrices = {name.removesuffix(".weight").rpartition(".")[2] for name in _matrices(model) if _is_in_block(name)}
+    return LAYERS if matrices and matrices <= set(LAYERS) else ()
+
+
+def layers_of_adapter(adapter: Path) -> set[str]:
+    """Return the layers that an adapter changes."""
+    return {name.partition(_LORA)[0].rpartition(".")[2] for name in _matrices(adapter) if _LORA in name}
+
+
+def _is_in_block(name: str) -> bool:
+    return any(part.isdecimal() for part in name.split("."))
+
+
+def _matrices(directory: Path) -> Iterator[str]:
+    for path in sorted(directory.glob(f"*{WEIGHTS}")):
+        with path.open("rb") as content:
+            tensors = read_head(content, path=path.name, size_bytes=path.stat().st_size)
+        yield from (name for name, tensor in tensors.items() if len(tensor.shape) > 1)
