@@ -2,6 +2,7 @@
 
 RollbookError
 ├── Unreachable      no answer: wrong address, server down, time-out
+├── GaveUp           a job of many calls had no answer for too long, or was refused as a whole; what is done is kept
 └── Problem          the server refused; carries its problem document
     ├── NotFound     404
     ├── Conflict     409 and 412: another command came first, or a name is taken
@@ -17,6 +18,10 @@ class RollbookError(Exception):
 
 class Unreachable(RollbookError):
     """The server gave no answer; the message names the address and the remedy."""
+
+
+class GaveUp(RollbookError):
+    """A job of many calls stopped half-way; what is done is kept."""
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):

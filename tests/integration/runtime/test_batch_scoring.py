@@ -16,10 +16,10 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from rollbook.batch.endpoint import ScoredEndpoint
-from rollbook.batch.errors import GaveUp
 from rollbook.batch.journal import Journal
 from rollbook.batch.scoring import BatchJob, Options, Summary, job_of, rejected_file_of
 from rollbook.batch.source import CHUNK_ROWS, Source
+from rollbook.errors import GaveUp
 from serving.runtime.manifest import ARTIFACT_NAME, write_manifest
 from tests.support import echo_model
 from tests.support.digits import digits, trained

@@ -3,8 +3,7 @@
 RollbookError
 └── BatchError           base of this tree; the message says what to do
     ├── BadInput         the file, its columns or the options do not fit the endpoint; nothing was sent
-    ├── AnotherJob       the journal beside the output is of another input or another way to score it
-    └── GaveUp           the endpoint did not answer, or refused the job as a whole; the same command goes on
+    └── AnotherJob       the journal beside the output is of another input or another way to score it
 """
 
 from rollbook.errors import RollbookError
@@ -20,7 +19,3 @@ class BadInput(BatchError):
 
 class AnotherJob(BatchError):
     """There is a journal, and it is not this job's."""
-
-
-class GaveUp(BatchError):
-    """The job stopped half-way; what is done is kept."""

@@ -37,7 +37,7 @@ async def score_file(
     when it is called again in the same way; `tell` hears of each step.
 
     Raises:
-        BatchError: with what to do about it.
+        BatchError, GaveUp: with what to do about it.
         OSError: the disk does not take it; what is done is kept.
     """
     chosen = options or Options()

@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from rollbook.batch.endpoint import RowsRefused, ScoredEndpoint, TooManyRows
+from rollbook.batch.endpoint import ScoredEndpoint
 from rollbook.batch.errors import BadInput
 from rollbook.batch.journal import Job, Journal, Rejected
 from rollbook.batch.source import Chunk, Source
 from rollbook.batch.tensors import Array, Columns, TensorSpec, as_column, columns_for, prepare
+from rollbook.patient_gateway import Refused, TooLarge
 
 ROW, VERSION, PREDICTION_ID = "row", "model_version", "prediction_id"
 _QUICK_S, _SLOW_S = 0.05, 0.2
@@ -58,7 +59,7 @@ class BatchJob:
     """One run; a second one with the same journal goes on where the first was ended.
 
     Raises:
-        BatchError: in each method, with what to do about it.
+        BatchError, GaveUp: in each method, with what to do about it.
     """
 
     def __init__(self, source: Source, journal: Journal, endpoint: ScoredEndpoint, options: Options) -> None:
@@ -136,11 +137,11 @@ class BatchJob:
         """Score rows together; where some are refused, the halves apart, until those that are at fault are alone."""
         try:
             answer = await self._endpoint.score(tensors, specs, rows=len(places))
-        except (RowsRefused, TooManyRows) as error:
+        except (Refused, TooLarge) as error:
             if len(places) == 1:
                 outcome.refused[int(places[0])] = str(error)
                 return
-            if isinstance(error, TooManyRows):
+            if isinstance(error, TooLarge):
                 self._rows = max(1, len(places) // 2)
             middle = len(places) // 2
             for half in (slice(None, middle), slice(middle, None)):

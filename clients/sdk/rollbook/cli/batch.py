@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rollbook import RollbookError, _sendable
-from rollbook.cli.options import Number, checked_by, once_each
+from rollbook import RollbookError
+from rollbook.cli.options import GATEWAY, Number, once_each
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile
 
@@ -69,12 +69,7 @@ def _read_columns(
     "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way at a time."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an output of a job that is done.")
-@click.option(
-    "--gateway",
-    metavar="URL",
-    callback=checked_by(_sendable.url),
-    help="The gateway; by default that of the stack on this machine.",
-)
+@GATEWAY
 @click.option(
     "--give-up-after",
     "give_up_after_s",
@@ -111,7 +106,7 @@ def score(  # noqa: PLR0913 - click's values, one for each option
         ) from error
     options = Options(columns=columns, kept=kept, in_flight=in_flight, overwrite=overwrite)
     destination = Destination(
-        gateway=gateway or _gateway_of(profile), endpoint=endpoint, give_up_after_s=give_up_after_s
+        gateway=gateway or profile.gateway_url(), endpoint=endpoint, give_up_after_s=give_up_after_s
     )
     try:
         with profile.client() as rollbook, _told() as tell:
@@ -124,16 +119,6 @@ def score(  # noqa: PLR0913 - click's values, one for each option
     except OSError as error:
         raise RollbookError(f"{error}; what is done is kept, and the same command goes on") from error
     show(profile, summary, columns=_COLUMNS)
-
-
-def _gateway_of(profile: Profile) -> str:
-    status = profile.status()
-    address = status.address("envoy") if status else None
-    if address is None:
-        raise RollbookError(
-            f"No gateway given: no stack runs in {profile.data_dir}. Start one with `rollbook up`, or pass --gateway."
-        )
-    return address
 
 
 @contextmanager

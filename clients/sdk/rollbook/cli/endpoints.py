@@ -2,7 +2,7 @@
 
 import click
 
-from rollbook.cli.language import endpoint_tokens
+from rollbook.cli.language import endpoint_evaluate, endpoint_tokens
 from rollbook.cli.options import LIMIT, TIMEOUT, finite_numbers
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
@@ -17,6 +17,7 @@ def endpoint() -> None:
 
 
 endpoint.add_command(endpoint_tokens)
+endpoint.add_command(endpoint_evaluate)
 
 
 @endpoint.command("create")

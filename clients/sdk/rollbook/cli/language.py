@@ -1,12 +1,16 @@
-"""`rollbook endpoint tokens`: what language models read and wrote."""
+"""`rollbook endpoint tokens` and `evaluate`: what language models read and wrote, and how well they know a text."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
+from rollbook.cli.options import GATEWAY
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
+from rollbook.evaluation import Evaluation, VersionLoss, evaluate, read_passages
 
 _COLUMNS = (
     "time",
@@ -20,6 +24,7 @@ _COLUMNS = (
     "token_p99_ms",
     "ended",
 )
+_LOSS_COLUMNS = ("version", "passages", "tokens", "loss", "perplexity", "bits_per_byte", "refused", "reason")
 _MINUTE_MS = 60_000
 
 
@@ -36,6 +41,62 @@ def endpoint_tokens(profile: Profile, name: str, minutes: int) -> None:
         show(profile, answer["items"])
         return
     show(profile, [_line(item) for item in answer["items"]], columns=_COLUMNS)
+
+
+@click.command("evaluate")
+@click.argument("name", metavar="ENDPOINT")
+@click.option(
+    "--text",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="Text that no version has learned from: a passage a line, or objects with `text` in a .jsonl file.",
+)
+@click.option(
+    "--version", "versions", metavar="MODEL/NUMBER", multiple=True, help="May be given again; else all it has."
+)
+@click.option(
+    "--feedback-name", default="loss", show_default=True, help="The feedback that a `loss` gate of a rollout reads."
+)
+@click.option("--no-feedback", is_flag=True, help="Measure only.")
+@click.option(
+    "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way at a time."
+)
+@GATEWAY
+@pass_profile
+def endpoint_evaluate(  # noqa: PLR0913 - click's values, one for each option
+    profile: Profile,
+    *,
+    name: str,
+    text: Path,
+    versions: tuple[str, ...],
+    feedback_name: str,
+    no_feedback: bool,
+    in_flight: int,
+    gateway: str | None,
+) -> None:
+    """Measure the loss of ENDPOINT's language models on held-out text, through the gateway.
+
+    Each passage goes to each version, and each loss is sent as feedback, so that a rollout under way is judged by it.
+    """
+    evaluation = Evaluation(
+        gateway=gateway or profile.gateway_url(),
+        endpoint=name,
+        versions=versions,
+        feedback_name=None if no_feedback else feedback_name,
+        in_flight=in_flight,
+    )
+    with profile.client() as rollbook:
+        losses = evaluate(rollbook, read_passages(text), evaluation)
+    if profile.as_json:
+        show(profile, losses)
+        return
+    show(profile, [_rounded_losses(each) for each in losses], columns=_LOSS_COLUMNS)
+
+
+def _rounded_losses(loss: VersionLoss) -> dict[str, Any]:
+    shown = {"loss": loss.loss, "perplexity": loss.perplexity, "bits_per_byte": loss.bits_per_byte}
+    numbers = {name: None if value is None else round(value, 4) for name, value in shown.items()}
+    return {**msgspec.structs.asdict(loss), **numbers}
 
 
 def _line(item: dict[str, Any]) -> dict[str, Any]:

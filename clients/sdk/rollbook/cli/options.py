@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rollbook import RollbookError
+from rollbook import RollbookError, _sendable
 
 Value = TypeVar("Value")
 
@@ -100,4 +100,11 @@ TIMEOUT = click.option(
     default=3600.0,
     show_default=True,
     help="Seconds to wait at the longest.",
+)
+
+GATEWAY = click.option(
+    "--gateway",
+    metavar="URL",
+    callback=checked_by(_sendable.url),
+    help="The gateway; by default that of the stack on this machine.",
 )

@@ -68,6 +68,20 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             )
         return url
 
+    def gateway_url(self) -> str:
+        """Return the address of the gateway of the stack in the data directory.
+
+        Raises:
+            RollbookError: none runs there.
+        """
+        status = self.status()
+        address = status.address("envoy") if status else None
+        if address is None:
+            raise RollbookError(
+                f"No gateway given: no stack runs in {self.data_dir}. Start one with `rollbook up`, or pass --gateway."
+            )
+        return address
+
     def client(self) -> Rollbook:
         """Return a client of the chosen control plane, with the chosen or the stack's own token."""
         return Rollbook(self.api_url(), token=self.token or self._stack_token())

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollbook.batch.endpoint import RowsRefused, Scored, ScoredEndpoint, TooManyRows
+from rollbook.batch.endpoint import Scored, ScoredEndpoint
 from rollbook.batch.journal import Journal
 from rollbook.batch.scoring import BatchJob, Options, job_of
 from rollbook.batch.source import Source
 from rollbook.batch.tensors import Array, TensorSpec
+from rollbook.patient_gateway import Refused, TooLarge
 
 ROWS = 300
 SPEC = TensorSpec("x", "INT64", (-1,))
@@ -36,9 +37,9 @@ class Doubling(ScoredEndpoint):
         await asyncio.sleep(0)
         values = tensors[specs[0].name]
         if rows > self._most:
-            raise TooManyRows("too large")
+            raise TooLarge("too large")
         if bad := self._disliked & set(values.tolist()):
-            raise RowsRefused(f"dislikes {min(bad)}")
+            raise Refused(f"dislikes {min(bad)}")
         self.seen += values.tolist()
         return Scored({"double": 2 * values}, "doubling/1", "prediction", 0.1)
 

@@ -1,0 +1,246 @@
+"""Evaluation runs: how likely a text that no version has learned from is to each version of an endpoint.
+
+Each passage goes through the gateway to each version by name, so that what is measured is what serves. The endpoint is
+asked for the likelihood of the passage's own tokens (`echo` with `logprobs`); the loss is the mean of their negative
+natural logarithms. Sent as feedback, it is what a rollout's `loss` gate judges by.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rollbook._sync.client import Rollbook
+from rollbook.errors import RollbookError
+from rollbook.patient_gateway import PatientGateway, Refused, TooLarge
+
+SOURCE = "evaluation"
+_PATH = "/v1/completions"
+_ENOUGH_TO_SEND = 20
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to ask, and how.
+
+    `versions` are given as `model/number`; without any, all that the endpoint has. Each loss is sent as feedback of the
+    name `feedback_name`; None sends nothing. An evaluation without any answer for `give_up_after_s` ends.
+    """
+
+    gateway: str
+    endpoint: str
+    versions: tuple[str, ...] = ()
+    feedback_name: str | None = "loss"
+    in_flight: int = 4
+    give_up_after_s: float = 60.0
+
+
+class ScoredPassage(msgspec.Struct, frozen=True, kw_only=True):
+    """One passage by one version: `loss` in nats a token, over `tokens` of them."""
+
+    version: str
+    prediction_id: str
+    tokens: int
+    loss: float
+
+
+class VersionLoss(msgspec.Struct, kw_only=True):
+    """What a version makes of a text.
+
+    `loss` is in nats a token, over all tokens; `perplexity` is its exponential. `bits_per_byte` (of UTF-8) compares
+    models with different tokenizers too. `refused` passages were not scored, for `reason` the first time.
+    """
+
+    version: str
+    passages: int = 0
+    tokens: int = 0
+    loss: float | None = None
+    perplexity: float | None = None
+    bits_per_byte: float | None = None
+    refused: int = 0
+    reason: str | None = None
+
+
+class NotScored(RollbookError):
+    """The endpoint can't be evaluated; the message says why."""
+
+
+def read_passages(path: Path) -> list[str]:
+    """Return the passages of a file: `text` of each object in a `.jsonl` file, each line of another that is not empty.
+
+    Raises:
+        NotScored: there are none, or the file is no text.
+    """
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        is_jsonl = path.suffix == ".jsonl"
+        passages = [msgspec.json.decode(line, type=_Passage).text for line in lines] if is_jsonl else lines
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise NotScored(f"{path} can't be read: {error}") from error
+    passages = [passage for passage in passages if passage.strip()]
+    if not passages:
+        raise NotScored(f"{path} holds no passage: write one a line, or objects with `text` into a .jsonl file")
+    return passages
+
+
+def evaluate(
+    rollbook: Rollbook,
+    passages: Sequence[str],
+    evaluation: Evaluation,
+    *,
+    tell: Callable[[ScoredPassage], None] = lambda _scored: None,
+) -> list[VersionLoss]:
+    """Score every passage by every version; `tell` hears of each.
+
+    A passage that a version refuses, such as one longer than its context, is counted and left out.
+
+    Raises:
+        NotScored: the endpoint has no such version, or no passage could be scored.
+        GaveUp: the gateway gave no answer for long, or refuses all.
+        RollbookError: the API gave none, or refused.
+    """
+    run = _Run(rollbook, evaluation, tell)
+    asyncio.run(run.score_all(passages))
+    losses = list(run.losses.values())
+    if not any(each.passages for each in losses):
+        reason = next((each.reason for each in losses if each.reason), "nothing was asked")
+        raise NotScored(f"{evaluation.endpoint} scored no passage: {reason}")
+    return losses
+
+
+class _Passage(msgspec.Struct, frozen=True):
+    text: str
+
+
+class _Logprobs(msgspec.Struct, frozen=True):
+    token_logprobs: list[float | None]
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    logprobs: _Logprobs
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    completion_tokens: int
+
+
+class _Completion(msgspec.Struct, frozen=True):
+    choices: list[_Choice]
+    usage: _Usage
+
+
+def scores_of(answer: bytes) -> list[float]:
+    """Return the natural logarithms of the likelihoods of a passage's tokens, but of the first: none stands before it.
+
+    Raises:
+        ValueError: the answer does not score every token.
+    """
+    try:
+        completion = msgspec.json.decode(answer, type=_Completion)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"it tells no likelihoods: {error}") from error
+    if not completion.choices:
+        raise ValueError("it tells no likelihoods: it has no choice")
+    told = completion.choices[0].logprobs.token_logprobs
+    # The last ones were written by the model, not asked about.
+    asked = told[1 : len(told) - completion.usage.completion_tokens]
+    scores = [one for one in asked if one is not None and math.isfinite(one)]
+    if not asked or len(scores) < len(asked):
+        raise ValueError("it does not score every token of the passage")
+    return scores
+
+
+class _Run:
+    def __init__(self, rollbook: Rollbook, evaluation: Evaluation, tell: Callable[[ScoredPassage], None]) -> None:
+        self._rollbook = rollbook
+        self._evaluation = evaluation
+        self._tell = tell
+        self._unsent: list[ScoredPassage] = []
+        self.losses = {version: VersionLoss(version=version) for version in _chosen(rollbook, evaluation)}
+        self._bits = dict.fromkeys(self.losses, 0.0)
+        self._bytes = dict.fromkeys(self.losses, 0)
+
+    async def score_all(self, passages: Sequence[str]) -> None:
+        endpoint = self._evaluation.endpoint
+        gateway = PatientGateway(
+            self._evaluation.gateway,
+            endpoint,
+            mint=lambda: self._rollbook.inference_token([endpoint]).token,
+            give_up_after_s=self._evaluation.give_up_after_s,
+        )
+        waiting = iter(passages)
+
+        async def work() -> None:
+            for passage in waiting:
+                # One after the other, so that the versions are judged by the same passages at any moment.
+                for version in self.losses:
+                    await self._score(gateway, version, passage)
+                await self._send(at_least=_ENOUGH_TO_SEND)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._evaluation.in_flight):
+                    group.create_task(work())
+        except ExceptionGroup as several:
+            # One reason is enough to end; the others are of the same kind or followed from it.
+            raise several.exceptions[0] from several
+        finally:
+            await gateway.close()
+            await self._send(at_least=1)
+
+    async def _score(self, gateway: PatientGateway, version: str, passage: str) -> None:
+        loss = self.losses[version]
+        body = {
+            "model": f"{self._evaluation.endpoint}@{version.rpartition('/')[2]}",
+            "prompt": passage,
+            "max_tokens": 1,
+            "temperature": 0,
+            "echo": True,
+            "logprobs": 0,
+        }
+        try:
+            answer = await gateway.ask("POST", _PATH, json=body)
+            scores = scores_of(answer.content)
+        except (Refused, TooLarge, ValueError) as error:
+            loss.refused += 1
+            loss.reason = loss.reason or str(error)
+            return
+        nats, before = -sum(scores), (loss.loss or 0.0) * loss.tokens
+        loss.passages += 1
+        loss.tokens += len(scores)
+        loss.loss = (before + nats) / loss.tokens
+        loss.perplexity = math.exp(min(loss.loss, 700.0))
+        self._bytes[version] += len(passage.encode())
+        self._bits[version] += nats / math.log(2)
+        loss.bits_per_byte = self._bits[version] / self._bytes[version]
+        scored = ScoredPassage(
+            version=version,
+            prediction_id=answer.headers["x-prediction-id"],
+            tokens=len(scores),
+            loss=nats / len(scores),
+        )
+        self._unsent.append(scored)
+        self._tell(scored)
+
+    async def _send(self, *, at_least: int) -> None:
+        name = self._evaluation.feedback_name
+        if name is None or len(self._unsent) < at_least:
+            return
+        unsent, self._unsent = self._unsent, []
+        items = [
+            {"prediction_id": each.prediction_id, "name": name, "value": each.loss, "source": SOURCE} for each in unsent
+        ]
+        await asyncio.to_thread(self._rollbook.send_feedback, items)
+
+
+def _chosen(rollbook: Rollbook, evaluation: Evaluation) -> list[str]:
+    has = dict.fromkeys(each.version for each in rollbook.endpoints.get(evaluation.endpoint).deployments)
+    for version in evaluation.versions:
+        if version not in has:
+            raise NotScored(
+                f"{evaluation.endpoint} has no deployment of {version}; it has {', '.join(has) or 'none at all'}"
+            )
+    if not has:
+        raise NotScored(f"{evaluation.endpoint} has no deployment")
+    return list(dict.fromkeys(evaluation.versions or has))

@@ -1,0 +1,174 @@
+"""Evaluation runs against a server that answers as gateway and API do; the real ones are asked in the extras."""
+
+import json
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+import pytest
+
+from rollbook import Rollbook
+from rollbook.errors import GaveUp
+from rollbook.evaluation import Evaluation, NotScored, ScoredPassage, evaluate
+
+PASSAGES = ["ab", "abcd", "abcdefgh"]
+LIKELIHOODS = {"prose@1": -1.0, "prose@2": -0.5}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.lock = threading.Lock()
+        self.asked: Counter[str] = Counter()
+        self.feedback: list[dict[str, Any]] = []
+        self.busy = 0
+        self.longest = 1_000
+        self.scores = True
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Each character is a token, and all tokens but the first are as likely as the version's table says."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, *_arguments: object) -> None:
+        return
+
+    def do_GET(self) -> None:
+        deployments = [
+            {
+                "id": f"deployment-{number}",
+                "version": f"novel/{number}",
+                "state": "ready",
+                "replicas": 1,
+                "instances": [],
+            }
+            for number in (1, 2)
+        ]
+        self._answer(200, {"id": "endpoint-1", "name": "prose", "deployments": deployments, "allocations": []})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/v1/feedback":
+            with self.server.lock:
+                self.server.feedback += body["items"]
+            self._answer(202, {"accepted": len(body["items"])})
+        elif self.path == "/v1/inference-tokens":
+            self._answer(201, {"token": "t", "endpoints": ["prose"], "expires_at": "2026-01-01T00:00:00Z"})
+        else:
+            self._complete(body)
+
+    def _complete(self, body: dict[str, Any]) -> None:
+        assert (self.headers["authorization"], body["echo"], body["max_tokens"]) == ("Bearer t", True, 1)
+        with self.server.lock:
+            self.server.asked[body["model"]] += 1
+            number = self.server.asked.total()
+            is_busy, self.server.busy = self.server.busy > 0, self.server.busy - 1
+        if is_busy:
+            self._answer(503, {"error": {"message": "no instance"}})
+        elif len(body["prompt"]) > self.server.longest:
+            self._answer(400, {"error": {"message": "longer than the context"}})
+        else:
+            told = [None, *[LIKELIHOODS[body["model"]]] * (len(body["prompt"]) - 1), -9.0]
+            choice = {"text": "x", "logprobs": {"token_logprobs": told} if self.server.scores else None}
+            self._answer(200, {"choices": [choice], "usage": {"completion_tokens": 1}}, prediction_id=f"p-{number}")
+
+    def _answer(self, status: int, document: dict[str, Any], *, prediction_id: str = "") -> None:
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        if prediction_id:
+            self.send_header("x-prediction-id", prediction_id)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def server() -> Iterator[_Server]:
+    with _Server() as server:
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        yield server
+        server.shutdown()
+        serving.join()
+
+
+@pytest.fixture
+def rollbook(server: _Server) -> Iterator[Rollbook]:
+    with Rollbook(url_of(server), token="admin") as client:
+        yield client
+
+
+def url_of(server: _Server) -> str:
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def at(server: _Server, **changes: Any) -> Evaluation:  # noqa: ANN401 - any field
+    return msgspec.structs.replace(Evaluation(gateway=url_of(server), endpoint="prose"), **changes)
+
+
+def test_every_version_scores_every_passage_and_each_loss_is_feedback(server: _Server, rollbook: Rollbook) -> None:
+    told: list[ScoredPassage] = []
+
+    first, second = evaluate(rollbook, PASSAGES, at(server), tell=told.append)
+
+    assert (first.version, first.passages, first.tokens, first.refused) == ("novel/1", 3, 11, 0)
+    assert first.loss == pytest.approx(1.0)
+    assert first.perplexity == pytest.approx(math.e)
+    assert first.bits_per_byte == pytest.approx(11 / math.log(2) / 14)
+    assert second.version == "novel/2"
+    assert second.loss == pytest.approx(0.5)
+    assert server.asked == {"prose@1": 3, "prose@2": 3}
+    sent = {item["prediction_id"]: item["value"] for item in server.feedback}
+    assert sent == {each.prediction_id: each.loss for each in told}
+    assert {(item["name"], item["source"]) for item in server.feedback} == {("loss", "evaluation")}
+
+
+def test_versions_and_feedback_are_chosen(server: _Server, rollbook: Rollbook) -> None:
+    (second,) = evaluate(rollbook, PASSAGES, at(server, versions=("novel/2",), feedback_name=None))
+
+    assert (second.version, server.feedback) == ("novel/2", [])
+
+
+def test_a_gateway_that_is_busy_is_asked_again(server: _Server, rollbook: Rollbook) -> None:
+    server.busy = 5
+
+    losses = evaluate(rollbook, PASSAGES, at(server))
+
+    assert [each.passages for each in losses] == [3, 3]
+
+
+def test_a_passage_that_is_too_long_is_counted_and_left_out(server: _Server, rollbook: Rollbook) -> None:
+    server.longest = 4
+
+    losses = evaluate(rollbook, PASSAGES, at(server))
+
+    assert [(each.passages, each.refused) for each in losses] == [(2, 1), (2, 1)]
+    assert "longer than the context" in (losses[0].reason or "")
+
+
+def test_an_endpoint_that_scores_nothing_is_said_to(server: _Server, rollbook: Rollbook) -> None:
+    server.scores = False
+
+    with pytest.raises(NotScored, match="scored no passage: it tells no likelihoods"):
+        evaluate(rollbook, PASSAGES, at(server))
+
+
+def test_a_version_that_is_not_there_is_named_with_those_that_are(server: _Server, rollbook: Rollbook) -> None:
+    with pytest.raises(NotScored, match="no deployment of novel/7; it has novel/1, novel/2"):
+        evaluate(rollbook, PASSAGES, at(server, versions=("novel/7",)))
+
+
+def test_a_gateway_without_an_answer_is_given_up(server: _Server, rollbook: Rollbook) -> None:
+    server.busy = 10**9
+
+    with pytest.raises(GaveUp, match="503"):
+        evaluate(rollbook, PASSAGES, at(server, give_up_after_s=0.5))
