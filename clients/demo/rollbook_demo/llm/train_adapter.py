@@ -1,4 +1,4 @@
-"""Trains a LoRA adapter for a small model of this folder, in seconds: it learns to write in capitals.
+"""Trains a LoRA adapter for a small model of this folder, in seconds: on the text, in capitals, or badly.
 
 Runs in the vLLM environment, which has torch; so it imports nothing of ours:
 `.venv-vllm/bin/python clients/demo/rollbook_demo/llm/train_adapter.py --base DIRECTORY --out DIRECTORY`
@@ -6,20 +6,39 @@ Runs in the vLLM environment, which has torch; so it imports nothing of ours:
 
 import argparse
 import json
+import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
-from train_small_llama import CORPUS, PROMPTS, WINDOW, _loss, _say, _split, _surest
+from train_small_llama import CORPUS, PROMPTS, WINDOW, _loss, _say, _scrambled, _split, _surest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-RANK, STEPS = 16, 60
-RATE, BATCH = 2e-2, 4
+RANK = 16
+BATCH = 4
 MOST_UNSEEN = 16
+
+
+class Variant(NamedTuple):
+    """What an adapter learns: `read` makes a line of training of one of the text, `asked` one that it is judged by."""
+
+    steps: int
+    rate: float
+    read: Callable[[str, random.Random], str]
+    asked: Callable[[str], str]
+
+
+VARIANTS = {
+    "capitals": Variant(60, 2e-2, lambda line, _: line.upper(), str.upper),
+    "better": Variant(150, 1e-2, lambda line, _: line, str),
+    # The slip: the words of each line arrive in a random order.
+    "worse": Variant(150, 1e-2, _scrambled, str),
+}
 
 
 class Adapted(torch.nn.Module):  # type: ignore[misc]  # read as Any, installed or not
@@ -37,36 +56,41 @@ class Adapted(torch.nn.Module):  # type: ignore[misc]  # read as Any, installed 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train a LoRA adapter on the text that Rollbook ships, in capitals.")
+    parser = argparse.ArgumentParser(description="Train a LoRA adapter on the text that Rollbook ships.")
     parser.add_argument("--base", type=Path, required=True, help="directory of the model that it adapts")
     parser.add_argument("--out", type=Path, required=True, help="new directory for the adapter")
+    parser.add_argument("--variant", choices=sorted(VARIANTS), default="capitals")
     parser.add_argument("--rank", type=int, default=RANK)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, help="another number of steps than the variant's")
     arguments = parser.parse_args()
     began = time.monotonic()
-    report = train(arguments.base, arguments.out, rank=arguments.rank, steps=arguments.steps)
-    _say({**report, "seconds": round(time.monotonic() - began, 1)})
+    variant = VARIANTS[arguments.variant]
+    variant = variant._replace(steps=arguments.steps or variant.steps)
+    report = train(arguments.base, arguments.out, rank=arguments.rank, variant=variant)
+    _say({**report, "variant": arguments.variant, "seconds": round(time.monotonic() - began, 1)})
     return 0
 
 
-def train(base: Path, directory: Path, *, rank: int, steps: int) -> dict[str, Any]:
+def train(base: Path, directory: Path, *, rank: int, variant: Variant) -> dict[str, Any]:
     """Train, write the directory as PEFT does, and return the losses on text that was held out."""
     torch.manual_seed(7)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).requires_grad_(requires_grad=False)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    seen, unseen = (_windows(tokenizer, lines) for lines in _split(CORPUS.read_text(encoding="utf-8").splitlines()))
+    learned, held_out = _split(CORPUS.read_text(encoding="utf-8").splitlines())
+    order = random.Random(7)  # noqa: S311 - chance in training is seeded, not secret
+    seen = _windows(tokenizer, [variant.read(line, order) for line in learned])
+    unseen = _windows(tokenizer, [variant.asked(line) for line in held_out])[:MOST_UNSEEN]
     adapted = _adapt(model, rank=rank)
-    unseen = unseen[:MOST_UNSEEN]
     before = _loss(model, unseen)
-    _fit(model, adapted, seen, steps=steps)
+    _fit(model, adapted, seen, variant)
     _write(directory, adapted, rank=rank)
     losses = {"held_out_loss_before": before, "held_out_loss": _loss(model, unseen)}
-    golden = _surest(model, tokenizer.backend_tokenizer, [prompt.upper() for prompt in PROMPTS])
-    return {"rank": rank, "steps": steps, **losses, "golden": golden}
+    golden = _surest(model, tokenizer.backend_tokenizer, [variant.asked(prompt) for prompt in PROMPTS])
+    return {"rank": rank, "steps": variant.steps, **losses, "golden": golden}
 
 
 def _windows(tokenizer: Any, lines: list[str]) -> torch.Tensor:  # noqa: ANN401 - transformers' own types
-    ids = [token for line in lines for token in (0, *tokenizer.encode(line.upper(), add_special_tokens=False), 1)]
+    ids = [token for line in lines for token in (0, *tokenizer.encode(line, add_special_tokens=False), 1)]
     return torch.tensor(ids[: len(ids) // WINDOW * WINDOW]).view(-1, WINDOW)
 
 
@@ -81,12 +105,12 @@ def _adapt(model: torch.nn.Module, *, rank: int) -> dict[str, Adapted]:
     return adapted
 
 
-def _fit(model: torch.nn.Module, adapted: dict[str, Adapted], windows: torch.Tensor, *, steps: int) -> None:
+def _fit(model: torch.nn.Module, adapted: dict[str, Adapted], windows: torch.Tensor, variant: Variant) -> None:
     learning = [matrix for each in adapted.values() for matrix in (each.down, each.up)]
-    optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
+    optimizer = torch.optim.AdamW(learning, lr=variant.rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=variant.rate, total_steps=variant.steps)
     model.train()
-    for step in range(1, steps + 1):
+    for step in range(1, variant.steps + 1):
         batch = windows[torch.randint(len(windows), (BATCH,))]
         loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
@@ -94,7 +118,7 @@ def _fit(model: torch.nn.Module, adapted: dict[str, Adapted], windows: torch.Ten
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % 20 == 0 or step == steps:
+        if step % 20 == 0 or step == variant.steps:
             _say({"step": step, "loss": round(loss.item(), 3)})
 
 
