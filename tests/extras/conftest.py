@@ -55,7 +55,11 @@ def trained(vllm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Trai
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     # Two engines and eight streams share two cores, so the longest answer may take minutes.
-    settings = {"ROLLBOOK_AGENT_VLLM_ADAPTERS": "4", "ROLLBOOK_AGENT_VLLM_DRAIN_DEADLINE_S": "240"}
+    settings = {
+        "ROLLBOOK_AGENT_VLLM_ADAPTERS": "4",
+        "ROLLBOOK_AGENT_VLLM_DRAIN_DEADLINE_S": "240",
+        "ROLLBOOK_AGENT_PROBE_TIMEOUT_S": "30",
+    }
     with running_stack(tmp_path_factory.mktemp("stack") / "data", settings=settings) as stack:
         yield stack
 
