@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from rollbook import Problem, Rollbook
+from rollbook.evaluation import Evaluation, ScoredPassage, evaluate
 from rollbook.resources import Deployment
 from tests.extras.conftest import ROOT, SERVES_WITHIN_S, SIGNATURE, Trained
 from tests.extras.records import observed
@@ -20,6 +21,7 @@ from tests.support.eventually import eventually
 from tests.support.stack import RunningStack
 
 TRAINING = ROOT / "clients/demo/rollbook_demo/llm/train_adapter.py"
+CORPUS = TRAINING.with_name("corpus.txt")
 LOADED_WITHIN_S = 60
 PROMPTS = ("RETURN THE", "IT IS", "ONE OF", "AS IT", "FOR THE", "DOES NOT", "THE VERSION", "IN THE")
 
@@ -152,9 +154,34 @@ def test_a_prompt_is_scored_by_whom_it_was_asked_of(gateway: httpx.Client, deplo
 def log_likelihood(choice: dict[str, Any], wish: dict[str, Any]) -> float:
     if "echo" in wish:
         # The first token has nothing before it, and the last one was written.
-        return sum(choice["logprobs"]["token_logprobs"][1:-1])
+        return float(sum(choice["logprobs"]["token_logprobs"][1:-1]))
     # Of each token, vLLM names the one that stands there first.
-    return sum(next(iter(each.values()))["logprob"] for each in choice["prompt_logprobs"][1:])
+    return float(sum(next(iter(each.values()))["logprob"] for each in choice["prompt_logprobs"][1:]))
+
+
+def test_an_evaluation_run_measures_adapter_and_parent_by_the_same_text(
+    stack: RunningStack, rollbook: Rollbook, deployment: str, version: str
+) -> None:
+    assert deployment
+    lines = [line.upper() for line in CORPUS.read_text(encoding="utf-8").splitlines() if len(line) > 60][:12]
+    evaluation = Evaluation(gateway=stack.gateway_url, endpoint="story", versions=("story/1", version))
+    told: list[ScoredPassage] = []
+
+    parent, adapter = evaluate(rollbook, lines, evaluation, tell=told.append)
+
+    assert (parent.passages, adapter.passages, parent.tokens) == (12, 12, adapter.tokens)
+    # The adapter has learned to write in capitals.
+    assert (adapter.loss or 0) < (parent.loss or 0)
+    assert (adapter.bits_per_byte or 0) < (parent.bits_per_byte or 0)
+    ids = {each.prediction_id for each in told}
+    statement = (
+        "SELECT count() AS n FROM feedback FINAL WHERE source = 'evaluation' AND prediction_id IN {ids:Array(String)}"
+    )
+    eventually(
+        lambda: rollbook.query(statement, {"ids": sorted(ids)})["data"][0][0] in (24, "24"),
+        "the losses are feedback",
+        within_s=LOADED_WITHIN_S,
+    )
 
 
 def test_a_stream_of_the_adapter_names_it_in_every_event(
