@@ -20,7 +20,7 @@ from benchmarks.token_streams import Times, Way, timed
 from rollbook import Rollbook
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PYTHON = _ROOT / ".venv-vllm" / "bin" / "python"
+PYTHON = _ROOT / ".venv-vllm" / "bin" / "python"
 _TRAINING = _ROOT / "clients/demo/rollbook_demo/llm/train_small_llama.py"
 # How well it writes says nothing about how fast it does.
 _STEPS = 10
@@ -38,10 +38,10 @@ _SIGNATURE: dict[str, Any] = {
 
 def measure(*, full: bool) -> Iterator[list[Figure]]:
     """Time streams on all ways."""
-    if not _PYTHON.is_file():
+    if not PYTHON.is_file():
         raise LookupError("vLLM's environment is missing; ./task setup:vllm lays it")
     with running_stack() as stack, stack.client() as rollbook, ExitStack() as opened:
-        port = _serve(rollbook, _trained(stack.data_dir / "benchmark"))
+        port = _serve(rollbook, trained(stack.data_dir / "benchmark" / "model"))
         engine = f"http://127.0.0.1:{port}"
         router = opened.enter_context(running_router(stack.data_dir / "benchmark", worker_url=engine))
         ways = {DIRECT: Way(url=engine), GATEWAY: _gateway(stack, rollbook), ROUTER: Way(url=router)}
@@ -52,10 +52,10 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
         yield _figures(times, "between_ms", "time between tokens", most_ms=1)
 
 
-def _trained(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    directory = folder / "model"
-    command = [str(_PYTHON), str(_TRAINING), "--out", str(directory), "--steps", str(_STEPS)]
+def trained(directory: Path, *, steps: int = _STEPS) -> Path:
+    """Train a small model into a new directory."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    command = [str(PYTHON), str(_TRAINING), "--out", str(directory), "--steps", str(steps)]
     subprocess.run(command, check=True, capture_output=True, timeout=_TRAINED_WITHIN_S)
     return directory
 

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.replaying_engine import write_program
 from rollbook import Rollbook
 from tests.support.stack import RunningStack, running_stack
 
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("stack") / "data") as stack:
+    # Language models of these tests replay what vLLM once wrote, in an engine that stands in vLLM's place.
+    settings = {"ROLLBOOK_AGENT_VLLM_PYTHON": str(write_program(tmp_path_factory.mktemp("replaying")))}
+    with running_stack(tmp_path_factory.mktemp("stack") / "data", settings=settings) as stack:
         yield stack
 
 
