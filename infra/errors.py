@@ -6,10 +6,13 @@ InfraError
 │   ├── DataDirectoryError    the data directory can't be used
 │   ├── StackAlreadyRunningError
 │   └── PortTakenError
+├── AddressNotGrantedError    a connection would go to an address that is neither public nor granted
 ├── LogAwayError              the log can't be read now; trying again may help
 ├── TopicDriftError           a topic exists with another shape than the caller asks for
 └── MigrationError            a migration was edited, is missing or failed
 """
+
+from collections.abc import Mapping
 
 
 class InfraError(Exception):
@@ -52,6 +55,20 @@ class PortTakenError(CannotStartError):
             f"port {port}, wanted for {purpose}, is taken; stop the program that listens there or choose another port"
         )
         self.port = port
+
+
+class AddressNotGrantedError(InfraError, OSError):
+    """A host is at addresses that are neither public nor granted; nothing was sent there.
+
+    It is an OSError too, so that clients take it for a connection that failed.
+    """
+
+    def __init__(self, host: str, found: Mapping[str, str]) -> None:
+        addresses = " and ".join(f"{address} ({kind})" for address, kind in found.items())
+        where = addresses if host in found else f"{host} is at {addresses}, which"
+        super().__init__(f"{where} is neither public nor granted")
+        self.host = host
+        self.addresses = tuple(found)
 
 
 class LogAwayError(InfraError):
