@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from infra.addresses import GrantedNetworks, read_networks
 from infra.errors import InvalidSettingsError
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
@@ -21,6 +22,7 @@ _KINDS: dict[type, str] = {
     float: "a number",
     bool: "true or false",
     Path: "a path",
+    GrantedNetworks: "a list of networks, separated by commas",
 }
 
 
@@ -80,15 +82,18 @@ def _value_of(text: str, hint: object) -> object:
         raise ValueError("is empty")
     raw: object = [part.strip() for part in text.split(",")] if _is_list(hint) else text
     try:
-        return msgspec.convert(raw, cast("Any", hint), strict=False, dec_hook=_decode_path)
+        return msgspec.convert(raw, cast("Any", hint), strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         # The value itself stays out of the message: it may be a secret.
         raise ValueError(f"does not fit ({str(error).lower()})") from error
 
 
-def _decode_path(kind: type, value: object) -> object:
+def _decode(kind: type, value: object) -> object:
     if issubclass(kind, Path):
         return Path(str(value))
+    if issubclass(kind, GrantedNetworks):
+        # Networks are no secrets, so their error may quote them.
+        return read_networks(str(value))
     raise NotImplementedError(f"settings of type {kind} are not supported")
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
+from infra.addresses import GrantedNetworks
 from infra.errors import InvalidSettingsError
 from infra.settings import describe_settings, load_settings
 
@@ -13,6 +14,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     folder: Path = Path("here")
     hosts: tuple[str, ...] = ()
+    networks: GrantedNetworks = GrantedNetworks()
     is_loud: bool = False
     ratio: float | None = None
     mode: Literal["fast", "safe"] = "safe"
@@ -53,6 +55,15 @@ def test_a_value_that_does_not_fit_is_refused_without_being_repeated(port: str) 
         load(PORT=port, TOKEN="t")
 
     assert f"'{port}'" not in str(refused.value)
+
+
+def test_a_network_that_is_none_is_quoted() -> None:
+    reason = (
+        r"SAMPLE_NETWORKS does not fit \('10\.2\.0\.0/33' is not a network such as 10\.2\.0\.0/16.*; set it to a list"
+    )
+
+    with pytest.raises(InvalidSettingsError, match=reason):
+        load(PORT="1", TOKEN="t", NETWORKS="10.1.0.0/16,10.2.0.0/33")
 
 
 def test_an_empty_value_is_refused() -> None:
