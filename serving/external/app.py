@@ -12,10 +12,12 @@ import aiohttp
 import msgspec
 import structlog
 
+from infra.addresses import GrantedNetworks
 from infra.arguments import take_no_arguments
 from infra.background import Background
 from infra.clock import SystemClock
-from infra.errors import CannotStartError
+from infra.errors import AddressNotGrantedError, CannotStartError
+from infra.granted_connections import GrantedConnections
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from schemas.envelope import rfc3339
@@ -25,6 +27,7 @@ from serving.capture.in_engine.rollbook_capture.middleware import CaptureMiddlew
 from serving.capture.middleware import Application, CaptureMiddleware, Receive, Scope, Send
 from serving.external.adapter import AdapterRefusedError, ParentEngine, loaded_adapter
 from serving.external.credentials import read_credential
+from serving.external.grants import how_to_grant
 from serving.external.relay import Relay
 from serving.external.rewording import Rewording
 from serving.runtime.instance import Instance
@@ -52,6 +55,10 @@ class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: Annotated[str, msgspec.Meta(description="identity of this boot of the relay")]
     instance_id: Annotated[str, msgspec.Meta(description="identity of the instance")]
     credentials_dir: Annotated[Path, msgspec.Meta(description="folder with the credentials of external engines")]
+    networks: Annotated[
+        GrantedNetworks,
+        msgspec.Meta(description="private networks that the server may be in; the agent passes on its own"),
+    ] = GrantedNetworks()
     watch_pid: Annotated[int, msgspec.Meta(ge=0, description="end when this process is gone; 0 watches none")] = 0
     answer_seconds: Annotated[float, msgspec.Meta(gt=0, description="longest silence of the server in an answer")] = (
         300.0
@@ -127,8 +134,9 @@ async def _adapter(
     rewording = Rewording({"model": manifest.endpoint, "system_fingerprint": manifest.deployment_id})
     folder = (settings.model_dir / FILES_NAME).absolute()
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(_session(settings))
-        probes = await stack.enter_async_context(_session(settings, connections=_PROBES))
+        # The engine is ours, and so is its address: no description says it.
+        session = await stack.enter_async_context(_session(settings, aiohttp.TCPConnector(limit=settings.connections)))
+        probes = await stack.enter_async_context(_session(settings, aiohttp.TCPConnector(limit=_PROBES)))
         name, gone = settings.instance_id, stopping.set
         adapter = loaded_adapter(parent, name=name, folder=folder, session=session, when_gone=gone)
         try:
@@ -148,16 +156,25 @@ async def _relay(settings: ExternalSettings) -> AsyncIterator[tuple[ExternalEngi
     except CannotStartError as error:
         leave_failure(settings.spool_dir, LoadFailure(code="credential-missing", reason=str(error)))
         raise
-    async with _session(settings) as session, _session(settings, connections=_PROBES) as probes:
+    connections = GrantedConnections(settings.networks)
+    try:
+        await connections.check(engine.url)
+    except AddressNotGrantedError as error:
+        reason = how_to_grant(error)
+        leave_failure(settings.spool_dir, LoadFailure(code="address-not-granted", reason=reason))
+        raise CannotStartError(reason) from error
+    async with (
+        _session(settings, connections.connector(limit=settings.connections)) as session,
+        _session(settings, connections.connector(limit=_PROBES)) as probes,
+    ):
         yield engine, Relay(engine, credential=credential, session=session, probes=probes)
 
 
-def _session(settings: ExternalSettings, *, connections: int = 0) -> aiohttp.ClientSession:
+def _session(settings: ExternalSettings, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
     # `connect` has the wait for a free connection in it: where all are at work, another instance may have one.
     timeout = aiohttp.ClientTimeout(
         total=None, connect=_CONNECT_S, sock_connect=_CONNECT_S, sock_read=settings.answer_seconds
     )
-    connector = aiohttp.TCPConnector(limit=connections or settings.connections)
     return aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=True)
 
 

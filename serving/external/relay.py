@@ -14,6 +14,7 @@ import structlog
 from schemas.external_engine import ExternalEngine
 from serving.capture.middleware import Message, Outcome, Receive, Scope, Send
 from serving.external.credentials import Credential
+from serving.external.grants import how_to_grant, refused_address
 from serving.external.rewording import Rewording
 
 _PASSED_ON = frozenset({"accept", "content-type", "inference-header-content-length", "traceparent", "tracestate"})
@@ -22,6 +23,8 @@ _PASSED_BACK = frozenset(
 )
 _UNANSWERED = ("x-rollbook-unanswered", "1")
 """Tells the gateway that no engine answered, so that it may ask another instance, as when an engine itself is gone."""
+_UNREACHABLE = "external-engine-unreachable"
+_NOT_GRANTED = "external-engine-address-not-granted"
 _NAMES_OF_CALL = ("x-request-id", "x-prediction-id")
 _HEALTH = ("/health", "/v2/health/ready")
 _METRICS = "/metrics"
@@ -82,7 +85,9 @@ class Relay:
             ) as answer:
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, "external-engine-unreachable", str(error))
+            refused = refused_address(error)
+            code, reason = (_NOT_GRANTED, how_to_grant(refused)) if refused else (_UNREACHABLE, str(error))
+            await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, code, reason)
             return
         is_well = status == HTTPStatus.OK
         await (_answer(send, HTTPStatus.OK, b"{}") if is_well else self._refuse_status(send, status))
@@ -128,12 +133,7 @@ class Relay:
             if is_begun:
                 # The caller must see that the rest is missing: the server breaks the connection off.
                 raise
-            # An engine that took the call and is silent may still work at it; one that was not reached does not.
-            is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
-            status = HTTPStatus.GATEWAY_TIMEOUT if is_late else HTTPStatus.SERVICE_UNAVAILABLE
-            reason = "the external engine gave no answer"
-            more = () if is_late else (_UNANSWERED,)
-            await _refuse(send, status, "external-engine-unreachable", reason, more)
+            await _refuse_unanswered(send, error)
 
     async def _pass_back(self, scope: Scope, answer: aiohttp.ClientResponse, send: Send) -> None:
         headers = [(name.lower(), value) for name, value in answer.headers.items() if name.lower() in _PASSED_BACK]
@@ -195,6 +195,19 @@ async def _left(receive: Receive) -> None:
     """Return once the caller is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _refuse_unanswered(send: Send, error: Exception) -> None:
+    if refused_address(error):
+        # Where a host of ours is on its network is not for callers.
+        reason = "the external engine is at an address that is not granted"
+        await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, _NOT_GRANTED, reason, (_UNANSWERED,))
+        return
+    # An engine that took the call and is silent may still work at it; one that was not reached does not.
+    is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+    status = HTTPStatus.GATEWAY_TIMEOUT if is_late else HTTPStatus.SERVICE_UNAVAILABLE
+    more = () if is_late else (_UNANSWERED,)
+    await _refuse(send, status, _UNREACHABLE, "the external engine gave no answer", more)
 
 
 async def _refuse(send: Send, status: int, code: str, reason: str, more: Iterable[tuple[str, str]] = ()) -> None:

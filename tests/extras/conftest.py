@@ -59,6 +59,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         "ROLLBOOK_AGENT_VLLM_ADAPTERS": "4",
         "ROLLBOOK_AGENT_VLLM_DRAIN_DEADLINE_S": "240",
         "ROLLBOOK_AGENT_PROBE_TIMEOUT_S": "30",
+        # The servers of others are on this machine too.
+        "ROLLBOOK_AGENT_EXTERNAL_NETWORKS": "127.0.0.0/8",
     }
     with running_stack(tmp_path_factory.mktemp("stack") / "data", settings=settings) as stack:
         yield stack

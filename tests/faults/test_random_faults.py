@@ -102,7 +102,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("chaos") / "data") as stack:
+    granted = {"ROLLBOOK_AGENT_EXTERNAL_NETWORKS": "127.0.0.0/8"}
+    with running_stack(tmp_path_factory.mktemp("chaos") / "data", settings=granted) as stack:
         yield stack
 
 

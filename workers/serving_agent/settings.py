@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from infra.addresses import GrantedNetworks
 from infra.metrics import MetricsPort
 from infra.tracing import OtlpEndpoint
 from workers.serving_agent.health import HealthRules
@@ -69,6 +70,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None,
         msgspec.Meta(description="folder with the credentials of external engines; without it secrets/engines"),
     ] = None
+    external_networks: Annotated[
+        GrantedNetworks,
+        msgspec.Meta(description="private networks that external engines may be in, such as 10.2.0.0/16,127.0.0.0/8"),
+    ] = GrantedNetworks()
     probe_interval_s: Annotated[float, msgspec.Meta(gt=0, description="between two golden inputs to an instance")] = 2.0
     probe_timeout_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes longer counts as none")] = (
         5.0

@@ -134,6 +134,7 @@ class Relay:
             "BOOT_ID": "boot-1",
             "INSTANCE_ID": "instance-1",
             "CREDENTIALS_DIR": str(self.root / "engines"),
+            "NETWORKS": "127.0.0.0/8",
             **settings,
         }
         environ = {**os.environ, **{f"ROLLBOOK_EXTERNAL_{name}": value for name, value in own.items()}}
@@ -292,6 +293,30 @@ async def test_a_missing_credential_ends_the_start_with_what_to_do(relay: Relay)
     assert failure is not None
     assert failure.code == "credential-missing"
     assert "readable by this user alone" in failure.reason
+
+
+async def test_an_address_that_is_not_granted_ends_the_start_with_what_to_grant(relay: Relay) -> None:
+    relay.start(NETWORKS="10.0.0.0/8")
+
+    assert relay.process is not None
+    assert relay.process.wait(GUARD_S) == 78
+    failure = find_failure(relay.spool)
+    assert failure is not None
+    assert failure.code == "address-not-granted"
+    assert failure.reason.startswith("127.0.0.1 (loopback) is neither public nor granted; to allow it, start")
+    assert failure.reason.endswith("ROLLBOOK_AGENT_EXTERNAL_NETWORKS=127.0.0.1")
+
+
+async def test_the_proxy_of_the_environment_is_not_used(
+    relay: Relay, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    relay.start()
+    monkeypatch.undo()
+    await relay.until_live()
+
+    assert (await call(relay, {"model": "near"})).status_code == 200
+    assert len(upstream.seen) == 1
 
 
 async def test_tensors_are_relayed_and_captured_too(tmp_path: Path, upstream: Upstream) -> None:

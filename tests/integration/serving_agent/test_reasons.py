@@ -90,7 +90,7 @@ def told(harness: AgentHarness, path: str) -> Command:
 def test_an_engine_that_fails_at_its_golden_input_is_quoted(harness: AgentHarness, outside: Outside) -> None:
     harness.want(external(harness, outside))
 
-    harness.start()
+    harness.start(EXTERNAL_NETWORKS="127.0.0.0/8")
 
     failure = told(harness, FAIL)
     assert failure.body["code"] == "golden-answer-wrong"
@@ -106,11 +106,26 @@ def test_an_engine_that_ends_at_its_golden_input_is_quoted(harness: AgentHarness
     outside.when_asked = kill_who_asks
     harness.want(external(harness, outside))
 
-    harness.start()
+    harness.start(EXTERNAL_NETWORKS="127.0.0.0/8")
 
     failure = told(harness, FAIL)
     assert failure.body["code"] == "engine-died"
     assert re.fullmatch(r"the golden input got no answer: .*" + LAST_WORDS, failure.body["reason"]), failure
+
+
+def test_a_server_at_a_private_address_is_served_once_its_host_grants_it(
+    harness: AgentHarness, outside: Outside
+) -> None:
+    harness.want(msgspec.structs.replace(external(harness, outside), golden=None))
+
+    harness.start()
+    failure = told(harness, FAIL)
+    assert harness.stop() == 0
+    harness.start(EXTERNAL_NETWORKS="127.0.0.0/8")
+
+    assert failure.body["code"] == "address-not-granted"
+    assert failure.body["reason"].endswith("with ROLLBOOK_AGENT_EXTERNAL_NETWORKS=127.0.0.1"), failure
+    told(harness, ANNOUNCE)
 
 
 def test_an_engine_that_is_gone_when_the_agent_comes_back_is_quoted(harness: AgentHarness) -> None:

@@ -29,7 +29,8 @@ class ExternalLauncher:
         return self._settings.vllm_drain_deadline_s
 
     def command(self, order: Order) -> Command:
-        return relay_command(self._settings, order)
+        granted = self._settings.external_networks
+        return relay_command(self._settings, order, {"NETWORKS": str(granted)} if granted else None)
 
     def client(self, model: Path, *, port: int) -> EngineClient:
         description = read_description((model / ARTIFACT_NAME).read_bytes())

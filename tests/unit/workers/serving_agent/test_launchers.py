@@ -7,6 +7,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from infra.addresses import read_networks
 from schemas.events.endpoints import VersionReference
 from schemas.events.registry import Artifact, ArtifactFormat, Signature
 from serving.runtime.manifest import Manifest, write_manifest
@@ -139,6 +140,19 @@ def test_a_server_that_already_runs_gets_a_relay_that_finds_its_credential(tmp_p
 
     assert started.arguments[-1] == "serving.external.app"
     assert started.environment["ROLLBOOK_EXTERNAL_CREDENTIALS_DIR"] == str(tmp_path / "secrets" / "engines")
+    assert "ROLLBOOK_EXTERNAL_NETWORKS" not in started.environment
+
+
+def test_what_this_host_grants_is_for_servers_of_others_alone(tmp_path: Path) -> None:
+    running_parent(tmp_path)
+    adapter_of_rank(tmp_path, 8)
+    granted = read_networks("10.2.0.0/16,127.0.0.0/8")
+
+    outside = command(tmp_path, "external", external_networks=granted)
+    adapter = command(tmp_path, "lora", external_networks=granted, vllm_adapters=4)
+
+    assert outside.environment["ROLLBOOK_EXTERNAL_NETWORKS"] == "10.2.0.0/16,127.0.0.0/8"
+    assert "ROLLBOOK_EXTERNAL_NETWORKS" not in adapter.environment
 
 
 @pytest.mark.parametrize("artifact_format", get_args(ArtifactFormat))

@@ -1,0 +1,18 @@
+"""What is told of a server at an address that is neither public nor granted to this host."""
+
+import aiohttp
+
+from infra.errors import AddressNotGrantedError
+
+_SETTING = "ROLLBOOK_AGENT_EXTERNAL_NETWORKS"
+
+
+def how_to_grant(error: AddressNotGrantedError) -> str:
+    """Return the reason, and what whoever runs this host may do about it."""
+    return f"{error}; to allow it, start the agent of this host with {_SETTING}={','.join(error.addresses)}"
+
+
+def refused_address(error: Exception) -> AddressNotGrantedError | None:
+    """Return why a connection was refused here, or None where it failed for another reason."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    return cause if isinstance(cause, AddressNotGrantedError) else None
