@@ -139,7 +139,13 @@ def start_engine(command: Command, *, environ: Mapping[str, str], log: Path) -> 
 
 def environment_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a process: what it inherits of ours, and its own."""
-    return {**{name: environ[name] for name in _INHERITED if name in environ}, **command.environment}
+    inherited = {name: environ[name] for name in _INHERITED if name in environ}
+    return {**inherited, **settings_of(command, environ)}
+
+
+def settings_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a process is told: what the operator chose for all of its kind, and its own."""
+    return {**{name: environ[name] for name in command.inherits if name in environ}, **command.environment}
 
 
 def engine_log(log: Path) -> IO[bytes]:

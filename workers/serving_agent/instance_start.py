@@ -18,7 +18,14 @@ from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.engine_log import last_words
-from workers.serving_agent.engine_process import EngineProcess, Process, end_session, find_engine, start_engine
+from workers.serving_agent.engine_process import (
+    EngineProcess,
+    Process,
+    end_session,
+    find_engine,
+    settings_of,
+    start_engine,
+)
 from workers.serving_agent.errors import (
     CannotServeError,
     EngineFaultError,
@@ -216,7 +223,7 @@ class InstanceStarter:
         except BaseException:
             seat.leave()
             raise
-        return record, await seat.begin(command.environment)
+        return record, await seat.begin(settings_of(command, self._environ))
 
     async def _start_shared(self, command: Command, name: str) -> EngineProcess:
         return await self._start(command, log=self._log_named("engine", f"shared-{number_of(name)}"))

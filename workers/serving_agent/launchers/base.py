@@ -22,6 +22,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A process to start; the environment comes on top of the little that every engine inherits.
 
+    `inherits` are variables of the agent's environment that it has too, where they are set: the operator's settings.
     `is_forked` where the fork server runs the same program; then `libraries` are the modules that it has loaded.
     `may_share` where the environment can be that of one instance among others in a process; `is_shared` is such a
     process.
@@ -29,6 +30,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
+    inherits: tuple[str, ...] = ()
     is_forked: bool = False
     libraries: tuple[str, ...] = ()
     may_share: bool = False

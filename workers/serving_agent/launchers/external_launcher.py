@@ -13,6 +13,10 @@ from workers.serving_agent.oip_client import OipClient
 from workers.serving_agent.openai_client import OpenAiClient
 from workers.serving_agent.settings import AgentSettings
 
+_PREFIX = "ROLLBOOK_EXTERNAL_"
+_LIMITS = ("ANSWER_SECONDS", "CONNECTIONS", "SPOOL_MAX_BYTES")
+"""The settings that are the operator's to choose, for every relay of the host."""
+
 
 class ExternalLauncher:
     """Implements Launcher for the program "external"."""
@@ -55,5 +59,6 @@ def relay_command(settings: AgentSettings, order: Order, more: Mapping[str, str]
     }
     return Command(
         arguments=(sys.executable, "-P", "-m", "serving.external.app"),
-        environment={f"ROLLBOOK_EXTERNAL_{name}": value for name, value in own.items()},
+        environment={_PREFIX + name: value for name, value in own.items()},
+        inherits=tuple(_PREFIX + name for name in _LIMITS),
     )

@@ -28,6 +28,17 @@ _FORKED: dict[str, tuple[str, ...]] = {
 }
 
 
+_PREFIX = "ROLLBOOK_RUNTIME_"
+_LIMITS = (
+    "THREADS",
+    "QUEUE_BOUND",
+    "BATCH_MS",
+    "INTAKE_BYTES",
+    "MEMORY_LIMIT_BYTES",
+    "MEMORY_RESERVE_BYTES",
+    "SPOOL_MAX_BYTES",
+)
+"""The settings that are the operator's to choose, for every engine of the host."""
 _PART_OF_DRAIN = 0.8
 
 
@@ -64,7 +75,8 @@ class RuntimeLauncher:
             own["OTLP_ENDPOINT"] = self._settings.otlp_endpoint
         return Command(
             arguments=(sys.executable, "-P", "-m", "serving.runtime.app"),
-            environment={**ONE_THREAD, **{f"ROLLBOOK_RUNTIME_{name}": value for name, value in own.items()}},
+            environment={**ONE_THREAD, **{_PREFIX + name: value for name, value in own.items()}},
+            inherits=tuple(_PREFIX + name for name in _LIMITS),
             is_forked=order.deployment.artifact.format in _FORKED,
             libraries=_FORKED.get(order.deployment.artifact.format, ()),
             # Those formats are data; an exported program is not, whatever it may do to its neighbours.

@@ -12,6 +12,7 @@ from schemas.events.endpoints import VersionReference
 from schemas.events.registry import Artifact, ArtifactFormat, Signature
 from serving.runtime.manifest import Manifest, write_manifest
 from workers.serving_agent.desired import Deployment
+from workers.serving_agent.engine_process import environment_of
 from workers.serving_agent.errors import CannotServeError, MayServeLaterError, NeverServesError
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
 from workers.serving_agent.launchers.base import Command, Order
@@ -230,6 +231,25 @@ def test_an_engine_that_writes_text_has_room_for_adapters(
     # Without weights nothing is known of the layers.
     assert ("ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS" in started.environment) is has_room
     assert "--lora-target-modules" not in started.arguments
+
+
+OPERATORS = {
+    "skops": {"ROLLBOOK_RUNTIME_THREADS": "2", "ROLLBOOK_RUNTIME_INTAKE_BYTES": "1000000"},
+    "external": {"ROLLBOOK_EXTERNAL_ANSWER_SECONDS": "5", "ROLLBOOK_EXTERNAL_CONNECTIONS": "2"},
+}
+
+
+@pytest.mark.parametrize("artifact_format", OPERATORS)
+def test_an_engine_has_the_limits_that_the_operator_set_and_nothing_else_of_the_agent(
+    tmp_path: Path, artifact_format: ArtifactFormat
+) -> None:
+    chosen = OPERATORS[artifact_format]
+    others = {"ROLLBOOK_AGENT_TOKEN_FILE": "/secret", "ROLLBOOK_RUNTIME_PORT": "1", "ROLLBOOK_EXTERNAL_PORT": "1"}
+
+    started = command(tmp_path, artifact_format)
+    environment = environment_of(started, {**chosen, **others, "PATH": "/bin"})
+
+    assert environment == {**started.environment, **chosen, "PATH": "/bin"}
 
 
 def weights(path: Path, *names: str) -> None:
