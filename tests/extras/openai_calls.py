@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import openai
@@ -107,13 +109,39 @@ def _refusals(client: openai.OpenAI, url: str, narrow: str) -> dict[str, Any]:
             caller.chat.completions.create(model=model, messages=MESSAGES, max_tokens=most)
         except openai.APIStatusError as error:
             found[name] = [type(error).__name__, error.status_code, error.code]
-    try:
-        client.completions.create(model="story", prompt="x" * MOST_BYTES)
-    except openai.APIStatusError as error:
-        found["large"] = [type(error).__name__, error.status_code, error.code]
+    odd = {"name": "f", "parameters": {"type": "object", "properties": 7}}
+    none = {"name": "s", "schema": {"type": "objekt"}}
+    prompts: dict[str, dict[str, Any]] = {
+        "large": {"prompt": "x" * MOST_BYTES},
+        "ten_megabytes": {"prompt": "word " * (2 * 1024**2)},
+        "overflow": {"prompt": "word " * 700, "stream": True},
+    }
+    chats: dict[str, dict[str, Any]] = {
+        "tool_without_function": {"tools": [{"type": "function"}]},
+        "tool_of_no_schema": {"tools": [{"type": "function", "function": odd}], "tool_choice": "required"},
+        "schema_of_no_type": {"response_format": {"type": "json_schema", "json_schema": none}},
+    }
+    shared: dict[str, Any] = {"model": "story", "messages": MESSAGES, "max_tokens": 8, "stream": True}
+    for name, asked in prompts.items():
+        found[name] = _refusal(partial(client.completions.create, model="story", **asked))
+    for name, asked in chats.items():
+        found[name] = _refusal(partial(client.chat.completions.create, **shared, **asked))
+    found["afterwards"] = client.completions.create(model="story", prompt="Return the", max_tokens=2).model
     stranger.close()
     outsider.close()
     return {"refusals": found}
+
+
+def _refusal(ask: Callable[[], Any]) -> list[Any]:
+    """Read a stream or an answer, and return how it was refused: the error's class, status and code."""
+    try:
+        for _ in ask():
+            pass
+    except openai.APIStatusError as error:
+        return [type(error).__name__, error.status_code, error.code]
+    except openai.APIError as error:
+        return [type(error).__name__, 0, error.code]
+    return ["answered", 200, None]
 
 
 async def _asynchronous(url: str, token: str) -> dict[str, Any]:

@@ -77,10 +77,21 @@ def test_errors_are_those_that_openais_client_knows(called: dict[str, Any]) -> N
     not_there = ["NotFoundError", 404, "model_not_found"]
     assert [refusals[name] for name in ("unknown", "version", "alias")] == [not_there] * 3
     assert refusals["key"] == ["AuthenticationError", 401, "invalid_api_key"]
-    assert refusals["tokens"][:2] == ["BadRequestError", 400]
+    too_long = ["BadRequestError", 400, "context_length_exceeded"]
+    assert [refusals[name] for name in ("tokens", "overflow", "ten_megabytes")] == [too_long] * 3
     assert refusals["scope"] == ["PermissionDeniedError", 403, "endpoint_not_in_scope"]
     assert refusals["large"] == ["APIStatusError", 413, "request_too_large"]
     assert refusals["idle"] == ["InternalServerError", 503, "direct_response"]
+
+
+def test_tools_and_schemas_that_are_none_harm_nobody(called: dict[str, Any]) -> None:
+    refusals = called["refusals"]
+
+    wrong = ["BadRequestError", 400, "invalid_request"]
+    assert [refusals[name] for name in ("tool_without_function", "tool_of_no_schema", "schema_of_no_type")] == [
+        wrong
+    ] * 3
+    assert refusals["afterwards"] == "story"
 
 
 def test_a_stream_is_captured_with_its_tokens_and_times(

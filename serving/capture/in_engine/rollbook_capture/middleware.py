@@ -16,6 +16,7 @@ from pathlib import Path
 from .exchange import Exchange  # noqa: TID252 - the folder has another parent inside a foreign engine
 from .policy import PolicyFile  # noqa: TID252 - the same
 from .recorder import Recorder  # noqa: TID252 - the same
+from .refusals import worded  # noqa: TID252 - the same
 from .spool import Spool  # noqa: TID252 - the same
 from .wire import Application, Message, Receive, Scope, Send  # noqa: TID252 - the same
 
@@ -81,7 +82,7 @@ class CaptureMiddleware:
         is_refused = self._refuses_prompt_logprobs and exchange.asks_for_prompt_logprobs
         application = _refuse_prompt_logprobs if is_refused else self._app
         try:
-            await application(exchange.scope_of(scope), exchange.receiving(receive), exchange.sending(send))
+            await application(exchange.scope_of(scope), exchange.receiving(receive), exchange.sending(worded(send)))
         except Exception:
             exchange.break_off()
             raise

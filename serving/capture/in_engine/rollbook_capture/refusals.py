@@ -1,0 +1,67 @@
+"""Refusals in the words of OpenAI's clients: vLLM gives numbers where they expect the names of errors."""
+
+from typing import Any
+
+from .json_text import read_object, written  # noqa: TID252 - the folder has another parent inside a foreign engine
+from .wire import Message, Send  # noqa: TID252 - the same
+
+_FIRST_REFUSAL, _FIRST_FAULT = 400, 500
+_MOST_BYTES = 64 * 1024
+_JSON = b"application/json"
+_CALLERS, _SERVERS = "invalid_request_error", "server_error"
+_CODES = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
+_TOO_LONG = ("maximum context length", "max_model_len", "maximum model length")
+
+
+def worded(send: Send) -> Send:
+    """Send answers on; a refusal whose code is a number is worded anew, at its end."""
+    start: list[Message] = []
+    held = bytearray()
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if message["status"] < _FIRST_REFUSAL or not _is_json(message):
+                await send(message)
+                return
+            start.append(message)
+            return
+        if not start:
+            await send(message)
+            return
+        held.extend(message.get("body", b""))
+        if message.get("more_body", False) and len(held) <= _MOST_BYTES:
+            return
+        begun, content = start.pop(), bytes(held)
+        if not message.get("more_body", False):
+            content = _worded(content, begun["status"])
+            begun = {**begun, "headers": _with_length(begun, len(content))}
+        await send(begun)
+        await send({**message, "body": content})
+
+    return sending
+
+
+def _worded(content: bytes, status: int) -> bytes:
+    document = read_object(content)
+    error = document.get("error")
+    if not isinstance(error, dict) or not isinstance(error.get("code"), int):
+        return content
+    kind = _CALLERS if status < _FIRST_FAULT else _SERVERS
+    return written({**document, "error": {**error, "type": kind, "code": _code_of(error, status)}}).encode()
+
+
+def _code_of(error: dict[str, Any], status: int) -> str:
+    message = error.get("message")
+    if isinstance(message, str) and any(words in message for words in _TOO_LONG):
+        return "context_length_exceeded"
+    return _CODES.get(status, "invalid_request" if status < _FIRST_FAULT else "engine_error")
+
+
+def _is_json(message: Message) -> bool:
+    headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers", ())}
+    return headers.get(b"content-type", b"").lower().startswith(_JSON)
+
+
+def _with_length(message: Message, length: int) -> list[tuple[bytes, bytes]]:
+    others = [(name, value) for name, value in message.get("headers", ()) if bytes(name).lower() != b"content-length"]
+    return [*others, (b"content-length", str(length).encode())]
