@@ -1,76 +1,53 @@
-"""What the gateway adds to vLLM's streams, with capture, and what vllm-router adds, in the same run.
+"""What the gateway adds to a language model's streams, with capture, and what vllm-router adds, in the same run.
 
 One engine behind all ways, one stream after the other at a fixed rate, each round through all ways in turn. The engine
-captures what comes through the gateway; the other ways carry no prediction id, so that they are vLLM as it is.
+captures what comes through the gateway; the other ways carry no prediction id, so that they are the engine as it is.
+Real vLLM fills both cores of a small machine; an engine that replays what it wrote leaves them to what is measured.
 """
 
 import asyncio
-import json
-import subprocess
-import time
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from benchmarks.figures import Figure, at_most, quantile
+from benchmarks.language_models import ENDPOINT, LanguageModel, real, replaying, serve
 from benchmarks.peer_vllm_router import VERSION, running_router
 from benchmarks.stack import Stack, running_stack
 from benchmarks.token_streams import Times, Way, timed
 from rollbook import Rollbook
 
-_ROOT = Path(__file__).resolve().parents[1]
-PYTHON = _ROOT / ".venv-vllm" / "bin" / "python"
-_TRAINING = _ROOT / "clients/demo/rollbook_demo/llm/train_small_llama.py"
-# How well it writes says nothing about how fast it does.
-_STEPS = 10
-_TRAINED_WITHIN_S = 300
-_SERVED_WITHIN_S = 300
-_PER_S = 2.0
+_PER_S, _PER_S_REPLAYED = 2.0, 15.0
 _TOKENS = 32
 _ROUNDS, _ROUNDS_FULL, _WARM_UP = 60, 200, 5
-DIRECT, GATEWAY, ROUTER = "vLLM alone", "the gateway, with capture", f"vllm-router {VERSION}"
-_SIGNATURE: dict[str, Any] = {
-    "inputs": [{"name": "prompt", "datatype": "BYTES", "shape": [-1]}],
-    "outputs": [{"name": "completion", "datatype": "BYTES", "shape": [-1]}],
-}
+_MORE_OF_REPLAYED = 5
+ALONE, GATEWAY, ROUTER = "the engine alone", "the gateway, with capture", f"vllm-router {VERSION}"
 
 
 def measure(*, full: bool) -> Iterator[list[Figure]]:
-    """Time streams on all ways."""
-    if not PYTHON.is_file():
-        raise LookupError("vLLM's environment is missing; ./task setup:vllm lays it")
-    with running_stack() as stack, stack.client() as rollbook, ExitStack() as opened:
-        port = _serve(rollbook, trained(stack.data_dir / "benchmark" / "model"))
-        engine = f"http://127.0.0.1:{port}"
-        router = opened.enter_context(running_router(stack.data_dir / "benchmark", worker_url=engine))
-        ways = {DIRECT: Way(url=engine), GATEWAY: _gateway(stack, rollbook), ROUTER: Way(url=router)}
-        asyncio.run(timed(ways, _bodies(), rounds=_WARM_UP, per_s=_PER_S))
-        rounds = _ROUNDS_FULL if full else _ROUNDS
-        times = asyncio.run(timed(ways, _bodies(), rounds=rounds, per_s=_PER_S))
-        yield [*_figures(times, "first_ms", "time to first token", most_ms=3), *_load(times)]
+    """Time streams of real vLLM on all ways."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _measured(real(Path(folder)), per_s=_PER_S, rounds=_ROUNDS_FULL if full else _ROUNDS)
+
+
+def measure_replayed(*, full: bool) -> Iterator[list[Figure]]:
+    """Time streams of the replaying engine on all ways."""
+    rounds = _MORE_OF_REPLAYED * (_ROUNDS_FULL if full else _ROUNDS)
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _measured(replaying(Path(folder)), per_s=_PER_S_REPLAYED, rounds=rounds)
+
+
+def _measured(model: LanguageModel, *, per_s: float, rounds: int) -> Iterator[list[Figure]]:
+    with running_stack(settings=model.settings) as stack, stack.client() as rollbook, ExitStack() as opened:
+        engine = f"http://127.0.0.1:{serve(rollbook, model).instances[0].port}"
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        router = opened.enter_context(running_router(folder, worker_url=engine))
+        ways = {ALONE: Way(url=engine), GATEWAY: _gateway(stack, rollbook), ROUTER: Way(url=router)}
+        asyncio.run(timed(ways, _bodies(), rounds=_WARM_UP, per_s=per_s))
+        times = asyncio.run(timed(ways, _bodies(), rounds=rounds, per_s=per_s))
+        yield [*_figures(times, "first_ms", "time to first token", most_ms=3), *_load(times, per_s)]
         yield _figures(times, "between_ms", "time between tokens", most_ms=1)
-
-
-def trained(directory: Path, *, steps: int = _STEPS) -> Path:
-    """Train a small model into a new directory."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(PYTHON), str(_TRAINING), "--out", str(directory), "--steps", str(steps)]
-    subprocess.run(command, check=True, capture_output=True, timeout=_TRAINED_WITHIN_S)
-    return directory
-
-
-def _serve(rollbook: Rollbook, directory: Path) -> int:
-    rollbook.models.register("story")
-    version = rollbook.versions.register("story", directory, signature=_SIGNATURE)
-    rollbook.endpoints.create("story", version=version.reference)
-    deadline = time.monotonic() + _SERVED_WITHIN_S
-    while time.monotonic() < deadline:
-        deployment = rollbook.endpoints.get("story").deployments[0]
-        if deployment.state == "ready":
-            return int(deployment.instances[0].port)
-        time.sleep(0.5)
-    raise RuntimeError(f"vLLM does not serve: {json.dumps(rollbook.events(limit=1_000)[-1].event, default=str)}")
 
 
 def _gateway(stack: Stack, rollbook: Rollbook) -> Way:
@@ -80,7 +57,7 @@ def _gateway(stack: Stack, rollbook: Rollbook) -> Way:
 
 def _bodies() -> list[dict[str, object]]:
     shared: dict[str, object] = {
-        "model": "story",
+        "model": ENDPOINT,
         "max_tokens": _TOKENS,
         "stream": True,
         "ignore_eos": True,
@@ -89,15 +66,15 @@ def _bodies() -> list[dict[str, object]]:
     return [{**shared, "prompt": f"Return the {number}"} for number in range(20)]
 
 
-def _load(times: dict[str, list[Times]]) -> list[Figure]:
+def _load(times: dict[str, list[Times]], per_s: float) -> list[Figure]:
     busy_s = sum(each.first_ms + each.between_ms * (_TOKENS - 1) for of_way in times.values() for each in of_way) / 1e3
-    seconds = sum(map(len, times.values())) / _PER_S
+    seconds = sum(map(len, times.values())) / per_s
     return [
         Figure(
             name="streams under way, mean",
             value=busy_s / seconds,
             unit="",
-            note=f"{_PER_S:g} streams of {_TOKENS} tokens a second over all ways",
+            note=f"{per_s:g} streams of {_TOKENS} tokens a second over all ways",
         )
     ]
 
@@ -117,10 +94,10 @@ def _figures(times: dict[str, list[Times]], field: str, title: str, *, most_ms: 
 
 
 def _added(taken: dict[str, list[float]], way: str, title: str, *, most_ms: float | None = None) -> Figure:
-    differences = [there - alone for alone, there in zip(taken[DIRECT], taken[way], strict=True)]
+    differences = [there - alone for alone, there in zip(taken[ALONE], taken[way], strict=True)]
     return Figure(
         name=f"{title}, added by {way}, p50",
-        value=quantile(taken[way], 0.5) - quantile(taken[DIRECT], 0.5),
+        value=quantile(taken[way], 0.5) - quantile(taken[ALONE], 0.5),
         unit="ms",
         goal=None if most_ms is None else at_most(most_ms),
         note=f"median of the differences of rounds {quantile(differences, 0.5):.2f} ms",

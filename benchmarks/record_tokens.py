@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from benchmarks.language_model_cost import PYTHON, trained
+from benchmarks.language_models import PYTHON, trained
 from benchmarks.replaying_engine import RECORDED, Token
 from infra.ports import LOOPBACK, free_ports
 

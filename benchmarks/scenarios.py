@@ -12,7 +12,10 @@ from benchmarks.figures import Figure
 from benchmarks.first_answer import measure as measure_first_answer
 from benchmarks.gateway_cost import measure as measure_gateway_cost
 from benchmarks.language_model_cost import measure as measure_language_model_cost
+from benchmarks.language_model_cost import measure_replayed as measure_replayed_language_model_cost
 from benchmarks.lost_instance import measure as measure_lost_instance
+from benchmarks.lost_language_model import measure as measure_lost_language_model
+from benchmarks.lost_language_model import measure_real as measure_lost_vllm
 from benchmarks.many_instances import measure as measure_many_instances
 from benchmarks.record_ingest import measure as measure_record_ingest
 from benchmarks.request_visibility import measure as measure_request_visibility
@@ -64,6 +67,10 @@ SCENARIOS = {
         title="what the gateway adds to the streams of vLLM, and what vllm-router adds",
         measure=measure_language_model_cost,
     ),
+    "streams": Scenario(
+        title="what the gateway and vllm-router add to streams of an engine that replays what vLLM wrote",
+        measure=measure_replayed_language_model_cost,
+    ),
     "commands": Scenario(title="durable commands over HTTP", measure=measure_durable_commands),
     "ingest": Scenario(title="request records from a filled topic into ClickHouse", measure=measure_record_ingest),
     "visible": Scenario(title="request made to visible in a query", measure=measure_request_visibility),
@@ -79,5 +86,13 @@ SCENARIOS = {
     "kills": Scenario(
         title="requests that fail while one of two instances is killed with -9",
         measure=measure_lost_instance,
+    ),
+    "stream-kills": Scenario(
+        title="calls that fail while one of two replaying engines is killed with -9, half of them streams",
+        measure=measure_lost_language_model,
+    ),
+    "vllm-kills": Scenario(
+        title="calls that fail while one of two vLLM is killed with -9, half of them streams",
+        measure=measure_lost_vllm,
     ),
 }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,20 +92,22 @@ class Stack:
 
 
 @contextmanager
-def running_stack(data_dir: Path | None = None) -> Iterator[Stack]:
-    """Start the stack as `rollbook up --detach` does, and end it at the end."""
+def running_stack(data_dir: Path | None = None, *, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Start the stack as `rollbook up --detach` does, with settings on top of the environment's; end it at the end."""
     with tempfile.TemporaryDirectory(prefix="rollbook-bench-", ignore_cleanup_errors=True) as temporary:
         directory = data_dir or Path(temporary) / "data"
         began = time.monotonic()
-        _rollbook(directory, "up", "--detach", "--timeout", str(_UP_TIMEOUT_S), timeout_s=_UP_TIMEOUT_S + 30)
+        up = ("up", "--detach", "--timeout", str(_UP_TIMEOUT_S))
+        _rollbook(directory, *up, timeout_s=_UP_TIMEOUT_S + 30, settings=settings)
         try:
             yield Stack(directory, ready_after_s=time.monotonic() - began)
         finally:
             _rollbook(directory, "down", "--timeout", str(_DOWN_COMMAND_S), timeout_s=_DOWN_TIMEOUT_S)
 
 
-def _rollbook(data_dir: Path, *arguments: str, timeout_s: float) -> None:
+def _rollbook(data_dir: Path, *arguments: str, timeout_s: float, settings: Mapping[str, str] | None = None) -> None:
     command = [str(Path(sys.executable).with_name("rollbook")), "--data-dir", str(data_dir), *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, timeout=timeout_s, text=True)
+    environment = {**os.environ, **(settings or {})}
+    done = subprocess.run(command, check=False, capture_output=True, timeout=timeout_s, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
