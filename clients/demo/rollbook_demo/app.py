@@ -87,7 +87,8 @@ def _run(options: Options) -> int:
     console, began = Console(), time.monotonic()
     with narrator_for(console) as narrator:
         narrator.act("Starting Kafka, ClickHouse, the API, Envoy and the workers")
-        with running_stack(options.data_dir, keep=options.keep) as (profile, status):
+        settings = STORIES[options.story].settings
+        with running_stack(options.data_dir, settings=settings, keep=options.keep) as (profile, status):
             narrator.say(f"ready after {time.monotonic() - began:.1f} s; data in {options.data_dir}")
             evidence = _play(options.story, profile, status, narrator, began=began)
             _tell_evidence(narrator, evidence)

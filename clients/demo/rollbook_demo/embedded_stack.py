@@ -1,7 +1,7 @@
 """The stack that the demo runs on: started for it, ended with it."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,13 +13,13 @@ _STOP_TIMEOUT_S = 60.0
 
 
 @contextmanager
-def running_stack(data_dir: Path, *, keep: bool) -> Iterator[tuple[Profile, StackStatus]]:
+def running_stack(data_dir: Path, *, settings: Mapping[str, str], keep: bool) -> Iterator[tuple[Profile, StackStatus]]:
     """Start the embedded stack on a data directory, and end all of it at the end; keep it if all went well.
 
     The supervisor has a session of its own: Ctrl-C reaches the demo alone, which then ends the stack in order.
     """
     profile = Profile(data_dir=data_dir, url=None, token=None, as_json=False)
-    supervisor = start_supervisor(data_dir, in_new_session=True)
+    supervisor = start_supervisor(data_dir, in_new_session=True, settings=settings)
     try:
         yield profile, wait_until_ready(profile, supervisor, timeout_s=_START_TIMEOUT_S)
     except BaseException:

@@ -1,12 +1,13 @@
 """Evaluation runs: how likely a text that no version has learned from is to each version of an endpoint.
 
-Each passage goes through the gateway to each version by name, so that what is measured is what serves. The endpoint is
-asked for the likelihood of the passage's own tokens (`echo` with `logprobs`); the loss is the mean of their negative
-natural logarithms. Sent as feedback, it is what a rollout's `loss` gate judges by.
+Passages go through the gateway, so that what is measured is what serves. The endpoint is asked for the likelihood of a
+passage's own tokens (`echo` with `logprobs`); the loss is the mean of their negative natural logarithms. Sent as
+feedback, it is what a rollout's `loss` gate judges by.
 """
 
 import asyncio
 import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,8 +25,10 @@ _ENOUGH_TO_SEND = 20
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to ask, and how.
 
-    `versions` are given as `model/number`; without any, all that the endpoint has. Each loss is sent as feedback of the
-    name `feedback_name`; None sends nothing. An evaluation without any answer for `give_up_after_s` ends.
+    Without `versions` each passage goes to the endpoint, where the traffic decides which version answers: so it is
+    evidence for a rollout under way. With some, given as `model/number`, each passage goes to each of them, traffic or
+    not; such answers count in no step of a rollout. Each loss is sent as feedback of the name `feedback_name`; None
+    sends nothing. An evaluation without any answer for `give_up_after_s` ends.
     """
 
     gateway: str
@@ -91,9 +94,10 @@ def evaluate(
     *,
     tell: Callable[[ScoredPassage], None] = lambda _scored: None,
 ) -> list[VersionLoss]:
-    """Score every passage by every version; `tell` hears of each.
+    """Score every passage; `tell` hears of each.
 
-    A passage that a version refuses, such as one longer than its context, is counted and left out.
+    A passage that is refused, such as one longer than the context, is counted and left out; where no version was named,
+    under the endpoint's name.
 
     Raises:
         NotScored: the endpoint has no such version, or no passage could be scored.
@@ -102,7 +106,7 @@ def evaluate(
     """
     run = _Run(rollbook, evaluation, tell)
     asyncio.run(run.score_all(passages))
-    losses = list(run.losses.values())
+    losses = [run.losses[version] for version in sorted(run.losses)]
     if not any(each.passages for each in losses):
         reason = next((each.reason for each in losses if each.reason), "nothing was asked")
         raise NotScored(f"{evaluation.endpoint} scored no passage: {reason}")
@@ -157,9 +161,10 @@ class _Run:
         self._evaluation = evaluation
         self._tell = tell
         self._unsent: list[ScoredPassage] = []
-        self.losses = {version: VersionLoss(version=version) for version in _chosen(rollbook, evaluation)}
-        self._bits = dict.fromkeys(self.losses, 0.0)
-        self._bytes = dict.fromkeys(self.losses, 0)
+        self._models = _models(rollbook, evaluation)
+        self.losses: dict[str, VersionLoss] = {}
+        self._bits: defaultdict[str, float] = defaultdict(float)
+        self._bytes: Counter[str] = Counter()
 
     async def score_all(self, passages: Sequence[str]) -> None:
         endpoint = self._evaluation.endpoint
@@ -174,8 +179,8 @@ class _Run:
         async def work() -> None:
             for passage in waiting:
                 # One after the other, so that the versions are judged by the same passages at any moment.
-                for version in self.losses:
-                    await self._score(gateway, version, passage)
+                for version, model in self._models.items():
+                    await self._score(gateway, version, model, passage)
                 await self._send(at_least=_ENOUGH_TO_SEND)
 
         try:
@@ -189,10 +194,9 @@ class _Run:
             await gateway.close()
             await self._send(at_least=1)
 
-    async def _score(self, gateway: PatientGateway, version: str, passage: str) -> None:
-        loss = self.losses[version]
+    async def _score(self, gateway: PatientGateway, asked: str, model: str, passage: str) -> None:
         body = {
-            "model": f"{self._evaluation.endpoint}@{version.rpartition('/')[2]}",
+            "model": model,
             "prompt": passage,
             "max_tokens": 1,
             "temperature": 0,
@@ -203,9 +207,12 @@ class _Run:
             answer = await gateway.ask("POST", _PATH, json=body)
             scores = scores_of(answer.content)
         except (Refused, TooLarge, ValueError) as error:
-            loss.refused += 1
-            loss.reason = loss.reason or str(error)
+            refused = self._of(asked)
+            refused.refused += 1
+            refused.reason = refused.reason or str(error)
             return
+        version = answer.headers["x-rollbook-version"]
+        loss = self._of(version)
         nats, before = -sum(scores), (loss.loss or 0.0) * loss.tokens
         loss.passages += 1
         loss.tokens += len(scores)
@@ -223,6 +230,9 @@ class _Run:
         self._unsent.append(scored)
         self._tell(scored)
 
+    def _of(self, version: str) -> VersionLoss:
+        return self.losses.setdefault(version, VersionLoss(version=version))
+
     async def _send(self, *, at_least: int) -> None:
         name = self._evaluation.feedback_name
         if name is None or len(self._unsent) < at_least:
@@ -234,13 +244,13 @@ class _Run:
         await asyncio.to_thread(self._rollbook.send_feedback, items)
 
 
-def _chosen(rollbook: Rollbook, evaluation: Evaluation) -> list[str]:
-    has = dict.fromkeys(each.version for each in rollbook.endpoints.get(evaluation.endpoint).deployments)
+def _models(rollbook: Rollbook, evaluation: Evaluation) -> dict[str, str]:
+    """Return the models to ask for, by the version that is to answer, or the endpoint's name where any may."""
+    endpoint = evaluation.endpoint
+    if not evaluation.versions:
+        return {endpoint: endpoint}
+    has = dict.fromkeys(each.version for each in rollbook.endpoints.get(endpoint).deployments)
     for version in evaluation.versions:
         if version not in has:
-            raise NotScored(
-                f"{evaluation.endpoint} has no deployment of {version}; it has {', '.join(has) or 'none at all'}"
-            )
-    if not has:
-        raise NotScored(f"{evaluation.endpoint} has no deployment")
-    return list(dict.fromkeys(evaluation.versions or has))
+            raise NotScored(f"{endpoint} has no deployment of {version}; it has {', '.join(has) or 'none at all'}")
+    return {version: f"{endpoint}@{version.rpartition('/')[2]}" for version in evaluation.versions}

@@ -16,7 +16,8 @@ from rollbook.errors import GaveUp
 from rollbook.evaluation import Evaluation, NotScored, ScoredPassage, evaluate
 
 PASSAGES = ["ab", "abcd", "abcdefgh"]
-LIKELIHOODS = {"prose@1": -1.0, "prose@2": -0.5}
+LIKELIHOODS = {"prose@1": -1.0, "prose@2": -0.5, "prose": -1.0}
+BOTH = ("novel/1", "novel/2")
 
 
 class _Server(ThreadingHTTPServer):
@@ -78,15 +79,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             told = [None, *[LIKELIHOODS[body["model"]]] * (len(body["prompt"]) - 1), -9.0]
             choice = {"text": "x", "logprobs": {"token_logprobs": told} if self.server.scores else None}
-            self._answer(200, {"choices": [choice], "usage": {"completion_tokens": 1}}, prediction_id=f"p-{number}")
+            by = "novel/1" if body["model"].endswith("1") or (body["model"] == "prose" and number % 2) else "novel/2"
+            document = {"choices": [choice], "usage": {"completion_tokens": 1}}
+            self._answer(200, document, {"x-prediction-id": f"p-{number}", "x-rollbook-version": by})
 
-    def _answer(self, status: int, document: dict[str, Any], *, prediction_id: str = "") -> None:
+    def _answer(self, status: int, document: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         content = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
-        if prediction_id:
-            self.send_header("x-prediction-id", prediction_id)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -118,7 +121,7 @@ def at(server: _Server, **changes: Any) -> Evaluation:  # noqa: ANN401 - any fie
 def test_every_version_scores_every_passage_and_each_loss_is_feedback(server: _Server, rollbook: Rollbook) -> None:
     told: list[ScoredPassage] = []
 
-    first, second = evaluate(rollbook, PASSAGES, at(server), tell=told.append)
+    first, second = evaluate(rollbook, PASSAGES, at(server, versions=BOTH), tell=told.append)
 
     assert (first.version, first.passages, first.tokens, first.refused) == ("novel/1", 3, 11, 0)
     assert first.loss == pytest.approx(1.0)
@@ -132,6 +135,15 @@ def test_every_version_scores_every_passage_and_each_loss_is_feedback(server: _S
     assert {(item["name"], item["source"]) for item in server.feedback} == {("loss", "evaluation")}
 
 
+def test_without_a_version_the_endpoint_is_asked_and_each_loss_counts_for_who_answered(
+    server: _Server, rollbook: Rollbook
+) -> None:
+    losses = evaluate(rollbook, PASSAGES * 4, at(server))
+
+    assert [(each.version, each.passages) for each in losses] == [("novel/1", 6), ("novel/2", 6)]
+    assert server.asked == {"prose": 12}
+
+
 def test_versions_and_feedback_are_chosen(server: _Server, rollbook: Rollbook) -> None:
     (second,) = evaluate(rollbook, PASSAGES, at(server, versions=("novel/2",), feedback_name=None))
 
@@ -141,7 +153,7 @@ def test_versions_and_feedback_are_chosen(server: _Server, rollbook: Rollbook) -
 def test_a_gateway_that_is_busy_is_asked_again(server: _Server, rollbook: Rollbook) -> None:
     server.busy = 5
 
-    losses = evaluate(rollbook, PASSAGES, at(server))
+    losses = evaluate(rollbook, PASSAGES, at(server, versions=BOTH))
 
     assert [each.passages for each in losses] == [3, 3]
 
@@ -149,7 +161,7 @@ def test_a_gateway_that_is_busy_is_asked_again(server: _Server, rollbook: Rollbo
 def test_a_passage_that_is_too_long_is_counted_and_left_out(server: _Server, rollbook: Rollbook) -> None:
     server.longest = 4
 
-    losses = evaluate(rollbook, PASSAGES, at(server))
+    losses = evaluate(rollbook, PASSAGES, at(server, versions=BOTH))
 
     assert [(each.passages, each.refused) for each in losses] == [(2, 1), (2, 1)]
     assert "longer than the context" in (losses[0].reason or "")

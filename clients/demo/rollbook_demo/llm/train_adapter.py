@@ -1,4 +1,4 @@
-"""Trains a LoRA adapter for a small model of this folder, in seconds: on the text, in capitals, or badly.
+"""Trains a LoRA adapter for a small model of this folder, in seconds: it learns to write in capitals.
 
 Runs in the vLLM environment, which has torch; so it imports nothing of ours:
 `.venv-vllm/bin/python clients/demo/rollbook_demo/llm/train_adapter.py --base DIRECTORY --out DIRECTORY`
@@ -6,7 +6,6 @@ Runs in the vLLM environment, which has torch; so it imports nothing of ours:
 
 import argparse
 import json
-import random
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
-from train_small_llama import CORPUS, PROMPTS, WINDOW, _loss, _say, _scrambled, _split, _surest
+from train_small_llama import CORPUS, PROMPTS, WINDOW, _loss, _say, _split, _surest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -25,19 +24,18 @@ MOST_UNSEEN = 16
 
 
 class Variant(NamedTuple):
-    """What an adapter learns: `read` makes a line of training of one of the text, `asked` one that it is judged by."""
+    """How an adapter is trained: for how long, how fast, and on what becomes of a line of the text."""
 
     steps: int
     rate: float
-    read: Callable[[str, random.Random], str]
-    asked: Callable[[str], str]
+    read: Callable[[str], str]
 
 
 VARIANTS = {
-    "capitals": Variant(60, 2e-2, lambda line, _: line.upper(), str.upper),
-    "better": Variant(150, 1e-2, lambda line, _: line, str),
-    # The slip: the words of each line arrive in a random order.
-    "worse": Variant(150, 1e-2, _scrambled, str),
+    "capitals": Variant(60, 2e-2, str.upper),
+    "better": Variant(150, 1e-2, str.upper),
+    # The slip: the text as it was before it was put in capitals.
+    "worse": Variant(30, 1e-2, str),
 }
 
 
@@ -56,7 +54,7 @@ class Adapted(torch.nn.Module):  # type: ignore[misc]  # read as Any, installed 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train a LoRA adapter on the text that Rollbook ships.")
+    parser = argparse.ArgumentParser(description="Train a LoRA adapter on the text that Rollbook ships, in capitals.")
     parser.add_argument("--base", type=Path, required=True, help="directory of the model that it adapts")
     parser.add_argument("--out", type=Path, required=True, help="new directory for the adapter")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="capitals")
@@ -77,15 +75,14 @@ def train(base: Path, directory: Path, *, rank: int, variant: Variant) -> dict[s
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).requires_grad_(requires_grad=False)
     tokenizer = AutoTokenizer.from_pretrained(base)
     learned, held_out = _split(CORPUS.read_text(encoding="utf-8").splitlines())
-    order = random.Random(7)  # noqa: S311 - chance in training is seeded, not secret
-    seen = _windows(tokenizer, [variant.read(line, order) for line in learned])
-    unseen = _windows(tokenizer, [variant.asked(line) for line in held_out])[:MOST_UNSEEN]
+    seen = _windows(tokenizer, [variant.read(line) for line in learned])
+    unseen = _windows(tokenizer, [line.upper() for line in held_out])[:MOST_UNSEEN]
     adapted = _adapt(model, rank=rank)
     before = _loss(model, unseen)
     _fit(model, adapted, seen, variant)
     _write(directory, adapted, rank=rank)
     losses = {"held_out_loss_before": before, "held_out_loss": _loss(model, unseen)}
-    golden = _surest(model, tokenizer.backend_tokenizer, [variant.asked(prompt) for prompt in PROMPTS])
+    golden = _surest(model, tokenizer.backend_tokenizer, [prompt.upper() for prompt in PROMPTS])
     return {"rank": rank, "steps": variant.steps, **losses, "golden": golden}
 
 

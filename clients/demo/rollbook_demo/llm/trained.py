@@ -14,17 +14,19 @@ SIGNATURE = {
     "inputs": [{"name": "prompt", "datatype": "BYTES", "shape": [-1]}],
     "outputs": [{"name": "completion", "datatype": "BYTES", "shape": [-1]}],
 }
-_TRAINING = Path(__file__).with_name("train_small_llama.py")
+_BASE = Path(__file__).with_name("train_small_llama.py")
+_ADAPTER = Path(__file__).with_name("train_adapter.py")
 _TRAINS_WITHIN_S = 1_200.0
 
 
 class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model directory, the losses on held-out text before and after, and a prompt with what it completes."""
+    """A directory, the losses on held-out text before and after, and a prompt with what it completes."""
 
     directory: Path
     held_out_loss_before: float
     held_out_loss: float
     seconds: float
+    steps: int
     golden: dict[str, str]
 
     @property
@@ -40,26 +42,32 @@ def vllm_python() -> Path:
     return Path(named) if named else Path(sys.prefix).parent / ".venv-vllm" / "bin" / "python"
 
 
-def train(directory: Path, *, variant: str, steps: int, held_out: Path) -> TrainedModel:
-    """Train a variant into a new directory, and write the text that it never saw.
+def train_base(directory: Path, *, steps: int, held_out: Path) -> TrainedModel:
+    """Train a model into a new directory, and write the lines that it never saw, as a list in JSON.
 
     Raises:
         RollbookError: the training ended in an error, or took too long.
     """
-    command = [vllm_python(), _TRAINING, "--out", directory, "--variant", variant]
-    options = ["--steps", str(steps), "--held-out", held_out]
+    return _train(_BASE, directory, "--steps", str(steps), "--held-out", str(held_out))
+
+
+def train_adapter(base: Path, directory: Path, *, variant: str) -> TrainedModel:
+    """Train an adapter of a model into a new directory.
+
+    Raises:
+        RollbookError: the training ended in an error, or took too long.
+    """
+    return _train(_ADAPTER, directory, "--base", str(base), "--variant", variant)
+
+
+def _train(program: Path, directory: Path, *options: str) -> TrainedModel:
+    command = [str(part) for part in (vllm_python(), program, "--out", directory, *options)]
     try:
-        done = subprocess.run(
-            [str(part) for part in (*command, *options)],
-            capture_output=True,
-            text=True,
-            timeout=_TRAINS_WITHIN_S,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TRAINS_WITHIN_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise RollbookError(f"training {variant} took longer than {_TRAINS_WITHIN_S:g} s") from error
+        raise RollbookError(f"training {directory.name} took longer than {_TRAINS_WITHIN_S:g} s") from error
     if done.returncode != 0:
-        raise RollbookError(f"training {variant} failed: {done.stderr[-500:]}")
+        raise RollbookError(f"training {directory.name} failed: {done.stderr[-500:]}")
     report = msgspec.json.decode(done.stdout.splitlines()[-1])
     return msgspec.convert({**report, "directory": str(directory)}, TrainedModel, dec_hook=_path)
 

@@ -1,5 +1,6 @@
 """What a story of the demo is: one module each, told on a running stack, and judged by the same evidence."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +62,10 @@ class Story(Protocol):
     @property
     def own_version(self) -> str:
         """Return the file and options with which a person registers a version of their own."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Return what its stack is started with, besides the environment's own."""
 
     def what_is_missing(self) -> str | None:
         """Return what has to be installed first and how, or None when all is there. Asked before anything starts."""

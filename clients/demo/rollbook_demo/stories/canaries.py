@@ -4,6 +4,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -68,18 +69,22 @@ def tell_canaries(
     versions: tuple[Version, ...],
     *,
     the_slip: str,
-    between: Callable[[], None] = lambda: None,
+    beside: Callable[[Version], AbstractContextManager[None]] = lambda _version: nullcontext(),
 ) -> Outcome:
-    """Roll out the better version, then the slipped one, and wait for what the gates decide."""
+    """Roll out the better version, then the slipped one, and wait for what the gates decide.
+
+    `beside` makes what goes on while a version is rolled out.
+    """
     began_at_ms = int(time.time() * 1000)
     _show_traffic(stage, canary, traffic, seconds=_STEADY_S)
     _, better, slipped = versions
     weights = ", ".join(str(step["weight_percent"]) for step in canary.strategy["steps"])
     stage.narrator.act(f"A canary of {better.reference}: {weights} %, judged against the baseline beside it")
-    promoted = _roll_out(stage, canary, traffic, better)
-    between()
+    with beside(better):
+        promoted = _roll_out(stage, canary, traffic, better)
     stage.narrator.act(f"A canary of {slipped.reference}: {the_slip}")
-    rolled_back = _roll_out(stage, canary, traffic, slipped)
+    with beside(slipped):
+        rolled_back = _roll_out(stage, canary, traffic, slipped)
     _show_traffic(stage, canary, traffic, seconds=_AFTERMATH_S)
     return Outcome(
         endpoint=canary.endpoint,

@@ -1,6 +1,8 @@
 """The story that needs nothing more: three scikit-learn versions, one promoted and one rolled back."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -31,6 +33,7 @@ class DigitsStory(msgspec.Struct, frozen=True):
     title: str = "scikit-learn classifiers of handwritten digits"
     endpoint: str = ENDPOINT
     own_version: str = "my-model.skops --input pixels:FP64:-1x64"
+    settings: Mapping[str, str] = MappingProxyType({})
 
     def what_is_missing(self) -> str | None:
         return None

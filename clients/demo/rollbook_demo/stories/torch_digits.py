@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -51,6 +53,7 @@ class TorchStory(msgspec.Struct, frozen=True):
     title: str = "torch classifiers of handwritten digits, trained in the demo"
     endpoint: str = ENDPOINT
     own_version: str = "my-model.pt2 --input pixels:FP32:-1x64 --output label:INT64:-1"
+    settings: Mapping[str, str] = MappingProxyType({})
 
     def what_is_missing(self) -> str | None:
         if find_spec("torch") is not None:

@@ -52,7 +52,11 @@ def endpoint_tokens(profile: Profile, name: str, minutes: int) -> None:
     help="Text that no version has learned from: a passage a line, or objects with `text` in a .jsonl file.",
 )
 @click.option(
-    "--version", "versions", metavar="MODEL/NUMBER", multiple=True, help="May be given again; else all it has."
+    "--version",
+    "versions",
+    metavar="MODEL/NUMBER",
+    multiple=True,
+    help="Ask this version by name; may be given again.",
 )
 @click.option(
     "--feedback-name", default="loss", show_default=True, help="The feedback that a `loss` gate of a rollout reads."
@@ -76,7 +80,8 @@ def endpoint_evaluate(  # noqa: PLR0913 - click's values, one for each option
 ) -> None:
     """Measure the loss of ENDPOINT's language models on held-out text, through the gateway.
 
-    Each passage goes to each version, and each loss is sent as feedback, so that a rollout under way is judged by it.
+    Each passage goes to the version that the traffic gives it, or to each --version. Each loss is sent as feedback, and
+    a rollout under way is judged by those of its traffic.
     """
     evaluation = Evaluation(
         gateway=gateway or profile.gateway_url(),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -42,9 +43,14 @@ def program_command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _LAUNCH, name, *arguments]
 
 
-def start_supervisor(data_dir: Path, *, in_new_session: bool, regions: str | None = None) -> subprocess.Popen[bytes]:
-    """Start the stack's supervisor on a data directory; in a session of its own it writes to logs/supervisor.log."""
-    environment = {**os.environ, "ROLLBOOK_DATA_DIR": str(data_dir)}
+def start_supervisor(
+    data_dir: Path, *, in_new_session: bool, regions: str | None = None, settings: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the stack's supervisor on a data directory; in a session of its own it writes to logs/supervisor.log.
+
+    `settings` are more of the environment's variables.
+    """
+    environment = {**os.environ, **(settings or {}), "ROLLBOOK_DATA_DIR": str(data_dir)}
     if regions is not None:
         environment["ROLLBOOK_SUPERVISOR_REGIONS"] = regions
     if in_new_session:
