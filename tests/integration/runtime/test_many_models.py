@@ -25,7 +25,7 @@ from tests.support.digits import digits, row_request, trained
 from tests.support.echo_model import write_echo
 from tests.support.engine_process import EngineProcess, launched, running, write_model
 
-DEADLINE_S = 45
+DEADLINE_S = 200
 PIXELS = digits()[0][7:8]
 LABEL = int(trained().predict(PIXELS)[0])
 

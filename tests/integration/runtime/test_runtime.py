@@ -23,7 +23,7 @@ from serving.capture.spool_reader import SpoolReader
 from tests.support.digits import digits, row_request, trained
 from tests.support.engine_process import CAPTURE, EngineProcess, running, write_model
 
-DEADLINE_S = 60
+DEADLINE_S = 200
 INFER = "/v2/models/digits/infer"
 PREDICTION_ID = "1700000000000-0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
 

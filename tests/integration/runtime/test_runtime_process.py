@@ -9,7 +9,7 @@ from infra.errors import EXIT_CANNOT_START
 from serving.runtime.manifest import ARTIFACT_NAME
 from tests.support.engine_process import CAPTURE, launched, running, write_model
 
-DEADLINE_S = 60
+DEADLINE_S = 200
 
 
 def test_without_a_capture_policy_no_engine_starts(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ async def test_the_next_agent_adopts_them_one_ends_without_the_other_and_the_las
 
     await harness.publish(DeploymentRemoved(deployment_id="deployment-a", reason="test"))
     eventually(lambda: not _is_running(pid), what="end of the shared process", log=harness.log)
-    assert harness.records() == []
+    eventually(lambda: harness.records() == [], what="no record", log=harness.log)
 
 
 async def test_a_model_that_cannot_be_loaded_is_failed_with_its_reason_beside_one_that_serves(
