@@ -66,7 +66,8 @@ def _check(directory: ModelDirectory, configuration: str) -> None:
     folders = {path.rsplit("/", depth)[0] for path in paths for depth in range(1, path.count("/") + 1)}
     if folders & set(paths):
         raise ValueError("it names a file as the folder of another")
-    if configuration not in paths or not any(path.endswith(WEIGHTS) for path in paths):
+    exact = {file.path for file in directory.files}
+    if configuration not in exact or not any(path.endswith(WEIGHTS) for path in exact):
         raise ValueError(f"it has no {configuration} or no {WEIGHTS} file")
 
 

@@ -7,6 +7,7 @@ import msgspec
 _LENGTH_BYTES = 8
 _MOST_HEAD_BYTES = 100 * 1024**2
 _METADATA = "__metadata__"
+_LONGEST_NAME = 1_000
 
 
 class TensorHead(msgspec.Struct, frozen=True):
@@ -28,6 +29,9 @@ def read_head(content: BinaryIO, *, path: str, size_bytes: int) -> dict[str, Ten
     try:
         entries = msgspec.json.decode(content.read(length), type=dict[str, Any])
         entries.pop(_METADATA, None)
-        return msgspec.convert(entries, type=dict[str, TensorHead])
+        heads = msgspec.convert(entries, type=dict[str, TensorHead])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no safetensors file: its head describes no tensors") from error
+    if any(len(name) > _LONGEST_NAME for name in heads):
+        raise ValueError(f"{path} has a tensor whose name is longer than {_LONGEST_NAME} characters")
+    return heads

@@ -17,11 +17,13 @@ from schemas.safetensors_head import TensorHead, read_head
 
 _MATRIX = re.compile(r"(?:base_model\.model\.)?(?P<layer>.+)\.lora_(?P<which>[AB])\.(?:\w+\.)?weight")
 # A model and the class that it was trained in may differ in what stands before the first numbered part of a name.
-_NUMBERED = re.compile(r"(\w+\.\d+\..+)")
+_NUMBERED = re.compile(r"(?:^|\.)([^.]+\.\d+\..+)")
 _PLAIN_NUMBERS = frozenset({"F16", "BF16", "F32", "F64"})
 """Weights of other types are packed, and their shape is no longer that of the layer."""
 _MAY_BE_TIED = "lm_head"
 """A model whose last layer is its first one, transposed, keeps it once."""
+_EXPERTS = (".experts", ".experts.base_layer")
+"""Adapters of experts that a model keeps in one tensor have names and shapes of their own."""
 
 
 class _Matrices(msgspec.Struct):
@@ -38,12 +40,17 @@ def check_fit(adapter: BinaryIO, parent: BinaryIO, store: ArtifactStore) -> None
     adapted = _adapted(_tensors(adapter, store, configuration=ADAPTER_CONFIGURATION))
     if not adapted:
         raise AdapterDoesNotFitError("it adapts no layer by a pair of LoRA matrices")
-    layers = _layers(_tensors(parent, store, configuration=CONFIGURATION))
+    try:
+        layers = _layers(_tensors(parent, store, configuration=CONFIGURATION))
+    except ValueError as error:
+        raise AdapterDoesNotFitError(f"the parent's weights can't be read: {error}") from error
     for name, matrices in adapted.items():
         _check_layer(name, matrices, layers.get(_key(name)))
 
 
 def _check_layer(name: str, matrices: _Matrices, weights: list[TensorHead] | None) -> None:
+    if name.endswith(_EXPERTS):
+        return
     if weights is None:
         if name.rpartition(".")[2] != _MAY_BE_TIED:
             raise AdapterDoesNotFitError(f"it adapts {name}, which the parent does not have")

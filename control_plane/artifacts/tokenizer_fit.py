@@ -1,15 +1,15 @@
 """Says whether a tokenizer writes tokens that the model beside it can read."""
 
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
 TOKENIZER = "tokenizer.json"
-MOST_TOKENIZER_BYTES = 256 * 1024**2
+MOST_TOKENIZER_BYTES = 64 * 1024**2
 
 
 class _Vocabulary(msgspec.Struct, frozen=True):
-    vocab: dict[str, int] | list[Any] = {}
+    vocab: dict[str, int] | list[tuple[str, float]] = {}
 
 
 class _Tokenizer(msgspec.Struct, frozen=True):
@@ -33,8 +33,11 @@ def check_tokenizer(tokenizer: BinaryIO, configuration: BinaryIO) -> None:
     Raises:
         ValueError: the message is one sentence.
     """
+    content = tokenizer.read(MOST_TOKENIZER_BYTES + 1)
+    if len(content) > MOST_TOKENIZER_BYTES:
+        raise ValueError(f"{TOKENIZER} is larger than {MOST_TOKENIZER_BYTES} bytes")
     try:
-        read = msgspec.json.decode(tokenizer.read(MOST_TOKENIZER_BYTES), type=_Tokenizer)
+        read = msgspec.json.decode(content, type=_Tokenizer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{TOKENIZER} is no tokenizer: {error}") from error
     model = _vocabulary_of(configuration)

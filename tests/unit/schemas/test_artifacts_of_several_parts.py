@@ -60,6 +60,8 @@ def test_a_file_that_could_hold_a_program_is_refused(path: str) -> None:
         (index(*USUAL, "Config.json"), "names a file twice"),
         (index(*USUAL, "config.json/a.json"), "as the folder of another"),
         (index("config.json"), "no .safetensors file"),
+        (index("Config.json", "model.safetensors"), "no config.json"),
+        (index("config.json", "model.SAFETENSORS"), "no .safetensors file"),
         (index("model.safetensors"), "no config.json"),
         (index(*USUAL, digest="sha256:0"), "no digest and size"),
         (index(*USUAL, size=-1), "no digest and size"),

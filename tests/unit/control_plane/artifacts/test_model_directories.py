@@ -70,6 +70,10 @@ def test_a_model_directory_is_looked_over_file_by_file(store: ArtifactStore) -> 
         ({"model_safetensors": b"short"}, "its head is longer than it"),
         ({"model_safetensors": weights(length=2**40)}, "its head is longer than it"),
         ({"model_safetensors": weights(b"[1, 2, 3]")}, "is no safetensors file"),
+        (
+            {"model_safetensors": weights(b'{"' + b"a" * 2_000 + b'": {"dtype": "F32", "shape": []}}')},
+            "longer than 1000",
+        ),
         ({"model_safetensors": b"\x80\x04\x95\x00\x00\x00\x00\x00" + b"x" * 200}, "its head is longer than it"),
         ({"config_json": b"{}"}, "names no architecture"),
         ({"config_json": b"{"}, "is no JSON"),
@@ -160,6 +164,8 @@ FITS = {f"{Q}__lora_A": (8, 32), f"{Q}__lora_B": (64, 8)}
         # Packed weights have shapes of their own.
         ({f"{Q}__qweight": (4, 64), f"{Q}__scales": (1, 64)}, FITS),
         (BASE, FITS | {"lm_head__lora_A": (8, 32), "lm_head__lora_B": (500, 8)}),
+        # Experts that are kept in one tensor.
+        (BASE, FITS | {"model__layers__0__mlp__experts__base_layer__lora_A": (8, 32)}),
         # The last layer is the first one, transposed.
         ({f"{Q}__weight": (64, 32)}, FITS | {"lm_head__lora_A": (8, 32), "lm_head__lora_B": (500, 8)}),
     ],
@@ -183,6 +189,7 @@ def test_an_adapter_of_its_parent_is_taken(
         ),
         ({f"{Q}__lora_A": (8, 32), f"{Q}__lora_B": (96, 8)}, "give 96; the parent's layer takes 32 and gives 64"),
         (FITS | {"model__layers__7__mlp__up_proj__lora_A": (8, 32)}, "layers.7.mlp.up_proj, which the parent does not"),
+        (FITS | {"a" * 900: (8, 8), f"{'a' * 900}__lora_A": (8, 32)}, "aaa, which the parent does not have"),
         (FITS | {"lm_head__lora_B": (700, 8)}, "lm_head take None numbers and give 700"),
         ({"model__layers__0__self_attn__q_proj__lora_magnitude": (64,)}, "adapts no layer"),
     ],
@@ -231,7 +238,7 @@ def test_a_tokenizer_that_the_model_reads_is_taken(store: ArtifactStore, configu
     [
         (READS_500, tokenizer(501), "writes tokens up to 500, and this one reads those below 500"),
         (b'{"architectures": ["X"], "text_config": {"vocab_size": 9}}', tokenizer(500), "those below 9"),
-        (READS_500, b'{"model": {"type": "Unigram", "vocab": [' + b",".join([b"[]"] * 501) + b"]}}", "up to 500"),
+        (READS_500, b'{"model": {"type": "Unigram", "vocab": [' + b",".join([b'["a", 0]'] * 501) + b"]}}", "up to 500"),
         (READS_500, b"{", "tokenizer.json is no tokenizer"),
         (READS_500, b"[]", "tokenizer.json is no tokenizer"),
     ],
