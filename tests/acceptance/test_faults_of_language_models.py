@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -34,12 +35,14 @@ class Stream(threading.Thread):
     def run(self) -> None:
         try:
             with self._gateway.stream("POST", PATH, json=self._body) as answer:
-                self.prediction_id = answer.headers["x-prediction-id"]
+                self.prediction_id = answer.headers.get("x-prediction-id", "")
                 for line in answer.iter_lines():
                     self.lines.append(line)
                     self.has_begun.set()
         except httpx.TransportError:
             self.is_broken = True
+        finally:
+            self.has_begun.set()
 
     @property
     def is_whole(self) -> bool:
@@ -77,8 +80,24 @@ def ask(gateway: httpx.Client, name: str) -> httpx.Response:
     return gateway.post(PATH, json={"model": name, "prompt": "Return", "max_tokens": 2})
 
 
-def pid_of(port: int) -> int:
-    return int(httpx.get(f"http://127.0.0.1:{port}/rollbook/instance", timeout=60).json()["pid"])
+def identity_of(port: int) -> dict[str, Any]:
+    identity: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/rollbook/instance", timeout=60).json()
+    return identity
+
+
+def asked_each(gateway: httpx.Client, name: str, ports: list[int]) -> bool:
+    """Tell whether calls of ours are under way at each engine at a time."""
+    body: dict[str, object] = {"model": name, "prompt": "Return", "max_tokens": 20, "stream": True}
+    streams = [Stream(gateway, body) for _ in range(STREAMS)]
+    for stream in streams:
+        stream.start()
+    for stream in streams:
+        stream.has_begun.wait(60)
+    # The golden inputs are under way for a moment too.
+    busy = [identity_of(port)["in_flight"] > 1 for port in ports]
+    for stream in streams:
+        stream.join(60)
+    return all(busy)
 
 
 def reasons(rollbook: Rollbook, prediction_ids: list[str]) -> dict[str, str]:
@@ -90,16 +109,17 @@ def reasons(rollbook: Rollbook, prediction_ids: list[str]) -> dict[str, str]:
 def test_an_engine_that_is_killed_in_mid_stream_breaks_its_own_streams_alone_and_each_is_on_record(
     rollbook: Rollbook, gateway: httpx.Client, name: str, tmp_path: Path
 ) -> None:
-    replay = Replay(tokens=[Token(20.0, f" word{number}") for number in range(300)])
+    replay = Replay(tokens=[Token(60.0, f" word{number}") for number in range(300)])
     deployment = serve(rollbook, name, replay, tmp_path, replicas=2)
-    until_served(gateway, name)
+    ports = [instance.port for instance in deployment.instances]
+    eventually(lambda: asked_each(gateway, name, ports), "the gateway sends calls to both", within_s=SERVES_WITHIN_S)
     body: dict[str, object] = {"model": name, "prompt": "Return", "max_tokens": 300, "stream": True}
     streams = [Stream(gateway, body) for _ in range(STREAMS)]
     for stream in streams:
         stream.start()
     assert all(stream.has_begun.wait(60) for stream in streams)
 
-    os.kill(pid_of(deployment.instances[0].port), signal.SIGKILL)
+    os.kill(int(identity_of(ports[0])["pid"]), signal.SIGKILL)
     during = [ask(gateway, name) for _ in range(40)]
     for stream in streams:
         stream.join(60)
