@@ -8,18 +8,21 @@ feedback, it is what a rollout's `loss` gate judges by.
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from rollbook._sync.client import Rollbook
-from rollbook.errors import RollbookError
+from rollbook.errors import GaveUp, RollbookError
 from rollbook.patient_gateway import PatientGateway, Refused, TooLarge
 
 SOURCE = "evaluation"
 _PATH = "/v1/completions"
 _ENOUGH_TO_SEND = 20
+_OBJECTS = (".jsonl", ".ndjson")
+_VERSION, _PREDICTION_ID = "x-rollbook-version", "x-prediction-id"
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +72,14 @@ class NotScored(RollbookError):
     """The endpoint can't be evaluated; the message says why."""
 
 
+class EvaluationCutShort(RollbookError):
+    """An evaluation ended before its time, or not all of its feedback was taken; `losses` is what was measured."""
+
+    def __init__(self, reason: str, losses: list[VersionLoss]) -> None:
+        super().__init__(reason)
+        self.losses = losses
+
+
 def read_passages(path: Path) -> list[str]:
     """Return the passages of a file: `text` of each object in a `.jsonl` file, each line of another that is not empty.
 
@@ -76,8 +87,9 @@ def read_passages(path: Path) -> list[str]:
         NotScored: there are none, or the file is no text.
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        is_jsonl = path.suffix == ".jsonl"
+        # Other marks than these may stand inside JSON, and inside a passage.
+        lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+        is_jsonl = path.suffix.lower() in _OBJECTS
         passages = [msgspec.json.decode(line, type=_Passage).text for line in lines] if is_jsonl else lines
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise NotScored(f"{path} can't be read: {error}") from error
@@ -101,16 +113,32 @@ def evaluate(
 
     Raises:
         NotScored: the endpoint has no such version, or no passage could be scored.
-        GaveUp: the gateway gave no answer for long, or refuses all.
-        RollbookError: the API gave none, or refused.
+        EvaluationCutShort: the gateway gave no answer for long or refuses all, or the API did not take the feedback.
+        RollbookError: the API gave no answer at the start, or refused.
     """
     run = _Run(rollbook, evaluation, tell)
-    asyncio.run(run.score_all(passages))
-    losses = [run.losses[version] for version in sorted(run.losses)]
+    try:
+        _run(run.score_all(passages))
+    except GaveUp as error:
+        raise EvaluationCutShort(str(error), run.measured()) from error
+    losses = run.measured()
     if not any(each.passages for each in losses):
         reason = next((each.reason for each in losses if each.reason), "nothing was asked")
         raise NotScored(f"{evaluation.endpoint} scored no passage: {reason}")
+    if run.unsent:
+        raise EvaluationCutShort(f"{run.unsent} losses were not taken as feedback: {run.feedback_error}", losses)
     return losses
+
+
+def _run(job: Coroutine[None, None, None]) -> None:
+    """Run to the end, in a thread of its own where this one has a loop, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(job)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, job).result()
 
 
 class _Passage(msgspec.Struct, frozen=True):
@@ -119,6 +147,7 @@ class _Passage(msgspec.Struct, frozen=True):
 
 class _Logprobs(msgspec.Struct, frozen=True):
     token_logprobs: list[float | None]
+    tokens: list[str] = []
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -134,8 +163,8 @@ class _Completion(msgspec.Struct, frozen=True):
     usage: _Usage
 
 
-def scores_of(answer: bytes) -> list[float]:
-    """Return the natural logarithms of the likelihoods of a passage's tokens, but of the first: none stands before it.
+def scores_of(answer: bytes) -> tuple[list[float], str]:
+    """Return the natural logarithms of the likelihoods of a passage's tokens, and the first token, which has none.
 
     Raises:
         ValueError: the answer does not score every token.
@@ -146,13 +175,13 @@ def scores_of(answer: bytes) -> list[float]:
         raise ValueError(f"it tells no likelihoods: {error}") from error
     if not completion.choices:
         raise ValueError("it tells no likelihoods: it has no choice")
-    told = completion.choices[0].logprobs.token_logprobs
+    told, tokens = completion.choices[0].logprobs.token_logprobs, completion.choices[0].logprobs.tokens
     # The last ones were written by the model, not asked about.
     asked = told[1 : len(told) - completion.usage.completion_tokens]
     scores = [one for one in asked if one is not None and math.isfinite(one)]
     if not asked or len(scores) < len(asked):
         raise ValueError("it does not score every token of the passage")
-    return scores
+    return scores, next(iter(tokens), "")
 
 
 class _Run:
@@ -161,10 +190,18 @@ class _Run:
         self._evaluation = evaluation
         self._tell = tell
         self._unsent: list[ScoredPassage] = []
+        self.feedback_error: RollbookError | None = None
         self._models = _models(rollbook, evaluation)
         self.losses: dict[str, VersionLoss] = {}
         self._bits: defaultdict[str, float] = defaultdict(float)
         self._bytes: Counter[str] = Counter()
+
+    @property
+    def unsent(self) -> int:
+        return len(self._unsent)
+
+    def measured(self) -> list[VersionLoss]:
+        return [self.losses[version] for version in sorted(self.losses)]
 
     async def score_all(self, passages: Sequence[str]) -> None:
         endpoint = self._evaluation.endpoint
@@ -205,29 +242,35 @@ class _Run:
         }
         try:
             answer = await gateway.ask("POST", _PATH, json=body)
-            scores = scores_of(answer.content)
+            scores, first = scores_of(answer.content)
         except (Refused, TooLarge, ValueError) as error:
             refused = self._of(asked)
             refused.refused += 1
             refused.reason = refused.reason or str(error)
             return
-        version = answer.headers["x-rollbook-version"]
+        if not answer.headers.keys() >= {_VERSION, _PREDICTION_ID}:
+            raise NotScored(
+                f"{self._evaluation.gateway} is no gateway of Rollbook: its answer does not say who gave it"
+            )
+        version = answer.headers[_VERSION]
         loss = self._of(version)
         nats, before = -sum(scores), (loss.loss or 0.0) * loss.tokens
         loss.passages += 1
         loss.tokens += len(scores)
         loss.loss = (before + nats) / loss.tokens
         loss.perplexity = math.exp(min(loss.loss, 700.0))
-        self._bytes[version] += len(passage.encode())
+        # A token that marks the beginning is no part of the passage; another first one is, and has no score.
+        self._bytes[version] += len(passage.removeprefix(first).encode())
         self._bits[version] += nats / math.log(2)
-        loss.bits_per_byte = self._bits[version] / self._bytes[version]
+        loss.bits_per_byte = self._bits[version] / self._bytes[version] if self._bytes[version] else None
         scored = ScoredPassage(
             version=version,
-            prediction_id=answer.headers["x-prediction-id"],
+            prediction_id=answer.headers[_PREDICTION_ID],
             tokens=len(scores),
             loss=nats / len(scores),
         )
-        self._unsent.append(scored)
+        if self._evaluation.feedback_name is not None:
+            self._unsent.append(scored)
         self._tell(scored)
 
     def _of(self, version: str) -> VersionLoss:
@@ -241,7 +284,12 @@ class _Run:
         items = [
             {"prediction_id": each.prediction_id, "name": name, "value": each.loss, "source": SOURCE} for each in unsent
         ]
-        await asyncio.to_thread(self._rollbook.send_feedback, items)
+        try:
+            await asyncio.to_thread(self._rollbook.send_feedback, items)
+        except RollbookError as error:
+            # What was measured is not lost with it: it is sent with the next.
+            self._unsent = [*unsent, *self._unsent]
+            self.feedback_error = error
 
 
 def _models(rollbook: Rollbook, evaluation: Evaluation) -> dict[str, str]:

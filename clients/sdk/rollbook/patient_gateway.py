@@ -32,11 +32,16 @@ class TooLarge(Exception):
 class PatientGateway:
     """The gateway for one endpoint's calls. `mint` makes an inference token, whenever one is needed.
 
+    `then` is what to do once it has given up, as part of that error.
+
     Raises:
         RollbookError: the gateway's address is none.
     """
 
-    def __init__(self, gateway: str, endpoint: str, *, mint: Callable[[], str], give_up_after_s: float) -> None:
+    def __init__(
+        self, gateway: str, endpoint: str, *, mint: Callable[[], str], give_up_after_s: float, then: str = ""
+    ) -> None:
+        self._then = then
         self._endpoint = endpoint
         self._client = httpx.AsyncClient(base_url=_sendable.url(gateway), timeout=_TIMEOUT)
         self._mint = mint
@@ -72,7 +77,7 @@ class PatientGateway:
                 why, wait_s = self._read_refusal(answer), _retry_after_s(answer)
             if time.monotonic() - self._answered_at > self._give_up_after_s:
                 raise GaveUp(
-                    f"{self._endpoint}: {why}, for {self._give_up_after_s:g} s; the same command goes on later"
+                    f"{self._endpoint}: {why}, for {self._give_up_after_s:g} s{self._then and f'; {self._then}'}"
                 )
             # Callers that were refused together shall not come back together.
             await asyncio.sleep(max(wait_s, pause_s) * random.uniform(0.5, 1.0))  # noqa: S311  guards nothing
@@ -101,7 +106,9 @@ def _said(answer: httpx.Response) -> str:
         error = msgspec.json.decode(answer.content, type=dict[str, Any]).get("error", "")
     except (msgspec.DecodeError, UnicodeDecodeError):
         error = answer.text[:200]
-    return str(error) or answer.headers.get(_REASON, "")
+    # Errors of OpenAI's API are objects.
+    said = error.get("message", error) if isinstance(error, dict) else error
+    return str(said) or answer.headers.get(_REASON, "")
 
 
 def _retry_after_s(answer: httpx.Response) -> float:

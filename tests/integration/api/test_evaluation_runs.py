@@ -12,8 +12,7 @@ import msgspec
 import pytest
 
 from rollbook import Rollbook
-from rollbook.errors import GaveUp
-from rollbook.evaluation import Evaluation, NotScored, ScoredPassage, evaluate
+from rollbook.evaluation import Evaluation, EvaluationCutShort, NotScored, ScoredPassage, evaluate
 
 PASSAGES = ["ab", "abcd", "abcdefgh"]
 LIKELIHOODS = {"prose@1": -1.0, "prose@2": -0.5, "prose": -1.0}
@@ -30,7 +29,8 @@ class _Server(ThreadingHTTPServer):
         self.feedback: list[dict[str, Any]] = []
         self.busy = 0
         self.longest = 1_000
-        self.scores = True
+        self.scores = self.takes_feedback = self.says_who = True
+        self.deadly = ""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -58,6 +58,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/v1/feedback":
+            if not self.server.takes_feedback:
+                self._answer(400, {"title": "no", "status": 400, "code": "no", "detail": "no such name"})
+                return
             with self.server.lock:
                 self.server.feedback += body["items"]
             self._answer(202, {"accepted": len(body["items"])})
@@ -72,16 +75,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.asked[body["model"]] += 1
             number = self.server.asked.total()
             is_busy, self.server.busy = self.server.busy > 0, self.server.busy - 1
+        is_busy = is_busy or body["prompt"] == self.server.deadly
         if is_busy:
             self._answer(503, {"error": {"message": "no instance"}})
         elif len(body["prompt"]) > self.server.longest:
             self._answer(400, {"error": {"message": "longer than the context"}})
         else:
             told = [None, *[LIKELIHOODS[body["model"]]] * (len(body["prompt"]) - 1), -9.0]
-            choice = {"text": "x", "logprobs": {"token_logprobs": told} if self.server.scores else None}
+            logprobs = {"token_logprobs": told, "tokens": [*body["prompt"], "x"]}
+            choice = {"text": "x", "logprobs": logprobs if self.server.scores else None}
             by = "novel/1" if body["model"].endswith("1") or (body["model"] == "prose" and number % 2) else "novel/2"
             document = {"choices": [choice], "usage": {"completion_tokens": 1}}
-            self._answer(200, document, {"x-prediction-id": f"p-{number}", "x-rollbook-version": by})
+            who = {"x-prediction-id": f"p-{number}", "x-rollbook-version": by}
+            self._answer(200, document, who if self.server.says_who else None)
 
     def _answer(self, status: int, document: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         content = json.dumps(document).encode()
@@ -126,7 +132,7 @@ def test_every_version_scores_every_passage_and_each_loss_is_feedback(server: _S
     assert (first.version, first.passages, first.tokens, first.refused) == ("novel/1", 3, 11, 0)
     assert first.loss == pytest.approx(1.0)
     assert first.perplexity == pytest.approx(math.e)
-    assert first.bits_per_byte == pytest.approx(11 / math.log(2) / 14)
+    assert first.bits_per_byte == pytest.approx(1 / math.log(2))
     assert second.version == "novel/2"
     assert second.loss == pytest.approx(0.5)
     assert server.asked == {"prose@1": 3, "prose@2": 3}
@@ -164,7 +170,7 @@ def test_a_passage_that_is_too_long_is_counted_and_left_out(server: _Server, rol
     losses = evaluate(rollbook, PASSAGES, at(server, versions=BOTH))
 
     assert [(each.passages, each.refused) for each in losses] == [(2, 1), (2, 1)]
-    assert "longer than the context" in (losses[0].reason or "")
+    assert losses[0].reason == "longer than the context"
 
 
 def test_an_endpoint_that_scores_nothing_is_said_to(server: _Server, rollbook: Rollbook) -> None:
@@ -182,5 +188,37 @@ def test_a_version_that_is_not_there_is_named_with_those_that_are(server: _Serve
 def test_a_gateway_without_an_answer_is_given_up(server: _Server, rollbook: Rollbook) -> None:
     server.busy = 10**9
 
-    with pytest.raises(GaveUp, match="503"):
+    with pytest.raises(EvaluationCutShort, match=r"503 no instance, for 0\.5 s$"):
         evaluate(rollbook, PASSAGES, at(server, give_up_after_s=0.5))
+
+
+def test_what_was_measured_before_the_gateway_was_given_up_is_told(server: _Server, rollbook: Rollbook) -> None:
+    server.deadly = PASSAGES[2]
+
+    with pytest.raises(EvaluationCutShort) as cut:
+        evaluate(rollbook, PASSAGES, at(server, give_up_after_s=0.5, in_flight=1))
+
+    assert [(each.version, each.passages) for each in cut.value.losses] == [("novel/1", 1), ("novel/2", 1)]
+    assert len(server.feedback) == 2
+
+
+def test_feedback_that_is_not_taken_costs_no_measurement(server: _Server, rollbook: Rollbook) -> None:
+    server.takes_feedback = False
+
+    with pytest.raises(EvaluationCutShort, match="6 losses were not taken as feedback: no such name") as cut:
+        evaluate(rollbook, PASSAGES, at(server, versions=BOTH))
+
+    assert [each.passages for each in cut.value.losses] == [3, 3]
+
+
+def test_what_is_no_gateway_of_ours_is_said_to_be_none(server: _Server, rollbook: Rollbook) -> None:
+    server.says_who = False
+
+    with pytest.raises(NotScored, match="is no gateway of Rollbook"):
+        evaluate(rollbook, PASSAGES, at(server))
+
+
+async def test_a_notebook_may_evaluate_too(server: _Server, rollbook: Rollbook) -> None:
+    losses = evaluate(rollbook, PASSAGES, at(server, versions=BOTH))
+
+    assert [each.passages for each in losses] == [3, 3]

@@ -13,6 +13,8 @@ from rollbook.evaluation import NotScored, read_passages, scores_of
     ("name", "content", "passages"),
     [
         ("held_out.txt", "one\n\n  \ntwo\n", ["one", "two"]),
+        ("windows.txt", "\ufeffone\r\ntwo\r\n", ["one", "two"]),
+        ("held_out.NDJSON", '{"text": "one\u2028and"}\n', ["one\u2028and"]),
         ("held_out.jsonl", '{"text": "one"}\n{"text": "two\\nlines", "source": "x"}\n', ["one", "two\nlines"]),
     ],
 )

@@ -16,22 +16,36 @@ _ENDS_WITHIN_S = 120.0
 @contextmanager
 def examined(rollbook: Rollbook, passages: Sequence[str], evaluation: Evaluation) -> Iterator[None]:
     """Have the endpoint evaluated meanwhile."""
-    over = threading.Event()
-    examiner = threading.Thread(target=_examine, args=(rollbook, passages, evaluation, over), daemon=True)
+    examiner = _Examiner(rollbook, passages, evaluation)
     examiner.start()
     try:
         yield
     finally:
-        over.set()
+        examiner.over.set()
         examiner.join(_ENDS_WITHIN_S)
+    if examiner.bug is not None:
+        raise examiner.bug
 
 
-def _examine(rollbook: Rollbook, passages: Sequence[str], evaluation: Evaluation, over: threading.Event) -> None:
-    for begin in itertools.cycle(range(0, len(passages), _AT_A_TIME)):
-        if over.is_set():
-            return
+class _Examiner(threading.Thread):
+    def __init__(self, rollbook: Rollbook, passages: Sequence[str], evaluation: Evaluation) -> None:
+        super().__init__(daemon=True)
+        self._rollbook, self._passages, self._evaluation = rollbook, passages, evaluation
+        self.over = threading.Event()
+        self.bug: Exception | None = None
+
+    def run(self) -> None:
         try:
-            evaluate(rollbook, passages[begin : begin + _AT_A_TIME], evaluation)
-        except RollbookError:
-            # No instance may be there for a moment; the story itself says what goes wrong for good.
-            over.wait(_PAUSE_S)
+            self._examine()
+        except Exception as error:  # noqa: BLE001 - told by the thread that waits
+            self.bug = error
+
+    def _examine(self) -> None:
+        for begin in itertools.cycle(range(0, len(self._passages), _AT_A_TIME)):
+            if self.over.is_set():
+                return
+            try:
+                evaluate(self._rollbook, self._passages[begin : begin + _AT_A_TIME], self._evaluation)
+            except RollbookError:
+                # No instance may be there for a moment; the story itself says what goes wrong for good.
+                self.over.wait(_PAUSE_S)

@@ -39,7 +39,13 @@ class ScoredEndpoint:
             raise BadInput(f"{endpoint!r} is not the name of an endpoint; see `rollbook endpoint list`")
         self._name = endpoint
         self._path = f"/v2/models/{quote(endpoint, safe='')}"
-        self._gateway = PatientGateway(gateway, endpoint, mint=mint, give_up_after_s=give_up_after_s)
+        self._gateway = PatientGateway(
+            gateway,
+            endpoint,
+            mint=mint,
+            give_up_after_s=give_up_after_s,
+            then="the same command goes on later",
+        )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -10,7 +10,7 @@ import msgspec
 from rollbook.cli.options import GATEWAY
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
-from rollbook.evaluation import Evaluation, VersionLoss, evaluate, read_passages
+from rollbook.evaluation import Evaluation, EvaluationCutShort, VersionLoss, evaluate, read_passages
 
 _COLUMNS = (
     "time",
@@ -91,7 +91,14 @@ def endpoint_evaluate(  # noqa: PLR0913 - click's values, one for each option
         in_flight=in_flight,
     )
     with profile.client() as rollbook:
-        losses = evaluate(rollbook, read_passages(text), evaluation)
+        try:
+            _show_losses(profile, evaluate(rollbook, read_passages(text), evaluation))
+        except EvaluationCutShort as error:
+            _show_losses(profile, error.losses)
+            raise
+
+
+def _show_losses(profile: Profile, losses: list[VersionLoss]) -> None:
     if profile.as_json:
         show(profile, losses)
         return
