@@ -17,6 +17,7 @@ import msgspec
 from rollbook._sync.client import Rollbook
 from rollbook.errors import GaveUp, RollbookError
 from rollbook.patient_gateway import PatientGateway, Refused, TooLarge
+from rollbook.side_by_side import work_on_each
 
 SOURCE = "evaluation"
 _PATH = "/v1/completions"
@@ -193,7 +194,7 @@ class _Run:
         self.feedback_error: RollbookError | None = None
         self._models = _models(rollbook, evaluation)
         self.losses: dict[str, VersionLoss] = {}
-        self._bits: defaultdict[str, float] = defaultdict(float)
+        self._nats: defaultdict[str, float] = defaultdict(float)
         self._bytes: Counter[str] = Counter()
 
     @property
@@ -211,22 +212,15 @@ class _Run:
             mint=lambda: self._rollbook.inference_token([endpoint]).token,
             give_up_after_s=self._evaluation.give_up_after_s,
         )
-        waiting = iter(passages)
 
-        async def work() -> None:
-            for passage in waiting:
-                # One after the other, so that the versions are judged by the same passages at any moment.
-                for version, model in self._models.items():
-                    await self._score(gateway, version, model, passage)
-                await self._send(at_least=_ENOUGH_TO_SEND)
+        async def score(passage: str) -> None:
+            # One after the other, so that the versions are judged by the same passages at any moment.
+            for version, model in self._models.items():
+                await self._score(gateway, version, model, passage)
+            await self._send(at_least=_ENOUGH_TO_SEND)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._evaluation.in_flight):
-                    group.create_task(work())
-        except ExceptionGroup as several:
-            # One reason is enough to end; the others are of the same kind or followed from it.
-            raise several.exceptions[0] from several
+            await work_on_each(passages, score, at_once=self._evaluation.in_flight)
         finally:
             await gateway.close()
             await self._send(at_least=1)
@@ -254,15 +248,16 @@ class _Run:
             )
         version = answer.headers[_VERSION]
         loss = self._of(version)
-        nats, before = -sum(scores), (loss.loss or 0.0) * loss.tokens
+        nats = -sum(scores)
+        self._nats[version] += nats
         loss.passages += 1
         loss.tokens += len(scores)
-        loss.loss = (before + nats) / loss.tokens
+        loss.loss = self._nats[version] / loss.tokens
         loss.perplexity = math.exp(min(loss.loss, 700.0))
         # A token that marks the beginning is no part of the passage; another first one is, and has no score.
         self._bytes[version] += len(passage.removeprefix(first).encode())
-        self._bits[version] += nats / math.log(2)
-        loss.bits_per_byte = self._bits[version] / self._bytes[version] if self._bytes[version] else None
+        bits, size = self._nats[version] / math.log(2), self._bytes[version]
+        loss.bits_per_byte = bits / size if size else None
         scored = ScoredPassage(
             version=version,
             prediction_id=answer.headers[_PREDICTION_ID],

@@ -15,6 +15,7 @@ from rollbook.batch.journal import Job, Journal, Rejected
 from rollbook.batch.source import Chunk, Source
 from rollbook.batch.tensors import Array, Columns, TensorSpec, as_column, columns_for, prepare
 from rollbook.patient_gateway import Refused, TooLarge
+from rollbook.side_by_side import work_on_each
 
 ROW, VERSION, PREDICTION_ID = "row", "model_version", "prediction_id"
 _QUICK_S, _SLOW_S = 0.05, 0.2
@@ -96,22 +97,13 @@ class BatchJob:
     async def _score_all(
         self, chunks: Sequence[Chunk], columns: Sequence[Columns], summary: Summary, tell: Callable[[Summary], None]
     ) -> None:
-        waiting = iter(chunks)
+        async def score(chunk: Chunk) -> None:
+            scored, rejected = await self._score_chunk(chunk, columns)
+            summary.scored += scored
+            summary.rejected += rejected
+            tell(summary)
 
-        async def work() -> None:
-            for chunk in waiting:
-                scored, rejected = await self._score_chunk(chunk, columns)
-                summary.scored += scored
-                summary.rejected += rejected
-                tell(summary)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._options.in_flight):
-                    group.create_task(work())
-        except ExceptionGroup as several:
-            # One reason is enough to end; the others are of the same kind or followed from it.
-            raise several.exceptions[0] from several
+        await work_on_each(chunks, score, at_once=self._options.in_flight)
 
     async def _score_chunk(self, chunk: Chunk, columns: Sequence[Columns]) -> tuple[int, int]:
         names = tuple(dict.fromkeys([*self._options.kept, *(name for each in columns for name in each.names)]))
