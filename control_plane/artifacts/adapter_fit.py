@@ -5,7 +5,7 @@ A LoRA adapter adds to the weights W of a layer, [out, in], the product B A of A
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import BinaryIO
 
 import msgspec
@@ -101,11 +101,9 @@ def _key(layer: str) -> str:
 
 
 def _tensors(index: BinaryIO, store: ArtifactStore, *, configuration: str) -> dict[str, TensorHead]:
-    return dict(_each_tensor(index, store, configuration=configuration))
-
-
-def _each_tensor(index: BinaryIO, store: ArtifactStore, *, configuration: str) -> Iterator[tuple[str, TensorHead]]:
+    found: dict[str, TensorHead] = {}
     for part in read_index(index.read(MOST_INDEX_BYTES + 1), configuration=configuration).files:
         if part.path.endswith(WEIGHTS):
             with store.open(part.digest) as content:
-                yield from read_head(content, path=part.path, size_bytes=part.size_bytes).items()
+                found |= read_head(content, path=part.path, size_bytes=part.size_bytes)
+    return found

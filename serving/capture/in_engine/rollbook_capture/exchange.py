@@ -6,7 +6,7 @@ from typing import Any
 
 from .json_text import read_object, written  # noqa: TID252 - the folder has another parent inside a foreign engine
 from .policy import Policy  # noqa: TID252 - the same
-from .wire import Message, Receive, Scope, Send  # noqa: TID252 - the same
+from .wire import Message, Receive, Scope, Send, content_type  # noqa: TID252 - the same
 
 _CHAT = "/v1/chat/completions"
 _STREAMS_WITHOUT_USAGE = (_CHAT, "/v1/completions")
@@ -83,7 +83,7 @@ class Exchange:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
                 # A refusal is one document, whatever was asked for; and servers take more than `true` for a yes.
-                self._is_stream = self._status == _OK and _is_of_events(message)
+                self._is_stream = self._status == _OK and content_type(message).startswith(_EVENTS)
                 self._hides_usage = self._hides_usage and self._is_stream
                 await send(message)
                 return
@@ -237,11 +237,6 @@ class Exchange:
         given = _number(self._usage.get("prompt_tokens", self._usage.get("input_tokens")), otherwise=-1)
         made = _number(self._usage.get("completion_tokens", self._usage.get("output_tokens")), otherwise=-1)
         return given, made if made >= 0 or not self._is_stream else self._pieces
-
-
-def _is_of_events(message: Message) -> bool:
-    headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers", ())}
-    return headers.get(b"content-type", b"").lower().startswith(_EVENTS)
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

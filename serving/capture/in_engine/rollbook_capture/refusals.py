@@ -3,7 +3,7 @@
 from typing import Any
 
 from .json_text import read_object, written  # noqa: TID252 - the folder has another parent inside a foreign engine
-from .wire import Message, Send  # noqa: TID252 - the same
+from .wire import Message, Send, content_type  # noqa: TID252 - the same
 
 _FIRST_REFUSAL, _FIRST_FAULT = 400, 500
 _MOST_BYTES = 64 * 1024
@@ -20,7 +20,7 @@ def worded(send: Send) -> Send:
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            if message["status"] < _FIRST_REFUSAL or not _is_json(message):
+            if message["status"] < _FIRST_REFUSAL or not content_type(message).startswith(_JSON):
                 await send(message)
                 return
             start.append(message)
@@ -55,11 +55,6 @@ def _code_of(error: dict[str, Any], status: int) -> str:
     if isinstance(message, str) and any(words in message for words in _TOO_LONG):
         return "context_length_exceeded"
     return _CODES.get(status, "invalid_request" if status < _FIRST_FAULT else "engine_error")
-
-
-def _is_json(message: Message) -> bool:
-    headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers", ())}
-    return headers.get(b"content-type", b"").lower().startswith(_JSON)
 
 
 def _with_length(message: Message, length: int) -> list[tuple[bytes, bytes]]:
