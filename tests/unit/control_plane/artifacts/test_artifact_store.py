@@ -1,6 +1,5 @@
 """Files under the digest of their content: whole, or not there."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -18,33 +17,11 @@ from control_plane.artifacts.errors import (
 from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.artifacts.ranges import ByteRange, asked_range
 from schemas.events.registry import Artifact
+from tests.support.artifact_files import digest_of, put
 
 CONTENT = b"0123456789" * 10
 # IR version, operator set and graph: the least that a ModelProto has.
 ONNX = b"\x08\x08\x42\x02\x10\x12\x3a\x03\x12\x01g"
-
-
-def digest_of(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    made = ArtifactStore(tmp_path / "artifacts", max_bytes=1_000_000)
-    made.prepare()
-    return made
-
-
-def put(store: ArtifactStore, content: bytes, *, digest: str | None = None) -> str:
-    named = digest or digest_of(content)
-    upload = store.receive(named)
-    try:
-        upload.write(content[:7])
-        upload.write(content[7:])
-        upload.keep()
-    finally:
-        upload.close()
-    return named
 
 
 def files(store: ArtifactStore) -> list[str]:

@@ -1,7 +1,5 @@
 """Model directories and adapters: looked over file by file, and refused where the parts do not belong together."""
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,28 +9,7 @@ from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import AdapterDoesNotFitError, NotAModelError
 from control_plane.artifacts.inspection import ArtifactInspector
 from schemas.events.registry import Artifact
-
-
-def digest_of(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    made = ArtifactStore(tmp_path / "artifacts", max_bytes=1_000_000)
-    made.prepare()
-    return made
-
-
-def put(store: ArtifactStore, content: bytes) -> str:
-    named = digest_of(content)
-    upload = store.receive(named)
-    try:
-        upload.write(content)
-        upload.keep()
-    finally:
-        upload.close()
-    return named
+from tests.support.artifact_files import digest_of, put
 
 
 def weights(head: bytes = b'{"__metadata__": {"format": "pt"}}', *, length: int | None = None) -> bytes:
