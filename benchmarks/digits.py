@@ -47,16 +47,16 @@ def image_bodies() -> list[str]:
     return [_body(image.tolist()) for image in images]
 
 
-def eventually(check: Callable[[], bool]) -> None:
+def eventually(check: Callable[[], bool], *, within_s: float = _READY_WITHIN_S) -> None:
     """Poll until the check holds.
 
     Raises:
         TimeoutError: it does not come to hold.
     """
-    deadline = time.monotonic() + _READY_WITHIN_S
+    deadline = time.monotonic() + within_s
     while not check():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not ready within {_READY_WITHIN_S:g} s")
+            raise TimeoutError(f"not ready within {within_s:g} s")
         time.sleep(_POLL_S)
 
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import aiohttp
 import httpx
 import msgspec
 
+from benchmarks.digits import eventually
 from benchmarks.figures import Figure, at_most, quantile
 from benchmarks.language_models import ENDPOINT, LanguageModel, real, replaying, serve
 from benchmarks.stack import Stack, running_stack
@@ -62,7 +63,7 @@ def _measured(model: LanguageModel, *, per_s: float, kills: int) -> list[Figure]
     with running_stack(settings=model.settings) as stack, stack.client() as rollbook:
         serve(rollbook, model, replicas=_REPLICAS)
         with _flowing(stack, rollbook, per_s) as fates:
-            _until(lambda: fates.whole > 0)
+            eventually(lambda: fates.whole > 0)
             away = [_kill_one(rollbook, number) for number in range(kills)]
     reasons = ", ".join(f"{count} {why}" for why, count in fates.failed.items())
     return [
@@ -87,12 +88,12 @@ def _measured(model: LanguageModel, *, per_s: float, kills: int) -> list[Figure]
 def _kill_one(rollbook: Rollbook, number: int) -> float:
     """Kill an engine, and return how long it took until both were there."""
     time.sleep(_PAUSES_S[number % len(_PAUSES_S)])
-    _until(lambda: len(_pids(rollbook)) == _REPLICAS)
+    eventually(lambda: len(_pids(rollbook)) == _REPLICAS, within_s=_BACK_WITHIN_S)
     pids = _pids(rollbook)
     doomed = pids[number % _REPLICAS]
     began = time.monotonic()
     os.kill(doomed, signal.SIGKILL)
-    _until(lambda: doomed not in (now := _pids(rollbook)) and len(now) == _REPLICAS)
+    eventually(lambda: doomed not in (now := _pids(rollbook)) and len(now) == _REPLICAS, within_s=_BACK_WITHIN_S)
     return time.monotonic() - began
 
 
@@ -108,20 +109,12 @@ def _pids(rollbook: Rollbook) -> list[int]:
     return sorted(found)
 
 
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _BACK_WITHIN_S
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not within {_BACK_WITHIN_S:g} s")
-        time.sleep(0.1)
-
-
 @contextmanager
 def _flowing(stack: Stack, rollbook: Rollbook, per_s: float) -> Iterator[Fates]:
     """Have calls flow until the block is left; then each has its fate."""
     fates, over = Fates(), threading.Event()
-    mint = _Minted(rollbook)
-    calls = threading.Thread(target=lambda: asyncio.run(_send(stack.gateway_url, mint, per_s, fates, over)))
+    headers = {"authorization": f"Bearer {rollbook.inference_token(['*']).token}"}
+    calls = threading.Thread(target=lambda: asyncio.run(_send(stack.gateway_url, headers, per_s, fates, over)))
     calls.start()
     try:
         yield fates
@@ -130,41 +123,25 @@ def _flowing(stack: Stack, rollbook: Rollbook, per_s: float) -> Iterator[Fates]:
         calls.join()
 
 
-class _Minted:
-    """A token that is renewed before it ends."""
-
-    _LIVES_S = 1_800.0
-
-    def __init__(self, rollbook: Rollbook) -> None:
-        self._rollbook = rollbook
-        self._token, self._until = "", 0.0
-
-    def bearer(self) -> dict[str, str]:
-        if time.monotonic() > self._until:
-            self._token = self._rollbook.inference_token(["*"]).token
-            self._until = time.monotonic() + self._LIVES_S
-        return {"authorization": f"Bearer {self._token}"}
-
-
-async def _send(url: str, mint: _Minted, per_s: float, fates: Fates, over: threading.Event) -> None:
+async def _send(url: str, headers: dict[str, str], per_s: float, fates: Fates, over: threading.Event) -> None:
     timeout, connector = aiohttp.ClientTimeout(total=_TIMEOUT_S), aiohttp.TCPConnector(limit=0)
     async with (
-        aiohttp.ClientSession(url, timeout=timeout, connector=connector) as session,
+        aiohttp.ClientSession(url, headers=headers, timeout=timeout, connector=connector) as session,
         asyncio.TaskGroup() as group,
     ):
         began = time.monotonic()
         while not over.is_set():
             await asyncio.sleep(max(0.0, began + fates.sent / per_s - time.monotonic()))
-            group.create_task(_call(session, mint.bearer(), fates, is_stream=fates.sent % 2 == 0))
+            group.create_task(_call(session, fates, is_stream=fates.sent % 2 == 0))
             fates.sent += 1
 
 
-async def _call(session: aiohttp.ClientSession, headers: dict[str, str], fates: Fates, *, is_stream: bool) -> None:
+async def _call(session: aiohttp.ClientSession, fates: Fates, *, is_stream: bool) -> None:
     body = {"model": ENDPOINT, "prompt": "Return the", "max_tokens": _TOKENS, "stream": is_stream}
     has_begun = False
     last = b""
     try:
-        async with session.post("/v1/completions", json=body, headers=headers) as answer:
+        async with session.post("/v1/completions", json=body) as answer:
             if answer.status != _OK:
                 fates.failed[f"status {answer.status} {(await answer.text())[:160]}"] += 1
                 return
