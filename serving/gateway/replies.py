@@ -13,7 +13,7 @@ from google.protobuf import struct_pb2
 from serving.gateway.grpc_routing import grpc_replies
 
 OPENAI_PREFIX = "/v1/"
-_OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE = 200, 400, 404, 413
+_OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _UNAVAILABLE = 200, 400, 404, 413, 503
 _LAST_OF_CALLERS = 499
 _BODY = "%LOCAL_REPLY_BODY%"
 _DETAILS = "%RESPONSE_CODE_DETAILS%"
@@ -28,6 +28,15 @@ _OPENAI_ERRORS = {
     429: ("rate_limit_error", "rate_limit_exceeded"),
 }
 
+# Why no engine answered: Envoy's flags, our code, and what it means.
+_UNANSWERED = (
+    (("UO",), "overloaded", "the version has as many requests under way as its limits allow; try again later"),
+    (("UH", "NC"), "no_instance_ready", "no instance of the version is ready; try again later"),
+    (("UT", "SI", "DT"), "engine_timeout", "the engine did not answer in time"),
+    (("UF", "UC", "UR", "LR", "URX", "UPE"), "engine_lost", "the engine ended the connection before its answer began"),
+)
+_NOT_READY = "endpoint_not_ready"
+
 
 def local_replies(*, too_large: str) -> hcm_pb2.LocalReplyConfig:
     """Word every answer that no engine gave; the first rule that fits counts."""
@@ -35,7 +44,7 @@ def local_replies(*, too_large: str) -> hcm_pb2.LocalReplyConfig:
         mappers=[
             *grpc_replies(too_large=too_large),
             _rule(_form({}, text=_BODY), _status_is(_OK)),
-            _rule(_openai("invalid_request_error", "model_not_found", _UNKNOWN), _openai_path(), _is_unrouted()),
+            _rule(_openai("invalid_request_error", "model_not_found", _UNKNOWN), _openai_path(), _has_flag("NR")),
             _rule(_openai("invalid_request_error", "model_not_found"), _openai_path(), _status_is(_NOT_FOUND)),
             _rule(
                 _openai("invalid_request_error", "request_too_large", too_large), _openai_path(), _status_is(_TOO_LARGE)
@@ -47,10 +56,20 @@ def local_replies(*, too_large: str) -> hcm_pb2.LocalReplyConfig:
                 if status != _BAD_REQUEST
             ),
             _rule(_openai("invalid_request_error", _DETAILS), _openai_path(), _is_callers_fault()),
+            *(
+                _rule(_openai("server_error", code, f"{sentence} ({_DETAILS})"), _openai_path(), _has_flag(*flags))
+                for flags, code, sentence in _UNANSWERED
+            ),
+            _rule(_openai("server_error", _NOT_READY), _openai_path(), _status_is(_UNAVAILABLE)),
             _rule(_openai("server_error", _DETAILS), _openai_path()),
             _rule(_oip(_UNREADABLE), _status_is(_BAD_REQUEST)),
             _rule(_oip(_UNKNOWN), _status_is(_NOT_FOUND)),
             _rule(_oip(too_large), _status_is(_TOO_LARGE)),
+            *(
+                _rule(_oip(f"{sentence} ({_DETAILS})", code), _has_flag(*flags))
+                for flags, code, sentence in _UNANSWERED
+            ),
+            _rule(_oip(_BODY, _NOT_READY), _status_is(_UNAVAILABLE)),
         ],
         body_format=_oip(_BODY),
     )
@@ -60,8 +79,8 @@ def _openai(kind: str, code: str, message: str = _BODY) -> format_pb2.Substituti
     return _form({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
-def _oip(error: str) -> format_pb2.SubstitutionFormatString:
-    return _form({"error": error, "status": "%RESPONSE_CODE%", "code": _DETAILS})
+def _oip(error: str, code: str = _DETAILS) -> format_pb2.SubstitutionFormatString:
+    return _form({"error": error, "status": "%RESPONSE_CODE%", "code": code})
 
 
 def _form(document: dict[str, Any], *, text: str = "") -> format_pb2.SubstitutionFormatString:
@@ -96,8 +115,8 @@ def _status(status: int, operator: accesslog_pb2.ComparisonFilter.Op) -> accessl
     return accesslog_pb2.AccessLogFilter(status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=comparison))
 
 
-def _is_unrouted() -> accesslog_pb2.AccessLogFilter:
-    return accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=["NR"]))
+def _has_flag(*flags: str) -> accesslog_pb2.AccessLogFilter:
+    return accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags))
 
 
 def _openai_path() -> accesslog_pb2.AccessLogFilter:

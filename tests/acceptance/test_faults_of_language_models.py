@@ -147,7 +147,7 @@ def test_an_engine_that_dies_in_an_answer_is_started_again_and_costs_that_answer
     eventually(is_dead, "the engine dies", within_s=60, poll_s=0.001)
 
     assert len(answers) > 10
-    assert answers[-1].status_code == 503
+    assert (answers[-1].status_code, answers[-1].json()["error"]["code"]) == (503, "engine_lost")
     until_served(gateway, name)
     gone = rollbook.events(event_type="endpoints.InstanceWithdrawn.v1", limit=1_000)
     (told,) = [each.event["data"] for each in gone if each.event["data"]["deployment_id"] == deployment.id]

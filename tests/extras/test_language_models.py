@@ -81,7 +81,7 @@ def test_errors_are_those_that_openais_client_knows(called: dict[str, Any]) -> N
     assert [refusals[name] for name in ("tokens", "overflow", "ten_megabytes")] == [too_long] * 3
     assert refusals["scope"] == ["PermissionDeniedError", 403, "endpoint_not_in_scope"]
     assert refusals["large"] == ["APIStatusError", 413, "request_too_large"]
-    assert refusals["idle"] == ["InternalServerError", 503, "direct_response"]
+    assert refusals["idle"] == ["InternalServerError", 503, "endpoint_not_ready"]
 
 
 def test_tools_and_schemas_that_are_none_harm_nobody(called: dict[str, Any]) -> None:

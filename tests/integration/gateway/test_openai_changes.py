@@ -46,8 +46,12 @@ async def test_an_endpoint_without_traffic_says_so(gateway: Gateway, client: htt
     answer = await client.post(CHAT, json={"model": "idle"})
 
     assert answer.status_code == 503
-    assert answer.json()["error"]["message"] == "the endpoint has no deployment that is ready"
-    assert answer.json()["error"]["type"] == "server_error"
+    assert answer.json()["error"] == {
+        "message": "the endpoint has no deployment that is ready",
+        "type": "server_error",
+        "param": None,
+        "code": "endpoint_not_ready",
+    }
 
 
 async def test_an_alias_is_followed_from_version_to_version_without_a_restart(

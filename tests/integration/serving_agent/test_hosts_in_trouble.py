@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from benchmarks.replaying_engine import Replay, Token, write_model, write_program
 from schemas.events.endpoints import DeploymentAdded
 from schemas.events.registry import Artifact
 from tests.integration.serving_agent.conftest import AgentHarness, Command, eventually
@@ -104,8 +105,39 @@ async def test_a_host_without_vllm_says_how_to_get_it(harness: AgentHarness) -> 
     assert harness.control_plane.told(ANNOUNCE) == []
 
 
-def _language_model(harness: AgentHarness) -> DeploymentAdded:
+async def test_an_engine_of_a_language_model_that_never_becomes_ready_is_told_ended_and_harms_no_other(
+    harness: AgentHarness,
+) -> None:
+    python = write_program(harness.root)
+    harness.start(VLLM_PYTHON=str(python), VLLM_START_DEADLINE_S="5")
+    await harness.publish(harness.deployment("a", served("onnx")))
+    eventually(lambda: bool(told(harness, ANNOUNCE, "deployment-a")), what="the first model", log=harness.log)
+    first = told(harness, ANNOUNCE, "deployment-a")[0].body
+    stuck = write_model(harness.root / "stuck", Replay(tokens=[Token(1.0, " it")], is_ever_ready=False))
+
+    await harness.publish(_language_model(harness, name="b", folder=stuck))
+
+    eventually(lambda: bool(harness.control_plane.told(FAIL)), what="the failure", log=harness.log)
+    failure = harness.control_plane.told(FAIL)[0].body
+    assert (failure["code"], failure["deployment_id"]) == ("never-ready", "deployment-b")
+    assert "not ready after 5 s" in failure["reason"]
+    assert told(harness, ANNOUNCE, "deployment-b") == []
+    assert harness.control_plane.told(WITHDRAW) == []
+    url = f"http://{first['host']}:{first['port']}/v2/models/digits/infer"
+    assert httpx.post(url, json=row_request(), headers={"x-prediction-id": "p"}, timeout=60).status_code == 200
+
+    def is_none_left() -> bool:
+        of_b = [record for record in harness.records() if record["slot"]["deployment_id"] == "deployment-b"]
+        return all(record["pid"] == 0 for record in of_b)
+
+    # The agent tries again after a pause, so between two tries no process is there.
+    eventually(is_none_left, what="the end of its process", log=harness.log)
+
+
+def _language_model(harness: AgentHarness, *, name: str = "a", folder: Path | None = None) -> DeploymentAdded:
     files = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}"}
+    if folder is not None:
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
     digests = {path: f"sha256:{hashlib.sha256(content).hexdigest()}" for path, content in files.items()}
     harness.control_plane.artifacts |= {digests[path]: content for path, content in files.items()}
     listed = [{"path": path, "digest": digests[path], "size_bytes": len(files[path])} for path in files]
@@ -113,4 +145,4 @@ def _language_model(harness: AgentHarness) -> DeploymentAdded:
     digest = f"sha256:{hashlib.sha256(index).hexdigest()}"
     harness.control_plane.artifacts[digest] = index
     artifact = Artifact(digest=digest, size_bytes=len(index), format="transformers")
-    return msgspec.structs.replace(harness.deployment("a", served("onnx")), artifact=artifact, golden=None)
+    return msgspec.structs.replace(harness.deployment(name, served("onnx")), artifact=artifact, golden=None)
