@@ -1,4 +1,4 @@
-"""The composition root of the API: builds the adapters, joins them to the features, mounts the routes of both sides."""
+"""The composition root of the API: builds the adapters, joins them to the features, mounts what both sides declare."""
 
 import asyncio
 import secrets
@@ -10,59 +10,60 @@ from typing import Any, cast
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Router
+from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from control_plane.access import operations as access
 from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.first_principals import ensure_first_principals
-from control_plane.access.routes import principals_router
 from control_plane.access.tokens import TokenIndex
+from control_plane.artifacts import operations as artifacts
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.inspection import ArtifactInspector
-from control_plane.artifacts.routes import router as artifacts_router
+from control_plane.audit import operations as audit
 from control_plane.audit.log_tree import LogTree
-from control_plane.audit.routes import router as audit_router
+from control_plane.batches import operations as batches
 from control_plane.batches.resources import BATCHES
-from control_plane.batches.routes import router as batches_router
+from control_plane.endpoints import operations as endpoints
+from control_plane.endpoints.errors import EndpointNotFoundError
 from control_plane.endpoints.queries import get_endpoint
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
-from control_plane.endpoints.routes import router as endpoints_router
-from control_plane.endpoints.scaling_routes import router as scaling_router
+from control_plane.event_feed import operations as event_feed
 from control_plane.event_feed.commits import Commits
-from control_plane.event_feed.routes import router as events_router
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
+from control_plane.feedback import operations as feedback
 from control_plane.feedback.publisher import FeedbackPublisher
-from control_plane.feedback.routes import router as feedback_router
+from control_plane.inference_tokens import operations as inference_tokens
 from control_plane.inference_tokens.aggregate import KEYRINGS
 from control_plane.inference_tokens.mint import InferenceTokenMint
-from control_plane.inference_tokens.routes import router as inference_tokens_router
 from control_plane.inference_tokens.signing_keys import SigningKeys
 from control_plane.keys.key_file import open_key_file
 from control_plane.keys.secret_files import load_or_make_key
 from control_plane.ports import Aggregates
+from control_plane.registry import operations as registry
 from control_plane.registry.resources import MODELS, VERSIONS
-from control_plane.registry.routes import router as registry_router
+from control_plane.rollouts import operations as rollouts
 from control_plane.rollouts.resources import ROLLOUTS
-from control_plane.rollouts.routes import router as rollouts_router
 from control_plane.settings import ApiSettings
-from control_plane.snapshots.routes import router as snapshots_router
+from control_plane.snapshots import operations as snapshots
 from control_plane.web import health
-from control_plane.web.api_description import openapi_config
-from control_plane.web.authentication import Authentication, actor_of, open_routes
-from control_plane.web.bodies import read_body
+from control_plane.web.authentication import Authentication, open_routes
 from control_plane.web.command_runner import Commands
 from control_plane.web.correlation import correlating
 from control_plane.web.measuring import measuring
+from control_plane.web.openapi import document_of, document_routes
+from control_plane.web.operation_routes import routes
 from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
 from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.metrics import Metrics
+from infra.operations import Operations
 from infra.tracing import tracing
-from projections.bootstrap import QueryRoutes, query_routes
+from projections.bootstrap import open_views
 from projections.errors import QueryError
 from projections.query.lane import QueryLimits
-from projections.reading import Caller
+from projections.reading import Endpoints
 from schemas.identifiers import Kind, new_id
 from schemas.topics import TOPICS
 
@@ -125,21 +126,21 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
                 background=background,
             )
         )
-        access = await _open_access(store, settings, clock)
+        guards = await _open_access(store, settings, clock)
         publisher = FeedbackPublisher(settings.kafka_bootstrap)
         resources.push_async_callback(publisher.close)
-        views = query_routes(settings.clickhouse_url, caller=_caller(store), limits=_sql_limits(settings))
+        views = open_views(settings.clickhouse_url, endpoints=_endpoints(store), limits=_sql_limits(settings))
         resources.push_async_callback(views.close)
         topics = background.task("topics", partial(_provision_topics, settings.kafka_bootstrap))
         resources.push_async_callback(_cancelled, topics)
         commands = Commands(store, lambda: new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness()))
-        routers = [
-            *_write_side(commands, store, access, settings, clock=clock),
-            events_router(access.authentication, store, commits),
-            audit_router(access.authentication, _log_tree(store, settings)),
-            feedback_router(access.authentication, publisher, clock=clock),
-            _guarded(views, access.authentication),
-            health.router(
+        declared = [
+            *_write_side(store, guards, settings, clock=clock),
+            event_feed.operations(store, commits),
+            audit.operations(_log_tree(store, settings)),
+            feedback.operations(publisher, clock=clock),
+            *views.operations,
+            health.operations(
                 store,
                 {"clickhouse": views.is_reachable, "kafka": _is_done(topics)},
                 background=background,
@@ -152,26 +153,24 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         views.lane.show_in(metrics)
         metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
         traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
-        application = measuring(cast("ASGIApp", traced(cast("Any", _application(routers, settings)))), metrics.registry)
+        application = _application(declared, commands, guards.authentication, settings)
+        application = measuring(cast("ASGIApp", traced(cast("Any", application))), metrics.registry)
         yield Api(application=application, drain=commits.drain, metrics=metrics)
 
 
-def _write_side(
-    commands: Commands, store: SqliteStore, access: Access, settings: ApiSettings, *, clock: SystemClock
-) -> list[Router]:
-    artifacts = ArtifactStore(settings.data_dir / "artifacts", max_bytes=settings.max_artifact_bytes)
-    artifacts.prepare()
-    guard, revoked = access.authentication, access.tokens.revoked_subjects
+def _write_side(store: SqliteStore, guards: Access, settings: ApiSettings, *, clock: SystemClock) -> list[Operations]:
+    files = ArtifactStore(settings.data_dir / "artifacts", max_bytes=settings.max_artifact_bytes)
+    files.prepare()
+    mint, revoked = guards.mint, guards.tokens.revoked_subjects
     return [
-        registry_router(commands, guard, store, ArtifactInspector(artifacts)),
-        artifacts_router(artifacts, guard),
-        endpoints_router(store, commands, guard),
-        scaling_router(commands, guard, clock=clock),
-        rollouts_router(store, commands, guard, clock=clock),
-        principals_router(commands, guard, store, access.tokens),
-        inference_tokens_router(commands, guard, store, mint=access.mint, revoked_subjects=revoked, clock=clock),
-        batches_router(commands, guard, store, mint=access.mint, revoked_subjects=revoked, clock=clock),
-        snapshots_router(guard, store, mint=access.mint, revoked_subjects=revoked),
+        registry.operations(store, ArtifactInspector(files)),
+        artifacts.operations(files),
+        endpoints.operations(store, clock=clock),
+        rollouts.operations(store, clock=clock),
+        access.operations(store, guards.tokens),
+        inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
+        batches.operations(store, mint, revoked_subjects=revoked, clock=clock),
+        snapshots.operations(store, mint, revoked_subjects=revoked),
     ]
 
 
@@ -187,16 +186,11 @@ def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:
     return LogTree(store, load_or_make_key(settings.data_dir / "secrets" / "checkpoint-signing.pem"))
 
 
-def _caller(store: SqliteStore) -> Caller:
-    def endpoint_id_of(request: Request[Any, Any, Any], endpoint: str) -> str:
-        return get_endpoint(store.catalogue(), endpoint, workspace=actor_of(request).workspace).id
+def _endpoints(store: SqliteStore) -> Endpoints:
+    def id_of(endpoint: str, workspace: str) -> str:
+        return get_endpoint(store.catalogue(), endpoint, workspace=workspace).id
 
-    return Caller(
-        workspace_of=lambda request: actor_of(request).workspace,
-        principal_of=lambda request: actor_of(request).principal_id,
-        endpoint_id_of=endpoint_id_of,
-        read_body=read_body,
-    )
+    return Endpoints(id_of=id_of, unknown=EndpointNotFoundError)
 
 
 def _sql_limits(settings: ApiSettings) -> QueryLimits:
@@ -210,16 +204,17 @@ def _sql_limits(settings: ApiSettings) -> QueryLimits:
     )
 
 
-def _guarded(views: QueryRoutes, authentication: Authentication) -> Router:
-    guards = [authentication.at_least("viewer", or_service=True)]
-    return Router(path="/", route_handlers=views.routers, guards=guards)
-
-
-def _application(routers: list[Router], settings: ApiSettings) -> ASGIApp:
+def _application(
+    declared: list[Operations], commands: Commands, authentication: Authentication, settings: ApiSettings
+) -> ASGIApp:
+    document = document_of(declared, version=version("rollbook-server"))
     app = Litestar(
-        route_handlers=routers,
+        route_handlers=[
+            *routes(declared, commands=commands, authentication=authentication),
+            *document_routes(document),
+        ],
         exception_handlers={**EXCEPTION_HANDLERS, QueryError: told_by_itself},
-        openapi_config=openapi_config(version("rollbook-server")),
+        openapi_config=None,
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
     )

@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, NewType, Protocol, TypeVar
+from typing import Any, NewType
 
 import msgspec
-from litestar import Request
 
 from infra.clock import Clock
 from projections.errors import StoreRefusedError, StoreUnavailableError, ViewStale, ViewUnavailable
 from projections.store import ClickHouseStore
 
-T = TypeVar("T")
 WorkspaceId = NewType("WorkspaceId", str)
 
 LONGEST_WAIT_MS = 30_000
@@ -25,25 +23,11 @@ _NOT_MIGRATED = frozenset({60, 81})
 _POSITION = "SELECT max(position) AS position FROM domain_events"
 
 
-class ReadBody(Protocol):
-    """Reads the body of a request as strictly as the program reads all others; the error is the program's own."""
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """How the name or id of an endpoint, and the workspace, become the id; `unknown` is raised where there is none."""
 
-    async def __call__(self, request: Request[Any, Any, Any], struct: type[T], /) -> T:
-        """Return the body as a struct."""
-
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """What the query routes ask of the program they are mounted in.
-
-    `workspace_of` names the tenant that the request's token belongs to, `principal_of` whose token it is;
-    `endpoint_id_of` turns an endpoint's name or id (of that tenant) into the id, raising the program's own error when
-    there is none.
-    """
-
-    workspace_of: Callable[[Request[Any, Any, Any]], str]
-    principal_of: Callable[[Request[Any, Any, Any]], str]
-    endpoint_id_of: Callable[[Request[Any, Any, Any], str], str]
-    read_body: ReadBody
+    id_of: Callable[[str, str], str]
+    unknown: type[Exception]
 
 
 class Reader:

@@ -41,4 +41,4 @@ async def _register(store: EventStore, command: RegisterPrincipal, *, token: str
         body_sha256="",
         expected_version=None,
     )
-    await store.execute(context, lambda unit: register_principal(unit, command, token=token))
+    await store.execute(context, lambda unit: register_principal(unit, command, token))

@@ -44,7 +44,7 @@ def sha256_of(token: str) -> str:
 
 
 def register_principal(
-    unit: UnitOfWork, command: RegisterPrincipal, *, token: str, expected_version: int | None = None
+    unit: UnitOfWork, command: RegisterPrincipal, token: str, *, expected_version: int | None = None
 ) -> Reply:
     """Register a principal with its first token."""
     _require_version(0, expected_version)
@@ -67,7 +67,7 @@ def register_principal(
 
 
 def issue_another_token(
-    unit: UnitOfWork, principal_id: str, command: IssueToken, *, token: str, expected_version: int | None = None
+    unit: UnitOfWork, principal_id: str, command: IssueToken, token: str, *, expected_version: int | None = None
 ) -> Reply:
     """Give a principal another token."""
     before = _load(unit, principal_id, expected_version)

@@ -8,7 +8,14 @@ import msgspec
 from control_plane.artifacts.adapter_fit import check_fit
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.boosted_file import BoostedFile, check_catboost, check_lightgbm, check_xgboost
-from control_plane.artifacts.errors import ArtifactNotFoundError, MalformedDigestError, NotAModelError
+from control_plane.artifacts.errors import (
+    AdapterDoesNotFitError,
+    ArtifactNotFoundError,
+    ArtifactStoreUnavailableError,
+    MalformedDigestError,
+    NotAModelError,
+    UnservableModelError,
+)
 from control_plane.artifacts.external_format import check_external
 from control_plane.artifacts.onnx_format import check_onnx
 from control_plane.artifacts.onnx_graph import Graph
@@ -45,6 +52,15 @@ class InspectedArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 class ArtifactInspector:
     """Implements the registry's port `Artifacts` over the store. Blocks on the disk."""
+
+    refusals: tuple[type[Exception], ...] = (
+        MalformedDigestError,
+        ArtifactNotFoundError,
+        NotAModelError,
+        UnservableModelError,
+        AdapterDoesNotFitError,
+        ArtifactStoreUnavailableError,
+    )
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from control_plane.ports import Actor
+from infra.operations import Caller
 
 
 class Minted(Protocol):
@@ -21,7 +21,7 @@ class Minted(Protocol):
 class TokenMint(Protocol):
     """Makes tokens for the gateway."""
 
-    def mint(self, actor: Actor, endpoints: tuple[str, ...], *, ttl_s: int, now_ms: int) -> Minted:
+    def mint(self, actor: Caller, endpoints: tuple[str, ...], *, ttl_s: int, now_ms: int) -> Minted:
         """Sign a token for an actor and some endpoints.
 
         Raises:

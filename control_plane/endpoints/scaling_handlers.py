@@ -79,7 +79,7 @@ def wake_deployment(uow: UnitOfWork, endpoint: str, deployment_id: str, request:
     return _answer(append(uow, loaded.state.id, loaded, events), deployment_id, verdict, is_changed=bool(events))
 
 
-def explain_scaling(uow: UnitOfWork, endpoint: str, last: LastMeasurements) -> Reply:
+def explain_scaling(uow: UnitOfWork, endpoint: str, *, last: LastMeasurements) -> Reply:
     """Say what the policy makes of the last measurements; decides and records nothing."""
     loaded = load_endpoint(uow, endpoint)
     ready = ready_instances(uow.catalogue, loaded.state.id, workspace=uow.actor.workspace)

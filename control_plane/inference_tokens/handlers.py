@@ -19,12 +19,17 @@ class ShownKeyring(msgspec.Struct, frozen=True, kw_only=True):
     revocations: int
 
 
-def rotate_signing_key(
-    unit: UnitOfWork, command: RotateSigningKey, *, first: SigningKey | None, fresh: SigningKey
-) -> Reply:
+class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of the first start, while it counts, and the one that is to sign next."""
+
+    first: SigningKey | None
+    fresh: SigningKey
+
+
+def rotate_signing_key(unit: UnitOfWork, command: RotateSigningKey, keys: KeyChange) -> Reply:
     """Let a fresh key sign from soon on; its private half is on disk already."""
     stream, before = _keyring(unit)
-    events = rotate(before.state, command, first=first, fresh=fresh, now_ms=unit.now_ms)
+    events = rotate(before.state, command, first=keys.first, fresh=keys.fresh, now_ms=unit.now_ms)
     return _append(unit, stream, before, events)
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from control_plane.inference_tokens.aggregate import unix_s
 from control_plane.inference_tokens.signing_keys import SigningKeys
-from control_plane.ports import Actor
+from infra.operations import Caller
 from schemas.envelope import rfc3339
 
 ISSUER = "rollbook"
@@ -58,7 +58,7 @@ class InferenceTokenMint:
     def __init__(self, keys: SigningKeys) -> None:
         self.keys = keys
 
-    def mint(self, actor: Actor, endpoints: tuple[str, ...], *, ttl_s: int, now_ms: int) -> MintedToken:
+    def mint(self, actor: Caller, endpoints: tuple[str, ...], *, ttl_s: int, now_ms: int) -> MintedToken:
         """Sign a token for some endpoints of the actor's workspace."""
         key_id, private = self.keys.signing()
         issued_at = now_ms // 1000

@@ -21,7 +21,9 @@ class InspectedFile(Protocol):
 
 
 class Artifacts(Protocol):
-    """The files that versions are made of."""
+    """The files that versions are made of; `refusals` are the errors of `inspect`."""
+
+    refusals: tuple[type[Exception], ...]
 
     def inspect(self, digest: str, *, artifact_format: ArtifactFormat, parent: Artifact | None = None) -> InspectedFile:
         """Return a file that is there and looks like its format from outside, and what it tells; blocks on the disk.

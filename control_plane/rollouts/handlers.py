@@ -21,11 +21,25 @@ from control_plane.endpoints.queries import deployable_version, ready_instances
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.ports import Loaded, Reply, UnitOfWork
 from control_plane.rollouts.aggregate import Rollout
-from control_plane.rollouts.commands import AbortRollout, Command, StartRollout
+from control_plane.rollouts.commands import (
+    AbortRollout,
+    Command,
+    PauseRollout,
+    PromoteRollout,
+    ReportWarmUp,
+    ResumeRollout,
+    StartRollout,
+)
 from control_plane.rollouts.decisions import Decision, decide, start
 from control_plane.rollouts.policies import baseline_for, only_one_rollout_may_own_an_endpoint
 from control_plane.rollouts.queries import unknown_rollout
-from control_plane.rollouts.requests import RollbackRequest, StartRolloutRequest
+from control_plane.rollouts.requests import (
+    MeasurementRequest,
+    ReasonRequest,
+    RollbackRequest,
+    StartRolloutRequest,
+    WarmUpRequest,
+)
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, rollout_resource
 from schemas.events.rollouts import RolloutAborted, RolloutCompleted, StepStarted
 from schemas.identifiers import Kind, kind_of
@@ -71,15 +85,49 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
     return _rollout_reply(rollout, status=_CREATED)
 
 
-def command_rollout(uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None) -> Reply:
-    """Warm-up report, pause, resume, promote or abort."""
-    rollout, _decision = _decide(uow, rollout_id, command, expected_version=expected_version)
-    return _rollout_reply(rollout)
+def pause_rollout(
+    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+) -> Reply:
+    """Keep the weights as they are until further notice."""
+    return _command(uow, rollout_id, PauseRollout(reason=request.reason), expected_version=expected_version)
 
 
-def judge_step(uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None) -> Reply:
+def resume_rollout(
+    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+) -> Reply:
+    """Go on judging."""
+    return _command(uow, rollout_id, ResumeRollout(reason=request.reason), expected_version=expected_version)
+
+
+def promote_rollout(
+    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+) -> Reply:
+    """Let the candidate serve everything now."""
+    return _command(uow, rollout_id, PromoteRollout(reason=request.reason), expected_version=expected_version)
+
+
+def abort_rollout(
+    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+) -> Reply:
+    """Give everything back to the baseline."""
+    return _command(uow, rollout_id, AbortRollout(reason=request.reason), expected_version=expected_version)
+
+
+def report_warm_up(
+    uow: UnitOfWork, rollout_id: str, request: WarmUpRequest, *, expected_version: int | None = None
+) -> Reply:
+    """Note how the candidate warms."""
+    command = ReportWarmUp(
+        ready_instances=request.ready_instances, elapsed_ms=request.elapsed_ms, failure=request.failure
+    )
+    return _command(uow, rollout_id, command, expected_version=expected_version)
+
+
+def report_measurement(
+    uow: UnitOfWork, rollout_id: str, request: MeasurementRequest, *, expected_version: int | None = None
+) -> Reply:
     """Decide on a measurement; the answer says what was concluded, also where nothing is written."""
-    rollout, decision = _decide(uow, rollout_id, command, expected_version=expected_version)
+    rollout, decision = _decide(uow, rollout_id, request.command(), expected_version=expected_version)
     judged = JudgedResource(
         decision=decision.verb,
         verdicts=decision.verdicts,
@@ -106,6 +154,11 @@ def rollback_endpoint(
         command = RestoreTraffic(epoch=request.epoch, reason=request.reason)
         loaded = append(uow, loaded.state.id, loaded, endpoints.restore_traffic(loaded.state, command))
     return endpoint_reply(uow, loaded)
+
+
+def _command(uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None) -> Reply:
+    rollout, _decision = _decide(uow, rollout_id, command, expected_version=expected_version)
+    return _rollout_reply(rollout)
 
 
 def _decide(

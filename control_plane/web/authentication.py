@@ -19,12 +19,6 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 PUBLIC = {"is_public": True}
 """The `opt` of a route that needs no token."""
 
-_ABOVE: dict[Role, frozenset[Role]] = {
-    "viewer": frozenset({"viewer", "operator", "admin"}),
-    "operator": frozenset({"operator", "admin"}),
-    "admin": frozenset({"admin"}),
-    "service": frozenset({"service"}),
-}
 _REMEDY = "send Authorization: Bearer <token>; the stack's own token lies in secrets/admin.token of its data directory"
 
 
@@ -71,19 +65,17 @@ class RoleGuard:
 
 
 class Authentication:
-    """Makes the guards of routes."""
+    """Makes the guards of operations."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    def at_least(self, least: Role, *, or_service: bool = False) -> RoleGuard:
-        """Let people of a role and above pass, and where said, programs too."""
-        roles = _ABOVE[least] | (_ABOVE["service"] if or_service else frozenset())
-        return RoleGuard(self._tokens, roles, remedy=f"ask an admin for a token of role {least}")
-
-    def service(self) -> RoleGuard:
-        """Let only programs and admins pass."""
-        return RoleGuard(self._tokens, frozenset({"service", "admin"}), remedy="use a token of role service")
+    def roles(self, roles: frozenset[Role]) -> RoleGuard:
+        """Let some roles pass."""
+        people = [role for role in ("viewer", "operator", "admin") if role in roles]
+        asks_for_service = "service" in roles and people == ["admin"]
+        remedy = "use a token of role service" if asks_for_service else f"ask an admin for a token of role {people[0]}"
+        return RoleGuard(self._tokens, roles, remedy=remedy)
 
 
 def open_routes(app: Litestar) -> list[str]:

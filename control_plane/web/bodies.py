@@ -46,9 +46,7 @@ def decode_body(body: bytes, struct: type[T]) -> T:
     try:
         decoded = msgspec.json.decode(content, type=struct)
     except msgspec.ValidationError as error:
-        placed = _PATH.fullmatch(str(error))
-        what, path = (placed["what"], placed["path"].lstrip(".")) if placed else (str(error), "")
-        raise _explained(what, path=path) from error
+        raise explained(error, as_kind=InvalidBodyError) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if content.startswith(_UTF_16):
             raise MalformedJsonError("the body is in UTF-16", remedy="send it in UTF-8") from error
@@ -59,16 +57,18 @@ def decode_body(body: bytes, struct: type[T]) -> T:
     return decoded
 
 
-def _explained(what: str, *, path: str) -> InvalidBodyError:
-    """Say which member of a body is wrong, from the library's own words and the JSON path that they are about."""
+def explained(error: msgspec.ValidationError, *, as_kind: type[Invalid]) -> Invalid:
+    """Say what is wrong, and where, from the library's own words and the JSON path that they are about."""
+    placed = _PATH.fullmatch(str(error))
+    what, path = (placed["what"], placed["path"].lstrip(".")) if placed else (str(error), "")
     member = _MEMBER.fullmatch(what)
     if member is None:
-        return InvalidBodyError(sentence(what), field=path or None, remedy="send the type that /openapi shows")
+        return as_kind(sentence(what), field=path or None, remedy="send the type that /openapi shows")
     name = member["name"]
     field = f"{path}.{name}" if path else name
     if member["fault"] == "missing required":
-        return InvalidBodyError(f"{field} is missing", field=field, remedy=f"add {name}")
-    return InvalidBodyError(f"{field} is not known", field=field, remedy=f"leave {name} out, or check its spelling")
+        return as_kind(f"{field} is missing", field=field, remedy=f"add {name}")
+    return as_kind(f"{field} is not known", field=field, remedy=f"leave {name} out, or check its spelling")
 
 
 def sentence(what: str) -> str:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from litestar import Response, Router, get
 
 from control_plane.errors import RollbookError
 from control_plane.ports import EventStore
-from control_plane.web.authentication import PUBLIC
 from infra.background import Background
+from infra.operations import PUBLIC, Caller, Content, Operations, Question
 
 Probe = Callable[[], Awaitable[bool]]
 _OK, _UNAVAILABLE = 200, 503
@@ -42,17 +41,12 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     gateway_url: str
 
 
-def router(
+def operations(
     store: EventStore, probes: Mapping[str, Probe], *, background: Background, data_dir: Path, gateway_url: str
-) -> Router:
-    """Build the routes; `probes` are the parts that the API works without, `data_dir` is where it must write."""
+) -> Operations:
+    """Declare them; `probes` are the parts that the API works without, `data_dir` is where it must write."""
 
-    @get("/healthz", opt=PUBLIC, summary="The process answers")
-    async def healthz() -> Health:
-        return Health()
-
-    @get("/readyz", opt=PUBLIC, summary="Commands are taken; the state of what the API stands on")
-    async def readyz() -> Response[Readiness]:
+    async def readyz(_caller: Caller) -> Content:
         position, *states = await asyncio.gather(
             asyncio.to_thread(_position, store, data_dir), *(_answers(probe) for probe in probes.values())
         )
@@ -64,9 +58,35 @@ def router(
             failing=background.failing,
             gateway_url=gateway_url,
         )
-        return Response(found, status_code=_UNAVAILABLE if position is None else _OK)
+        return Content(body=msgspec.json.encode(found), status=_UNAVAILABLE if position is None else _OK)
 
-    return Router(path="/", route_handlers=[healthz, readyz], tags=["health"])
+    return Operations(
+        "health",
+        [
+            Question(
+                method="GET",
+                path="/healthz",
+                handler=healthz,
+                answers=Health,
+                roles=PUBLIC,
+                summary="The process answers",
+            ),
+            Question(
+                method="GET",
+                path="/readyz",
+                handler=readyz,
+                answers=Readiness,
+                also=(_UNAVAILABLE,),
+                roles=PUBLIC,
+                summary="Commands are taken; the state of what the API stands on",
+            ),
+        ],
+    )
+
+
+async def healthz(_caller: Caller) -> Health:
+    """Say that the process answers."""
+    return Health()
 
 
 def _position(store: EventStore, data_dir: Path) -> int | None:

@@ -1,17 +1,31 @@
 """Pages of a list: the items, and the cursor of the next page where there is one."""
 
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from litestar.params import QueryParameter
 
 Item = TypeVar("Item")
 
-# The framework keeps an argument called `query` for itself, so that routes give theirs another name.
-Search: TypeAlias = Annotated[str, QueryParameter(name="query", max_length=200, description="a part of the name")]
+MAX_ITEMS = 1_000
+DEFAULT_ITEMS = 100
 
-MOST_ITEMS = 1_000
-USUAL_ITEMS = 100
+
+class Paging(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list is asked for: `cursor` is the `next` of the page before, `limit` at most 1,000 items."""
+
+    cursor: str = ""
+    limit: int = DEFAULT_ITEMS
+
+    @property
+    def size(self) -> int:
+        """How many items the page has."""
+        return max(1, min(self.limit, MAX_ITEMS))
+
+
+class Search(Paging, frozen=True, kw_only=True):
+    """Those whose name holds `query`."""
+
+    query: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True, omit_defaults=True):
@@ -21,6 +35,6 @@ class Page(msgspec.Struct, Generic[Item], frozen=True, omit_defaults=True):
     next: str | None = None
 
 
-def page_size(limit: int) -> int:
-    """Return how many items a page has that was asked to have `limit`."""
-    return max(1, min(limit, MOST_ITEMS))
+def page(items: list[Item], last_id: str, asked: Paging) -> Page[Item]:
+    """Return a page; a full one has another after it."""
+    return Page(items=items, next=last_id if len(items) == asked.size else None)

@@ -66,16 +66,18 @@ class Unauthenticated(errors.RollbookError):
     code = "unauthenticated"
 
 
-def status_of(error: errors.RollbookError) -> HTTPStatus:
+def status_of_kind(kind: Any) -> HTTPStatus:  # noqa: ANN401  an error of ours, or of a part that knows its status
     """Return the status of an error's code, or else of the root that it derives from."""
-    if error.code in _STATUS_OF_CODE:
-        return _STATUS_OF_CODE[error.code]
-    return next(status for root, status in _STATUS.items() if isinstance(error, root))
+    if not issubclass(kind, errors.RollbookError):
+        return HTTPStatus(kind.status)
+    if kind.code in _STATUS_OF_CODE:
+        return _STATUS_OF_CODE[kind.code]
+    return next(status for root, status in _STATUS.items() if issubclass(kind, root))
 
 
 def told_refusal(request: Request[Any, Any, Any], error: errors.RollbookError) -> Response[bytes]:
     """Answer one of our own errors."""
-    status = status_of(error)
+    status = status_of_kind(type(error))
     return _response(request, status, error.code, error.detail, field=error.field, remedy=error.remedy)
 
 

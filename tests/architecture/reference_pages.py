@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar, get_args
 import msgspec
 
 from control_plane.errors import RollbookError
-from control_plane.web.problems import status_of
+from control_plane.web.problems import status_of_kind
 from infra.settings import describe_settings
 from projections.errors import QueryError
 from schemas.catalogue import EVENT_TYPES
@@ -157,7 +157,7 @@ def _coded_errors() -> Iterator[tuple[int, type[RollbookError] | type[QueryError
         if source.where.startswith("control_plane/") and _HAS_CODES.search(source.text):
             importlib.import_module(source.where.removesuffix(".py").replace("/", "."))
     for refusal in _below(RollbookError):
-        yield int(status_of(refusal.__new__(refusal))), refusal
+        yield int(status_of_kind(refusal)), refusal
     for view_error in _below(QueryError):
         yield view_error.status, view_error
 

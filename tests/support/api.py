@@ -14,9 +14,11 @@ from litestar.types import ASGIApp
 from control_plane.bootstrap import Api, open_api
 from control_plane.settings import ApiSettings
 from infra.ports import free_port, free_ports
+from tests.support.declared import Declared
 from tests.support.digits import SIGNATURE, served
 
 LOOPBACK = "127.0.0.1"
+_declared: dict[str, Declared] = {}
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +109,7 @@ async def running_api(data_dir: Path, **overrides: object) -> AsyncIterator[Runn
     """Serve the API on a free port until the block is left."""
     settings = settings_for(data_dir, **overrides)
     async with open_api(settings) as api, _served(api, settings) as url:
+        await _hold_to_its_word(url)
         secrets = data_dir / "secrets"
         tokens = [(secrets / f"{name}.token").read_text() for name in ("admin", "service")]
         async with _client(url, tokens[0]) as admin, _client(url, tokens[1]) as service, _client(url, None) as nobody:
@@ -145,6 +148,12 @@ async def _served(api: Api, settings: ApiSettings) -> AsyncIterator[str]:
         await serving
 
 
+async def _hold_to_its_word(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        _declared[url] = Declared((await client.get("/openapi")).json())
+
+
 def _client(url: str, token: str | None) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60)
+    hooks = {"response": [_declared[url].check]}
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60, event_hooks=hooks)

@@ -9,7 +9,7 @@ import pytest
 from control_plane.event_store.sqlite_store import open_sqlite_store
 from control_plane.inference_tokens.aggregate import KEYRINGS
 from control_plane.inference_tokens.commands import RotateSigningKey
-from control_plane.inference_tokens.handlers import rotate_signing_key
+from control_plane.inference_tokens.handlers import KeyChange, rotate_signing_key
 from control_plane.inference_tokens.signing_keys import SigningKeys
 from control_plane.keys.key_file import open_key_file
 from infra.clock import SystemClock
@@ -32,8 +32,12 @@ async def test_a_rotation_whose_caller_went_away_may_be_committed_after_the_next
             with pytest.raises(asyncio.CancelledError), keys.fresh() as left:
                 raise asyncio.CancelledError
             with keys.fresh() as fresh:
-                await store.execute(context(), partial(rotate_signing_key, command=command, first=None, fresh=fresh))
+                await store.execute(
+                    context(), partial(rotate_signing_key, command=command, keys=KeyChange(first=None, fresh=fresh))
+                )
 
-            await store.execute(context(), partial(rotate_signing_key, command=command, first=None, fresh=left))
+            await store.execute(
+                context(), partial(rotate_signing_key, command=command, keys=KeyChange(first=None, fresh=left))
+            )
 
             assert keys.signing()[0] == left.key_id

@@ -1,22 +1,28 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import httpx
-import msgspec
 import pytest
 from litestar import Litestar, Request, Response
+from litestar.handlers import BaseRouteHandler
 from litestar.testing import AsyncTestClient
 
-from projections.bootstrap import QueryRoutes, query_routes
+from control_plane.endpoints.errors import EndpointNotFoundError
+from control_plane.ports import Actor
+from control_plane.web.authentication import Authentication, Connection, RoleGuard, Tokens
+from control_plane.web.command_runner import Commands
+from control_plane.web.operation_routes import routes
+from projections.bootstrap import Views, open_views
 from projections.domain_log.projector import RegistryProjector
 from projections.errors import QueryError
 from projections.query.lane import QueryLimits
-from projections.reading import Caller
+from projections.reading import Endpoints
 from projections.serving_metrics.projector import RequestProjector
 from projections.store import ClickHouseStore
 from schemas.events import rollouts
+from schemas.events.access import Role
 from tests.integration.projections.conftest import sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
@@ -30,18 +36,30 @@ from tests.support.read_side_messages import (
     request_row,
 )
 
-T = TypeVar("T")
+
+class HeaderGuard(RoleGuard):
+    """Lets everybody in, under the name that a header says."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Tokens", None), frozenset(), remedy="")
+
+    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
+        principal_id = connection.headers.get("x-principal", "one")
+        actor = Actor(principal_id=principal_id, role="viewer", workspace=WORKSPACE)
+        connection.scope["state"]["actor"] = actor
 
 
-async def read_body(request: Request[Any, Any, Any], struct: type[T], /) -> T:
-    return msgspec.json.decode(await request.body(), type=struct)
+class Anybody(Authentication):
+    def __init__(self) -> None:
+        super().__init__(cast("Tokens", None))
+
+    def roles(self, roles: frozenset[Role]) -> RoleGuard:
+        assert roles
+        return HeaderGuard()
 
 
-CALLER = Caller(
-    workspace_of=lambda _request: WORKSPACE,
-    principal_of=lambda request: str(request.headers.get("x-principal", "one")),
-    endpoint_id_of=lambda _request, name: ENDPOINT if name in ("digits", ENDPOINT) else name,
-    read_body=read_body,
+ENDPOINTS = Endpoints(
+    id_of=lambda name, _workspace: ENDPOINT if name in ("digits", ENDPOINT) else name, unknown=EndpointNotFoundError
 )
 NOW_MS = time.time_ns() // 1_000_000
 
@@ -76,8 +94,8 @@ async def client(views_database: str, store: ClickHouseStore) -> AsyncIterator[A
     await sink_into(store, RegistryProjector()).consume(
         [event_message(judged, stream=ROLLOUT, version=3, position=9, at_ms=NOW_MS)]
     )
-    routes = query_routes(views_database, caller=CALLER)
-    async with AsyncTestClient(_app(routes)) as opened:
+    views = open_views(views_database, endpoints=ENDPOINTS)
+    async with AsyncTestClient(_app(views)) as opened:
         yield opened
 
 
@@ -209,10 +227,10 @@ async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_ar
     sql = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3"
     limits = QueryLimits(at_once=1, seconds=2, waiting=1, wait_seconds=0.2)
     principals = ({"x-principal": name} for name in ("one", "two", "three"))
-    routes = query_routes(views_database, caller=CALLER, limits=limits)
+    views = open_views(views_database, endpoints=ENDPOINTS, limits=limits)
 
     # The test client of Litestar sends one request after the other.
-    transport = httpx.ASGITransport(cast("Any", _app(routes)))
+    transport = httpx.ASGITransport(cast("Any", _app(views)))
     async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
         asked = [asyncio.create_task(client.post("/v1/query", json={"sql": sql}, headers=each)) for each in principals]
         ended = asyncio.as_completed(asked)
@@ -220,7 +238,7 @@ async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_ar
         view = await client.get("/v1/endpoints/digits/measurement", params={"epoch": EPOCH, **arms})
         is_under_way = any(not task.done() for task in asked)
         long = await next(ended)
-    await routes.close()
+    await views.close()
 
     assert (view.status_code, is_under_way) == (200, True), view.text
     assert [answer.json()["code"] for answer in busy] == ["queries-busy"] * 2
@@ -229,7 +247,7 @@ async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_ar
 
 async def test_ten_loops_of_one_principal_hold_another_up_for_one_statement(views_database: str) -> None:
     limits = QueryLimits(at_once=1, at_once_each=1, seconds=1, waiting_each=2, wait_seconds=60)
-    routes = query_routes(views_database, caller=CALLER, limits=limits)
+    views = open_views(views_database, endpoints=ENDPOINTS, limits=limits)
     ended: list[int] = []
     has_ended = asyncio.Condition()
 
@@ -244,38 +262,31 @@ async def test_ten_loops_of_one_principal_hold_another_up_for_one_statement(view
                     ended.append(answer.status_code)
                     has_ended.notify_all()
 
-    transport = httpx.ASGITransport(cast("Any", _app(routes)))
+    transport = httpx.ASGITransport(cast("Any", _app(views)))
     async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
         loops = [asyncio.create_task(loop(client)) for _ in range(10)]
-        await _until(lambda: routes.lane.refused()["too-many-statements"] >= 7 and len(ended) >= 2)
+        await _until(lambda: views.lane.refused()["too-many-statements"] >= 7 and len(ended) >= 2)
         asked = asyncio.create_task(
             client.post("/v1/query", json={"sql": "SELECT 1"}, headers={"x-principal": "other"})
         )
-        await _until(lambda: routes.lane.statements()["waiting"] == 3 or asked.done())
+        await _until(lambda: views.lane.statements()["waiting"] == 3 or asked.done())
         before = len(ended)
         answer = await asked
         after = len(ended)
         for task in loops:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-    await routes.close()
+    await views.close()
 
     assert answer.status_code == 200, answer.text
     assert after - before <= 1
     assert set(ended) == {400}
 
 
-async def test_the_schema_describes_every_route(client: AsyncTestClient[Litestar]) -> None:
-    schema = await client.get("/schema/openapi.json")
-
-    assert schema.status_code == 200
-    assert "/v1/endpoints/{endpoint}/measurement" in schema.json()["paths"]
-
-
 async def test_without_clickhouse_a_query_says_so_and_the_program_starts() -> None:
-    routes = query_routes("http://127.0.0.1:9/default", caller=CALLER)
+    views = open_views("http://127.0.0.1:9/default", endpoints=ENDPOINTS)
 
-    async with AsyncTestClient(_app(routes)) as client:
+    async with AsyncTestClient(_app(views)) as client:
         answer = await client.get(f"/v1/rollouts/{ROLLOUT}/timeline")
 
     assert (answer.status_code, answer.json()["code"]) == (503, "view-unavailable")
@@ -287,7 +298,8 @@ async def _until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def _app(routes: QueryRoutes) -> Litestar:
+def _app(views: Views) -> Litestar:
+    handlers = routes(list(views.operations), commands=cast("Commands", None), authentication=Anybody())
     return Litestar(
-        route_handlers=routes.routers, exception_handlers={QueryError: told}, on_shutdown=[routes.close], debug=True
+        route_handlers=handlers, exception_handlers={QueryError: told}, on_shutdown=[views.close], debug=True
     )

@@ -14,7 +14,7 @@ from control_plane.feedback.bodies import FeedbackBatch
 from control_plane.inference_tokens import commands as tokens
 from control_plane.registry import commands as registry
 from control_plane.rollouts import requests as rollouts
-from projections.predictions.routes import PredictionIds
+from projections.predictions.operations import PredictionIds
 from projections.query.queries import Sql
 from rollbook import _wire
 from rollbook._sync.client import Rollbook

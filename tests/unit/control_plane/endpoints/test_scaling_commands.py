@@ -46,7 +46,7 @@ def tell(log: MemoryLog, deployment_id: str, version: int, *, in_flight: float) 
 
 
 def version_of(log: MemoryLog) -> int:
-    reply = log.run(lambda unit: handlers.explain_scaling(unit, ENDPOINT, LastMeasurements()))
+    reply = log.run(lambda unit: handlers.explain_scaling(unit, ENDPOINT, last=LastMeasurements()))
     return msgspec.json.decode(reply.body, type=handlers.EndpointScaling).deployments[0].scaling_version
 
 
@@ -107,6 +107,6 @@ def test_without_a_policy_replicas_are_as_they_were_added() -> None:
 
     choose(log, None)
 
-    reply = log.run(lambda unit: handlers.explain_scaling(unit, ENDPOINT, LastMeasurements()))
+    reply = log.run(lambda unit: handlers.explain_scaling(unit, ENDPOINT, last=LastMeasurements()))
     shown = msgspec.json.decode(reply.body, type=handlers.EndpointScaling)
     assert (shown.policy, shown.deployments[0].replicas) == (None, 1)

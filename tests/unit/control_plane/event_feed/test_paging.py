@@ -1,13 +1,13 @@
 from typing import cast
 
-from control_plane.event_feed import routes
+from control_plane.event_feed import operations
 from control_plane.ports import EventStore
 from schemas.envelope import RecordedEvent
 from schemas.events.rollouts import RolloutPaused
 from tests.unit.workers.rollout_judge.pictures import recorded
 
 STREAM = "rollout-1"
-EVERYTHING = routes.Filter(workspace="default", stream=STREAM, type="")
+EVERYTHING = operations.Filter(workspace="default", stream=STREAM, type="")
 
 
 class GrowingStore:
@@ -30,7 +30,7 @@ def test_an_event_that_is_committed_while_its_stream_is_read_comes_once() -> Non
     store, after, seen = cast("EventStore", GrowingStore()), 0, []
 
     for _ in range(3):
-        page = routes._page(store, EVERYTHING, after=after, limit=10)  # noqa: SLF001  the race is in here
+        page = operations._page(store, EVERYTHING, after=after, limit=10)  # noqa: SLF001  the race is in here
         seen += [item.position for item in page.items]
         after = page.read_until
 

@@ -21,6 +21,7 @@ from control_plane.endpoints.requests import (
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.errors import RollbookError
 from control_plane.ports import Reply, UnitOfWork
+from control_plane.rollouts import handlers
 from control_plane.rollouts.commands import (
     AbortRollout,
     Command,
@@ -30,12 +31,13 @@ from control_plane.rollouts.commands import (
     ReportWarmUp,
     ResumeRollout,
 )
-from control_plane.rollouts.handlers import command_rollout, judge_step, rollback_endpoint
+from control_plane.rollouts.handlers import rollback_endpoint
 from control_plane.rollouts.queries import active_rollouts, get_rollout
-from control_plane.rollouts.requests import RollbackRequest
+from control_plane.rollouts.requests import MeasurementRequest, ReasonRequest, RollbackRequest, WarmUpRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, RolloutResource
+from infra.operations import Handler
 from schemas.events.endpoints import BUCKETS, TrafficShifted
-from schemas.events.rollouts import RolloutAborted, StepJudged, StepStarted
+from schemas.events.rollouts import Measurement, RolloutAborted, StepJudged, StepStarted
 from schemas.identifiers import Kind
 from tests.support.builders import HEALTHY, THIN, WRONG, measurement
 from tests.support.memory_log import MemoryLog
@@ -46,15 +48,36 @@ WARM = ReportWarmUp(ready_instances=1, elapsed_ms=100)
 
 
 def send(log: MemoryLog, rollout: RolloutResource, command: Command) -> RolloutResource:
-    return rollout_in(log.run(lambda unit: command_rollout(unit, rollout.id, command, expected_version=None)))
+    handler, request = asked_by(command)
+    return rollout_in(log.run(lambda unit: handler(unit, rollout.id, request)))
+
+
+def asked_by(command: Command) -> tuple[Handler, msgspec.Struct]:
+    match command:
+        case ReportWarmUp():
+            return handlers.report_warm_up, WarmUpRequest(**msgspec.structs.asdict(command))
+        case PauseRollout(reason=reason):
+            return handlers.pause_rollout, ReasonRequest(reason=reason)
+        case ResumeRollout(reason=reason):
+            return handlers.resume_rollout, ReasonRequest(reason=reason)
+        case PromoteRollout(reason=reason):
+            return handlers.promote_rollout, ReasonRequest(reason=reason)
+        case AbortRollout(reason=reason):
+            return handlers.abort_rollout, ReasonRequest(reason=reason)
+        case JudgeStep(measurement=measured):
+            return handlers.report_measurement, request_of(measured)
+
+
+def request_of(measured: Measurement) -> MeasurementRequest:
+    return msgspec.convert(msgspec.to_builtins(measured), type=MeasurementRequest)
 
 
 def look(log: MemoryLog, rollout: RolloutResource, **changes: object) -> JudgedResource:
     """Send a measurement of the step that the rollout is in."""
     now = get_rollout(log.catalogue, rollout.id, workspace=WORKSPACE)
     fields = {"step": now.step or 0, "epoch": now.epoch or 0, "watermark_ms": log.now_ms, **changes}
-    command = JudgeStep(measurement=measurement(**fields))
-    reply = log.run(lambda unit: judge_step(unit, rollout.id, command, expected_version=None))
+    request = request_of(measurement(**fields))
+    reply = log.run(lambda unit: handlers.report_measurement(unit, rollout.id, request))
     return msgspec.json.decode(reply.body, type=JudgedResource)
 
 

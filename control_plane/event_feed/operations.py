@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import msgspec
-from litestar import Request, Router, get
-from litestar.params import FromQuery, QueryParameter
 
 from control_plane.event_feed.commits import Commits
 from control_plane.ports import EventStore
-from control_plane.web.authentication import Authentication, actor_of
+from infra.operations import READERS, Caller, Operations, Question
 from schemas.envelope import RecordedEvent
 
 _LONGEST_WAIT_MS = 30_000
@@ -54,34 +53,42 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def router(authentication: Authentication, store: EventStore, commits: Commits) -> Router:
-    """Build the route."""
+class ReadEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """From which position on, which events, and how long to wait for the first one."""
 
-    @get(
-        "/events",
-        guards=[authentication.at_least("viewer", or_service=True)],
+    after: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_POSITION)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=_MOST)] = 100
+    stream: str = ""
+    type: str = ""
+    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=_LONGEST_WAIT_MS)] = 0
+
+
+def operations(store: EventStore, commits: Commits) -> Operations:
+    """Declare them."""
+    read = Question(
+        method="GET",
+        path="/v1/events",
+        handler=partial(read_events, store, commits),
+        asks=ReadEvents,
+        answers=Feed,
+        roles=READERS,
         summary="The log in order; waits for the next event when there is none yet",
     )
-    async def read_events(
-        request: Request[Any, Any, Any],
-        after: Annotated[int, QueryParameter(ge=0, le=_LARGEST_POSITION)] = 0,
-        limit: Annotated[int, QueryParameter(ge=1, le=_MOST)] = 100,
-        stream: FromQuery[str] = "",
-        event_type: Annotated[str, QueryParameter(name="type")] = "",
-        wait_ms: Annotated[int, QueryParameter(ge=0, le=_LONGEST_WAIT_MS)] = 0,
-    ) -> Feed:
-        wanted = Filter(workspace=actor_of(request).workspace, stream=stream, type=event_type)
-        deadline = time.monotonic() + wait_ms / 1000
-        while True:
-            feed = await asyncio.to_thread(_page, store, wanted, after=after, limit=limit)
-            remaining = deadline - time.monotonic()
-            if feed.items or remaining <= 0 or commits.is_closing:
-                return feed
-            after = feed.read_until
-            if after >= feed.head:
-                await commits.wait_after(after, timeout_s=remaining)
+    return Operations("log", [read])
 
-    return Router(path="/v1", route_handlers=[read_events], tags=["log"])
+
+async def read_events(store: EventStore, commits: Commits, caller: Caller, asked: ReadEvents) -> Feed:
+    """Return the events after a position; where there is none, wait for one."""
+    wanted = Filter(workspace=caller.workspace, stream=asked.stream, type=asked.type)
+    deadline, after = time.monotonic() + asked.wait_ms / 1000, asked.after
+    while True:
+        feed = await asyncio.to_thread(_page, store, wanted, after=after, limit=asked.limit)
+        remaining = deadline - time.monotonic()
+        if feed.items or remaining <= 0 or commits.is_closing:
+            return feed
+        after = feed.read_until
+        if after >= feed.head:
+            await commits.wait_after(after, timeout_s=remaining)
 
 
 def _page(store: EventStore, wanted: Filter, *, after: int, limit: int) -> Feed:

@@ -1,0 +1,157 @@
+"""The operations on principals and their tokens; all are for admins."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+
+import msgspec
+
+from control_plane.access import commands, errors, handlers
+from control_plane.access.aggregate import Principal
+from control_plane.access.tokens import TokenIndex, principals_in
+from control_plane.ports import EventStore
+from control_plane.web.listing import Page
+from infra.operations import ADMINS, Caller, Command, Operation, Operations, Question
+
+Around = Callable[..., AbstractAsyncContextManager[str | None]]
+
+_CREATED = 201
+_KNOWN = (errors.PrincipalUnknownError, errors.StaleVersionError)
+
+
+class ShownToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token without what makes it one."""
+
+    id: str
+    expires_at: str | None
+    is_revoked: bool
+
+
+class ShownPrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """A principal as admins see it; name and e-mail are null once erased."""
+
+    id: str
+    kind: str
+    role: str
+    name: str | None
+    email: str | None
+    is_erased: bool
+    tokens: tuple[ShownToken, ...]
+    created_at: str
+
+
+def operations(store: EventStore, tokens: TokenIndex) -> Operations:
+    """Declare them."""
+
+    @asynccontextmanager
+    async def refreshed(*_: object) -> AsyncIterator[None]:
+        yield
+        tokens.refresh()
+
+    @asynccontextmanager
+    async def issued(*_: object) -> AsyncIterator[str]:
+        yield handlers.fresh_token()
+        tokens.refresh()
+
+    return Operations("access", [*_principals(store, refreshed, issued), *_tokens(refreshed, issued)])
+
+
+def find_principals(store: EventStore, caller: Caller) -> Page[ShownPrincipal]:
+    """Return the principals of a workspace."""
+    found = principals_in(store.catalogue(), workspace=caller.workspace)
+    return Page(items=[_shown(principal, store) for principal in found])
+
+
+def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Operation]:
+    return [
+        Question(
+            method="GET",
+            path="/v1/principals",
+            handler=partial(find_principals, store),
+            answers=Page[ShownPrincipal],
+            roles=ADMINS,
+            summary="List principals",
+        ),
+        Command(
+            method="POST",
+            path="/v1/principals",
+            handler=handlers.register_principal,
+            around=issued,
+            asks=commands.RegisterPrincipal,
+            answers=handlers.IssuedToken,
+            status=_CREATED,
+            roles=ADMINS,
+            summary="Let a person or program in",
+            errors=(errors.StaleVersionError,),
+        ),
+        Command(
+            method="POST",
+            path="/v1/principals/{principal_id}/role",
+            handler=handlers.grant_principal_role,
+            around=refreshed,
+            asks=commands.GrantRole,
+            answers=handlers.Changed,
+            roles=ADMINS,
+            summary="Grant a role",
+            errors=(*_KNOWN, errors.LastAdminError, errors.PrincipalErasedError),
+        ),
+        Command(
+            method="POST",
+            path="/v1/principals/{principal_id}/erase",
+            handler=handlers.erase_principal,
+            around=refreshed,
+            asks=commands.ErasePrincipal,
+            answers=handlers.Changed,
+            roles=ADMINS,
+            summary="Erase a person's values by shredding their keys",
+            errors=(*_KNOWN, errors.LastAdminError),
+        ),
+    ]
+
+
+def _tokens(refreshed: Around, issued: Around) -> list[Operation]:
+    return [
+        Command(
+            method="POST",
+            path="/v1/principals/{principal_id}/tokens",
+            handler=handlers.issue_another_token,
+            around=issued,
+            asks=commands.IssueToken,
+            answers=handlers.IssuedToken,
+            status=_CREATED,
+            roles=ADMINS,
+            summary="Issue another token",
+            errors=(*_KNOWN, errors.PrincipalErasedError),
+        ),
+        Command(
+            method="POST",
+            path="/v1/principals/{principal_id}/tokens/{token_id}/revoke",
+            handler=handlers.revoke_principal_token,
+            around=refreshed,
+            asks=commands.RevokeToken,
+            answers=handlers.Changed,
+            roles=ADMINS,
+            summary="Refuse a token from now on",
+            errors=(*_KNOWN, errors.TokenUnknownError, errors.LastAdminError),
+        ),
+    ]
+
+
+def _shown(principal: Principal, store: EventStore) -> ShownPrincipal:
+    name, email = (
+        store.open(sealed, event_id=principal.event_id) if sealed else None
+        for sealed in (principal.name, principal.email)
+    )
+    return ShownPrincipal(
+        id=principal.id,
+        kind=principal.kind,
+        role=principal.role,
+        name=name,
+        email=email,
+        is_erased=principal.is_erased,
+        tokens=tuple(
+            ShownToken(id=token.id, expires_at=token.expires_at, is_revoked=token.is_revoked)
+            for token in principal.tokens
+        ),
+        created_at=principal.created_at,
+    )

@@ -1,0 +1,141 @@
+"""The operations on files of the artifact store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.response import Stream
+
+from control_plane.artifacts import errors
+from control_plane.artifacts.artifact_store import ArtifactStore, StoredArtifact, read_range
+from control_plane.artifacts.ranges import asked_range
+from infra.operations import OPERATORS, READERS, Operations, Transfer
+
+_MEDIA_TYPE = "application/octet-stream"
+_WRITE_BYTES = 1 << 20
+_OK, _CREATED, _PARTIAL = 200, 201, 206
+_READING = (errors.MalformedDigestError, errors.ArtifactNotFoundError, errors.ArtifactStoreUnavailableError)
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def operations(store: ArtifactStore) -> Operations:
+    """Declare them."""
+    path = "/v1/artifacts/{digest}"
+    return Operations(
+        "registry",
+        [
+            Transfer(
+                method="PUT",
+                path=path,
+                handler=partial(put_artifact, store),
+                upload=_MEDIA_TYPE,
+                answers=StoredArtifact,
+                status=_CREATED,
+                also=(_OK,),
+                roles=OPERATORS,
+                summary="Keep a file under the digest of its content",
+                errors=(
+                    errors.MalformedDigestError,
+                    errors.ArtifactTooLargeError,
+                    errors.DigestDiffersError,
+                    errors.UploadCutShortError,
+                    errors.ArtifactStoreUnavailableError,
+                ),
+            ),
+            Transfer(
+                method="GET",
+                path=path,
+                handler=partial(get_artifact, store),
+                download=_MEDIA_TYPE,
+                also=(_PARTIAL,),
+                roles=READERS,
+                summary="A file, or a part of it by Range",
+                errors=(*_READING, errors.RangeNotSatisfiableError),
+            ),
+            Transfer(
+                method="HEAD",
+                path=path,
+                handler=partial(head_artifact, store),
+                roles=READERS,
+                summary="Whether the store holds a file, and its size",
+                errors=_READING,
+            ),
+        ],
+    )
+
+
+async def put_artifact(store: ArtifactStore, request: AnyRequest, digest: str) -> Response[StoredArtifact]:
+    """Keep a file."""
+    was_there = await asyncio.to_thread(store.find, digest) is not None
+    # A file that is there is written again all the same: that proves the bytes, and mends a damaged disk.
+    kept = await _received(request, store, digest)
+    return Response(kept, status_code=_OK if was_there else _CREATED)
+
+
+async def get_artifact(store: ArtifactStore, request: AnyRequest, digest: str) -> Stream:
+    """Send a file, or the part of it that Range asks for."""
+    found = await _found(store, digest)
+    asked = asked_range(request.headers.get("range"), size_bytes=found.size_bytes)
+    file = await asyncio.to_thread(store.open, digest)
+    headers = _headers(found)
+    if asked is None:
+        return Stream(read_range(file, start=0, length=found.size_bytes), media_type=_MEDIA_TYPE, headers=headers)
+    headers["content-length"] = str(asked.length)
+    headers["content-range"] = f"bytes {asked.start}-{asked.start + asked.length - 1}/{found.size_bytes}"
+    part = read_range(file, start=asked.start, length=asked.length)
+    return Stream(part, status_code=_PARTIAL, media_type=_MEDIA_TYPE, headers=headers)
+
+
+async def head_artifact(store: ArtifactStore, _request: AnyRequest, digest: str) -> Response[None]:
+    """Say whether a file is there."""
+    headers = _headers(await _found(store, digest)) | {"content-type": _MEDIA_TYPE}
+    # The framework renders "no content" for text and JSON alone; the header says what GET would send.
+    return Response(None, media_type=MediaType.TEXT, headers=headers)
+
+
+async def _found(store: ArtifactStore, digest: str) -> StoredArtifact:
+    found = await asyncio.to_thread(store.find, digest)
+    if found is None:
+        raise errors.ArtifactNotFoundError(digest)
+    return found
+
+
+def _headers(found: StoredArtifact) -> dict[str, str]:
+    return {
+        "content-length": str(found.size_bytes),
+        "accept-ranges": "bytes",
+        "etag": f'"{found.digest}"',
+        "cache-control": "private, max-age=31536000, immutable",
+    }
+
+
+async def _received(request: AnyRequest, store: ArtifactStore, digest: str) -> StoredArtifact:
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > store.max_bytes:
+        raise errors.ArtifactTooLargeError(limit_bytes=store.max_bytes)
+    upload = await asyncio.to_thread(store.receive, digest)
+    try:
+        async for piece in _pieces(request):
+            await asyncio.to_thread(upload.write, piece)
+        return await asyncio.to_thread(upload.keep)
+    finally:
+        await asyncio.shield(asyncio.to_thread(upload.close))
+
+
+async def _pieces(request: AnyRequest) -> AsyncIterator[bytes]:
+    """Yield the body in larger pieces than the network gives, so that each costs one switch of threads."""
+    gathered = bytearray()
+    try:
+        async for chunk in request.stream():
+            gathered += chunk
+            if len(gathered) >= _WRITE_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
+    except HTTPException as error:
+        raise errors.UploadCutShortError from error
+    if gathered:
+        yield bytes(gathered)

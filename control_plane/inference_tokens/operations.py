@@ -1,0 +1,100 @@
+"""The operations on the gateway's tokens: minted here, checked there; their keys, and what ends them early."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from control_plane.inference_tokens import commands, errors, handlers
+from control_plane.inference_tokens.mint import InferenceTokenMint, KeySet, MintedToken
+from control_plane.ports import EventStore
+from infra.clock import Clock
+from infra.operations import ADMINS, PUBLIC, READERS, Caller, Command, Operation, Operations, Question
+from schemas.identifiers import Kind
+
+RevokedSubjects = Callable[[], tuple[str, ...]]
+
+_CREATED = 201
+
+
+def operations(
+    store: EventStore, mint: InferenceTokenMint, *, revoked_subjects: RevokedSubjects, clock: Clock
+) -> Operations:
+    """Declare them; `revoked_subjects` names the principals that can no longer act."""
+    return Operations("access", [*_tokens(store, mint, revoked_subjects, clock), *_changes(mint)])
+
+
+def mint_inference_token(
+    store: EventStore, mint: InferenceTokenMint, clock: Clock, caller: Caller, command: commands.MintInferenceToken
+) -> MintedToken:
+    """Mint a token for endpoints that exist."""
+    catalogue = store.catalogue()
+    for index, name in enumerate(command.endpoints):
+        if name != "*" and catalogue.id_of(Kind.ENDPOINT, name, workspace=caller.workspace) is None:
+            raise errors.EndpointScopeUnknownError(name, index=index)
+    return mint.mint(caller, command.endpoints, ttl_s=command.ttl_s, now_ms=clock.now_ms())
+
+
+def show_public_keys(mint: InferenceTokenMint, revoked_subjects: RevokedSubjects, _caller: Caller) -> KeySet:
+    """Return what a gateway checks tokens by."""
+    return mint.key_set(revoked_subjects=revoked_subjects())
+
+
+def _tokens(
+    store: EventStore, mint: InferenceTokenMint, revoked_subjects: RevokedSubjects, clock: Clock
+) -> list[Operation]:
+    return [
+        Question(
+            method="POST",
+            path="/v1/inference-tokens",
+            handler=partial(mint_inference_token, store, mint, clock),
+            asks=commands.MintInferenceToken,
+            answers=MintedToken,
+            status=_CREATED,
+            roles=READERS,
+            summary="Mint a token for the gateway",
+            errors=(errors.EndpointScopeUnknownError, errors.SigningKeyMissingError),
+        ),
+        Question(
+            method="GET",
+            path="/v1/inference-tokens/keys",
+            handler=partial(show_public_keys, mint, revoked_subjects),
+            answers=KeySet,
+            roles=PUBLIC,
+            summary="The public keys of the gateway's tokens",
+        ),
+    ]
+
+
+def _changes(mint: InferenceTokenMint) -> list[Operation]:
+    @asynccontextmanager
+    async def fresh_key(*_: object) -> AsyncIterator[handlers.KeyChange]:
+        with mint.keys.fresh() as fresh:
+            yield handlers.KeyChange(first=mint.keys.first, fresh=fresh)
+
+    return [
+        Command(
+            method="POST",
+            path="/v1/inference-tokens/rotate-key",
+            handler=handlers.rotate_signing_key,
+            around=fresh_key,
+            asks=commands.RotateSigningKey,
+            answers=handlers.ShownKeyring,
+            roles=ADMINS,
+            summary="Sign the gateway's tokens with a fresh key",
+            errors=(errors.RotationUnderWayError, errors.TooManySigningKeysError),
+        ),
+        Command(
+            method="POST",
+            path="/v1/inference-tokens/revoke",
+            handler=handlers.revoke_inference_tokens,
+            asks=commands.RevokeInferenceTokens,
+            answers=handlers.ShownKeyring,
+            roles=ADMINS,
+            summary="Refuse a token, or all of a principal, from now on",
+            errors=(
+                errors.RevocationUnclearError,
+                errors.TokenHolderUnknownError,
+                errors.TooManyRevocationsError,
+            ),
+        ),
+    ]

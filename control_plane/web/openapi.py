@@ -1,0 +1,197 @@
+"""The OpenAPI document, made of the declared operations alone."""
+
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+from litestar import MediaType, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from control_plane import errors
+from control_plane.event_store import errors as store_errors
+from control_plane.web.authentication import PUBLIC, RoleTooWeakError
+from control_plane.web.bodies import InvalidBodyError, MalformedJsonError
+from control_plane.web.command_runner import BadHeaderError
+from control_plane.web.problems import MEDIA_TYPE, Problem, Unauthenticated, status_of_kind
+from infra.operations import JSON, Command, Operation, Operations, Question, Transfer
+
+Document: TypeAlias = dict[str, Any]
+
+PATHS = ("/openapi", "/openapi/openapi.json")
+
+_TOKEN = "bearer"  # noqa: S105  the name of a scheme
+_REFERENCE = "#/components/schemas/{name}"
+_GENERIC = re.compile(r"(?P<outer>[A-Za-z]+)_(?P<inner>[A-Za-z]+)_")
+_TEXT = {"type": "string"}
+_OF_COMMANDS = (
+    BadHeaderError,
+    store_errors.IdempotencyKeyReusedError,
+    store_errors.AnswerErasedError,
+    store_errors.NameTakenError,
+    store_errors.StaleVersionError,
+    store_errors.EventTooLargeError,
+    store_errors.StoreBusyError,
+    store_errors.StoreUnavailableError,
+    store_errors.NewerEventError,
+)
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """`position` is the place in the log up to which the effects of the command reach."""
+
+    position: int
+
+
+def document_of(groups: Sequence[Operations], *, version: str) -> Document:
+    """Describe the operations as OpenAPI 3.1."""
+    schemas = _Schemas(groups)
+    paths: dict[str, Document] = defaultdict(dict)
+    for group in groups:
+        for operation in group.operations:
+            paths[operation.plain_path][operation.method.lower()] = _described(operation, group.tag, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Rollbook",
+            "version": version,
+            "description": "Commands and queries of the control plane. Errors are problem documents (RFC 9457).",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def document_routes(document: Document) -> list[HTTPRouteHandler]:
+    """Serve the document, and nothing that would load scripts from elsewhere."""
+    content = msgspec.json.encode(document)
+
+    @get(list(PATHS), opt=PUBLIC, include_in_schema=False)
+    async def show_document() -> Response[bytes]:
+        return Response(content, media_type=MediaType.JSON)
+
+    return [show_document]
+
+
+class _Schemas:
+    """The schemas of everything that is asked and answered, by names fit for generated code."""
+
+    def __init__(self, groups: Sequence[Operations]) -> None:
+        kinds: list[Any] = [Problem, Position]
+        for operation in (each for group in groups for each in group.operations):
+            kinds += [kind for kind in (operation.asks if operation.has_body else None, operation.answers) if kind]
+        kinds = list({repr(kind): kind for kind in kinds}.values())
+        found, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+        self.components = msgspec.json.decode(_with_plain_names(msgspec.json.encode(components)))
+        shown = msgspec.json.decode(_with_plain_names(msgspec.json.encode(found)))
+        self._by_kind = {repr(kind): schema for kind, schema in zip(kinds, shown, strict=True)}
+
+    def of(self, kind: Any) -> Document:  # noqa: ANN401  a type, or an alias of one
+        """Return the schema of a type, by reference where it has a name."""
+        schema: Document = self._by_kind[repr(kind)]
+        return schema
+
+
+def _with_plain_names(content: bytes) -> bytes:
+    """Call `Page[Model]` ModelPage."""
+    return _GENERIC.sub(r"\g<inner>\g<outer>", content.decode()).encode()
+
+
+def _described(operation: Operation, tag: str, schemas: _Schemas) -> Document:
+    described: Document = {
+        "operationId": operation.id,
+        "tags": [tag],
+        "summary": operation.summary,
+        "parameters": list(_parameters(operation)),
+        "responses": {**_successes(operation, schemas), **_refusals(operation, schemas)},
+        "x-rollbook-roles": sorted(operation.roles),
+    }
+    if operation.roles:
+        described["security"] = [{_TOKEN: []}]
+    if operation.has_body and operation.asks is not None:
+        is_needed = any(field.required for field in msgspec.structs.fields(operation.asks))
+        body = {"required": is_needed, "content": {JSON: {"schema": schemas.of(operation.asks)}}}
+        described["requestBody"] = body
+    if isinstance(operation, Transfer) and operation.upload:
+        described["requestBody"] = {"required": True, "content": {operation.upload: {}}}
+    return described
+
+
+def _parameters(operation: Operation) -> Iterator[Document]:
+    for each in operation.placeholders:
+        yield {
+            "name": each.name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "integer"} if each.is_number else _TEXT,
+        }
+    if operation.asks is not None and not operation.has_body:
+        _, components = msgspec.json.schema_components([operation.asks], ref_template=_REFERENCE)
+        (schema,) = components.values()
+        for name, shown in schema["properties"].items():
+            yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": shown}
+    if isinstance(operation, Command) and operation.method != "GET":
+        yield _header("Idempotency-Key", "Makes the command safe to repeat for 24 hours; 1 to 200 characters.")
+    if isinstance(operation, Command) and operation.takes_version:
+        yield _header("If-Match", "Lets the command pass only if its stream is still at this version, as an ETag.")
+    if operation.roles:
+        yield _header("X-Correlation-Id", "Kept on the events of the command, and answered.")
+
+
+def _header(name: str, description: str) -> Document:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": _TEXT}
+
+
+def _successes(operation: Operation, schemas: _Schemas) -> Document:
+    shown: Document = {"description": "Done" if isinstance(operation, Command) else "The answer"}
+    shown["headers"] = {name: {"description": text, "schema": _TEXT} for name, text in _answered_headers(operation)}
+    if operation.answers is not None:
+        schema = schemas.of(operation.answers)
+        if isinstance(operation, Command):
+            schema = {"allOf": [schema, schemas.of(Position)]}
+        shown["content"] = {JSON: {"schema": schema}}
+    if isinstance(operation, Transfer) and operation.download:
+        shown["content"] = {operation.download: {"schema": {"type": "string", "format": "binary"}}}
+    return {str(status): shown for status in (operation.status, *operation.also)}
+
+
+def _answered_headers(operation: Operation) -> Iterator[tuple[str, str]]:
+    yield "X-Correlation-Id", "The caller's, or one made for this request."
+    if isinstance(operation, Command):
+        yield "ETag", "The version of the stream."
+        yield "Rollbook-Position", "The place in the log up to which the effects of the command reach."
+        yield "Idempotent-Replayed", "`true` where the answer was given before."
+    if isinstance(operation, Question) and operation.is_tagged:
+        yield "ETag", "The version of the stream, for If-Match of a command."
+
+
+def _refusals(operation: Operation, schemas: _Schemas) -> Document:
+    by_status: dict[int, dict[str, str]] = defaultdict(dict)
+    for kind in _errors_of(operation):
+        by_status[status_of_kind(kind)][kind.code] = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
+    problem = schemas.of(Problem)
+    refusals: Document = {
+        "default": {"description": "A problem document", "content": {MEDIA_TYPE: {"schema": problem}}}
+    }
+    for status, codes in sorted(by_status.items()):
+        one_of = {"properties": {"code": {"enum": sorted(codes)}}}
+        refusals[str(status)] = {
+            "description": " ".join(f"`{code}`: {text}" for code, text in sorted(codes.items())),
+            "content": {MEDIA_TYPE: {"schema": {"allOf": [problem, one_of]}}},
+        }
+    return refusals
+
+
+def _errors_of(operation: Operation) -> Iterator[Any]:
+    yield from operation.errors
+    if operation.roles:
+        yield from (Unauthenticated, RoleTooWeakError)
+    if operation.asks is not None:
+        yield from (InvalidBodyError, MalformedJsonError) if operation.has_body else (errors.Invalid,)
+    if isinstance(operation, Command):
+        yield from _OF_COMMANDS

@@ -1,0 +1,147 @@
+"""How an operation of the HTTP API is declared: once, by the feature that it belongs to.
+
+Routes, the OpenAPI document, the SDK, the reference and the tests of roles and random input are made from the
+declarations. A handler takes what its kind of operation says, then the values of the path in their order, then the
+body or the parameters as one struct.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from schemas.events.access import Role
+
+Method = Literal["GET", "HEAD", "POST", "PUT"]
+Roles = frozenset[Role]
+Handler = Callable[..., Any]
+
+READERS: Roles = frozenset({"viewer", "operator", "admin", "service"})
+OPERATORS: Roles = frozenset({"operator", "admin"})
+OPERATORS_AND_SERVICES: Roles = OPERATORS | {"service"}
+SERVICES: Roles = frozenset({"service", "admin"})
+ADMINS: Roles = frozenset({"admin"})
+PUBLIC: Roles = frozenset()
+"""Nobody is asked for a token."""
+
+JSON = "application/json"
+_PLACEHOLDER = re.compile(r"\{(?P<name>[a-z_]+)(?P<number>:int)?\}")
+
+
+class Caller(Protocol):
+    """Who asks, as the request's token says."""
+
+    @property
+    def principal_id(self) -> str:
+        """The principal whose token it is."""
+
+    @property
+    def role(self) -> Role:
+        """The principal's role."""
+
+    @property
+    def workspace(self) -> str:
+        """The tenant that the principal belongs to."""
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is encoded already; `version` is that of the stream it shows, for the ETag."""
+
+    body: bytes
+    media_type: str = JSON
+    status: int | None = None
+    version: int | None = None
+
+
+class Placeholder(msgspec.Struct, frozen=True):
+    """A part of a path that callers fill in."""
+
+    name: str
+    is_number: bool
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What all kinds share.
+
+    `path` has placeholders, `{endpoint}` or `{number:int}`. `asks` is the body of a POST or PUT and the parameters of
+    the rest. `answers` is the type of the answer's JSON, or None where it is no JSON. `also` are other
+    statuses of the same answer. `errors` are the features' own errors; what every operation may answer is not repeated.
+    """
+
+    method: Method
+    path: str
+    handler: Handler
+    roles: Roles
+    summary: str
+    asks: type[msgspec.Struct] | None = None
+    answers: Any = None
+    status: int = 200
+    also: tuple[int, ...] = ()
+    errors: tuple[type[Exception], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The handler's name, which is also that of the SDK's method."""
+        return name_of(self.handler)
+
+    @property
+    def placeholders(self) -> tuple[Placeholder, ...]:
+        """The path's placeholders, in order."""
+        return tuple(Placeholder(found["name"], bool(found["number"])) for found in _PLACEHOLDER.finditer(self.path))
+
+    @property
+    def plain_path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return _PLACEHOLDER.sub(lambda found: f"{{{found['name']}}}", self.path)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether what is asked stands in the body."""
+        return self.method in ("POST", "PUT")
+
+
+class Command(Operation, frozen=True, kw_only=True):
+    """Runs in the store's writer, in one transaction: `handler(unit, …)` returns the store's reply.
+
+    A handler with a keyword `expected_version` gets that of If-Match. `around(caller, …)` is entered before and left
+    afterwards, outside the transaction; what it yields, if anything, is the handler's last argument.
+    """
+
+    around: Callable[..., AbstractAsyncContextManager[Any]] | None = None
+
+    @property
+    def takes_version(self) -> bool:
+        """Whether the command heeds If-Match."""
+        return "expected_version" in inspect.signature(self.handler).parameters
+
+
+class Question(Operation, frozen=True, kw_only=True):
+    """Changes nothing: `handler(caller, …)` returns `answers` or `Content`. One that blocks gets a thread."""
+
+    is_tagged: bool = False
+    """Whether the answer carries an ETag, for a command's If-Match."""
+
+
+class Transfer(Operation, frozen=True, kw_only=True):
+    """Moves a file: `handler(request, …)` reads and answers by itself, as the web framework has it."""
+
+    upload: str | None = None
+    download: str | None = None
+
+
+class Operations(msgspec.Struct, frozen=True):
+    """The operations of a feature; `tag` is the heading under which people find them."""
+
+    tag: str
+    operations: Sequence[Operation]
+
+
+def name_of(handler: Handler) -> str:
+    """Return a handler's name, also of one that was given some of its arguments."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    return handler.__name__

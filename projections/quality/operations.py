@@ -1,0 +1,47 @@
+"""How often each version is right."""
+
+from functools import partial
+
+import msgspec
+
+from infra.operations import READERS, Caller, Operations, Question
+from projections.errors import BadQuery, ViewUnavailable
+from projections.quality.queries import Quality, quality_of_endpoint
+from projections.reading import Endpoints, Reader
+
+
+class QualityOverTime(msgspec.Struct, frozen=True, kw_only=True):
+    """By which feedback, since when, and in buckets of which length."""
+
+    feedback_name: str | None = None
+    since_ms: int | None = None
+    bucket_ms: int = 60_000
+
+
+def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+    """Declare them."""
+    quality = Question(
+        method="GET",
+        path="/v1/endpoints/{endpoint}/quality",
+        handler=partial(show_quality, reader, endpoints),
+        asks=QualityOverTime,
+        answers=Quality,
+        roles=READERS,
+        summary="Accuracy of each version, with its count of labels",
+        errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+    )
+    return Operations("views", [quality])
+
+
+async def show_quality(
+    reader: Reader, endpoints: Endpoints, caller: Caller, endpoint: str, asked: QualityOverTime
+) -> Quality:
+    """Return the accuracy of each version over time."""
+    return await quality_of_endpoint(
+        reader,
+        endpoints.id_of(endpoint, caller.workspace),
+        workspace=caller.workspace,
+        feedback_name=asked.feedback_name,
+        since_ms=asked.since_ms,
+        bucket_ms=asked.bucket_ms,
+    )

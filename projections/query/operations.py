@@ -1,0 +1,29 @@
+"""Read-only SQL on the views."""
+
+from functools import partial
+
+from infra.operations import READERS, Caller, Content, Operations, Question
+from projections.errors import BadQuery, QueriesBusy, TooManyStatements, ViewUnavailable
+from projections.query.lane import QueryLane
+from projections.query.queries import MEDIA_TYPES, Sql, run_sql
+
+
+def operations(lane: QueryLane) -> Operations:
+    """Declare them."""
+    query = Question(
+        method="POST",
+        path="/v1/query",
+        handler=partial(query_views, lane),
+        asks=Sql,
+        answers=dict,
+        roles=READERS,
+        summary="Read-only SQL on the views, over the rows of the caller's workspace",
+        errors=(BadQuery, TooManyStatements, QueriesBusy, ViewUnavailable),
+    )
+    return Operations("views", [query])
+
+
+async def query_views(lane: QueryLane, caller: Caller, query: Sql) -> Content:
+    """Run one statement; the answer has the format that was asked for."""
+    answer = await run_sql(lane, query, workspace=caller.workspace, principal=caller.principal_id)
+    return Content(body=answer, media_type=MEDIA_TYPES[query.format])

@@ -1,0 +1,64 @@
+"""What instances, hosts and gateways use."""
+
+from functools import partial
+
+import msgspec
+
+from infra.operations import READERS, Caller, Operations, Question
+from projections.errors import BadQuery, ViewUnavailable
+from projections.reading import Endpoints, Reader
+from projections.resources.queries import ResourcesOverTime, resources_of_endpoint, resources_of_machines
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when, and in buckets of which length."""
+
+    since_ms: int | None = None
+    bucket_ms: int = 60_000
+
+
+def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+    """Declare them."""
+    return Operations(
+        "views",
+        [
+            Question(
+                method="GET",
+                path="/v1/endpoints/{endpoint}/resources",
+                handler=partial(show_endpoint_resources, reader, endpoints),
+                asks=Span,
+                answers=ResourcesOverTime,
+                roles=READERS,
+                summary="What an endpoint's instances use and have in hand",
+                errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+            ),
+            Question(
+                method="GET",
+                path="/v1/resources",
+                handler=partial(show_resources, reader),
+                asks=Span,
+                answers=ResourcesOverTime,
+                roles=READERS,
+                summary="What hosts and gateways use",
+                errors=(BadQuery, ViewUnavailable),
+            ),
+        ],
+    )
+
+
+async def show_endpoint_resources(
+    reader: Reader, endpoints: Endpoints, caller: Caller, endpoint: str, asked: Span
+) -> ResourcesOverTime:
+    """Return what an endpoint's instances use."""
+    return await resources_of_endpoint(
+        reader,
+        endpoints.id_of(endpoint, caller.workspace),
+        workspace=caller.workspace,
+        since_ms=asked.since_ms,
+        bucket_ms=asked.bucket_ms,
+    )
+
+
+async def show_resources(reader: Reader, _caller: Caller, asked: Span) -> ResourcesOverTime:
+    """Return what hosts and gateways use."""
+    return await resources_of_machines(reader, since_ms=asked.since_ms, bucket_ms=asked.bucket_ms)

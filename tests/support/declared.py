@@ -1,0 +1,53 @@
+"""What the API declares of its answers, and a hook that holds every answer to it."""
+
+import re
+from typing import Any
+
+import httpx
+
+from control_plane.web.problems import MEDIA_TYPE
+
+# What the framework refuses before it knows the operation, or what no operation can foresee.
+OF_THE_RIM = {"no-such-route", "method-not-allowed", "body-too-large", "unsupported-media-type", "invalid-request"}
+
+
+class Declared:
+    """The statuses and codes of each operation, from the OpenAPI document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._operations = [
+            (method.upper(), re.compile(re.sub(r"\{[a-z_]+\}", "[^/]+", path)), operation["responses"])
+            for path, operations in document["paths"].items()
+            for method, operation in operations.items()
+        ]
+
+    async def check(self, answer: httpx.Response) -> None:
+        """Fail where an operation answers what it does not declare."""
+        request = answer.request
+        path = request.url.raw_path.decode().partition("?")[0]
+        found = [
+            responses
+            for method, fits, responses in self._operations
+            if method == request.method and fits.fullmatch(path)
+        ]
+        if not found:
+            return
+        asked, status = f"{request.method} {path}", str(answer.status_code)
+        if answer.headers.get("content-type") != MEDIA_TYPE:
+            assert any(status in responses for responses in found), f"{asked} does not declare {status}"
+            return
+        if request.method == "HEAD":
+            assert status in {each for responses in found for each in responses}, f"{asked} does not declare {status}"
+            return
+        await answer.aread()
+        code = answer.json()["code"]
+        declared = {each for responses in found for each in codes_of(responses.get(status, {}))}
+        assert code in declared | OF_THE_RIM, f"{asked} does not declare {code} with {status}"
+
+
+def codes_of(response: dict[str, Any]) -> list[str]:
+    """Return the codes that a declared refusal may carry."""
+    schema = response.get("content", {}).get(MEDIA_TYPE, {}).get("schema", {})
+    return [
+        code for part in schema.get("allOf", ()) for code in part.get("properties", {}).get("code", {}).get("enum", ())
+    ]
