@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.supervisor.launch import launched
+from infra.launch import launched
 
 _READY_WITHIN_S = 60.0
 _STOP_S = 20.0

@@ -23,10 +23,10 @@ from infra.errors import EXIT_CANNOT_START, CannotStartError
 from infra.kafka.class_archive import class_archive
 from infra.kafka.distribution import lay_jars
 from infra.kafka.java import find_java
+from infra.launch import LAUNCHED_BY, launched_command
 from infra.logs import configure_logs
 from infra.ports import LOOPBACK, free_ports, is_free, require_free
 from infra.settings import load_settings
-from infra.supervisor.launch import LAUNCHED_BY, launched_command
 
 PREFIX = "ROLLBOOK_KAFKA_"
 _FORMAT_TIMEOUT_SECONDS = 60

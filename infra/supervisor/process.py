@@ -12,7 +12,7 @@ import structlog
 
 from infra.clock import Clock
 from infra.errors import EXIT_CANNOT_START, CannotStartError
-from infra.supervisor.launch import LAUNCHED_BY
+from infra.launch import LAUNCHED_BY
 from infra.supervisor.log_file import LogFile
 from infra.supervisor.plan import FileReady, ProgramSpec, is_of_process, is_ready
 from infra.supervisor.status import ProgramStatus, cannot_start_reason

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from infra.launch import launched
 from infra.ports import free_ports
-from infra.supervisor.launch import launched
 from infra.supervisor.status import ProgramStatus, StackStatus, read_status
 from rollbook import Rollbook
 from rollbook.cli.profile import Profile

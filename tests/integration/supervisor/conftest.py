@@ -100,7 +100,7 @@ import asyncio, sys
 from pathlib import Path
 from infra.data_directory import exclusive, open_data_directory
 from infra.shutdown import run_program
-from infra.supervisor.launch import launched_command
+from infra.launch import launched_command
 from infra.supervisor.plan import *
 from infra.supervisor.stack_runner import StackRunner
 

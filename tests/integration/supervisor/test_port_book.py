@@ -5,7 +5,7 @@ import pytest
 
 from infra.errors import PortTakenError
 from infra.ports import free_port
-from infra.supervisor.port_book import WantedPort, assign_ports
+from infra.stack.port_book import WantedPort, assign_ports
 
 
 def test_ports_are_chosen_once_and_kept(tmp_path: Path) -> None:

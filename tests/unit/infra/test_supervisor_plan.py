@@ -5,12 +5,12 @@ import pytest
 
 from infra.data_directory import DataDirectory
 from infra.errors import CannotStartError
-from infra.supervisor.app import gather_settings
-from infra.supervisor.launch import GROUP
+from infra.launch import GROUP
+from infra.stack.app import gather_settings
+from infra.stack.programs import Neighbours, rollbook_stack, wanted_ports
+from infra.stack.regions import LOCAL, settled_regions
 from infra.supervisor.log_file import LogFile
 from infra.supervisor.plan import ProgramSpec, RestartPolicy, check_plan
-from infra.supervisor.regions import LOCAL, settled_regions
-from infra.supervisor.stack import Neighbours, rollbook_stack, wanted_ports
 from infra.supervisor.status import cannot_start_reason
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from infra.data_directory import DataDirectory
+from infra.launch import launched
 from infra.ports import LOOPBACK
-from infra.supervisor.launch import launched
 from infra.supervisor.plan import FileReady, ProgramSpec
 
 

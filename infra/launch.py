@@ -1,4 +1,4 @@
-"""Starts one program in a process of its own: ``python -m infra.supervisor.launch <program>``.
+"""Starts one program in a process of its own: ``python -m infra.launch <program>``.
 
 The program is an entry point of the group ``rollbook.programs``, or, after ``--``, any
 command. The process ends when the supervisor that ROLLBOOK_LAUNCHED_BY names ends.
@@ -19,12 +19,12 @@ EXIT_USAGE = 64
 
 def launched(program: str) -> tuple[str, ...]:
     """Write the command line that starts a program by its entry point."""
-    return (sys.executable, "-m", "infra.supervisor.launch", program)
+    return (sys.executable, "-m", "infra.launch", program)
 
 
 def launched_command(*command: str) -> tuple[str, ...]:
     """Write the command line that starts any command bound to the supervisor's life."""
-    return (sys.executable, "-m", "infra.supervisor.launch", "--", *command)
+    return (sys.executable, "-m", "infra.launch", "--", *command)
 
 
 def main(argv: list[str]) -> int:
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
             _do_without_colours()
             return _load(program)([])
         case _:
-            return _refuse("usage: python -m infra.supervisor.launch <program>")
+            return _refuse("usage: python -m infra.launch <program>")
 
 
 def _become(command: str, rest: list[str]) -> NoReturn:

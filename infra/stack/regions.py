@@ -9,9 +9,9 @@ import msgspec
 
 from infra.data_directory import DataDirectory, write_atomically
 from infra.errors import CannotStartError
-from infra.supervisor.launch import launched
+from infra.launch import launched
+from infra.stack.program_settings import only, prefixed, url, with_ready_file
 from infra.supervisor.plan import HttpReady, ProgramSpec
-from infra.supervisor.program_settings import only, prefixed, url, with_ready_file
 
 LOCAL = "local"
 MAXIMUM_BODY_BYTES = 33_554_432

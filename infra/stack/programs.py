@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from infra.data_directory import DataDirectory, write_atomically
+from infra.launch import launched
 from infra.ports import LOOPBACK
-from infra.supervisor.launch import launched
+from infra.stack.port_book import WantedPort
+from infra.stack.program_settings import kind_of, only, prefixed, url, with_ready_file
+from infra.stack.regions import LOCAL, admin_ports, preferred_ports, programs_of_region
 from infra.supervisor.plan import HttpReady, ProgramSpec, TcpReady
-from infra.supervisor.port_book import WantedPort
-from infra.supervisor.program_settings import kind_of, only, prefixed, url, with_ready_file
-from infra.supervisor.regions import LOCAL, admin_ports, preferred_ports, programs_of_region
 
 MEASURED = ("api", "relay", "projections", "judge", "autoscaler", "batches")
 """Programs of ours that answer GET /metrics on a port of its own, beside those of the regions."""

@@ -14,10 +14,10 @@ from infra.arguments import take_no_arguments
 from infra.data_directory import exclusive, open_data_directory
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.port_book import assign_ports
+from infra.stack.programs import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
+from infra.stack.regions import settled_regions
 from infra.supervisor.log_file import LogFile
-from infra.supervisor.port_book import assign_ports
-from infra.supervisor.regions import settled_regions
-from infra.supervisor.stack import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
 from infra.supervisor.stack_runner import StackRunner
 from infra.tracing import OtlpEndpoint
 
