@@ -9,7 +9,8 @@ from benchmarks.cpu import cpu_used
 from benchmarks.figures import Figure, Goal, at_least, at_most, below, quantile
 from benchmarks.programs import new_folder, running
 from benchmarks.stack import running_stack
-from infra.ports import LOOPBACK, free_ports
+from infra.ports import free_ports
+from infra.stack.addresses import LOOPBACK
 
 _CLIENTS = {1: at_least(500), 16: at_least(1_500)}
 _SECONDS = 8.0

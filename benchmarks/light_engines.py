@@ -17,7 +17,7 @@ import numpy.typing as npt
 import skops.io
 import uvloop
 
-from infra.ports import LOOPBACK
+from infra.stack.addresses import LOOPBACK
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):

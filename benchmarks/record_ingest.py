@@ -20,7 +20,8 @@ from benchmarks.programs import new_folder, running
 from infra.clickhouse.client import connect
 from infra.kafka.clients import producer
 from infra.kafka.topics import TopicSpec, ensure_topics
-from infra.ports import LOOPBACK, free_ports, is_free
+from infra.ports import free_ports, is_free
+from infra.stack.addresses import LOOPBACK
 from schemas.observations import BatchHeaders
 from schemas.topics import REQUESTS, TOPICS
 from serving.gateway.request_batches import encode_rows
@@ -54,9 +55,14 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
 
 def _start(folder: Path, opened: ExitStack) -> Neighbours:
     kafka, controller, clickhouse = free_ports(3)
-    settings = {"PORT": str(kafka), "CONTROLLER_PORT": str(controller), "DATA_DIR": str(folder / "kafka")}
+    settings = {
+        "HOST": LOOPBACK,
+        "PORT": str(kafka),
+        "CONTROLLER_PORT": str(controller),
+        "DATA_DIR": str(folder / "kafka"),
+    }
     opened.enter_context(running("kafka", settings, is_ready=lambda: not is_free(kafka)))
-    settings = {"PORT": str(clickhouse), "DATA_DIR": str(folder / "clickhouse")}
+    settings = {"HOST": LOOPBACK, "PORT": str(clickhouse), "DATA_DIR": str(folder / "clickhouse")}
     pid = opened.enter_context(running("clickhouse", settings, is_ready=lambda: not is_free(clickhouse)))
     bootstrap = f"{LOOPBACK}:{kafka}"
     specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in TOPICS]

@@ -16,7 +16,8 @@ import msgspec
 
 from benchmarks.language_models import PYTHON, trained
 from benchmarks.replaying_engine import RECORDED, Token
-from infra.ports import LOOPBACK, free_ports
+from infra.ports import free_ports
+from infra.stack.addresses import LOOPBACK
 
 _TOKENS, _WARM_UP = 64, 5
 _READY_WITHIN_S = 300.0

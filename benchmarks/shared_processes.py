@@ -16,7 +16,8 @@ from benchmarks.digits import PATH
 from benchmarks.figures import Figure, at_least, quantile
 from benchmarks.served_models import NAME, rest_bodies, write_model_directory, write_models
 from benchmarks.start_and_memory import memory_of
-from infra.ports import LOOPBACK, free_port
+from infra.ports import free_port
+from infra.stack.addresses import LOOPBACK
 from schemas.events.registry import ArtifactFormat
 from workers.serving_agent.engine_process import EngineProcess, Process
 from workers.serving_agent.fork_server import ForkServer

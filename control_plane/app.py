@@ -17,6 +17,7 @@ from infra.arguments import take_no_arguments
 from infra.errors import PortTakenError
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 
 _DRAIN_S = 10
 _BACKLOG = 2_048
@@ -53,7 +54,7 @@ async def _serve(stopping: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _measured(api: Api, settings: ApiSettings) -> AsyncIterator[None]:
-    with api.metrics.served(settings.metrics_port):
+    with api.metrics.served(settings.metrics_port, host=LOOPBACK):
         yield
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from infra.metrics import MetricsPort
+from infra.stack.addresses import LOOPBACK
 from infra.tracing import OtlpEndpoint
 
 PREFIX = "ROLLBOOK_API_"
@@ -14,7 +15,7 @@ PREFIX = "ROLLBOOK_API_"
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the API needs to know."""
 
-    host: Annotated[str, msgspec.Meta(description="the address to listen on")] = "127.0.0.1"
+    host: Annotated[str, msgspec.Meta(description="the address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="the port to listen on")]
     data_dir: Annotated[Path, msgspec.Meta(description="the folder of all state")]
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of a Kafka broker")]

@@ -15,7 +15,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from infra.errors import PortTakenError
-from infra.ports import LOOPBACK
 
 MetricsPort: TypeAlias = (
     Annotated[int, msgspec.Meta(ge=1, le=65_535, description="where GET /metrics answers; without it, nowhere")] | None
@@ -50,8 +49,8 @@ class Metrics:
         self._show("gauge", name, meaning, read, label=label)
 
     @contextmanager
-    def served(self, port: int | None) -> Iterator[None]:
-        """Answer at the port of this machine until the block is left; without a port, do nothing.
+    def served(self, port: int | None, *, host: str) -> Iterator[None]:
+        """Answer at the address until the block is left; without a port, do nothing.
 
         Raises:
             PortTakenError: it is another's.
@@ -59,7 +58,7 @@ class Metrics:
         if port is None:
             yield
             return
-        server, thread = self._begin(port)
+        server, thread = self._begin(port, host)
         try:
             yield
         finally:
@@ -67,9 +66,9 @@ class Metrics:
             server.server_close()
             thread.join()
 
-    def _begin(self, port: int) -> tuple[WSGIServer, threading.Thread]:
+    def _begin(self, port: int, host: str) -> tuple[WSGIServer, threading.Thread]:
         try:
-            return start_http_server(port, addr=LOOPBACK, registry=self.registry)
+            return start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
             raise PortTakenError(port=port, purpose="metrics") from error
 

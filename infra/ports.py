@@ -1,4 +1,4 @@
-"""Finds loopback ports that are free and likely to stay so."""
+"""Finds ports that are free and likely to stay so."""
 
 import random
 import socket
@@ -7,12 +7,14 @@ from pathlib import Path
 
 from infra.errors import PortTakenError
 
-LOOPBACK = "127.0.0.1"
+EVERY_ADDRESS = ""
+"""A port that is free on every address of the machine is free on any one of them."""
+
 _LOWEST = 15_000
 _KERNEL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def is_free(port: int, *, host: str = LOOPBACK) -> bool:
+def is_free(port: int, *, host: str = EVERY_ADDRESS) -> bool:
     """Tell whether a server could listen on the port right now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -24,9 +26,9 @@ def is_free(port: int, *, host: str = LOOPBACK) -> bool:
     return True
 
 
-def require_free(port: int, *, purpose: str) -> None:
+def require_free(port: int, *, purpose: str, host: str = EVERY_ADDRESS) -> None:
     """Raise PortTakenError when the port can't be listened on."""
-    if not is_free(port):
+    if not is_free(port, host=host):
         raise PortTakenError(port=port, purpose=purpose)
 
 
@@ -41,7 +43,7 @@ def free_port(*, avoid: Collection[int] = ()) -> int:
         port = random.SystemRandom().randint(_LOWEST, highest)
         if port not in avoid and is_free(port):
             return port
-    raise PortTakenError(port=highest, purpose="a free loopback port")
+    raise PortTakenError(port=highest, purpose="a free port")
 
 
 def free_ports(count: int, *, avoid: Collection[int] = ()) -> list[int]:

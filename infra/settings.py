@@ -6,6 +6,7 @@ Field ``port`` of a program with prefix ``ROLLBOOK_API_`` is read from
 
 import difflib
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -22,6 +23,7 @@ _KINDS: dict[type, str] = {
     float: "a number",
     bool: "true or false",
     Path: "a path",
+    IPv4Address: "an IPv4 address",
     GrantedNetworks: "a list of networks, separated by commas",
 }
 
@@ -38,9 +40,10 @@ class SettingDescription(msgspec.Struct, frozen=True, kw_only=True):
 def load_settings(struct: type[Settings], prefix: str, environ: Mapping[str, str]) -> Settings:
     """Read every field of ``struct`` from its variable, or refuse with all reasons at once.
 
-    Raises InvalidSettingsError when a variable is missing, has a value that does
-    not fit, or starts with ``prefix`` and belongs to no field. Lists are written
-    with commas. An empty value is refused: it hides a forgotten one.
+        Raises InvalidSettingsError when a variable is missing, has a value that does
+        not fit, or starts with ``prefix`` and belongs to no field. Lists are written
+        with commas. An empty value is refused: it hides a forgotten one. A struct refuses fields
+    that don't fit each other by a ValueError of its ``__post_init__``.
     """
     fields = {prefix + field.name.upper(): field for field in msgspec.structs.fields(struct)}
     hints = get_type_hints(struct, include_extras=True)
@@ -60,7 +63,11 @@ def load_settings(struct: type[Settings], prefix: str, environ: Mapping[str, str
             problems.append(f"{variable} {error}; {_remedy(hints[field.name])}")
     if problems:
         raise InvalidSettingsError("; ".join(problems))
-    return struct(**values)
+    try:
+        return struct(**values)
+    except ValueError as error:
+        # What its fields say together; the sentence begins with the variable of one, without the prefix.
+        raise InvalidSettingsError(f"{prefix}{error}") from error
 
 
 def describe_settings(struct: type[msgspec.Struct], prefix: str) -> list[SettingDescription]:
@@ -91,6 +98,8 @@ def _value_of(text: str, hint: object) -> object:
 def _decode(kind: type, value: object) -> object:
     if issubclass(kind, Path):
         return Path(str(value))
+    if issubclass(kind, IPv4Address):
+        return IPv4Address(str(value))
     if issubclass(kind, GrantedNetworks):
         # Networks are no secrets, so their error may quote them.
         return read_networks(str(value))

@@ -18,6 +18,7 @@ from infra.data_directory import write_atomically
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 from projections.dead_letters import KafkaDeadLetters
 from projections.domain_log.projector import RegistryProjector
 from projections.marks import ClickHouseMarks, KafkaLogProbe
@@ -63,7 +64,7 @@ async def run(settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
     async with _resources(settings) as (store, dead_letters):
         subscriptions = _subscriptions(settings, store, dead_letters)
         worker = build_worker(_worker_settings(settings, await identity(store)), subscriptions)
-        with _metrics(subscriptions).served(settings.metrics_port):
+        with _metrics(subscriptions).served(settings.metrics_port, host=LOOPBACK):
             async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
                 await _serve(worker, settings, stopping)
 

@@ -15,7 +15,7 @@ from control_plane.audit.history import Evidence
 from control_plane.audit.restore import restore_store
 from control_plane.audit.verifier import verify_store, verify_store_against_topic
 from infra.errors import CannotStartError
-from infra.ports import LOOPBACK
+from infra.stack.addresses import LOOPBACK
 
 EXIT_SOUND, EXIT_BROKEN, EXIT_UNREADABLE = 0, 1, 2
 

@@ -18,6 +18,7 @@ from infra.errors import CannotStartError
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 
 PREFIX = "ROLLBOOK_RELAY_"
 _POLL_SECONDS = 0.2
@@ -51,7 +52,7 @@ async def run_relay(settings: RelaySettings, stopping: asyncio.Event) -> None:
         with open_log_file(events / "registry.sqlite") as log:
             async with open_nudges(settings.nudge_socket) as nudges:
                 relay = Relay(log, settings.kafka_bootstrap, nudges=nudges, when_caught_up=settings.ready_file.touch)
-                with _metrics(relay).served(settings.metrics_port):
+                with _metrics(relay).served(settings.metrics_port, host=LOOPBACK):
                     await relay.run(stopping)
 
 

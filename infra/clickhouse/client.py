@@ -12,6 +12,7 @@ from infra.errors import InvalidSettingsError
 _CONNECT_SECONDS = 5
 _RECEIVE_SECONDS = 60
 _PORTS = {"http": 8123, "https": 8443}
+# Tells a server of this machine from one across a network; nothing listens or connects by it.
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _SETTINGS: dict[str, str | int] = {
     # An insert is acknowledged when it is stored, not when it waits in a buffer.

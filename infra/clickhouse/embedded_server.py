@@ -19,7 +19,7 @@ from infra.arguments import take_no_arguments
 from infra.clickhouse.engine import Engine, Limits
 from infra.clickhouse.http_server import ClickHouseApp, HttpLimits
 from infra.errors import CannotStartError
-from infra.ports import LOOPBACK, require_free
+from infra.ports import require_free
 from infra.settings import load_settings
 from infra.shutdown import run_program
 
@@ -32,7 +32,8 @@ _log = structlog.get_logger(__name__)
 class ClickHouseSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the server needs to know."""
 
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="where the server listens, on loopback")]
+    host: Annotated[str, msgspec.Meta(description="the address to listen on")]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="the port to listen on")]
     data_dir: Annotated[Path, msgspec.Meta(description="the folder of tables; one process owns it")]
     user: Annotated[str, msgspec.Meta(description="the one user")] = "default"
     password: Annotated[str, msgspec.Meta(description="the user's password; without one the server is open")] = ""
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _serve(stopping: asyncio.Event) -> None:
     settings = load_settings(ClickHouseSettings, PREFIX, os.environ)
-    require_free(settings.port, purpose="the ClickHouse server")
+    require_free(settings.port, purpose="the ClickHouse server", host=settings.host)
     engine = _open(settings)
     app = ClickHouseApp(
         engine,
@@ -71,7 +72,7 @@ async def _serve(stopping: asyncio.Event) -> None:
         user=settings.user,
         password=settings.password,
     )
-    server = _Server(_uvicorn_config(app, settings.port))
+    server = _Server(_uvicorn_config(app, settings))
     serving = asyncio.create_task(server.serve())
     _log.info("clickhouse_listening", port=settings.port)
     try:
@@ -99,11 +100,11 @@ def _open(settings: ClickHouseSettings) -> Engine:
         ) from error
 
 
-def _uvicorn_config(app: ClickHouseApp, port: int) -> uvicorn.Config:
+def _uvicorn_config(app: ClickHouseApp, settings: ClickHouseSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        host=LOOPBACK,
-        port=port,
+        host=settings.host,
+        port=settings.port,
         loop="none",
         lifespan="off",
         interface="asgi3",

@@ -1,4 +1,4 @@
-"""The program ``kafka``: one Apache Kafka node, broker and controller, on loopback.
+"""The program ``kafka``: one Apache Kafka node, broker and controller.
 
 An acknowledged record survives ``kill -9`` of the node: it is in the kernel's page
 cache, which belongs to no process. It may not survive a power cut, as on any single
@@ -25,7 +25,7 @@ from infra.kafka.distribution import lay_jars
 from infra.kafka.java import find_java
 from infra.launch import LAUNCHED_BY, launched_command
 from infra.logs import configure_logs
-from infra.ports import LOOPBACK, free_ports, is_free, require_free
+from infra.ports import free_ports, is_free, require_free
 from infra.settings import load_settings
 
 PREFIX = "ROLLBOOK_KAFKA_"
@@ -41,20 +41,25 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the node needs to know."""
 
+    host: Annotated[str, msgspec.Meta(description="the address to listen on")]
     port: Annotated[Port, msgspec.Meta(description="where clients connect")]
     controller_port: Annotated[Port, msgspec.Meta(description="where the node talks to itself")]
     data_dir: Annotated[Path, msgspec.Meta(description="the folder of the node's log and metadata")]
+    advertised_host: Annotated[
+        str | None, msgspec.Meta(description="the address that clients are told; without it the one to listen on")
+    ] = None
     heap_mib: Annotated[int, msgspec.Meta(ge=128, description="the most memory that Java may use for objects")] = 512
 
 
 def server_properties(settings: KafkaSettings) -> str:
     """Write the configuration of a single node that is small, local and loses nothing it acknowledged."""
+    advertised = settings.advertised_host or settings.host
     lines = {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "controller.quorum.voters": f"1@{LOOPBACK}:{settings.controller_port}",
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{settings.port},CONTROLLER://{LOOPBACK}:{settings.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{settings.port}",
+        "controller.quorum.voters": f"1@{advertised}:{settings.controller_port}",
+        "listeners": f"PLAINTEXT://{settings.host}:{settings.port},CONTROLLER://{settings.host}:{settings.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{advertised}:{settings.port}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": settings.data_dir / "log",
@@ -96,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     The process is replaced rather than watched: signals, the death of the parent and
     the exit code need no forwarding, and one process less stays in memory.
     """
-    take_no_arguments("kafka", "Run one Kafka node on loopback.", argv)
+    take_no_arguments("kafka", "Run one Kafka node.", argv)
     configure_logs("kafka")
     try:
         run_node(load_settings(KafkaSettings, PREFIX, os.environ), os.environ)
@@ -107,9 +112,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_node(settings: KafkaSettings, environ: Mapping[str, str]) -> NoReturn:
     for port, purpose in ((settings.port, "Kafka"), (settings.controller_port, "Kafka's controller")):
-        require_free(port, purpose=purpose)
+        require_free(port, purpose=purpose, host=settings.host)
     java, jars = find_java(environ), lay_jars(environ)
-    archive = class_archive(java, jars, lambda options, folder: _run_once(java, jars, options, folder))
+    archive = class_archive(
+        java, jars, lambda options, folder: _run_once(java, jars, options, folder, host=settings.host)
+    )
     base = _command(java, jars, settings, archive)
     properties = _lay_folder(base, settings)
     _log.info("kafka_starting", port=settings.port, java=str(java))
@@ -134,10 +141,10 @@ def _lay_folder(base: list[str], settings: KafkaSettings) -> Path:
     return properties
 
 
-def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path) -> None:
+def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path, *, host: str) -> None:
     """Run a node of no one until it is ready, then end it as the system asks programs to end."""
     port, controller_port = free_ports(2)
-    settings = KafkaSettings(port=port, controller_port=controller_port, data_dir=folder)
+    settings = KafkaSettings(host=host, port=port, controller_port=controller_port, data_dir=folder)
     properties = _lay_folder(_command(java, jars, settings, ()), settings)
     node = subprocess.Popen(
         launched_command(*_command(java, jars, settings, options), "kafka.Kafka", str(properties)),
@@ -147,7 +154,7 @@ def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path) -> N
     )
     try:
         deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
-        while is_free(port):
+        while is_free(port, host=host):
             if node.poll() is not None or time.monotonic() > deadline:
                 raise TimeoutError(f"the node did not become ready (code {node.returncode})")
             time.sleep(_POLL_SECONDS)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import MutableMapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from infra.arguments import take_no_arguments
 from infra.data_directory import exclusive, open_data_directory
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import ON_LOOPBACK, Hosts
 from infra.stack.port_book import assign_ports
 from infra.stack.programs import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
 from infra.stack.regions import settled_regions
@@ -36,6 +38,12 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_port: Port | None = None
     kafka_port: Port | None = None
     clickhouse_port: Port | None = None
+    bind_host: Annotated[
+        IPv4Address, msgspec.Meta(description="address that the API, the gateways and the engines listen on")
+    ] = ON_LOOPBACK
+    advertised_host: Annotated[
+        IPv4Address | None, msgspec.Meta(description="address at which other hosts reach them; without it the same")
+    ] = None
     kafka_bootstrap: Annotated[str | None, msgspec.Meta(description="a Kafka to use instead of our own")] = None
     clickhouse_url: Annotated[str | None, msgspec.Meta(description="a ClickHouse to use instead of our own")] = None
     otlp_endpoint: OtlpEndpoint = None
@@ -45,6 +53,15 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     detached: Annotated[
         bool, msgspec.Meta(description="write to logs/supervisor.log, and hold no terminal or pipe of the caller")
     ] = False
+
+    def __post_init__(self) -> None:
+        """Refuse addresses at which nobody would be reached."""
+        _ = self.hosts
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where the programs listen and are reached."""
+        return Hosts(bind=self.bind_host, advertised=self.advertised_host)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,13 +97,20 @@ async def _supervise(stopping: asyncio.Event) -> None:
             "clickhouse": settings.clickhouse_port,
         }
         regions = settled_regions(data, settings.regions)
-        ports = assign_ports(data.run / "ports.json", wanted_ports(fixed, regions=regions))
+        ports = assign_ports(data.run / "ports.json", wanted_ports(fixed, regions=regions, hosts=settings.hosts))
         neighbours = Neighbours(
             kafka_bootstrap=settings.kafka_bootstrap,
             clickhouse_url=settings.clickhouse_url,
             otlp_endpoint=settings.otlp_endpoint,
         )
-        plan = rollbook_stack(data, ports, neighbours, clickhouse_password=clickhouse_password(data), regions=regions)
+        plan = rollbook_stack(
+            data,
+            ports,
+            neighbours,
+            clickhouse_password=clickhouse_password(data),
+            regions=regions,
+            hosts=settings.hosts,
+        )
         log = LogFile(data.logs / "supervisor.log") if settings.detached else None
         if log is not None:
             _write_to(log)

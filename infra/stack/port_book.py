@@ -10,6 +10,7 @@ import structlog
 from infra.data_directory import write_atomically
 from infra.errors import PortTakenError
 from infra.ports import free_port, is_free
+from infra.stack.addresses import LOOPBACK
 
 _PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
@@ -17,10 +18,11 @@ _log = structlog.get_logger(__name__)
 
 
 class WantedPort(msgspec.Struct, frozen=True):
-    """A port to be had: ``fixed`` was asked for by a person, ``preferred`` is only nice."""
+    """A port to be had: ``fixed`` was asked for by a person, ``preferred`` is only nice; ``host`` is what binds it."""
 
     fixed: int | None = None
     preferred: int | None = None
+    host: str = LOOPBACK
 
 
 def assign_ports(path: Path, wanted: Mapping[str, WantedPort]) -> dict[str, int]:
@@ -39,22 +41,22 @@ def assign_ports(path: Path, wanted: Mapping[str, WantedPort]) -> dict[str, int]
 
 def _choose(purpose: str, want: WantedPort, last: int | None, taken: set[int]) -> int:
     if want.fixed is not None:
-        if not _comes_free(want.fixed, patient=want.fixed == last):
+        if not _comes_free(want.fixed, host=want.host, patient=want.fixed == last):
             raise PortTakenError(port=want.fixed, purpose=purpose)
         return want.fixed
     # A stack that was killed a moment ago may still be letting go of its ports.
-    if last is not None and _comes_free(last, patient=True):
+    if last is not None and _comes_free(last, host=want.host, patient=True):
         return last
     if last is not None:
         _log.warning("port_of_last_time_taken", purpose=purpose, port=last)
-    if want.preferred and want.preferred not in taken and is_free(want.preferred):
+    if want.preferred and want.preferred not in taken and is_free(want.preferred, host=want.host):
         return want.preferred
     return free_port(avoid=taken)
 
 
-def _comes_free(port: int, *, patient: bool) -> bool:
+def _comes_free(port: int, *, host: str, patient: bool) -> bool:
     deadline = time.monotonic() + (_PATIENCE_SECONDS if patient else 0.0)
-    while not is_free(port):
+    while not is_free(port, host=host):
         if time.monotonic() >= deadline:
             return False
         time.sleep(_POLL_SECONDS)

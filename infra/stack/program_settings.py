@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from infra.data_directory import DataDirectory
 from infra.launch import launched
-from infra.ports import LOOPBACK
+from infra.stack.addresses import LOOPBACK
 from infra.supervisor.plan import FileReady, ProgramSpec
 
 
@@ -37,5 +37,5 @@ def only(common: Mapping[str, str], *names: str) -> dict[str, str]:
     return {name: common[name] for name in names}
 
 
-def url(port: int, path: str = "") -> str:
-    return f"http://{LOOPBACK}:{port}{path}"
+def url(port: int, path: str = "", *, host: str = LOOPBACK) -> str:
+    return f"http://{host}:{port}{path}"

@@ -7,7 +7,7 @@ import msgspec
 
 from infra.data_directory import DataDirectory, write_atomically
 from infra.launch import launched
-from infra.ports import LOOPBACK
+from infra.stack.addresses import LOCAL_HOSTS, LOOPBACK, Hosts
 from infra.stack.port_book import WantedPort
 from infra.stack.program_settings import kind_of, only, prefixed, url, with_ready_file
 from infra.stack.regions import LOCAL, admin_ports, preferred_ports, programs_of_region
@@ -27,11 +27,16 @@ class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
     otlp_endpoint: str | None = None
 
 
-def wanted_ports(fixed: Mapping[str, int | None], *, regions: Sequence[str] = (LOCAL,)) -> dict[str, WantedPort]:
+def wanted_ports(
+    fixed: Mapping[str, int | None], *, regions: Sequence[str] = (LOCAL,), hosts: Hosts = LOCAL_HOSTS
+) -> dict[str, WantedPort]:
     """Describe the ports of the stack; ``fixed`` holds those that a person chose."""
     preferred = {**_PREFERRED, **preferred_ports(regions)}
     names = (*PORTS, *preferred_ports(regions))
-    return {name: WantedPort(fixed=fixed.get(name), preferred=preferred.get(name)) for name in names}
+    return {
+        name: WantedPort(fixed=fixed.get(name), preferred=preferred.get(name), host=_host_of(name, hosts))
+        for name in names
+    }
 
 
 def rollbook_stack(
@@ -41,6 +46,7 @@ def rollbook_stack(
     *,
     clickhouse_password: str,
     regions: Sequence[str] = (LOCAL,),
+    hosts: Hosts = LOCAL_HOSTS,
 ) -> tuple[ProgramSpec, ...]:
     """Write the plan: broker and ClickHouse, then the API, then all that follows its log, each region's part too.
 
@@ -53,7 +59,7 @@ def rollbook_stack(
         "DATA_DIR": str(data.root),
         "KAFKA_BOOTSTRAP": kafka,
         "CLICKHOUSE_URL": clickhouse,
-        "API_URL": url(ports["api"]),
+        "API_URL": url(ports["api"], host=hosts.dialled),
         "TOKEN_FILE": str(data.root / "secrets" / "service.token"),
     }
     return (
@@ -62,18 +68,26 @@ def rollbook_stack(
         *(
             _traced(_measured(program, ports), neighbours)
             for program in (
-                _api(data, ports, common, neighbours),
+                _api(data, ports, common, neighbours, hosts),
                 *_followers_of_the_log(data, common),
                 *(
                     program
                     for region in regions
-                    for program in programs_of_region(data, region, ports, common, is_home=region == regions[0])
+                    for program in programs_of_region(
+                        data, region, ports, common, hosts=hosts, is_home=region == regions[0]
+                    )
                 ),
                 _autoscaler(data, ports, common, regions),
-                _batches(data, ports, common),
+                _batches(data, ports, common, hosts),
             )
         ),
     )
+
+
+def _host_of(port: str, hosts: Hosts) -> str:
+    # All others are for programs of this host alone: brokers, metrics, and the pages of Envoy that configure it.
+    is_for_others = port == "api" or port.partition("-")[0] == "gateway"
+    return str(hosts.bind) if is_for_others else LOOPBACK
 
 
 def _traced(program: ProgramSpec, neighbours: Neighbours) -> ProgramSpec:
@@ -105,6 +119,7 @@ def clickhouse_password(data: DataDirectory) -> str:
 
 def _kafka(data: DataDirectory, ports: Mapping[str, int]) -> ProgramSpec:
     own = {
+        "HOST": LOOPBACK,
         "PORT": str(ports["kafka"]),
         "CONTROLLER_PORT": str(ports["kafka_controller"]),
         "DATA_DIR": str(data.part("kafka")),
@@ -113,7 +128,7 @@ def _kafka(data: DataDirectory, ports: Mapping[str, int]) -> ProgramSpec:
         name="kafka",
         argv=launched("kafka"),
         environment=prefixed("kafka", own),
-        ready=TcpReady(ports["kafka"]),
+        ready=TcpReady(LOOPBACK, ports["kafka"]),
         # The first start downloads the jars.
         ready_seconds=300.0,
         addresses=(f"{LOOPBACK}:{ports['kafka']}",),
@@ -121,7 +136,12 @@ def _kafka(data: DataDirectory, ports: Mapping[str, int]) -> ProgramSpec:
 
 
 def _clickhouse(data: DataDirectory, ports: Mapping[str, int], password: str) -> ProgramSpec:
-    own = {"PORT": str(ports["clickhouse"]), "DATA_DIR": str(data.part("clickhouse")), "PASSWORD": password}
+    own = {
+        "HOST": LOOPBACK,
+        "PORT": str(ports["clickhouse"]),
+        "DATA_DIR": str(data.part("clickhouse")),
+        "PASSWORD": password,
+    }
     return ProgramSpec(
         name="clickhouse",
         argv=launched("clickhouse"),
@@ -133,14 +153,14 @@ def _clickhouse(data: DataDirectory, ports: Mapping[str, int], password: str) ->
 
 
 def _api(
-    data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], neighbours: Neighbours
+    data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], neighbours: Neighbours, hosts: Hosts
 ) -> ProgramSpec:
     own = {
         **only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "CLICKHOUSE_URL"),
-        "HOST": LOOPBACK,
+        "HOST": str(hosts.bind),
         "PORT": str(ports["api"]),
         "RELAY_NUDGE_SOCKET": _nudge_socket(data),
-        "GATEWAY_URL": url(ports["gateway"]),
+        "GATEWAY_URL": url(ports["gateway"], host=hosts.announced),
     }
     embedded = {"kafka": neighbours.kafka_bootstrap, "clickhouse": neighbours.clickhouse_url}
     return ProgramSpec(
@@ -148,8 +168,8 @@ def _api(
         argv=launched("api"),
         environment=prefixed("api", own),
         depends_on=tuple(name for name, replaced in embedded.items() if replaced is None),
-        ready=HttpReady(url(ports["api"], "/readyz")),
-        addresses=(url(ports["api"]),),
+        ready=HttpReady(url(ports["api"], "/readyz", host=hosts.dialled)),
+        addresses=(url(ports["api"], host=hosts.announced),),
     )
 
 
@@ -174,8 +194,9 @@ def _autoscaler(
     return with_ready_file(data, "autoscaler", own, after="api")
 
 
-def _batches(data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str]) -> ProgramSpec:
-    own = {**only(common, "DATA_DIR", "API_URL", "TOKEN_FILE"), "GATEWAY_URL": url(ports["gateway"])}
+def _batches(data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], hosts: Hosts) -> ProgramSpec:
+    gateway = url(ports["gateway"], host=hosts.dialled)
+    own = {**only(common, "DATA_DIR", "API_URL", "TOKEN_FILE"), "GATEWAY_URL": gateway}
     return with_ready_file(data, "batches", own, after="api")
 
 

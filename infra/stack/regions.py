@@ -10,6 +10,7 @@ import msgspec
 from infra.data_directory import DataDirectory, write_atomically
 from infra.errors import CannotStartError
 from infra.launch import launched
+from infra.stack.addresses import Hosts
 from infra.stack.program_settings import only, prefixed, url, with_ready_file
 from infra.supervisor.plan import HttpReady, ProgramSpec
 
@@ -62,7 +63,13 @@ def admin_ports(regions: Sequence[str], ports: Mapping[str, int]) -> tuple[int, 
 
 
 def programs_of_region(
-    data: DataDirectory, region: str, ports: Mapping[str, int], common: Mapping[str, str], *, is_home: bool
+    data: DataDirectory,
+    region: str,
+    ports: Mapping[str, int],
+    common: Mapping[str, str],
+    *,
+    hosts: Hosts,
+    is_home: bool,
 ) -> tuple[ProgramSpec, ...]:
     """Write the plan of one region; the programs of the home region have plain names."""
     common = {**common, "REGION": region}
@@ -74,6 +81,7 @@ def programs_of_region(
     follower = {
         **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP", "REGION"),
         "ADS_PORT": own["ads"],
+        "ENVOY_HOST": str(hosts.bind),
         "ENVOY_PORT": own["gateway"],
         "ENVOY_ADMIN_PORT": own["envoy_admin"],
         "MAX_BODY_BYTES": str(MAXIMUM_BODY_BYTES),
@@ -82,6 +90,8 @@ def programs_of_region(
         **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP", "REGION"),
         "AGENT_ID": region,
         "ZONE": region,
+        "BIND_HOST": str(hosts.bind),
+        "ADVERTISED_HOST": hosts.announced,
         # Engines outlive their agent and end with the supervisor.
         "SUPERVISOR_PID": str(os.getpid()),
     }
@@ -92,15 +102,16 @@ def programs_of_region(
     after = named("follower")
     return (
         with_ready_file(data, "follower", follower, after="api", name=after, region=region),
-        _gateway(common, own, name=named("envoy"), after=after),
+        _gateway(common, own, hosts=hosts, name=named("envoy"), after=after),
         with_ready_file(data, "shipper", shipper, after=after, name=named("shipper"), region=region),
         with_ready_file(data, "agent", agent, after=after, name=named("agent"), region=region),
     )
 
 
-def _gateway(common: Mapping[str, str], own: Mapping[str, str], *, name: str, after: str) -> ProgramSpec:
+def _gateway(common: Mapping[str, str], own: Mapping[str, str], *, hosts: Hosts, name: str, after: str) -> ProgramSpec:
     envoy = {
         **only(common, "DATA_DIR", "REGION"),
+        "HOST": str(hosts.bind),
         "PORT": own["gateway"],
         "ADMIN_PORT": own["envoy_admin"],
         "ADS_PORT": own["ads"],
@@ -112,7 +123,7 @@ def _gateway(common: Mapping[str, str], own: Mapping[str, str], *, name: str, af
         environment=prefixed("envoy", envoy),
         depends_on=(after,),
         ready=HttpReady(url(int(own["envoy_admin"]), "/ready")),
-        addresses=(url(int(own["gateway"])),),
+        addresses=(url(int(own["gateway"]), host=hosts.announced),),
         region=common["REGION"],
     )
 

@@ -10,7 +10,6 @@ import msgspec
 import psutil
 
 from infra.errors import CannotStartError
-from infra.ports import LOOPBACK
 
 _CHECK_SECONDS = 2.0
 
@@ -22,8 +21,9 @@ class HttpReady(msgspec.Struct, frozen=True, tag="http"):
 
 
 class TcpReady(msgspec.Struct, frozen=True, tag="tcp"):
-    """Ready when the port takes a connection."""
+    """Ready when the address takes a connection."""
 
+    host: str
     port: int
 
 
@@ -93,8 +93,8 @@ async def is_ready(check: Readiness) -> bool:
             match check:
                 case HttpReady(url=url):
                     return await _answers(url)
-                case TcpReady(port=port):
-                    _, writer = await asyncio.open_connection(LOOPBACK, port)
+                case TcpReady(host=host, port=port):
+                    _, writer = await asyncio.open_connection(host, port)
                     writer.close()
                     return True
                 case FileReady(path=path):

@@ -11,7 +11,6 @@ import msgspec
 import structlog
 
 from infra.errors import CannotStartError
-from infra.ports import LOOPBACK
 
 _READY_PAUSE_S = 0.25
 _LOOK_EVERY_S = 1.0
@@ -26,12 +25,13 @@ _log = structlog.get_logger(__name__)
 class ParentEngine(msgspec.Struct, frozen=True, kw_only=True):
     """The engine that runs the weights which the adapter adapts: an instance of this host."""
 
+    host: str
     port: int
     boot_id: str
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 class AdapterRefusedError(CannotStartError):

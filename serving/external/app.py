@@ -20,6 +20,7 @@ from infra.errors import AddressNotGrantedError, CannotStartError
 from infra.granted_connections import GrantedConnections
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 from schemas.envelope import rfc3339
 from schemas.external_engine import ExternalEngine, read_description
 from serving.capture.in_engine.rollbook_capture.middleware import PREFIX as CAPTURE_PREFIX
@@ -47,7 +48,7 @@ _log = structlog.get_logger(__name__)
 class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the relay is told by its environment."""
 
-    host: Annotated[str, msgspec.Meta(description="address to listen on")] = "127.0.0.1"
+    host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
     model_dir: Annotated[Path, msgspec.Meta(description="directory with the description and its manifest")]
     spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured calls, one for each boot")]
@@ -66,6 +67,9 @@ class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
     connections: Annotated[int, msgspec.Meta(ge=1, description="connections to the server")] = 256
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="room for captured calls")] = 256 * 1024**2
     drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for calls under way at a stop")] = 10.0
+    parent_host: Annotated[str, msgspec.Meta(description="of an adapter: address of the engine of its parent")] = (
+        LOOPBACK
+    )
     parent_port: Annotated[
         int, msgspec.Meta(ge=0, le=65_535, description="of an adapter: port of the engine of its parent")
     ] = 0
@@ -129,7 +133,7 @@ async def _adapter(
     settings: ExternalSettings, manifest: Manifest, stopping: asyncio.Event
 ) -> AsyncIterator[tuple[ExternalEngine, Relay]]:
     """Load the adapter into its parent's engine, and stand for it there under the instance's id."""
-    parent = ParentEngine(port=settings.parent_port, boot_id=settings.parent_boot_id)
+    parent = ParentEngine(host=settings.parent_host, port=settings.parent_port, boot_id=settings.parent_boot_id)
     engine = ExternalEngine(protocol="openai", url=parent.url, model=settings.instance_id)
     rewording = Rewording({"model": manifest.endpoint, "system_fingerprint": manifest.deployment_id})
     folder = (settings.model_dir / FILES_NAME).absolute()

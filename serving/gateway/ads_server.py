@@ -7,6 +7,7 @@ import grpc
 import structlog
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
+from infra.stack.addresses import LOOPBACK
 from serving.gateway.ads_store import AdsStore
 from serving.gateway.ads_stream import AdsStream, OnTaken
 from serving.gateway.resources import Update
@@ -52,7 +53,7 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         self._on_taken = on_taken
         self._server = grpc.aio.server(options=_OPTIONS)
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self, self._server)
-        self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self._server.add_insecure_port(f"{LOOPBACK}:{port}")
         await self._server.start()
 
     async def stop(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from infra.errors import CannotStartError
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
+from infra.stack.addresses import LOOPBACK, ON_LOOPBACK
 from infra.tracing import OtlpEndpoint
 from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
@@ -54,6 +56,7 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     token_file: Annotated[Path, msgspec.Meta(description="file with the service token")]
     kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
     ads_port: Annotated[Port, msgspec.Meta(description="where Envoy asks for its configuration")]
+    envoy_host: Annotated[IPv4Address, msgspec.Meta(description="address that Envoy is to listen on")] = ON_LOOPBACK
     envoy_port: Annotated[Port, msgspec.Meta(description="where Envoy is to listen for inference requests")]
     envoy_admin_port: Annotated[Port, msgspec.Meta(description="Envoy's admin page, named in the log for people")]
     ready_file: Annotated[Path, msgspec.Meta(description="made once the configuration is served")]
@@ -130,13 +133,13 @@ async def _serve(settings: FollowerSettings) -> None:
             home=Home(region=settings.region, zone=settings.zone),
         )
         failovers = FailoverReports(control_plane, clock=SystemClock(), region=settings.region)
-        ads.put(fixed_resources(port=settings.envoy_port, limits=settings.limits))
+        ads.put(fixed_resources(host=str(settings.envoy_host), port=settings.envoy_port, limits=settings.limits))
         follower.begin()
         try:
-            with _metrics(follower, ads, background).served(settings.metrics_port):
+            with _metrics(follower, ads, background).served(settings.metrics_port, host=LOOPBACK):
                 await _start(ads, follower, port=settings.ads_port)
                 settings.ready_file.touch()
-                _log.info("follower_ready", envoy_admin=f"http://127.0.0.1:{settings.envoy_admin_port}")
+                _log.info("follower_ready", envoy_admin=f"http://{LOOPBACK}:{settings.envoy_admin_port}")
                 works: Mapping[str, AsyncWork] = {
                     "follower-keeps-state": follower.keep_state,
                     "follower-follows-log": lambda: _follow_log(follower, settings.kafka_bootstrap),

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from infra.stack.addresses import LOOPBACK
 from serving.gateway import names
 
 _ADS_CLUSTER = "follower"
@@ -155,4 +156,4 @@ def _overload_manager(values: Bootstrap) -> dict[str, Any]:
 
 
 def _loopback(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {"socket_address": {"address": LOOPBACK, "port_value": port}}

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from importlib import metadata
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -21,6 +22,7 @@ from infra.parent_death import die_with_parent
 from infra.ports import require_free
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK, ON_LOOPBACK
 from serving.gateway import names
 from serving.gateway.bootstrap import Bootstrap, write_bootstrap
 from serving.gateway.local_http import LocalConnection
@@ -42,6 +44,7 @@ class EnvoySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where Envoy listens and keeps its files."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
+    host: Annotated[IPv4Address, msgspec.Meta(description="address that callers send to")] = ON_LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="where callers send inference requests")]
     admin_port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, on loopback")]
     ads_port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="where the follower serves the configuration")]
@@ -75,8 +78,8 @@ async def run_envoy(settings: EnvoySettings, stopping: asyncio.Event) -> None:
     folder = gateway_folder(settings.data_dir, settings.region)
     gateway_id = f"gateway-{uuid4()}"
     async with _sole_envoy(folder) as lock:
-        require_free(settings.port, purpose="the inference gateway")
-        require_free(settings.admin_port, purpose="the gateway's admin page")
+        require_free(settings.port, purpose="the inference gateway", host=str(settings.host))
+        require_free(settings.admin_port, purpose="the gateway's admin page", host=LOOPBACK)
         bootstrap = Bootstrap(
             gateway_id=gateway_id,
             region=settings.region,

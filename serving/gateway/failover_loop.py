@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from infra.clock import Clock
+from infra.stack.addresses import LOOPBACK
 from serving.gateway.failover_reports import FailoverReports
 from serving.gateway.failover_watch import Address, FailoverWatch
 from serving.gateway.follower import Follower
@@ -22,7 +23,7 @@ async def watch_failovers(
 ) -> None:
     """Look until cancelled. Envoy is asked only while there is anything that could take over."""
     watch = FailoverWatch(region, going_on=follower.failovers)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{envoy_admin_port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{envoy_admin_port}") as client:
         health = InstanceHealth(client)
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)

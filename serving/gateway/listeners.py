@@ -23,7 +23,7 @@ from serving.gateway.unavailable_replies import with_retry_after
 _SOCKET_MODE = 0o600
 
 
-def public_listener(*, port: int, limits: Limits) -> listener_pb2.Listener:
+def public_listener(*, host: str, port: int, limits: Limits) -> listener_pb2.Listener:
     """Build the listener for callers. It never names an endpoint or a key, so that no change of those drains it."""
     manager = _manager(names.PUBLIC_LISTENER, log=request_log(role=names.PRIMARY_ROLE), limits=limits)
     manager.http_filters.extend(public_filters(max_body_bytes=limits.max_body_bytes))
@@ -37,7 +37,7 @@ def public_listener(*, port: int, limits: Limits) -> listener_pb2.Listener:
     manager.skip_xff_append = True
     return listener_pb2.Listener(
         name=names.PUBLIC_LISTENER,
-        address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address="127.0.0.1", port_value=port)),
+        address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port)),
         per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=limits.buffer_bytes),
         filter_chains=[_chain(manager)],
     )

@@ -12,6 +12,8 @@ from typing import Self
 
 import msgspec
 
+from infra.stack.addresses import LOOPBACK
+
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 _SOCKET_PATH_BYTES = 100
 
@@ -72,7 +74,7 @@ class LocalConnection:
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._address, int):
-            self._streams = await asyncio.open_connection("127.0.0.1", self._address)
+            self._streams = await asyncio.open_connection(LOOPBACK, self._address)
         else:
             self._streams = await _open_socket(self._address)
         return self._streams

@@ -19,6 +19,7 @@ from infra.kafka.clients import abandon, producer, start_producer
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
+from infra.stack.addresses import LOOPBACK
 from serving.gateway import names
 from serving.gateway.envoy_process import gateway_folder
 from serving.gateway.log_reader import LogReader, Place
@@ -141,7 +142,7 @@ async def _ship(
     folder: Path, settings: ShipperSettings, sink: KafkaSink, stopping: asyncio.Event, background: Background
 ) -> None:
     shipper = await begin_source(folder, sink, region=settings.region)
-    with _metrics(shipper, background).served(settings.metrics_port):
+    with _metrics(shipper, background).served(settings.metrics_port, host=LOOPBACK):
         while not stopping.is_set():
             lines = await shipper.ship_next()
             settings.ready_file.touch()

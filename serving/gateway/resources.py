@@ -58,11 +58,11 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[tuple[str, str], ...] = ()
 
 
-def fixed_resources(*, port: int, limits: Limits) -> Update:
+def fixed_resources(*, host: str, port: int, limits: Limits) -> Update:
     """Return what no event changes: the listeners, and the way of copies."""
     return Update(
         resources=(
-            _resource(names.PUBLIC_LISTENER, public_listener(port=port, limits=limits)),
+            _resource(names.PUBLIC_LISTENER, public_listener(host=host, port=port, limits=limits)),
             _resource(names.PROBE_LISTENER, probe_listener()),
             _resource(names.SHADOW_LISTENER, shadow_listener(limits=limits)),
             _resource(names.COPIES_CLUSTER, copies_cluster()),

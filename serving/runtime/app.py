@@ -18,6 +18,7 @@ from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_until_stopped
+from infra.stack.addresses import LOOPBACK
 from infra.tracing import OtlpEndpoint, tracing
 from schemas.envelope import rfc3339
 from serving.capture.middleware import CaptureMiddleware
@@ -44,7 +45,7 @@ _log = structlog.get_logger(__name__)
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the runtime is told by its environment."""
 
-    host: Annotated[str, msgspec.Meta(description="address to listen on")] = "127.0.0.1"
+    host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
     model_dir: Annotated[Path, msgspec.Meta(description="directory with the verified artifact and its manifest")]
     model_name: Annotated[str, msgspec.Meta(description="name under which callers know the model: the endpoint's")]

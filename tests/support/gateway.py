@@ -201,7 +201,13 @@ class Gateway:
     """The gateway's parts without the log: events are told straight to the table."""
 
     def __init__(
-        self, data_dir: Path, *, limits: Limits = LIMITS, comebacks: Comebacks | None = None, **environ: str
+        self,
+        data_dir: Path,
+        *,
+        host: str = "127.0.0.1",
+        limits: Limits = LIMITS,
+        comebacks: Comebacks | None = None,
+        **environ: str,
     ) -> None:
         self.data_dir = data_dir
         self.ports = Ports()
@@ -209,7 +215,7 @@ class Gateway:
         self.log = Log()
         self.table = RoutingTable(replace(NOTHING_KNOWN, tokens=TokenRules(keys=tuple(self.tokens.jwks))))
         self.ads = AdsServer()
-        self.ads.put(fixed_resources(port=self.ports.gateway, limits=limits))
+        self.ads.put(fixed_resources(host=host, port=self.ports.gateway, limits=limits))
         self.comebacks = comebacks or Comebacks()
         self.envoy = envoy_program(data_dir, self.ports, **environ)
         self.folder = data_dir / "gateway" / REGION

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.kafka.topics import TopicSpec, ensure_topics
-from infra.ports import LOOPBACK, free_ports
+from infra.ports import free_ports
+from infra.stack.addresses import LOOPBACK
 from schemas.topics import Topic
 
 READY_SECONDS = 90
@@ -32,6 +33,7 @@ class Node:
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            "ROLLBOOK_KAFKA_HOST": LOOPBACK,
             "ROLLBOOK_KAFKA_PORT": str(self.port),
             "ROLLBOOK_KAFKA_CONTROLLER_PORT": str(self.controller_port),
             "ROLLBOOK_KAFKA_DATA_DIR": str(self.folder),

@@ -15,6 +15,7 @@ from infra.kafka.registry_log import RegistryLog
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 from workers.autoscaler.autoscaler import Autoscaler, Sources
 from workers.autoscaler.control_plane import ControlPlane
 from workers.autoscaler.engine_load import Engines
@@ -49,7 +50,7 @@ async def _run(stopping: asyncio.Event) -> None:
         "autoscaler-looks": lambda: _keep_looking(autoscaler, settings),
     }
     try:
-        with _metrics(autoscaler, background).served(settings.metrics_port):
+        with _metrics(autoscaler, background).served(settings.metrics_port, host=LOOPBACK):
             async with background.running(works):
                 await stopping.wait()
     finally:

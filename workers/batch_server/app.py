@@ -20,6 +20,7 @@ from infra.errors import CannotStartError
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 from schemas.identifiers import Kind, new_id, uuid7
 from workers.batch_server.asking import Gateway
 from workers.batch_server.batches import Batches
@@ -56,7 +57,7 @@ async def _run(stopping: asyncio.Event) -> None:
             uploads = Uploads(parts.files, settings, folder=settings.data_dir / "batches", clock=parts.clock)
             app = application(parts.files, uploads, batches)
             background = Background()
-            with _metrics(parts, background).served(settings.metrics_port):
+            with _metrics(parts, background).served(settings.metrics_port, host=LOOPBACK):
                 async with _served(app, settings.data_dir / _SOCKET):
                     batches.begin()
                     settings.ready_file.touch()

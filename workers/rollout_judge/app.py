@@ -14,6 +14,7 @@ from infra.kafka.registry_log import RegistryLog
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 from workers.rollout_judge.control_plane import ControlPlane
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.judge import Judge
@@ -40,7 +41,7 @@ async def _run(stopping: asyncio.Event) -> None:
         "judge-looks": lambda: _keep_looking(judge, interval_s=settings.interval_ms / 1000),
     }
     try:
-        with _metrics(judge, background).served(settings.metrics_port):
+        with _metrics(judge, background).served(settings.metrics_port, host=LOOPBACK):
             async with background.running(works):
                 await stopping.wait()
     finally:

@@ -15,6 +15,7 @@ from infra.kafka.registry_log import RegistryLog
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
+from infra.stack.addresses import LOOPBACK
 from workers.serving_agent.agent import ServingAgent
 from workers.serving_agent.artifacts import ModelShelf
 from workers.serving_agent.batch_sink import KafkaSink
@@ -63,7 +64,7 @@ async def run_agent(
                 "agent-measures": lambda: _measure(agent, parts),
                 "agent-follows-log": lambda: _follow(agent, parts),
             }
-            with _metrics(agent, shipping, parts.background).served(settings.metrics_port):
+            with _metrics(agent, shipping, parts.background).served(settings.metrics_port, host=LOOPBACK):
                 async with parts.background.running(works):
                     await stopping.wait()
                 settings.ready_file.unlink(missing_ok=True)
@@ -82,6 +83,7 @@ async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
         region=settings.region,
         clock=parts.clock,
         instances=agent.looked_at,
+        engine_host=settings.hosts.dialled,
     )
     sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}-telemetry")
     shipping = SpoolShipping(

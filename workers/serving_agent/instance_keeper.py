@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from infra.ports import LOOPBACK
 from schemas.events.endpoints import InstanceFailed
 from workers.serving_agent.control_plane import Announcement
 from workers.serving_agent.desired import Deployment
@@ -214,7 +213,7 @@ class InstanceKeeper:
             deployment_id=self._slot.deployment_id,
             agent_id=settings.agent_id,
             boot_id=record.boot_id,
-            host=LOOPBACK,
+            host=settings.hosts.announced,
             port=record.port,
             region=settings.region,
             zone=settings.zone,

@@ -90,7 +90,7 @@ class InstanceStarter:
             MayServeLaterError: the record can't be written.
         """
         known = self._book.get(slot)
-        if known is not None and (known.boot_id or is_free(known.port)):
+        if known is not None and (known.boot_id or is_free(known.port, host=str(self._settings.bind_host))):
             return known
         port = free_port(avoid=self._book.ports())
         randomness = random.SystemRandom().getrandbits(_RANDOM_BITS)

@@ -1,5 +1,6 @@
 """What the serving agent is told by its environment."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import msgspec
 
 from infra.addresses import GrantedNetworks
 from infra.metrics import MetricsPort
+from infra.stack.addresses import ON_LOOPBACK, Hosts
 from infra.tracing import OtlpEndpoint
 from workers.serving_agent.health import HealthRules
 
@@ -24,6 +26,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", description="name of this agent")] = "local"
     region: Annotated[str, msgspec.Meta(description="region of this host")] = "local"
     zone: Annotated[str, msgspec.Meta(description="zone of this host")] = "local"
+    bind_host: Annotated[IPv4Address, msgspec.Meta(description="address that engines listen on")] = ON_LOOPBACK
+    advertised_host: Annotated[
+        IPv4Address | None,
+        msgspec.Meta(description="address at which gateways reach the engines; without it the one that they listen on"),
+    ] = None
     supervisor_pid: Annotated[int, msgspec.Meta(ge=0, description="engines end when this process is gone; 0: none")] = 0
     fork_engines: Annotated[
         bool,
@@ -87,6 +94,15 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     probe_faults: Annotated[
         int, msgspec.Meta(ge=1, description="faults, among twice as many probes, that withdraw an instance")
     ] = 3
+
+    def __post_init__(self) -> None:
+        """Refuse an address that no gateway could use."""
+        _ = self.hosts
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where the engines listen and are reached."""
+        return Hosts(bind=self.bind_host, advertised=self.advertised_host)
 
     @property
     def credentials(self) -> Path:

@@ -12,7 +12,7 @@ import psutil
 import structlog
 
 from infra.clock import Clock
-from infra.ports import LOOPBACK
+from infra.stack.addresses import LOOPBACK
 from serving.capture.records import Mark
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from workers.serving_agent.engine_measures import OPEN_METRICS, engine_measures
@@ -41,7 +41,14 @@ class Telemetry:
     """One boot of the agent is one source. Used from one event loop; the disk and /proc are read in a thread."""
 
     def __init__(
-        self, directory: Path, *, host_id: str, region: str, clock: Clock, instances: Callable[[], Iterable[Looked]]
+        self,
+        directory: Path,
+        *,
+        host_id: str,
+        region: str,
+        clock: Clock,
+        instances: Callable[[], Iterable[Looked]],
+        engine_host: str = LOOPBACK,
     ) -> None:
         self.boot_id = f"telemetry-{uuid4()}"
         self._directory = directory
@@ -49,6 +56,7 @@ class Telemetry:
         self._region = region
         self._clock = clock
         self._instances = instances
+        self._engine_host = engine_host
         # By no proxy, as the engines are on this host.
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False)
         self._processes: dict[int, psutil.Process] = {}
@@ -99,7 +107,7 @@ class Telemetry:
         """Ask an engine for its metrics; one that does not answer, or offers none, has none."""
         try:
             answer = await self._client.get(
-                f"http://{LOOPBACK}:{port}/metrics",
+                f"http://{self._engine_host}:{port}/metrics",
                 headers={"accept": f"{OPEN_METRICS};version=1.0.0,text/plain;q=0.5"},
             )
             if not answer.is_success or len(answer.content) > _MOST_METRICS_BYTES:

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 
 from infra.errors import EXIT_CANNOT_START
-from infra.ports import LOOPBACK, free_port
+from infra.ports import free_port
+from infra.stack.addresses import LOOPBACK
 
 LONGEST_WAIT_MS = 30_000
 BEFORE_ITS_TIME_IS_OVER_S = 25.0
@@ -39,6 +40,16 @@ async def test_it_serves_and_ends_though_somebody_waits(tmp_path: Path) -> None:
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert code == 0
+
+
+async def test_it_answers_at_the_address_that_it_is_told_to_listen_on(tmp_path: Path) -> None:
+    port = free_port()
+    async with started(tmp_path, port=port, ROLLBOOK_API_HOST="0.0.0.0"), httpx.AsyncClient(timeout=60) as client:
+        await until_ready(port)
+
+        answer = await client.get(f"http://127.0.0.2:{port}/healthz")
+
+    assert answer.is_success
 
 
 async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from infra.ports import LOOPBACK, free_port
+from infra.ports import free_port
+from infra.stack.addresses import LOOPBACK
 
 READY_SECONDS = 60
 PASSWORD = "s3cret"
@@ -33,7 +34,13 @@ class Server:
         return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        own = {"PORT": str(self.port), "DATA_DIR": str(self.folder), "PASSWORD": PASSWORD, **self.settings}
+        own = {
+            "HOST": LOOPBACK,
+            "PORT": str(self.port),
+            "DATA_DIR": str(self.folder),
+            "PASSWORD": PASSWORD,
+            **self.settings,
+        }
         return {**os.environ, **{f"ROLLBOOK_CLICKHOUSE_{name}": value for name, value in own.items()}}
 
     def start(self) -> None:

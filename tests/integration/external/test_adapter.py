@@ -33,7 +33,7 @@ class Engine:
 
     @property
     def parent(self) -> ParentEngine:
-        return ParentEngine(port=self.port, boot_id="boot-1")
+        return ParentEngine(host="127.0.0.1", port=self.port, boot_id="boot-1")
 
     async def health(self, _: web.Request) -> web.Response:
         self.looks += 1

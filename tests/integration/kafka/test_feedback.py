@@ -11,7 +11,8 @@ from control_plane.feedback.publisher import FeedbackPublisher, KafkaAwayError
 from infra.kafka import clients
 from infra.kafka.clients import consumer_from_offset
 from infra.kafka.topics import TopicSpec, ensure_topics
-from infra.ports import LOOPBACK, free_port
+from infra.ports import free_port
+from infra.stack.addresses import LOOPBACK
 from schemas.observations import Feedback
 from schemas.topics import FEEDBACK
 from tests.support.kafka_node import Node

@@ -30,7 +30,7 @@ def test_work_that_failed_inside_a_program_is_shown(tmp_path: Path, capsys: pyte
     write_status(tmp_path, StackStatus(state="ready", pid=os.getpid(), since_ms=0, programs=(judge,)))
 
     command = CommandLine(capsys, "--data-dir", str(tmp_path), "--json")
-    with metrics.served(port):
+    with metrics.served(port, host="127.0.0.1"):
         answered = command.type("status")
     away = command.type("status")
 

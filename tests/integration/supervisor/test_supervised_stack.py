@@ -152,8 +152,8 @@ def test_a_program_that_never_gets_ready_ends_the_start_and_leaves_nothing(stack
 def test_a_stranger_on_the_port_does_not_make_a_program_ready(stack: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         running = stack(f"""
-            return [ProgramSpec(name="ours", argv=child("sleep"), ready=TcpReady({stranger.getsockname()[1]}),
-                                ready_seconds=1.0)]
+            return [ProgramSpec(name="ours", argv=child("sleep"), ready_seconds=1.0,
+                                ready=TcpReady("127.0.0.1", {stranger.getsockname()[1]}))]
         """).start()
 
         assert running.process is not None
@@ -165,7 +165,7 @@ def test_a_stranger_on_the_port_does_not_make_a_program_ready(stack: Make) -> No
 def test_a_program_that_says_why_it_cannot_start_is_quoted_and_not_tried_again(stack: Make) -> None:
     running = stack("""
         base = ProgramSpec(name="base", argv=child("sleep"))
-        return [base, ProgramSpec(name="picky", argv=child("picky"), ready=TcpReady(1))]
+        return [base, ProgramSpec(name="picky", argv=child("picky"), ready=TcpReady("127.0.0.1", 1))]
     """).start()
 
     assert running.process is not None
@@ -178,7 +178,7 @@ def test_a_program_that_only_crashes_ends_the_start(stack: Make) -> None:
     running = stack("""
         policy = RestartPolicy(first_seconds=0.01, deaths_before_ready=2)
         argv = child("crash")
-        return [ProgramSpec(name="bad", argv=argv, ready=TcpReady(1), restart=policy)]
+        return [ProgramSpec(name="bad", argv=argv, ready=TcpReady("127.0.0.1", 1), restart=policy)]
     """).start()
 
     assert running.process is not None
@@ -285,7 +285,8 @@ def test_readiness_is_asked_over_http_and_tcp(stack: Make) -> None:
     running = stack(f"""
         return [
             ProgramSpec(name="web", argv=child("serve", "{web}"), ready=HttpReady("http://127.0.0.1:{web}/")),
-            ProgramSpec(name="after", argv=child("serve", "{after}"), depends_on=("web",), ready=TcpReady({after})),
+            ProgramSpec(name="after", argv=child("serve", "{after}"), depends_on=("web",),
+                        ready=TcpReady("127.0.0.1", {after})),
         ]
     """).start()
 

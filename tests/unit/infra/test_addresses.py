@@ -13,7 +13,7 @@ from infra.addresses import kind_of, read_address, read_networks
         ("::ffff:8.8.8.8", "public"),
         ("64:ff9b::8.8.8.8", "public"),
         ("2002:808:808::1", "public"),
-        ("0.0.0.0", "unspecified"),  # noqa: S104 - nothing listens here
+        ("0.0.0.0", "unspecified"),
         ("::", "unspecified"),
         ("127.0.0.1", "loopback"),
         ("127.255.255.254", "loopback"),

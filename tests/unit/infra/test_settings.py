@@ -1,3 +1,4 @@
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     folder: Path = Path("here")
     hosts: tuple[str, ...] = ()
+    bind: IPv4Address | None = None
     networks: GrantedNetworks = GrantedNetworks()
     is_loud: bool = False
     ratio: float | None = None
@@ -55,6 +57,28 @@ def test_a_value_that_does_not_fit_is_refused_without_being_repeated(port: str) 
         load(PORT=port, TOKEN="t")
 
     assert f"'{port}'" not in str(refused.value)
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    lowest: int = 0
+    highest: int = 9
+
+    def __post_init__(self) -> None:
+        if self.lowest > self.highest:
+            raise ValueError(f"LOWEST can't be {self.lowest} while HIGHEST is {self.highest}")
+
+
+def test_fields_that_do_not_fit_each_other_are_refused_by_their_full_name() -> None:
+    with pytest.raises(InvalidSettingsError) as refused:
+        load_settings(Range, "SAMPLE_", {"SAMPLE_LOWEST": "10"})
+
+    assert str(refused.value) == "SAMPLE_LOWEST can't be 10 while HIGHEST is 9"
+
+
+def test_an_address_is_read_and_a_name_is_refused() -> None:
+    assert load(PORT="1", TOKEN="t", BIND="10.2.0.7").bind == IPv4Address("10.2.0.7")
+    with pytest.raises(InvalidSettingsError, match=r"SAMPLE_BIND does not fit .* set it to an IPv4 address"):
+        load(PORT="1", TOKEN="t", BIND="gateway.example")
 
 
 def test_a_network_that_is_none_is_quoted() -> None:

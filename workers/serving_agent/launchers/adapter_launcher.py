@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 
 from infra.errors import CannotStartError
-from infra.ports import LOOPBACK
 from schemas.model_directory import ADAPTER_CONFIGURATION
 from serving.runtime.manifest import FILES_NAME, read_manifest
 from workers.serving_agent.adapted_layers import layers_of_adapter, layers_to_adapt
@@ -53,6 +52,7 @@ class AdapterLauncher:
         adapted = layers_to_adapt(self._model_of(engine) / FILES_NAME)
         _check_layers(order.model / FILES_NAME, adapted)
         parent = {
+            "PARENT_HOST": self._settings.hosts.dialled,
             "PARENT_PORT": str(engine.port),
             "PARENT_BOOT_ID": engine.boot_id,
             "PARENT_SCORES_PROMPTS": "true" if adapted else "false",
@@ -60,7 +60,7 @@ class AdapterLauncher:
         return relay_command(self._settings, order, parent)
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every adapter of vLLM speaks alike
-        return OpenAiClient(host=LOOPBACK, port=port)
+        return OpenAiClient(host=self._settings.hosts.dialled, port=port)
 
     def _check_rank(self, path: Path) -> None:
         most = self._settings.vllm_adapter_rank

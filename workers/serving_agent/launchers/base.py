@@ -40,7 +40,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 class Launcher(Protocol):
     """Starts the engines of some artifact formats.
 
-    Guarantees: the process listens at the record's port and at no other address than the loopback one, answers
+    Guarantees: the process listens at the record's port on the agent's `bind_host` and nowhere else, answers
     `GET /rollbook/instance` with the record's boot and its own process id, ends on SIGTERM once the requests under way
     are answered or `drain_deadline_s` is over, and ends with the supervisor.
     """

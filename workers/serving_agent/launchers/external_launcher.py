@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.ports import LOOPBACK
 from schemas.external_engine import read_description
 from serving.runtime.manifest import ARTIFACT_NAME
 from workers.serving_agent.engine_client import EngineClient
@@ -39,13 +38,13 @@ class ExternalLauncher:
     def client(self, model: Path, *, port: int) -> EngineClient:
         description = read_description((model / ARTIFACT_NAME).read_bytes())
         kind = OpenAiClient if description.protocol == "openai" else OipClient
-        return kind(host=LOOPBACK, port=port)
+        return kind(host=self._settings.hosts.dialled, port=port)
 
 
 def relay_command(settings: AgentSettings, order: Order, more: Mapping[str, str] | None = None) -> Command:
     """Return how the relay is started for an instance."""
     own = {
-        "HOST": LOOPBACK,
+        "HOST": str(settings.bind_host),
         "PORT": str(order.record.port),
         "MODEL_DIR": str(order.model),
         "SPOOL_DIR": str(order.spool),

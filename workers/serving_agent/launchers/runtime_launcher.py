@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from infra.ports import LOOPBACK
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.launchers.base import Command, Order
 from workers.serving_agent.oip_client import OipClient
@@ -58,7 +57,7 @@ class RuntimeLauncher:
 
     def command(self, order: Order) -> Command:
         own = {
-            "HOST": LOOPBACK,
+            "HOST": str(self._settings.bind_host),
             "PORT": str(order.record.port),
             "MODEL_DIR": str(order.model),
             "MODEL_NAME": order.deployment.endpoint,
@@ -84,4 +83,4 @@ class RuntimeLauncher:
         )
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of ours speaks alike
-        return OipClient(host=LOOPBACK, port=port)
+        return OipClient(host=self._settings.hosts.dialled, port=port)

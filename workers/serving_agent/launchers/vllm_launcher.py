@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from infra.ports import LOOPBACK
 from schemas.model_directory import CONFIGURATION
 from serving.capture import in_engine
 from serving.runtime.manifest import FILES_NAME
@@ -23,7 +22,7 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_S
 """The model directory holds all there is; an engine asks nobody for more and reports to nobody."""
 
 _ADAPTERS_COME_AND_GO = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
-"""The port is open to this host alone, and the middleware refuses such a call that came through the gateway."""
+"""The middleware takes such a call from this host alone, and not from the gateway."""
 
 # Where adapters may change the last layer, vLLM 0.32 computes the likelihoods of a prompt with tensors that don't fit:
 # the engine is dead.
@@ -53,7 +52,7 @@ class VllmLauncher:
         endpoint, number = order.deployment.endpoint, order.deployment.version.number
         named = {
             "--model": str(order.model / FILES_NAME),
-            "--host": LOOPBACK,
+            "--host": str(self._settings.bind_host),
             "--port": str(order.record.port),
             "--middleware": _MIDDLEWARE,
             "--shutdown-timeout": str(round(self.drain_deadline_s)),
@@ -85,7 +84,7 @@ class VllmLauncher:
         )
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of vLLM speaks alike
-        return OpenAiClient(host=LOOPBACK, port=port)
+        return OpenAiClient(host=self._settings.hosts.dialled, port=port)
 
     def _python(self) -> Path:
         beside = Path(sys.prefix).parent / ENVIRONMENT / "bin" / "python"

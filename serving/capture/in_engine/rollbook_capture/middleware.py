@@ -24,7 +24,8 @@ PREFIX = "ROLLBOOK_CAPTURE_"
 _CAPTURED = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 _INSTANCE = "/rollbook/instance"
 _NOT_FOR_CALLERS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
-"""What comes with a prediction id came through the gateway: it may ask the model, and not change the engine."""
+"""What comes with a prediction id came through the gateway, and what comes from another address from another host: both
+may ask the model, and not change the engine, which would read any file of its host."""
 _SPOOL_MAX_BYTES = 256 * 1024**2
 
 
@@ -64,7 +65,7 @@ class CaptureMiddleware:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         prediction_id = headers.get(b"x-prediction-id", b"").decode("latin-1")
-        if prediction_id and scope["path"] in _NOT_FOR_CALLERS:
+        if scope["path"] in _NOT_FOR_CALLERS and (prediction_id or not _is_from_this_host(scope)):
             await _send_json(send, 404, {"error": {"message": "callers can't do that", "code": "not-for-callers"}})
             return
         if not prediction_id or scope["path"] not in _CAPTURED:
@@ -101,6 +102,12 @@ class CaptureMiddleware:
             await send(message)
 
         return closing
+
+
+def _is_from_this_host(scope: Scope) -> bool:
+    # A connection whose two ends have one address never left the host.
+    client, server = scope.get("client"), scope.get("server")
+    return bool(client and server and client[0] == server[0])
 
 
 async def _refuse_prompt_logprobs(_scope: Scope, _receive: Receive, send: Send) -> None:

@@ -1,8 +1,9 @@
 """What is started for an artifact, with which arguments, and what is said where something is missing."""
 
 import sys
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -177,6 +178,23 @@ async def test_a_server_is_asked_in_the_protocol_of_its_description(tmp_path: Pa
 
     assert isinstance(client, OpenAiClient)
     await client.close()
+
+
+async def test_engines_listen_where_the_host_says_and_are_asked_where_it_reaches_them(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.touch()
+    everywhere: dict[str, Any] = {"bind_host": IPv4Address("0.0.0.0"), "advertised_host": IPv4Address("10.2.0.7")}
+    running_parent(tmp_path, replicas=1)
+    adapter_of_rank(tmp_path, 16)
+
+    runtime = command(tmp_path, "skops", **everywhere).environment
+    relay = command(tmp_path, "lora", vllm_adapters=4, **everywhere).environment
+    vllm = command(tmp_path, "transformers", vllm_python=python, **everywhere).arguments
+
+    assert runtime["ROLLBOOK_RUNTIME_HOST"] == relay["ROLLBOOK_EXTERNAL_HOST"] == "0.0.0.0"
+    assert relay["ROLLBOOK_EXTERNAL_PARENT_HOST"] == "127.0.0.1"
+    assert vllm[vllm.index("--host") + 1] == "0.0.0.0"
+    assert settings(tmp_path, **everywhere).hosts.announced == "10.2.0.7"
 
 
 @pytest.mark.parametrize(("replica", "port"), [(0, "9000"), (1, "9001"), (2, "9000")])
