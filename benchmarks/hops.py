@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from benchmarks.figures import Figure, quantile
 from benchmarks.load import NewEpoch
 from infra.kafka.clients import consumer_from_offset
+from infra.kafka.connection import KafkaConnection
 from schemas.envelope import decode
 from schemas.topics import REGISTRY_EVENTS
 
@@ -31,7 +32,11 @@ def published_changes(bootstrap: str) -> dict[tuple[str, int], Published]:
 async def _read(bootstrap: str) -> dict[tuple[str, int], Published]:
     found: dict[tuple[str, int], Published] = {}
     consumer = await consumer_from_offset(
-        bootstrap, client_id="benchmark", topic=REGISTRY_EVENTS.name, offsets={0: 0}, max_poll_records=5_000
+        KafkaConnection(bootstrap=bootstrap),
+        client_id="benchmark",
+        topic=REGISTRY_EVENTS.name,
+        offsets={0: 0},
+        max_poll_records=5_000,
     )
     try:
         end = (await consumer.end_offsets([_PARTITION]))[_PARTITION]

@@ -19,6 +19,7 @@ from benchmarks.figures import Figure, at_least
 from benchmarks.programs import new_folder, running
 from infra.clickhouse.client import connect
 from infra.kafka.clients import producer
+from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.ports import free_ports, is_free
 from infra.stack.addresses import LOOPBACK
@@ -66,13 +67,13 @@ def _start(folder: Path, opened: ExitStack) -> Neighbours:
     pid = opened.enter_context(running("clickhouse", settings, is_ready=lambda: not is_free(clickhouse)))
     bootstrap = f"{LOOPBACK}:{kafka}"
     specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in TOPICS]
-    asyncio.run(ensure_topics(bootstrap, specs))
+    asyncio.run(ensure_topics(KafkaConnection(bootstrap=bootstrap), specs))
     url = f"http://default@{LOOPBACK}:{clickhouse}/default"
     return Neighbours(bootstrap=bootstrap, clickhouse_url=url, clickhouse_pid=pid)
 
 
 async def _fill(bootstrap: str, *, rows: int, batch_rows: int) -> None:
-    sender = producer(bootstrap, client_id="benchmark", compression="gzip", linger_ms=5)
+    sender = producer(KafkaConnection(bootstrap=bootstrap), client_id="benchmark", compression="gzip", linger_ms=5)
     await sender.start()
     sources = [f"shipper-{uuid.uuid4()}" for _ in range(_SOURCES)]
     began_ms = time.time_ns() // 1_000_000 - rows

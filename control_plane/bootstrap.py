@@ -56,6 +56,7 @@ from control_plane.web.operation_routes import routes
 from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
 from infra.background import Background
 from infra.clock import SystemClock
+from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.metrics import Metrics
 from infra.operations import Operations
@@ -127,11 +128,11 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
             )
         )
         guards = await _open_access(store, settings, clock)
-        publisher = FeedbackPublisher(settings.kafka_bootstrap)
+        publisher = FeedbackPublisher(settings.kafka)
         resources.push_async_callback(publisher.close)
         views = open_views(settings.clickhouse_url, endpoints=_endpoints(store), limits=_sql_limits(settings))
         resources.push_async_callback(views.close)
-        topics = background.task("topics", partial(_provision_topics, settings.kafka_bootstrap))
+        topics = background.task("topics", partial(_provision_topics, settings.kafka))
         resources.push_async_callback(_cancelled, topics)
         commands = Commands(store, lambda: new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness()))
         declared = [
@@ -222,15 +223,15 @@ def _application(
     return correlating(app)
 
 
-async def _provision_topics(bootstrap: str) -> None:
+async def _provision_topics(connection: KafkaConnection) -> None:
     specs = [
         TopicSpec(name=topic.name, partitions=topic.partitions, retention_ms=topic.retention_ms) for topic in TOPICS
     ]
     while True:
         try:
-            await ensure_topics(bootstrap, specs)
+            await ensure_topics(connection, specs)
         except TimeoutError:
-            _log.warning("topics_not_provisioned", bootstrap=bootstrap)
+            _log.warning("topics_not_provisioned", connection=connection)
             await asyncio.sleep(_TOPICS_RETRY_S)
         else:
             return

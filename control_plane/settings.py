@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import MetricsPort
 from infra.stack.addresses import LOOPBACK
 from infra.tracing import OtlpEndpoint
@@ -18,7 +19,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, msgspec.Meta(description="the address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="the port to listen on")]
     data_dir: Annotated[Path, msgspec.Meta(description="the folder of all state")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of a Kafka broker")]
+    kafka: KafkaConnection
     clickhouse_url: Annotated[str, msgspec.Meta(description="http://user:password@host:port/database")]
     relay_nudge_socket: Annotated[Path | None, msgspec.Meta(description="where the relay listens for nudges")] = None
     gateway_url: Annotated[str, msgspec.Meta(description="the address that callers of models use")] = ""

@@ -42,46 +42,78 @@ def load_settings(struct: type[Settings], prefix: str, environ: Mapping[str, str
 
         Raises InvalidSettingsError when a variable is missing, has a value that does
         not fit, or starts with ``prefix`` and belongs to no field. Lists are written
-        with commas. An empty value is refused: it hides a forgotten one. A struct refuses fields
+        with commas. An empty value is refused: it hides a forgotten one. A field that is a struct
+    has a variable for each of its own fields, after its name; an optional one is there when one
+    of them is set. A struct refuses fields
     that don't fit each other by a ValueError of its ``__post_init__``.
     """
-    fields = {prefix + field.name.upper(): field for field in msgspec.structs.fields(struct)}
-    hints = get_type_hints(struct, include_extras=True)
+    known = _variables(struct, prefix)
     problems = [
-        _unknown(variable, list(fields))
+        _unknown(variable, known)
         for variable in sorted(environ)
-        if variable.startswith(prefix) and variable not in fields
+        if variable.startswith(prefix) and variable not in known
     ]
-    values: dict[str, Any] = {}
-    for variable, field in fields.items():
-        try:
-            if variable in environ:
-                values[field.name] = _value_of(environ[variable], hints[field.name])
-            elif field.required:
-                problems.append(f"{variable} is not set; {_remedy(hints[field.name])}")
-        except ValueError as error:
-            problems.append(f"{variable} {error}; {_remedy(hints[field.name])}")
-    if problems:
+    loaded = _filled(struct, prefix, environ, problems)
+    if problems or loaded is None:
         raise InvalidSettingsError("; ".join(problems))
-    try:
-        return struct(**values)
-    except ValueError as error:
-        # What its fields say together; the sentence begins with the variable of one, without the prefix.
-        raise InvalidSettingsError(f"{prefix}{error}") from error
+    return loaded
 
 
 def describe_settings(struct: type[msgspec.Struct], prefix: str) -> list[SettingDescription]:
     """List the variables of a struct for the reference and its test."""
     hints = get_type_hints(struct, include_extras=True)
-    return [
-        SettingDescription(
-            variable=prefix + field.name.upper(),
-            kind=_kind(hints[field.name]),
-            default=_default_of(field),
-            purpose=_purpose(hints[field.name]),
-        )
-        for field in msgspec.structs.fields(struct)
-    ]
+    described: list[SettingDescription] = []
+    for field in msgspec.structs.fields(struct):
+        variable, hint = prefix + field.name.upper(), hints[field.name]
+        if embedded := _embedded(hint):
+            inner = describe_settings(embedded, f"{variable}_")
+            # Of an optional struct nothing is needed by itself.
+            described += inner if field.required else [_not_needed(one) for one in inner]
+        else:
+            default, purpose = _default_of(field), _purpose(hint)
+            described.append(SettingDescription(variable=variable, kind=_kind(hint), default=default, purpose=purpose))
+    return described
+
+
+def _not_needed(one: SettingDescription) -> SettingDescription:
+    return msgspec.structs.replace(one, default="None") if one.default is None else one
+
+
+def _variables(struct: type[msgspec.Struct], prefix: str) -> list[str]:
+    return [one.variable for one in describe_settings(struct, prefix)]
+
+
+def _filled(struct: type[Settings], prefix: str, environ: Mapping[str, str], problems: list[str]) -> Settings | None:
+    """Build a struct from its variables, or note what is wrong with them."""
+    hints = get_type_hints(struct, include_extras=True)
+    values: dict[str, Any] = {}
+    noted = len(problems)
+    for field in msgspec.structs.fields(struct):
+        variable, hint = prefix + field.name.upper(), hints[field.name]
+        embedded = _embedded(hint)
+        if embedded is not None:
+            if field.required or not environ.keys().isdisjoint(_variables(embedded, f"{variable}_")):
+                values[field.name] = _filled(embedded, f"{variable}_", environ, problems)
+        elif variable in environ:
+            try:
+                values[field.name] = _value_of(environ[variable], hint)
+            except ValueError as error:
+                problems.append(f"{variable} {error}; {_remedy(hint)}")
+        elif field.required:
+            problems.append(f"{variable} is not set; {_remedy(hint)}")
+    if len(problems) > noted:
+        return None
+    try:
+        return struct(**values)
+    except ValueError as error:
+        # What its fields say together; the sentence begins with the variable of one, without the prefix.
+        problems.append(f"{prefix}{error}")
+        return None
+
+
+def _embedded(hint: object) -> type[msgspec.Struct] | None:
+    kinds = get_args(hint) if not isinstance(hint, type) else (hint,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)), None)
 
 
 def _value_of(text: str, hint: object) -> object:

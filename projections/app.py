@@ -98,7 +98,7 @@ def _metrics(subscriptions: Sequence[Subscription]) -> Metrics:
 @asynccontextmanager
 async def _resources(settings: ProjectionsSettings) -> AsyncIterator[tuple[ClickHouseStore, KafkaDeadLetters]]:
     store = ClickHouseStore(settings.clickhouse_url)
-    dead_letters = KafkaDeadLetters(settings.kafka_bootstrap)
+    dead_letters = KafkaDeadLetters(settings.kafka)
     try:
         await bring_up_to_date(store)
         yield store, dead_letters
@@ -165,7 +165,7 @@ def _worker_settings(settings: ProjectionsSettings, database: str) -> WorkerSett
         # Kafka's committed offsets mean "is in that database": another database has another group.
         group=f"{GROUP}-{database}",
         member=_member(settings),
-        bootstrap=settings.kafka_bootstrap,
+        connection=settings.kafka,
         data_dir=_faust_dir(settings),
     )
 
@@ -173,7 +173,7 @@ def _worker_settings(settings: ProjectionsSettings, database: str) -> WorkerSett
 def _subscriptions(
     settings: ProjectionsSettings, store: ClickHouseStore, dead_letters: DeadLetters
 ) -> list[Subscription]:
-    marks = ClickHouseMarks(store, clock=SystemClock(), same_log=KafkaLogProbe(settings.kafka_bootstrap))
+    marks = ClickHouseMarks(store, clock=SystemClock(), same_log=KafkaLogProbe(settings.kafka))
     projectors = ((projector(), most) for projector, most in MOST_MESSAGES)
     return [
         Subscription(

@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from infra.kafka import clients
+from infra.kafka.connection import KafkaConnection
 from projections.messages import Message
 from projections.sink import DeadLettersUnavailableError
 from schemas.topics import SOURCES, dead_letters_of
@@ -17,8 +18,8 @@ _DEADLINE_S = 15.0
 class KafkaDeadLetters:
     """Publishes to the dead-letter topic of a message's topic; connects when the first one comes."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
         self._producer: AIOKafkaProducer | None = None
 
     async def put(self, message: Message, *, reason: str) -> None:
@@ -47,7 +48,7 @@ class KafkaDeadLetters:
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            fresh = clients.producer(self._bootstrap, client_id="projections-dead-letters")
+            fresh = clients.producer(self._connection, client_id="projections-dead-letters")
             await clients.start_producer(fresh)
             self._producer = fresh
         return self._producer

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from infra.clock import Clock
 from infra.kafka.clients import consumer_from_offset
+from infra.kafka.connection import KafkaConnection
 from projections.errors import StoreUnavailableError
 from projections.progress import Mark
 from projections.store import ClickHouseStore
@@ -77,13 +78,13 @@ class ClickHouseMarks:
 class KafkaLogProbe:
     """Looks at the message under a mark: the same log has it, with the same time, unless retention took it."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
 
     async def __call__(self, topic: str, partition: int, mark: Mark) -> bool:
         try:
             consumer = await consumer_from_offset(
-                self._bootstrap, client_id="projections-probe", topic=topic, offsets={partition: mark.last}
+                self._connection, client_id="projections-probe", topic=topic, offsets={partition: mark.last}
             )
             try:
                 return await self._holds(consumer, TopicPartition(topic, partition), mark)

@@ -6,12 +6,14 @@ them while the sink goes on. What retention took from a topic is kept from the l
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from infra.kafka.connection import KafkaConnection, connection_in
 from projections.app import MOST_MESSAGES
 from projections.errors import UndecodableError
 from projections.messages import Message
@@ -58,13 +60,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return self.live == self.rebuilt
 
 
-async def rebuild_all(store: ClickHouseStore, bootstrap: str) -> list[Rebuilt]:
+async def rebuild_all(store: ClickHouseStore, connection: KafkaConnection) -> list[Rebuilt]:
     """Build every table beside the live one, up to what the topics hold now."""
     shared = {table.name: table for projector, _ in MOST_MESSAGES for table in projector().tables}
     for name in shared:
         await store.command(f"DROP TABLE IF EXISTS {name}{SUFFIX} SYNC")
         await store.command(f"CREATE TABLE {name}{SUFFIX} AS {name}")
-    return [await _rebuild(store, bootstrap, projector()) for projector, _ in MOST_MESSAGES]
+    return [await _rebuild(store, connection, projector()) for projector, _ in MOST_MESSAGES]
 
 
 async def compare_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> list[Comparison]:
@@ -98,8 +100,10 @@ async def swap_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> None:
         await store.command(f"DROP TABLE {name}{SUFFIX} SYNC")
 
 
-async def _rebuild(store: ClickHouseStore, bootstrap: str, projector: Projector) -> Rebuilt:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, max_partition_fetch_bytes=2**23)
+async def _rebuild(store: ClickHouseStore, connection: KafkaConnection, projector: Projector) -> Rebuilt:
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(), enable_auto_commit=False, max_partition_fetch_bytes=2**23
+    )
     await consumer.start()
     try:
         partitions = [TopicPartition(projector.topic.name, number) for number in range(projector.topic.partitions)]
@@ -186,12 +190,12 @@ def _message(record: ConsumerRecord) -> Message:
     )
 
 
-async def run(*, bootstrap: str, clickhouse_url: str, swap: bool) -> int:
+async def run(*, connection: KafkaConnection, clickhouse_url: str, swap: bool) -> int:
     """Rebuild, then compare or swap; 0 unless a comparison failed."""
     store = ClickHouseStore(clickhouse_url)
     try:
         await bring_up_to_date(store)
-        rebuilt = await rebuild_all(store, bootstrap)
+        rebuilt = await rebuild_all(store, connection)
         if swap:
             await swap_all(store, rebuilt)
             sys.stdout.write("swapped: the tables are what the topics give\n")
@@ -214,7 +218,13 @@ def main(argv: list[str] | None = None) -> int:
     deed.add_argument("--verify", action="store_true", help="compare the live tables with a rebuild")
     deed.add_argument("--swap", action="store_true", help="put a rebuild in the place of the live tables")
     arguments = parser.parse_args(argv)
-    return asyncio.run(run(bootstrap=arguments.kafka, clickhouse_url=arguments.clickhouse, swap=arguments.swap))
+    return asyncio.run(
+        run(
+            connection=connection_in(os.environ, bootstrap=arguments.kafka),
+            clickhouse_url=arguments.clickhouse,
+            swap=arguments.swap,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import MetricsPort
 
 PREFIX = "ROLLBOOK_PROJECTIONS_"
@@ -14,7 +15,7 @@ class ProjectionsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the read side's consumer needs to run."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="directory for files of its own")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of a Kafka broker")]
+    kafka: KafkaConnection
     clickhouse_url: Annotated[str, msgspec.Meta(description="http://[user:password@]host:port of ClickHouse")]
     ready_file: Annotated[Path, msgspec.Meta(description="file that exists while it consumes")]
     flush_ms: Annotated[

@@ -13,9 +13,12 @@ from typing import Any, TypeAlias, cast
 import faust
 import msgspec
 import structlog
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
+from faust.types.auth import CredentialsArg
 
+from infra.kafka.connection import KafkaConnection
 from projections.messages import Message
 from projections.sink import Sink
 from schemas.topics import Topic
@@ -45,7 +48,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     group: str
     member: str
-    bootstrap: str
+    connection: KafkaConnection
     data_dir: Path
 
 
@@ -105,10 +108,21 @@ def build_worker(settings: WorkerSettings, subscriptions: Sequence[Subscription]
     return worker
 
 
+def _credentials(kafka: KafkaConnection) -> CredentialsArg | None:
+    """Say to Faust's clients what `client_options` says to those of aiokafka."""
+    context = kafka.ssl_context() if kafka.has_tls else None
+    if not kafka.has_user:
+        return SSLCredentials(context) if context else None
+    return SASLCredentials(
+        username=kafka.user, password=kafka.password(), mechanism=kafka.sasl_mechanism, ssl_context=context
+    )
+
+
 def _app(settings: WorkerSettings) -> faust.App:
     return faust.App(
         settings.group,
-        broker=f"kafka://{settings.bootstrap}",
+        broker=f"kafka://{settings.connection.bootstrap}",
+        broker_credentials=_credentials(settings.connection),
         datadir=settings.data_dir,
         store="memory://",
         key_serializer="raw",

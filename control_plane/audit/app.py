@@ -15,6 +15,7 @@ from control_plane.audit.history import Evidence
 from control_plane.audit.restore import restore_store
 from control_plane.audit.verifier import verify_store, verify_store_against_topic
 from infra.errors import CannotStartError
+from infra.kafka.connection import KafkaConnection, connection_in
 from infra.stack.addresses import LOOPBACK
 
 EXIT_SOUND, EXIT_BROKEN, EXIT_UNREADABLE = 0, 1, 2
@@ -54,14 +55,14 @@ def _verify(arguments: argparse.Namespace) -> Report:
     if not arguments.topic:
         evidence = verify_store(store, checkpoints=checkpoints)
         return _report(evidence, "the store is sound", checkpoints=len(checkpoints))
-    comparing = verify_store_against_topic(store, _bootstrap(arguments), checkpoints=checkpoints)
+    comparing = verify_store_against_topic(store, _kafka(arguments), checkpoints=checkpoints)
     evidence = asyncio.run(comparing).store
     sentence = "the store is sound and the topic holds the same log"
     return _report(evidence, sentence, checkpoints=len(checkpoints), topic_compared=True)
 
 
 def _restore(arguments: argparse.Namespace) -> Report:
-    evidence = asyncio.run(restore_store(_store_file(arguments.data_dir), _bootstrap(arguments)))
+    evidence = asyncio.run(restore_store(_store_file(arguments.data_dir), _kafka(arguments)))
     return _report(evidence, "the store was rebuilt from the topic, with the same root", topic_compared=True)
 
 
@@ -113,6 +114,10 @@ def _text_of(path: Path) -> str:
 
 def _store_file(data_dir: Path) -> Path:
     return data_dir / "events" / "registry.sqlite"
+
+
+def _kafka(arguments: argparse.Namespace) -> KafkaConnection:
+    return connection_in(os.environ, bootstrap=_bootstrap(arguments))
 
 
 def _bootstrap(arguments: argparse.Namespace) -> str:

@@ -15,9 +15,10 @@ from control_plane.audit.verifier import verify_store
 from control_plane.event_store.log_file import LoggedEvent
 from control_plane.event_store.recorder import PositionRecorder
 from control_plane.event_store.sqlite_file import only_writer, open_recorder, told_as_reason_not_to_start
+from infra.kafka.connection import KafkaConnection
 
 
-async def restore_store(path: Path, bootstrap: str) -> Evidence:
+async def restore_store(path: Path, connection: KafkaConnection) -> Evidence:
     """Write a store where there is none, check every event on the way, and compare the roots in the end.
 
     The file gets its name only when it is complete, so a restore that was cut short can simply be run again.
@@ -29,7 +30,7 @@ async def restore_store(path: Path, bootstrap: str) -> Evidence:
     with told_as_reason_not_to_start(path):
         unfinished = _prepare(path)
         with only_writer(path):
-            async with open_topic_log(bootstrap) as topic:
+            async with open_topic_log(connection) as topic:
                 published = await _copy(topic, unfinished)
             stored = verify_store(unfinished)
             if stored != published:

@@ -10,6 +10,7 @@ from control_plane.audit.errors import LogBrokenError, LogUnreadableError
 from control_plane.event_store.log_file import LoggedEvent
 from control_plane.relay.record import PoisonRecordError, from_record
 from control_plane.relay.topic_reader import open_reader
+from infra.kafka.connection import KafkaConnection
 from schemas.topics import REGISTRY_EVENTS
 
 _STEP_SECONDS = 30.0
@@ -44,7 +45,7 @@ class TopicLog:
 
 
 @asynccontextmanager
-async def open_topic_log(bootstrap: str, *, topic: str = REGISTRY_EVENTS.name) -> AsyncIterator[TopicLog]:
+async def open_topic_log(connection: KafkaConnection, *, topic: str = REGISTRY_EVENTS.name) -> AsyncIterator[TopicLog]:
     """Open the topic for reading; nothing is committed anywhere.
 
     Raises:
@@ -52,7 +53,7 @@ async def open_topic_log(bootstrap: str, *, topic: str = REGISTRY_EVENTS.name) -
     """
     try:
         async with asyncio.timeout(_STEP_SECONDS) as patience:
-            async with open_reader(bootstrap, topic, client_id="audit") as (consumer, partition):
+            async with open_reader(connection, topic, client_id="audit") as (consumer, partition):
                 first = int((await consumer.beginning_offsets([partition]))[partition])
                 end = int((await consumer.end_offsets([partition]))[partition])
                 consumer.seek(partition, first)
@@ -60,7 +61,7 @@ async def open_topic_log(bootstrap: str, *, topic: str = REGISTRY_EVENTS.name) -
                 yield TopicLog(consumer, first=first, end=end)
     except (TimeoutError, KafkaError) as error:
         raise LogUnreadableError(
-            f"the topic {topic} at {bootstrap} can't be read ({error!r}); is the stack running?"
+            f"the topic {topic} at {connection.bootstrap} can't be read ({error!r}); is the stack running?"
         ) from error
 
 

@@ -13,6 +13,7 @@ from control_plane.audit.errors import LogBrokenError, LogUnreadableError
 from control_plane.audit.history import Evidence, HistoryChecker, check_history, difference
 from control_plane.audit.topic_log import TopicLog, open_topic_log
 from control_plane.event_store.log_file import LogFile, LoggedEvent, open_log_file
+from infra.kafka.connection import KafkaConnection
 
 _BATCH = 2_000
 _PATIENCE_SECONDS = 10.0
@@ -38,7 +39,11 @@ def verify_store(path: Path, *, checkpoints: Sequence[Checkpoint] = ()) -> Evide
 
 
 async def verify_store_against_topic(
-    path: Path, bootstrap: str, *, checkpoints: Sequence[Checkpoint] = (), patience_seconds: float = _PATIENCE_SECONDS
+    path: Path,
+    connection: KafkaConnection,
+    *,
+    checkpoints: Sequence[Checkpoint] = (),
+    patience_seconds: float = _PATIENCE_SECONDS,
 ) -> Comparison:
     """Check both copies of the log and compare them event by event.
 
@@ -53,7 +58,7 @@ async def verify_store_against_topic(
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_seconds
         while True:
-            async with open_topic_log(bootstrap) as topic:
+            async with open_topic_log(connection) as topic:
                 comparison = await _compare(log, head, topic, checkpoints, is_last=loop.time() >= deadline)
             if comparison is not None:
                 return comparison

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from control_plane.errors import Unavailable
 from infra.kafka.clients import producer
+from infra.kafka.connection import KafkaConnection
 from schemas.observations import Feedback
 from schemas.topics import FEEDBACK
 
@@ -46,8 +47,8 @@ class TooMuchFeedbackError(Unavailable):
 class FeedbackPublisher:
     """Owns one idempotent producer, opened at the first batch, and replaced once it fails for good."""
 
-    def __init__(self, bootstrap: str, *, deadline_s: float = _DEADLINE_S) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, connection: KafkaConnection, *, deadline_s: float = _DEADLINE_S) -> None:
+        self._connection = connection
         self._deadline_s = deadline_s
         self._producer: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
@@ -99,7 +100,7 @@ class FeedbackPublisher:
     async def _opened(self) -> AIOKafkaProducer:
         async with self._opening:
             if self._producer is None:
-                fresh = producer(self._bootstrap, client_id="rollbook-api-feedback", linger_ms=2)
+                fresh = producer(self._connection, client_id="rollbook-api-feedback", linger_ms=2)
                 try:
                     await fresh.start()
                 except BaseException:

@@ -15,6 +15,7 @@ from control_plane.relay.nudges import open_nudges
 from control_plane.relay.relay import Relay, sleep_unless
 from infra.arguments import take_no_arguments
 from infra.errors import CannotStartError
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import run_program
@@ -29,7 +30,7 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the relay needs to know."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="the data directory of the stack, with the store in it")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="where Kafka listens, HOST:PORT")]
+    kafka: KafkaConnection
     nudge_socket: Annotated[Path, msgspec.Meta(description="the Unix socket on which the API tells of commits")]
     ready_file: Annotated[Path, msgspec.Meta(description="the file that says that the topic was up to date once")]
     metrics_port: MetricsPort = None
@@ -51,7 +52,7 @@ async def run_relay(settings: RelaySettings, stopping: asyncio.Event) -> None:
             return
         with open_log_file(events / "registry.sqlite") as log:
             async with open_nudges(settings.nudge_socket) as nudges:
-                relay = Relay(log, settings.kafka_bootstrap, nudges=nudges, when_caught_up=settings.ready_file.touch)
+                relay = Relay(log, settings.kafka, nudges=nudges, when_caught_up=settings.ready_file.touch)
                 with _metrics(relay).served(settings.metrics_port, host=LOOPBACK):
                     await relay.run(stopping)
 

@@ -14,6 +14,7 @@ from control_plane.relay.errors import PoisonEventError, PublishingError
 from control_plane.relay.record import to_record
 from control_plane.relay.tail import Tail
 from infra.kafka.clients import abandon, producer
+from infra.kafka.connection import KafkaConnection
 
 DEADLINE_SECONDS = 20.0
 
@@ -62,20 +63,20 @@ class Publisher:
 
 @asynccontextmanager
 async def open_publisher(
-    bootstrap: str, topic: str, tail: Tail, *, deadline_seconds: float = DEADLINE_SECONDS
+    connection: KafkaConnection, topic: str, tail: Tail, *, deadline_seconds: float = DEADLINE_SECONDS
 ) -> AsyncIterator[Publisher]:
     """Start a producer that goes on after the tail.
 
     Raises:
         PublishingError: the broker does not answer.
     """
-    kafka = producer(bootstrap, client_id="relay")
+    kafka = producer(connection, client_id="relay")
     try:
         try:
             async with asyncio.timeout(deadline_seconds):
                 await kafka.start()
         except (TimeoutError, KafkaError) as error:
-            raise PublishingError(f"Kafka at {bootstrap} does not answer ({error!r})") from error
+            raise PublishingError(f"Kafka at {connection.bootstrap} does not answer ({error!r})") from error
         yield Publisher(kafka, topic, tail, deadline_seconds=deadline_seconds)
     finally:
         await abandon(kafka)

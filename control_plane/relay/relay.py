@@ -16,6 +16,7 @@ from control_plane.relay.errors import PublishingError, TopicForeignError
 from control_plane.relay.nudges import Nudges
 from control_plane.relay.publisher import DEADLINE_SECONDS, Publisher, open_publisher
 from control_plane.relay.tail import Tail, read_tail
+from infra.kafka.connection import KafkaConnection
 from schemas.topics import REGISTRY_EVENTS
 
 _log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Relay:
     def __init__(
         self,
         log: LogFile,
-        bootstrap: str,
+        connection: KafkaConnection,
         *,
         nudges: Nudges,
         when_caught_up: Callable[[], None],
@@ -45,7 +46,7 @@ class Relay:
         topic: str = REGISTRY_EVENTS.name,
     ) -> None:
         self._log = log
-        self._bootstrap = bootstrap
+        self._connection = connection
         self._nudges = nudges
         self._when_caught_up = when_caught_up
         self._pace = pace or Pace()
@@ -65,7 +66,7 @@ class Relay:
             try:
                 tail = await self._tail(after_failure=failures > 0)
                 async with open_publisher(
-                    self._bootstrap, self._topic, tail, deadline_seconds=self._pace.deadline_seconds
+                    self._connection, self._topic, tail, deadline_seconds=self._pace.deadline_seconds
                 ) as publisher:
                     _log.info("relay_resumes", position=tail.position, next_offset=tail.next_offset)
                     failures = 0
@@ -95,10 +96,10 @@ class Relay:
 
     async def _tail(self, *, after_failure: bool) -> Tail:
         """Find the end of the topic; after a failure only once it stands still, as a late batch may yet arrive."""
-        tail = await read_tail(self._bootstrap, self._topic)
+        tail = await read_tail(self._connection, self._topic)
         while after_failure:
             await asyncio.sleep(self._pace.settle_seconds)
-            again = await read_tail(self._bootstrap, self._topic)
+            again = await read_tail(self._connection, self._topic)
             if again == tail:
                 break
             tail = again

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from control_plane.relay.errors import PublishingError, TopicForeignError
 from control_plane.relay.record import PoisonRecordError, from_record
 from control_plane.relay.topic_reader import open_reader
+from infra.kafka.connection import KafkaConnection
 
 _STEP_SECONDS = 10.0
 _POLL_MS = 200
@@ -22,7 +23,7 @@ class Tail(msgspec.Struct, frozen=True):
     position: int
 
 
-async def read_tail(bootstrap: str, topic: str) -> Tail:
+async def read_tail(connection: KafkaConnection, topic: str) -> Tail:
     """Read the last record.
 
     Raises:
@@ -31,7 +32,7 @@ async def read_tail(bootstrap: str, topic: str) -> Tail:
     """
     try:
         async with asyncio.timeout(_STEP_SECONDS):
-            async with open_reader(bootstrap, topic, client_id="relay-tail") as (consumer, partition):
+            async with open_reader(connection, topic, client_id="relay-tail") as (consumer, partition):
                 end = int((await consumer.end_offsets([partition]))[partition])
                 return Tail(end, 0 if end == 0 else await _position_at(consumer, partition, end - 1))
     except (TimeoutError, KafkaError) as error:

@@ -6,20 +6,21 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.kafka.clients import MAXIMUM_RECORD_BYTES
+from infra.kafka.connection import KafkaConnection
 
 _REQUEST_TIMEOUT_MS = 10_000
 
 
 @asynccontextmanager
 async def open_reader(
-    bootstrap: str, topic: str, *, client_id: str
+    connection: KafkaConnection, topic: str, *, client_id: str
 ) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
     """Start a consumer of the topic's one partition; it commits nothing and reads nothing before it is positioned.
 
     The consumer is stopped also when its start fails or is given up, as otherwise it would keep its connections.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **connection.client_options(),
         client_id=client_id,
         group_id=None,
         enable_auto_commit=False,

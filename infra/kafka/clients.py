@@ -7,6 +7,8 @@ from contextlib import suppress
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from infra.kafka.connection import KafkaConnection
+
 MAXIMUM_RECORD_BYTES = 8 * 1024 * 1024
 """The broker takes no larger record; see ``message.max.bytes`` of the embedded node."""
 
@@ -16,7 +18,9 @@ _START_S = 15.0
 _STOP_S = 5.0
 
 
-def producer(bootstrap: str, *, client_id: str, linger_ms: int = 0, compression: str | None = None) -> AIOKafkaProducer:
+def producer(
+    connection: KafkaConnection, *, client_id: str, linger_ms: int = 0, compression: str | None = None
+) -> AIOKafkaProducer:
     """Build a producer that keeps order and writes each record once while it lives.
 
     An idempotent producer retries for ever, so callers put their own deadline around
@@ -24,7 +28,7 @@ def producer(bootstrap: str, *, client_id: str, linger_ms: int = 0, compression:
     with ``start_producer`` and lets go of it with ``abandon``.
     """
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **connection.client_options(),
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -69,7 +73,7 @@ async def abandon(started: AIOKafkaProducer) -> None:
 
 
 async def consumer_from_offset(
-    bootstrap: str, *, client_id: str, topic: str, offsets: Mapping[int, int], max_poll_records: int = 500
+    connection: KafkaConnection, *, client_id: str, topic: str, offsets: Mapping[int, int], max_poll_records: int = 500
 ) -> AIOKafkaConsumer:
     """Start a consumer without a group that reads each given partition from its offset.
 
@@ -81,7 +85,7 @@ async def consumer_from_offset(
         KafkaError, OSError: the broker is away, or does not answer in time.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **connection.client_options(),
         client_id=client_id,
         group_id=None,
         enable_auto_commit=False,

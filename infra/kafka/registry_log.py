@@ -9,6 +9,7 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.errors import LogAwayError
 from infra.kafka.clients import consumer_from_offset
+from infra.kafka.connection import KafkaConnection
 from schemas.envelope import RecordedEvent, decode
 from schemas.topics import REGISTRY_EVENTS
 
@@ -22,8 +23,8 @@ class RegistryLog:
     The mark is set before a snapshot is taken, so nothing lies between the two.
     """
 
-    def __init__(self, bootstrap: str, *, client_id: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, connection: KafkaConnection, *, client_id: str) -> None:
+        self._connection = connection
         self._client_id = client_id
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -35,7 +36,7 @@ class RegistryLog:
         """
         try:
             self._consumer = await consumer_from_offset(
-                self._bootstrap, client_id=self._client_id, topic=REGISTRY_EVENTS.name, offsets={0: 0}
+                self._connection, client_id=self._client_id, topic=REGISTRY_EVENTS.name, offsets={0: 0}
             )
             ends = await self._consumer.end_offsets([_PARTITION])
             self._consumer.seek(_PARTITION, ends[_PARTITION])

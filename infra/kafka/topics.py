@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from infra.errors import TopicDriftError
+from infra.kafka.connection import KafkaConnection
 
 _REQUEST_TIMEOUT_MS = 10_000
 _RETRY_SECONDS = 0.2
@@ -32,7 +33,7 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def ensure_topics(
-    bootstrap: str, specs: Sequence[TopicSpec], *, replication_factor: int = 1, timeout_seconds: float = 30.0
+    connection: KafkaConnection, specs: Sequence[TopicSpec], *, timeout_seconds: float = 30.0
 ) -> None:
     """Create what is missing and compare what is there; safe from several processes at once.
 
@@ -44,8 +45,8 @@ async def ensure_topics(
     async with asyncio.timeout(timeout_seconds):
         while True:
             try:
-                async with _admin(bootstrap) as admin:
-                    await _create(admin, specs, replication_factor)
+                async with _admin(connection) as admin:
+                    await _create(admin, specs, connection.replication_factor)
                     await _compare(admin, specs)
                     return
             except KafkaError as error:
@@ -56,8 +57,8 @@ async def ensure_topics(
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+async def _admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**connection.client_options(), request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
         yield admin

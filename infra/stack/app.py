@@ -13,6 +13,7 @@ import structlog
 
 from infra.arguments import take_no_arguments
 from infra.data_directory import exclusive, open_data_directory
+from infra.kafka.connection import KafkaConnection
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import ON_LOOPBACK, Hosts
@@ -44,7 +45,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     advertised_host: Annotated[
         IPv4Address | None, msgspec.Meta(description="address at which other hosts reach them; without it the same")
     ] = None
-    kafka_bootstrap: Annotated[str | None, msgspec.Meta(description="a Kafka to use instead of our own")] = None
+    kafka: KafkaConnection | None = None
     clickhouse_url: Annotated[str | None, msgspec.Meta(description="a ClickHouse to use instead of our own")] = None
     otlp_endpoint: OtlpEndpoint = None
     regions: Annotated[
@@ -72,10 +73,11 @@ def main(argv: list[str] | None = None) -> int:
 def gather_settings(environ: MutableMapping[str, str]) -> SupervisorSettings:
     """Load the settings and take the short names out of the environment that programs inherit.
 
-    ROLLBOOK_DATA_DIR, ROLLBOOK_CLICKHOUSE_URL and ROLLBOOK_KAFKA_BOOTSTRAP are what people
-    set. The last two begin with the prefixes of programs, which refuse names they don't know.
+    ROLLBOOK_DATA_DIR, ROLLBOOK_CLICKHOUSE_URL and ROLLBOOK_KAFKA_… (the fields of a KafkaConnection)
+    are what people set. All but the first begin with the prefixes of programs, which refuse names they don't know.
     """
-    short = {"DATA_DIR": "./rollbook-data", "CLICKHOUSE_URL": None, "KAFKA_BOOTSTRAP": None}
+    of_kafka = dict.fromkeys(f"KAFKA_{name.upper()}" for name in KafkaConnection.__struct_fields__)
+    short = {"DATA_DIR": "./rollbook-data", "CLICKHOUSE_URL": None, **of_kafka}
     own = dict(environ)
     for name, default in short.items():
         value = environ.pop(f"ROLLBOOK_{name}", default)
@@ -99,7 +101,7 @@ async def _supervise(stopping: asyncio.Event) -> None:
         regions = settled_regions(data, settings.regions)
         ports = assign_ports(data.run / "ports.json", wanted_ports(fixed, regions=regions, hosts=settings.hosts))
         neighbours = Neighbours(
-            kafka_bootstrap=settings.kafka_bootstrap,
+            kafka=settings.kafka,
             clickhouse_url=settings.clickhouse_url,
             otlp_endpoint=settings.otlp_endpoint,
         )

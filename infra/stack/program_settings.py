@@ -37,5 +37,10 @@ def only(common: Mapping[str, str], *names: str) -> dict[str, str]:
     return {name: common[name] for name in names}
 
 
+def kafka_of(common: Mapping[str, str]) -> tuple[str, ...]:
+    """Name what every client of Kafka is told."""
+    return tuple(name for name in common if name.startswith("KAFKA_"))
+
+
 def url(port: int, path: str = "", *, host: str = LOOPBACK) -> str:
     return f"http://{host}:{port}{path}"

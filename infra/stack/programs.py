@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from infra.data_directory import DataDirectory, write_atomically
+from infra.kafka.connection import KafkaConnection
 from infra.launch import launched
 from infra.stack.addresses import LOCAL_HOSTS, LOOPBACK, Hosts
 from infra.stack.port_book import WantedPort
-from infra.stack.program_settings import kind_of, only, prefixed, url, with_ready_file
+from infra.stack.program_settings import kafka_of, kind_of, only, prefixed, url, with_ready_file
 from infra.stack.regions import LOCAL, admin_ports, preferred_ports, programs_of_region
 from infra.supervisor.plan import HttpReady, ProgramSpec, TcpReady
 
@@ -22,7 +23,7 @@ _PREFERRED = {"api": 8080}
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
     """Servers that are there already and replace an embedded part."""
 
-    kafka_bootstrap: str | None = None
+    kafka: KafkaConnection | None = None
     clickhouse_url: str | None = None
     otlp_endpoint: str | None = None
 
@@ -52,18 +53,18 @@ def rollbook_stack(
 
     The first region is the home of the stack, whose gateway is the one that people are shown.
     """
-    kafka = neighbours.kafka_bootstrap or f"{LOOPBACK}:{ports['kafka']}"
+    kafka = neighbours.kafka or KafkaConnection(bootstrap=f"{LOOPBACK}:{ports['kafka']}")
     embedded = f"http://default:{clickhouse_password}@{LOOPBACK}:{ports['clickhouse']}/default"
     clickhouse = neighbours.clickhouse_url or embedded
     common = {
         "DATA_DIR": str(data.root),
-        "KAFKA_BOOTSTRAP": kafka,
+        **{f"KAFKA_{name}": value for name, value in kafka.variables.items()},
         "CLICKHOUSE_URL": clickhouse,
         "API_URL": url(ports["api"], host=hosts.dialled),
         "TOKEN_FILE": str(data.root / "secrets" / "service.token"),
     }
     return (
-        *([] if neighbours.kafka_bootstrap else [_kafka(data, ports)]),
+        *([] if neighbours.kafka else [_kafka(data, ports)]),
         *([] if neighbours.clickhouse_url else [_clickhouse(data, ports, clickhouse_password)]),
         *(
             _traced(_measured(program, ports), neighbours)
@@ -156,13 +157,13 @@ def _api(
     data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], neighbours: Neighbours, hosts: Hosts
 ) -> ProgramSpec:
     own = {
-        **only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "CLICKHOUSE_URL"),
+        **only(common, "DATA_DIR", *kafka_of(common), "CLICKHOUSE_URL"),
         "HOST": str(hosts.bind),
         "PORT": str(ports["api"]),
         "RELAY_NUDGE_SOCKET": _nudge_socket(data),
         "GATEWAY_URL": url(ports["gateway"], host=hosts.announced),
     }
-    embedded = {"kafka": neighbours.kafka_bootstrap, "clickhouse": neighbours.clickhouse_url}
+    embedded = {"kafka": neighbours.kafka, "clickhouse": neighbours.clickhouse_url}
     return ProgramSpec(
         name="api",
         argv=launched("api"),
@@ -174,9 +175,9 @@ def _api(
 
 
 def _followers_of_the_log(data: DataDirectory, common: Mapping[str, str]) -> tuple[ProgramSpec, ...]:
-    relay = {**only(common, "DATA_DIR", "KAFKA_BOOTSTRAP"), "NUDGE_SOCKET": _nudge_socket(data)}
-    projections = only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "CLICKHOUSE_URL")
-    judge = only(common, "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP")
+    relay = {**only(common, "DATA_DIR", *kafka_of(common)), "NUDGE_SOCKET": _nudge_socket(data)}
+    projections = only(common, "DATA_DIR", *kafka_of(common), "CLICKHOUSE_URL")
+    judge = only(common, "API_URL", "TOKEN_FILE", *kafka_of(common))
     return (
         with_ready_file(data, "relay", relay, after="api"),
         with_ready_file(data, "projections", projections, after="api"),
@@ -188,7 +189,7 @@ def _autoscaler(
     data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], regions: Sequence[str]
 ) -> ProgramSpec:
     own = {
-        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP"),
+        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", *kafka_of(common)),
         "ENVOY_ADMIN_URLS": ",".join(url(port) for port in admin_ports(regions, ports)),
     }
     return with_ready_file(data, "autoscaler", own, after="api")

@@ -11,7 +11,7 @@ from infra.data_directory import DataDirectory, write_atomically
 from infra.errors import CannotStartError
 from infra.launch import launched
 from infra.stack.addresses import Hosts
-from infra.stack.program_settings import only, prefixed, url, with_ready_file
+from infra.stack.program_settings import kafka_of, only, prefixed, url, with_ready_file
 from infra.supervisor.plan import HttpReady, ProgramSpec
 
 LOCAL = "local"
@@ -79,7 +79,7 @@ def programs_of_region(
         return program if is_home else f"{program}-{region}"
 
     follower = {
-        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP", "REGION"),
+        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", *kafka_of(common), "REGION"),
         "ADS_PORT": own["ads"],
         "ENVOY_HOST": str(hosts.bind),
         "ENVOY_PORT": own["gateway"],
@@ -87,7 +87,7 @@ def programs_of_region(
         "MAX_BODY_BYTES": str(MAXIMUM_BODY_BYTES),
     }
     agent = {
-        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", "KAFKA_BOOTSTRAP", "REGION"),
+        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", *kafka_of(common), "REGION"),
         "AGENT_ID": region,
         "ZONE": region,
         "BIND_HOST": str(hosts.bind),
@@ -96,7 +96,7 @@ def programs_of_region(
         "SUPERVISOR_PID": str(os.getpid()),
     }
     shipper = {
-        **only(common, "DATA_DIR", "KAFKA_BOOTSTRAP", "REGION"),
+        **only(common, "DATA_DIR", *kafka_of(common), "REGION"),
         "ENVOY_ADMIN_PORT": own["envoy_admin"],
     }
     after = named("follower")

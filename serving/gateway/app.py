@@ -17,6 +17,7 @@ from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.errors import CannotStartError
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
@@ -54,7 +55,7 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
     api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
     token_file: Annotated[Path, msgspec.Meta(description="file with the service token")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
+    kafka: KafkaConnection
     ads_port: Annotated[Port, msgspec.Meta(description="where Envoy asks for its configuration")]
     envoy_host: Annotated[IPv4Address, msgspec.Meta(description="address that Envoy is to listen on")] = ON_LOOPBACK
     envoy_port: Annotated[Port, msgspec.Meta(description="where Envoy is to listen for inference requests")]
@@ -142,7 +143,7 @@ async def _serve(settings: FollowerSettings) -> None:
                 _log.info("follower_ready", envoy_admin=f"http://{LOOPBACK}:{settings.envoy_admin_port}")
                 works: Mapping[str, AsyncWork] = {
                     "follower-keeps-state": follower.keep_state,
-                    "follower-follows-log": lambda: _follow_log(follower, settings.kafka_bootstrap),
+                    "follower-follows-log": lambda: _follow_log(follower, settings.kafka),
                     "follower-follows-keys": lambda: _follow_keys(follower, control_plane),
                     "follower-probes": reports.probe_for_ever,
                     "follower-reports-applied": reports.report_for_ever,
@@ -190,10 +191,10 @@ async def _first_state(control_plane: ControlPlaneClient) -> KeptState:
             await asyncio.sleep(_RETRY_S)
 
 
-async def _follow_log(follower: Follower, bootstrap: str) -> None:
+async def _follow_log(follower: Follower, connection: KafkaConnection) -> None:
     while True:
         try:
-            async for events in read_events(bootstrap, client_id="follower", cursor=follower.cursor):
+            async for events in read_events(connection, client_id="follower", cursor=follower.cursor):
                 follower.follow(events)
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("log_away", error=repr(error))

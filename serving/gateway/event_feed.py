@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from infra.kafka.clients import consumer_from_offset
+from infra.kafka.connection import KafkaConnection
 from schemas.envelope import Envelope, decode
 from schemas.topics import REGISTRY_EVENTS
 
@@ -35,7 +36,9 @@ class FedEvent(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Cursor
 
 
-async def read_events(bootstrap: str, *, client_id: str, cursor: Cursor | None) -> AsyncIterator[Sequence[FedEvent]]:
+async def read_events(
+    connection: KafkaConnection, *, client_id: str, cursor: Cursor | None
+) -> AsyncIterator[Sequence[FedEvent]]:
     """Yield batches of events after the cursor, for ever; from the topic's start where the cursor does not hold.
 
     Events that the caller has seen may come again; it drops them by position.
@@ -44,9 +47,9 @@ async def read_events(bootstrap: str, *, client_id: str, cursor: Cursor | None) 
         KafkaError: the broker is away; the caller opens the feed again.
         msgspec.DecodeError: a record is no event.
     """
-    start = await _checked_start(bootstrap, client_id=client_id, cursor=cursor)
+    start = await _checked_start(connection, client_id=client_id, cursor=cursor)
     consumer = await consumer_from_offset(
-        bootstrap, client_id=client_id, topic=REGISTRY_EVENTS.name, offsets={0: start}
+        connection, client_id=client_id, topic=REGISTRY_EVENTS.name, offsets={0: start}
     )
     try:
         while True:
@@ -58,11 +61,11 @@ async def read_events(bootstrap: str, *, client_id: str, cursor: Cursor | None) 
         await consumer.stop()
 
 
-async def _checked_start(bootstrap: str, *, client_id: str, cursor: Cursor | None) -> int:
+async def _checked_start(connection: KafkaConnection, *, client_id: str, cursor: Cursor | None) -> int:
     if cursor is None:
-        return await _beginning(bootstrap, client_id=client_id)
+        return await _beginning(connection, client_id=client_id)
     consumer = await consumer_from_offset(
-        bootstrap, client_id=client_id, topic=REGISTRY_EVENTS.name, offsets={0: cursor.offset}, max_poll_records=1
+        connection, client_id=client_id, topic=REGISTRY_EVENTS.name, offsets={0: cursor.offset}, max_poll_records=1
     )
     try:
         if await _carries(consumer, cursor):
@@ -70,7 +73,7 @@ async def _checked_start(bootstrap: str, *, client_id: str, cursor: Cursor | Non
     finally:
         await consumer.stop()
     _log.warning("topic_is_another", offset=cursor.offset, position=cursor.position)
-    return await _beginning(bootstrap, client_id=client_id)
+    return await _beginning(connection, client_id=client_id)
 
 
 async def _carries(consumer: AIOKafkaConsumer, cursor: Cursor) -> bool:
@@ -82,8 +85,8 @@ async def _carries(consumer: AIOKafkaConsumer, cursor: Cursor) -> bool:
     return bool(records) and records[0].offset == cursor.offset and _position(records[0]) == cursor.position
 
 
-async def _beginning(bootstrap: str, *, client_id: str) -> int:
-    consumer = await consumer_from_offset(bootstrap, client_id=client_id, topic=REGISTRY_EVENTS.name, offsets={0: 0})
+async def _beginning(connection: KafkaConnection, *, client_id: str) -> int:
+    consumer = await consumer_from_offset(connection, client_id=client_id, topic=REGISTRY_EVENTS.name, offsets={0: 0})
     try:
         return int((await consumer.beginning_offsets([_PARTITION]))[_PARTITION])
     finally:

@@ -16,6 +16,7 @@ from infra.arguments import take_no_arguments
 from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.clients import abandon, producer, start_producer
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
@@ -43,7 +44,7 @@ class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the records are and where they go."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
+    kafka: KafkaConnection
     ready_file: Annotated[Path, msgspec.Meta(description="made once Kafka is reached")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     metrics_port: MetricsPort = None
@@ -56,8 +57,8 @@ class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
 class KafkaSink:
     """Sends through an idempotent producer; a failed producer is replaced, and the message sent again."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
         self._producer: AIOKafkaProducer | None = None
 
     async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None:
@@ -80,7 +81,7 @@ class KafkaSink:
             KafkaError, OSError: Kafka is away.
         """
         if self._producer is None:
-            sender = producer(self._bootstrap, client_id="shipper", compression="gzip")
+            sender = producer(self._connection, client_id="shipper", compression="gzip")
             await start_producer(sender)
             self._producer = sender
         return self._producer
@@ -106,7 +107,7 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
     """Ship until asked to stop, then close the source, so that nobody waits for it."""
     settings.ready_file.unlink(missing_ok=True)
     folder = gateway_folder(settings.data_dir, settings.region)
-    sink = KafkaSink(settings.kafka_bootstrap)
+    sink = KafkaSink(settings.kafka)
     background = Background()
     measuring = background.task("shipper-measures-gateway", lambda: _measure(settings))
     try:
@@ -128,7 +129,7 @@ async def _measure(settings: ShipperSettings) -> None:
     """Ship what Envoy counts, beside the records and through a producer of its own: neither waits for the other."""
     if settings.envoy_admin_port is None:
         return
-    sink = KafkaSink(settings.kafka_bootstrap)
+    sink = KafkaSink(settings.kafka)
     telemetry = GatewayTelemetry(
         sink, admin_port=settings.envoy_admin_port, region=settings.region, clock=SystemClock()
     )

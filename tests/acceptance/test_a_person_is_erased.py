@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from infra.clickhouse.client import connect
+from infra.kafka.connection import KafkaConnection
 from projections import rebuild
 from rollbook import Rollbook
 from rollbook.cli.stack import program_command
@@ -41,7 +42,11 @@ def erased(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Era
         checkpoint = tmp_path_factory.mktemp("proof") / "checkpoint"
         checkpoint.write_text(http.get("/v1/audit/checkpoint").raise_for_status().json()["checkpoint"])
         http.post(f"/v1/principals/{principal_id}/erase", json={"reason": "she asked for it"}).raise_for_status()
-    swapped = asyncio.run(rebuild.run(bootstrap=stack.kafka_bootstrap, clickhouse_url=stack.clickhouse_url, swap=True))
+    swapped = asyncio.run(
+        rebuild.run(
+            connection=KafkaConnection(bootstrap=stack.kafka_bootstrap), clickhouse_url=stack.clickhouse_url, swap=True
+        )
+    )
     assert swapped == 0
     return Erased(principal_id=principal_id, canary=canary, checkpoint=checkpoint)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from infra.kafka.connection import KafkaConnection
 from projections import rebuild
 from rollbook import Rollbook
 from rollbook.resources import Rollout
@@ -108,7 +109,11 @@ def test_no_acknowledged_event_is_lost_and_none_has_two_effects(story: Story) ->
 def test_the_views_equal_a_rebuild_from_the_topics(
     story: Story, stack: RunningStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = asyncio.run(rebuild.run(bootstrap=stack.kafka_bootstrap, clickhouse_url=stack.clickhouse_url, swap=False))
+    code = asyncio.run(
+        rebuild.run(
+            connection=KafkaConnection(bootstrap=stack.kafka_bootstrap), clickhouse_url=stack.clickhouse_url, swap=False
+        )
+    )
 
     assert code == 0, capsys.readouterr().out
 

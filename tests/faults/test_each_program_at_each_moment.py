@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from infra.kafka.connection import KafkaConnection
 from projections import rebuild
 from rollbook import RollbookError
 from rollbook.resources import Rollout
@@ -109,5 +110,12 @@ def _kill(service: DigitsService, rollout: Rollout, killed: str) -> None:
 def _is_rebuilt_equal(service: DigitsService) -> bool:
     stack = service.stack
     return (
-        asyncio.run(rebuild.run(bootstrap=stack.kafka_bootstrap, clickhouse_url=stack.clickhouse_url, swap=False)) == 0
+        asyncio.run(
+            rebuild.run(
+                connection=KafkaConnection(bootstrap=stack.kafka_bootstrap),
+                clickhouse_url=stack.clickhouse_url,
+                swap=False,
+            )
+        )
+        == 0
     )

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 
 from control_plane.bootstrap import Api, open_api
 from control_plane.settings import ApiSettings
+from infra.kafka.connection import KafkaConnection
 from infra.ports import free_port, free_ports
 from tests.support.declared import Declared
 from tests.support.digits import SIGNATURE, served
@@ -97,7 +98,7 @@ def settings_for(data_dir: Path, **overrides: object) -> ApiSettings:
             host=LOOPBACK,
             port=free_port(),
             data_dir=data_dir,
-            kafka_bootstrap=f"{LOOPBACK}:{kafka}",
+            kafka=KafkaConnection(bootstrap=f"{LOOPBACK}:{kafka}"),
             clickhouse_url=f"http://{LOOPBACK}:{clickhouse}",
         ),
         **overrides,

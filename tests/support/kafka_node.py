@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.ports import free_ports
 from infra.stack.addresses import LOOPBACK
@@ -29,6 +30,10 @@ class Node:
     @property
     def bootstrap(self) -> str:
         return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def connection(self) -> KafkaConnection:
+        return KafkaConnection(bootstrap=self.bootstrap)
 
     def environment(self) -> dict[str, str]:
         return {
@@ -77,7 +82,7 @@ def running_node(folder: Path, *, topics: Sequence[Topic] = ()) -> Iterator[Node
         node.start()
         specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in topics]
         if specs:
-            asyncio.run(ensure_topics(node.bootstrap, specs))
+            asyncio.run(ensure_topics(node.connection, specs))
         yield node
     finally:
         node.stop()

@@ -13,6 +13,7 @@ from control_plane.audit.topic_log import open_topic_log
 from control_plane.audit.verifier import events_of
 from control_plane.event_store.log_file import open_log_file
 from infra.clickhouse.client import connect
+from infra.kafka.connection import KafkaConnection
 from tests.support.eventually import eventually
 from tests.support.history import Acknowledged, Copy, History
 from tests.support.stack import RunningStack
@@ -47,7 +48,7 @@ def _stored(stack: RunningStack) -> list[Copy]:
 
 
 async def _published(stack: RunningStack) -> list[Copy]:
-    async with open_topic_log(stack.kafka_bootstrap) as topic:
+    async with open_topic_log(KafkaConnection(bootstrap=stack.kafka_bootstrap)) as topic:
         return [Copy(event.position, event.canonical) async for batch in topic.batches() for event in batch]
 
 

@@ -74,7 +74,7 @@ def _metrics(autoscaler: Autoscaler, background: Background) -> Metrics:
 async def _keep_following(autoscaler: Autoscaler, settings: AutoscalerSettings) -> None:
     """Have the snapshot read again after whatever happens to endpoints; while the log is away, each second."""
     while True:
-        log = RegistryLog(settings.kafka_bootstrap, client_id="autoscaler")
+        log = RegistryLog(settings.kafka, client_id="autoscaler")
         try:
             await log.mark_end()
             autoscaler.is_stale = True

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import MetricsPort
 
 PREFIX = "ROLLBOOK_AUTOSCALER_"
@@ -16,7 +17,7 @@ class AutoscalerSettings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory; looks are recorded below it")]
     api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
     token_file: Annotated[Path, msgspec.Meta(description="file with a token of role service")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of Kafka brokers")]
+    kafka: KafkaConnection
     envoy_admin_urls: Annotated[str, msgspec.Meta(description="admin pages of all gateways, with commas between them")]
     ready_file: Annotated[Path, msgspec.Meta(description="made once the first snapshot is read, removed at its start")]
     interval_ms: Annotated[int, msgspec.Meta(ge=100, description="time between two looks")] = 1_000

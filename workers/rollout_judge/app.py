@@ -61,7 +61,7 @@ def _metrics(judge: Judge, background: Background) -> Metrics:
 
 async def _keep_following(judge: Judge, settings: JudgeSettings) -> None:
     while True:
-        log = RegistryLog(settings.kafka_bootstrap, client_id="rollout-judge")
+        log = RegistryLog(settings.kafka, client_id="rollout-judge")
         try:
             await judge.follow(log, on_ready=settings.ready_file.touch)
         except (LogAwayError, PartAwayError, RefusedError) as error:

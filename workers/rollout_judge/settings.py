@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import MetricsPort
 
 PREFIX = "ROLLBOOK_JUDGE_"
@@ -15,7 +16,7 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
     token_file: Annotated[Path, msgspec.Meta(description="file with a token of role service")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="host:port of Kafka brokers")]
+    kafka: KafkaConnection
     ready_file: Annotated[Path, msgspec.Meta(description="made when the judge follows the log, removed at its start")]
     interval_ms: Annotated[int, msgspec.Meta(ge=10, description="time between two looks at an active rollout")] = 500
     metrics_port: MetricsPort = None

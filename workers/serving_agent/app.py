@@ -85,7 +85,7 @@ async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
         instances=agent.looked_at,
         engine_host=settings.hosts.dialled,
     )
-    sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}-telemetry")
+    sink = KafkaSink(settings.kafka, client_id=f"serving-agent-{settings.agent_id}-telemetry")
     shipping = SpoolShipping(
         telemetry.spools,
         sink=sink,
@@ -116,7 +116,7 @@ def _metrics(agent: ServingAgent, shipping: SpoolShipping, background: Backgroun
 async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
     """Snapshot, then tail; from the snapshot again whenever the tail breaks."""
     while True:
-        log = RegistryLog(parts.settings.kafka_bootstrap, client_id=f"serving-agent-{parts.settings.agent_id}")
+        log = RegistryLog(parts.settings.kafka, client_id=f"serving-agent-{parts.settings.agent_id}")
         try:
             is_tailing = await _marked(log)
             desired = agent.begin(await parts.control_plane.snapshot())
@@ -175,7 +175,7 @@ async def _parts(
 
 @asynccontextmanager
 async def _shipping(settings: AgentSettings, parts: AgentParts) -> AsyncIterator[SpoolShipping]:
-    sink = KafkaSink(settings.kafka_bootstrap, client_id=f"serving-agent-{settings.agent_id}")
+    sink = KafkaSink(settings.kafka, client_id=f"serving-agent-{settings.agent_id}")
     shipping = SpoolShipping(
         settings.directory / "spool",
         sink=sink,

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from infra.kafka.clients import abandon, producer, start_producer
+from infra.kafka.connection import KafkaConnection
 
 _SEND_DEADLINE_S = 30.0
 _SHORTEST_PAUSE_S = 0.2
@@ -28,8 +29,8 @@ class Sink(Protocol):
 class KafkaSink:
     """A producer that is replaced after an error; sources share it, each with one message under way."""
 
-    def __init__(self, bootstrap: str, *, client_id: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, connection: KafkaConnection, *, client_id: str) -> None:
+        self._connection = connection
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
@@ -59,7 +60,7 @@ class KafkaSink:
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
             if self._producer is None:
-                fresh = producer(self._bootstrap, client_id=self._client_id, compression="gzip")
+                fresh = producer(self._connection, client_id=self._client_id, compression="gzip")
                 await start_producer(fresh)
                 self._producer = fresh
                 return fresh

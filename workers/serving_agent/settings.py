@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from infra.addresses import GrantedNetworks
+from infra.kafka.connection import KafkaConnection
 from infra.metrics import MetricsPort
 from infra.stack.addresses import ON_LOOPBACK, Hosts
 from infra.tracing import OtlpEndpoint
@@ -21,7 +22,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
     api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
     token_file: Annotated[Path, msgspec.Meta(description="file with a service token")]
-    kafka_bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, host:port")]
+    kafka: KafkaConnection
     ready_file: Annotated[Path, msgspec.Meta(description="made once the first snapshot is acted upon")]
     agent_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", description="name of this agent")] = "local"
     region: Annotated[str, msgspec.Meta(description="region of this host")] = "local"

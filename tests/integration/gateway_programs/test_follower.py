@@ -60,7 +60,7 @@ class Plant:
     async def publish(self, stream: str, event: msgspec.Struct) -> int:
         envelope = self.log.append(stream, event)
         if self._producer is None:
-            self._producer = producer(self.node.bootstrap, client_id="relay")
+            self._producer = producer(self.node.connection, client_id="relay")
             await self._producer.start()
         position = [("position", str(self.log.position).encode())]
         await self._producer.send_and_wait(
@@ -134,7 +134,7 @@ async def _fresh_topic(node: Node) -> None:
         await admin.delete_topics([REGISTRY_EVENTS.name])
     await admin.close()
     await ensure_topics(
-        node.bootstrap,
+        node.connection,
         [TopicSpec(name=REGISTRY_EVENTS.name, partitions=1, retention_ms=-1)],
     )
 

@@ -49,7 +49,7 @@ async def test_a_killed_shipper_and_an_absent_kafka_lose_no_record(
 ) -> None:
     topics = (REQUESTS, dead_letters_of(REQUESTS))
     specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in topics]
-    await ensure_topics(node.bootstrap, specs)
+    await ensure_topics(node.connection, specs)
     gateway.tell(ENDPOINT, created())
     await gateway.add(ENDPOINT, "d1")
     await gateway.serves(ENDPOINT, gateway.tell(ENDPOINT, shifted(d1=[(0, 10_000)])))

@@ -10,6 +10,7 @@ import pytest
 
 from infra.kafka import clients
 from infra.kafka.clients import abandon, producer, start_producer
+from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.topics import REQUESTS
 from serving.gateway.request_shipper import KafkaSink as ShipperSink
@@ -43,7 +44,7 @@ def mute_broker(listening: socket.socket) -> str:
 
 
 async def test_a_producer_gives_up_on_a_broker_that_does_not_answer(mute_broker: str) -> None:
-    fresh = producer(mute_broker, client_id="test")
+    fresh = producer(KafkaConnection(bootstrap=mute_broker), client_id="test")
 
     async with asyncio.timeout(DEADLINE_S):
         with pytest.raises(TimeoutError):
@@ -57,14 +58,16 @@ async def test_a_consumer_gives_up_on_a_broker_that_does_not_answer(
 
     async with asyncio.timeout(DEADLINE_S):
         with pytest.raises(TimeoutError):
-            await clients.consumer_from_offset(mute_broker, client_id="test", topic=REQUESTS.name, offsets={0: 0})
+            await clients.consumer_from_offset(
+                KafkaConnection(bootstrap=mute_broker), client_id="test", topic=REQUESTS.name, offsets={0: 0}
+            )
 
 
 @pytest.mark.parametrize("sink_of", [lambda at: AgentSink(at, client_id="test"), ShipperSink], ids=["agent", "shipper"])
 async def test_a_sink_that_is_told_to_end_ends_though_the_broker_does_not_answer(
     sink_of: type[ShipperSink], listening: socket.socket, mute_broker: str
 ) -> None:
-    sink, before = sink_of(mute_broker), asyncio.all_tasks()
+    sink, before = sink_of(KafkaConnection(bootstrap=mute_broker)), asyncio.all_tasks()
     sending = asyncio.create_task(sink.send(REQUESTS.name, key="k", value=b"v", headers=[]))
     async with asyncio.timeout(DEADLINE_S):
         connection, _ = await asyncio.get_running_loop().sock_accept(listening)
@@ -80,8 +83,8 @@ async def test_a_sink_that_is_told_to_end_ends_though_the_broker_does_not_answer
 
 
 async def test_an_abandoned_producer_lets_go_of_what_it_could_not_send(node: Node) -> None:
-    await ensure_topics(node.bootstrap, [TopicSpec(name=REQUESTS.name, partitions=1, retention_ms=-1)])
-    started = producer(node.bootstrap, client_id="test")
+    await ensure_topics(node.connection, [TopicSpec(name=REQUESTS.name, partitions=1, retention_ms=-1)])
+    started = producer(node.connection, client_id="test")
     await start_producer(started)
     await started.send_and_wait(REQUESTS.name, b"value")
     before = asyncio.all_tasks()

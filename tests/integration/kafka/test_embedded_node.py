@@ -8,6 +8,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from infra.errors import TopicDriftError
 from infra.kafka.clients import consumer_from_offset, producer
+from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from tests.support.kafka_node import Node
 
@@ -15,7 +16,7 @@ RECORDS = 500
 
 
 async def produce(bootstrap: str, topic: str, *, count: int) -> None:
-    sender = producer(bootstrap, client_id="test")
+    sender = producer(KafkaConnection(bootstrap=bootstrap), client_id="test")
     await sender.start()
     try:
         for number in range(count):
@@ -25,7 +26,9 @@ async def produce(bootstrap: str, topic: str, *, count: int) -> None:
 
 
 async def read(bootstrap: str, topic: str, *, offset: int, count: int) -> list[int]:
-    consumer = await consumer_from_offset(bootstrap, client_id="test", topic=topic, offsets={0: offset})
+    consumer = await consumer_from_offset(
+        KafkaConnection(bootstrap=bootstrap), client_id="test", topic=topic, offsets={0: offset}
+    )
     try:
         return [int((await consumer.getone()).value) for _ in range(count)]
     finally:
@@ -33,13 +36,13 @@ async def read(bootstrap: str, topic: str, *, offset: int, count: int) -> list[i
 
 
 async def test_no_acknowledged_record_is_lost_when_the_node_is_killed(node: Node) -> None:
-    await ensure_topics(node.bootstrap, [TopicSpec(name="kept", partitions=1, retention_ms=-1)])
+    await ensure_topics(node.connection, [TopicSpec(name="kept", partitions=1, retention_ms=-1)])
     await produce(node.bootstrap, "kept", count=RECORDS)
 
     node.kill()
     node.start()
     # The node answers before it leads its partitions again; the check of the topics waits for that.
-    await ensure_topics(node.bootstrap, [TopicSpec(name="kept", partitions=1, retention_ms=-1)])
+    await ensure_topics(node.connection, [TopicSpec(name="kept", partitions=1, retention_ms=-1)])
 
     assert await read(node.bootstrap, "kept", offset=0, count=RECORDS) == list(range(RECORDS))
 
@@ -53,16 +56,16 @@ def test_a_node_reads_its_classes_from_the_archive(node: Node) -> None:
 
 
 async def test_reading_starts_at_the_given_offset(node: Node) -> None:
-    await ensure_topics(node.bootstrap, [TopicSpec(name="middle", partitions=1, retention_ms=-1)])
+    await ensure_topics(node.connection, [TopicSpec(name="middle", partitions=1, retention_ms=-1)])
     await produce(node.bootstrap, "middle", count=10)
 
     assert await read(node.bootstrap, "middle", offset=7, count=3) == [7, 8, 9]
 
 
 async def test_an_offset_that_is_gone_is_an_error_and_not_a_jump(node: Node) -> None:
-    await ensure_topics(node.bootstrap, [TopicSpec(name="short", partitions=1, retention_ms=-1)])
+    await ensure_topics(node.connection, [TopicSpec(name="short", partitions=1, retention_ms=-1)])
     await produce(node.bootstrap, "short", count=1)
-    consumer = await consumer_from_offset(node.bootstrap, client_id="test", topic="short", offsets={0: 99})
+    consumer = await consumer_from_offset(node.connection, client_id="test", topic="short", offsets={0: 99})
 
     try:
         with pytest.raises(OffsetOutOfRangeError):
@@ -74,10 +77,10 @@ async def test_an_offset_that_is_gone_is_an_error_and_not_a_jump(node: Node) -> 
 async def test_topics_can_be_ensured_again(node: Node) -> None:
     spec = TopicSpec(name="again", partitions=3, retention_ms=3_600_000, config={"segment.ms": "600000"})
 
-    await ensure_topics(node.bootstrap, [spec])
-    await ensure_topics(node.bootstrap, [spec])
+    await ensure_topics(node.connection, [spec])
+    await ensure_topics(node.connection, [spec])
 
-    consumer = await consumer_from_offset(node.bootstrap, client_id="test", topic="again", offsets={0: 0, 1: 0, 2: 0})
+    consumer = await consumer_from_offset(node.connection, client_id="test", topic="again", offsets={0: 0, 1: 0, 2: 0})
     try:
         ends = await consumer.end_offsets([TopicPartition("again", number) for number in range(3)])
     finally:
@@ -97,15 +100,19 @@ async def test_topics_can_be_ensured_again(node: Node) -> None:
     ],
 )
 async def test_a_topic_of_another_shape_is_refused(node: Node, other: TopicSpec, reason: str) -> None:
-    await ensure_topics(node.bootstrap, [TopicSpec(name="drift", partitions=1, retention_ms=1_000)])
+    await ensure_topics(node.connection, [TopicSpec(name="drift", partitions=1, retention_ms=1_000)])
 
     with pytest.raises(TopicDriftError, match=reason):
-        await ensure_topics(node.bootstrap, [other])
+        await ensure_topics(node.connection, [other])
 
 
 async def test_an_absent_broker_ends_at_the_deadline() -> None:
     with pytest.raises(TimeoutError):
-        await ensure_topics("127.0.0.1:9", [TopicSpec(name="x", partitions=1, retention_ms=1)], timeout_seconds=0.5)
+        await ensure_topics(
+            KafkaConnection(bootstrap="127.0.0.1:9"),
+            [TopicSpec(name="x", partitions=1, retention_ms=1)],
+            timeout_seconds=0.5,
+        )
 
 
 def run_node(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from control_plane.feedback.publisher import FeedbackPublisher, KafkaAwayError
 from infra.kafka import clients
 from infra.kafka.clients import consumer_from_offset
+from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.ports import free_port
 from infra.stack.addresses import LOOPBACK
@@ -21,7 +22,7 @@ from tests.support.kafka_node import Node
 @pytest.fixture
 async def bootstrap(node: Node) -> str:
     topic = TopicSpec(name=FEEDBACK.name, partitions=FEEDBACK.partitions, retention_ms=FEEDBACK.retention_ms)
-    await ensure_topics(node.bootstrap, [topic])
+    await ensure_topics(node.connection, [topic])
     return node.bootstrap
 
 
@@ -55,7 +56,9 @@ def feedback(number: int) -> Feedback:
 
 async def read_all(bootstrap: str, *, count: int) -> dict[str, Feedback]:
     offsets = dict.fromkeys(range(FEEDBACK.partitions), 0)
-    consumer = await consumer_from_offset(bootstrap, client_id="test", topic=FEEDBACK.name, offsets=offsets)
+    consumer = await consumer_from_offset(
+        KafkaConnection(bootstrap=bootstrap), client_id="test", topic=FEEDBACK.name, offsets=offsets
+    )
     found: dict[str, Feedback] = {}
     try:
         async with asyncio.timeout(60):
@@ -69,7 +72,7 @@ async def read_all(bootstrap: str, *, count: int) -> dict[str, Feedback]:
 
 async def test_each_item_is_one_message_under_its_prediction(bootstrap: str) -> None:
     items = [feedback(number) for number in range(1_000)]
-    publisher = FeedbackPublisher(bootstrap, deadline_s=20)
+    publisher = FeedbackPublisher(KafkaConnection(bootstrap=bootstrap), deadline_s=20)
     try:
         await publisher.publish(items[:1])
         await asyncio.gather(publisher.publish(items[1:500]), publisher.publish(items[500:]))
@@ -84,7 +87,7 @@ async def test_a_broker_that_never_answers_is_told_at_the_deadline(
 ) -> None:
     # The request itself would wait longer than the test has time.
     monkeypatch.setattr(clients, "_REQUEST_TIMEOUT_MS", 3_600_000)
-    publisher = FeedbackPublisher(silent_broker, deadline_s=0.5)
+    publisher = FeedbackPublisher(KafkaConnection(bootstrap=silent_broker), deadline_s=0.5)
 
     with pytest.raises(KafkaAwayError) as told:
         await publisher.publish([feedback(1)])
@@ -94,7 +97,7 @@ async def test_a_broker_that_never_answers_is_told_at_the_deadline(
 
 
 async def test_a_broker_that_is_away_is_told_before_the_deadline() -> None:
-    publisher = FeedbackPublisher(f"{LOOPBACK}:{free_port()}", deadline_s=3_600)
+    publisher = FeedbackPublisher(KafkaConnection(bootstrap=f"{LOOPBACK}:{free_port()}"), deadline_s=3_600)
 
     with pytest.raises(KafkaAwayError) as told:
         await publisher.publish([feedback(1)])

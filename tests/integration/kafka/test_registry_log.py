@@ -31,8 +31,8 @@ async def relay(broker: Node) -> AsyncIterator[AIOKafkaProducer]:
     spec = TopicSpec(
         name=REGISTRY_EVENTS.name, partitions=REGISTRY_EVENTS.partitions, retention_ms=REGISTRY_EVENTS.retention_ms
     )
-    await ensure_topics(broker.bootstrap, [spec])
-    client = producer(broker.bootstrap, client_id="test-relay")
+    await ensure_topics(broker.connection, [spec])
+    client = producer(broker.connection, client_id="test-relay")
     await client.start()
     try:
         yield client
@@ -55,7 +55,7 @@ async def next_positions(events: AsyncIterator[RecordedEvent], count: int) -> li
 async def test_the_log_is_read_from_the_mark_on_in_order(broker: Node, relay: AIOKafkaProducer) -> None:
     for position in (1, 2, 3):
         await publish(relay, position)
-    log = RegistryLog(broker.bootstrap, client_id="reader")
+    log = RegistryLog(broker.connection, client_id="reader")
 
     await log.mark_end()
     for position in (4, 7):
@@ -70,7 +70,7 @@ async def test_the_log_is_read_from_the_mark_on_in_order(broker: Node, relay: AI
 
 
 async def test_a_broker_that_is_away_is_told(broker: Node) -> None:
-    log = RegistryLog(broker.bootstrap, client_id="reader")
+    log = RegistryLog(broker.connection, client_id="reader")
 
     with pytest.raises(LogAwayError):
         await log.mark_end()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from infra.kafka.connection import KafkaConnection
 from projections.rebuild import compare_all, rebuild_all, swap_all
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
@@ -108,7 +109,7 @@ async def test_a_worker_that_is_killed_again_and_again_doubles_and_loses_no_row(
 
     await rows_come(store, producing.gateway, at_least=rows)
     assert await counted(store, producing.gateway) == (rows, rows), "without FINAL: no row is there twice"
-    comparisons = await compare_all(store, await rebuild_all(store, node.bootstrap))
+    comparisons = await compare_all(store, await rebuild_all(store, KafkaConnection(bootstrap=node.bootstrap)))
     assert [one.table for one in comparisons if not one.is_equal] == []
     assert program.stop() == 0
 
@@ -148,7 +149,7 @@ async def test_a_swap_keeps_what_arrives_meanwhile(program: Program, node: Node,
     await rows_come(store, producing.gateway, at_least=10 * ROWS)
 
     before = producing.batches
-    await swap_all(store, await rebuild_all(store, node.bootstrap))
+    await swap_all(store, await rebuild_all(store, KafkaConnection(bootstrap=node.bootstrap)))
 
     assert producing.batches > before, "something arrived meanwhile"
     rows = await producing.end(more=10)

@@ -20,6 +20,7 @@ from control_plane.audit.restore import restore_store
 from control_plane.audit.verifier import verify_store, verify_store_against_topic
 from control_plane.errors import Refused
 from control_plane.relay.app import RelaySettings, run_relay
+from infra.kafka.connection import KafkaConnection
 from schemas.identifiers import Kind
 from schemas.topics import REGISTRY_EVENTS
 from tests.contracts.stores import open_sqlite
@@ -58,7 +59,7 @@ class Installation:
     async def relaying(self) -> AsyncIterator[asyncio.Task[None]]:
         settings = RelaySettings(
             data_dir=self.root,
-            kafka_bootstrap=self.bootstrap,
+            kafka=KafkaConnection(bootstrap=self.bootstrap),
             nudge_socket=self.root / "relay.sock",
             ready_file=self.ready,
         )
@@ -98,7 +99,7 @@ async def test_store_and_topic_have_the_root_of_the_checkpoint(installation: Ins
     checkpoint = await installation.fill()
     await installation.publish()
 
-    comparison = await verify_store_against_topic(installation.store, installation.bootstrap)
+    comparison = await verify_store_against_topic(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
 
     assert comparison.store == comparison.topic
     assert (comparison.store.size, comparison.store.position) == (checkpoint.tree_size, checkpoint.position)
@@ -126,14 +127,16 @@ async def test_what_was_altered_in_the_store_is_found(
     installation.alter(statement)
 
     with pytest.raises(LogBrokenError, match=sentence):
-        await verify_store_against_topic(installation.store, installation.bootstrap)
+        await verify_store_against_topic(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
 
 
 async def test_a_topic_that_lacks_the_end_is_found(installation: Installation) -> None:
     await installation.fill()
 
     with pytest.raises(LogBrokenError, match="the topic ends before position 1"):
-        await verify_store_against_topic(installation.store, installation.bootstrap, patience_seconds=0.3)
+        await verify_store_against_topic(
+            installation.store, KafkaConnection(bootstrap=installation.bootstrap), patience_seconds=0.3
+        )
 
 
 async def test_a_store_is_rebuilt_from_the_topic_alone(installation: Installation) -> None:
@@ -145,7 +148,7 @@ async def test_a_store_is_rebuilt_from_the_topic_alone(installation: Installatio
     for path in installation.events.iterdir():
         path.unlink()
 
-    restored = await restore_store(installation.store, installation.bootstrap)
+    restored = await restore_store(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
 
     assert restored == before == verify_store(installation.store)
     async with open_sqlite(installation.events, FakeClock(), []) as store:
@@ -153,7 +156,7 @@ async def test_a_store_is_rebuilt_from_the_topic_alone(installation: Installatio
         assert store.catalogue().find(Kind.MODEL, workspace="default") == rows
         assert (await store.execute(context(), assign(model_id(1)))).position == log[-1].position + 1
     with pytest.raises(LogUnreadableError, match="exists already"):
-        await restore_store(installation.store, installation.bootstrap)
+        await restore_store(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ class Scene:
         async with open_nudges(self.folder / "relay.sock") as nudges:
             relay = Relay(
                 log or self.log,
-                self.broker.bootstrap,
+                self.broker.connection,
                 nudges=nudges,
                 when_caught_up=self.caught_up.set,
                 pace=pace or Pace(deadline_seconds=4.0, settle_seconds=0.1),
@@ -67,7 +67,7 @@ class Scene:
         return self.log.read(after=0, limit=1_000_000)
 
     async def published(self) -> list[LoggedEvent]:
-        async with open_topic_log(self.broker.bootstrap, topic=self.topic) as topic:
+        async with open_topic_log(self.broker.connection, topic=self.topic) as topic:
             return [event async for batch in topic.batches() for event in batch]
 
     async def eventually_equal(self) -> None:
@@ -119,7 +119,7 @@ async def test_a_commit_is_published_by_its_nudge_alone(scene: Scene) -> None:
     await scene.register(1)
     async with (
         scene.relay(pace=Pace(poll_seconds=3_600)),
-        open_reader(scene.broker.bootstrap, scene.topic, client_id="test") as (consumer, partition),
+        open_reader(scene.broker.connection, scene.topic, client_id="test") as (consumer, partition),
     ):
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
         consumer.seek(partition, len(scene.stored()))
@@ -215,7 +215,7 @@ class _Poisoned(LogFile):
 
 
 async def _write_foreign(scene: Scene, *, position: bytes) -> None:
-    kafka = producer(scene.broker.bootstrap, client_id="test")
+    kafka = producer(scene.broker.connection, client_id="test")
     await kafka.start()
     try:
         headers = [("position", position), ("ce_streamversion", b"1"), ("ce_type", b"x")]

@@ -12,6 +12,7 @@ import pytest
 
 from control_plane.bootstrap import open_api
 from control_plane.settings import ApiSettings
+from infra.kafka.connection import KafkaConnection
 from infra.ports import free_ports
 from tests.support.builders import GATES, HEALTHY, WRONG, canary
 from tests.support.digits import SIGNATURE, model_bytes, served
@@ -75,7 +76,7 @@ async def open_client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     settings = ApiSettings(
         port=1,
         data_dir=folder,
-        kafka_bootstrap=f"127.0.0.1:{kafka}",
+        kafka=KafkaConnection(bootstrap=f"127.0.0.1:{kafka}"),
         clickhouse_url=f"http://127.0.0.1:{clickhouse}",
     )
     async with open_api(settings) as application:

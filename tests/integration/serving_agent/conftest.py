@@ -255,7 +255,7 @@ class AgentHarness:
             commandid="c",
             data=encode_data(event),
         )
-        sender = producer(self.node.bootstrap, client_id="test")
+        sender = producer(self.node.connection, client_id="test")
         await sender.start()
         try:
             headers = [("position", str(self.control_plane.position).encode())]

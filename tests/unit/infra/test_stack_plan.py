@@ -8,6 +8,7 @@ import pytest
 
 from infra.data_directory import DataDirectory
 from infra.errors import CannotStartError, InvalidSettingsError
+from infra.kafka.connection import KafkaConnection
 from infra.launch import GROUP
 from infra.stack.addresses import LOCAL_HOSTS, Hosts
 from infra.stack.app import gather_settings
@@ -89,12 +90,39 @@ def test_what_names_no_regions_is_refused(tmp_path: Path, regions: str) -> None:
 
 
 def test_servers_that_are_there_already_replace_the_embedded_parts() -> None:
-    plan = plan_of(Neighbours(kafka_bootstrap="k:9092", clickhouse_url="http://c:8123/d"))
+    plan = plan_of(Neighbours(kafka=KafkaConnection(bootstrap="k:9092"), clickhouse_url="http://c:8123/d"))
 
     assert not {"kafka", "clickhouse"} & set(plan)
     assert plan["api"].depends_on == ()
     assert plan["api"].environment["ROLLBOOK_API_KAFKA_BOOTSTRAP"] == "k:9092"
     assert plan["projections"].environment["ROLLBOOK_PROJECTIONS_CLICKHOUSE_URL"] == "http://c:8123/d"
+
+
+def test_every_client_of_kafka_is_told_how_it_is_spoken_to() -> None:
+    kafka = KafkaConnection(bootstrap="k:9092", security_protocol="SSL", ca_file=Path("/ca.pem"), replication_factor=3)
+
+    plan = plan_of(Neighbours(kafka=kafka), regions=("eu-west", "us-east"))
+
+    for spec in plan.values():
+        prefix = f"ROLLBOOK_{spec.argv[-1].upper()}_KAFKA_"
+        told = {name: value for name, value in spec.environment.items() if name.startswith(prefix)}
+        if told:
+            assert told == {f"{prefix}{name}": value for name, value in kafka.variables.items()}
+    knowing = {spec.argv[-1] for spec in plan.values() if any("_KAFKA_CA_FILE" in name for name in spec.environment)}
+    assert knowing == {"api", "relay", "projections", "judge", "autoscaler", "follower", "shipper", "agent"}
+
+
+def test_a_kafka_of_ones_own_is_named_by_short_names() -> None:
+    environ = {
+        "ROLLBOOK_KAFKA_BOOTSTRAP": "k:9092",
+        "ROLLBOOK_KAFKA_SECURITY_PROTOCOL": "SSL",
+        "ROLLBOOK_KAFKA_PORT": "1",
+    }
+
+    settings = gather_settings(environ)
+
+    assert settings.kafka == KafkaConnection(bootstrap="k:9092", security_protocol="SSL")
+    assert environ == {"ROLLBOOK_KAFKA_PORT": "1"}
 
 
 def test_short_names_reach_the_supervisor_and_not_its_programs() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.kafka.connection import KafkaConnection
 from schemas.events.endpoints import CapturePolicy
 from serving.capture.policy_file import PolicyFile, PolicyInForce
 from workers.serving_agent.capture_files import CaptureFiles
@@ -17,7 +18,7 @@ def settings(tmp_path: Path) -> AgentSettings:
         data_dir=tmp_path,
         api_url="http://127.0.0.1:1",
         token_file=tmp_path / "token",
-        kafka_bootstrap="127.0.0.1:1",
+        kafka=KafkaConnection(bootstrap="127.0.0.1:1"),
         ready_file=tmp_path / "ready",
     )
 

@@ -11,6 +11,7 @@ import pytest
 
 from infra.background import Background
 from infra.clock import SystemClock
+from infra.kafka.connection import KafkaConnection
 from schemas.events.endpoints import InstanceFailed, VersionReference
 from schemas.events.registry import Artifact, GoldenExample
 from tests.support.digits import SIGNATURE
@@ -146,7 +147,7 @@ class Stage:
             data_dir=directory,
             api_url="http://127.0.0.1:1",
             token_file=directory / "token",
-            kafka_bootstrap="127.0.0.1:1",
+            kafka=KafkaConnection(bootstrap="127.0.0.1:1"),
             ready_file=directory / "ready",
             probe_interval_s=0.01,
             probe_faults=2,

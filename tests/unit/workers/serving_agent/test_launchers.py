@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from infra.addresses import read_networks
+from infra.kafka.connection import KafkaConnection
 from schemas.events.endpoints import VersionReference
 from schemas.events.registry import Artifact, ArtifactFormat, Signature
 from serving.runtime.manifest import Manifest, write_manifest
@@ -28,7 +29,7 @@ def settings(root: Path, **changes: object) -> AgentSettings:
         data_dir=root,
         api_url="http://127.0.0.1:1",
         token_file=root / "token",
-        kafka_bootstrap="127.0.0.1:1",
+        kafka=KafkaConnection(bootstrap="127.0.0.1:1"),
         ready_file=root / "ready",
         supervisor_pid=7,
     )

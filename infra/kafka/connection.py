@@ -1,0 +1,104 @@
+"""How a client reaches Kafka: where, by which protocol, and as whom. Programs embed it in their settings as `kafka`."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from aiokafka.helpers import create_ssl_context
+
+from infra.errors import CannotStartError
+from infra.settings import load_settings
+
+PREFIX = "ROLLBOOK_KAFKA_"
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """The variables of a program that begin with KAFKA_."""
+
+    bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, HOST:PORT; several with commas between them")]
+    security_protocol: Annotated[Protocol, msgspec.Meta(description="how Kafka is spoken to")] = "PLAINTEXT"
+    sasl_mechanism: Annotated[Mechanism, msgspec.Meta(description="how the user is proved, with SASL")] = "PLAIN"
+    user: Annotated[str | None, msgspec.Meta(description="the user, with SASL")] = None
+    password_file: Annotated[Path | None, msgspec.Meta(description="file with the user's password, with SASL")] = None
+    ca_file: Annotated[
+        Path | None, msgspec.Meta(description="certificates that Kafka's is signed by; without it the system's")
+    ] = None
+    replication_factor: Annotated[
+        int, msgspec.Meta(ge=1, description="copies of each topic that the API makes; no more than there are brokers")
+    ] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a half-told user, and one that would be sent to nobody."""
+        if self.has_user and (self.user is None or self.password_file is None):
+            missing = "USER" if self.user is None else "PASSWORD_FILE"
+            raise ValueError(f"{missing} is not set, and SECURITY_PROTOCOL {self.security_protocol} needs it")
+        if not self.has_user and (self.user or self.password_file):
+            raise ValueError(f"SECURITY_PROTOCOL {self.security_protocol} has no user; set SASL_SSL or unset the user")
+        if not self.has_tls and self.ca_file:
+            raise ValueError(f"CA_FILE is set, and SECURITY_PROTOCOL {self.security_protocol} has no certificates")
+
+    @property
+    def has_user(self) -> bool:
+        """Tell whether Kafka asks who is calling."""
+        return self.security_protocol.startswith("SASL")
+
+    @property
+    def has_tls(self) -> bool:
+        """Tell whether the connection is encrypted."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return what is not as it would be by itself, as programs are told it."""
+        fields = msgspec.structs.fields(self)
+        told = {field.name.upper(): getattr(self, field.name) for field in fields}
+        return {
+            name: str(value)
+            for (name, value), field in zip(told.items(), fields, strict=True)
+            if value != field.default
+        }
+
+    def client_options(self) -> dict[str, Any]:
+        """Return what every client of aiokafka is built with; the files are read now.
+
+        Raises:
+            CannotStartError: a file can't be read.
+        """
+        options: dict[str, Any] = {"bootstrap_servers": self.bootstrap, "security_protocol": self.security_protocol}
+        if self.has_tls:
+            options["ssl_context"] = self.ssl_context()
+        if self.has_user:
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.user,
+                "sasl_plain_password": self.password(),
+            }
+        return options
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a context that trusts the certificates of `ca_file`, or those of the system."""
+        try:
+            context: ssl.SSLContext = create_ssl_context(cafile=str(self.ca_file) if self.ca_file else None)
+            return context
+        except (OSError, ssl.SSLError) as error:
+            raise CannotStartError(f"the certificates of Kafka in {self.ca_file} can't be read: {error}") from error
+
+    def password(self) -> str:
+        """Return the user's password."""
+        assert self.password_file is not None, "a user has a password"
+        try:
+            return self.password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CannotStartError(f"Kafka's password in {self.password_file} can't be read: {error}") from error
+
+
+def connection_in(environ: Mapping[str, str], *, bootstrap: str) -> KafkaConnection:
+    """Return how a command reaches Kafka that a person runs: as ROLLBOOK_KAFKA_… says, at a given address."""
+    names = {f"{PREFIX}{field.upper()}" for field in KafkaConnection.__struct_fields__}
+    own = {name: value for name, value in environ.items() if name in names}
+    return load_settings(KafkaConnection, PREFIX, {**own, f"{PREFIX}BOOTSTRAP": bootstrap})
