@@ -13,43 +13,32 @@ import structlog
 from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from control_plane.access import operations as access
 from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.first_principals import ensure_first_principals
 from control_plane.access.tokens import TokenIndex
-from control_plane.artifacts import operations as artifacts
 from control_plane.artifacts.artifact_store import ArtifactStore
-from control_plane.artifacts.inspection import ArtifactInspector
-from control_plane.audit import operations as audit
 from control_plane.audit.log_tree import LogTree
-from control_plane.batches import operations as batches
 from control_plane.batches.resources import BATCHES
-from control_plane.endpoints import operations as endpoints
+from control_plane.declared import Parts, declare
 from control_plane.endpoints.errors import EndpointNotFoundError
 from control_plane.endpoints.queries import get_endpoint
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
-from control_plane.event_feed import operations as event_feed
 from control_plane.event_feed.commits import Commits
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
-from control_plane.feedback import operations as feedback
 from control_plane.feedback.publisher import FeedbackPublisher
-from control_plane.inference_tokens import operations as inference_tokens
 from control_plane.inference_tokens.aggregate import KEYRINGS
 from control_plane.inference_tokens.mint import InferenceTokenMint
 from control_plane.inference_tokens.signing_keys import SigningKeys
 from control_plane.keys.key_file import open_key_file
 from control_plane.keys.secret_files import load_or_make_key
 from control_plane.ports import Aggregates
-from control_plane.registry import operations as registry
 from control_plane.registry.resources import MODELS, VERSIONS
-from control_plane.rollouts import operations as rollouts
 from control_plane.rollouts.resources import ROLLOUTS
 from control_plane.settings import ApiSettings
-from control_plane.snapshots import operations as snapshots
-from control_plane.web import health
 from control_plane.web.authentication import Authentication, open_routes
 from control_plane.web.command_runner import Commands
 from control_plane.web.correlation import correlating
+from control_plane.web.health import Probe
 from control_plane.web.measuring import measuring
 from control_plane.web.openapi import document_of, document_routes
 from control_plane.web.operation_routes import routes
@@ -135,44 +124,35 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         topics = background.task("topics", partial(_provision_topics, settings.kafka))
         resources.push_async_callback(_cancelled, topics)
         commands = Commands(store, lambda: new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness()))
-        declared = [
-            *_write_side(store, guards, settings, clock=clock),
-            event_feed.operations(store, commits),
-            audit.operations(_log_tree(store, settings)),
-            feedback.operations(publisher, clock=clock),
-            *views.operations,
-            health.operations(
-                store,
-                {"clickhouse": views.is_reachable, "kafka": _is_done(topics)},
-                background=background,
-                data_dir=events_dir,
-                gateway_url=settings.gateway_url,
-            ),
-        ]
+        parts = Parts(
+            store=store,
+            files=_files(settings),
+            tokens=guards.tokens,
+            revoked_subjects=guards.tokens.revoked_subjects,
+            mint=guards.mint,
+            commits=commits,
+            tree=_log_tree(store, settings),
+            publisher=publisher,
+            probes={"clickhouse": views.is_reachable, "kafka": _is_done(topics)},
+            background=background,
+            data_dir=events_dir,
+            gateway_url=settings.gateway_url,
+            clock=clock,
+        )
         metrics = Metrics()
         background.show_in(metrics)
         views.lane.show_in(metrics)
         metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
         traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
-        application = _application(declared, commands, guards.authentication, settings)
+        application = _application(declare(parts, views.operations), commands, guards.authentication, settings)
         application = measuring(cast("ASGIApp", traced(cast("Any", application))), metrics.registry)
         yield Api(application=application, drain=commits.drain, metrics=metrics)
 
 
-def _write_side(store: SqliteStore, guards: Access, settings: ApiSettings, *, clock: SystemClock) -> list[Operations]:
+def _files(settings: ApiSettings) -> ArtifactStore:
     files = ArtifactStore(settings.data_dir / "artifacts", max_bytes=settings.max_artifact_bytes)
     files.prepare()
-    mint, revoked = guards.mint, guards.tokens.revoked_subjects
-    return [
-        registry.operations(store, ArtifactInspector(files)),
-        artifacts.operations(files),
-        endpoints.operations(store, clock=clock),
-        rollouts.operations(store, clock=clock),
-        access.operations(store, guards.tokens),
-        inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
-        batches.operations(store, mint, revoked_subjects=revoked, clock=clock),
-        snapshots.operations(store, mint, revoked_subjects=revoked),
-    ]
+    return files
 
 
 async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemClock) -> Access:
@@ -237,7 +217,7 @@ async def _provision_topics(connection: KafkaConnection) -> None:
             return
 
 
-def _is_done(task: "asyncio.Task[None]") -> health.Probe:
+def _is_done(task: "asyncio.Task[None]") -> Probe:
     async def probe() -> bool:
         return task.done() and not task.cancelled() and task.exception() is None
 

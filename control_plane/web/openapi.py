@@ -26,6 +26,17 @@ _TOKEN = "bearer"  # noqa: S105  the name of a scheme
 _REFERENCE = "#/components/schemas/{name}"
 _GENERIC = re.compile(r"(?P<outer>[A-Za-z]+)_(?P<inner>[A-Za-z]+)_")
 _TEXT = {"type": "string"}
+_ASKED_HEADERS = {
+    "Idempotency-Key": "Makes the command safe to repeat for 24 hours; 1 to 200 characters.",
+    "If-Match": "Lets the command pass only if its stream is still at this version, as an ETag.",
+    "X-Correlation-Id": "Kept on the events of the command, and answered.",
+}
+_HEADERS = {
+    "ETag": "The version of the stream, for If-Match of a command.",
+    "Idempotent-Replayed": "`true` where the answer was given before.",
+    "Rollbook-Position": "The place in the log up to which the effects of the command reach.",
+    "X-Correlation-Id": "The caller's, or one made for this request.",
+}
 _OF_COMMANDS = (
     BadHeaderError,
     store_errors.IdempotencyKeyReusedError,
@@ -48,6 +59,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 def document_of(groups: Sequence[Operations], *, version: str) -> Document:
     """Describe the operations as OpenAPI 3.1."""
     schemas = _Schemas(groups)
+    problems = _problems(groups, schemas.of(Problem))
     paths: dict[str, Document] = defaultdict(dict)
     for group in groups:
         for operation in group.operations:
@@ -61,7 +73,10 @@ def document_of(groups: Sequence[Operations], *, version: str) -> Document:
         },
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
+            "schemas": {**schemas.components, **problems},
+            "parameters": {_component(name): _header_parameter(name, text) for name, text in _ASKED_HEADERS.items()},
+            "responses": {name: _named_refusal(name, schema) for name, schema in problems.items()},
+            "headers": {_component(name): {"description": text, "schema": _TEXT} for name, text in _HEADERS.items()},
             "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -135,21 +150,30 @@ def _parameters(operation: Operation) -> Iterator[Document]:
         (schema,) = components.values()
         for name, shown in schema["properties"].items():
             yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": shown}
+    yield from ({"$ref": f"#/components/parameters/{_component(name)}"} for name in _asked_headers(operation))
+
+
+def _asked_headers(operation: Operation) -> Iterator[str]:
     if isinstance(operation, Command) and operation.method != "GET":
-        yield _header("Idempotency-Key", "Makes the command safe to repeat for 24 hours; 1 to 200 characters.")
+        yield "Idempotency-Key"
     if isinstance(operation, Command) and operation.takes_version:
-        yield _header("If-Match", "Lets the command pass only if its stream is still at this version, as an ETag.")
+        yield "If-Match"
     if operation.roles:
-        yield _header("X-Correlation-Id", "Kept on the events of the command, and answered.")
+        yield "X-Correlation-Id"
 
 
-def _header(name: str, description: str) -> Document:
+def _header_parameter(name: str, description: str) -> Document:
     return {"name": name, "in": "header", "required": False, "description": description, "schema": _TEXT}
+
+
+def _component(header: str) -> str:
+    return header.replace("-", "")
 
 
 def _successes(operation: Operation, schemas: _Schemas) -> Document:
     shown: Document = {"description": "Done" if isinstance(operation, Command) else "The answer"}
-    shown["headers"] = {name: {"description": text, "schema": _TEXT} for name, text in _answered_headers(operation)}
+    names = _answered_headers(operation)
+    shown["headers"] = {name: {"$ref": f"#/components/headers/{_component(name)}"} for name in names}
     if operation.answers is not None:
         schema = schemas.of(operation.answers)
         if isinstance(operation, Command):
@@ -160,31 +184,53 @@ def _successes(operation: Operation, schemas: _Schemas) -> Document:
     return {str(status): shown for status in (operation.status, *operation.also)}
 
 
-def _answered_headers(operation: Operation) -> Iterator[tuple[str, str]]:
-    yield "X-Correlation-Id", "The caller's, or one made for this request."
+def _answered_headers(operation: Operation) -> Iterator[str]:
+    yield "X-Correlation-Id"
     if isinstance(operation, Command):
-        yield "ETag", "The version of the stream."
-        yield "Rollbook-Position", "The place in the log up to which the effects of the command reach."
-        yield "Idempotent-Replayed", "`true` where the answer was given before."
+        yield from ("ETag", "Rollbook-Position", "Idempotent-Replayed")
     if isinstance(operation, Question) and operation.is_tagged:
-        yield "ETag", "The version of the stream, for If-Match of a command."
+        yield "ETag"
 
 
 def _refusals(operation: Operation, schemas: _Schemas) -> Document:
-    by_status: dict[int, dict[str, str]] = defaultdict(dict)
+    by_status: dict[int, set[str]] = defaultdict(set)
     for kind in _errors_of(operation):
-        by_status[status_of_kind(kind)][kind.code] = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
-    problem = schemas.of(Problem)
-    refusals: Document = {
-        "default": {"description": "A problem document", "content": {MEDIA_TYPE: {"schema": problem}}}
-    }
+        by_status[status_of_kind(kind)].add(kind.code)
+    refusals = {"default": _refusal("Any other problem", schemas.of(Problem))}
     for status, codes in sorted(by_status.items()):
-        one_of = {"properties": {"code": {"enum": sorted(codes)}}}
-        refusals[str(status)] = {
-            "description": " ".join(f"`{code}`: {text}" for code, text in sorted(codes.items())),
-            "content": {MEDIA_TYPE: {"schema": {"allOf": [problem, one_of]}}},
-        }
+        if len(codes) == 1:
+            refusals[str(status)] = {"$ref": f"#/components/responses/{_problem_name(min(codes))}"}
+            continue
+        one_of = {"oneOf": [{"$ref": _REFERENCE.format(name=_problem_name(code))} for code in sorted(codes)]}
+        refusals[str(status)] = _refusal(", ".join(sorted(codes)), one_of)
     return refusals
+
+
+def _refusal(description: str, schema: Document) -> Document:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def _named_refusal(name: str, schema: Document) -> Document:
+    code = schema["allOf"][1]["properties"]["code"]["const"]
+    return _refusal(code, {"$ref": _REFERENCE.format(name=name)})
+
+
+def _problems(groups: Sequence[Operations], problem: Document) -> Document:
+    """Return a schema for each code that an operation answers."""
+    meanings: dict[str, set[str]] = defaultdict(set)
+    for kind in (kind for group in groups for operation in group.operations for kind in _errors_of(operation)):
+        meanings[kind.code].add(inspect.cleandoc(kind.__doc__ or "").partition("\n")[0])
+    return {
+        _problem_name(code): {
+            "description": " ".join(sorted(texts)),
+            "allOf": [problem, {"type": "object", "properties": {"code": {"const": code}}}],
+        }
+        for code, texts in sorted(meanings.items())
+    }
+
+
+def _problem_name(code: str) -> str:
+    return f"{code.title().replace('-', '')}Problem"
 
 
 def _errors_of(operation: Operation) -> Iterator[Any]:

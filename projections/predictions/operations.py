@@ -6,7 +6,7 @@ import msgspec
 
 from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import BadQuery, PredictionUnknown, ViewUnavailable
-from projections.predictions.queries import FeedbackItem, Lookup, Served, who_served, who_served_each
+from projections.predictions.queries import KnownFeedback, Lookup, Served, who_served, who_served_each
 from projections.reading import Reader
 
 
@@ -14,7 +14,7 @@ class Prediction(Served, frozen=True, kw_only=True):
     """What served it, the event that routed it (null while the log's view is behind), and its feedback."""
 
     event: msgspec.Raw | None
-    feedback: list[FeedbackItem]
+    feedback: list[KnownFeedback]
 
 
 class PredictionIds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -63,7 +63,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     drawn_deployment_id: str
 
 
-class FeedbackItem(msgspec.Struct, frozen=True, kw_only=True):
+class KnownFeedback(msgspec.Struct, frozen=True, kw_only=True):
     """What became known of a prediction later."""
 
     source: str
@@ -78,7 +78,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     served: Served
     event: msgspec.Raw | None
-    feedback: list[FeedbackItem]
+    feedback: list[KnownFeedback]
 
 
 class RoutedBy(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,9 +171,9 @@ def _served_of(prediction_id: str, values: tuple[object, ...]) -> Served:
     return msgspec.convert(fields | {"started_at": rfc3339(msgspec.convert(started_at_ms, int))}, Served)
 
 
-def _feedback_item(row: dict[str, object]) -> FeedbackItem:
+def _feedback_item(row: dict[str, object]) -> KnownFeedback:
     times = {name: rfc3339(msgspec.convert(row.pop(f"{name}_ms"), int)) for name in ("observed_at", "received_at")}
-    return msgspec.convert(row | times, FeedbackItem)
+    return msgspec.convert(row | times, KnownFeedback)
 
 
 def _started_at_ms(prediction_id: str, *, field: str) -> int:

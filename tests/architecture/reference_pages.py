@@ -14,11 +14,14 @@ from typing import NamedTuple, TypeVar, get_args
 
 import msgspec
 
+from control_plane.describe import operations
 from control_plane.errors import RollbookError
 from control_plane.web.problems import status_of_kind
+from infra.operations import Operation, Operations
 from infra.settings import describe_settings
 from projections.errors import QueryError
 from schemas.catalogue import EVENT_TYPES
+from schemas.events.access import Role
 from schemas.events.rollouts import Gate
 from schemas.topics import FOREVER, TOPICS
 from tests.architecture.source_tree import ROOT, Source, product_sources
@@ -94,11 +97,15 @@ def problem_codes_table() -> str:
     return _table(("code", "status", "meaning"), rows)
 
 
+def operations_tables() -> str:
+    return "\n\n".join(_operations_table(group.tag, group.operations) for group in _by_tag())
+
+
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/reference/settings.md": {"settings": settings_tables},
     "docs/reference/events.md": {"topics": topics_table, "event types": event_types_table},
     "docs/reference/gates.md": {"gates": gates_table},
-    "docs/reference/http_api.md": {"problem codes": problem_codes_table},
+    "docs/reference/http_api.md": {"operations": operations_tables, "problem codes": problem_codes_table},
 }
 
 
@@ -136,6 +143,26 @@ def _settings_table(loaded: Loaded) -> str:
         for one in describe_settings(loaded.struct, loaded.prefix)
     ]
     return f"### {loaded.program}\n\n" + _table(("variable", "kind", "default", "purpose"), rows)
+
+
+def _by_tag() -> list[Operations]:
+    found: dict[str, list[Operation]] = defaultdict(list)
+    for group in operations():
+        found[group.tag] += group.operations
+    return [Operations(tag, of_it) for tag, of_it in sorted(found.items())]
+
+
+def _operations_table(tag: str, of_it: Sequence[Operation]) -> str:
+    rows = [
+        (
+            f"`{each.method} {each.plain_path}`",
+            each.summary,
+            ", ".join(role for role in get_args(Role) if role in each.roles) or "anybody",
+            ", ".join(f"`{code}`" for code in sorted({str(vars(kind)["code"]) for kind in each.errors})),
+        )
+        for each in of_it
+    ]
+    return f"### {tag}\n\n" + _table(("operation", "what it does", "who may", "errors of its own"), rows)
 
 
 def _default(default: str | None) -> str:

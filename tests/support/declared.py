@@ -15,6 +15,7 @@ class Declared:
     """The statuses and codes of each operation, from the OpenAPI document."""
 
     def __init__(self, document: dict[str, Any]) -> None:
+        self._components = document["components"]
         self._operations = [
             (method.upper(), re.compile(re.sub(r"\{[a-z_]+\}", "[^/]+", path)), operation["responses"])
             for path, operations in document["paths"].items()
@@ -41,13 +42,15 @@ class Declared:
             return
         await answer.aread()
         code = answer.json()["code"]
-        declared = {each for responses in found for each in codes_of(responses.get(status, {}))}
+        declared = {each for responses in found for each in codes_of(responses.get(status, {}), self._components)}
         assert code in declared | OF_THE_RIM, f"{asked} does not declare {code} with {status}"
 
 
-def codes_of(response: dict[str, Any]) -> list[str]:
+def codes_of(response: dict[str, Any], components: dict[str, Any]) -> list[str]:
     """Return the codes that a declared refusal may carry."""
+    if "$ref" in response:
+        response = components["responses"][response["$ref"].rpartition("/")[2]]
     schema = response.get("content", {}).get(MEDIA_TYPE, {}).get("schema", {})
-    return [
-        code for part in schema.get("allOf", ()) for code in part.get("properties", {}).get("code", {}).get("enum", ())
-    ]
+    references = [each["$ref"] for each in schema.get("oneOf", [schema]) if each]
+    problems = [components["schemas"][reference.rpartition("/")[2]] for reference in references]
+    return [problem["allOf"][1]["properties"]["code"]["const"] for problem in problems]

@@ -9,6 +9,7 @@ import pytest_asyncio
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
+from control_plane.describe import document as described
 from tests.support.api import RunningApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -62,7 +63,7 @@ async def test_every_operation_answers_errors_by_problem_documents(document: dic
 async def test_every_placeholder_is_a_parameter(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            given = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
+            given = {each["name"] for each in operation.get("parameters", []) if each.get("in") == "path"}
             assert given == {part[1:-1] for part in path.split("/") if part.startswith("{")}, path
 
 
@@ -74,6 +75,19 @@ async def test_every_reference_leads_somewhere_and_every_schema_is_one(document:
         resolved(document, {"$ref": reference})
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
+
+
+async def test_names_are_fit_for_generated_code(document: dict[str, Any]) -> None:
+    names = [
+        *document["components"]["schemas"],
+        *(operation["operationId"] for _, operation in operations_of(document)),
+    ]
+
+    assert [name for name in names if not name.isidentifier()] == []
+
+
+async def test_it_is_published_as_it_is_answered(document: dict[str, Any]) -> None:
+    assert document == described()
 
 
 async def test_asking_twice_gives_the_same(api: RunningApi) -> None:

@@ -1,6 +1,6 @@
 """Every route lets in whom it names, and nobody else."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -54,6 +54,25 @@ async def test_a_viewer_reads_and_changes_nothing(api: RunningApi, stage: Stage)
         status for route, status in answers.items() if route.startswith("GET") and "principals" not in route
     }
     assert (await api.head(), after_registering) == (head + 2, head + 2)
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "service", "admin"])
+async def test_an_operation_lets_in_the_roles_that_it_names_and_no_other(
+    api: RunningApi, stage: Stage, role: str
+) -> None:
+    async with await a_client(api, role=role) as caller:
+        refused = {
+            operation["operationId"]
+            for method, path, operation in await operations_of(api)
+            if is_too_weak(await caller.request(method, filled(path)), method)
+        }
+
+    named = {
+        operation["operationId"]
+        for _, _, operation in await operations_of(api)
+        if operation["x-rollbook-roles"] and role not in operation["x-rollbook-roles"]
+    }
+    assert refused == named
 
 
 @pytest.mark.parametrize(
@@ -138,15 +157,24 @@ async def a_client(api: RunningApi, *, role: str) -> httpx.AsyncClient:
     return api.client(made["token"])
 
 
+def is_too_weak(answer: httpx.Response, method: str) -> bool:
+    if answer.status_code != httpx.codes.FORBIDDEN:
+        return False
+    return method == "HEAD" or bool(answer.json()["code"] == "role-too-weak")
+
+
 async def routes_of(api: RunningApi) -> list[tuple[str, str]]:
+    return [(method, path) for method, path, _ in await operations_of(api)]
+
+
+async def operations_of(api: RunningApi) -> list[tuple[str, str, dict[str, Any]]]:
     """Return what /openapi says that there is; test_description proves that it says everything."""
     document = (await api.nobody.get("/openapi")).json()
-    return list(_routes(document["paths"]))
-
-
-def _routes(paths: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:
-    for path, operations in paths.items():
-        yield from ((method.upper(), path) for method in operations)
+    return [
+        (method.upper(), path, operation)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
 
 
 def filled(path: str) -> str:

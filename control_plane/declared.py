@@ -1,0 +1,81 @@
+"""Every operation of the API, from both sides."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from control_plane.access import operations as access
+from control_plane.access.tokens import TokenIndex
+from control_plane.artifacts import operations as artifacts
+from control_plane.artifacts.artifact_store import ArtifactStore
+from control_plane.artifacts.inspection import ArtifactInspector
+from control_plane.audit import operations as audit
+from control_plane.audit.log_tree import LogTree
+from control_plane.batches import operations as batches
+from control_plane.endpoints import operations as endpoints
+from control_plane.event_feed import operations as event_feed
+from control_plane.event_feed.commits import Commits
+from control_plane.feedback import operations as feedback
+from control_plane.feedback.publisher import FeedbackPublisher
+from control_plane.inference_tokens import operations as inference_tokens
+from control_plane.inference_tokens.mint import InferenceTokenMint
+from control_plane.ports import EventStore
+from control_plane.registry import operations as registry
+from control_plane.rollouts import operations as rollouts
+from control_plane.snapshots import operations as snapshots
+from control_plane.web import health
+from infra.background import Background
+from infra.clock import Clock
+from infra.operations import Operations
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the write side's operations stand on."""
+
+    store: EventStore
+    files: ArtifactStore
+    tokens: TokenIndex
+    revoked_subjects: Callable[[], tuple[str, ...]]
+    mint: InferenceTokenMint
+    commits: Commits
+    tree: LogTree
+    publisher: FeedbackPublisher
+    probes: Mapping[str, health.Probe]
+    background: Background
+    data_dir: Path
+    gateway_url: str
+    clock: Clock
+
+
+def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
+    """Return the operations of both sides."""
+    store, mint, revoked, clock = parts.store, parts.mint, parts.revoked_subjects, parts.clock
+    return [
+        registry.operations(store, ArtifactInspector(parts.files)),
+        artifacts.operations(parts.files),
+        endpoints.operations(store, clock=clock),
+        rollouts.operations(store, clock=clock),
+        access.operations(store, parts.tokens),
+        inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
+        batches.operations(store, mint, revoked_subjects=revoked, clock=clock),
+        snapshots.operations(store, mint, revoked_subjects=revoked),
+        event_feed.operations(store, parts.commits),
+        audit.operations(parts.tree),
+        feedback.operations(parts.publisher, clock=clock),
+        *views,
+        health.operations(
+            store,
+            parts.probes,
+            background=parts.background,
+            data_dir=parts.data_dir,
+            gateway_url=parts.gateway_url,
+        ),
+    ]
+
+
+def no_parts() -> Parts:
+    """Stand on nothing: enough for describing the operations, not for carrying one out."""
+    nothing = cast("Any", None)
+    return Parts(**dict.fromkeys(Parts.__struct_fields__, nothing))

@@ -1,0 +1,50 @@
+"""Writes the OpenAPI document of the API, as it is published beside the other contracts.
+
+`python -m control_plane.describe` writes `schemas/generated/openapi.json`; with `--check` it only compares, and exits
+with 1 where what is committed is not what the code says.
+"""
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from control_plane.declared import declare, no_parts
+from control_plane.endpoints.errors import EndpointNotFoundError
+from control_plane.web.openapi import Document, document_of
+from infra.operations import Operations
+from projections.bootstrap import open_views
+from projections.reading import Endpoints
+
+PATH = Path(__file__).resolve().parents[1] / "schemas" / "generated" / "openapi.json"
+
+
+def operations() -> list[Operations]:
+    """Return every operation, as it is declared; none can be carried out."""
+    views = open_views("http://nowhere", endpoints=Endpoints(id_of=lambda name, _: name, unknown=EndpointNotFoundError))
+    return declare(no_parts(), views.operations)
+
+
+def document() -> Document:
+    """Return the OpenAPI document."""
+    return document_of(operations(), version=version("rollbook-server"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the document, or compare it with `--check`."""
+    parser = argparse.ArgumentParser(prog="python -m control_plane.describe", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where the file differs")
+    arguments = parser.parse_args(argv)
+    wanted = json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+    if not arguments.check:
+        PATH.write_text(wanted, encoding="utf-8")
+        return 0
+    if PATH.exists() and PATH.read_text(encoding="utf-8") == wanted:
+        return 0
+    sys.stderr.write(f"{PATH.name} is not what the code says; run: ./task schemas\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
