@@ -70,7 +70,10 @@ async def open_publisher(
     Raises:
         PublishingError: the broker does not answer.
     """
-    kafka = producer(connection, client_id="relay")
+    try:
+        kafka = producer(connection, client_id="relay")
+    except KafkaError as error:
+        raise PublishingError(str(error)) from error
     try:
         try:
             async with asyncio.timeout(deadline_seconds):

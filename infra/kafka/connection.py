@@ -1,20 +1,25 @@
 """How a client reaches Kafka: where, by which protocol, and as whom. Programs embed it in their settings as `kafka`."""
 
+import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
-from infra.errors import CannotStartError
 from infra.settings import load_settings
 
 PREFIX = "ROLLBOOK_KAFKA_"
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class KafkaFilesError(KafkaError):  # type: ignore[misc]  # aiokafka has no annotations
+    """A file that was there at the start can't be read now. Whoever waits for Kafka waits for it too."""
 
 
 class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +38,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
 
     def __post_init__(self) -> None:
-        """Refuse a half-told user, and one that would be sent to nobody."""
+        """Refuse a half-told user, one that would be sent to nobody, and files that are not there."""
         if self.has_user and (self.user is None or self.password_file is None):
             missing = "USER" if self.user is None else "PASSWORD_FILE"
             raise ValueError(f"{missing} is not set, and SECURITY_PROTOCOL {self.security_protocol} needs it")
@@ -41,6 +46,9 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"SECURITY_PROTOCOL {self.security_protocol} has no user; set SASL_SSL or unset the user")
         if not self.has_tls and self.ca_file:
             raise ValueError(f"CA_FILE is set, and SECURITY_PROTOCOL {self.security_protocol} has no certificates")
+        for name, path in (("PASSWORD_FILE", self.password_file), ("CA_FILE", self.ca_file)):
+            if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+                raise ValueError(f"{name} is {path}, which is no file that can be read; name one, or mend its rights")
 
     @property
     def has_user(self) -> bool:
@@ -67,7 +75,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
         """Return what every client of aiokafka is built with; the files are read now.
 
         Raises:
-            CannotStartError: a file can't be read.
+            KafkaFilesError: a file can't be read.
         """
         options: dict[str, Any] = {"bootstrap_servers": self.bootstrap, "security_protocol": self.security_protocol}
         if self.has_tls:
@@ -86,7 +94,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
             context: ssl.SSLContext = create_ssl_context(cafile=str(self.ca_file) if self.ca_file else None)
             return context
         except (OSError, ssl.SSLError) as error:
-            raise CannotStartError(f"the certificates of Kafka in {self.ca_file} can't be read: {error}") from error
+            raise KafkaFilesError(f"the certificates of Kafka in {self.ca_file} can't be read: {error}") from error
 
     def password(self) -> str:
         """Return the user's password."""
@@ -94,7 +102,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return self.password_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise CannotStartError(f"Kafka's password in {self.password_file} can't be read: {error}") from error
+            raise KafkaFilesError(f"Kafka's password in {self.password_file} can't be read: {error}") from error
 
 
 def connection_in(environ: Mapping[str, str], *, bootstrap: str) -> KafkaConnection:

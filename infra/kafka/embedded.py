@@ -38,6 +38,10 @@ _log = structlog.get_logger(__name__)
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
+# What a node asks of itself it asks nobody for: the controller has no user, and must not be reached from elsewhere.
+_ITSELF = "127.0.0.1"
+
+
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the node needs to know."""
 
@@ -57,8 +61,8 @@ def server_properties(settings: KafkaSettings) -> str:
     lines = {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "controller.quorum.voters": f"1@{advertised}:{settings.controller_port}",
-        "listeners": f"PLAINTEXT://{settings.host}:{settings.port},CONTROLLER://{settings.host}:{settings.controller_port}",
+        "controller.quorum.voters": f"1@{_ITSELF}:{settings.controller_port}",
+        "listeners": f"PLAINTEXT://{settings.host}:{settings.port},CONTROLLER://{_ITSELF}:{settings.controller_port}",
         "advertised.listeners": f"PLAINTEXT://{advertised}:{settings.port}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -114,9 +118,7 @@ def run_node(settings: KafkaSettings, environ: Mapping[str, str]) -> NoReturn:
     for port, purpose in ((settings.port, "Kafka"), (settings.controller_port, "Kafka's controller")):
         require_free(port, purpose=purpose, host=settings.host)
     java, jars = find_java(environ), lay_jars(environ)
-    archive = class_archive(
-        java, jars, lambda options, folder: _run_once(java, jars, options, folder, host=settings.host)
-    )
+    archive = class_archive(java, jars, lambda options, folder: _run_once(java, jars, options, folder))
     base = _command(java, jars, settings, archive)
     properties = _lay_folder(base, settings)
     _log.info("kafka_starting", port=settings.port, java=str(java))
@@ -141,10 +143,10 @@ def _lay_folder(base: list[str], settings: KafkaSettings) -> Path:
     return properties
 
 
-def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path, *, host: str) -> None:
+def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path) -> None:
     """Run a node of no one until it is ready, then end it as the system asks programs to end."""
     port, controller_port = free_ports(2)
-    settings = KafkaSettings(host=host, port=port, controller_port=controller_port, data_dir=folder)
+    settings = KafkaSettings(host=_ITSELF, port=port, controller_port=controller_port, data_dir=folder)
     properties = _lay_folder(_command(java, jars, settings, ()), settings)
     node = subprocess.Popen(
         launched_command(*_command(java, jars, settings, options), "kafka.Kafka", str(properties)),
@@ -154,7 +156,7 @@ def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path, *, h
     )
     try:
         deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
-        while is_free(port, host=host):
+        while is_free(port, host=_ITSELF):
             if node.poll() is not None or time.monotonic() > deadline:
                 raise TimeoutError(f"the node did not become ready (code {node.returncode})")
             time.sleep(_POLL_SECONDS)

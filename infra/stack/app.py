@@ -16,7 +16,7 @@ from infra.data_directory import exclusive, open_data_directory
 from infra.kafka.connection import KafkaConnection
 from infra.settings import load_settings
 from infra.shutdown import run_program
-from infra.stack.addresses import ON_LOOPBACK, Hosts
+from infra.stack.addresses import ON_LOOPBACK, Hosts, require_own
 from infra.stack.port_book import assign_ports
 from infra.stack.programs import Neighbours, clickhouse_password, rollbook_stack, wanted_ports
 from infra.stack.regions import settled_regions
@@ -98,6 +98,7 @@ async def _supervise(stopping: asyncio.Event) -> None:
             "kafka": settings.kafka_port,
             "clickhouse": settings.clickhouse_port,
         }
+        require_own(settings.bind_host)
         regions = settled_regions(data, settings.regions)
         ports = assign_ports(data.run / "ports.json", wanted_ports(fixed, regions=regions, hosts=settings.hosts))
         neighbours = Neighbours(

@@ -4,9 +4,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import KafkaError
 from faust.auth import SASLCredentials
 
-from infra.errors import CannotStartError, InvalidSettingsError
+from infra.errors import InvalidSettingsError
 from infra.kafka.connection import KafkaConnection, connection_in
 from infra.settings import describe_settings, load_settings
 from projections.settings import ProjectionsSettings
@@ -84,11 +85,19 @@ def test_what_does_not_fit_together_is_refused(more: dict[str, str], reason: str
         load_settings(KafkaConnection, "X_", environ)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CannotStartError, match="absent"):
-        with_user(tmp_path / "absent").client_options()
-    with pytest.raises(CannotStartError, match="absent"):
-        KafkaConnection(bootstrap="k", security_protocol="SSL", ca_file=tmp_path / "absent").client_options()
+def test_a_file_that_is_not_there_is_named_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError, match=r"K_PASSWORD_FILE is .*absent"):
+        with_user(tmp_path / "absent")
+    with pytest.raises(ValueError, match=r"CA_FILE is .*absent"):
+        KafkaConnection(bootstrap="k", security_protocol="SSL", ca_file=tmp_path / "absent")
+
+
+def test_a_file_that_goes_away_later_is_an_error_of_kafkas_which_its_callers_wait_out(password_file: Path) -> None:
+    connection = with_user(password_file)
+    password_file.unlink()
+
+    with pytest.raises(KafkaError, match="password"):
+        connection.client_options()
 
 
 def test_programs_have_its_variables_after_their_own_prefix() -> None:

@@ -1,5 +1,6 @@
 """The plan of the stack: which programs there are, what each is told, and where they listen."""
 
+import re
 from importlib.metadata import entry_points
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -10,7 +11,7 @@ from infra.data_directory import DataDirectory
 from infra.errors import CannotStartError, InvalidSettingsError
 from infra.kafka.connection import KafkaConnection
 from infra.launch import GROUP
-from infra.stack.addresses import LOCAL_HOSTS, Hosts
+from infra.stack.addresses import LOCAL_HOSTS, ON_LOOPBACK, Hosts, require_own
 from infra.stack.app import gather_settings
 from infra.stack.programs import Neighbours, rollbook_stack, wanted_ports
 from infra.stack.regions import LOCAL, settled_regions
@@ -98,8 +99,9 @@ def test_servers_that_are_there_already_replace_the_embedded_parts() -> None:
     assert plan["projections"].environment["ROLLBOOK_PROJECTIONS_CLICKHOUSE_URL"] == "http://c:8123/d"
 
 
-def test_every_client_of_kafka_is_told_how_it_is_spoken_to() -> None:
-    kafka = KafkaConnection(bootstrap="k:9092", security_protocol="SSL", ca_file=Path("/ca.pem"), replication_factor=3)
+def test_every_client_of_kafka_is_told_how_it_is_spoken_to(tmp_path: Path) -> None:
+    (ca_file := tmp_path / "ca.pem").touch()
+    kafka = KafkaConnection(bootstrap="k:9092", security_protocol="SSL", ca_file=ca_file, replication_factor=3)
 
     plan = plan_of(Neighbours(kafka=kafka), regions=("eu-west", "us-east"))
 
@@ -180,10 +182,28 @@ def test_ports_are_looked_for_where_they_are_listened_on() -> None:
     assert {port.host for name, port in wanted.items() if name not in outside} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0"])
-def test_an_address_that_nobody_could_reach_is_not_advertised(bind: str) -> None:
-    advertised = "10.2.0.7" if bind == "127.0.0.1" else "0.0.0.0"
-    environ = {"ROLLBOOK_SUPERVISOR_BIND_HOST": bind, "ROLLBOOK_SUPERVISOR_ADVERTISED_HOST": advertised}
+@pytest.mark.parametrize(
+    ("bind", "advertised", "told"),
+    [
+        ("127.0.0.1", "10.2.0.7", "can't be 10.2.0.7"),
+        ("0.0.0.0", "0.0.0.0", "can't be 0.0.0.0"),
+        ("0.0.0.0", "224.0.0.1", "can't be 224.0.0.1"),
+        ("0.0.0.0", "255.255.255.255", "can't be 255.255.255.255"),
+        ("10.2.0.7", "127.0.0.1", "can't be 127.0.0.1"),
+        ("0.0.0.0", "", "is not set"),
+    ],
+)
+def test_an_address_that_nobody_could_reach_is_not_advertised(bind: str, advertised: str, told: str) -> None:
+    environ = {"ROLLBOOK_SUPERVISOR_BIND_HOST": bind}
+    if advertised:
+        environ["ROLLBOOK_SUPERVISOR_ADVERTISED_HOST"] = advertised
 
-    with pytest.raises(InvalidSettingsError, match=f"ROLLBOOK_SUPERVISOR_ADVERTISED_HOST can't be {advertised}"):
+    with pytest.raises(InvalidSettingsError, match=re.escape(f"ROLLBOOK_SUPERVISOR_ADVERTISED_HOST {told}")):
         gather_settings(environ)
+
+
+def test_an_address_of_another_host_is_not_bound() -> None:
+    require_own(ON_LOOPBACK)
+
+    with pytest.raises(CannotStartError, match=r"BIND_HOST is 192\.0\.2\.1, where nothing can listen"):
+        require_own(IPv4Address("192.0.2.1"))
