@@ -1,10 +1,15 @@
-"""What can be asked of an endpoint and of the instances of its deployments."""
+"""What can be asked of an endpoint and of the instances of its deployments; most arrive as bodies, as they are."""
+
+from typing import Annotated
 
 import msgspec
 
 from schemas.events.endpoints import AssignmentKey, CapturePolicy, FailoverPolicy, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.scaling import LoadMeasurement, ScalingPolicy
+
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class DeployableVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,18 +57,18 @@ class RestoreTraffic(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
+class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keep this of the predictions from now on; it replaces the whole policy."""
 
     policy: CapturePolicy
-    reason: str
+    reason: Reason
 
 
-class SetScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Let replicas follow this policy; without one each deployment gets the replicas that it was added with."""
+class SetScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let replicas follow this policy; without one (null) each deployment gets the replicas that it was added with."""
 
     policy: ScalingPolicy | None
-    reason: str
+    reason: Reason
 
 
 class ReportLoad(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,25 +100,25 @@ class PlaceDeployment(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class ReportFailoverStart(msgspec.Struct, frozen=True, kw_only=True):
+class ReportFailoverStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A region's gateway sees others answer than usual."""
 
-    region: str
-    deployment_id: str
-    from_region: str
-    to_deployment_id: str
-    to_region: str
-    code: str
-    reason: str
+    region: Label
+    deployment_id: Label
+    from_region: Label
+    to_deployment_id: Label
+    to_region: Label
+    code: Label
+    reason: Reason
     observed_at: str
 
 
-class ReportFailoverEnd(msgspec.Struct, frozen=True, kw_only=True):
+class ReportFailoverEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A region's gateway sees a deployment answer as usual again."""
 
-    region: str
-    deployment_id: str
-    reason: str
+    region: Label
+    deployment_id: Label
+    reason: Reason
     observed_at: str
 
 
@@ -125,15 +130,15 @@ class SetShadow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class RemoveShadow(msgspec.Struct, frozen=True, kw_only=True):
-    reason: str
+class RemoveShadow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Reason
 
 
-class ChooseAssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
+class ChooseAssignmentKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Assign callers to buckets by this from now on."""
 
     key: AssignmentKey
-    reason: str
+    reason: Reason
 
 
 class ReserveEndpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,12 +149,12 @@ class ReleaseEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     rollout_id: str
 
 
-class ConfirmTraffic(msgspec.Struct, frozen=True, kw_only=True):
+class ConfirmTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A region's gateways serve the epoch."""
 
     epoch: int
-    region: str
-    gateway_id: str
+    region: Label
+    gateway_id: Label
     applied_at: str
 
 
@@ -164,16 +169,16 @@ class AnnounceInstance(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
 
 
-class WithdrawInstance(msgspec.Struct, frozen=True, kw_only=True):
-    """With a code, the instance is withdrawn because probes found it unhealthy."""
+class WithdrawInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """With a code, the instance is withdrawn because probes found it unhealthy, and how."""
 
-    reason: str
-    code: str | None = None
+    reason: Reason
+    code: Label | None = None
 
 
-class FailInstance(msgspec.Struct, frozen=True, kw_only=True):
+class FailInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     endpoint_id: str
     deployment_id: str
-    agent_id: str
-    code: str
-    reason: str
+    agent_id: Label
+    code: Label
+    reason: Reason

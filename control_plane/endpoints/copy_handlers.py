@@ -5,10 +5,9 @@ from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.handlers import add_version, append, endpoint_reply, load_endpoint
 from control_plane.endpoints.policies import weights_of
 from control_plane.endpoints.queries import deployable_version, ready_instances
-from control_plane.endpoints.requests import ChooseAssignmentKeyRequest, RemoveShadowRequest, SetShadowRequest
+from control_plane.endpoints.requests import SetShadowRequest
 from control_plane.errors import Invalid
 from control_plane.ports import Loaded, Reply, UnitOfWork
-from schemas.events.endpoints import AssignmentKey
 
 
 def set_shadow(uow: UnitOfWork, endpoint: str, request: SetShadowRequest, *, expected_version: int | None) -> Reply:
@@ -28,21 +27,19 @@ def set_shadow(uow: UnitOfWork, endpoint: str, request: SetShadowRequest, *, exp
 
 
 def remove_shadow(
-    uow: UnitOfWork, endpoint: str, request: RemoveShadowRequest, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: commands.RemoveShadow, *, expected_version: int | None
 ) -> Reply:
     """Copy nothing any more; the deployment stays."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    events = shadow.remove_shadow(loaded.state, commands.RemoveShadow(reason=request.reason))
+    events = shadow.remove_shadow(loaded.state, command)
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
 
 
 def choose_assignment_key(
-    uow: UnitOfWork, endpoint: str, request: ChooseAssignmentKeyRequest, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: commands.ChooseAssignmentKey, *, expected_version: int | None
 ) -> Reply:
     """Assign callers by another key."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    key = AssignmentKey(header=request.key.header, claim=request.key.claim)
-    command = commands.ChooseAssignmentKey(key=key, reason=request.reason)
     return endpoint_reply(
         uow, append(uow, loaded.state.id, loaded, assignment.choose_assignment_key(loaded.state, command))
     )

@@ -5,9 +5,7 @@ import msgspec
 from control_plane.endpoints import commands, failover
 from control_plane.endpoints.handlers import append, endpoint_reply, load_endpoint, moment
 from control_plane.endpoints.requests import (
-    FailoverEndRequest,
     FailoverPolicyBody,
-    FailoverStartRequest,
     PlaceDeploymentRequest,
     SetFailoverPolicyRequest,
 )
@@ -41,22 +39,20 @@ def place_deployment(
 
 
 def report_failover_start(
-    uow: UnitOfWork, endpoint: str, request: FailoverStartRequest, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: commands.ReportFailoverStart, *, expected_version: int | None
 ) -> Reply:
     """Record what a region's gateway saw."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    moment(request.observed_at, field="observed_at")
-    command = commands.ReportFailoverStart(**msgspec.structs.asdict(request))
+    moment(command.observed_at, field="observed_at")
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, failover.report_start(loaded.state, command)))
 
 
 def report_failover_end(
-    uow: UnitOfWork, endpoint: str, request: FailoverEndRequest, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: commands.ReportFailoverEnd, *, expected_version: int | None
 ) -> Reply:
     """Record that a region is served as usual again."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    moment(request.observed_at, field="observed_at")
-    command = commands.ReportFailoverEnd(**msgspec.structs.asdict(request))
+    moment(command.observed_at, field="observed_at")
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, failover.report_end(loaded.state, command)))
 
 

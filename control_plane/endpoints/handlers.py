@@ -17,13 +17,9 @@ from control_plane.endpoints.queries import (
 from control_plane.endpoints.requests import (
     AddDeploymentRequest,
     AnnounceInstanceRequest,
-    ChangeCapturePolicyRequest,
-    ConfirmTrafficRequest,
     CreateEndpointRequest,
-    FailInstanceRequest,
     RemoveDeploymentRequest,
     SetTrafficRequest,
-    WithdrawInstanceRequest,
 )
 from control_plane.endpoints.resources import (
     ENDPOINTS,
@@ -35,7 +31,6 @@ from control_plane.endpoints.resources import (
 from control_plane.errors import Invalid
 from control_plane.ports import Loaded, Reply, UnitOfWork
 from schemas.envelope import unix_ms
-from schemas.events.endpoints import CapturePolicy
 from schemas.identifiers import Kind, kind_of
 
 _OK, _CREATED = 200, 201
@@ -105,27 +100,20 @@ def set_traffic(uow: UnitOfWork, endpoint: str, request: SetTrafficRequest, *, e
 
 
 def change_capture_policy(
-    uow: UnitOfWork, endpoint: str, request: ChangeCapturePolicyRequest, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: commands.ChangeCapturePolicy, *, expected_version: int | None
 ) -> Reply:
     """Choose what is kept of the endpoint's predictions, whoever owns its traffic."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    policy = CapturePolicy(**msgspec.structs.asdict(request.policy))
-    command = commands.ChangeCapturePolicy(policy=policy, reason=request.reason)
     events = capture.change_capture_policy(loaded.state, command)
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
 
 
 def confirm_traffic(
-    uow: UnitOfWork, endpoint: str, request: ConfirmTrafficRequest, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: commands.ConfirmTraffic, *, expected_version: int | None
 ) -> Reply:
     """Record that a region's gateways serve an epoch."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    command = commands.ConfirmTraffic(
-        epoch=request.epoch,
-        region=request.region,
-        gateway_id=request.gateway_id,
-        applied_at=moment(request.applied_at, field="applied_at"),
-    )
+    moment(command.applied_at, field="applied_at")
     events = applied_traffic.confirm_traffic(loaded.state, command)
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
 
@@ -150,22 +138,22 @@ def announce_instance(uow: UnitOfWork, request: AnnounceInstanceRequest, *, expe
 
 
 def withdraw_instance(
-    uow: UnitOfWork, instance_id: str, request: WithdrawInstanceRequest, *, expected_version: int | None
+    uow: UnitOfWork, instance_id: str, command: commands.WithdrawInstance, *, expected_version: int | None
 ) -> Reply:
     """Record that an engine takes no traffic any more."""
     loaded = _load_instance(uow, instance_id, expected_version=expected_version)
     if loaded.version == 0:
         raise errors.InstanceNotFoundError(f"there is no instance {instance_id}", remedy="announce it first")
-    events = instance.withdraw(loaded.state, commands.WithdrawInstance(reason=request.reason, code=request.code))
+    events = instance.withdraw(loaded.state, command)
     return _instance_reply(uow, instance_id, loaded, events)
 
 
 def fail_instance(
-    uow: UnitOfWork, instance_id: str, request: FailInstanceRequest, *, expected_version: int | None
+    uow: UnitOfWork, instance_id: str, command: commands.FailInstance, *, expected_version: int | None
 ) -> Reply:
     """Record that an agent gave up on an engine, which may never have been announced."""
     loaded = _load_instance(uow, instance_id, expected_version=expected_version)
-    events = instance.fail(loaded.state, commands.FailInstance(**msgspec.structs.asdict(request)))
+    events = instance.fail(loaded.state, command)
     return _instance_reply(uow, instance_id, loaded, events)
 
 

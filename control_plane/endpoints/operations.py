@@ -6,10 +6,19 @@ from functools import partial
 
 import msgspec
 
-from control_plane.endpoints import copy_handlers, errors, failover_handlers, handlers, requests, scaling_handlers
+from control_plane.endpoints import (
+    commands,
+    copy_handlers,
+    errors,
+    failover_handlers,
+    handlers,
+    requests,
+    scaling_handlers,
+)
 from control_plane.endpoints.queries import get_endpoint, list_endpoints
 from control_plane.endpoints.resources import DeploymentResource, EndpointResource, InstanceRow
 from control_plane.endpoints.scaling_measurements import LastMeasurements
+from control_plane.errors import Invalid
 from control_plane.ports import EventStore
 from control_plane.web.listing import Page, Search, page
 from infra.clock import Clock
@@ -35,7 +44,7 @@ _DEPLOYING = (
     errors.InvalidRegionsError,
     errors.ParentNotDeployedError,
 )
-_INSTANCE = (errors.StaleVersionError, errors.InstanceNotFoundError)
+_INSTANCE = (Invalid, errors.StaleVersionError, errors.InstanceNotFoundError)
 
 
 def operations(store: EventStore, *, clock: Clock) -> Operations:
@@ -178,17 +187,17 @@ def _traffic_commands() -> list[Operation]:
             method="POST",
             path="/v1/endpoints/{endpoint}/applied",
             handler=handlers.confirm_traffic,
-            asks=requests.ConfirmTrafficRequest,
+            asks=commands.ConfirmTraffic,
             answers=EndpointResource,
             roles=SERVICES,
             summary="A region's gateways serve an epoch",
-            errors=(*_STALE, errors.InvalidConfirmationError),
+            errors=(*_STALE, Invalid, errors.InvalidConfirmationError),
         ),
         Command(
             method="PUT",
             path="/v1/endpoints/{endpoint}/assignment-key",
             handler=copy_handlers.choose_assignment_key,
-            asks=requests.ChooseAssignmentKeyRequest,
+            asks=commands.ChooseAssignmentKey,
             answers=EndpointResource,
             roles=OPERATORS,
             summary="Choose what keeps a caller on one version",
@@ -203,7 +212,7 @@ def _policy_commands() -> list[Operation]:
             method="PUT",
             path="/v1/endpoints/{endpoint}/capture-policy",
             handler=handlers.change_capture_policy,
-            asks=requests.ChangeCapturePolicyRequest,
+            asks=commands.ChangeCapturePolicy,
             answers=EndpointResource,
             roles=OPERATORS,
             summary="Choose what is kept of the predictions, and how long",
@@ -235,6 +244,7 @@ def _shadow_commands() -> list[Operation]:
             errors=(
                 *_UNKNOWN_DEPLOYMENT,
                 *_DEPLOYING,
+                Invalid,
                 errors.InvalidShadowError,
                 errors.DeploymentNotReadyError,
                 errors.DeploymentTakesTrafficError,
@@ -244,7 +254,7 @@ def _shadow_commands() -> list[Operation]:
             method="POST",
             path="/v1/endpoints/{endpoint}/shadow/remove",
             handler=copy_handlers.remove_shadow,
-            asks=requests.RemoveShadowRequest,
+            asks=commands.RemoveShadow,
             answers=EndpointResource,
             roles=OPERATORS,
             summary="Copy nothing any more; the deployment stays",
@@ -266,7 +276,7 @@ def _scaling(last: LastMeasurements, clock: Clock) -> list[Operation]:
             method="PUT",
             path="/v1/endpoints/{endpoint}/scaling-policy",
             handler=scaling_handlers.set_scaling_policy,
-            asks=requests.SetScalingPolicyRequest,
+            asks=commands.SetScalingPolicy,
             answers=EndpointResource,
             roles=OPERATORS,
             summary="Choose what the number of replicas follows",
@@ -317,13 +327,13 @@ def _instance_commands() -> list[Operation]:
             also=(_OK,),
             roles=SERVICES,
             summary="An engine answers its golden input and takes traffic",
-            errors=(*_UNKNOWN_DEPLOYMENT, errors.InstanceChangedError),
+            errors=(*_UNKNOWN_DEPLOYMENT, Invalid, errors.InstanceChangedError),
         ),
         Command(
             method="POST",
             path="/v1/instances/{instance_id}/withdraw",
             handler=handlers.withdraw_instance,
-            asks=requests.WithdrawInstanceRequest,
+            asks=commands.WithdrawInstance,
             answers=InstanceRow,
             roles=SERVICES,
             summary="An engine takes no traffic any more",
@@ -333,7 +343,7 @@ def _instance_commands() -> list[Operation]:
             method="POST",
             path="/v1/instances/{instance_id}/fail",
             handler=handlers.fail_instance,
-            asks=requests.FailInstanceRequest,
+            asks=commands.FailInstance,
             answers=InstanceRow,
             roles=SERVICES,
             summary="The agent gave up on an engine",
@@ -348,20 +358,20 @@ def _gateway_commands() -> list[Operation]:
             method="POST",
             path="/v1/endpoints/{endpoint}/failover-started",
             handler=failover_handlers.report_failover_start,
-            asks=requests.FailoverStartRequest,
+            asks=commands.ReportFailoverStart,
             answers=EndpointResource,
             roles=SERVICES,
             summary="In a region, others answer than usual",
-            errors=_STALE,
+            errors=(*_STALE, Invalid),
         ),
         Command(
             method="POST",
             path="/v1/endpoints/{endpoint}/failover-ended",
             handler=failover_handlers.report_failover_end,
-            asks=requests.FailoverEndRequest,
+            asks=commands.ReportFailoverEnd,
             answers=EndpointResource,
             roles=SERVICES,
             summary="In a region, a deployment answers as usual again",
-            errors=_STALE,
+            errors=(*_STALE, Invalid),
         ),
     ]

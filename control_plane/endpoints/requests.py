@@ -1,14 +1,13 @@
-"""The bodies that callers send; all are closed, so a misspelt field is refused."""
+"""The bodies that callers send, where they say something else than the command that they become."""
 
 from typing import Annotated
 
 import msgspec
 
-from schemas.events.endpoints import AssignmentKey, CapturePolicy, FailoverPolicy
-from schemas.scaling import LoadMeasurement, ScalingPolicy
+from control_plane.endpoints.commands import Label, Reason
+from schemas.events.endpoints import FailoverPolicy
+from schemas.scaling import LoadMeasurement
 
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Regions = Annotated[tuple[Label, ...], msgspec.Meta(max_length=100)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
@@ -50,26 +49,6 @@ class SetTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     reason: Reason = "set by hand"
 
 
-class CapturePolicyBody(CapturePolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole policy; what is left out is as usual."""
-
-
-class ChangeCapturePolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    policy: CapturePolicyBody
-    reason: Reason
-
-
-class ScalingPolicyBody(ScalingPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole policy; what is left out is as usual."""
-
-
-class SetScalingPolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Without a policy (null) each deployment gets the replicas that it was added with."""
-
-    policy: ScalingPolicyBody | None
-    reason: Reason
-
-
 class ReportLoadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     measurement: LoadMeasurement
 
@@ -97,26 +76,6 @@ class SetFailoverPolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid
     reason: Reason
 
 
-class FailoverStartRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """In a region, others answer than usual."""
-
-    region: Label
-    deployment_id: Label
-    from_region: Label
-    to_deployment_id: Label
-    to_region: Label
-    code: Label
-    reason: Reason
-    observed_at: str
-
-
-class FailoverEndRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    region: Label
-    deployment_id: Label
-    reason: Reason
-    observed_at: str
-
-
 class SetShadowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Either a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one."""
 
@@ -125,26 +84,6 @@ class SetShadowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     replicas: int = 1
     percent: float = 100.0
     reason: Reason
-
-
-class RemoveShadowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    reason: Reason
-
-
-class AssignmentKeyBody(AssignmentKey, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of the two."""
-
-
-class ChooseAssignmentKeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    key: AssignmentKeyBody
-    reason: Reason
-
-
-class ConfirmTrafficRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    epoch: int
-    region: Label
-    gateway_id: Label
-    applied_at: str
 
 
 class AnnounceInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,18 +98,3 @@ class AnnounceInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_
     port: Port
     region: Label
     zone: Label
-
-
-class WithdrawInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `code` says that probes found the instance unhealthy, and how."""
-
-    reason: Reason
-    code: Label | None = None
-
-
-class FailInstanceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    endpoint_id: str
-    deployment_id: str
-    agent_id: Label
-    code: Label
-    reason: Reason

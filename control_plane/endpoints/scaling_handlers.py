@@ -6,7 +6,7 @@ from control_plane.endpoints import commands, scaling
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.handlers import append, endpoint_reply, load_endpoint
 from control_plane.endpoints.queries import ready_instances
-from control_plane.endpoints.requests import ReportLoadRequest, SetScalingPolicyRequest, WakeDeploymentRequest
+from control_plane.endpoints.requests import ReportLoadRequest, WakeDeploymentRequest
 from control_plane.endpoints.scaling_measurements import KeptMeasurement, LastMeasurements
 from control_plane.endpoints.scaling_rules import Verdict
 from control_plane.ports import Loaded, Reply, UnitOfWork
@@ -53,12 +53,10 @@ class EndpointScaling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def set_scaling_policy(
-    uow: UnitOfWork, endpoint: str, request: SetScalingPolicyRequest, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: commands.SetScalingPolicy, *, expected_version: int | None
 ) -> Reply:
     """Choose what replicas follow."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    policy = None if request.policy is None else ScalingPolicy(**msgspec.structs.asdict(request.policy))
-    command = commands.SetScalingPolicy(policy=policy, reason=request.reason)
     events = scaling.set_scaling_policy(loaded.state, command)
     return endpoint_reply(uow, append(uow, loaded.state.id, loaded, events))
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from control_plane.endpoints.requests import ScalingPolicyBody
 from control_plane.endpoints.scaling import a_policy_has_to_make_sense
 from control_plane.endpoints.scaling_replay import replay
 from control_plane.errors import Invalid
 from control_plane.web.bodies import decode_body
-from schemas.scaling import LoadSample
+from schemas.scaling import LoadSample, ScalingPolicy
 
 _WRONG_INPUT = 2
 
@@ -26,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     """Replay, and print the answer as JSON."""
     arguments = _parser().parse_args(argv)
     try:
-        policy = decode_body(arguments.policy.read_bytes(), ScalingPolicyBody)
+        policy = decode_body(arguments.policy.read_bytes(), ScalingPolicy)
         a_policy_has_to_make_sense(policy)
         samples = sorted(_samples(arguments.looks, arguments.deployment), key=lambda each: each.at_ms)
     except Invalid as error:

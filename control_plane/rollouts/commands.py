@@ -1,9 +1,14 @@
-"""What can be asked of a rollout."""
+"""What can be asked of a rollout; most arrive as bodies, as they are."""
+
+from typing import Annotated
 
 import msgspec
 
 from schemas.events.endpoints import VersionReference
 from schemas.events.rollouts import Gate, Measurement, Strategy, WhenInconclusive
+
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+"""Why somebody takes a decision by hand; it is shown beside it for ever."""
 
 
 class StartRollout(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,12 +26,12 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_timeout_ms: int
 
 
-class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
+class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many of the candidate's instances are ready, so long after the start; `failure` says why none will be."""
 
     ready_instances: int
     elapsed_ms: int
-    failure: str | None = None
+    failure: Reason | None = None
 
 
 class JudgeStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,22 +40,28 @@ class JudgeStep(msgspec.Struct, frozen=True, kw_only=True):
     measurement: Measurement
 
 
-class PauseRollout(msgspec.Struct, frozen=True, kw_only=True):
-    reason: str
+class PauseRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keep the weights as they are until further notice."""
+
+    reason: Reason
 
 
-class ResumeRollout(msgspec.Struct, frozen=True, kw_only=True):
-    reason: str
+class ResumeRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Go on judging."""
+
+    reason: Reason
 
 
-class PromoteRollout(msgspec.Struct, frozen=True, kw_only=True):
+class PromoteRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Let the candidate serve everything now, whatever steps are left."""
 
-    reason: str
+    reason: Reason
 
 
-class AbortRollout(msgspec.Struct, frozen=True, kw_only=True):
-    reason: str
+class AbortRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give everything back to the baseline."""
+
+    reason: Reason
 
 
 Command = ReportWarmUp | JudgeStep | PauseRollout | ResumeRollout | PromoteRollout | AbortRollout

@@ -24,6 +24,7 @@ from control_plane.rollouts.aggregate import Rollout
 from control_plane.rollouts.commands import (
     AbortRollout,
     Command,
+    JudgeStep,
     PauseRollout,
     PromoteRollout,
     ReportWarmUp,
@@ -33,15 +34,9 @@ from control_plane.rollouts.commands import (
 from control_plane.rollouts.decisions import Decision, decide, start
 from control_plane.rollouts.policies import baseline_for, only_one_rollout_may_own_an_endpoint
 from control_plane.rollouts.queries import unknown_rollout
-from control_plane.rollouts.requests import (
-    MeasurementRequest,
-    ReasonRequest,
-    RollbackRequest,
-    StartRolloutRequest,
-    WarmUpRequest,
-)
+from control_plane.rollouts.requests import RollbackRequest, StartRolloutRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, rollout_resource
-from schemas.events.rollouts import RolloutAborted, RolloutCompleted, StepStarted
+from schemas.events.rollouts import Measurement, RolloutAborted, RolloutCompleted, StepStarted
 from schemas.identifiers import Kind, kind_of
 
 _OK, _CREATED = 200, 201
@@ -66,7 +61,6 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
     endpoint, deployment_id = add_version(
         uow, endpoint, version=request.version, replicas=request.replicas, regions=regions
     )
-    strategy, gates = request.plan()
     command = StartRollout(
         endpoint_id=endpoint.state.id,
         endpoint_name=endpoint.state.name,
@@ -75,8 +69,8 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
         baseline_deployment_id=baseline.deployment_id,
         baseline=baseline.version,
         replicas=request.replicas * max(1, len(regions)),
-        strategy=strategy,
-        gates=gates,
+        strategy=request.strategy,
+        gates=request.gates,
         alpha=request.alpha,
         when_inconclusive=request.when_inconclusive,
         warm_up_timeout_ms=request.warm_up_timeout_ms,
@@ -86,48 +80,46 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
 
 
 def pause_rollout(
-    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+    uow: UnitOfWork, rollout_id: str, command: PauseRollout, *, expected_version: int | None = None
 ) -> Reply:
     """Keep the weights as they are until further notice."""
-    return _command(uow, rollout_id, PauseRollout(reason=request.reason), expected_version=expected_version)
+    return _command(uow, rollout_id, command, expected_version=expected_version)
 
 
 def resume_rollout(
-    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+    uow: UnitOfWork, rollout_id: str, command: ResumeRollout, *, expected_version: int | None = None
 ) -> Reply:
     """Go on judging."""
-    return _command(uow, rollout_id, ResumeRollout(reason=request.reason), expected_version=expected_version)
+    return _command(uow, rollout_id, command, expected_version=expected_version)
 
 
 def promote_rollout(
-    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+    uow: UnitOfWork, rollout_id: str, command: PromoteRollout, *, expected_version: int | None = None
 ) -> Reply:
     """Let the candidate serve everything now."""
-    return _command(uow, rollout_id, PromoteRollout(reason=request.reason), expected_version=expected_version)
+    return _command(uow, rollout_id, command, expected_version=expected_version)
 
 
 def abort_rollout(
-    uow: UnitOfWork, rollout_id: str, request: ReasonRequest, *, expected_version: int | None = None
+    uow: UnitOfWork, rollout_id: str, command: AbortRollout, *, expected_version: int | None = None
 ) -> Reply:
     """Give everything back to the baseline."""
-    return _command(uow, rollout_id, AbortRollout(reason=request.reason), expected_version=expected_version)
+    return _command(uow, rollout_id, command, expected_version=expected_version)
 
 
 def report_warm_up(
-    uow: UnitOfWork, rollout_id: str, request: WarmUpRequest, *, expected_version: int | None = None
+    uow: UnitOfWork, rollout_id: str, command: ReportWarmUp, *, expected_version: int | None = None
 ) -> Reply:
     """Note how the candidate warms."""
-    command = ReportWarmUp(
-        ready_instances=request.ready_instances, elapsed_ms=request.elapsed_ms, failure=request.failure
-    )
     return _command(uow, rollout_id, command, expected_version=expected_version)
 
 
 def report_measurement(
-    uow: UnitOfWork, rollout_id: str, request: MeasurementRequest, *, expected_version: int | None = None
+    uow: UnitOfWork, rollout_id: str, measurement: Measurement, *, expected_version: int | None = None
 ) -> Reply:
     """Decide on a measurement; the answer says what was concluded, also where nothing is written."""
-    rollout, decision = _decide(uow, rollout_id, request.command(), expected_version=expected_version)
+    command = JudgeStep(measurement=measurement)
+    rollout, decision = _decide(uow, rollout_id, command, expected_version=expected_version)
     judged = JudgedResource(
         decision=decision.verb,
         verdicts=decision.verdicts,

@@ -7,7 +7,7 @@ import msgspec
 from control_plane.endpoints import errors as endpoint_errors
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import EventStore
-from control_plane.rollouts import errors, handlers, requests
+from control_plane.rollouts import commands, errors, handlers, requests
 from control_plane.rollouts.queries import active_rollouts, get_rollout, list_rollouts
 from control_plane.rollouts.resources import JudgedResource, RolloutResource, RolloutsSnapshot
 from control_plane.web.listing import Page, Paging, page
@@ -25,6 +25,7 @@ from infra.operations import (
     Question,
 )
 from schemas.envelope import rfc3339
+from schemas.events.rollouts import Measurement
 
 _CREATED = 201
 _KNOWN = (errors.RolloutNotFoundError, endpoint_errors.StaleVersionError)
@@ -148,20 +149,22 @@ def _operator_commands() -> list[Operation]:
 
 
 def _commands_by_hand() -> list[Operation]:
+    keep, go_on = "Keep the weights as they are until further notice", "Go on judging"
+    everything, back = "Let the candidate serve everything now", "Give everything back to the baseline"
     return [
-        _by_hand("pause", handlers.pause_rollout, "Keep the weights as they are until further notice"),
-        _by_hand("resume", handlers.resume_rollout, "Go on judging"),
-        _by_hand("promote", handlers.promote_rollout, "Let the candidate serve everything now"),
-        _by_hand("abort", handlers.abort_rollout, "Give everything back to the baseline"),
+        _by_hand("pause", handlers.pause_rollout, commands.PauseRollout, keep),
+        _by_hand("resume", handlers.resume_rollout, commands.ResumeRollout, go_on),
+        _by_hand("promote", handlers.promote_rollout, commands.PromoteRollout, everything),
+        _by_hand("abort", handlers.abort_rollout, commands.AbortRollout, back),
     ]
 
 
-def _by_hand(verb: str, handler: Handler, summary: str) -> Operation:
+def _by_hand(verb: str, handler: Handler, command: type[msgspec.Struct], summary: str) -> Operation:
     return Command(
         method="POST",
         path=f"/v1/rollouts/{{rollout_id}}/{verb}",
         handler=handler,
-        asks=requests.ReasonRequest,
+        asks=command,
         answers=RolloutResource,
         roles=OPERATORS,
         summary=summary,
@@ -175,7 +178,7 @@ def _judge_commands() -> list[Operation]:
             method="POST",
             path="/v1/rollouts/{rollout_id}/warm-up",
             handler=handlers.report_warm_up,
-            asks=requests.WarmUpRequest,
+            asks=commands.ReportWarmUp,
             answers=RolloutResource,
             roles=SERVICES,
             summary="How the candidate warms",
@@ -185,7 +188,7 @@ def _judge_commands() -> list[Operation]:
             method="POST",
             path="/v1/rollouts/{rollout_id}/measurements",
             handler=handlers.report_measurement,
-            asks=requests.MeasurementRequest,
+            asks=Measurement,
             answers=JudgedResource,
             roles=SERVICES,
             summary="What was measured",

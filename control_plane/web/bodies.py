@@ -2,15 +2,15 @@
 
 import codecs
 import re
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-from litestar import Request
 
 from control_plane.errors import Invalid
 from infra.repeated_members import repeated_member
+from infra.unknown_members import unknown_member
 
-T = TypeVar("T")
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 _PATH = re.compile(r"(?P<what>.*) - at `\$(?P<path>.*)`", re.DOTALL)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -29,29 +29,28 @@ class InvalidBodyError(Invalid):
     code = "invalid-body"
 
 
-async def read_body(request: Request[Any, Any, Any], struct: type[T]) -> T:
-    """Read the body of a request.
+def decode_body(body: bytes, struct: type[Body]) -> Body:
+    """Read a JSON body. It is closed: a member that the struct does not know is refused, however deep it stands.
 
     Raises:
         MalformedJsonError: it is no JSON.
         InvalidBodyError: it does not fit; the field is the JSON path.
     """
-    return decode_body(await request.body(), struct)
-
-
-def decode_body(body: bytes, struct: type[T]) -> T:
-    """Read a JSON body; see `read_body`."""
     # Editors and shells of Windows put a byte order mark before UTF-8; RFC 8259 lets a reader skip it.
     content = body.removeprefix(codecs.BOM_UTF8)
     try:
         decoded = msgspec.json.decode(content, type=struct)
+        unknown, repeated = unknown_member(content, struct), repeated_member(content)
     except msgspec.ValidationError as error:
         raise explained(error, as_kind=InvalidBodyError) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise InvalidBodyError("the body is nested too deeply", remedy="send the type that /openapi shows") from error
+    except (msgspec.DecodeError, ValueError) as error:
         if content.startswith(_UTF_16):
             raise MalformedJsonError("the body is in UTF-16", remedy="send it in UTF-8") from error
         raise MalformedJsonError(f"the body is no JSON: {error}", remedy="send a JSON object") from error
-    repeated = repeated_member(content)
+    if unknown is not None:
+        raise _not_known(unknown, as_kind=InvalidBodyError)
     if repeated is not None:
         raise InvalidBodyError(f"{repeated or 'a name'} is there twice", field=repeated or None, remedy="send it once")
     return decoded
@@ -68,6 +67,11 @@ def explained(error: msgspec.ValidationError, *, as_kind: type[Invalid]) -> Inva
     field = f"{path}.{name}" if path else name
     if member["fault"] == "missing required":
         return as_kind(f"{field} is missing", field=field, remedy=f"add {name}")
+    return _not_known(field, as_kind=as_kind)
+
+
+def _not_known(field: str, *, as_kind: type[Invalid]) -> Invalid:
+    name = field.rpartition(".")[2]
     return as_kind(f"{field} is not known", field=field, remedy=f"leave {name} out, or check its spelling")
 
 

@@ -15,7 +15,7 @@ from control_plane.event_store import errors as store_errors
 from control_plane.web.authentication import PUBLIC, RoleTooWeakError
 from control_plane.web.bodies import InvalidBodyError, MalformedJsonError
 from control_plane.web.command_runner import BadHeaderError
-from control_plane.web.problems import MEDIA_TYPE, Problem, Unauthenticated, status_of_kind
+from control_plane.web.problems import MEDIA_TYPE, BodyTooLarge, Problem, Unauthenticated, status_of_kind
 from infra.operations import JSON, Command, Operation, Operations, Question, Transfer
 
 Document: TypeAlias = dict[str, Any]
@@ -24,7 +24,7 @@ PATHS = ("/openapi", "/openapi/openapi.json")
 
 _TOKEN = "bearer"  # noqa: S105  the name of a scheme
 _REFERENCE = "#/components/schemas/{name}"
-_GENERIC = re.compile(r"(?P<outer>[A-Za-z]+)_(?P<inner>[A-Za-z]+)_")
+_GENERIC = re.compile(r"(?P<outer>Page)_(?P<inner>[A-Za-z]+)_")
 _TEXT = {"type": "string"}
 _ASKED_HEADERS = {
     "Idempotency-Key": "Makes the command safe to repeat for 24 hours; 1 to 200 characters.",
@@ -97,24 +97,55 @@ class _Schemas:
     """The schemas of everything that is asked and answered, by names fit for generated code."""
 
     def __init__(self, groups: Sequence[Operations]) -> None:
-        kinds: list[Any] = [Problem, Position]
-        for operation in (each for group in groups for each in group.operations):
-            kinds += [kind for kind in (operation.asks if operation.has_body else None, operation.answers) if kind]
-        kinds = list({repr(kind): kind for kind in kinds}.values())
-        found, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
-        self.components = msgspec.json.decode(_with_plain_names(msgspec.json.encode(components)))
-        shown = msgspec.json.decode(_with_plain_names(msgspec.json.encode(found)))
-        self._by_kind = {repr(kind): schema for kind, schema in zip(kinds, shown, strict=True)}
+        operations = [each for group in groups for each in group.operations]
+        asked = [each.asks for each in operations if each.has_body and each.asks]
+        answered = [each.answers for each in operations if each.answers]
+        kinds = list({repr(kind): kind for kind in (Problem, Position, *asked, *answered)}.values())
+        described = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+        found, components = msgspec.json.decode(msgspec.json.encode(described))
+        self.components = {_plain(name): _tidy(schema) for name, schema in components.items()}
+        self._by_kind = {repr(kind): _tidy(schema) for kind, schema in zip(kinds, found, strict=True)}
+        for kind in asked:
+            self._close(self.of(kind))
 
     def of(self, kind: Any) -> Document:  # noqa: ANN401  a type, or an alias of one
         """Return the schema of a type, by reference where it has a name."""
         schema: Document = self._by_kind[repr(kind)]
         return schema
 
+    def _close(self, schema: Any) -> None:  # noqa: ANN401  any JSON
+        """Say that a body has no members but these, and nothing in it has."""
+        for part in _parts(schema):
+            named = self.components.get(part.get("$ref", "").rpartition("/")[2])
+            if named is not None and "properties" in named and "additionalProperties" not in named:
+                named["additionalProperties"] = False
+                self._close(named)
 
-def _with_plain_names(content: bytes) -> bytes:
-    """Call `Page[Model]` ModelPage."""
-    return _GENERIC.sub(r"\g<inner>\g<outer>", content.decode()).encode()
+
+def _parts(schema: Any) -> Iterator[Document]:  # noqa: ANN401  any JSON
+    if isinstance(schema, dict):
+        yield schema
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _parts(inner)
+
+
+def _plain(name: str) -> str:
+    """Call `Page_Model_` ModelPage."""
+    return _GENERIC.sub(r"\g<inner>\g<outer>", name)
+
+
+def _tidy(schema: Any) -> Any:  # noqa: ANN401  any JSON
+    """Take the indents out of descriptions, which are docstrings, and refer to plain names."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidied = {name: _tidy(value) for name, value in schema.items()}
+    if isinstance(tidied.get("description"), str):
+        tidied["description"] = inspect.cleandoc(tidied["description"])
+    if isinstance(tidied.get("$ref"), str):
+        tidied["$ref"] = _plain(tidied["$ref"])
+    return tidied
 
 
 def _described(operation: Operation, tag: str, schemas: _Schemas) -> Document:
@@ -238,6 +269,6 @@ def _errors_of(operation: Operation) -> Iterator[Any]:
     if operation.roles:
         yield from (Unauthenticated, RoleTooWeakError)
     if operation.asks is not None:
-        yield from (InvalidBodyError, MalformedJsonError) if operation.has_body else (errors.Invalid,)
+        yield from (InvalidBodyError, MalformedJsonError, BodyTooLarge) if operation.has_body else (errors.Invalid,)
     if isinstance(operation, Command):
         yield from _OF_COMMANDS

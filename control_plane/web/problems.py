@@ -28,6 +28,7 @@ _STATUS: dict[type[errors.RollbookError], HTTPStatus] = {
 # Where HTTP has a status of its own for one error.
 _STATUS_OF_CODE = {
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "body-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "artifact-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "event-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "range-not-satisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
@@ -64,6 +65,12 @@ class Unauthenticated(errors.RollbookError):
     """The request carries no valid token."""
 
     code = "unauthenticated"
+
+
+class BodyTooLarge(errors.RollbookError):
+    """The body is larger than the API takes at once."""
+
+    code = "body-too-large"
 
 
 def status_of_kind(kind: Any) -> HTTPStatus:  # noqa: ANN401  an error of ours, or of a part that knows its status

@@ -40,6 +40,7 @@ class RunningApi(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     application: ASGIApp
     drain: Callable[[], None]
+    admin_token: str
     admin: httpx.AsyncClient
     service: httpx.AsyncClient
     nobody: httpx.AsyncClient
@@ -119,6 +120,7 @@ async def running_api(data_dir: Path, **overrides: object) -> AsyncIterator[Runn
                 data_dir=data_dir,
                 application=api.application,
                 drain=api.drain,
+                admin_token=tokens[0],
                 admin=admin,
                 service=service,
                 nobody=nobody,

@@ -4,11 +4,12 @@ import re
 from typing import Any
 
 import httpx
+import jsonschema
 
 from control_plane.web.problems import MEDIA_TYPE
 
 # What the framework refuses before it knows the operation, or what no operation can foresee.
-OF_THE_RIM = {"no-such-route", "method-not-allowed", "body-too-large", "unsupported-media-type", "invalid-request"}
+OF_THE_RIM = {"no-such-route", "method-not-allowed", "unsupported-media-type"}
 
 
 class Declared:
@@ -36,6 +37,7 @@ class Declared:
         asked, status = f"{request.method} {path}", str(answer.status_code)
         if answer.headers.get("content-type") != MEDIA_TYPE:
             assert any(status in responses for responses in found), f"{asked} does not declare {status}"
+            await self._fits(answer, [responses[status] for responses in found if status in responses], asked)
             return
         if request.method == "HEAD":
             assert status in {each for responses in found for each in responses}, f"{asked} does not declare {status}"
@@ -44,6 +46,16 @@ class Declared:
         code = answer.json()["code"]
         declared = {each for responses in found for each in codes_of(responses.get(status, {}), self._components)}
         assert code in declared | OF_THE_RIM, f"{asked} does not declare {code} with {status}"
+
+    async def _fits(self, answer: httpx.Response, declared: list[dict[str, Any]], asked: str) -> None:
+        schemas = [each.get("content", {}).get("application/json", {}).get("schema") for each in declared]
+        if answer.headers.get("content-type") != "application/json" or None in schemas:
+            return
+        await answer.aread()
+        validators = [jsonschema.Draft202012Validator({**schema, "components": self._components}) for schema in schemas]
+        content = answer.json()
+        if not any(validator.is_valid(content) for validator in validators):
+            raise AssertionError(f"{asked}: {next(validators[0].iter_errors(content))}")
 
 
 def codes_of(response: dict[str, Any], components: dict[str, Any]) -> list[str]:

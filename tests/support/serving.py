@@ -9,6 +9,7 @@ from control_plane.ports import CatalogueRow, Reply
 from control_plane.rollouts.handlers import start_rollout
 from control_plane.rollouts.requests import StartRolloutRequest
 from control_plane.rollouts.resources import RolloutResource
+from control_plane.web.bodies import decode_body
 from schemas.envelope import rfc3339
 from schemas.identifiers import Kind
 from tests.support.builders import ARTIFACT, GATES, SIGNATURE, canary
@@ -67,7 +68,7 @@ def announce(log: MemoryLog, endpoint_id: str, deployment_id: str) -> str:
 def rollout_request(**changes: object) -> StartRolloutRequest:
     """Make the request of a whole rollout of digits/2, read as the API reads it."""
     body = {"endpoint": ENDPOINT, "version": "digits/2", "gates": GATES, "strategy": canary(), **changes}
-    return msgspec.json.decode(msgspec.json.encode(body), type=StartRolloutRequest)
+    return decode_body(msgspec.json.encode(body), StartRolloutRequest)
 
 
 def begin(log: MemoryLog, **changes: object) -> RolloutResource:

@@ -9,10 +9,12 @@ import click
 import msgspec
 import pytest
 
+from control_plane.endpoints import commands as endpoint_commands
 from control_plane.endpoints import requests as endpoints
 from control_plane.feedback.bodies import FeedbackBatch
 from control_plane.inference_tokens import commands as tokens
 from control_plane.registry import commands as registry
+from control_plane.rollouts import commands as rollout_commands
 from control_plane.rollouts import requests as rollouts
 from projections.predictions.operations import PredictionIds
 from projections.query.queries import Sql
@@ -28,6 +30,8 @@ from rollbook.cli.failover import set_failover
 from rollbook.cli.rollouts import PLAN
 from rollbook.cli.scaling import set_scaling
 from rollbook.resources import Artifact, CapturePolicy, FailoverPolicy, ScalingPolicy
+from schemas import scaling
+from schemas.events import endpoints as endpoint_events
 
 T = TypeVar("T")
 # The answer of `query` is read as JSONCompact, so that callers have no other format to choose.
@@ -96,22 +100,22 @@ BODIES: list[tuple[type[msgspec.Struct], str, Callable[[Recording], object]]] = 
     (endpoints.SetTrafficRequest, "", lambda to: Endpoints(to).set_traffic("e", {"d": 100}, reason="x")),
     (endpoints.Weight, "weights.0", lambda to: Endpoints(to).set_traffic("e", {"d": 100}, reason="x")),
     (
-        endpoints.ChangeCapturePolicyRequest,
+        endpoint_commands.ChangeCapturePolicy,
         "",
         lambda to: Endpoints(to).set_capture_policy("e", CapturePolicy(), reason="x"),
     ),
     (
-        endpoints.CapturePolicyBody,
+        endpoint_events.CapturePolicy,
         "policy",
         lambda to: Endpoints(to).set_capture_policy("e", CapturePolicy(), reason="x"),
     ),
     (
-        endpoints.SetScalingPolicyRequest,
+        endpoint_commands.SetScalingPolicy,
         "",
         lambda to: Endpoints(to).set_scaling_policy("e", ScalingPolicy(), reason="x"),
     ),
     (
-        endpoints.ScalingPolicyBody,
+        scaling.ScalingPolicy,
         "policy",
         lambda to: Endpoints(to).set_scaling_policy("e", ScalingPolicy(), reason="x"),
     ),
@@ -130,14 +134,14 @@ BODIES: list[tuple[type[msgspec.Struct], str, Callable[[Recording], object]]] = 
         "",
         lambda to: Endpoints(to).set_shadow("e", version="v", deployment_id="d", replicas=2, percent=1, reason="x"),
     ),
-    (endpoints.RemoveShadowRequest, "", lambda to: Endpoints(to).remove_shadow("e", reason="x")),
+    (endpoint_commands.RemoveShadow, "", lambda to: Endpoints(to).remove_shadow("e", reason="x")),
     (
-        endpoints.ChooseAssignmentKeyRequest,
+        endpoint_commands.ChooseAssignmentKey,
         "",
         lambda to: Endpoints(to).choose_assignment_key("e", header="h", claim="c", reason="x"),
     ),
     (
-        endpoints.AssignmentKeyBody,
+        endpoint_events.AssignmentKey,
         "key",
         lambda to: Endpoints(to).choose_assignment_key("e", header="h", claim="c", reason="x"),
     ),
@@ -155,7 +159,7 @@ BODIES: list[tuple[type[msgspec.Struct], str, Callable[[Recording], object]]] = 
             warm_up_timeout_ms=1_000,
         ),
     ),
-    (rollouts.ReasonRequest, "", lambda to: Rollouts(to).pause("r", reason="x")),
+    (rollout_commands.PauseRollout, "", lambda to: Rollouts(to).pause("r", reason="x")),
     (rollouts.RollbackRequest, "", lambda to: Endpoints(to).rollback("e", reason="x", epoch=1)),
     (tokens.MintInferenceToken, "", lambda to: InferenceTokens(to).mint(["*"], ttl_s=1)),
     (tokens.RotateSigningKey, "", lambda to: InferenceTokens(to).rotate_key(reason="x", overlap_s=1, lead_s=1)),

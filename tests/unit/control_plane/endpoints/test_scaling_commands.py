@@ -5,25 +5,24 @@ import pytest
 
 from control_plane.endpoints import failover_handlers
 from control_plane.endpoints import scaling_handlers as handlers
+from control_plane.endpoints.commands import SetScalingPolicy
 from control_plane.endpoints.errors import InvalidScalingPolicyError
 from control_plane.endpoints.requests import (
     FailoverPolicyBody,
     ReportLoadRequest,
-    ScalingPolicyBody,
     SetFailoverPolicyRequest,
-    SetScalingPolicyRequest,
     WakeDeploymentRequest,
 )
 from control_plane.endpoints.scaling_measurements import LastMeasurements
-from schemas.scaling import Load, LoadMeasurement
+from schemas.scaling import Load, LoadMeasurement, ScalingPolicy
 from tests.support.memory_log import MemoryLog
 from tests.support.serving import ENDPOINT, begin, endpoint_in, serving_log
 
-FOLLOWING = ScalingPolicyBody(min_replicas=0, max_replicas=3, in_flight=4.0, cool_down_ms=0)
+FOLLOWING = ScalingPolicy(min_replicas=0, max_replicas=3, in_flight=4.0, cool_down_ms=0)
 
 
-def choose(log: MemoryLog, policy: ScalingPolicyBody | None) -> str:
-    request = SetScalingPolicyRequest(policy=policy, reason="test")
+def choose(log: MemoryLog, policy: ScalingPolicy | None) -> str:
+    request = SetScalingPolicy(policy=policy, reason="test")
     reply = log.run(lambda unit: handlers.set_scaling_policy(unit, ENDPOINT, request, expected_version=None))
     return endpoint_in(reply).deployments[0].id
 
@@ -74,9 +73,9 @@ def test_one_that_is_awake_is_not_woken() -> None:
 
 def test_a_policy_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(InvalidScalingPolicyError, match="contradict"):
-        choose(serving_log(), ScalingPolicyBody(min_replicas=4, max_replicas=2, in_flight=1.0))
+        choose(serving_log(), ScalingPolicy(min_replicas=4, max_replicas=2, in_flight=1.0))
     with pytest.raises(InvalidScalingPolicyError, match="follows nothing"):
-        choose(serving_log(), ScalingPolicyBody(max_replicas=2))
+        choose(serving_log(), ScalingPolicy(max_replicas=2))
 
 
 def test_nothing_is_taken_away_while_a_rollout_is_judged() -> None:

@@ -1,16 +1,17 @@
 """What a rollout is refused for, each with the field and the remedy; a refusal leaves nothing."""
 
-import msgspec
 import pytest
 
+from control_plane.endpoints.commands import WithdrawInstance
 from control_plane.endpoints.errors import EndpointNotFoundError, StaleVersionError, VersionNotFoundError
 from control_plane.endpoints.handlers import create_endpoint, withdraw_instance
-from control_plane.endpoints.requests import CreateEndpointRequest, WithdrawInstanceRequest
+from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.errors import RollbookError
 from control_plane.rollouts import errors
 from control_plane.rollouts.handlers import start_rollout
 from control_plane.rollouts.resources import ROLLOUTS
+from control_plane.web.bodies import InvalidBodyError
 from schemas.events.endpoints import DeploymentAdded, EndpointReserved
 from schemas.events.rollouts import ErrorRateGate, QualityGate, RolloutStarted
 from schemas.identifiers import Kind
@@ -70,7 +71,7 @@ def test_an_endpoint_that_serves_nothing_has_no_baseline() -> None:
 def test_a_baseline_without_a_ready_instance_is_refused() -> None:
     log = serving_log()
     (instance,) = [row.id for row in log.rows.values() if row.kind is Kind.INSTANCE]
-    gone = WithdrawInstanceRequest(reason="gone")
+    gone = WithdrawInstance(reason="gone")
     log.run(lambda unit: withdraw_instance(unit, instance, gone, expected_version=None))
 
     assert refusal(log, errors.BaselineNotReadyError).field == "endpoint"
@@ -136,7 +137,7 @@ def test_a_plan_that_makes_no_sense_is_refused_by_its_field(changes: dict[str, o
     ],
 )
 def test_a_body_with_an_unknown_member_or_type_is_no_request(body: dict[str, object]) -> None:
-    with pytest.raises(msgspec.ValidationError):
+    with pytest.raises(InvalidBodyError):
         rollout_request(**body)
 
 

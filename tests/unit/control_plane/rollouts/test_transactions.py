@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.endpoints import handlers as endpoint_handlers
+from control_plane.endpoints.commands import ConfirmTraffic, FailInstance
 from control_plane.endpoints.errors import EndpointOwnedByRolloutError
 from control_plane.endpoints.policies import weights_of
 from control_plane.endpoints.requests import (
     AddDeploymentRequest,
-    ConfirmTrafficRequest,
-    FailInstanceRequest,
     RemoveDeploymentRequest,
     SetTrafficRequest,
     Weight,
@@ -33,11 +32,11 @@ from control_plane.rollouts.commands import (
 )
 from control_plane.rollouts.handlers import rollback_endpoint
 from control_plane.rollouts.queries import active_rollouts, get_rollout
-from control_plane.rollouts.requests import MeasurementRequest, ReasonRequest, RollbackRequest, WarmUpRequest
+from control_plane.rollouts.requests import RollbackRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, RolloutResource
 from infra.operations import Handler
 from schemas.events.endpoints import BUCKETS, TrafficShifted
-from schemas.events.rollouts import Measurement, RolloutAborted, StepJudged, StepStarted
+from schemas.events.rollouts import RolloutAborted, StepJudged, StepStarted
 from schemas.identifiers import Kind
 from tests.support.builders import HEALTHY, THIN, WRONG, measurement
 from tests.support.memory_log import MemoryLog
@@ -55,28 +54,24 @@ def send(log: MemoryLog, rollout: RolloutResource, command: Command) -> RolloutR
 def asked_by(command: Command) -> tuple[Handler, msgspec.Struct]:
     match command:
         case ReportWarmUp():
-            return handlers.report_warm_up, WarmUpRequest(**msgspec.structs.asdict(command))
-        case PauseRollout(reason=reason):
-            return handlers.pause_rollout, ReasonRequest(reason=reason)
-        case ResumeRollout(reason=reason):
-            return handlers.resume_rollout, ReasonRequest(reason=reason)
-        case PromoteRollout(reason=reason):
-            return handlers.promote_rollout, ReasonRequest(reason=reason)
-        case AbortRollout(reason=reason):
-            return handlers.abort_rollout, ReasonRequest(reason=reason)
+            return handlers.report_warm_up, command
+        case PauseRollout():
+            return handlers.pause_rollout, command
+        case ResumeRollout():
+            return handlers.resume_rollout, command
+        case PromoteRollout():
+            return handlers.promote_rollout, command
+        case AbortRollout():
+            return handlers.abort_rollout, command
         case JudgeStep(measurement=measured):
-            return handlers.report_measurement, request_of(measured)
-
-
-def request_of(measured: Measurement) -> MeasurementRequest:
-    return msgspec.convert(msgspec.to_builtins(measured), type=MeasurementRequest)
+            return handlers.report_measurement, measured
 
 
 def look(log: MemoryLog, rollout: RolloutResource, **changes: object) -> JudgedResource:
     """Send a measurement of the step that the rollout is in."""
     now = get_rollout(log.catalogue, rollout.id, workspace=WORKSPACE)
     fields = {"step": now.step or 0, "epoch": now.epoch or 0, "watermark_ms": log.now_ms, **changes}
-    request = request_of(measurement(**fields))
+    request = measurement(**fields)
     reply = log.run(lambda unit: handlers.report_measurement(unit, rollout.id, request))
     return msgspec.json.decode(reply.body, type=JudgedResource)
 
@@ -216,7 +211,7 @@ def test_the_judges_snapshot_shows_when_the_step_was_applied_and_who_is_ready() 
     rollout = begin(log)
     instance = announce(log, rollout.endpoint_id, rollout.candidate_deployment_id)
     warm = send(log, rollout, WARM)
-    applied = ConfirmTrafficRequest(
+    applied = ConfirmTraffic(
         epoch=warm.epoch or 0, region="local", gateway_id="gateway-1", applied_at="2026-01-02T03:04:05.678Z"
     )
     log.run(lambda unit: endpoint_handlers.confirm_traffic(unit, rollout.endpoint_id, applied, expected_version=None))
@@ -230,7 +225,7 @@ def test_the_judges_snapshot_shows_when_the_step_was_applied_and_who_is_ready() 
 def test_the_judges_snapshot_shows_that_an_instance_was_given_up() -> None:
     log = serving_log()
     rollout = begin(log)
-    failure = FailInstanceRequest(
+    failure = FailInstance(
         endpoint_id=rollout.endpoint_id,
         deployment_id=rollout.candidate_deployment_id,
         agent_id="agent-1",
