@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeAlias
@@ -17,10 +17,11 @@ from control_plane.ports import Actor, Reply
 from control_plane.web.authentication import PUBLIC, Authentication, actor_of
 from control_plane.web.bodies import decode_body, explained
 from control_plane.web.command_runner import Commands, expected_version
-from infra.operations import JSON, Command, Content, Operation, Operations, Question, Transfer
+from infra.operations import Command, Content, Operation, Operations, Question, Transfer
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
-Serve = Callable[[AnyRequest], Coroutine[Any, Any, Any]]
+Arguments = Callable[[AnyRequest], Awaitable[list[Any]]]
+Serve = Callable[[AnyRequest], Awaitable[Any]]
 
 _NOBODY = Actor(principal_id="", role="viewer", workspace="")
 _UNTYPED = re.compile(r"\{([a-z_]+)\}")
@@ -49,28 +50,36 @@ def _route(operation: Operation, *, commands: Commands, authentication: Authenti
 
 
 def _served(operation: Operation, commands: Commands) -> Callable[..., Any]:
-    match operation:
-        case Command():
-            serve = partial(_carry_out, operation, commands)
-        case Question():
-            serve = partial(_answer, operation)
-        case Transfer():
-            serve = partial(_transfer, operation)
-        case _:
-            raise TypeError(operation)
+    """Return the handler of a route. What follows from the declaration alone is worked out here, once."""
+    serve = _server_of(operation, commands)
 
     async def served(request: AnyRequest) -> Response[Any]:
-        return await serve(request)
+        response: Response[Any] = await serve(request)
+        return response
 
     served.__name__ = operation.id
     return served
 
 
-async def _carry_out(command: Command, commands: Commands, request: AnyRequest) -> Response[Any]:
-    arguments = await _arguments(command, request)
-    extras: dict[str, Any] = {}
-    if command.takes_version:
-        extras["expected_version"] = expected_version(request)
+def _server_of(operation: Operation, commands: Commands) -> Serve:
+    arguments = _arguments_of(operation)
+    match operation:
+        case Command():
+            return partial(_carry_out, operation, commands, arguments, takes_version=operation.takes_version)
+        case Question():
+            blocks = not inspect.iscoroutinefunction(operation.handler)
+            return partial(_answer, operation, arguments, blocks=blocks)
+        case Transfer():
+            return partial(_transfer, operation, arguments)
+        case _:
+            raise TypeError(operation)
+
+
+async def _carry_out(
+    command: Command, commands: Commands, arguments_of: Arguments, request: AnyRequest, *, takes_version: bool
+) -> Response[Any]:
+    arguments = await arguments_of(request)
+    extras = {"expected_version": expected_version(request)} if takes_version else {}
     around: AbstractAsyncContextManager[Any] = nullcontext()
     if command.around is not None:
         around = command.around(actor_of(request), *arguments)
@@ -84,51 +93,60 @@ async def _carry_out(command: Command, commands: Commands, request: AnyRequest) 
         return await commands.run(request, action)
 
 
-async def _answer(question: Question, request: AnyRequest) -> Response[Any]:
+async def _answer(question: Question, arguments_of: Arguments, request: AnyRequest, *, blocks: bool) -> Response[Any]:
     caller = actor_of(request) if question.roles else _NOBODY
-    arguments = await _arguments(question, request)
-    if inspect.iscoroutinefunction(question.handler):
-        found = await question.handler(caller, *arguments)
-    else:
+    arguments = await arguments_of(request)
+    if blocks:
         found = await asyncio.to_thread(question.handler, caller, *arguments)
+    else:
+        found = await question.handler(caller, *arguments)
     content = found if isinstance(found, Content) else Content(body=msgspec.json.encode(found))
     headers = {} if content.version is None else {"etag": f'"{content.version}"'}
     return Response(
         content.body,
         status_code=content.status or question.status,
-        media_type=content.media_type or JSON,
+        media_type=content.media_type,
         headers=headers,
     )
 
 
-async def _transfer(transfer: Transfer, request: AnyRequest) -> Any:  # noqa: ANN401  a response, or a stream
-    return await transfer.handler(request, *_path_values(transfer, request))
+async def _transfer(transfer: Transfer, arguments_of: Arguments, request: AnyRequest) -> Any:  # noqa: ANN401
+    return await transfer.handler(request, *await arguments_of(request))
 
 
-async def _arguments(operation: Operation, request: AnyRequest) -> list[Any]:
-    """Return the values of the path and what is asked, in the order in which a handler takes them."""
-    values = _path_values(operation, request)
-    if operation.asks is None:
-        return values
-    if operation.has_body:
-        return [*values, decode_body(await request.body() or _empty(operation.asks), operation.asks)]
-    return [*values, _parameters(request, operation.asks)]
+def _arguments_of(operation: Operation) -> Arguments:
+    """Return what reads the values of the path and what is asked, in the order in which a handler takes them."""
+    names, asked = [each.name for each in operation.placeholders], _asked_of(operation)
+
+    async def arguments(request: AnyRequest) -> list[Any]:
+        values = [request.path_params[name] for name in names]
+        return values if asked is None else [*values, await asked(request)]
+
+    return arguments
 
 
-def _empty(struct: type[msgspec.Struct]) -> bytes:
-    """Return what no body stands for: an object, where nothing has to be in it."""
-    return b"" if any(field.required for field in msgspec.structs.fields(struct)) else b"{}"
+def _asked_of(operation: Operation) -> Serve | None:
+    """Return what reads the body or the parameters, where there are any."""
+    struct = operation.asks
+    if struct is None:
+        return None
+    fields = msgspec.structs.fields(struct)
+    # No body stands for an object, where nothing has to be in it.
+    empty = b"" if any(field.required for field in fields) else b"{}"
+    known = {field.encode_name for field in fields}
+
+    async def body(request: AnyRequest) -> msgspec.Struct:
+        return decode_body(await request.body() or empty, struct)
+
+    async def parameters(request: AnyRequest) -> msgspec.Struct:
+        return _parameters(request, struct, known=known)
+
+    return body if operation.has_body else parameters
 
 
-def _path_values(operation: Operation, request: AnyRequest) -> list[Any]:
-    return [request.path_params[each.name] for each in operation.placeholders]
-
-
-def _parameters(request: AnyRequest, struct: type[msgspec.Struct]) -> msgspec.Struct:
-    given = request.query_params.dict()
-    known = {field.encode_name for field in msgspec.structs.fields(struct)}
+def _parameters(request: AnyRequest, struct: type[msgspec.Struct], *, known: set[str]) -> msgspec.Struct:
     single = {}
-    for name, values in given.items():
+    for name, values in request.query_params.dict().items():
         if name in known:
             if len(values) > 1:
                 raise Invalid(f"{name} is there twice", field=name, remedy="send it once")
