@@ -44,8 +44,7 @@ def find_batches(store: EventStore, caller: Caller, asked: FindBatches) -> Page[
     rows = store.catalogue().find(
         Kind.BATCH, workspace=caller.workspace, phases=phases, after_id=asked.cursor, limit=asked.size
     )
-    items = [msgspec.json.decode(row.body, type=BatchResource) for row in rows]
-    return page(items, rows[-1].id if rows else "", asked)
+    return page([msgspec.json.decode(row.body, type=BatchResource) for row in rows], asked)
 
 
 def show_batch(store: EventStore, caller: Caller, batch_id: str) -> Content:

@@ -71,7 +71,7 @@ def find_endpoints(store: EventStore, caller: Caller, asked: Search) -> Page[End
     items = list_endpoints(
         store.catalogue(), workspace=caller.workspace, query=asked.query, after=asked.cursor, limit=asked.size
     )
-    return page(items, items[-1].id if items else "", asked)
+    return page(items, asked)
 
 
 def show_endpoint(store: EventStore, caller: Caller, endpoint: str) -> Content:

@@ -33,7 +33,7 @@ def find_models(store: EventStore, caller: Caller, asked: Search) -> Page[ModelR
     rows = store.catalogue().find(
         Kind.MODEL, workspace=caller.workspace, name_contains=asked.query, after_id=asked.cursor, limit=asked.size
     )
-    return page([msgspec.json.decode(row.body, type=ModelResource) for row in rows], _last(rows), asked)
+    return page([msgspec.json.decode(row.body, type=ModelResource) for row in rows], asked)
 
 
 def show_model(store: EventStore, caller: Caller, model: str) -> Content:
@@ -48,7 +48,7 @@ def find_versions(store: EventStore, caller: Caller, model: str, asked: Paging) 
     rows = catalogue.find(
         Kind.VERSION, workspace=workspace, parent_id=parent_id, after_id=asked.cursor, limit=asked.size
     )
-    return page([msgspec.json.decode(row.body, type=VersionResource) for row in rows], _last(rows), asked)
+    return page([msgspec.json.decode(row.body, type=VersionResource) for row in rows], asked)
 
 
 def show_version(store: EventStore, caller: Caller, model: str, number: int) -> Content:
@@ -59,10 +59,6 @@ def show_version(store: EventStore, caller: Caller, model: str, number: int) -> 
 def show_version_by_id(store: EventStore, caller: Caller, version_id: str) -> Content:
     """Return one version."""
     return _shown(version_row_by_id(store.catalogue(), version_id, workspace=caller.workspace))
-
-
-def _last(rows: list[CatalogueRow]) -> str:
-    return rows[-1].id if rows else ""
 
 
 def _shown(row: CatalogueRow) -> Content:

@@ -56,7 +56,7 @@ def find_rollouts(store: EventStore, caller: Caller, asked: FindRollouts) -> Pag
         after=asked.cursor,
         limit=asked.size,
     )
-    return page(items, items[-1].id if items else "", asked)
+    return page(items, asked)
 
 
 def show_rollout(store: EventStore, caller: Caller, rollout_id: str) -> Content:

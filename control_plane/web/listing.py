@@ -1,10 +1,19 @@
 """Pages of a list: the items, and the cursor of the next page where there is one."""
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Protocol, TypeVar
 
 import msgspec
 
-Item = TypeVar("Item")
+
+class HasId(Protocol):
+    """A thing of a list."""
+
+    @property
+    def id(self) -> str:
+        """By which lists are ordered."""
+
+
+Item = TypeVar("Item", bound=HasId)
 
 MAX_ITEMS = 1_000
 DEFAULT_ITEMS = 100
@@ -35,6 +44,6 @@ class Page(msgspec.Struct, Generic[Item], frozen=True, omit_defaults=True):
     next: str | None = None
 
 
-def page(items: list[Item], last_id: str, asked: Paging) -> Page[Item]:
-    """Return a page; a full one has another after it."""
-    return Page(items=items, next=last_id if len(items) == asked.size else None)
+def page(items: list[Item], asked: Paging) -> Page[Item]:
+    """Return a page of what is ordered by its ids; a full one has another after it."""
+    return Page(items=items, next=items[-1].id if len(items) == asked.size else None)
