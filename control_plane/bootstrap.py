@@ -211,7 +211,7 @@ async def _provision_topics(connection: KafkaConnection) -> None:
         try:
             await ensure_topics(connection, specs)
         except TimeoutError:
-            _log.warning("topics_not_provisioned", connection=connection)
+            _log.warning("topics_not_provisioned", bootstrap=connection.bootstrap)
             await asyncio.sleep(_TOPICS_RETRY_S)
         else:
             return
