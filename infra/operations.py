@@ -70,6 +70,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `path` has placeholders, `{endpoint}` or `{number:int}`. `asks` is the body of a POST or PUT and the parameters of
     the rest. `answers` is the type of the answer's JSON, or None where it is no JSON. `also` are other
     statuses of the same answer. `errors` are the features' own errors; what every operation may answer is not repeated.
+    `name` is needed where one handler serves several operations.
     """
 
     method: Method
@@ -82,11 +83,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     also: tuple[int, ...] = ()
     errors: tuple[type[Exception], ...] = ()
+    name: str = ""
 
     @property
     def id(self) -> str:
-        """The handler's name, which is also that of the SDK's method."""
-        return name_of(self.handler)
+        """The operation's name, by default its handler's."""
+        return self.name or name_of(self.handler)
 
     @property
     def placeholders(self) -> tuple[Placeholder, ...]:

@@ -25,10 +25,6 @@ from control_plane.rollouts.commands import (
     AbortRollout,
     Command,
     JudgeStep,
-    PauseRollout,
-    PromoteRollout,
-    ReportWarmUp,
-    ResumeRollout,
     StartRollout,
 )
 from control_plane.rollouts.decisions import Decision, decide, start
@@ -79,39 +75,12 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
     return _rollout_reply(rollout, status=_CREATED)
 
 
-def pause_rollout(
-    uow: UnitOfWork, rollout_id: str, command: PauseRollout, *, expected_version: int | None = None
+def command_rollout(
+    uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None = None
 ) -> Reply:
-    """Keep the weights as they are until further notice."""
-    return _command(uow, rollout_id, command, expected_version=expected_version)
-
-
-def resume_rollout(
-    uow: UnitOfWork, rollout_id: str, command: ResumeRollout, *, expected_version: int | None = None
-) -> Reply:
-    """Go on judging."""
-    return _command(uow, rollout_id, command, expected_version=expected_version)
-
-
-def promote_rollout(
-    uow: UnitOfWork, rollout_id: str, command: PromoteRollout, *, expected_version: int | None = None
-) -> Reply:
-    """Let the candidate serve everything now."""
-    return _command(uow, rollout_id, command, expected_version=expected_version)
-
-
-def abort_rollout(
-    uow: UnitOfWork, rollout_id: str, command: AbortRollout, *, expected_version: int | None = None
-) -> Reply:
-    """Give everything back to the baseline."""
-    return _command(uow, rollout_id, command, expected_version=expected_version)
-
-
-def report_warm_up(
-    uow: UnitOfWork, rollout_id: str, command: ReportWarmUp, *, expected_version: int | None = None
-) -> Reply:
-    """Note how the candidate warms."""
-    return _command(uow, rollout_id, command, expected_version=expected_version)
+    """Warm-up report, pause, resume, promote or abort."""
+    rollout, _decision = _decide(uow, rollout_id, command, expected_version=expected_version)
+    return _rollout_reply(rollout)
 
 
 def report_measurement(
@@ -146,11 +115,6 @@ def rollback_endpoint(
         command = RestoreTraffic(epoch=request.epoch, reason=request.reason)
         loaded = append(uow, loaded.state.id, loaded, endpoints.restore_traffic(loaded.state, command))
     return endpoint_reply(uow, loaded)
-
-
-def _command(uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None) -> Reply:
-    rollout, _decision = _decide(uow, rollout_id, command, expected_version=expected_version)
-    return _rollout_reply(rollout)
 
 
 def _decide(

@@ -19,7 +19,6 @@ from infra.operations import (
     Caller,
     Command,
     Content,
-    Handler,
     Operation,
     Operations,
     Question,
@@ -149,21 +148,20 @@ def _operator_commands() -> list[Operation]:
 
 
 def _commands_by_hand() -> list[Operation]:
-    keep, go_on = "Keep the weights as they are until further notice", "Go on judging"
-    everything, back = "Let the candidate serve everything now", "Give everything back to the baseline"
     return [
-        _by_hand("pause", handlers.pause_rollout, commands.PauseRollout, keep),
-        _by_hand("resume", handlers.resume_rollout, commands.ResumeRollout, go_on),
-        _by_hand("promote", handlers.promote_rollout, commands.PromoteRollout, everything),
-        _by_hand("abort", handlers.abort_rollout, commands.AbortRollout, back),
+        _by_hand("pause", commands.PauseRollout, "Keep the weights as they are until further notice"),
+        _by_hand("resume", commands.ResumeRollout, "Go on judging"),
+        _by_hand("promote", commands.PromoteRollout, "Let the candidate serve everything now"),
+        _by_hand("abort", commands.AbortRollout, "Give everything back to the baseline"),
     ]
 
 
-def _by_hand(verb: str, handler: Handler, command: type[msgspec.Struct], summary: str) -> Operation:
+def _by_hand(verb: str, command: type[msgspec.Struct], summary: str) -> Operation:
     return Command(
         method="POST",
         path=f"/v1/rollouts/{{rollout_id}}/{verb}",
-        handler=handler,
+        name=f"{verb}_rollout",
+        handler=handlers.command_rollout,
         asks=command,
         answers=RolloutResource,
         roles=OPERATORS,
@@ -177,7 +175,8 @@ def _judge_commands() -> list[Operation]:
         Command(
             method="POST",
             path="/v1/rollouts/{rollout_id}/warm-up",
-            handler=handlers.report_warm_up,
+            name="report_warm_up",
+            handler=handlers.command_rollout,
             asks=commands.ReportWarmUp,
             answers=RolloutResource,
             roles=SERVICES,

@@ -24,7 +24,6 @@ from control_plane.rollouts import handlers
 from control_plane.rollouts.commands import (
     AbortRollout,
     Command,
-    JudgeStep,
     PauseRollout,
     PromoteRollout,
     ReportWarmUp,
@@ -34,7 +33,6 @@ from control_plane.rollouts.handlers import rollback_endpoint
 from control_plane.rollouts.queries import active_rollouts, get_rollout
 from control_plane.rollouts.requests import RollbackRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, RolloutResource
-from infra.operations import Handler
 from schemas.events.endpoints import BUCKETS, TrafficShifted
 from schemas.events.rollouts import RolloutAborted, StepJudged, StepStarted
 from schemas.identifiers import Kind
@@ -47,24 +45,7 @@ WARM = ReportWarmUp(ready_instances=1, elapsed_ms=100)
 
 
 def send(log: MemoryLog, rollout: RolloutResource, command: Command) -> RolloutResource:
-    handler, request = asked_by(command)
-    return rollout_in(log.run(lambda unit: handler(unit, rollout.id, request)))
-
-
-def asked_by(command: Command) -> tuple[Handler, msgspec.Struct]:
-    match command:
-        case ReportWarmUp():
-            return handlers.report_warm_up, command
-        case PauseRollout():
-            return handlers.pause_rollout, command
-        case ResumeRollout():
-            return handlers.resume_rollout, command
-        case PromoteRollout():
-            return handlers.promote_rollout, command
-        case AbortRollout():
-            return handlers.abort_rollout, command
-        case JudgeStep(measurement=measured):
-            return handlers.report_measurement, measured
+    return rollout_in(log.run(lambda unit: handlers.command_rollout(unit, rollout.id, command)))
 
 
 def look(log: MemoryLog, rollout: RolloutResource, **changes: object) -> JudgedResource:
