@@ -1,14 +1,10 @@
 """What can be asked of a rollout; most arrive as bodies, as they are."""
 
-from typing import Annotated
-
 import msgspec
 
+from control_plane.endpoints.commands import Reason
 from schemas.events.endpoints import VersionReference
 from schemas.events.rollouts import Gate, Measurement, Strategy, WhenInconclusive
-
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
-"""Why somebody takes a decision by hand; it is shown beside it for ever."""
 
 
 class StartRollout(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from control_plane.rollouts.commands import Reason
+from control_plane.endpoints.commands import Reason
 from schemas.events.rollouts import Canary, CanaryStep, ErrorRateGate, Gate, Strategy, WhenInconclusive
 
 _MINUTE_MS = 60 * 1000
