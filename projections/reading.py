@@ -23,6 +23,13 @@ _NOT_MIGRATED = frozenset({60, 81})
 _POSITION = "SELECT max(position) AS position FROM domain_events"
 
 
+class OverTime(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a view that is cut into time: since when, and in buckets of which length."""
+
+    since_ms: int | None = None
+    bucket_ms: int = 60_000
+
+
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     """How the name or id of an endpoint, and the workspace, become the id; `unknown` is raised where there is none."""
 

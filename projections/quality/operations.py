@@ -2,20 +2,16 @@
 
 from functools import partial
 
-import msgspec
-
 from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import BadQuery, ViewUnavailable
 from projections.quality.queries import Quality, quality_of_endpoint
-from projections.reading import Endpoints, Reader
+from projections.reading import Endpoints, OverTime, Reader
 
 
-class QualityOverTime(msgspec.Struct, frozen=True, kw_only=True):
-    """By which feedback, since when, and in buckets of which length."""
+class QualityOverTime(OverTime, frozen=True, kw_only=True):
+    """By which feedback, and over which time."""
 
     feedback_name: str | None = None
-    since_ms: int | None = None
-    bucket_ms: int = 60_000
 
 
 def operations(reader: Reader, endpoints: Endpoints) -> Operations:

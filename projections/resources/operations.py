@@ -2,19 +2,10 @@
 
 from functools import partial
 
-import msgspec
-
 from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import BadQuery, ViewUnavailable
-from projections.reading import Endpoints, Reader
+from projections.reading import Endpoints, OverTime, Reader
 from projections.resources.queries import ResourcesOverTime, resources_of_endpoint, resources_of_machines
-
-
-class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when, and in buckets of which length."""
-
-    since_ms: int | None = None
-    bucket_ms: int = 60_000
 
 
 def operations(reader: Reader, endpoints: Endpoints) -> Operations:
@@ -26,7 +17,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
                 method="GET",
                 path="/v1/endpoints/{endpoint}/resources",
                 handler=partial(show_endpoint_resources, reader, endpoints),
-                asks=Span,
+                asks=OverTime,
                 answers=ResourcesOverTime,
                 roles=READERS,
                 summary="What an endpoint's instances use and have in hand",
@@ -36,7 +27,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
                 method="GET",
                 path="/v1/resources",
                 handler=partial(show_resources, reader),
-                asks=Span,
+                asks=OverTime,
                 answers=ResourcesOverTime,
                 roles=READERS,
                 summary="What hosts and gateways use",
@@ -47,7 +38,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
 
 
 async def show_endpoint_resources(
-    reader: Reader, endpoints: Endpoints, caller: Caller, endpoint: str, asked: Span
+    reader: Reader, endpoints: Endpoints, caller: Caller, endpoint: str, asked: OverTime
 ) -> ResourcesOverTime:
     """Return what an endpoint's instances use."""
     return await resources_of_endpoint(
@@ -59,6 +50,6 @@ async def show_endpoint_resources(
     )
 
 
-async def show_resources(reader: Reader, _caller: Caller, asked: Span) -> ResourcesOverTime:
+async def show_resources(reader: Reader, _caller: Caller, asked: OverTime) -> ResourcesOverTime:
     """Return what hosts and gateways use."""
     return await resources_of_machines(reader, since_ms=asked.since_ms, bucket_ms=asked.bucket_ms)

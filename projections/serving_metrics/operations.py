@@ -3,19 +3,16 @@
 from functools import partial
 from typing import Literal
 
-import msgspec
-
 from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import BadQuery, ViewUnavailable
-from projections.reading import Endpoints, Reader
+from projections.reading import Endpoints, OverTime, Reader
 from projections.serving_metrics.queries import Metrics, metrics_of_endpoint
 from projections.serving_metrics.token_queries import Tokens, tokens_of_endpoint
 
 
-class TokensOverTime(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when, and in buckets of which length."""
+class TokensOverTime(OverTime, frozen=True, kw_only=True):
+    """Over which time; requests are many enough for short buckets."""
 
-    since_ms: int | None = None
     bucket_ms: int = 10_000
 
 
