@@ -1,8 +1,8 @@
 """How an operation of the HTTP API is declared: once, by the feature that it belongs to.
 
-Routes, the OpenAPI document, the SDK, the reference and the tests of roles and random input are made from the
-declarations. A handler takes what its kind of operation says, then the values of the path in their order, then the
-body or the parameters as one struct.
+Routes, the OpenAPI document, the reference and the tests of roles and random input are made from the declarations. A
+handler takes what its kind of operation says, then the values of the path in their order, then the body or the
+parameters as one struct.
 """
 
 import inspect
