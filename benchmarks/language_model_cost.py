@@ -46,8 +46,8 @@ def _measured(model: LanguageModel, *, per_s: float, rounds: int) -> Iterator[li
         ways = {ALONE: Way(url=engine), GATEWAY: _gateway(stack, rollbook), ROUTER: Way(url=router)}
         asyncio.run(timed(ways, _bodies(), rounds=_WARM_UP, per_s=per_s))
         times = asyncio.run(timed(ways, _bodies(), rounds=rounds, per_s=per_s))
-        yield [*_figures(times, "first_ms", "time to first token", most_ms=3), *_load(times, per_s)]
-        yield _figures(times, "between_ms", "time between tokens", most_ms=1)
+        yield [*_figures(times, "first_ms", "time to first token", max_ms=3), *_load(times, per_s)]
+        yield _figures(times, "between_ms", "time between tokens", max_ms=1)
 
 
 def _gateway(stack: Stack, rollbook: Rollbook) -> Way:
@@ -79,7 +79,7 @@ def _load(times: dict[str, list[Times]], per_s: float) -> list[Figure]:
     ]
 
 
-def _figures(times: dict[str, list[Times]], field: str, title: str, *, most_ms: float) -> list[Figure]:
+def _figures(times: dict[str, list[Times]], field: str, title: str, *, max_ms: float) -> list[Figure]:
     taken = {name: [float(getattr(each, field)) for each in of_way] for name, of_way in times.items()}
     shown = [
         Figure(
@@ -90,15 +90,15 @@ def _figures(times: dict[str, list[Times]], field: str, title: str, *, most_ms: 
         )
         for name, values in taken.items()
     ]
-    return [*shown, _added(taken, GATEWAY, title, most_ms=most_ms), _added(taken, ROUTER, title)]
+    return [*shown, _added(taken, GATEWAY, title, max_ms=max_ms), _added(taken, ROUTER, title)]
 
 
-def _added(taken: dict[str, list[float]], way: str, title: str, *, most_ms: float | None = None) -> Figure:
+def _added(taken: dict[str, list[float]], way: str, title: str, *, max_ms: float | None = None) -> Figure:
     differences = [there - alone for alone, there in zip(taken[ALONE], taken[way], strict=True)]
     return Figure(
         name=f"{title}, added by {way}, p50",
         value=quantile(taken[way], 0.5) - quantile(taken[ALONE], 0.5),
         unit="ms",
-        goal=None if most_ms is None else at_most(most_ms),
+        goal=None if max_ms is None else at_most(max_ms),
         note=f"median of the differences of rounds {quantile(differences, 0.5):.2f} ms",
     )

@@ -30,7 +30,7 @@ _EVENTS = [(b"content-type", b"text/event-stream")]
 _JSON = [(b"content-type", b"application/json")]
 _CHAT = "/v1/chat/completions"
 _POSTS = ("/v1/completions", _CHAT)
-_USUAL_TOKENS = 16
+_DEFAULT_TOKENS = 16
 
 Message: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -117,7 +117,7 @@ class Engine:
     async def _complete(self, path: str, asked: dict[str, Any], send: Send) -> None:
         self._calls += 1
         is_last = self._calls == self._replay.dies_at
-        tokens = self._replay.tokens[: int(asked.get("max_tokens") or _USUAL_TOKENS)]
+        tokens = self._replay.tokens[: int(asked.get("max_tokens") or _DEFAULT_TOKENS)]
         written = _Answer(path, name=self._name, number=self._calls)
         if asked.get("stream"):
             await self._stream(written, tokens, asked, send, is_last=is_last)

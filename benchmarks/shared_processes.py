@@ -45,8 +45,8 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
     """Start the same model many times, by the serving agent's own parts."""
     models = _MODELS_FULL if full else _MODELS
     for artifact_format, libraries in _FORMATS:
-        alone = asyncio.run(_measured(artifact_format, libraries, models=models, most=1))
-        shared = asyncio.run(_measured(artifact_format, libraries, models=models, most=models))
+        alone = asyncio.run(_measured(artifact_format, libraries, models=models, seats=1))
+        shared = asyncio.run(_measured(artifact_format, libraries, models=models, seats=models))
         yield [
             *_figures(f"{artifact_format}, a process each", alone, models),
             *_figures(f"{artifact_format}, one process", shared, models),
@@ -70,11 +70,13 @@ def _figures(name: str, outcome: _Outcome, models: int) -> list[Figure]:
     ]
 
 
-async def _measured(artifact_format: ArtifactFormat, libraries: tuple[str, ...], *, models: int, most: int) -> _Outcome:
+async def _measured(
+    artifact_format: ArtifactFormat, libraries: tuple[str, ...], *, models: int, seats: int
+) -> _Outcome:
     with tempfile.TemporaryDirectory(prefix="rollbook-bench-") as temporary:
         root = Path(temporary)
         write_model_directory(root, getattr(write_models(root), artifact_format), artifact_format)
-        async with _host(root, libraries, most=most) as host:
+        async with _host(root, libraries, seats=seats) as host:
             began = time.monotonic()
             ports = [free_port() for _ in range(models)]
             kept = [
@@ -93,12 +95,12 @@ async def _measured(artifact_format: ArtifactFormat, libraries: tuple[str, ...],
 class _Host:
     """Starts engines as the serving agent does."""
 
-    def __init__(self, root: Path, libraries: tuple[str, ...], *, most: int) -> None:
+    def __init__(self, root: Path, libraries: tuple[str, ...], *, seats: int) -> None:
         self._root = root
         self._libraries = libraries
-        self._most = most
+        self._seats = seats
         self.server = ForkServer(FORK_SERVER, environ=os.environ, log=root / "fork-server.log")
-        self._shared = SharedProcesses(most=most, supervisor_pid=os.getpid(), start=self._fork)
+        self._shared = SharedProcesses(limit=seats, supervisor_pid=os.getpid(), start=self._fork)
 
     async def start(self, kin: Kin, *, number: int, port: int) -> Process:
         command = Command(
@@ -107,7 +109,7 @@ class _Host:
             is_forked=True,
             libraries=self._libraries,
         )
-        if self._most == 1:
+        if self._seats == 1:
             return await self._fork(command, str(number))
         seat = await self._shared.seat(kin, f"endpoint-{number}", like=command)
         return await seat.begin(command.environment)
@@ -135,8 +137,8 @@ class _Host:
 
 
 @asynccontextmanager
-async def _host(root: Path, libraries: tuple[str, ...], *, most: int) -> AsyncIterator[_Host]:
-    host = _Host(root, libraries, most=most)
+async def _host(root: Path, libraries: tuple[str, ...], *, seats: int) -> AsyncIterator[_Host]:
+    host = _Host(root, libraries, seats=seats)
     try:
         await host.server.warm(libraries)
         yield host

@@ -11,7 +11,7 @@ import msgspec
 _DATA = b"data: "
 _DONE = b"[DONE]"
 _OK = 200
-_LONGEST_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ async def timed(
     """Ask on each way once a round; each way has each place in the round, and all ask the same."""
     names = list(ways)
     tasks: dict[str, list[asyncio.Task[Times]]] = {name: [] for name in names}
-    timeout = aiohttp.ClientTimeout(total=_LONGEST_S)
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         began, sent = time.perf_counter(), 0
         for number in range(rounds):

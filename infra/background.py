@@ -26,14 +26,14 @@ class BackOff(msgspec.Struct, frozen=True, kw_only=True):
     """How long work pauses after a failure: twice as long each time, until it has gone well for a while."""
 
     first_s: float = 0.1
-    longest_s: float = 10.0
+    max_s: float = 10.0
     forget_after_s: float = 60.0
 
     def after(self, pause_s: float, *, lived_s: float) -> float:
         """Return the pause that follows one of `pause_s`; 0 was none."""
         if not pause_s or lived_s >= self.forget_after_s:
             return self.first_s
-        return min(self.longest_s, 2 * pause_s)
+        return min(self.max_s, 2 * pause_s)
 
 
 class Background:

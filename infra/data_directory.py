@@ -14,7 +14,7 @@ import msgspec
 from infra.errors import DataDirectoryError, StackAlreadyRunningError
 
 FORMAT = "1"
-MINIMUM_FREE_BYTES = 512 * 1024 * 1024
+MIN_FREE_BYTES = 512 * 1024 * 1024
 
 
 class DataDirectory(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class DataDirectory(msgspec.Struct, frozen=True):
         return self.root / name
 
 
-def open_data_directory(root: Path, *, minimum_free_bytes: int = MINIMUM_FREE_BYTES) -> DataDirectory:
+def open_data_directory(root: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> DataDirectory:
     """Create the directory, or check that it has our format, room and can be written.
 
     Raises DataDirectoryError with one sentence that says what to change.
@@ -43,7 +43,7 @@ def open_data_directory(root: Path, *, minimum_free_bytes: int = MINIMUM_FREE_BY
     data = DataDirectory(root)
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _check_room(root, minimum_free_bytes)
+        _check_room(root, min_free_bytes)
         _check_format(root)
         for folder in (data.run, data.logs):
             folder.mkdir(exist_ok=True, mode=0o700)
@@ -82,12 +82,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _check_room(root: Path, minimum_free_bytes: int) -> None:
+def _check_room(root: Path, min_free_bytes: int) -> None:
     free = shutil.disk_usage(root).free
-    if free < minimum_free_bytes:
+    if free < min_free_bytes:
         raise DataDirectoryError(
             f"the data directory {root} has only {free // 2**20} MiB free and needs "
-            f"{minimum_free_bytes // 2**20} MiB; free some space or choose another directory"
+            f"{min_free_bytes // 2**20} MiB; free some space or choose another directory"
         )
 
 

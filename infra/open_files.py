@@ -3,7 +3,7 @@
 import resource
 from contextlib import suppress
 
-_ENOUGH = 65_536
+_MAX_OPEN_FILES = 65_536
 
 
 def raise_open_files_limit() -> None:
@@ -12,7 +12,7 @@ def raise_open_files_limit() -> None:
     The usual soft limit of 1,024 is for programs that use `select`; ours, Kafka and Envoy hold a connection a caller.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(_ENOUGH, hard)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(_MAX_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         # Some systems name a hard limit that they do not grant.
         with suppress(ValueError, OSError):

@@ -10,7 +10,7 @@ from infra.errors import PortTakenError
 EVERY_ADDRESS = ""
 """A port that is free on every address of the machine is free on any one of them."""
 
-_LOWEST = 15_000
+_MIN_PORT = 15_000
 _KERNEL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -38,9 +38,9 @@ def free_port(*, avoid: Collection[int] = ()) -> int:
     A port of that range could be taken by any connection between two starts of
     the server that owns it.
     """
-    highest = max(_LOWEST + 1_000, _first_ephemeral_port() - 1)
+    highest = max(_MIN_PORT + 1_000, _first_ephemeral_port() - 1)
     for _ in range(1_000):
-        port = random.SystemRandom().randint(_LOWEST, highest)
+        port = random.SystemRandom().randint(_MIN_PORT, highest)
         if port not in avoid and is_free(port):
             return port
     raise PortTakenError(port=highest, purpose="a free port")

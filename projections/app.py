@@ -35,8 +35,8 @@ from projections.watchdog import watch
 
 GROUP = "projections-project-views"
 
-# A request batch has up to 500 rows, an observation batch up to some MiB: so many make one insert.
-MOST_MESSAGES: Sequence[tuple[type[Projector], int]] = (
+# With how many messages make one insert: a request batch has up to 500 rows, an observation batch up to some MiB.
+PROJECTORS: Sequence[tuple[type[Projector], int]] = (
     (RegistryProjector, 1_000),
     (RequestProjector, 200),
     (ObservationProjector, 64),
@@ -174,15 +174,15 @@ def _subscriptions(
     settings: ProjectionsSettings, store: ClickHouseStore, dead_letters: DeadLetters
 ) -> list[Subscription]:
     marks = ClickHouseMarks(store, clock=SystemClock(), same_log=KafkaLogProbe(settings.kafka))
-    projectors = ((projector(), most) for projector, most in MOST_MESSAGES)
+    projectors = ((projector(), max_messages) for projector, max_messages in PROJECTORS)
     return [
         Subscription(
             topic=projector.topic,
             sink=Sink(projector=projector, inserts=store, marks=marks, dead_letters=dead_letters),
-            most_messages=most,
+            max_messages=max_messages,
             flush_s=_flush_ms(projector, settings) / 1000,
         )
-        for projector, most in projectors
+        for projector, max_messages in projectors
     ]
 
 

@@ -24,7 +24,7 @@ ORIGIN = (("source", pa.string()), ("kafka_partition", pa.uint16()), ("kafka_off
 # 2020-01-01 and 2100-01-01: outside, a time is a broken clock or unit, and would open a partition of its own.
 _EARLIEST_MS = 1_577_836_800_000
 LATEST_MS = 4_102_444_800_000
-_LARGEST = 2**63 - 1
+_MAX_BATCH = 2**63 - 1
 
 
 def batch_table(name: str, columns: Mapping[str, ColumnType]) -> Table:
@@ -54,7 +54,7 @@ def _headers(message: Message, kind: SourceKind) -> BatchHeaders:
         headers = batch_headers(list(message.headers))
     except (msgspec.ValidationError, UnicodeDecodeError) as error:
         raise UndecodableError(f"the headers are not those of a batch: {error}") from error
-    if not (headers.batch <= _LARGEST and headers.closed_until_ms < LATEST_MS):
+    if not (headers.batch <= _MAX_BATCH and headers.closed_until_ms < LATEST_MS):
         raise UndecodableError(f"batch {headers.batch} closes {headers.closed_until_ms}: no number and time of a batch")
     if headers.kind != kind:
         raise UndecodableError(f"a batch of {headers.kind} stands in the topic of {kind}")
@@ -76,8 +76,8 @@ def _columns(value: bytes, table: Table) -> pa.Table:
 def _completed(read: pa.Table, wanted: pa.Schema) -> pa.Table:
     for name in wanted.names:
         if name not in read.column_names and name in COLUMNS_ADDED_LATER:
-            usual = pa.repeat(pa.scalar(COLUMNS_ADDED_LATER[name], type=wanted.field(name).type), read.num_rows)
-            read = read.append_column(name, usual)
+            default = pa.repeat(pa.scalar(COLUMNS_ADDED_LATER[name], type=wanted.field(name).type), read.num_rows)
+            read = read.append_column(name, default)
     return read
 
 

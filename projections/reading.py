@@ -12,7 +12,7 @@ from projections.store import ClickHouseStore
 
 WorkspaceId = NewType("WorkspaceId", str)
 
-LONGEST_WAIT_MS = 30_000
+MAX_WAIT_MS = 30_000
 _POLL_S = 0.02
 _LIMITS: Mapping[str, str] = {
     "max_execution_time": "10",
@@ -76,7 +76,7 @@ class Reader:
         Raises:
             ViewStale: the position was not reached within `wait_ms`.
         """
-        deadline = self._clock.monotonic() + min(wait_ms, LONGEST_WAIT_MS) / 1000
+        deadline = self._clock.monotonic() + min(wait_ms, MAX_WAIT_MS) / 1000
         while True:
             position = await self.position()
             if min_position is None or position >= min_position:

@@ -14,7 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from infra.kafka.connection import KafkaConnection, connection_in
-from projections.app import MOST_MESSAGES
+from projections.app import PROJECTORS
 from projections.errors import UndecodableError
 from projections.messages import Message
 from projections.store import ClickHouseStore
@@ -22,7 +22,7 @@ from projections.table_layout import bring_up_to_date
 from projections.tables import Projector, Rows, Table, assemble
 
 SUFFIX = "_rebuilt"
-_MOST_MESSAGES = 500
+_MAX_MESSAGES = 500
 _FETCH_TIMEOUT_MS = 1_000
 _CATCH_UP_S = 30.0
 _POLL_S = 0.5
@@ -62,11 +62,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 async def rebuild_all(store: ClickHouseStore, connection: KafkaConnection) -> list[Rebuilt]:
     """Build every table beside the live one, up to what the topics hold now."""
-    shared = {table.name: table for projector, _ in MOST_MESSAGES for table in projector().tables}
+    shared = {table.name: table for projector, _ in PROJECTORS for table in projector().tables}
     for name in shared:
         await store.command(f"DROP TABLE IF EXISTS {name}{SUFFIX} SYNC")
         await store.command(f"CREATE TABLE {name}{SUFFIX} AS {name}")
-    return [await _rebuild(store, connection, projector()) for projector, _ in MOST_MESSAGES]
+    return [await _rebuild(store, connection, projector()) for projector, _ in PROJECTORS]
 
 
 async def compare_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> list[Comparison]:
@@ -125,7 +125,7 @@ async def _messages(consumer: AIOKafkaConsumer, topic: str, span: Span) -> Async
     for one in todo:
         consumer.seek(one, span[one.partition][0])
     while todo:
-        fetched = await consumer.getmany(*todo, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_MOST_MESSAGES)
+        fetched = await consumer.getmany(*todo, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_MAX_MESSAGES)
         for one, records in fetched.items():
             wanted = [record for record in records if record.offset < todo[one]]
             if wanted:

@@ -14,14 +14,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait between tries: doubling from `first_s` to `longest_s`, of which a random half is jitter."""
+    """How long to wait between tries: doubling from `first_s` to `max_s`, of which a random half is jitter."""
 
     first_s: float = 0.1
-    longest_s: float = 5.0
+    max_s: float = 5.0
 
     def delay(self, attempt: int, chance: float) -> float:
         """Return the wait before try `attempt` + 1 (attempts count from 0; `chance` is in 0–1)."""
-        whole = min(self.longest_s, self.first_s * 2.0 ** min(attempt, 16))
+        whole = min(self.max_s, self.first_s * 2.0 ** min(attempt, 16))
         return whole * (0.5 + chance / 2)
 
 

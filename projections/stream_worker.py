@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 _SESSION_TIMEOUT_S = 10.0
 _HEARTBEAT_S = 2.0
-_MOST_BUFFERED = 1_024
+_MAX_BUFFERED = 1_024
 # A partition's share of one fetch; the default of 1 MiB is nine batches, too few for a large insert.
 _FETCH_BYTES = 8 * 1024 * 1024
 
@@ -39,7 +39,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
     topic: Topic
     sink: Sink
-    most_messages: int
+    max_messages: int
     flush_s: float
 
 
@@ -134,7 +134,7 @@ def _app(settings: WorkerSettings) -> faust.App:
         # The unsettled come again after a rebalance and are told apart by the sink; waiting for them while
         # ClickHouse is away would hang the whole group.
         stream_wait_empty=False,
-        stream_buffer_maxsize=_MOST_BUFFERED,
+        stream_buffer_maxsize=_MAX_BUFFERED,
         consumer_group_instance_id=settings.member,
         broker_commit_interval=1.0,
         consumer_max_fetch_size=_FETCH_BYTES,
@@ -149,7 +149,7 @@ def _add_agent(worker: StreamWorker, subscription: Subscription) -> None:
 
     async def consume(stream: StreamT[bytes]) -> None:
         # The type that Faust declares for agents lacks the method that its streams have.
-        taken = cast("Stream[bytes]", stream).noack_take(subscription.most_messages, within=subscription.flush_s)
+        taken = cast("Stream[bytes]", stream).noack_take(subscription.max_messages, within=subscription.flush_s)
         async for events in cast("AsyncIterator[Sequence[EventT[bytes]]]", taken):
             try:
                 await deliveries.handle(events)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-MOST_BYTES: Final = 16 * 1024
+MAX_BYTES: Final = 16 * 1024
 Protocol: TypeAlias = Literal["openai", "oip"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -31,8 +31,8 @@ def read_description(content: bytes) -> ExternalEngine:
     Raises:
         ValueError: it is none, or it holds what does not belong into it; the message is one sentence.
     """
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"the description is larger than {MOST_BYTES} bytes")
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"the description is larger than {MAX_BYTES} bytes")
     try:
         engine = msgspec.json.decode(content, type=ExternalEngine)
     except msgspec.DecodeError as error:

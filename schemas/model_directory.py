@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-MOST_FILES: Final = 1_000
-MOST_INDEX_BYTES: Final = 1024 * 1024
+MAX_FILES: Final = 1_000
+MAX_INDEX_BYTES: Final = 1024 * 1024
 WEIGHTS: Final = ".safetensors"
 CONFIGURATION: Final = "config.json"
 ADAPTER_CONFIGURATION: Final = "adapter_config.json"
@@ -19,7 +19,7 @@ SUFFIXES: Final = (".json", ".jinja", ".md", ".model", ".txt", WEIGHTS)
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_MOST_PARTS = 4
+_MAX_PARTS = 4
 
 
 class DirectoryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,8 +44,8 @@ def read_index(content: bytes, *, configuration: str = CONFIGURATION) -> ModelDi
     Raises:
         ValueError: it is no index, or names what a model directory may not hold; the message is one sentence.
     """
-    if len(content) > MOST_INDEX_BYTES:
-        raise ValueError(f"the index is larger than {MOST_INDEX_BYTES} bytes")
+    if len(content) > MAX_INDEX_BYTES:
+        raise ValueError(f"the index is larger than {MAX_INDEX_BYTES} bytes")
     try:
         directory = msgspec.json.decode(content, type=ModelDirectory)
     except msgspec.DecodeError as error:
@@ -55,8 +55,8 @@ def read_index(content: bytes, *, configuration: str = CONFIGURATION) -> ModelDi
 
 
 def _check(directory: ModelDirectory, configuration: str) -> None:
-    if len(directory.files) > MOST_FILES:
-        raise ValueError(f"it has more than {MOST_FILES} files")
+    if len(directory.files) > MAX_FILES:
+        raise ValueError(f"it has more than {MAX_FILES} files")
     for file in directory.files:
         _check_file(file)
     # Without regard to case, as the file system that it is laid out on may have none.
@@ -73,7 +73,7 @@ def _check(directory: ModelDirectory, configuration: str) -> None:
 
 def _check_file(file: DirectoryFile) -> None:
     parts = file.path.split("/")
-    if len(parts) > _MOST_PARTS or not all(_PART.fullmatch(part) for part in parts):
+    if len(parts) > _MAX_PARTS or not all(_PART.fullmatch(part) for part in parts):
         raise ValueError(f"{file.path[:100]!r} is no path inside the directory")
     if not file.path.lower().endswith(SUFFIXES):
         raise ValueError(f"{file.path!r} is none of {', '.join(SUFFIXES)}, the files that a model may have")

@@ -5,9 +5,9 @@ from typing import Any, BinaryIO
 import msgspec
 
 _LENGTH_BYTES = 8
-_MOST_HEAD_BYTES = 100 * 1024**2
+_MAX_HEAD_BYTES = 100 * 1024**2
 _METADATA = "__metadata__"
-_LONGEST_NAME = 1_000
+_MAX_NAME_LENGTH = 1_000
 
 
 class TensorHead(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ def read_head(content: BinaryIO, *, path: str, size_bytes: int) -> dict[str, Ten
         ValueError: it is no safetensors file; the message is one sentence.
     """
     length = int.from_bytes(content.read(_LENGTH_BYTES), "little")
-    if length > min(_MOST_HEAD_BYTES, size_bytes - _LENGTH_BYTES):
+    if length > min(_MAX_HEAD_BYTES, size_bytes - _LENGTH_BYTES):
         raise ValueError(f"{path} is no safetensors file: its head is longer than it")
     try:
         entries = msgspec.json.decode(content.read(length), type=dict[str, Any])
@@ -32,6 +32,6 @@ def read_head(content: BinaryIO, *, path: str, size_bytes: int) -> dict[str, Ten
         heads = msgspec.convert(entries, type=dict[str, TensorHead])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no safetensors file: its head describes no tensors") from error
-    if any(len(name) > _LONGEST_NAME for name in heads):
-        raise ValueError(f"{path} has a tensor whose name is longer than {_LONGEST_NAME} characters")
+    if any(len(name) > _MAX_NAME_LENGTH for name in heads):
+        raise ValueError(f"{path} has a tensor whose name is longer than {_MAX_NAME_LENGTH} characters")
     return heads

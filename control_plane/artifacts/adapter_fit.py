@@ -12,7 +12,7 @@ import msgspec
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import AdapterDoesNotFitError
-from schemas.model_directory import ADAPTER_CONFIGURATION, CONFIGURATION, MOST_INDEX_BYTES, WEIGHTS, read_index
+from schemas.model_directory import ADAPTER_CONFIGURATION, CONFIGURATION, MAX_INDEX_BYTES, WEIGHTS, read_index
 from schemas.safetensors_head import TensorHead, read_head
 
 _MATRIX = re.compile(r"(?:base_model\.model\.)?(?P<layer>.+)\.lora_(?P<which>[AB])\.(?:\w+\.)?weight")
@@ -102,7 +102,7 @@ def _key(layer: str) -> str:
 
 def _tensors(index: BinaryIO, store: ArtifactStore, *, configuration: str) -> dict[str, TensorHead]:
     found: dict[str, TensorHead] = {}
-    for part in read_index(index.read(MOST_INDEX_BYTES + 1), configuration=configuration).files:
+    for part in read_index(index.read(MAX_INDEX_BYTES + 1), configuration=configuration).files:
         if part.path.endswith(WEIGHTS):
             with store.open(part.digest) as content:
                 found |= read_head(content, path=part.path, size_bytes=part.size_bytes)

@@ -3,7 +3,7 @@
 from typing import BinaryIO
 
 from control_plane.artifacts.errors import NotAModelError
-from schemas.external_engine import MOST_BYTES, read_description
+from schemas.external_engine import MAX_BYTES, read_description
 
 
 def check_external(file: BinaryIO) -> None:
@@ -13,6 +13,6 @@ def check_external(file: BinaryIO) -> None:
         NotAModelError: with the reason.
     """
     try:
-        read_description(file.read(MOST_BYTES + 1))
+        read_description(file.read(MAX_BYTES + 1))
     except ValueError as error:
         raise NotAModelError(artifact_format="external", reason=str(error)) from error

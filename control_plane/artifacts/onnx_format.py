@@ -14,12 +14,12 @@ from control_plane.artifacts.protobuf_fields import (
     text_of,
 )
 
-NEWEST_IR_VERSION = 14
-NEWEST_OPERATOR_SETS = {"": 28, "ai.onnx": 28, "ai.onnx.ml": 5}
+MAX_IR_VERSION = 14
+MAX_OPERATOR_SET_VERSIONS = {"": 28, "ai.onnx": 28, "ai.onnx.ml": 5}
 """What the ONNX Runtime runs that an agent installs with the extra; a test asks it."""
 _IR_VERSIONS = range(1, 101)
 # A file of millions of empty fields would keep a core busy for minutes.
-_MOST_FIELDS = 100_000
+_MAX_FIELDS = 100_000
 # Field number → wire type, by onnx.proto: ir_version, producer name and version, domain, model_version, doc_string,
 # graph, opset_import, metadata_props, training_info, functions, configuration.
 _FIELDS = {1: VARINT, 2: 2, 3: 2, 4: 2, 5: VARINT, 6: 2, 7: LENGTH, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
@@ -48,8 +48,8 @@ def _checked(file: BinaryIO) -> Graph:
         raise _refusal("it has no graph")
     if not operator_sets:
         raise _refusal("it has no operator set")
-    if ir_version > NEWEST_IR_VERSION:
-        raise _too_new(f"its IR version is {ir_version}; the newest that runs is {NEWEST_IR_VERSION}")
+    if ir_version > MAX_IR_VERSION:
+        raise _too_new(f"its IR version is {ir_version}; the newest that runs is {MAX_IR_VERSION}")
     for field in operator_sets:
         _check_operator_set(file, start=field.start, end=field.end)
     return read_graph(file, start=graph.start, end=graph.end)
@@ -61,7 +61,7 @@ def _outermost_fields(file: BinaryIO) -> tuple[int, Field | None, list[Field]]:
     for count, field in enumerate(fields_of(file, start=0, end=size_of(file))):
         if _FIELDS.get(field.number) != field.wire_type:
             raise _refusal("it has a field that no ModelProto has")
-        if count >= _MOST_FIELDS:
+        if count >= _MAX_FIELDS:
             raise _refusal("it has more fields than any model")
         if field.number == _IR_VERSION and field.value not in _IR_VERSIONS:
             raise _refusal("its IR version is none that ONNX ever had")
@@ -78,7 +78,7 @@ def _check_operator_set(file: BinaryIO, *, start: int, end: int) -> None:
             domain = text_of(file, field)
         elif field.number == _VERSION and field.wire_type == VARINT:
             version = field.value
-    newest = NEWEST_OPERATOR_SETS.get(domain)
+    newest = MAX_OPERATOR_SET_VERSIONS.get(domain)
     if newest is not None and version > newest:
         name = domain or "ai.onnx"
         raise _too_new(f"it needs version {version} of the operators {name}; the newest that runs is {newest}")

@@ -22,8 +22,8 @@ _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TENSOR_TYPE, _ELEMENT, _SHAPE = 1, 1, 2
 _DIMENSION, _FIXED_SIZE = 1, 1
 _WEIGHT_NAME, _WEIGHT_LOCATION, _ELSEWHERE = 8, 14, 1
-_MOST_FIELDS = 1_000_000
-_MOST_TENSORS = 1_000
+_MAX_FIELDS = 1_000_000
+_MAX_TENSORS = 1_000
 _DATATYPES: dict[int, Datatype] = {
     1: "FP32",
     2: "UINT8",
@@ -102,7 +102,7 @@ def read_graph(file: BinaryIO, *, start: int, end: int) -> Graph:
     given: list[Field] = []
     answered: list[Field] = []
     for count, field in enumerate(fields_of(file, start=start, end=end)):
-        if count >= _MOST_FIELDS or len(given) + len(answered) > _MOST_TENSORS:
+        if count >= _MAX_FIELDS or len(given) + len(answered) > _MAX_TENSORS:
             raise MalformedMessageError("its graph is larger than that of any model")
         match field.number:
             case 5:

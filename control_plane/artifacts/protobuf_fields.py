@@ -7,7 +7,7 @@ from typing import BinaryIO
 import msgspec
 
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
-_LONGEST_VARINT = 10
+_MAX_VARINT_BYTES = 10
 _MAX_TEXT_BYTES = 4096
 
 
@@ -77,7 +77,7 @@ def size_of(file: BinaryIO) -> int:
 
 def _varint(file: BinaryIO) -> int:
     value = 0
-    for index in range(_LONGEST_VARINT):
+    for index in range(_MAX_VARINT_BYTES):
         byte = file.read(1)
         if not byte:
             raise MalformedMessageError("it is cut short")

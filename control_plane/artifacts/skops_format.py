@@ -14,15 +14,15 @@ from control_plane.artifacts.errors import NotAModelError
 from control_plane.artifacts.skops_model import SkopsModel, read_model
 
 _SCHEMA = "schema.json"
-_MOST_SCHEMA_BYTES = 64 * 1024**2
-_MOST_MEMBERS = 100_000
-_MOST_UNPACKED_BYTES = 8 * 1024**3
-_MOST_UNPACKED_RATIO = 200
+_MAX_SCHEMA_BYTES = 64 * 1024**2
+_MAX_MEMBERS = 100_000
+_MAX_UNPACKED_BYTES = 8 * 1024**3
+_MAX_UNPACKED_RATIO = 200
 _SMALL_BYTES = 1024**2
 _DATA_SUFFIXES = {".json", ".npy", ".npz", ".bin"}
 _ENCRYPTED = 0x1
 _NPY_MAGIC = b"\x93NUMPY"
-_MOST_NPY_HEADER_BYTES = 64 * 1024
+_MAX_NPY_HEADER_BYTES = 64 * 1024
 # An array of Python objects is a pickle inside an .npy file.
 _OBJECT_DTYPE = re.compile(rb"""['"][|<>=]?O\d*['"]""")
 _UNREADABLE = (
@@ -72,8 +72,8 @@ def _check_members(members: list[zipfile.ZipInfo], *, file_bytes: int) -> None:
     for member in members:
         _check_member(member)
     unpacked = sum(member.file_size for member in members)
-    most = min(_MOST_UNPACKED_BYTES, max(_SMALL_BYTES, file_bytes) * _MOST_UNPACKED_RATIO)
-    if len(names) > _MOST_MEMBERS or unpacked > most:
+    limit = min(_MAX_UNPACKED_BYTES, max(_SMALL_BYTES, file_bytes) * _MAX_UNPACKED_RATIO)
+    if len(names) > _MAX_MEMBERS or unpacked > limit:
         raise _refusal("it unpacks to more than any model")
 
 
@@ -89,7 +89,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 
 
 def _check_schema(archive: zipfile.ZipFile) -> None:
-    if archive.getinfo(_SCHEMA).file_size > _MOST_SCHEMA_BYTES:
+    if archive.getinfo(_SCHEMA).file_size > _MAX_SCHEMA_BYTES:
         raise _refusal(f"its {_SCHEMA} is too large")
     try:
         msgspec.json.decode(archive.read(_SCHEMA), type=_Schema)
@@ -123,7 +123,7 @@ def _check_array(array: IO[bytes]) -> bytes:
         raise _refusal("an array in it is no NumPy array")
     is_first_version = start[-2:-1] == b"\x01"
     length = int.from_bytes(array.read(2 if is_first_version else 4), "little")
-    if length > _MOST_NPY_HEADER_BYTES:
+    if length > _MAX_NPY_HEADER_BYTES:
         raise _refusal("an array in it has too long a header")
     header = array.read(length)
     if _OBJECT_DTYPE.search(header):

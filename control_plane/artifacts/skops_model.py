@@ -31,9 +31,9 @@ _BOOSTING_LIBRARIES: Mapping[ArtifactFormat, str] = {
     "catboost": "CatBoost",
 }
 # A large vocabulary takes many times its bytes once it is decoded; of such a file nothing is told.
-_MOST_BYTES = 16 * 1024**2
-_MOST_INPUTS = 64
-_LONGEST_NAME = 200
+_MAX_BYTES = 16 * 1024**2
+_MAX_INPUTS = 64
+_MAX_NAME_LENGTH = 200
 _NAMES_OF_PREDICTIONS = frozenset({"label", "value", "predict"})
 _NAMES_OF_OTHERS = frozenset(
     {"probabilities", "predict_proba", "decision", "decision_function", "scores", "score_samples", "transformed"}
@@ -93,7 +93,7 @@ def read_model(schema: bytes, headers: Mapping[str, bytes]) -> SkopsModel:
         UnservableModelError: it names types of others than scikit-learn, numpy and scipy, or functions that are not
             known to be safe, or the model is not fitted.
     """
-    if len(schema) > _MOST_BYTES:
+    if len(schema) > _MAX_BYTES:
         return SkopsModel(estimator="model")
     try:
         tree = Schema(msgspec.json.decode(schema), headers)
@@ -169,7 +169,7 @@ def _inputs(columns: int | None, names: tuple[str, ...], texts: Mapping[int, boo
         return (Tensor(name="text", datatype="BYTES", shape=(-1,)),)
     if columns is None:
         return ()
-    fits = len(set(names)) == len(names) <= _MOST_INPUTS and all(0 < len(name) <= _LONGEST_NAME for name in names)
+    fits = len(set(names)) == len(names) <= _MAX_INPUTS and all(0 < len(name) <= _MAX_NAME_LENGTH for name in names)
     if names and fits:
         types: list[Datatype] = ["BYTES" if texts.get(index) else "FP64" for index in range(columns)]
         return tuple(

@@ -5,7 +5,7 @@ from typing import BinaryIO
 import msgspec
 
 TOKENIZER = "tokenizer.json"
-MOST_TOKENIZER_BYTES = 64 * 1024**2
+MAX_TOKENIZER_BYTES = 64 * 1024**2
 
 
 class _Vocabulary(msgspec.Struct, frozen=True):
@@ -33,9 +33,9 @@ def check_tokenizer(tokenizer: BinaryIO, configuration: BinaryIO) -> None:
     Raises:
         ValueError: the message is one sentence.
     """
-    content = tokenizer.read(MOST_TOKENIZER_BYTES + 1)
-    if len(content) > MOST_TOKENIZER_BYTES:
-        raise ValueError(f"{TOKENIZER} is larger than {MOST_TOKENIZER_BYTES} bytes")
+    content = tokenizer.read(MAX_TOKENIZER_BYTES + 1)
+    if len(content) > MAX_TOKENIZER_BYTES:
+        raise ValueError(f"{TOKENIZER} is larger than {MAX_TOKENIZER_BYTES} bytes")
     try:
         read = msgspec.json.decode(content, type=_Tokenizer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -15,8 +15,8 @@ from control_plane.artifacts.torch_program import TorchProgram, read_program
 _Shape = TypeVar("_Shape")
 _MODEL = re.compile(r"[^/]+/models/model\.json")
 _CONFIGS = re.compile(r"[^/]+/data/(?:weights|constants)/[^/]+\.json")
-_MOST_MEMBERS = 100_000
-_MOST_DOCUMENT_BYTES = 256 * 1024**2
+_MAX_MEMBERS = 100_000
+_MAX_DOCUMENT_BYTES = 256 * 1024**2
 
 
 class _Payload(msgspec.Struct):
@@ -47,7 +47,7 @@ def check_torch(file: BinaryIO) -> TorchProgram | None:
 
 def _check_members(archive: zipfile.ZipFile) -> _Program:
     members = archive.infolist()
-    if len(members) > _MOST_MEMBERS:
+    if len(members) > _MAX_MEMBERS:
         raise _refusal("it has more members than any model")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise _refusal("a member is compressed, which torch.export.save never does")
@@ -64,7 +64,7 @@ def _check_members(archive: zipfile.ZipFile) -> _Program:
 
 
 def _decode(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: type[_Shape]) -> _Shape:
-    if member.file_size > _MOST_DOCUMENT_BYTES:
+    if member.file_size > _MAX_DOCUMENT_BYTES:
         raise _refusal(f"{member.filename} is too large")
     try:
         return msgspec.json.decode(archive.read(member), type=shape)

@@ -10,14 +10,14 @@ from control_plane.artifacts.tokenizer_fit import TOKENIZER, check_tokenizer
 from schemas.model_directory import (
     ADAPTER_CONFIGURATION,
     CONFIGURATION,
-    MOST_INDEX_BYTES,
+    MAX_INDEX_BYTES,
     WEIGHTS,
     DirectoryFile,
     read_index,
 )
 from schemas.safetensors_head import read_head
 
-_MOST_CONFIGURATION_BYTES = 1024**2
+_MAX_CONFIGURATION_BYTES = 1024**2
 
 
 def check_transformers(file: BinaryIO, store: ArtifactStore) -> None:
@@ -27,7 +27,7 @@ def check_transformers(file: BinaryIO, store: ArtifactStore) -> None:
         NotAModelError: with the reason.
     """
     try:
-        parts = {part.path: part for part in read_index(file.read(MOST_INDEX_BYTES + 1)).files}
+        parts = {part.path: part for part in read_index(file.read(MAX_INDEX_BYTES + 1)).files}
         for part in parts.values():
             _check_part(part, store)
         if TOKENIZER in parts:
@@ -44,7 +44,7 @@ def check_lora(file: BinaryIO, store: ArtifactStore) -> None:
         NotAModelError: with the reason.
     """
     try:
-        for part in read_index(file.read(MOST_INDEX_BYTES + 1), configuration=ADAPTER_CONFIGURATION).files:
+        for part in read_index(file.read(MAX_INDEX_BYTES + 1), configuration=ADAPTER_CONFIGURATION).files:
             _check_part(part, store)
     except ValueError as error:
         raise NotAModelError(artifact_format="lora", reason=str(error)) from error
@@ -66,7 +66,7 @@ def _check_part(part: DirectoryFile, store: ArtifactStore) -> None:
 
 
 def _check_configuration(content: BinaryIO) -> None:
-    configuration = _object(content.read(_MOST_CONFIGURATION_BYTES), CONFIGURATION)
+    configuration = _object(content.read(_MAX_CONFIGURATION_BYTES), CONFIGURATION)
     if not configuration.get("architectures"):
         raise ValueError(f"{CONFIGURATION} names no architecture")
     if "auto_map" in configuration:
@@ -74,7 +74,7 @@ def _check_configuration(content: BinaryIO) -> None:
 
 
 def _check_adapter(content: BinaryIO) -> None:
-    configuration = _object(content.read(_MOST_CONFIGURATION_BYTES), ADAPTER_CONFIGURATION)
+    configuration = _object(content.read(_MAX_CONFIGURATION_BYTES), ADAPTER_CONFIGURATION)
     if configuration.get("peft_type") != "LORA":
         raise ValueError(f"{ADAPTER_CONFIGURATION} describes no adapter of the type LORA")
     rank = configuration.get("r")

@@ -13,8 +13,8 @@ Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-LONGEST_WINDOW_S = 7 * 24 * 3_600
-LONGEST_TTL_S = 3_600
+MAX_WINDOW_S = 7 * 24 * 3_600
+MAX_TTL_S = 3_600
 
 
 class InputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +49,7 @@ class CreateBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     endpoint: BatchEndpoint
     input: InputBody
     scopes: Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1, max_length=100)]
-    window_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_WINDOW_S)]
+    window_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_WINDOW_S)]
 
 
 class StartBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,4 +83,4 @@ class FinishBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class MintBatchToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ask for a token for the gateway in the name of the batch's owner."""
 
-    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_TTL_S)] = 900
+    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL_S)] = 900

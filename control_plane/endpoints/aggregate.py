@@ -21,7 +21,7 @@ from control_plane.ports import EventContext
 from schemas.envelope import unix_ms
 from schemas.events.endpoints import (
     BUCKETS,
-    USUAL_KEY,
+    DEFAULT_KEY,
     Allocation,
     AssignmentKey,
     AssignmentKeyChosen,
@@ -47,7 +47,7 @@ from schemas.events.endpoints import (
 from schemas.scaling import ScalingPolicy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
-_MOST_REPLICAS = 1_000
+_MAX_REPLICAS = 1_000
 _EPOCHS_KEPT = 100
 
 
@@ -94,7 +94,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     placements: tuple[DeploymentPlaced, ...] = ()
     failovers: tuple[FailoverStarted, ...] = ()
     shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = USUAL_KEY
+    assigned_by: AssignmentKey = DEFAULT_KEY
 
     @property
     def epoch(self) -> int | None:
@@ -221,11 +221,11 @@ def create(command: CreateEndpoint) -> list[msgspec.Struct]:
 def add_deployment(state: Endpoint, command: AddDeployment) -> list[msgspec.Struct]:
     """Make a version available on the endpoint; it takes no traffic yet."""
     adapters_run_beside_their_parent(command.version, among=state.deployments)
-    if not 1 <= command.replicas <= _MOST_REPLICAS:
+    if not 1 <= command.replicas <= _MAX_REPLICAS:
         raise errors.InvalidReplicasError(
             f"a deployment can not have {command.replicas} instances",
             field="replicas",
-            remedy=f"give 1 to {_MOST_REPLICAS}",
+            remedy=f"give 1 to {_MAX_REPLICAS}",
         )
     return [
         DeploymentAdded(

@@ -7,7 +7,7 @@ import msgspec
 from control_plane.endpoints import errors
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.commands import ChooseAssignmentKey
-from schemas.events.endpoints import USUAL_KEY_HEADER, AssignmentKey, AssignmentKeyChosen
+from schemas.events.endpoints import DEFAULT_KEY_HEADER, AssignmentKey, AssignmentKeyChosen
 
 _HEADER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NOT_OF_A_CALLER = re.compile(r"x-rollbook-.*|x-envoy-.*|x-prediction-id|authorization|host|content-.*|te|connection")
@@ -34,10 +34,10 @@ def choose_assignment_key(state: Endpoint, command: ChooseAssignmentKey) -> list
 
 def _header(name: str) -> str:
     lower = name.lower()
-    if lower != USUAL_KEY_HEADER and (not _HEADER.fullmatch(lower) or _NOT_OF_A_CALLER.fullmatch(lower)):
+    if lower != DEFAULT_KEY_HEADER and (not _HEADER.fullmatch(lower) or _NOT_OF_A_CALLER.fullmatch(lower)):
         raise errors.InvalidAssignmentKeyError(
             f"callers can not be told apart by a header {name!r}",
             field="key.header",
-            remedy=f"use {USUAL_KEY_HEADER}, or a header of your own, such as x-user-id",
+            remedy=f"use {DEFAULT_KEY_HEADER}, or a header of your own, such as x-user-id",
         )
     return lower

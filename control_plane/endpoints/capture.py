@@ -7,9 +7,9 @@ from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.commands import ChangeCapturePolicy
 from schemas.events.endpoints import CapturePolicy, CapturePolicyChanged
 
-MOST_VALUES = 1_000_000
-MOST_BYTES = 4 * 1024 * 1024
-MOST_RETENTION_DAYS = 3_650
+MAX_VALUES = 1_000_000
+MAX_BYTES = 4 * 1024 * 1024
+MAX_RETENTION_DAYS = 3_650
 
 
 def change_capture_policy(state: Endpoint, command: ChangeCapturePolicy) -> list[msgspec.Struct]:
@@ -34,12 +34,12 @@ def _each_name_may_stand_once(policy: CapturePolicy) -> None:
 
 
 def _bounds_may_not_be_exceeded(policy: CapturePolicy) -> None:
-    bounds = {"max_values": MOST_VALUES, "max_bytes": MOST_BYTES, "retention_days": MOST_RETENTION_DAYS}
-    for field, most in bounds.items():
+    bounds = {"max_values": MAX_VALUES, "max_bytes": MAX_BYTES, "retention_days": MAX_RETENTION_DAYS}
+    for field, limit in bounds.items():
         value = getattr(policy, field)
-        if value > most:
+        if value > limit:
             raise errors.InvalidCapturePolicyError(
-                f"{field} can not be {value}", field=f"policy.{field}", remedy=f"give at most {most}"
+                f"{field} can not be {value}", field=f"policy.{field}", remedy=f"give at most {limit}"
             )
 
 

@@ -20,11 +20,11 @@ from schemas.events.endpoints import (
     FailoverStarted,
 )
 
-MOST_REGIONS = 32
-MOST_BACKUP_REGIONS = 5
-MOST_RETRIES = 10
+MAX_REGIONS = 32
+MAX_BACKUP_REGIONS = 5
+MAX_RETRIES = 10
 TRY_MS = (10, 60_000)
-MOST_AT_ONCE = 1_000_000
+MAX_CONCURRENT = 1_000_000
 _REGION = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 
 
@@ -34,7 +34,7 @@ def set_failover_policy(state: Endpoint, command: SetFailoverPolicy) -> list[msg
     if policy.backup_deployment_id is not None:
         backup = _deployment_named(state, policy.backup_deployment_id)
         policy = msgspec.structs.replace(policy, backup_deployment_id=backup)
-    _regions_have_to_make_sense(policy.backup_regions or (), most=MOST_BACKUP_REGIONS, field="policy.backup_regions")
+    _regions_have_to_make_sense(policy.backup_regions or (), limit=MAX_BACKUP_REGIONS, field="policy.backup_regions")
     _bounds_may_not_be_exceeded(policy)
     return [] if policy == state.failover else [FailoverPolicySet(policy=policy, reason=command.reason)]
 
@@ -50,7 +50,7 @@ def place_deployment(state: Endpoint, command: PlaceDeployment) -> list[msgspec.
 
 def begin_with_placement(command: PlaceDeployment) -> list[msgspec.Struct]:
     """Place a deployment that is about to be added."""
-    _regions_have_to_make_sense(command.regions, most=MOST_REGIONS, field="regions")
+    _regions_have_to_make_sense(command.regions, limit=MAX_REGIONS, field="regions")
     return [
         DeploymentPlaced(deployment_id=command.deployment_id, regions=command.regions, reason=command.reason),
     ]
@@ -87,7 +87,7 @@ def _deployment_named(state: Endpoint, name: str) -> str:
     )
 
 
-def _regions_have_to_make_sense(regions: tuple[str, ...], *, most: int, field: str) -> None:
+def _regions_have_to_make_sense(regions: tuple[str, ...], *, limit: int, field: str) -> None:
     wrong = next((region for region in regions if not _REGION.fullmatch(region)), None)
     if wrong is not None:
         raise errors.InvalidRegionsError(
@@ -95,29 +95,29 @@ def _regions_have_to_make_sense(regions: tuple[str, ...], *, most: int, field: s
             field=field,
             remedy="use letters, digits, dots, dashes and underscores, as the agents of the region do",
         )
-    if len(set(regions)) < len(regions) or len(regions) > most:
+    if len(set(regions)) < len(regions) or len(regions) > limit:
         raise errors.InvalidRegionsError(
-            "a region stands twice" if len(regions) <= most else f"{len(regions)} regions are too many",
+            "a region stands twice" if len(regions) <= limit else f"{len(regions)} regions are too many",
             field=field,
-            remedy=f"name each region once, and at most {most}",
+            remedy=f"name each region once, and at most {limit}",
         )
 
 
 def _bounds_may_not_be_exceeded(policy: FailoverPolicy) -> None:
-    least_ms, most_ms = TRY_MS
+    min_ms, max_ms = TRY_MS
     bounds = {
-        "max_retries": (0, MOST_RETRIES),
-        "per_try_timeout_ms": (least_ms, most_ms),
-        "retries_at_once": (0, MOST_AT_ONCE),
-        "max_connections": (1, MOST_AT_ONCE),
-        "max_pending": (1, MOST_AT_ONCE),
-        "max_requests": (1, MOST_AT_ONCE),
+        "max_retries": (0, MAX_RETRIES),
+        "per_try_timeout_ms": (min_ms, max_ms),
+        "retries_at_once": (0, MAX_CONCURRENT),
+        "max_connections": (1, MAX_CONCURRENT),
+        "max_pending": (1, MAX_CONCURRENT),
+        "max_requests": (1, MAX_CONCURRENT),
     }
-    for field, (least, most) in bounds.items():
+    for field, (low, high) in bounds.items():
         value = getattr(policy, field)
-        if value is not None and not least <= value <= most:
+        if value is not None and not low <= value <= high:
             raise errors.InvalidFailoverPolicyError(
-                f"{field} can not be {value}", field=f"policy.{field}", remedy=f"give {least} to {most}"
+                f"{field} can not be {value}", field=f"policy.{field}", remedy=f"give {low} to {high}"
             )
 
 

@@ -31,7 +31,7 @@ from schemas.identifiers import Kind, kind_of
 from schemas.scaling import ScalingPolicy
 
 _PAGE = 500
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 
 
 class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,7 +183,7 @@ def _version_row(catalogue: Catalogue, version: str, *, workspace: str) -> Catal
     if kind_of(version) is Kind.VERSION:
         return catalogue.get(Kind.VERSION, version, workspace=workspace)
     model, _, number = version.rpartition("/")
-    if not (model and number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS):
+    if not (model and number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS):
         return None
     model_id = model if kind_of(model) is Kind.MODEL else catalogue.id_of(Kind.MODEL, model, workspace=workspace)
     if model_id is None:

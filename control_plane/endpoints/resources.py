@@ -9,7 +9,7 @@ from control_plane.endpoints import aggregate, instance
 from control_plane.endpoints.policies import weights_of
 from control_plane.ports import Aggregate, CatalogueRow
 from schemas.events.endpoints import (
-    USUAL_KEY,
+    DEFAULT_KEY,
     Allocation,
     AssignmentKey,
     CapturePolicy,
@@ -60,7 +60,7 @@ class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[str, ...] = ()
 
     @property
-    def least_instances(self) -> int:
+    def min_instances(self) -> int:
         """How many instances there are to be at least: so many in each region that is named."""
         return self.replicas * max(1, len(self.regions))
 
@@ -86,7 +86,7 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
     shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = USUAL_KEY
+    assigned_by: AssignmentKey = DEFAULT_KEY
 
 
 class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
     shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = USUAL_KEY
+    assigned_by: AssignmentKey = DEFAULT_KEY
 
 
 def decode_endpoint(row: CatalogueRow) -> EndpointRow:
@@ -248,7 +248,7 @@ def _state(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> Deplo
     announced = sum(each.phase == "announced" for each in instances)
     if deployment.replicas == 0 and not announced:
         return "asleep"
-    if announced >= deployment.least_instances:
+    if announced >= deployment.min_instances:
         return "ready"
     if announced:
         return "degraded"

@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.scaling import LoadMeasurement
 
-_MOST = 20_000
+_MAX_KEPT = 20_000
 
 
 class KeptMeasurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class LastMeasurements:
         """Remember the last one."""
         self._kept[deployment_id] = KeptMeasurement(received_at_ms=now_ms, measurement=measurement)
         self._kept.move_to_end(deployment_id)
-        if len(self._kept) > _MOST:
+        if len(self._kept) > _MAX_KEPT:
             self._kept.popitem(last=False)
 
     def of(self, deployment_id: str) -> KeptMeasurement | None:

@@ -12,10 +12,10 @@ from control_plane.ports import EventStore
 from infra.operations import READERS, Caller, Operations, Question
 from schemas.envelope import RecordedEvent
 
-_LONGEST_WAIT_MS = 30_000
+_MAX_WAIT_MS = 30_000
 _SCANNED_AT_ONCE = 5_000
-_MOST = 1_000
-_LARGEST_POSITION = 2**63 - 1
+_MAX_EVENTS = 1_000
+_MAX_POSITION = 2**63 - 1
 
 
 class FedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +56,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 class ReadEvents(msgspec.Struct, frozen=True, kw_only=True):
     """From which position on, which events, and how long to wait for the first one."""
 
-    after: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_POSITION)] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=_MOST)] = 100
+    after: Annotated[int, msgspec.Meta(ge=0, le=_MAX_POSITION)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=_MAX_EVENTS)] = 100
     stream: str = ""
     type: str = ""
-    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=_LONGEST_WAIT_MS)] = 0
+    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=_MAX_WAIT_MS)] = 0
 
 
 def operations(store: EventStore, commits: Commits) -> Operations:

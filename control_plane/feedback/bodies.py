@@ -9,7 +9,7 @@ from control_plane.errors import Invalid
 from schemas.identifiers import prediction_started_at_ms
 from schemas.observations import Feedback
 
-MOST_ITEMS = 1_000
+MAX_ITEMS = 1_000
 _FARTHEST_FUTURE = timedelta(days=1)
 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -36,7 +36,7 @@ class FeedbackItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class FeedbackBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Up to 1,000 items; all are taken, or none."""
 
-    items: Annotated[tuple[FeedbackItem, ...], msgspec.Meta(min_length=1, max_length=MOST_ITEMS)]
+    items: Annotated[tuple[FeedbackItem, ...], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from schemas.topics import FEEDBACK
 # Together the longest that a caller waits for a broker that does not answer.
 _DEADLINE_S = 4.0
 _CLOSE_S = 1.0
-_MOST_AT_ONCE = 64
+_MAX_WAITING = 64
 _log = structlog.get_logger(__name__)
 
 
@@ -40,7 +40,7 @@ class TooMuchFeedbackError(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            f"{_MOST_AT_ONCE} batches of feedback are waiting already", remedy="send them one after another"
+            f"{_MAX_WAITING} batches of feedback are waiting already", remedy="send them one after another"
         )
 
 
@@ -61,7 +61,7 @@ class FeedbackPublisher:
             KafkaAwayError: not within the deadline; some of the items may be there, which does no harm.
             TooMuchFeedbackError: too many batches wait already.
         """
-        if self._waiting >= _MOST_AT_ONCE:
+        if self._waiting >= _MAX_WAITING:
             raise TooMuchFeedbackError
         self._waiting += 1
         try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from control_plane.inference_tokens.commands import LONGEST_TTL_S, RotateSigningKey
+from control_plane.inference_tokens.commands import MAX_TTL_S, RotateSigningKey
 from control_plane.inference_tokens.errors import (
     RotationUnderWayError,
     TooManyRevocationsError,
@@ -19,8 +19,8 @@ from schemas.events.access import InferenceTokenRevoked, InferenceTokensRevoked,
 from schemas.identifiers import Kind
 
 NAME = "inference"
-_MOST_KEYS = 5
-_MOST_REVOCATIONS = 1_000
+_MAX_KEYS = 5
+_MAX_REVOCATIONS = 1_000
 
 
 class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +117,8 @@ def rotate(
         return (SigningKeyRotated(keys=(only,), reason=command.reason),)
     if counting and counting[-1].signs_from > now:
         raise RotationUnderWayError(counting[-1].signs_from)
-    if len(counting) >= _MOST_KEYS:
-        raise TooManySigningKeysError(_MOST_KEYS)
+    if len(counting) >= _MAX_KEYS:
+        raise TooManySigningKeysError(_MAX_KEYS)
     signs_from_ms = now_ms + command.lead_s * 1_000
     ends = rfc3339(signs_from_ms + command.overlap_s * 1_000)
     before = tuple(msgspec.structs.replace(key, valid_until=key.valid_until or ends) for key in counting)
@@ -155,10 +155,10 @@ def unix_s(at: str) -> int:
 
 
 def _must_have_room(state: Keyring) -> None:
-    if len(state.tokens) + len(state.principals) >= _MOST_REVOCATIONS:
-        raise TooManyRevocationsError(_MOST_REVOCATIONS)
+    if len(state.tokens) + len(state.principals) >= _MAX_REVOCATIONS:
+        raise TooManyRevocationsError(_MAX_REVOCATIONS)
 
 
 def _all_ended(now_ms: int) -> str:
     # The gateway lets clocks differ by some seconds; a minute more costs nothing.
-    return rfc3339(now_ms + (LONGEST_TTL_S + 60) * 1_000)
+    return rfc3339(now_ms + (MAX_TTL_S + 60) * 1_000)

@@ -7,7 +7,7 @@ import msgspec
 PersonalText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-LONGEST_TTL_S = 3_600
+MAX_TTL_S = 3_600
 _DAY_S = 24 * 3_600
 
 
@@ -15,7 +15,7 @@ class MintInferenceToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """Ask for a token for the gateway."""
 
     endpoints: Annotated[tuple[PersonalText, ...], msgspec.Meta(min_length=1, max_length=100)]
-    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_TTL_S)] = LONGEST_TTL_S
+    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL_S)] = MAX_TTL_S
 
 
 class RotateSigningKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,7 +25,7 @@ class RotateSigningKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """
 
     reason: Reason
-    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=_DAY_S)] = LONGEST_TTL_S
+    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=_DAY_S)] = MAX_TTL_S
     lead_s: Annotated[int, msgspec.Meta(ge=0, le=_DAY_S)] = 10
 
 

@@ -65,9 +65,9 @@ class TooManySigningKeysError(Refused):
 
     code = "too-many-signing-keys"
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{most} keys still count",
+            f"{limit} keys still count",
             remedy="wait until the oldest ends; or send overlap_s 0 to end every key before at once",
         )
 
@@ -77,9 +77,9 @@ class TooManyRevocationsError(Refused):
 
     code = "too-many-revocations"
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{most} revocations still count",
+            f"{limit} revocations still count",
             remedy="revoke by principal_id, or rotate the key with overlap_s 0, which ends every token",
         )
 

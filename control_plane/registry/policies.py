@@ -29,7 +29,7 @@ _TYPES_OF_VALUES: Mapping[Datatype, tuple[type, ...]] = {
     "BYTES": (str,),
     **dict.fromkeys(FLOATS, (int, float)),
 }
-_LARGEST_FLOATS: Mapping[Datatype, float] = {
+_MAX_FLOAT: Mapping[Datatype, float] = {
     "FP16": 65_504.0,
     "BF16": 3.3895313892515355e38,
     "FP32": 3.4028234663852886e38,
@@ -165,7 +165,7 @@ def _is_of(datatype: Datatype, value: bool | float | str) -> bool:  # noqa: FBT0
         return False
     if isinstance(value, bool | str):
         return True
-    return abs(value) <= _LARGEST_FLOATS[datatype] if datatype in FLOATS else value in _range(datatype)
+    return abs(value) <= _MAX_FLOAT[datatype] if datatype in FLOATS else value in _range(datatype)
 
 
 def _range(datatype: Datatype) -> range:

@@ -9,7 +9,7 @@ from schemas.identifiers import Kind, kind_of
 
 _PAGE = 500
 # A database takes no larger number; no model has as many versions.
-_LARGEST_NUMBER = 2**63 - 1
+_MAX_NUMBER = 2**63 - 1
 
 
 def model_id_of(catalogue: Catalogue, model: str, *, workspace: str) -> str:
@@ -47,7 +47,7 @@ def version_row(catalogue: Catalogue, model: str, number: int, *, workspace: str
     """
     parent_id = model_row(catalogue, model, workspace=workspace).id
     # SQLite refuses integers of more than 64 bits, and a path may hold any.
-    wanted = number if 0 < number <= _LARGEST_NUMBER else 0
+    wanted = number if 0 < number <= _MAX_NUMBER else 0
     rows = catalogue.find(Kind.VERSION, workspace=workspace, parent_id=parent_id, number=wanted, limit=1)
     if not rows:
         raise VersionNotFoundError(f"{model}/{number}")

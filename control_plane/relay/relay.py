@@ -29,7 +29,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     poll_seconds: float = 0.2
     deadline_seconds: float = DEADLINE_SECONDS
     settle_seconds: float = 0.5
-    longest_pause_seconds: float = 1.0
+    max_pause_seconds: float = 1.0
 
 
 class Relay:
@@ -122,8 +122,8 @@ class Relay:
             _log.warning("topic_holds_repeats", records=tail.next_offset, events=published)
 
     def _pause(self, failures: int) -> float:
-        longest: float = min(self._pace.longest_pause_seconds, 0.1 * 2**failures)
-        return longest * (0.5 + random.random() / 2)  # noqa: S311  jitter, no secret
+        pause_s: float = min(self._pace.max_pause_seconds, 0.1 * 2**failures)
+        return pause_s * (0.5 + random.random() / 2)  # noqa: S311  jitter, no secret
 
 
 async def sleep_unless(stopping: asyncio.Event, seconds: float) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra.kafka.clients import MAXIMUM_RECORD_BYTES
+from infra.kafka.clients import MAX_RECORD_BYTES
 from infra.kafka.connection import KafkaConnection
 
 _REQUEST_TIMEOUT_MS = 10_000
@@ -25,7 +25,7 @@ async def open_reader(
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
-        max_partition_fetch_bytes=MAXIMUM_RECORD_BYTES,
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
     )
     partition = TopicPartition(topic, 0)

@@ -13,8 +13,8 @@ from schemas.events.endpoints import DeploymentAdded, VersionReference
 from schemas.events.rollouts import Counts, GateCounts, Measurement, Verdict
 
 _WHOLE = 100.0
-_MOST_ALPHA = 0.5
-_LONGEST_WARM_UP_MS = 24 * 60 * 60 * 1000
+_MAX_ALPHA = 0.5
+_MAX_WARM_UP_MS = 24 * 60 * 60 * 1000
 _NOTHING = Counts(trials=0, bad=0)
 
 
@@ -118,12 +118,12 @@ def _gate_problems(rules: list[GateRule]) -> list[Problem]:
 
 def _limit_problems(command: StartRollout) -> list[Problem]:
     problems = []
-    if not 0 < command.alpha <= _MOST_ALPHA:
+    if not 0 < command.alpha <= _MAX_ALPHA:
         detail = f"{command.alpha:g} is no probability of a wrong decision that a rollout may allow"
-        problems.append(Problem("alpha", detail, f"give a number above 0 and at most {_MOST_ALPHA}, such as 0.05"))
-    if not 1 <= command.warm_up_timeout_ms <= _LONGEST_WARM_UP_MS:
+        problems.append(Problem("alpha", detail, f"give a number above 0 and at most {_MAX_ALPHA}, such as 0.05"))
+    if not 1 <= command.warm_up_timeout_ms <= _MAX_WARM_UP_MS:
         detail = f"{command.warm_up_timeout_ms} ms is no time to warm up in"
-        problems.append(Problem("warm_up_timeout_ms", detail, f"give 1 to {_LONGEST_WARM_UP_MS}"))
+        problems.append(Problem("warm_up_timeout_ms", detail, f"give 1 to {_MAX_WARM_UP_MS}"))
     return problems
 
 

@@ -15,7 +15,7 @@ from control_plane.web.authentication import actor_of
 Action = Callable[[UnitOfWork], Reply]
 
 _ETAG = re.compile(r'(?:W/)?"(?P<version>\d{1,9})"')
-_LONGEST_KEY = 200
+_MAX_KEY_LENGTH = 200
 _EMPTY_OBJECT = b"{}"
 
 
@@ -45,7 +45,7 @@ class Commands:
             actor=actor_of(request),
             command_id=command_id,
             correlation_id=request.scope["state"]["correlation_id"],
-            causation_id=request.headers.get("x-causation-id", command_id)[:_LONGEST_KEY],
+            causation_id=request.headers.get("x-causation-id", command_id)[:_MAX_KEY_LENGTH],
             idempotency_key=_idempotency_key(request),
             body_sha256=fingerprint.hexdigest(),
             expected_version=expected_version(request),
@@ -74,11 +74,11 @@ def expected_version(request: Request[Any, Any, Any]) -> int | None:
 
 def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
     key = request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+    if key is not None and not 0 < len(key) <= _MAX_KEY_LENGTH:
         raise BadHeaderError(
             f"Idempotency-Key has {len(key)} characters",
             field="Idempotency-Key",
-            remedy=f"send 1 to {_LONGEST_KEY} characters, for example a UUID",
+            remedy=f"send 1 to {_MAX_KEY_LENGTH} characters, for example a UUID",
         )
     return key
 

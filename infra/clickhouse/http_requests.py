@@ -49,13 +49,13 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_request(
-    method: str, query_string: bytes, headers: Mapping[str, str], body: bytes, *, maximum_bytes: int
+    method: str, query_string: bytes, headers: Mapping[str, str], body: bytes, *, max_bytes: int
 ) -> QueryRequest:
     """Join URL, headers and body as ClickHouse does: the query may stand in the first and go on in the last."""
     parameters = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
-    content = decompress(body, headers.get("content-encoding", ""), maximum_bytes=maximum_bytes)
+    content = decompress(body, headers.get("content-encoding", ""), max_bytes=max_bytes)
     if headers.get("content-type", "").startswith("multipart/form-data"):
-        parameters |= _form_fields(content, headers["content-type"], maximum_bytes)
+        parameters |= _form_fields(content, headers["content-type"], max_bytes)
         content = b""
     _refuse_native_compression(parameters)
     settings = {name: value for name, value in parameters.items() if _is_setting(name)}
@@ -92,44 +92,44 @@ def credentials(query_string: bytes, headers: Mapping[str, str]) -> tuple[str, s
     return None
 
 
-def decompress(body: bytes, encoding: str, *, maximum_bytes: int) -> bytes:
+def decompress(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
     """Undo a Content-Encoding without letting a small body grow beyond the limit."""
     kind = encoding.strip().lower()
     if kind in ("", "identity"):
         return body
     try:
-        content, is_whole = _decompressed(kind, body, maximum_bytes + 1)
+        content, is_whole = _decompressed(kind, body, max_bytes + 1)
     except (zlib.error, zstd.ZstdError, RuntimeError, EOFError) as error:
         raise ClickHouseError(code_of("CANNOT_DECOMPRESS"), f"The body is no {kind}: {error}") from error
-    if len(content) > maximum_bytes:
-        raise ClickHouseError(code_of("QUERY_IS_TOO_LARGE"), f"The body is larger than {maximum_bytes} bytes")
+    if len(content) > max_bytes:
+        raise ClickHouseError(code_of("QUERY_IS_TOO_LARGE"), f"The body is larger than {max_bytes} bytes")
     if not is_whole:
         raise ClickHouseError(code_of("CANNOT_DECOMPRESS"), f"The {kind} body ends too early")
     return content
 
 
-def _decompressed(kind: str, body: bytes, most: int) -> tuple[bytes, bool]:
+def _decompressed(kind: str, body: bytes, max_bytes: int) -> tuple[bytes, bool]:
     match kind:
         case "gzip" | "deflate":
             inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-            return inflater.decompress(body, most), inflater.eof
+            return inflater.decompress(body, max_bytes), inflater.eof
         case "lz4":
             lz4_reader = lz4.frame.LZ4FrameDecompressor()
-            return lz4_reader.decompress(body, max_length=most), lz4_reader.eof
+            return lz4_reader.decompress(body, max_length=max_bytes), lz4_reader.eof
         case "zstd":
             zstd_reader = zstd.ZstdDecompressor()
-            return zstd_reader.decompress(body, max_length=most), zstd_reader.eof
+            return zstd_reader.decompress(body, max_length=max_bytes), zstd_reader.eof
         case _:
             raise ClickHouseError(
                 code_of("UNKNOWN_COMPRESSION_METHOD"), f"Unknown compression method: {kind}; use gzip, lz4 or zstd"
             )
 
 
-def _form_fields(body: bytes, content_type: str, maximum_bytes: int) -> dict[str, str]:
+def _form_fields(body: bytes, content_type: str, max_bytes: int) -> dict[str, str]:
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     try:
         parser = MultipartParser(
-            io.BytesIO(body), boundary, memory_limit=maximum_bytes, spool_limit=maximum_bytes, disk_limit=0
+            io.BytesIO(body), boundary, memory_limit=max_bytes, spool_limit=max_bytes, disk_limit=0
         )
         parts = list(parser)
     except MultipartError as error:

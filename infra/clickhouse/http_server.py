@@ -81,9 +81,7 @@ class ClickHouseApp:
             await _respond(send, 404, [(b"content-type", _TEXT)], b"There is no such path; use / or /ping.\n")
             return
         body = await _body(receive, self._limits.body_bytes)
-        request = read_request(
-            scope["method"], scope["query_string"], headers, body, maximum_bytes=self._limits.body_bytes
-        )
+        request = read_request(scope["method"], scope["query_string"], headers, body, max_bytes=self._limits.body_bytes)
         if not request.sql and scope["method"] == "GET":
             await _respond(send, 200, [(b"content-type", _TEXT)], b"Ok.\n")
             return
@@ -183,7 +181,7 @@ def _error_headers(error: ClickHouseError) -> Headers:
     return headers
 
 
-async def _body(receive: Receive, maximum_bytes: int) -> bytes:
+async def _body(receive: Receive, max_bytes: int) -> bytes:
     chunks, size, more = [], 0, True
     while more:
         message = await receive()
@@ -191,8 +189,8 @@ async def _body(receive: Receive, maximum_bytes: int) -> bytes:
             raise ClickHouseError(code_of("BAD_ARGUMENTS"), "The client went away")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > maximum_bytes:
-            raise ClickHouseError(code_of("QUERY_IS_TOO_LARGE"), f"The body is larger than {maximum_bytes} bytes")
+        if size > max_bytes:
+            raise ClickHouseError(code_of("QUERY_IS_TOO_LARGE"), f"The body is larger than {max_bytes} bytes")
         more = message.get("more_body", False)
     return b"".join(chunks)
 

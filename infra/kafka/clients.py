@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from infra.kafka.connection import KafkaConnection
 
-MAXIMUM_RECORD_BYTES = 8 * 1024 * 1024
+MAX_RECORD_BYTES = 8 * 1024 * 1024
 """The broker takes no larger record; see ``message.max.bytes`` of the embedded node."""
 
 _REQUEST_TIMEOUT_MS = 10_000
@@ -34,7 +34,7 @@ def producer(
         enable_idempotence=True,
         linger_ms=linger_ms,
         compression_type=compression,
-        max_request_size=MAXIMUM_RECORD_BYTES,
+        max_request_size=MAX_RECORD_BYTES,
         max_batch_size=256 * 1024,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
         retry_backoff_ms=_RETRY_BACKOFF_MS,
@@ -91,7 +91,7 @@ async def consumer_from_offset(
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_poll_records=max_poll_records,
-        max_partition_fetch_bytes=MAXIMUM_RECORD_BYTES,
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
         fetch_max_wait_ms=500,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
         retry_backoff_ms=_RETRY_BACKOFF_MS,

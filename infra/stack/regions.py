@@ -15,8 +15,8 @@ from infra.stack.program_settings import kafka_of, only, prefixed, url, with_rea
 from infra.supervisor.plan import HttpReady, ProgramSpec
 
 LOCAL = "local"
-MAXIMUM_BODY_BYTES = 33_554_432
-_MOST_REGIONS = 8
+MAX_BODY_BYTES = 33_554_432
+_MAX_REGIONS = 8
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _FIRST_GATEWAY_PORT = 8090
 _PORTS = ("gateway", "ads", "envoy_admin", "follower_metrics", "shipper_metrics", "agent_metrics")
@@ -33,9 +33,9 @@ def settled_regions(data: DataDirectory, asked: str | None) -> tuple[str, ...]:
         return known or (LOCAL,)
     regions = tuple(name.strip() for name in asked.split(","))
     wrong = next((name for name in regions if not _NAME.fullmatch(name)), None)
-    if wrong is not None or len(set(regions)) < len(regions) or len(regions) > _MOST_REGIONS:
+    if wrong is not None or len(set(regions)) < len(regions) or len(regions) > _MAX_REGIONS:
         raise CannotStartError(
-            f"{asked!r} are no regions; name at most {_MOST_REGIONS}, each once, in small letters, digits and dashes, "
+            f"{asked!r} are no regions; name at most {_MAX_REGIONS}, each once, in small letters, digits and dashes, "
             "with commas between them"
         )
     if gone := sorted(set(known) - set(regions)):
@@ -84,7 +84,7 @@ def programs_of_region(
         "ENVOY_HOST": str(hosts.bind),
         "ENVOY_PORT": own["gateway"],
         "ENVOY_ADMIN_PORT": own["envoy_admin"],
-        "MAX_BODY_BYTES": str(MAXIMUM_BODY_BYTES),
+        "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
     }
     agent = {
         **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", *kafka_of(common), "REGION"),
@@ -115,7 +115,7 @@ def _gateway(common: Mapping[str, str], own: Mapping[str, str], *, hosts: Hosts,
         "PORT": own["gateway"],
         "ADMIN_PORT": own["envoy_admin"],
         "ADS_PORT": own["ads"],
-        "MAX_BODY_BYTES": str(MAXIMUM_BODY_BYTES),
+        "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
     }
     return ProgramSpec(
         name=name,

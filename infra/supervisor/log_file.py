@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-MAXIMUM_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 _KEPT = 2
 
 
@@ -15,9 +15,9 @@ class LogFile:
     between copy and cut is lost.
     """
 
-    def __init__(self, path: Path, *, maximum_bytes: int = MAXIMUM_BYTES) -> None:
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.path = path
-        self._maximum_bytes = maximum_bytes
+        self._max_bytes = max_bytes
 
     def open(self) -> int:
         """Return a handle to append to; the caller closes it."""
@@ -25,7 +25,7 @@ class LogFile:
 
     def rotate(self) -> None:
         """Cut the file when it is too large; older parts are kept as ``.1`` and ``.2``."""
-        if not self.path.exists() or self.path.stat().st_size <= self._maximum_bytes:
+        if not self.path.exists() or self.path.stat().st_size <= self._max_bytes:
             return
         for number in range(_KEPT, 1, -1):
             older, newer = self._part(number), self._part(number - 1)
@@ -34,11 +34,11 @@ class LogFile:
         shutil.copyfile(self.path, self._part(1))
         os.truncate(self.path, 0)
 
-    def tail(self, *, maximum_bytes: int = 65_536) -> str:
+    def tail(self, *, max_bytes: int = 65_536) -> str:
         """Return the end of the log as text."""
         try:
             with self.path.open("rb") as file:
-                file.seek(max(0, self.path.stat().st_size - maximum_bytes))
+                file.seek(max(0, self.path.stat().st_size - max_bytes))
                 return file.read().decode(errors="replace")
         except FileNotFoundError:
             return ""

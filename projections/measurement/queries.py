@@ -10,7 +10,7 @@ from projections.reading import Reader
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Freshness, Watermark, combined
 
-_LARGEST_EPOCH = 2**31 - 1
+_MAX_EPOCH = 2**31 - 1
 _REQUESTS_OF_EPOCH = """
     workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND epoch = {epoch:Int64}
     AND role = 'primary' AND ended_at_ms <= {watermark_ms:Int64}
@@ -171,7 +171,7 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
     Raises:
         BadQuery: no stream gets as long as the epoch says.
     """
-    if not 0 <= question.epoch <= _LARGEST_EPOCH:
+    if not 0 <= question.epoch <= _MAX_EPOCH:
         raise BadQuery(f"{question.epoch} is no epoch", field="epoch", remedy="take it from the endpoint's traffic")
     needs_observations = question.feedback_name is not None or question.answers is not None
     mark = await _watermark(reader, with_observations=needs_observations)

@@ -7,7 +7,7 @@ from projections.reading import Reader
 from schemas.envelope import rfc3339
 from schemas.identifiers import prediction_started_at_ms
 
-MOST_PREDICTIONS = 10_000
+MAX_PREDICTIONS = 10_000
 
 # The record's start and the time inside the id are one clock reading, formatted twice.
 _SLACK_MS = 1_000
@@ -128,9 +128,9 @@ async def who_served(reader: Reader, prediction_id: str, *, workspace: str) -> P
 
 async def who_served_each(reader: Reader, prediction_ids: list[str], *, workspace: str) -> Lookup:
     """Return what served up to 10,000 predictions."""
-    if len(prediction_ids) > MOST_PREDICTIONS:
+    if len(prediction_ids) > MAX_PREDICTIONS:
         raise BadQuery(
-            f"{len(prediction_ids)} prediction ids are more than {MOST_PREDICTIONS}",
+            f"{len(prediction_ids)} prediction ids are more than {MAX_PREDICTIONS}",
             field="prediction_ids",
             remedy="ask in several calls",
         )

@@ -21,7 +21,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     "PrettyCompactMonoBlock": "text/plain",
     "Arrow": "application/vnd.apache.arrow.file",
 }
-MOST_SQL_BYTES = 64 * 1024
+MAX_SQL_BYTES = 64 * 1024
 # Memory and the size of a result are bounded by the server's own profile.
 _LIMITS: Mapping[str, str] = {
     # Level 1 refuses writes, settings, and table functions that reach files, networks and programs.
@@ -89,8 +89,8 @@ def _checked(query: Sql) -> str:
         raise BadQuery(
             f"the format {query.format!r} is not offered", field="format", remedy=f"one of {', '.join(MEDIA_TYPES)}"
         )
-    if len(query.sql.encode()) > MOST_SQL_BYTES:
-        raise BadQuery(f"the statement is longer than {MOST_SQL_BYTES} bytes", field="sql", remedy="bind parameters")
+    if len(query.sql.encode()) > MAX_SQL_BYTES:
+        raise BadQuery(f"the statement is longer than {MAX_SQL_BYTES} bytes", field="sql", remedy="bind parameters")
     sql = _without_end_mark(query.sql.strip())
     plain = _without_comments(sql)
     if not _READING.match(plain):

@@ -10,8 +10,8 @@ from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark
 
 _HOUR_MS = 3_600_000
-_MOST_BUCKETS = 2_000
-_LONGEST_BUCKET_MS = 366 * 24 * _HOUR_MS
+_MAX_BUCKETS = 2_000
+_MAX_BUCKET_MS = 366 * 24 * _HOUR_MS
 _METRICS = """
     SELECT intDiv(ended_at_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version, epoch,
            count() AS requests, sumMapIf(map(toString(error_class), toUInt64(1)), error_class != '') AS errors,
@@ -86,15 +86,15 @@ async def metrics_of_endpoint(
 def check_buckets(now_ms: int, since_ms: int | None, bucket_ms: int) -> int:
     """Return where the buckets begin, or refuse so many that the answer would be of no use."""
     since_ms = now_ms - _HOUR_MS if since_ms is None else since_ms
-    if not 1 <= bucket_ms <= _LONGEST_BUCKET_MS:
+    if not 1 <= bucket_ms <= _MAX_BUCKET_MS:
         raise BadQuery(
-            f"{bucket_ms} ms is no length of a bucket", field="bucket_ms", remedy=f"give 1 to {_LONGEST_BUCKET_MS}"
+            f"{bucket_ms} ms is no length of a bucket", field="bucket_ms", remedy=f"give 1 to {_MAX_BUCKET_MS}"
         )
-    if not 0 <= since_ms <= now_ms + _LONGEST_BUCKET_MS:
+    if not 0 <= since_ms <= now_ms + _MAX_BUCKET_MS:
         raise BadQuery(f"{since_ms} is no time", field="since_ms", remedy="give Unix milliseconds")
-    if (now_ms - since_ms) // bucket_ms > _MOST_BUCKETS:
+    if (now_ms - since_ms) // bucket_ms > _MAX_BUCKETS:
         raise BadQuery(
-            f"buckets of {bucket_ms} ms since {since_ms} are more than {_MOST_BUCKETS}",
+            f"buckets of {bucket_ms} ms since {since_ms} are more than {_MAX_BUCKETS}",
             field="bucket_ms",
             remedy="ask for longer buckets or a later since_ms",
         )

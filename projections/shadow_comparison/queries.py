@@ -9,7 +9,7 @@ from projections.reading import Reader
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark, combined
 
-MOST_PAIRS = 1_000
+MAX_PAIRS = 1_000
 _HOUR_MS = 3_600_000
 
 # A pair is one request and its copy: the same prediction id, another role. Answers are compared where both were kept;
@@ -136,8 +136,8 @@ async def compare_shadow(reader: Reader, endpoint_id: str, *, workspace: str, qu
     """
     if not 0 <= question.tolerance < float("inf"):
         raise BadQuery("a tolerance is not below 0", field="tolerance", remedy="give 0 or more")
-    if not 0 <= question.limit <= MOST_PAIRS:
-        raise BadQuery(f"{question.limit} pairs are not listed", field="limit", remedy=f"give 0 to {MOST_PAIRS}")
+    if not 0 <= question.limit <= MAX_PAIRS:
+        raise BadQuery(f"{question.limit} pairs are not listed", field="limit", remedy=f"give 0 to {MAX_PAIRS}")
     parameters = {
         "workspace": workspace,
         "endpoint_id": endpoint_id,

@@ -8,7 +8,7 @@ from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.scaling import LoadMeasurement, ScalingPolicy
 
 BUCKETS = 10_000
-USUAL_KEY_HEADER = "x-rollbook-key"
+DEFAULT_KEY_HEADER = "x-rollbook-key"
 
 
 class VersionReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ class AssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
     claim: str | None = None
 
 
-USUAL_KEY = AssignmentKey(header=USUAL_KEY_HEADER)
+DEFAULT_KEY = AssignmentKey(header=DEFAULT_KEY_HEADER)
 
 
 class AssignmentKeyChosen(msgspec.Struct, frozen=True, kw_only=True):

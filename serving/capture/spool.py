@@ -145,10 +145,10 @@ class SpoolWriter:
         return freed
 
 
-def _parts(payloads: Sequence[bytes], most_bytes: int) -> Iterator[Sequence[bytes]]:
+def _parts(payloads: Sequence[bytes], max_bytes: int) -> Iterator[Sequence[bytes]]:
     start = size = 0
     for end, payload in enumerate(payloads):
-        if size and size + len(payload) > most_bytes:
+        if size and size + len(payload) > max_bytes:
             yield payloads[start:end]
             start, size = end, 0
         size += len(payload)

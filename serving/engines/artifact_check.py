@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from schemas.events.registry import ArtifactFormat
-from schemas.external_engine import MOST_BYTES, read_description
-from schemas.model_directory import ADAPTER_CONFIGURATION, MOST_INDEX_BYTES, read_index
+from schemas.external_engine import MAX_BYTES, read_description
+from schemas.model_directory import ADAPTER_CONFIGURATION, MAX_INDEX_BYTES, read_index
 from serving.engines.catboost_file import check_catboost
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
 from serving.engines.exported_program import check_program
@@ -74,21 +74,21 @@ def _check_onnx(path: Path) -> None:
 
 def _check_transformers(path: Path) -> None:
     # The digest of the index vouches for those of the files, which are verified one by one as they come.
-    _check_document(path, read_index, most_bytes=MOST_INDEX_BYTES)
+    _check_document(path, read_index, max_bytes=MAX_INDEX_BYTES)
 
 
 def _check_lora(path: Path) -> None:
-    _check_document(path, partial(read_index, configuration=ADAPTER_CONFIGURATION), most_bytes=MOST_INDEX_BYTES)
+    _check_document(path, partial(read_index, configuration=ADAPTER_CONFIGURATION), max_bytes=MAX_INDEX_BYTES)
 
 
 def _check_external(path: Path) -> None:
-    _check_document(path, read_description, most_bytes=MOST_BYTES)
+    _check_document(path, read_description, max_bytes=MAX_BYTES)
 
 
-def _check_document(path: Path, read: Callable[[bytes], object], *, most_bytes: int) -> None:
+def _check_document(path: Path, read: Callable[[bytes], object], *, max_bytes: int) -> None:
     try:
         with path.open("rb") as file:
-            read(file.read(most_bytes + 1))
+            read(file.read(max_bytes + 1))
     except ValueError as error:
         raise MalformedArtifactError(f"the artifact is not what its format says: {error}") from error
 

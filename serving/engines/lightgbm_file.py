@@ -15,7 +15,7 @@ _HEADER = ("version", "num_class", "num_tree_per_iteration", "label_index", "max
 _PLAIN = re.compile(r"[\w.:+ -]*", re.ASCII)
 _MAX_LEAVES = 10_000_000
 _CATEGORICAL = 1
-_LARGEST_DECISION = 16
+_MAX_DECISION_TYPE = 16
 
 
 def check_lightgbm(path: Path) -> None:
@@ -75,7 +75,7 @@ def _tree(model: LightgbmText, tree: dict[str, str]) -> str:
     check_within(~children[children < 0], leaves, what="a tree's leaves")
     check_within(_integers(tree, "split_feature", splits), model.columns, what="split_feature")
     decisions, thresholds = _integers(tree, "decision_type", splits), _numbers(tree, "threshold", splits)
-    check_within(decisions, _LARGEST_DECISION, what="decision_type")
+    check_within(decisions, _MAX_DECISION_TYPE, what="decision_type")
     chosen = thresholds[decisions & _CATEGORICAL == _CATEGORICAL]
     _numbers(tree, "leaf_value", leaves)
     _numbers(tree, "shrinkage", 1)

@@ -16,7 +16,7 @@ from serving.engines.sklearn_file import load_trusted
 from serving.engines.sklearn_inputs import fitting_inputs, rows_for, samples_for
 from serving.engines.sklearn_outputs import dense, looks_at_all_rows, methods_for, offered
 
-_MOST_WANTED = {"label", "value", "probabilities"}
+_PREFERRED_OUTPUTS = {"label", "value", "probabilities"}
 
 
 class SklearnEngine:
@@ -82,7 +82,7 @@ def _fitting(model: Any, given: Signature) -> Signature | None:  # noqa: ANN401 
 
 def _answered(model: Any, rows: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - any estimator, an array or a frame
     known = offered(model)
-    wanted = [name for name in known if name in _MOST_WANTED] or list(known)
+    wanted = [name for name in known if name in _PREFERRED_OUTPUTS] or list(known)
     answers = {name: dense(getattr(model, known[name])(rows), rows=len(rows)) for name in wanted}
     return tuple(
         Tensor(name=name, datatype=datatype_of(answer), shape=(-1, *answer.shape[1:]))

@@ -14,7 +14,7 @@ from infra.errors import CannotStartError
 
 _READY_PAUSE_S = 0.25
 _LOOK_EVERY_S = 1.0
-_MOST_MISSES = 5
+_MAX_MISSES = 5
 _TIMEOUT = aiohttp.ClientTimeout(total=4)
 _LOAD_TIMEOUT = aiohttp.ClientTimeout(total=300)
 _GONE = "the engine of the adapter's parent has ended"
@@ -107,7 +107,7 @@ class _Engine:
     async def watch(self, when_gone: Callable[[], None]) -> None:
         """Look at the engine until it is gone."""
         misses = 0
-        while misses < _MOST_MISSES:
+        while misses < _MAX_MISSES:
             await asyncio.sleep(_LOOK_EVERY_S)
             boot_id = await self._boot_id()
             if boot_id not in (None, self._parent.boot_id):

@@ -36,7 +36,7 @@ from serving.gateway.limits import Limits
 from serving.gateway.priorities import Home
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
-from serving.gateway.retries import MOST_HELD
+from serving.gateway.retries import MAX_HELD
 from serving.gateway.snapshot_file import KeptState, read_state
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 
@@ -65,7 +65,7 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     zone: Annotated[str, msgspec.Meta(description="the zone whose instances are asked first; empty: all alike")] = ""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
     hold_requests: Annotated[
-        int, msgspec.Meta(ge=0, le=MOST_HELD, description="requests held for a sleeping deployment, of each protocol")
+        int, msgspec.Meta(ge=0, le=MAX_HELD, description="requests held for a sleeping deployment, of each protocol")
     ] = 64
     hold_seconds: Annotated[float, msgspec.Meta(gt=0, le=50, description="how long a request is held at most")] = 30.0
     idle_s: Annotated[float, msgspec.Meta(gt=0, description="after which a connection without a request is closed")] = (

@@ -20,7 +20,7 @@ from serving.gateway.routing_state import EndpointRoute
 
 _FIRST_PROBE_PAUSE_S = 0.002
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
+_MAX_PAUSE_S = 5.0
 _TELL_AFTER_S = 10.0
 _REPORTS_AT_ONCE = 8
 
@@ -45,7 +45,7 @@ class _Turn(msgspec.Struct, kw_only=True):
     def postpone(self, now_s: float) -> None:
         """Wait twice as long as before. The jitter keeps those that failed together from staying together."""
         self.due_s = now_s + self.pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self.pause_s = min(2 * self.pause_s, _LONGEST_PAUSE_S)
+        self.pause_s = min(2 * self.pause_s, _MAX_PAUSE_S)
 
 
 class AppliedReports:

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.envelope import rfc3339
 from schemas.events.endpoints import (
-    USUAL_KEY,
+    DEFAULT_KEY,
     Allocation,
     AssignmentKey,
     FailoverPolicy,
@@ -54,7 +54,7 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
     shadow: Shadow | None = None
-    assigned_by: AssignmentKey = USUAL_KEY
+    assigned_by: AssignmentKey = DEFAULT_KEY
 
 
 class _Keys(msgspec.Struct, frozen=True, kw_only=True):

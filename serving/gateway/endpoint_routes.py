@@ -18,7 +18,7 @@ from serving.gateway.grpc_routing import grpc_route
 from serving.gateway.mirrors import mirrored, shadow_routes
 from serving.gateway.openai_routes import (
     EVERY_ENDPOINT,
-    LARGEST_LIST_BYTES,
+    MAX_LIST_BYTES,
     model_list,
     model_shown,
     models_key,
@@ -36,7 +36,7 @@ _OIP_PREFIX = "/v2/models/"
 NOWHERE = "nowhere"
 _REQUEST_TIMEOUT_S = 60
 _SILENCE_S = 300
-_LONGEST_STREAM_S = 3_600
+_MAX_STREAM_S = 3_600
 # A retry needs the body kept in memory; larger bodies are sent once.
 _RETRY_BODY_BYTES = 1024 * 1024
 
@@ -105,7 +105,7 @@ def _route(name: str, *, key: str, hosts: Sequence[route_pb2.VirtualHost]) -> sc
             virtual_hosts=hosts,
             # A version may be named before Envoy has its cluster; it answers 503 until then.
             validate_clusters=wrappers_pb2.BoolValue(value=False),
-            max_direct_response_body_size_bytes=wrappers_pb2.UInt32Value(value=LARGEST_LIST_BYTES),
+            max_direct_response_body_size_bytes=wrappers_pb2.UInt32Value(value=MAX_LIST_BYTES),
         ),
     )
 
@@ -214,7 +214,7 @@ def _as_openai_call(rest: route_pb2.Route) -> route_pb2.Route:
     route.request_headers_to_remove.append(names.MODEL)
     route.route.timeout.CopyFrom(seconds(0))
     route.route.idle_timeout.CopyFrom(seconds(_SILENCE_S))
-    route.route.max_stream_duration.max_stream_duration.CopyFrom(seconds(_LONGEST_STREAM_S))
+    route.route.max_stream_duration.max_stream_duration.CopyFrom(seconds(_MAX_STREAM_S))
     return route
 
 

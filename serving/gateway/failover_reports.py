@@ -14,9 +14,9 @@ from schemas.envelope import rfc3339
 from serving.gateway.control_plane_client import ControlPlaneClient, RefusedByControlPlaneError
 from serving.gateway.failover_watch import Started, Transition
 
-_MOST_WAITING = 1_000
+_MAX_WAITING = 1_000
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
+_MAX_PAUSE_S = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class FailoverReports:
         for transition in transitions:
             what = "failover_started" if isinstance(transition, Started) else "failover_ended"
             _log.warning(what, region=self._region, **msgspec.structs.asdict(transition))
-            if len(self._waiting) == _MOST_WAITING:
+            if len(self._waiting) == _MAX_WAITING:
                 lost = self._waiting.popleft()
                 _log.error("failover_report_dropped", **msgspec.structs.asdict(lost.transition))
             self._waiting.append(_Report(transition=transition, observed_at=rfc3339(self._clock.now_ms())))
@@ -58,7 +58,7 @@ class FailoverReports:
                 self._let_go(report)
                 continue
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
     async def _tell(self, report: _Report) -> bool:
         fields = {

@@ -76,7 +76,7 @@ class FailoverWatch:
 
     def __init__(self, region: str, *, going_on: Iterable[tuple[str, FailoverStarted]] = ()) -> None:
         self._region = region
-        self._usual: dict[str, _Answering] = {}
+        self._primary: dict[str, _Answering] = {}
         self._seen: dict[str, tuple[_Answering, int]] = {}
         self._going: dict[str, _Going] = {
             failover.deployment_id: _Going(
@@ -109,37 +109,37 @@ class FailoverWatch:
         if answering is None:
             return []
         now = _answering(answering)
-        usual = self._usual_of(standing, now)
+        primary = self._primary_of(standing, now)
         seen, since_ms = self._seen.get(standing.deployment_id, (None, now_ms))
         if seen != now:
             since_ms = now_ms
         self._seen[standing.deployment_id] = (now, since_ms)
         going = self._going.get(standing.deployment_id)
-        if now == usual:
+        if now == primary:
             return self._end(standing, answering) if going and now_ms - since_ms >= END_AFTER_MS else []
         told = going and going.to == (answering.deployment_id, answering.regions)
         if told or now_ms - since_ms < START_AFTER_MS:
             return []
-        return self._start(standing, usual, answering, unreachable)
+        return self._start(standing, primary, answering, unreachable)
 
-    def _usual_of(self, standing: Standing, now: _Answering) -> _Answering:
+    def _primary_of(self, standing: Standing, now: _Answering) -> _Answering:
         """Return who usually answers: what the placement says, else the first that ever did."""
         order = [_answering(level) for level in standing.levels]
-        known = self._usual.get(standing.deployment_id)
+        known = self._primary.get(standing.deployment_id)
         if known is None and (going := self._going.get(standing.deployment_id)):
             known = _level_in(standing, going.from_region)
         if known is None and self._region in standing.endpoint.placements.get(standing.deployment_id, ()):
             known = _Answering(standing.deployment_id, self._region)
         if known not in order or order.index(now) < order.index(known):
             known = now
-        self._usual[standing.deployment_id] = known
+        self._primary[standing.deployment_id] = known
         return known
 
     def _start(
-        self, standing: Standing, usual: _Answering, answering: Level, unreachable: frozenset[Address]
+        self, standing: Standing, primary: _Answering, answering: Level, unreachable: frozenset[Address]
     ) -> list[Transition]:
         going = self._going.get(standing.deployment_id)
-        from_region = going.from_region if going else usual.region or answering.regions
+        from_region = going.from_region if going else primary.region or answering.regions
         to = (answering.deployment_id, answering.regions)
         self._going[standing.deployment_id] = _Going(endpoint_id=standing.endpoint.id, from_region=from_region, to=to)
         passed = standing.levels[: standing.levels.index(answering)]
@@ -165,7 +165,7 @@ class FailoverWatch:
         return [Ended(endpoint_id=standing.endpoint.id, deployment_id=standing.deployment_id, reason=reason)]
 
     def _forget(self, serving: frozenset[str]) -> None:
-        self._usual = {key: value for key, value in self._usual.items() if key in serving}
+        self._primary = {key: value for key, value in self._primary.items() if key in serving}
         self._seen = {key: value for key, value in self._seen.items() if key in serving}
 
 

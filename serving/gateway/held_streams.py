@@ -7,7 +7,7 @@ from serving.gateway import names
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _FRAME_HEAD = 9
-_LARGEST_FRAME = 16_384
+_MAX_FRAME_BYTES = 16_384
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING = 0, 1, 3, 4, 6
 _ACK, _END_STREAM, _END_HEADERS = 1, 1, 4
 _REFUSED_STREAM = (7).to_bytes(4)
@@ -41,7 +41,7 @@ class HeldStreams:
                 head = await self._reader.readexactly(_FRAME_HEAD)
                 length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
                 stream = int.from_bytes(head[5:]) & 0x7FFF_FFFF
-                if length > _LARGEST_FRAME:
+                if length > _MAX_FRAME_BYTES:
                     raise ValueError("a frame is larger than was agreed")
                 self._take(kind, flags, stream, await self._reader.readexactly(length))
         finally:

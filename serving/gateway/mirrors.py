@@ -164,8 +164,8 @@ def _suffix(serving: route_pb2.Route) -> str:
     return tilde + protocol
 
 
-def _limits(most: int, *, pending: int) -> circuit_breaker_pb2.CircuitBreakers:
-    bound = wrappers_pb2.UInt32Value(value=most)
+def _limits(limit: int, *, pending: int) -> circuit_breaker_pb2.CircuitBreakers:
+    bound = wrappers_pb2.UInt32Value(value=limit)
     return circuit_breaker_pb2.CircuitBreakers(
         thresholds=[
             circuit_breaker_pb2.CircuitBreakers.Thresholds(

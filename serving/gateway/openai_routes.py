@@ -15,8 +15,8 @@ from serving.gateway.routing_state import EndpointRoute
 MODELS_PATH = "/v1/models"
 EVERY_ENDPOINT = "*"
 _ANY_SELECTOR = ".*[@:].*"
-_MOST_NAMED = 100
-LARGEST_LIST_BYTES = 4 * 1024 * 1024
+_MAX_NAMED = 100
+MAX_LIST_BYTES = 4 * 1024 * 1024
 
 
 def models_key(workspace: str) -> str:
@@ -56,7 +56,7 @@ def _versions_of(endpoint: EndpointRoute) -> str:
     numbers = sorted({version.number for version in endpoint.deployments.values()})
     aliases = sorted({alias for of_version in endpoint.aliases.values() for alias in of_version})
     spelled = [*(f"{endpoint.name}@{number}" for number in numbers), *(f"{endpoint.name}:{each}" for each in aliases)]
-    return f"endpoint {endpoint.name} has {', '.join(spelled[:_MOST_NAMED])}" + ("" if aliases else " and no alias")
+    return f"endpoint {endpoint.name} has {', '.join(spelled[:_MAX_NAMED])}" + ("" if aliases else " and no alias")
 
 
 def _model(endpoint: EndpointRoute) -> dict[str, object]:

@@ -14,7 +14,7 @@ from serving.gateway.grpc_routing import grpc_replies
 
 OPENAI_PREFIX = "/v1/"
 _OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _UNAVAILABLE = 200, 400, 404, 413, 503
-_LAST_OF_CALLERS = 499
+_MAX_CLIENT_ERROR = 499
 _BODY = "%LOCAL_REPLY_BODY%"
 _DETAILS = "%RESPONSE_CODE_DETAILS%"
 _UNREADABLE = "the gateway can't read the request's path or headers; correct them, `code` says what is wrong"
@@ -106,7 +106,7 @@ def _status_is(status: int) -> accesslog_pb2.AccessLogFilter:
 
 
 def _is_callers_fault() -> accesslog_pb2.AccessLogFilter:
-    return _status(_LAST_OF_CALLERS, accesslog_pb2.ComparisonFilter.LE)
+    return _status(_MAX_CLIENT_ERROR, accesslog_pb2.ComparisonFilter.LE)
 
 
 def _status(status: int, operator: accesslog_pb2.ComparisonFilter.Op) -> accesslog_pb2.AccessLogFilter:

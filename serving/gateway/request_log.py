@@ -45,7 +45,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
 # What the columns hold: a line beyond is dead, as one such row would end the shipper at each start.
 _Short = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 _Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_LONGEST_NUMBER = 18
+_MAX_DIGITS = 18
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
@@ -171,7 +171,7 @@ def _trace_id(traceparent: str | None) -> str:
 
 
 def _number(text: str) -> int:
-    if len(text) > _LONGEST_NUMBER:
+    if len(text) > _MAX_DIGITS:
         raise ValueError(f"{text} is more than a column holds")
     return int(text)
 

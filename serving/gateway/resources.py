@@ -35,7 +35,7 @@ from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
 from serving.gateway.tracing import CLUSTER, collector
 
-_USUAL_COMEBACKS = Comebacks()
+_DEFAULT_COMEBACKS = Comebacks()
 
 _log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ def everything(table: RoutingTable) -> Change:
     )
 
 
-def update_for(change: Change, table: RoutingTable, *, comebacks: Comebacks = _USUAL_COMEBACKS) -> Update:
+def update_for(change: Change, table: RoutingTable, *, comebacks: Comebacks = _DEFAULT_COMEBACKS) -> Update:
     """Build the resources that a change touches, and no others.
 
     What can't be built stays as Envoy has it: an endpoint that meets a bug must not hold back those of everybody else.

@@ -14,13 +14,13 @@ from serving.gateway.routing_state import EndpointRoute
 # A dead instance has the fewest requests, so "least request" takes it again and again until it is ejected; while
 # others start slowly, sixteen times out of seventeen where the other one has sixteen requests under way.
 _HOST_CHOICES = 100
-_FEWEST_RETRIES = 2
-_MOST_RETRIES = 10
+_MIN_RETRIES = 2
+_MAX_RETRIES = 10
 _FEW_LEVELS = 2
 
 
 # Requests that a waiting room lets go are all tried again in the same moment.
-MOST_HELD = 64
+MAX_HELD = 64
 
 
 def policy_in_force(endpoint: EndpointRoute) -> FailoverPolicy:
@@ -31,7 +31,7 @@ def policy_in_force(endpoint: EndpointRoute) -> FailoverPolicy:
     return msgspec.structs.replace(
         policy,
         max_retries=None if policy.max_retries is None else max(1, policy.max_retries),
-        retries_at_once=max(MOST_HELD, policy.retries_at_once),
+        retries_at_once=max(MAX_HELD, policy.retries_at_once),
     )
 
 
@@ -68,7 +68,7 @@ def retries(policy: FailoverPolicy, *, levels: int) -> int:
     """Return how often a request is tried again, so that it reaches the last level when all before are gone."""
     if policy.max_retries is not None:
         return policy.max_retries
-    return max(_FEWEST_RETRIES, min(2 * (levels - 1), _MOST_RETRIES))
+    return max(_MIN_RETRIES, min(2 * (levels - 1), _MAX_RETRIES))
 
 
 def tries_a_level(levels: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.events.endpoints import (
-    USUAL_KEY,
+    DEFAULT_KEY,
     Allocation,
     AssignmentKey,
     FailoverPolicy,
@@ -74,7 +74,7 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     without_grpc: frozenset[str] = frozenset()
     """Deployments whose engines answer REST alone."""
     shadow: Shadow | None = None
-    assigned_by: AssignmentKey = USUAL_KEY
+    assigned_by: AssignmentKey = DEFAULT_KEY
     aliases: dict[str, tuple[str, ...]] = {}
     """Of the versions that are deployed, by the version's id."""
 

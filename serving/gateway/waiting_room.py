@@ -37,12 +37,12 @@ class WaitingRoom:
     """One deployment's socket, and who waits there. `on_arrival` hears of each request that has to wait."""
 
     def __init__(
-        self, deployment_id: str, folder: Path, *, most: int, longest_s: float, on_arrival: Callable[[str], None]
+        self, deployment_id: str, folder: Path, *, limit: int, max_s: float, on_arrival: Callable[[str], None]
     ) -> None:
         self.deployment_id = deployment_id
         self.waiting = 0
-        self._most = most
-        self._longest_s = longest_s
+        self._limit = limit
+        self._max_s = max_s
         self._on_arrival = on_arrival
         self._is_open = asyncio.Event()
         self._path = folder / f"{deployment_id}.sock"
@@ -111,7 +111,7 @@ class WaitingRoom:
 
     async def _wait(self) -> str | None:
         """Return None once an instance is there, or the code of why there is no waiting any more."""
-        if self.waiting >= self._most:
+        if self.waiting >= self._limit:
             _log.warning(
                 "request_not_held", deployment_id=self.deployment_id, code=names.HOLD_FULL, waiting=self.waiting
             )
@@ -120,7 +120,7 @@ class WaitingRoom:
         try:
             if not self._is_open.is_set():
                 self._on_arrival(self.deployment_id)
-            await asyncio.wait_for(self._is_open.wait(), self._longest_s)
+            await asyncio.wait_for(self._is_open.wait(), self._max_s)
             await asyncio.sleep(_TAKEN_UP_S)
         except TimeoutError:
             _log.warning("request_not_held", deployment_id=self.deployment_id, code=names.HOLD_TIMEOUT)

@@ -12,7 +12,7 @@ import structlog
 from infra.background import Background
 from serving.gateway import names
 from serving.gateway.control_plane_client import RefusedByControlPlaneError
-from serving.gateway.retries import MOST_HELD
+from serving.gateway.retries import MAX_HELD
 from serving.gateway.routing_table import Change, RoutingTable
 from serving.gateway.waiting_room import WaitingRoom
 
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 class HoldLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How many requests a deployment's waiting room takes, and how long each waits at the longest."""
 
-    requests: int = MOST_HELD
+    requests: int = MAX_HELD
     seconds: float = 30.0
 
 
@@ -105,8 +105,8 @@ class WaitingRooms:
             self._rooms[deployment_id] = WaitingRoom(
                 deployment_id,
                 self._folder,
-                most=self._limits.requests,
-                longest_s=self._limits.seconds,
+                limit=self._limits.requests,
+                max_s=self._limits.seconds,
                 on_arrival=self._arrived,
             )
         return self._rooms[deployment_id]

@@ -51,14 +51,14 @@ class RowLimit:
     full call took less than half of it.
     """  # noqa: D205 - one sentence needs the room
 
-    def __init__(self, *, most_rows: int, bound_ms: float) -> None:
-        self._most_rows = most_rows
+    def __init__(self, *, max_rows: int, bound_ms: float) -> None:
+        self._max_rows = max_rows
         self._bound_ms = bound_ms
-        self.rows = most_rows
+        self.rows = max_rows
 
     def learn(self, rows: int, *, took_ms: float) -> None:
         """Take a call into account."""
         if took_ms > self._bound_ms and rows > 1:
             self.rows = max(1, min(self.rows, rows) // 2)
         elif took_ms < self._bound_ms / 2 and rows * 2 > self.rows:
-            self.rows = min(self._most_rows, self.rows * 2)
+            self.rows = min(self._max_rows, self.rows * 2)

@@ -27,7 +27,7 @@ from serving.runtime.fork_orders import Forked, ForkOrder
 
 Program: TypeAlias = Callable[[list[str]], int]
 
-_LARGEST_ORDER_BYTES = 64 * 1024
+_MAX_ORDER_BYTES = 64 * 1024
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def _serve(client: socket.socket) -> None:
 
 def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
     """Start what is asked for; False once the client is gone."""
-    message, descriptors, _, _ = socket.recv_fds(client, _LARGEST_ORDER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC)
+    message, descriptors, _, _ = socket.recv_fds(client, _MAX_ORDER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC)
     if not message:
         return False
     order = msgspec.json.decode(message, type=ForkOrder)

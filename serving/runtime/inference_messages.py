@@ -168,13 +168,13 @@ def write_outputs(
     return tuple(written), chunks
 
 
-def as_json(kind: str, specs: tuple[Tensor, ...], arrays: Tensors, *, most: int | None) -> bytes:
+def as_json(kind: str, specs: tuple[Tensor, ...], arrays: Tensors, *, limit: int | None) -> bytes:
     """Write tensors that crossed the wire as bytes the way JSON would have carried them, for who keeps them.
 
     At most so many values of each are written; its shape is that of all.
     """
     tensors = [
-        OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel()[:most].tolist())
+        OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel()[:limit].tolist())
         for spec in specs
         if (array := arrays.get(spec.name)) is not None
     ]

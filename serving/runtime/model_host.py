@@ -23,8 +23,8 @@ from serving.runtime.batching import RowLimit, fits_together, is_batchable, join
 from serving.runtime.errors import InferenceFailedError, OverloadedError
 from serving.runtime.statistics import Statistics
 
-MOST_ROWS = 256
-_MOST_PATIENT = 4
+MAX_ROWS = 256
+_MAX_PATIENT = 4
 _NS_IN_MS = 1_000_000
 
 _log = structlog.get_logger(__name__)
@@ -73,7 +73,7 @@ class ModelHost:
         self._executor = ThreadPoolExecutor(max_workers=limits.threads, thread_name_prefix="predict")
         self._threads = limits.threads
         self._bound = limits.threads + limits.queue_bound
-        self._row_limit = RowLimit(most_rows=MOST_ROWS, bound_ms=limits.batch_ms)
+        self._row_limit = RowLimit(max_rows=MAX_ROWS, bound_ms=limits.batch_ms)
         self._engine: Engine | None = None
         self._is_closed = False
         self._batches = False
@@ -129,8 +129,8 @@ class ModelHost:
 
     def _admit(self, *, is_patient: bool) -> None:
         if is_patient:
-            if self._patient_in_flight >= _MOST_PATIENT:
-                raise OverloadedError(f"{_MOST_PATIENT} requests of batch jobs are under way; try again in a moment")
+            if self._patient_in_flight >= _MAX_PATIENT:
+                raise OverloadedError(f"{_MAX_PATIENT} requests of batch jobs are under way; try again in a moment")
         elif self.in_flight - self._patient_in_flight >= self._bound:
             raise OverloadedError(f"{self._bound} predictions are under way; try again in a moment")
 

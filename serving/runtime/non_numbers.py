@@ -4,13 +4,13 @@ import json
 import math
 from typing import Any
 
-_MOST_BYTES = 1024**2
+_MAX_BYTES = 1024**2
 """Reading such a body takes a slower way; a larger one is told that it is no JSON."""
 
 
 def tensor_with_a_non_number(body: bytes) -> str | None:
     """Return the name of the first input that holds NaN or an infinity; None where the fault is another one."""
-    if len(body) > _MOST_BYTES or not (b"NaN" in body or b"Infinity" in body):
+    if len(body) > _MAX_BYTES or not (b"NaN" in body or b"Infinity" in body):
         return None
     try:
         document = json.loads(body)

@@ -164,9 +164,9 @@ class OipGrpc:
                     predicted_value(model, prediction),
                     b"",
                     b"",
-                    lambda most: (
-                        as_json("inputs", signature.inputs, inputs, most=most),
-                        as_json("outputs", signature.outputs, outputs, most=most),
+                    lambda limit: (
+                        as_json("inputs", signature.inputs, inputs, limit=limit),
+                        as_json("outputs", signature.outputs, outputs, limit=limit),
                     ),
                     size_bytes=request.ByteSize() + answer.ByteSize(),
                 )

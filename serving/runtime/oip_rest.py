@@ -47,7 +47,7 @@ _JSON = b"application/json"
 _RETRY_AFTER_S = b"1"
 _PREDICTION_ID = b"x-prediction-id"
 _PRIORITY = PRIORITY.encode()
-_MOST_READ_AWAY = 4
+_MAX_READ_AWAY_RATIO = 4
 """So many times the limit is read of a body that was refused."""
 _log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ class OipRest:
         await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
         if answer.status == TooLargeError.status:
             await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-            await read_away(receive, most_bytes=_MOST_READ_AWAY * self._max_body_bytes)
+            await read_away(receive, max_bytes=_MAX_READ_AWAY_RATIO * self._max_body_bytes)
             answer = Answer(answer.status)
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -211,9 +211,9 @@ class OipRest:
             _tell_capture(outcome, model, prediction)
             if body.binary or chunks:
                 answered = {name: prediction.outputs[name] for name in wanted}
-                outcome.written = lambda most: (
-                    as_json("inputs", signature.inputs, inputs, most=most),
-                    as_json("outputs", signature.outputs, answered, most=most),
+                outcome.written = lambda limit: (
+                    as_json("inputs", signature.inputs, inputs, limit=limit),
+                    as_json("outputs", signature.outputs, answered, limit=limit),
                 )
         return self._answered(answer, chunks)
 

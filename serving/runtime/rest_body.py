@@ -52,7 +52,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: H
             return _parted(headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
 
-async def read_away(receive: Receive, *, most_bytes: int) -> None:
+async def read_away(receive: Receive, *, max_bytes: int) -> None:
     """Take the rest of a refused body and keep nothing of it.
 
     Most clients look for an answer only once they have sent all, and lose it where the connection breaks before.
@@ -60,7 +60,7 @@ async def read_away(receive: Receive, *, most_bytes: int) -> None:
     read = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(_READ_AWAY_S):
-            while read <= most_bytes:
+            while read <= max_bytes:
                 message = await receive()
                 read += len(message.get("body", b""))
                 if not message.get("more_body", False):

@@ -31,7 +31,7 @@ PREFIX = "ROLLBOOK_SHARED_RUNTIME_"
 _PEER = struct.Struct("3i")
 _BACKLOG = 128
 _THREADS = 64
-_LARGEST_ORDER_BYTES = 64 * 1024
+_MAX_ORDER_BYTES = 64 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -199,7 +199,7 @@ async def _taking_orders(address: str, runtime: SharedRuntime) -> AsyncIterator[
             await runtime.attend(reader, writer)
         writer.close()
 
-    server = await asyncio.start_unix_server(attend, sock=listener, limit=_LARGEST_ORDER_BYTES)
+    server = await asyncio.start_unix_server(attend, sock=listener, limit=_MAX_ORDER_BYTES)
     try:
         yield
     finally:

@@ -1,10 +1,17 @@
 """Names that say nothing, and packages that hide code in their __init__ (style guide, sections 2 and 3)."""
 
+import ast
+import re
+from collections.abc import Iterator
+
 from tests.architecture.source_tree import all_sources, product_sources, top_level
 
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc", "base_classes", "manager", "managers"}
 # The SDK has one import name, so this is where its public names come together.
-PUBLIC_SURFACE = "clients/sdk/rollbook/__init__.py"
+SDK = "clients/sdk/rollbook/"
+PUBLIC_SURFACE = f"{SDK}__init__.py"
+# Bounds and defaults are MAX_, MIN_ and DEFAULT_.
+ODD_BOUND = re.compile(r"_?(MOST|LEAST|FEWEST|LONGEST|SHORTEST|LARGEST|SMALLEST|MAXIMUM|MINIMUM|USUAL)(_[A-Z0-9_]+)?")
 
 
 def test_no_module_or_folder_is_a_drawer() -> None:
@@ -28,6 +35,24 @@ def test_no_module_takes_the_name_of_a_library_that_it_imports() -> None:
     ]
 
     assert shadows == []
+
+
+def test_bounds_and_defaults_are_named_as_everywhere() -> None:
+    odd = [
+        f"{source.where}:{name}"
+        for source in all_sources()
+        if not source.where.startswith(SDK)
+        for name in _assigned(source.tree)
+        if ODD_BOUND.fullmatch(name)
+    ]
+
+    assert odd == []
+
+
+def _assigned(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
 
 
 def _folders(where: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import openai
 from openai.types.chat.chat_completion import Choice
 
-MOST_BYTES = 32 * 1024**2
+MAX_BYTES = 32 * 1024**2
 SEEDS = 16
 MESSAGES: Any = [{"role": "user", "content": "Return the"}]
 TOOL: Any = {
@@ -96,7 +96,7 @@ def _refusals(client: openai.OpenAI, url: str, narrow: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     stranger = openai.OpenAI(base_url=f"{url}/v1", api_key="sk-nonsense", max_retries=0)
     outsider = openai.OpenAI(base_url=f"{url}/v1", api_key=narrow, max_retries=0)
-    for name, caller, model, most in (
+    for name, caller, model, max_tokens in (
         ("scope", outsider, "story", 4),
         ("idle", client, "idle", 4),
         ("unknown", client, "nothing", 4),
@@ -106,13 +106,13 @@ def _refusals(client: openai.OpenAI, url: str, narrow: str) -> dict[str, Any]:
         ("tokens", client, "story", 100_000),
     ):
         try:
-            caller.chat.completions.create(model=model, messages=MESSAGES, max_tokens=most)
+            caller.chat.completions.create(model=model, messages=MESSAGES, max_tokens=max_tokens)
         except openai.APIStatusError as error:
             found[name] = [type(error).__name__, error.status_code, error.code]
     odd = {"name": "f", "parameters": {"type": "object", "properties": 7}}
     none = {"name": "s", "schema": {"type": "objekt"}}
     prompts: dict[str, dict[str, Any]] = {
-        "large": {"prompt": "x" * MOST_BYTES},
+        "large": {"prompt": "x" * MAX_BYTES},
         "ten_megabytes": {"prompt": "word " * (2 * 1024**2)},
         "overflow": {"prompt": "word " * 700, "stream": True},
     }

@@ -26,8 +26,8 @@ _TIMEOUT_S = 30.0
 _DRAIN_S = 45.0
 _LABEL_DELAY_S = 0.5
 _LABEL_PAUSE_S = 0.5
-_MOST_LABELS = 500
-_MOST_IN_FLIGHT = 256
+_MAX_LABELS = 500
+_MAX_IN_FLIGHT = 256
 _OK, _ACCEPTED = 200, 202
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 # Usual backing off would leave a caller without gateway for up to two minutes after it is back.
@@ -90,7 +90,7 @@ class MixedLoad:
         began, sent = time.monotonic(), 0
         while not self.stopping.is_set():
             await asyncio.sleep(max(0.001, began + sent / self._plan.per_s[kind] - time.monotonic()))
-            if len(self._in_flight) >= _MOST_IN_FLIGHT:
+            if len(self._in_flight) >= _MAX_IN_FLIGHT:
                 await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.create_task(self._call(kind, sent, ask))
             sent += 1
@@ -157,7 +157,7 @@ class MixedLoad:
     async def _post_labels(self) -> None:
         while self._labels or self._in_flight or not self.stopping.is_set():
             due: list[dict[str, str]] = []
-            while self._labels and self._labels[0][0] <= time.monotonic() and len(due) < _MOST_LABELS:
+            while self._labels and self._labels[0][0] <= time.monotonic() and len(due) < _MAX_LABELS:
                 due.append(self._labels.popleft()[1])
             while due and not await self._is_taken(due):
                 await asyncio.sleep(_LABEL_PAUSE_S)
@@ -180,7 +180,7 @@ def _texts(metadata: Any) -> dict[str, str]:  # noqa: ANN401 - grpc has no types
 @asynccontextmanager
 async def _load(plan: Plan) -> AsyncIterator[MixedLoad]:
     target = plan.gateway_url.removeprefix("http://")
-    timeout, connector = aiohttp.ClientTimeout(total=_TIMEOUT_S), aiohttp.TCPConnector(limit=_MOST_IN_FLIGHT)
+    timeout, connector = aiohttp.ClientTimeout(total=_TIMEOUT_S), aiohttp.TCPConnector(limit=_MAX_IN_FLIGHT)
     with Path(plan.calls_file).open("wb") as out:
         async with (
             aiohttp.ClientSession(timeout=timeout, connector=connector) as session,

@@ -45,7 +45,7 @@ PER_S = {"rest": 40.0, "grpc": 15.0, "single": 10.0, "text": 5.0}
 WHOLE_AGAIN_WITHIN_S = 240.0
 RECORDS_WITHIN_S = 60.0
 LOOKED_UP_AT_ONCE = 500
-MOST_GROWTH, GROWTH_MIB = 1.5, 64.0
+MAX_GROWTH, GROWTH_MIB = 1.5, 64.0
 _ANY_OF = "has({ids:Array(String)}, prediction_id)"
 ROOT = Path(__file__).parents[2]
 TEXT_SIGNATURE = {
@@ -282,5 +282,5 @@ def test_the_audit_proves_the_log(story: Story) -> None:
 def test_no_program_grows_without_bound(story: Story) -> None:
     _say(*(f"{name:<12} {was:7.0f} MiB at first, {now:7.0f} at last" for name, (was, now) in story.memory.items()))
 
-    grown = {name: held for name, held in story.memory.items() if held[1] > MOST_GROWTH * held[0] + GROWTH_MIB}
+    grown = {name: held for name, held in story.memory.items() if held[1] > MAX_GROWTH * held[0] + GROWTH_MIB}
     assert grown == {}

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 Schema: TypeAlias = Mapping[str, Any]
-_DEEPEST = 6
+_MAX_DEPTH = 6
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
@@ -28,7 +28,7 @@ class _Bodies:
         self._texts = st.sampled_from(known) | st.text(max_size=30)
 
     def of(self, schema: Schema, *, depth: int) -> st.SearchStrategy[Any]:
-        fitting = anything if depth > _DEEPEST else self._fitting(schema, depth)
+        fitting = anything if depth > _MAX_DEPTH else self._fitting(schema, depth)
         # One part in twenty is something else altogether.
         return st.integers(0, 19).flatmap(lambda dice: anything if dice == 0 else fitting)
 

@@ -18,7 +18,7 @@ from aiohttp import web
 MODEL = "documentation"
 _MEMORY = 6
 _DOCS = Path(__file__).parents[2] / "docs"
-_MOST_LETTERS = 200
+_MAX_LETTERS = 200
 _Followers = dict[str, str]
 
 
@@ -57,7 +57,7 @@ class TextServer:
         asked = await request.json()
         if asked.get("model") != MODEL:
             return web.json_response({"error": {"message": "no such model", "code": "model_not_found"}}, status=404)
-        letters = min(int(asked.get("max_tokens", 16)), _MOST_LETTERS)
+        letters = min(int(asked.get("max_tokens", 16)), _MAX_LETTERS)
         text = continued(self._followers, str(asked["prompt"]), letters)
         if asked.get("stream"):
             return await self._stream(request, text)

@@ -42,7 +42,7 @@ async def _run(stopping: asyncio.Event) -> None:
         plane,
         Sources(gateways=gateways, engines=engines),
         clock=SystemClock(),
-        recording=Recording(settings.data_dir / "autoscaler", most_bytes=settings.record_bytes),
+        recording=Recording(settings.data_dir / "autoscaler", max_bytes=settings.record_bytes),
     )
     background = Background()
     works: Mapping[str, AsyncWork] = {

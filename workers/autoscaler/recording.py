@@ -20,9 +20,9 @@ class RecordedLook(msgspec.Struct, frozen=True, kw_only=True):
 class Recording:
     """Appends to the newest of a few files; when it is full the oldest goes."""
 
-    def __init__(self, folder: Path, *, most_bytes: int) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._folder = folder
-        self._file_bytes = most_bytes // _FILES
+        self._file_bytes = max_bytes // _FILES
 
     def append(self, looks: list[RecordedLook]) -> None:
         """Keep looks.

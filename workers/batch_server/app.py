@@ -37,7 +37,7 @@ from workers.batch_server.uploads import Uploads
 _RANDOM_BITS = 80
 _BACKLOG = 128
 # A token may name a hundred endpoints.
-_LONGEST_HEADER = 64 * 1024
+_MAX_HEADER_BYTES = 64 * 1024
 _SOCKET = Path("run") / "batches.sock"
 
 _log = structlog.get_logger(__name__)
@@ -107,7 +107,7 @@ async def _opened(settings: BatchesSettings) -> AsyncIterator[tuple[Parts, Batch
 @asynccontextmanager
 async def _served(app: web.Application, path: Path) -> AsyncIterator[None]:
     runner = web.AppRunner(
-        app, access_log=None, max_field_size=_LONGEST_HEADER, max_line_size=_LONGEST_HEADER, shutdown_timeout=3.0
+        app, access_log=None, max_field_size=_MAX_HEADER_BYTES, max_line_size=_MAX_HEADER_BYTES, shutdown_timeout=3.0
     )
     await runner.setup()
     try:

@@ -16,12 +16,12 @@ from workers.batch_server.places import Place
 from workers.batch_server.stop import Stop
 from workers.batch_server.wire import LineError, LineResponse
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
-_LONGEST_WAIT_S = 60.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 10.0
+_MAX_WAIT_S = 60.0
 _RENEWED_BEFORE_S = 60.0
-_LARGEST_ANSWER = 32 * 1024 * 1024
-_MOST_FAILURES = 5
-_MOST_REFUSALS = 3
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024
+_MAX_FAILURES = 5
+_MAX_REFUSALS = 3
 _LATER = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _PERHAPS_LATER = frozenset(
     {
@@ -109,21 +109,21 @@ class Gateway:
             except _Pause as pause:
                 wait_s = pause.wait_s
                 failures += pause.failure is not None
-                if pause.failure is not None and failures >= _MOST_FAILURES:
+                if pause.failure is not None and failures >= _MAX_FAILURES:
                     return pause.failure
             else:
                 if answer.status_code not in _REFUSED:
                     return answer
                 refusals += 1
-                if refusals >= _MOST_REFUSALS:
+                if refusals >= _MAX_REFUSALS:
                     return answer
                 bearer.forget(token)
                 wait_s = 0.0
             self.retried += 1
             # Requests that were sent away together shall not come back together.
-            wait_s = min(max(wait_s, pause_s), _LONGEST_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
+            wait_s = min(max(wait_s, pause_s), _MAX_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
             await place.wait(wait_s, stop, size=len(body))
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 2, _MAX_PAUSE_S)
         return None
 
     async def _post(self, path: str, body: bytes, token: str) -> LineResponse:
@@ -155,8 +155,8 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     async for piece in answer.content.iter_chunked(65_536):
         pieces.append(piece)
         size += len(piece)
-        if size > _LARGEST_ANSWER:
-            message = f"the answer is larger than {_LARGEST_ANSWER} bytes; ask for less at once"
+        if size > _MAX_ANSWER_BYTES:
+            message = f"the answer is larger than {_MAX_ANSWER_BYTES} bytes; ask for less at once"
             raise _Pause(failure=LineError(code="answer_too_large", message=message))
     return b"".join(pieces)
 

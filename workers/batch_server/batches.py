@@ -20,7 +20,7 @@ from workers.batch_server.wire import BatchObject
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _WINDOW = re.compile(r"(?P<count>[1-9]\d{0,5})(?P<unit>[smhd])")
-_LONGEST_WINDOW_S = 7 * 86_400
+_MAX_WINDOW_S = 7 * 86_400
 _DAY_S = 86_400
 _LEAVE_S = 5.0
 
@@ -89,11 +89,11 @@ class Batches:
                 code="invalid_purpose",
                 param="input_file_id",
             )
-        most = self._parts.settings.max_open_batches
-        if len(self._parts.book.open_ones()) >= most:
+        limit = self._parts.settings.max_open_batches
+        if len(self._parts.book.open_ones()) >= limit:
             raise ApiError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{most} batches have not ended; try again when one has",
+                f"{limit} batches have not ended; try again when one has",
                 code="too_many_batches",
                 kind="rate_limit_error",
             )
@@ -207,7 +207,7 @@ class Batches:
 def _window_s(text: str) -> int:
     match = _WINDOW.fullmatch(text)
     seconds = int(match["count"]) * _UNIT_S[match["unit"]] if match else 0
-    if not 0 < seconds <= _LONGEST_WINDOW_S:
+    if not 0 < seconds <= _MAX_WINDOW_S:
         raise ApiError(
             HTTPStatus.BAD_REQUEST,
             f"the completion window is {text[:20]!r}; send '24h', or another time of up to 7 days as '90m' or '2d'",

@@ -17,7 +17,7 @@ from workers.batch_server.wire import FileObject
 _CONTENT, _KNOWN = "content", "file.json"
 _READ_BYTES = 1024 * 1024
 # A small file takes a folder and two inodes as well.
-_LEAST_BYTES = 4_096
+_MIN_BYTES = 4_096
 Purpose = Literal["batch", "batch_output"]
 
 
@@ -128,7 +128,7 @@ class FileStore:
 
     def used_bytes(self, caller: Caller) -> int:
         """Return what the caller's files take."""
-        return sum(max(file.size_bytes, _LEAST_BYTES) for file in self.all_of(caller))
+        return sum(max(file.size_bytes, _MIN_BYTES) for file in self.all_of(caller))
 
     def content(self, file: StoredFile) -> Path:
         """Return where a file's content is."""

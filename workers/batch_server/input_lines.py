@@ -9,9 +9,9 @@ import msgspec
 
 from workers.batch_server.wire import Problem
 
-MOST_PROBLEMS = 50
-MOST_MODELS = 100
-_LONGEST_CUSTOM_ID = 512
+MAX_PROBLEMS = 50
+MAX_MODELS = 100
+_MAX_CUSTOM_ID_LENGTH = 512
 _BOM = b"\xef\xbb\xbf"
 _HASHED_BYTES = 16
 
@@ -61,12 +61,12 @@ def checked(path: Path, rules: Rules) -> Checked:
     """Look at every line; the first problems are told, and the lines after them not looked at."""
     found, seen = Checked(), set[bytes]()
     with path.open("rb") as file:
-        for line, text in _lines(file, longest=rules.max_line_bytes):
+        for line, text in _lines(file, max_line_bytes=rules.max_line_bytes):
             try:
                 model = _checked(text, rules, seen)
             except _WrongLine as error:
                 found.problems.append(Problem(code=error.code, line=line, message=str(error), param=error.param))
-                if len(found.problems) >= MOST_PROBLEMS:
+                if len(found.problems) >= MAX_PROBLEMS:
                     break
                 continue
             found.requests += 1
@@ -81,23 +81,23 @@ def checked(path: Path, rules: Rules) -> Checked:
     return found
 
 
-def unfinished(path: Path, *, is_done: Callable[[int], bool], longest: int) -> Iterator[Request]:
+def unfinished(path: Path, *, is_done: Callable[[int], bool], max_line_bytes: int) -> Iterator[Request]:
     """Yield the requests of an input that was found good, without those that are done."""
     decode = msgspec.json.Decoder(_Line).decode
     with path.open("rb") as file:
-        for number, (_, text) in enumerate(_lines(file, longest=longest)):
+        for number, (_, text) in enumerate(_lines(file, max_line_bytes=max_line_bytes)):
             if not is_done(number):
                 line = decode(text)
                 yield Request(number, line.custom_id, line.body)
 
 
-def _lines(file: BinaryIO, *, longest: int) -> Iterator[tuple[int, bytes]]:
+def _lines(file: BinaryIO, *, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that are not blank, with their numbers. Of one that is too long only its beginning is read."""
     number = 0
-    while text := file.readline(longest + 2):
+    while text := file.readline(max_line_bytes + 2):
         number += 1
         if not text.endswith(b"\n"):
-            while (rest := file.readline(longest)) and not rest.endswith(b"\n"):
+            while (rest := file.readline(max_line_bytes)) and not rest.endswith(b"\n"):
                 pass
         text = (text.removeprefix(_BOM) if number == 1 else text).strip()
         if text:
@@ -126,8 +126,8 @@ def _checked(text: bytes, rules: Rules, seen: set[bytes]) -> str:
 
 def _check_custom_id(raw: msgspec.Raw, seen: set[bytes]) -> None:
     custom_id = _text(raw)
-    if custom_id is None or not 0 < len(custom_id) <= _LONGEST_CUSTOM_ID:
-        message = f"custom_id must be a text of 1 to {_LONGEST_CUSTOM_ID} characters; name the line by one"
+    if custom_id is None or not 0 < len(custom_id) <= _MAX_CUSTOM_ID_LENGTH:
+        message = f"custom_id must be a text of 1 to {_MAX_CUSTOM_ID_LENGTH} characters; name the line by one"
         raise _WrongLine("invalid_custom_id", message, param="custom_id")
     # Digests of one size, so that long ids of many lines take no more memory than short ones.
     digest = blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=_HASHED_BYTES).digest()
@@ -155,8 +155,8 @@ def _too_many(found: Checked, rules: Rules, line: int) -> Problem | None:
     if found.requests > rules.max_requests:
         message = f"the file holds more than {rules.max_requests} requests; send it in parts"
         return Problem(code="too_many_requests", line=line, message=message)
-    if len(found.models) > MOST_MODELS:
-        message = f"the file asks more than {MOST_MODELS} models; send it in parts"
+    if len(found.models) > MAX_MODELS:
+        message = f"the file asks more than {MAX_MODELS} models; send it in parts"
         return Problem(code="too_many_models", line=line, message=message, param="body.model")
     return None
 

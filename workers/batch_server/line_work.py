@@ -117,7 +117,7 @@ class LineWork:
         found = input_lines.unfinished(
             self._parts.book.input(self._record.id),
             is_done=self.results.is_done,
-            longest=self._parts.settings.max_line_bytes,
+            max_line_bytes=self._parts.settings.max_line_bytes,
         )
         while some := await asyncio.to_thread(_next_of, found):
             for request in some:

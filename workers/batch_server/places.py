@@ -31,7 +31,7 @@ class Places:
             self._shares -= 1
 
     @property
-    def most_of_one(self) -> int:
+    def max_per_batch(self) -> int:
         """How many requests of one batch may be in hand, those that wait among them."""
         return max(1, self._number // max(1, self._shares))
 
@@ -69,7 +69,7 @@ class Share:
 
     async def place(self, stop: Stop) -> "Place | None":
         """Wait until this batch may have one more request in hand; None when nothing more is to be asked."""
-        while self._in_hand >= self._places.most_of_one:
+        while self._in_hand >= self._places.max_per_batch:
             if stop.is_set:
                 return None
             self._one_ended.clear()

@@ -18,9 +18,9 @@ from workers.batch_server.errors import ApiError, not_found, storage_full
 from workers.batch_server.file_store import FileStore
 from workers.batch_server.uploads import FULL, Uploads
 
-_MOST_BODY_BYTES = 256 * 1024
-_USUAL_FILES, _MOST_FILES = 10_000, 10_000
-_USUAL_BATCHES, _MOST_BATCHES = 20, 100
+_MAX_BODY_BYTES = 256 * 1024
+_DEFAULT_FILES, _MAX_FILES = 10_000, 10_000
+_DEFAULT_BATCHES, _MAX_BATCHES = 20, 100
 Item = TypeVar("Item", wire.FileObject, wire.BatchObject)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 def application(files: FileStore, uploads: Uploads, batches: Batches) -> web.Application:
     """Build the routes."""
-    app = web.Application(middlewares=[_errors_as_openai], client_max_size=_MOST_BODY_BYTES)
+    app = web.Application(middlewares=[_errors_as_openai], client_max_size=_MAX_BODY_BYTES)
     app.add_routes([*_file_routes(files, uploads), *_batch_routes(batches)])
     return app
 
@@ -43,7 +43,7 @@ def _file_routes(files: FileStore, uploads: Uploads) -> list[web.RouteDef]:
         owned = [one.shown for one in files.all_of(caller_of(request)) if purpose in (None, one.purpose)]
         newest_first = request.query.get("order", "desc") != "asc"
         found = owned[::-1] if newest_first else owned
-        return _answer(_paged(request, found, what="file", usual=_USUAL_FILES, most=_MOST_FILES))
+        return _answer(_paged(request, found, what="file", default=_DEFAULT_FILES, maximum=_MAX_FILES))
 
     async def show(request: web.Request) -> web.Response:
         return _answer(files.of(caller_of(request), request.match_info["file_id"]).shown)
@@ -73,7 +73,7 @@ def _batch_routes(batches: Batches) -> list[web.RouteDef]:
 
     async def find(request: web.Request) -> web.Response:
         found = batches.all_of(caller_of(request))
-        return _answer(_paged(request, found, what="batch", usual=_USUAL_BATCHES, most=_MOST_BATCHES))
+        return _answer(_paged(request, found, what="batch", default=_DEFAULT_BATCHES, maximum=_MAX_BATCHES))
 
     async def show(request: web.Request) -> web.Response:
         return _answer(batches.of(caller_of(request), request.match_info["batch_id"]))
@@ -114,12 +114,12 @@ def creation_of(body: bytes) -> CreateBatchBody:
     return creation
 
 
-def _paged(request: web.Request, found: Sequence[Item], *, what: str, usual: int, most: int) -> wire.Page:
-    limit, after = request.query.get("limit", str(usual)), request.query.get("after")
-    if not (limit.isdecimal() and len(limit) <= len(str(most)) and 1 <= int(limit) <= most):
+def _paged(request: web.Request, found: Sequence[Item], *, what: str, default: int, maximum: int) -> wire.Page:
+    limit, after = request.query.get("limit", str(default)), request.query.get("after")
+    if not (limit.isdecimal() and len(limit) <= len(str(maximum)) and 1 <= int(limit) <= maximum):
         raise ApiError(
             HTTPStatus.BAD_REQUEST,
-            f"the limit is {limit[:20]!r}; send 1 to {most}",
+            f"the limit is {limit[:20]!r}; send 1 to {maximum}",
             code="invalid_limit",
             param="limit",
         )

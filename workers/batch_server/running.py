@@ -20,7 +20,7 @@ from workers.batch_server.stop import Stop
 from workers.batch_server.wire import Problem, Status
 
 _SHUTDOWN = "shutdown"
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 15.0
 _NEVER_ASKED = frozenset(error.code for error in NOT_ASKED.values())
 _FILE_NAMES = {OUTPUT: "output", ERRORS: "errors"}
 
@@ -74,9 +74,9 @@ class BatchRun:
             except Exception:  # noqa: BLE001  the rim of one batch
                 # One batch that meets a bug must not end those of everybody else.
                 _log.exception("batch_broken", batch_id=self._id)
-                pause_s = _LONGEST_PAUSE_S
+                pause_s = _MAX_PAUSE_S
             await self._pause(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 2, _MAX_PAUSE_S)
 
     async def _step(self) -> None:
         record = self.record

@@ -18,19 +18,19 @@ from workers.batch_server.file_store import FileStore, Incoming, StoredFile
 from workers.batch_server.settings import BatchesSettings
 
 _PIECE_BYTES = 256 * 1024
-_LONGEST_FIELD_BYTES = 1_024
-_LONGEST_NAME = 255
-_MOST_AT_ONCE = 16
-_MOST_OF_ONE = 4
-_MOST_FIELDS = 32
+_MAX_FIELD_BYTES = 1_024
+_MAX_NAME_LENGTH = 255
+_MAX_UPLOADS = 16
+_MAX_UPLOADS_PER_CALLER = 4
+_MAX_FIELDS = 32
 # A file has to come faster than this, once it has come for a while; else few slow ones would keep everybody out.
-_SLOWEST_BYTES_PER_S = 4_096
+_MIN_BYTES_PER_S = 4_096
 _PATIENCE_S = 60.0
-_LONGEST_SECONDS = len("1000000000")
+_MAX_SECONDS_DIGITS = len("1000000000")
 _SPARED_BYTES = 64 * 1024 * 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-SHORTEST_LIFE_S = 3_600
-LONGEST_LIFE_S = 30 * 24 * 3_600
+MIN_LIFE_S = 3_600
+MAX_LIFE_S = 30 * 24 * 3_600
 
 
 class _Form(msgspec.Struct, kw_only=True):
@@ -90,16 +90,16 @@ class Uploads:
                 if isinstance(part, MultipartReader):
                     raise ApiError(HTTPStatus.BAD_REQUEST, "a form in a form is not read", code="invalid_form")
                 if part.name == "file" and not form.filename:
-                    form.filename = _written(part.filename or "upload.jsonl")[:_LONGEST_NAME]
+                    form.filename = _written(part.filename or "upload.jsonl")[:_MAX_NAME_LENGTH]
                     await self._copy(part, incoming, caller)
-                elif len(form.fields) < _MOST_FIELDS:
+                elif len(form.fields) < _MAX_FIELDS:
                     form.fields[_written(part.name or "")] = await _field(part)
                 else:
                     raise ApiError(HTTPStatus.BAD_REQUEST, "the form has too many fields", code="invalid_form")
         except TimeoutError as error:
             raise ApiError(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"the form comes slower than {_SLOWEST_BYTES_PER_S} bytes a second; send it anew, or in parts",
+                f"the form comes slower than {_MIN_BYTES_PER_S} bytes a second; send it anew, or in parts",
                 code="upload_too_slow",
             ) from error
         except (ValueError, web.RequestPayloadError) as error:
@@ -110,7 +110,7 @@ class Uploads:
         room = self._settings.max_stored_bytes - self._files.used_bytes(caller)
         began = time.monotonic()
         while piece := await _piece(part, _PIECE_BYTES):
-            if time.monotonic() - began > _PATIENCE_S + incoming.size_bytes / _SLOWEST_BYTES_PER_S:
+            if time.monotonic() - began > _PATIENCE_S + incoming.size_bytes / _MIN_BYTES_PER_S:
                 raise TimeoutError
             await asyncio.to_thread(incoming.write, bytes(piece))
             if incoming.size_bytes > self._settings.max_file_bytes:
@@ -153,15 +153,15 @@ class Uploads:
         anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
         if anchor is None and seconds is None:
             return self._settings.retention_days * 24 * 3_600
-        if anchor != "created_at" or seconds is None or not seconds.isdecimal() or len(seconds) > _LONGEST_SECONDS:
+        if anchor != "created_at" or seconds is None or not seconds.isdecimal() or len(seconds) > _MAX_SECONDS_DIGITS:
             raise _wrong_life()
         return checked_life_s(int(seconds))
 
     def _must_have_place(self, who: tuple[str, str]) -> None:
-        if self._under_way.total() >= _MOST_AT_ONCE or self._under_way[who] >= _MOST_OF_ONE:
+        if self._under_way.total() >= _MAX_UPLOADS or self._under_way[who] >= _MAX_UPLOADS_PER_CALLER:
             raise ApiError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{_MOST_AT_ONCE} files are being uploaded, or {_MOST_OF_ONE} of yours; try again",
+                f"{_MAX_UPLOADS} files are being uploaded, or {_MAX_UPLOADS_PER_CALLER} of yours; try again",
                 code="too_many_uploads",
                 kind="server_error",
             )
@@ -182,14 +182,14 @@ def checked_life_s(seconds: int) -> int:
     Raises:
         ApiError: OpenAI keeps files neither so short nor so long.
     """
-    if not SHORTEST_LIFE_S <= seconds <= LONGEST_LIFE_S:
+    if not MIN_LIFE_S <= seconds <= MAX_LIFE_S:
         raise _wrong_life()
     return seconds
 
 
-async def _piece(part: BodyPartReader, most: int) -> bytes:
+async def _piece(part: BodyPartReader, limit: int) -> bytes:
     async with asyncio.timeout(_PATIENCE_S):
-        return bytes(await part.read_chunk(most))
+        return bytes(await part.read_chunk(limit))
 
 
 def _written(name: str) -> str:
@@ -198,11 +198,11 @@ def _written(name: str) -> str:
 
 
 async def _field(part: BodyPartReader) -> str:
-    value = await _piece(part, _LONGEST_FIELD_BYTES + 1)
-    if len(value) > _LONGEST_FIELD_BYTES or not part.at_eof():
-        rest = await _piece(part, _LONGEST_FIELD_BYTES)
+    value = await _piece(part, _MAX_FIELD_BYTES + 1)
+    if len(value) > _MAX_FIELD_BYTES or not part.at_eof():
+        rest = await _piece(part, _MAX_FIELD_BYTES)
         value += rest
-    if len(value) > _LONGEST_FIELD_BYTES:
+    if len(value) > _MAX_FIELD_BYTES:
         raise ApiError(
             HTTPStatus.BAD_REQUEST,
             "a field of the form is too long",
@@ -212,19 +212,19 @@ async def _field(part: BodyPartReader) -> str:
     return value.decode("utf-8", errors="replace")
 
 
-def _too_large(most: int) -> ApiError:
+def _too_large(limit: int) -> ApiError:
     return ApiError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the file is larger than {most} bytes; send it in parts",
+        f"the file is larger than {limit} bytes; send it in parts",
         code="file_too_large",
         param="file",
     )
 
 
-def _no_room(most: int) -> ApiError:
+def _no_room(limit: int) -> ApiError:
     return ApiError(
         HTTPStatus.TOO_MANY_REQUESTS,
-        f"your files may hold {most} bytes together; delete some",
+        f"your files may hold {limit} bytes together; delete some",
         code="storage_limit_reached",
         kind="insufficient_quota",
     )
@@ -233,7 +233,7 @@ def _no_room(most: int) -> ApiError:
 def _wrong_life() -> ApiError:
     return ApiError(
         HTTPStatus.BAD_REQUEST,
-        f"files are kept for {SHORTEST_LIFE_S} to {LONGEST_LIFE_S} seconds after their anchor, 'created_at'",
+        f"files are kept for {MIN_LIFE_S} to {MAX_LIFE_S} seconds after their anchor, 'created_at'",
         code="invalid_expires_after",
         param="expires_after",
     )

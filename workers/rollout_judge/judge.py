@@ -26,7 +26,7 @@ from workers.rollout_judge.state import Rollouts, Watched, after_event, from_sna
 
 _LOOKS_AT_ONCE = 8
 _FIRST_BACK_OFF_S = 0.25
-_LONGEST_BACK_OFF_S = 5.0
+_MAX_BACK_OFF_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -152,7 +152,7 @@ class Judge:
 
     def _back_off_from(self, watched: Watched, error: Exception) -> None:
         self.failed_looks += 1
-        wait_s = min(_LONGEST_BACK_OFF_S, 2 * self._back_off.get(watched.id, _FIRST_BACK_OFF_S / 2))
+        wait_s = min(_MAX_BACK_OFF_S, 2 * self._back_off.get(watched.id, _FIRST_BACK_OFF_S / 2))
         self._back_off[watched.id] = wait_s
         self._quiet_until[watched.id] = self._monotonic() + wait_s
         _log.warning("look_failed", rollout_id=watched.id, error=str(error), wait_s=wait_s)

@@ -12,8 +12,8 @@ from infra.kafka.clients import abandon, producer, start_producer
 from infra.kafka.connection import KafkaConnection
 
 _SEND_DEADLINE_S = 30.0
-_SHORTEST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 3.0
+_MIN_PAUSE_S = 0.2
+_MAX_PAUSE_S = 3.0
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class KafkaSink:
 
     async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None:
         """Return once Kafka has the message; try again until it does."""
-        pause = _SHORTEST_PAUSE_S
+        pause = _MIN_PAUSE_S
         while True:
             sender = None
             try:
@@ -50,7 +50,7 @@ class KafkaSink:
                 if sender is not None:
                     await self._discard(sender)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads tries, guards nothing
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                pause = min(2 * pause, _MAX_PAUSE_S)
 
     async def close(self) -> None:
         """Let go of the producer."""

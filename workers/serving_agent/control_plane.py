@@ -17,8 +17,8 @@ from schemas.events.registry import Artifact, GoldenExample, Signature
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
-_SHORTEST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
+_MIN_PAUSE_S = 0.1
+_MAX_PAUSE_S = 5.0
 # The control plane takes 2,000, and so does a rollout, which tells the code before the reason of its candidate.
 _MAX_REASON = 1_900
 _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
@@ -140,14 +140,14 @@ class ControlPlane:
 
     async def _command(self, path: str, body: msgspec.Struct | dict[str, str]) -> None:
         # One key for all tries of one command: a try whose answer was lost is not done twice.
-        key, content, pause = str(uuid4()), msgspec.json.encode(body), _SHORTEST_PAUSE_S
+        key, content, pause = str(uuid4()), msgspec.json.encode(body), _MIN_PAUSE_S
         while True:
             try:
                 return await self._try(path, content=content, key=key)
             except PartAwayError as error:
                 _log.warning("command_not_answered", path=path, reason=str(error), next_try_s=pause)
                 await sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads tries, guards nothing
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                pause = min(2 * pause, _MAX_PAUSE_S)
 
     async def _try(self, path: str, *, content: bytes, key: str) -> None:
         try:

@@ -17,7 +17,7 @@ def last_words(log: Path, *, instance_id: str = "") -> str:
 
     Lines of other instances in the same process are left out, where this one is named.
     """
-    text = LogFile(log).tail(maximum_bytes=_READ_BYTES)
+    text = LogFile(log).tail(max_bytes=_READ_BYTES)
     lines = [line for each in text.splitlines() if (line := _readable(each, instance_id))]
     if not lines:
         return f"its log {log.name} is empty"

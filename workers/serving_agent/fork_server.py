@@ -21,7 +21,7 @@ from workers.serving_agent.launchers.base import Command
 
 # The first order of a library waits until it is loaded, on a busy host for many seconds.
 _ANSWER_S = 60.0
-_LARGEST_ANSWER_BYTES = 4_096
+_MAX_ANSWER_BYTES = 4_096
 
 _log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ class ForkServer:
             client = self._connected()
             socket.send_fds(client, [msgspec.json.encode(order)], logs)
             message, descriptors, _, _ = socket.recv_fds(
-                client, _LARGEST_ANSWER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC
+                client, _MAX_ANSWER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC
             )
             return msgspec.json.decode(message, type=Forked), descriptors
         except (OSError, msgspec.DecodeError) as error:

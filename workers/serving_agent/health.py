@@ -11,8 +11,8 @@ import msgspec
 _LOOK_AGAIN_S = (0.1, 0.6)
 _LOOKS_A_FAULT = 2
 _SHARE_OF_TIME = 20
-_LONGEST_PAUSE_S = 60.0
-_MOST_BUSY_PER_FAULT = 10
+_MAX_PAUSE_S = 60.0
+_MAX_BUSY_PER_FAULT = 10
 """An engine that works through its queue takes a golden input now and then; one that hangs with a full queue never."""
 
 SicknessCode: TypeAlias = Literal["instance-hung", "instance-slow", "golden-answer-wrong"]
@@ -108,7 +108,7 @@ def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -
     One that is merely slow stays where no other could take its traffic: a slow answer is better than none, and load
     that makes all of them slow must not take one after the other away.
     """
-    if health.busy >= rules.faults * _MOST_BUSY_PER_FAULT:
+    if health.busy >= rules.faults * _MAX_BUSY_PER_FAULT:
         reason = f"it refused the golden input for its load {health.busy} times in a row"
         return Sickness("instance-hung", reason, is_in_log=True)
     last = health.last
@@ -126,10 +126,10 @@ def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules, *,
     Else so that probes cost little: a golden input that takes long, as that of a language model, is asked less often.
     """
     if health.is_at_fault and health.faults < rules.faults:
-        shortest, longest = _LOOK_AGAIN_S
-        return min(shortest + draw * (longest - shortest), rules.interval_s)
+        min_s, max_s = _LOOK_AGAIN_S
+        return min(min_s + draw * (max_s - min_s), rules.interval_s)
     took_s = outcome.took_s if isinstance(outcome, Right) else 0.0
-    return max(rules.interval_s, min(_SHARE_OF_TIME * took_s, _LONGEST_PAUSE_S))
+    return max(rules.interval_s, min(_SHARE_OF_TIME * took_s, _MAX_PAUSE_S))
 
 
 def _fault(outcome: Right | Wrong | Silent, rules: HealthRules) -> Sickness | None:

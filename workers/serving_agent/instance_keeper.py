@@ -27,7 +27,7 @@ from workers.serving_agent.probing import probe
 from workers.serving_agent.reconcile import Slot
 
 _FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 30.0
+_MAX_PAUSE_S = 30.0
 _REPORT_AFTER_FAILURES = 3
 _ALONE_AFTER_FAILURES = 2
 _HEALTHY_AFTER_S = 60.0
@@ -298,7 +298,7 @@ class InstanceKeeper:
             await _ended(task)
 
     async def _pause(self) -> None:
-        pause = min(_FIRST_PAUSE_S * 2 ** max(0, self._failures - 1), _LONGEST_PAUSE_S)
+        pause = min(_FIRST_PAUSE_S * 2 ** max(0, self._failures - 1), _MAX_PAUSE_S)
         pause *= random.uniform(0.5, 1.5)  # noqa: S311 - keeps replicas from starting in step, guards nothing
         _log.info("instance_restarts", in_s=round(pause, 2), failures=self._failures)
         try:

@@ -77,7 +77,7 @@ class InstanceStarter:
         self._fork_server = ForkServer(FORK_SERVER, environ=environ, log=self._log_named("fork-server", ""))
         self._launchers = Launchers(settings, book)
         self._shared = SharedProcesses(
-            most=settings.models_per_process, supervisor_pid=settings.supervisor_pid, start=self._start_shared
+            limit=settings.models_per_process, supervisor_pid=settings.supervisor_pid, start=self._start_shared
         )
         self._shelf = shelf
         self._book = book

@@ -19,7 +19,7 @@ from workers.serving_agent.engine_client import (
     wrong_answer,
 )
 
-_MOST_TOKENS = 64
+_MAX_TOKENS = 64
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class OpenAiClient:
         self, model: str, name: str, prompts: tuple[str, ...], expected: tuple[str, ...]
     ) -> None:
         # A token is a byte at the least, so that more of them are never compared.
-        tokens = min(_MOST_TOKENS, max((len(text.encode()) for text in expected), default=0) or 1)
+        tokens = min(_MAX_TOKENS, max((len(text.encode()) for text in expected), default=0) or 1)
         body = {"model": model, "prompt": prompts, "max_tokens": tokens, "temperature": 0}
         content = await ask_golden(self._client, "/v1/completions", body)
         try:

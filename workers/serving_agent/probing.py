@@ -8,7 +8,7 @@ from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.errors import EngineBusyError, EngineFaultError, NeverServesError, PartAwayError
 from workers.serving_agent.health import Busy, Outcome, Right, Silent, Unsure, Wrong
 
-_MOST_HELD_UP_S = 1.0
+_MAX_DELAY_S = 1.0
 
 
 async def probe(client: EngineClient, deployment: Deployment, *, timeout_s: float, clock: Clock) -> Outcome:
@@ -18,7 +18,7 @@ async def probe(client: EngineClient, deployment: Deployment, *, timeout_s: floa
     took_s = clock.monotonic() - began
     if isinstance(outcome, Right):
         return Right(took_s)
-    if isinstance(outcome, Silent) and took_s > timeout_s + _MOST_HELD_UP_S:
+    if isinstance(outcome, Silent) and took_s > timeout_s + _MAX_DELAY_S:
         # The time-out itself came late, so this process did not get to run: what it missed is not the engine's fault.
         return Unsure()
     return outcome

@@ -24,7 +24,7 @@ from workers.serving_agent.launchers.base import Command
 _ANSWER_S = 60.0
 _GRACE_S = 5.0
 _POLL_S = 0.01
-_LARGEST_ANSWER_BYTES = 4_096
+_MAX_ANSWER_BYTES = 4_096
 
 _log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ class Guest:
 
     def _read(self) -> None:
         try:
-            is_open = bool(self._connection.recv(_LARGEST_ANSWER_BYTES))
+            is_open = bool(self._connection.recv(_MAX_ANSWER_BYTES))
         except BlockingIOError:
             return
         except OSError:
@@ -165,10 +165,10 @@ class _Host:
         self.kin = kin
         self.guests: list[str] = []
 
-    def takes(self, kin: Kin, endpoint_id: str, *, most: int) -> bool:
+    def takes(self, kin: Kin, endpoint_id: str, *, limit: int) -> bool:
         return (
             self.kin == kin
-            and len(self.guests) < most
+            and len(self.guests) < limit
             and endpoint_id not in self.guests
             and not self.process.has_ended
         )
@@ -177,8 +177,8 @@ class _Host:
 class SharedProcesses:
     """Gives instances a seat, in a process that there is or in a new one. Used from one event loop."""
 
-    def __init__(self, *, most: int, supervisor_pid: int, start: StartProcess) -> None:
-        self._most = most
+    def __init__(self, *, limit: int, supervisor_pid: int, start: StartProcess) -> None:
+        self._limit = limit
         self._supervisor_pid = supervisor_pid
         self._start = start
         self._hosts: dict[str, _Host] = {}
@@ -193,7 +193,7 @@ class SharedProcesses:
         """
         async with self._turn:
             for host in self._hosts.values():
-                if host.takes(kin, endpoint_id, most=self._most):
+                if host.takes(kin, endpoint_id, limit=self._limit):
                     return self._seat_in(host, endpoint_id)
             return self._seat_in(await self._begun(kin, like), endpoint_id)
 
@@ -276,7 +276,7 @@ async def _answer(connection: socket.socket, order: Order) -> Taken:
     await loop.sock_sendall(connection, line(order))
     answer = b""
     while not answer.endswith(b"\n"):
-        part = await loop.sock_recv(connection, _LARGEST_ANSWER_BYTES)
+        part = await loop.sock_recv(connection, _MAX_ANSWER_BYTES)
         if not part:
             raise ConnectionResetError("it ended")
         answer += part

@@ -24,7 +24,7 @@ from workers.serving_agent.telemetry_records import Sample, Subject, encode
 _TIMEOUT_S = 2.0
 _AT_ONCE = 16
 _SHARE_OF_TIME = 9
-_MOST_METRICS_BYTES = 4 * 1024 * 1024
+_MAX_METRICS_BYTES = 4 * 1024 * 1024
 _LIMITS = SpoolLimits(max_bytes=32 * 1024**2, segment_bytes=1024**2)
 
 _log = structlog.get_logger(__name__)
@@ -110,7 +110,7 @@ class Telemetry:
                 f"http://{self._engine_host}:{port}/metrics",
                 headers={"accept": f"{OPEN_METRICS};version=1.0.0,text/plain;q=0.5"},
             )
-            if not answer.is_success or len(answer.content) > _MOST_METRICS_BYTES:
+            if not answer.is_success or len(answer.content) > _MAX_METRICS_BYTES:
                 return {}
             text = answer.content.decode(errors="replace")
             return engine_measures(text, answer.headers.get("content-type", ""))

@@ -62,7 +62,7 @@ def compare(terms: Terms, candidate: Counts, baseline: Counts, *, alpha: float) 
         empty = "candidate" if candidate.trials == 0 else "baseline"
         return _verdict_without_bounds(terms.kind, "no_data", f"the {empty} has no {terms.unit} yet", alpha=alpha)
     difference = bound_difference(candidate, baseline, alpha=alpha)
-    outcome = _outcome(terms, difference, fewest=min(candidate.trials, baseline.trials))
+    outcome = _outcome(terms, difference, trials=min(candidate.trials, baseline.trials))
     shares = _sentence(terms, candidate, baseline, difference, alpha=alpha)
     return Verdict(
         gate=terms.kind,
@@ -118,10 +118,10 @@ def _verdict_without_bounds(kind: str, outcome: Outcome, reason: str, *, alpha: 
     )
 
 
-def _outcome(terms: Terms, difference: Difference, *, fewest: int) -> Outcome:
+def _outcome(terms: Terms, difference: Difference, *, trials: int) -> Outcome:
     if difference.lower > terms.max_difference:
         return "fail"
-    if fewest < terms.min_trials:
+    if trials < terms.min_trials:
         return "too_little_data"
     return "pass" if difference.upper <= terms.max_difference else "undecided"
 

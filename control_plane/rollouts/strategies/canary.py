@@ -10,9 +10,9 @@ from control_plane.rollouts.strategies.base import Stage
 from schemas.events.endpoints import BUCKETS
 from schemas.events.rollouts import Canary, CanaryStep
 
-_FEWEST_STEPS, _MOST_STEPS = 2, 50
+_MIN_STEPS, _MAX_STEPS = 2, 50
 _ROUNDING = 1e-6
-_LONGEST_MS = 90 * 24 * 60 * 60 * 1000
+_MAX_MS = 90 * 24 * 60 * 60 * 1000
 _EVERYTHING = 100.0
 
 
@@ -43,16 +43,16 @@ class CanaryStrategy(msgspec.Struct, frozen=True):
 
     def _bake_problems(self) -> tuple[Problem, ...]:
         bake_time_ms = self.canary.bake_time_ms
-        if 0 <= bake_time_ms <= _LONGEST_MS:
+        if 0 <= bake_time_ms <= _MAX_MS:
             return ()
-        return (Problem("bake_time_ms", f"{bake_time_ms} ms is no bake time", f"give 0 to {_LONGEST_MS}"),)
+        return (Problem("bake_time_ms", f"{bake_time_ms} ms is no bake time", f"give 0 to {_MAX_MS}"),)
 
 
 def _ladder_problems(steps: tuple[CanaryStep, ...]) -> list[Problem]:
     remedy = "give at least one step below 100 %, each above the one before, and 100 % last, such as 5, 25, 50, 100"
     weights = [step.weight_percent for step in steps]
-    if not _FEWEST_STEPS <= len(weights) <= _MOST_STEPS:
-        return [Problem("steps", f"a canary has {_FEWEST_STEPS} to {_MOST_STEPS} steps, not {len(weights)}", remedy)]
+    if not _MIN_STEPS <= len(weights) <= _MAX_STEPS:
+        return [Problem("steps", f"a canary has {_MIN_STEPS} to {_MAX_STEPS} steps, not {len(weights)}", remedy)]
     problems = [
         Problem(
             f"steps[{index + 1}].weight_percent", f"the weights do not grow: {after:g} % follows {before:g} %", remedy
@@ -74,11 +74,11 @@ def _one_step_problems(index: int, step: CanaryStep) -> list[Problem]:
     if not (0 < step.weight_percent <= _EVERYTHING and abs(buckets - round(buckets)) < _ROUNDING):
         detail = f"{step.weight_percent:g} % is no weight of a step"
         problems.append(Problem(f"steps[{index}].weight_percent", detail, "give 0.01 to 100 with at most two decimals"))
-    if not 0 <= step.min_duration_ms <= _LONGEST_MS:
+    if not 0 <= step.min_duration_ms <= _MAX_MS:
         detail = f"{step.min_duration_ms} ms is no duration"
-        problems.append(Problem(f"steps[{index}].min_duration_ms", detail, f"give 0 to {_LONGEST_MS}"))
-    if step.weight_percent < _EVERYTHING and not max(1, step.min_duration_ms) <= step.max_duration_ms <= _LONGEST_MS:
+        problems.append(Problem(f"steps[{index}].min_duration_ms", detail, f"give 0 to {_MAX_MS}"))
+    if step.weight_percent < _EVERYTHING and not max(1, step.min_duration_ms) <= step.max_duration_ms <= _MAX_MS:
         detail = f"a step can not end between {step.min_duration_ms} and {step.max_duration_ms} ms"
-        remedy = f"give at least 1 and min_duration_ms, at most {_LONGEST_MS}"
+        remedy = f"give at least 1 and min_duration_ms, at most {_MAX_MS}"
         problems.append(Problem(f"steps[{index}].max_duration_ms", detail, remedy))
     return problems

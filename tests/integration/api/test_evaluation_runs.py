@@ -28,7 +28,7 @@ class _Server(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.feedback: list[dict[str, Any]] = []
         self.busy = 0
-        self.longest = 1_000
+        self.max_length = 1_000
         self.scores = self.takes_feedback = self.says_who = True
         self.deadly = ""
 
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_busy = is_busy or body["prompt"] == self.server.deadly
         if is_busy:
             self._answer(503, {"error": {"message": "no instance"}})
-        elif len(body["prompt"]) > self.server.longest:
+        elif len(body["prompt"]) > self.server.max_length:
             self._answer(400, {"error": {"message": "longer than the context"}})
         else:
             told = [None, *[LIKELIHOODS[body["model"]]] * (len(body["prompt"]) - 1), -9.0]
@@ -165,7 +165,7 @@ def test_a_gateway_that_is_busy_is_asked_again(server: _Server, rollbook: Rollbo
 
 
 def test_a_passage_that_is_too_long_is_counted_and_left_out(server: _Server, rollbook: Rollbook) -> None:
-    server.longest = 4
+    server.max_length = 4
 
     losses = evaluate(rollbook, PASSAGES, at(server, versions=BOTH))
 

@@ -9,7 +9,7 @@ from tests.support.api import RunningApi, Stage, done, running_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LONGEST_WAIT_MS = 30_000
+MAX_WAIT_MS = 30_000
 BEFORE_ITS_TIME_IS_OVER_S = 20.0
 
 
@@ -47,7 +47,7 @@ async def test_one_type_is_read_from_a_position(api: RunningApi, stage: Stage) -
 
 async def reading(api: RunningApi, **asked: str | int) -> "asyncio.Task[dict[str, Any]]":
     """Ask for what comes after the log's head, and say when the request is under way."""
-    asked = {"after": await api.head(), "wait_ms": LONGEST_WAIT_MS, **asked}
+    asked = {"after": await api.head(), "wait_ms": MAX_WAIT_MS, **asked}
     waiting = asyncio.create_task(done(api.admin.get("/v1/events", params=asked)))
     # The API reads the log for one after the other: when it has answered these, that one waits.
     for _ in range(5):

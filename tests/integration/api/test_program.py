@@ -15,7 +15,7 @@ from infra.errors import EXIT_CANNOT_START
 from infra.ports import free_port
 from infra.stack.addresses import LOOPBACK
 
-LONGEST_WAIT_MS = 30_000
+MAX_WAIT_MS = 30_000
 BEFORE_ITS_TIME_IS_OVER_S = 25.0
 ROOT = Path(__file__).parents[3]
 START = [sys.executable, "-c", "import sys; from control_plane.app import main; sys.exit(main([]))"]
@@ -27,7 +27,7 @@ async def test_it_serves_and_ends_though_somebody_waits(tmp_path: Path) -> None:
         await until_ready(port)
         token = (tmp_path / "secrets" / "admin.token").read_text()
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
-        asked = f"GET /v1/events?after=99&wait_ms={LONGEST_WAIT_MS} HTTP/1.1\r\nHost: api\r\nConnection: close\r\n"
+        asked = f"GET /v1/events?after=99&wait_ms={MAX_WAIT_MS} HTTP/1.1\r\nHost: api\r\nConnection: close\r\n"
         writer.write(f"{asked}Authorization: Bearer {token}\r\n\r\n".encode())
         # What is asked later is answered, so what was asked before is under way.
         for _ in range(3):

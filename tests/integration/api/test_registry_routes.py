@@ -20,12 +20,12 @@ UNKNOWN_DIGEST = "sha256:" + "0" * 64
 BODY: dict[str, Any] = msgspec.to_builtins(
     {"artifact": {"digest": DIGEST, "format": "skops"}, "signature": SIGNATURE, "golden": MODEL.golden}
 )
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[RunningApi]:
-    async with running_api(tmp_path, max_artifact_bytes=MOST_BYTES) as running:
+    async with running_api(tmp_path, max_artifact_bytes=MAX_BYTES) as running:
         yield running
 
 
@@ -38,7 +38,7 @@ async def filled(api: RunningApi) -> RunningApi:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def unchanged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningApi]:
     """The same once for all tests that change nothing."""
-    async with running_api(tmp_path_factory.mktemp("data"), max_artifact_bytes=MOST_BYTES) as running:
+    async with running_api(tmp_path_factory.mktemp("data"), max_artifact_bytes=MAX_BYTES) as running:
         yield await fill(running)
 
 
@@ -238,7 +238,7 @@ async def test_bytes_of_another_digest_are_refused_and_not_kept(api: RunningApi)
 
 @pytest.mark.parametrize("is_announced", [True, False])
 async def test_a_file_above_the_limit_is_refused_and_not_kept(api: RunningApi, *, is_announced: bool) -> None:
-    content = bytes(MOST_BYTES + 1)
+    content = bytes(MAX_BYTES + 1)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -161,7 +161,7 @@ async def test_a_model_that_never_answers_is_told_as_a_timeout() -> None:
 
 
 async def test_an_answer_that_is_too_large_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_LARGEST_ANSWER", 1_000)
+    monkeypatch.setattr(asking, "_MAX_ANSWER_BYTES", 1_000)
 
     answer = await ask(Server(*([(200, '"' + "x" * 200_000 + '"')] * 9)))
 

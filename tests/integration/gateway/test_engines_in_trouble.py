@@ -20,7 +20,7 @@ INFER = "/v2/models/digits/infer"
 LAST_REQUEST = 40
 CALLERS = 16
 FEW = 6
-MOST_AHEAD = 100
+MAX_AHEAD = 100
 
 
 class StreamingBackEnd(BackEnd):
@@ -212,17 +212,17 @@ async def serve_neighbour(gateway: Gateway) -> None:
 
 
 class Progress(list[int]):
-    """The statuses of an endpoint's answers; `most_meanwhile` is how many another had at most between two of them."""
+    """The statuses of an endpoint's answers; `max_meanwhile` is how many another had at most between two of them."""
 
     def __init__(self, other: list[int]) -> None:
         super().__init__()
-        self.most_meanwhile = 0
+        self.max_meanwhile = 0
         self._other = other
         self._others_then = 0
 
     def append(self, status: int) -> None:
         super().append(status)
-        self.most_meanwhile = max(self.most_meanwhile, len(self._other) - self._others_then)
+        self.max_meanwhile = max(self.max_meanwhile, len(self._other) - self._others_then)
         self._others_then = len(self._other)
 
 
@@ -245,4 +245,4 @@ async def test_a_change_of_a_live_endpoint_costs_no_request_and_no_pause(
 
     assert Counter(statuses).keys() == {200}
     # The machine may pause both. A pause of the changed one alone lets the neighbour, with as many callers, run ahead.
-    assert statuses.most_meanwhile < MOST_AHEAD
+    assert statuses.max_meanwhile < MAX_AHEAD

@@ -124,14 +124,14 @@ async def test_a_token_is_asked_for_and_its_scope_is_kept(gateway: Gateway, clie
 async def test_a_large_body_passes_and_one_above_the_limit_is_told_so(
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:
-    most = MAX_BODY_BYTES - 200
+    length = MAX_BODY_BYTES - 200
 
     passed = await client.post(
         CHAT,
-        content=json.dumps({"messages": "x" * most, "model": "digits"}).encode(),
+        content=json.dumps({"messages": "x" * length, "model": "digits"}).encode(),
         headers={"content-type": "application/json"},
     )
-    large = json.dumps({"messages": "x" * 2 * most, "model": "digits"}).encode()
+    large = json.dumps({"messages": "x" * 2 * length, "model": "digits"}).encode()
     refused = await refused_body(gateway, CHAT, large, **{"content-type": "application/json"})
 
     assert passed.status_code == 200

@@ -14,7 +14,7 @@ from tests.support.routing import created, shifted
 
 ENDPOINT = "endpoint-1"
 INFER = "/v2/models/digits/infer"
-MOST_COPIES = 256
+MAX_COPIES = 256
 
 
 async def serve(
@@ -140,7 +140,7 @@ async def test_callers_do_not_feel_a_shadow_in_trouble(
     await all_are_answered(client, 600, body=b"x" * 10_000)
 
     # Those that the shadow took first are under way to the last: nobody waited for them.
-    await until(lambda: holds(gateway, MOST_COPIES if trouble == "hung" else 0), why="copies under way")
+    await until(lambda: holds(gateway, MAX_COPIES if trouble == "hung" else 0), why="copies under way")
     assert primary.requests == 600
     assert all(record["st"] == 200 for record in await recorded(gateway, role="primary", count=600))
 
@@ -158,7 +158,7 @@ async def test_copies_beyond_the_bound_are_refused_and_recorded_so(gateway: Gate
     await all_are_answered(client, 400)
 
     await until(lambda: len(refusals(gateway)) >= 70, why="copies refused by the bound")
-    assert shadow.requests <= MOST_COPIES
+    assert shadow.requests <= MAX_COPIES
 
 
 async def test_large_bodies_to_a_hung_shadow_hold_nobody_up(gateway: Gateway, client: httpx.AsyncClient) -> None:

@@ -30,7 +30,7 @@ from tests.support.routing import added, announced, created, shifted
 
 ENDPOINT, DEPLOYMENT = "endpoint-1", "d1"
 PATH = "/v2/models/digits/infer"
-MOST = 8
+MAX_WAITING = 8
 PIXELS = digits()[0][:1]
 
 
@@ -52,7 +52,7 @@ class Sleeper:
     def __init__(self, gateway: Gateway, waker: Woken, *, seconds: float) -> None:
         self.gateway = gateway
         self.waker = waker
-        limits = HoldLimits(requests=MOST, seconds=seconds)
+        limits = HoldLimits(requests=MAX_WAITING, seconds=seconds)
         self.rooms = WaitingRooms(gateway.folder, waker=waker, limits=limits, background=Background())
         gateway.also_on_taken = self.on_taken
 
@@ -95,14 +95,14 @@ impatient = pytest.mark.parametrize("sleeper", [0.3], indirect=True, ids=["impat
 
 
 async def test_the_first_requests_wait_and_reach_the_instance(sleeper: Sleeper, client: httpx.AsyncClient) -> None:
-    waiting = [asyncio.create_task(client.post(PATH, json={"n": number})) for number in range(MOST)]
+    waiting = [asyncio.create_task(client.post(PATH, json={"n": number})) for number in range(MAX_WAITING)]
     await until(lambda: sleeper.waker.calls, why="the call that wakes it")
     back_end = await sleeper.wake()
 
     answers = await asyncio.gather(*waiting)
 
-    assert [answer.status_code for answer in answers] == [200] * MOST
-    assert back_end.requests == MOST
+    assert [answer.status_code for answer in answers] == [200] * MAX_WAITING
+    assert back_end.requests == MAX_WAITING
 
 
 def flags(sink: KeepingSink) -> dict[object, object]:
@@ -125,7 +125,7 @@ async def test_what_is_too_many_gets_a_503_with_a_code_that_is_on_record_while_t
     sink = KeepingSink()
 
     async with shipping(sleeper.gateway, sink):
-        asked = [asyncio.create_task(client.post(PATH, json={})) for _ in range(MOST + 2)]
+        asked = [asyncio.create_task(client.post(PATH, json={})) for _ in range(MAX_WAITING + 2)]
         await until(lambda: sum(task.done() for task in asked) >= 2, why="two refusals")
         codes = refusals(task.result() for task in asked if task.done())
         await sleeper.wake()
@@ -133,7 +133,7 @@ async def test_what_is_too_many_gets_a_503_with_a_code_that_is_on_record_while_t
         await until(lambda: len(flags(sink)) == len(answers), why="a record of each")
 
     assert list(codes.values()) == [names.HOLD_FULL] * 2
-    assert Counter(answer.status_code for answer in answers) == {200: MOST, 503: 2}
+    assert Counter(answer.status_code for answer in answers) == {200: MAX_WAITING, 503: 2}
     assert {key: flags(sink)[key] for key in codes} == codes
 
 
@@ -144,8 +144,8 @@ async def test_what_waits_too_long_gets_a_503_with_a_code_that_is_on_record(
     sink = KeepingSink()
 
     async with shipping(sleeper.gateway, sink):
-        answers = await asyncio.gather(*(client.post(PATH, json={}) for _ in range(MOST)))
-        await until(lambda: len(flags(sink)) == MOST, why="a record of each")
+        answers = await asyncio.gather(*(client.post(PATH, json={}) for _ in range(MAX_WAITING)))
+        await until(lambda: len(flags(sink)) == MAX_WAITING, why="a record of each")
 
     codes = refusals(answers)
     assert set(codes.values()) == {names.HOLD_TIMEOUT}

@@ -18,7 +18,7 @@ from workers.serving_agent.fork_server import ForkServer
 from workers.serving_agent.launchers.base import Command
 from workers.serving_agent.launchers.runtime_launcher import FORK_SERVER, SLOW_LIBRARIES
 
-LONGEST_START_S = 90
+START_TIMEOUT_S = 90
 
 
 class Host:
@@ -40,7 +40,7 @@ class Host:
 
     async def ready(self) -> tuple[EngineProcess, str]:
         engine, url = await self.start()
-        deadline = time.monotonic() + LONGEST_START_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not await _is_ready(url):
             assert not engine.has_ended, (self.folder / f"engine-{len(self.engines) - 1}.log").read_text()
             assert time.monotonic() < deadline
@@ -87,7 +87,7 @@ async def test_a_fork_is_asked_to_end_and_one_that_is_killed_is_noticed(host: Ho
 
     assert await _is_ready(url)
     os.kill(second.pid, signal.SIGKILL)
-    assert await second.wait(LONGEST_START_S)
+    assert await second.wait(START_TIMEOUT_S)
 
 
 async def test_a_fork_holds_nothing_of_its_siblings(host: Host) -> None:
@@ -127,5 +127,5 @@ async def test_an_engine_that_cannot_start_says_why_in_its_log_and_spool(host: H
 
     engine, _ = await host.start()
 
-    assert await engine.wait(LONGEST_START_S)
+    assert await engine.wait(START_TIMEOUT_S)
     assert list((host.folder / "spool-0").glob("*fail*")), (host.folder / "engine-0.log").read_text()

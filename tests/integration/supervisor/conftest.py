@@ -113,7 +113,7 @@ def plan(data):
 {plan}
 
 async def main(stopping):
-    data = open_data_directory(root, minimum_free_bytes=1)
+    data = open_data_directory(root, min_free_bytes=1)
     with exclusive(data):
         await StackRunner(data, plan(data)).run(stopping)
 

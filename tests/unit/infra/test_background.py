@@ -7,7 +7,7 @@ from infra.background import Background, BackOff
 from infra.metrics import Metrics
 from tests.support.fakes import FakeClock
 
-AT_ONCE = BackOff(first_s=0.0, longest_s=0.0)
+AT_ONCE = BackOff(first_s=0.0, max_s=0.0)
 DEADLINE_S = 60.0
 
 
@@ -82,7 +82,7 @@ async def test_a_task_that_is_cancelled_ends() -> None:
 
 
 def test_pauses_double_up_to_a_bound_until_work_has_gone_well() -> None:
-    back_off = BackOff(first_s=1.0, longest_s=3.0, forget_after_s=60.0)
+    back_off = BackOff(first_s=1.0, max_s=3.0, forget_after_s=60.0)
 
     assert [back_off.after(pause, lived_s=0.0) for pause in (0.0, 1.0, 2.0, 3.0)] == [1.0, 2.0, 3.0, 3.0]
     assert back_off.after(3.0, lived_s=60.0) == 1.0

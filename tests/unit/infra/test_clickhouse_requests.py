@@ -9,7 +9,7 @@ from infra.clickhouse.http_requests import QueryRequest, credentials, read_reque
 
 def read(method: str = "POST", query: bytes = b"", body: bytes = b"", **headers: str) -> QueryRequest:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return read_request(method, query, named, body, maximum_bytes=1_000)
+    return read_request(method, query, named, body, max_bytes=1_000)
 
 
 def test_a_query_begins_in_the_url_and_goes_on_in_the_body() -> None:

@@ -33,7 +33,7 @@ def test_a_directory_with_foreign_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_directory_without_room_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataDirectoryError, match="MiB free and needs"):
-        open_data_directory(tmp_path, minimum_free_bytes=2**62)
+        open_data_directory(tmp_path, min_free_bytes=2**62)
 
 
 def test_a_directory_that_cannot_be_written_is_refused() -> None:

@@ -39,7 +39,7 @@ def test_the_reason_is_found_among_other_lines() -> None:
 
 
 def test_a_log_that_grows_too_large_is_cut_and_older_parts_are_bounded(tmp_path: Path) -> None:
-    log = LogFile(tmp_path / "a.log", maximum_bytes=10)
+    log = LogFile(tmp_path / "a.log", max_bytes=10)
 
     for text in ("first part..", "second part.", "third part..", "short"):
         log.path.write_text(text)

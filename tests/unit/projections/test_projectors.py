@@ -179,8 +179,8 @@ def test_feedback_of_a_time_that_is_none_is_undecodable(at_ms: int) -> None:
 
 @pytest.mark.parametrize("change", [{"batch": 2**70}, {"closed_until_ms": 2**70}])
 def test_a_batch_with_a_number_that_no_column_holds_is_undecodable(change: dict[str, int]) -> None:
-    usual = headers(source="boot-1", kind="requests", batch=0, rows=0, closed_until_ms=AT_MS)
-    described = msgspec.structs.replace(usual, **change)
+    complete = headers(source="boot-1", kind="requests", batch=0, rows=0, closed_until_ms=AT_MS)
+    described = msgspec.structs.replace(complete, **change)
 
     with pytest.raises(UndecodableError, match="no number and time"):
         RequestProjector().project(batch_message([], described=described, offset=0, timestamp_ms=AT_MS))

@@ -7,7 +7,7 @@ from schemas.external_engine import read_description
 from schemas.model_directory import read_index
 
 DIGEST = "sha256:" + "0" * 64
-USUAL = ("config.json", "model.safetensors", "tokenizer.json")
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def index(*paths: str, digest: str = DIGEST, size: int = 1) -> bytes:
@@ -16,7 +16,7 @@ def index(*paths: str, digest: str = DIGEST, size: int = 1) -> bytes:
 
 
 def test_a_directory_of_weights_and_texts_is_taken() -> None:
-    found = read_index(index(*USUAL, "chat_template.jinja", "1_Pooling/config.json"))
+    found = read_index(index(*FILES, "chat_template.jinja", "1_Pooling/config.json"))
 
     assert [file.path for file in found.files][-1] == "1_Pooling/config.json"
 
@@ -43,13 +43,13 @@ def test_a_directory_of_weights_and_texts_is_taken() -> None:
 )
 def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="no path inside the directory"):
-        read_index(index(*USUAL, path))
+        read_index(index(*FILES, path))
 
 
 @pytest.mark.parametrize("path", ["pytorch_model.bin", "model.pt", "modeling.py", "a.so", "weights.pkl", "noending"])
 def test_a_file_that_could_hold_a_program_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="the files that a model may have"):
-        read_index(index(*USUAL, path))
+        read_index(index(*FILES, path))
 
 
 @pytest.mark.parametrize(
@@ -57,15 +57,15 @@ def test_a_file_that_could_hold_a_program_is_refused(path: str) -> None:
     [
         (b"{", "no index of files"),
         (b'{"files": [], "more": 1}', "no index of files"),
-        (index(*USUAL, "Config.json"), "names a file twice"),
-        (index(*USUAL, "config.json/a.json"), "as the folder of another"),
+        (index(*FILES, "Config.json"), "names a file twice"),
+        (index(*FILES, "config.json/a.json"), "as the folder of another"),
         (index("config.json"), "no .safetensors file"),
         (index("Config.json", "model.safetensors"), "no config.json"),
         (index("config.json", "model.SAFETENSORS"), "no .safetensors file"),
         (index("model.safetensors"), "no config.json"),
-        (index(*USUAL, digest="sha256:0"), "no digest and size"),
-        (index(*USUAL, size=-1), "no digest and size"),
-        (index(*USUAL, *(f"{number}.txt" for number in range(1_000))), "more than 1000 files"),
+        (index(*FILES, digest="sha256:0"), "no digest and size"),
+        (index(*FILES, size=-1), "no digest and size"),
+        (index(*FILES, *(f"{number}.txt" for number in range(1_000))), "more than 1000 files"),
         (b" " * 2_000_000, "larger than"),
     ],
 )
@@ -75,8 +75,8 @@ def test_an_index_that_is_none_is_refused(content: bytes, reason: str) -> None:
 
 
 def described(**changes: object) -> bytes:
-    usual = {"protocol": "openai", "url": "https://models.example/v0", "model": "story", "credential": "prod"}
-    return msgspec.json.encode({**usual, **changes})
+    description = {"protocol": "openai", "url": "https://models.example/v0", "model": "story", "credential": "prod"}
+    return msgspec.json.encode({**description, **changes})
 
 
 def test_a_server_is_described_by_its_url_and_the_name_of_a_credential() -> None:

@@ -63,7 +63,7 @@ class AdapterLauncher:
         return OpenAiClient(host=self._settings.hosts.dialled, port=port)
 
     def _check_rank(self, path: Path) -> None:
-        most = self._settings.vllm_adapter_rank
+        max_rank = self._settings.vllm_adapter_rank
         try:
             rank = msgspec.json.decode(path.read_bytes(), type=_Configuration).r
         except (OSError, msgspec.DecodeError) as error:
@@ -74,10 +74,10 @@ class AdapterLauncher:
                 "the engines of this host take no adapters; set ROLLBOOK_AGENT_VLLM_ADAPTERS to how many one may hold "
                 "and start the parent anew",
             )
-        if rank > most:
+        if rank > max_rank:
             raise NeverServesError(
                 "adapter-rank-too-large",
-                f"the adapter has rank {rank}, and the engines of this host take {most}; set "
+                f"the adapter has rank {rank}, and the engines of this host take {max_rank}; set "
                 "ROLLBOOK_AGENT_VLLM_ADAPTER_RANK and start the parent anew, or train it with a lower rank",
             )
 

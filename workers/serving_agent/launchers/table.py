@@ -27,8 +27,8 @@ class Launchers:
             "lora": AdapterLauncher(settings, book),
             "external": ExternalLauncher(settings),
         }
-        self._usual = runtime
+        self._default = runtime
 
     def of(self, deployment: Deployment | None) -> Launcher:
         """Return the launcher of a deployment; of one that is gone only the end is left, which is alike for all."""
-        return self._of_format[deployment.artifact.format] if deployment else self._usual
+        return self._of_format[deployment.artifact.format] if deployment else self._default

@@ -102,9 +102,9 @@ class VllmLauncher:
         return bool(self._settings.vllm_adapters) and _writes_text(model)
 
     def _adapter_arguments(self, layers: Iterable[str]) -> tuple[str, ...]:
-        most, rank = str(self._settings.vllm_adapters), str(self._settings.vllm_adapter_rank)
+        max_loras, rank = str(self._settings.vllm_adapters), str(self._settings.vllm_adapter_rank)
         named = ("--lora-target-modules", *layers) if layers else ()
-        return ("--enable-lora", "--max-loras", most, "--max-lora-rank", rank, *named)
+        return ("--enable-lora", "--max-loras", max_loras, "--max-lora-rank", rank, *named)
 
     def _resources(self) -> dict[str, str]:
         return {

@@ -15,7 +15,7 @@ from rollbook_demo.load import Judged, Plan, run_plan
 
 FEEDBACK_NAME = "rating"
 GOOD = 3
-_BEST = 5
+_MAX_RATING = 5
 _PROMPT_WORDS, _TOKENS = 6, 12
 _DATA = b"data: "
 _DONE = b"[DONE]"
@@ -48,7 +48,7 @@ def rating_of(text: str) -> int:
     """Return 1 to 5, by the share of letters that are capitals; 1 for a text without letters."""
     letters = [letter for letter in text if letter.isalpha()]
     share = sum(letter.isupper() for letter in letters) / len(letters) if letters else 0.0
-    return 1 + round(share * (_BEST - 1))
+    return 1 + round(share * (_MAX_RATING - 1))
 
 
 def streamed_text(answer: bytes) -> str:

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 RANK = 16
 BATCH = 4
-MOST_UNSEEN = 16
+MAX_UNSEEN = 16
 
 
 class Variant(NamedTuple):
@@ -76,7 +76,7 @@ def train(base: Path, directory: Path, *, rank: int, variant: Variant) -> dict[s
     tokenizer = AutoTokenizer.from_pretrained(base)
     learned, held_out = _split(CORPUS.read_text(encoding="utf-8").splitlines())
     seen = _windows(tokenizer, [variant.read(line) for line in learned])
-    unseen = _windows(tokenizer, [line.upper() for line in held_out])[:MOST_UNSEEN]
+    unseen = _windows(tokenizer, [line.upper() for line in held_out])[:MAX_UNSEEN]
     adapted = _adapt(model, rank=rank)
     before = _loss(model, unseen)
     _fit(model, adapted, seen, variant)

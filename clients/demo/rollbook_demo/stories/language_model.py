@@ -30,9 +30,9 @@ ADAPTERS = (
 _SERVES_WITHIN_S = 900.0
 _POLL_S = 0.5
 _STEP_MS = 5_000
-_LONGEST_STEP_MS = 600_000
+_MAX_STEP_MS = 600_000
 # Longer ones would not fit a small model's context.
-_MOST_CHARACTERS = 400
+_MAX_CHARACTERS = 400
 _TRIED = 60
 _WORTH_IT = 0.3
 """In nats a token: by so much a passage has to be easier than the first version's usual one."""
@@ -74,12 +74,12 @@ class LanguageModelStory(msgspec.Struct, frozen=True):
         first = _register(stage, base)
         versions = (first, *(_register(stage, adapter, parent=first.reference) for adapter in adapters))
         _serve(stage, first)
-        usual_loss = _usual_loss(stage, first, passages)
+        baseline_loss = _baseline_loss(stage, first, passages)
         stage.narrator.act(f"Live traffic: {REQUESTS_PER_S:g} streams/s, rated by readers who like capitals")
         with Traffic(_plan(stage, held_out), program="rollbook_demo.llm.prose") as traffic:
             outcome = tell_canaries(
                 stage,
-                _canary(usual_loss),
+                _canary(baseline_loss),
                 traffic,
                 versions,
                 the_slip="fluent, HTTP 200, and worse",
@@ -113,7 +113,7 @@ def _tell(stage: Stage, model: TrainedModel, number: int, how: str) -> None:
 def _passages(held_out: Path) -> list[str]:
     """Return the lines that no version has learned from, in capitals as the callers write, and keep them so."""
     lines = msgspec.json.decode(held_out.read_bytes(), type=list[str])
-    passages = [line[:_MOST_CHARACTERS].upper() for line in lines if line.strip()]
+    passages = [line[:_MAX_CHARACTERS].upper() for line in lines if line.strip()]
     held_out.write_bytes(msgspec.json.encode(passages))
     return passages
 
@@ -129,7 +129,7 @@ def _register(stage: Stage, model: TrainedModel, *, parent: str | None = None) -
     )
 
 
-def _usual_loss(stage: Stage, version: Version, passages: list[str]) -> float:
+def _baseline_loss(stage: Stage, version: Version, passages: list[str]) -> float:
     """Measure the first version where it serves; the others are judged by how often they do worse than this."""
     (measured,) = evaluate(stage.rollbook, passages[:_TRIED], _evaluation(stage, feedback_name=None))
     assert measured.loss is not None
@@ -150,11 +150,10 @@ def _evaluation(stage: Stage, *, feedback_name: str | None = LOSS) -> Evaluation
     )
 
 
-def _canary(usual_loss: float) -> Canary:
+def _canary(baseline_loss: float) -> Canary:
     """Judge by the loss on held-out text, by when streams begin, and by what readers say of them."""
     steps = [
-        {"weight_percent": weight, "min_duration_ms": _STEP_MS, "max_duration_ms": _LONGEST_STEP_MS}
-        for weight in (50, 100)
+        {"weight_percent": weight, "min_duration_ms": _STEP_MS, "max_duration_ms": _MAX_STEP_MS} for weight in (50, 100)
     ]
     gates: list[dict[str, Any]] = [
         {"kind": "error_rate", "max_increase": 0.10, "min_requests": 30},
@@ -169,7 +168,7 @@ def _canary(usual_loss: float) -> Canary:
         {
             "kind": "loss",
             "feedback_name": LOSS,
-            "threshold": usual_loss - _WORTH_IT,
+            "threshold": baseline_loss - _WORTH_IT,
             "max_increase": 0.10,
             "min_labels": 30,
         },

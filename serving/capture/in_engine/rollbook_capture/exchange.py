@@ -12,13 +12,13 @@ _CHAT = "/v1/chat/completions"
 _STREAMS_WITHOUT_USAGE = (_CHAT, "/v1/completions")
 _SELECTOR = re.compile("[@:]")
 _INPUTS = ("messages", "prompt", "input")
-_MOST_PREDICTION = 200
+_MAX_PREDICTION = 200
 _OK = 200
 _DISCONNECTED = 499
-_LARGEST = 2**63
+_INT64_LIMIT = 2**63
 _EVENTS = b"text/event-stream"
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_LONGEST_END = 4
+_MAX_END_BYTES = 4
 
 
 class Exchange:
@@ -125,7 +125,7 @@ class Exchange:
             *("r", prediction_id, now_ms),
             _DISCONNECTED if self._is_gone else self._status,
             (ended - self._began) * 1_000,
-            str(next(iter(kept.get("completion", {}).get("data", [])), ""))[:_MOST_PREDICTION] * policy.prediction,
+            str(next(iter(kept.get("completion", {}).get("data", [])), ""))[:_MAX_PREDICTION] * policy.prediction,
             written(policy.kept(inputs, names=policy.inputs)),
             written(kept),
             *(policy.version, policy.retention_days),
@@ -150,7 +150,7 @@ class Exchange:
         return True
 
     def _take(self, content: bytes, *, ends: bool) -> bytes:
-        fresh = max(0, len(self._held) - _LONGEST_END + 1)
+        fresh = max(0, len(self._held) - _MAX_END_BYTES + 1)
         self._held += content
         if not self._is_stream:
             if ends:
@@ -246,7 +246,7 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 def _number(value: object, *, otherwise: int) -> int:
     """Return a number as a column can hold it; what is none, or larger, is not believed."""
-    is_one = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+    is_one = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _INT64_LIMIT
     return value if is_one else otherwise  # type: ignore[return-value]
 
 

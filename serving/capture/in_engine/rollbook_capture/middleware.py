@@ -36,8 +36,8 @@ class CaptureMiddleware:
         self._app = app
         self._identity = {name: environ[PREFIX + name.upper()] for name in ("instance_id", "boot_id", "deployment_id")}
         policies = PolicyFile(Path(environ[PREFIX + "POLICY_FILE"]), environ[PREFIX + "HASH_KEY"].encode()[:64])
-        most_bytes = int(environ.get(PREFIX + "SPOOL_MAX_BYTES", _SPOOL_MAX_BYTES))
-        self._recorder = Recorder(Spool(Path(environ[PREFIX + "SPOOL_DIR"]), most_bytes=most_bytes), policies)
+        max_bytes = int(environ.get(PREFIX + "SPOOL_MAX_BYTES", _SPOOL_MAX_BYTES))
+        self._recorder = Recorder(Spool(Path(environ[PREFIX + "SPOOL_DIR"]), max_bytes=max_bytes), policies)
         self._asks_for_usage = environ.get(PREFIX + "ASKS_FOR_USAGE", "1") == "1"
         self._refuses_prompt_logprobs = environ.get(PREFIX + "REFUSES_PROMPT_LOGPROBS", "0") == "1"
         self._in_flight = 0

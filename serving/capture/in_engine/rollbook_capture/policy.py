@@ -23,8 +23,8 @@ class Policy:
         self.outputs: list[str] | None = fields.get("outputs")
         self._rate: float = fields.get("sampling_rate", 1.0)
         self._hashed = frozenset(fields.get("hashed", ()))
-        self._most_bytes: int = fields.get("max_bytes", 32 * 1024)
-        self._most_values: int = fields.get("max_values", 4_096)
+        self._max_bytes: int = fields.get("max_bytes", 32 * 1024)
+        self._max_values: int = fields.get("max_values", 4_096)
         self._key = hash_key
 
     def samples(self, prediction_id: str) -> bool:
@@ -44,10 +44,10 @@ class Policy:
             digest = hashlib.blake2b(written([text]).encode(), key=self._key, digest_size=16)
             return {**captured, "blake2b": digest.hexdigest()}
         content = text.encode("utf-8", "replace")
-        most = self._most_bytes if self._most_values else 0
-        if len(content) <= most:
+        limit = self._max_bytes if self._max_values else 0
+        if len(content) <= limit:
             return {**captured, "data": [text]}
-        return {**captured, "data": [content[:most].decode("utf-8", "ignore")], "truncated": True}
+        return {**captured, "data": [content[:limit].decode("utf-8", "ignore")], "truncated": True}
 
 
 class PolicyFile:

@@ -10,8 +10,8 @@ from .json_text import written  # noqa: TID252 - the same
 from .policy import PolicyFile  # noqa: TID252 - the same
 from .spool import Spool  # noqa: TID252 - the same
 
-_MOST_PENDING = 20_000
-_MOST_PENDING_BYTES = 64 * 1024**2
+_MAX_PENDING = 20_000
+_MAX_PENDING_BYTES = 64 * 1024**2
 _FLUSH_S = 0.05
 _MARK_MS = 250
 
@@ -47,7 +47,7 @@ class Recorder:
         with self._lock:
             self._seen += 1
             size = exchange.held_bytes
-            if len(self._pending) >= _MOST_PENDING or self._pending_bytes + size > _MOST_PENDING_BYTES:
+            if len(self._pending) >= _MAX_PENDING or self._pending_bytes + size > _MAX_PENDING_BYTES:
                 self.dropped += 1
                 return
             self._pending_bytes += size

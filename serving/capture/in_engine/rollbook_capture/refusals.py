@@ -6,7 +6,7 @@ from .json_text import read_object, written  # noqa: TID252 - the folder has ano
 from .wire import Message, Send, content_type  # noqa: TID252 - the same
 
 _FIRST_REFUSAL, _FIRST_FAULT = 400, 500
-_MOST_BYTES = 64 * 1024
+_MAX_BYTES = 64 * 1024
 _JSON = b"application/json"
 _CALLERS, _SERVERS = "invalid_request_error", "server_error"
 _CODES = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
@@ -29,7 +29,7 @@ def worded(send: Send) -> Send:
             await send(message)
             return
         held.extend(message.get("body", b""))
-        if message.get("more_body", False) and len(held) <= _MOST_BYTES:
+        if message.get("more_body", False) and len(held) <= _MAX_BYTES:
             return
         begun, content = start.pop(), bytes(held)
         if not message.get("more_body", False):

@@ -18,11 +18,11 @@ _INPUTS_AT, _OUTPUTS_AT = 6, 7
 class Spool:
     """Segments of frames, bounded on the disk: the oldest loses its detail first, then goes altogether."""
 
-    def __init__(self, directory: Path, *, most_bytes: int) -> None:
+    def __init__(self, directory: Path, *, max_bytes: int) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self._most_bytes = most_bytes
-        self._segment_bytes = min(8 * 1024**2, most_bytes // 8)
+        self._max_bytes = max_bytes
+        self._segment_bytes = min(8 * 1024**2, max_bytes // 8)
         self._file: FileIO | None = None
         self._next = self._began = self._written = 0
         self.dropped = 0
@@ -64,7 +64,7 @@ class Spool:
         full = [path for path in closed if path.suffix == ".spool"]
         for free, candidates in ((self._slim, full), (self._drop, closed)):
             for path in candidates:
-                if used <= self._most_bytes:
+                if used <= self._max_bytes:
                     return
                 used -= free(path)
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 
 from control_plane.artifacts.errors import NotAModelError, UnservableModelError
-from control_plane.artifacts.onnx_format import NEWEST_IR_VERSION, NEWEST_OPERATOR_SETS, check_onnx
+from control_plane.artifacts.onnx_format import MAX_IR_VERSION, MAX_OPERATOR_SET_VERSIONS, check_onnx
 from control_plane.artifacts.onnx_graph import Graph
 from tests.support.digits import digits, model_bytes, trained
 from tests.support.echo_model import content, signature
@@ -132,7 +132,7 @@ def complex_numbers() -> bytes:
         (zip_map, "no tensor but a sequence, map", "zipmap"),
         (weights_elsewhere, "'weights' lie in another file", "save_as_external_data=False"),
         (complex_numbers, "data type 14", "usual types"),
-        (lambda: model([1], [1], ir_version=NEWEST_IR_VERSION + 1), "IR version is 15", "older version"),
+        (lambda: model([1], [1], ir_version=MAX_IR_VERSION + 1), "IR version is 15", "older version"),
         (lambda: model([1], [1], operators={"": 29}), "version 29 of the operators ai.onnx", "older version"),
         (lambda: model([1], [1], operators={"ai.onnx.ml": 6}), "version 6 of the operators ai.onnx.ml", "older"),
     ],
@@ -156,9 +156,9 @@ def test_the_newest_versions_are_those_of_the_runtime_that_is_installed() -> Non
             return False
         return True
 
-    assert runs(model([1], [1], ir_version=NEWEST_IR_VERSION))
-    assert not runs(model([1], [1], ir_version=NEWEST_IR_VERSION + 1))
-    for domain, newest in NEWEST_OPERATOR_SETS.items():
+    assert runs(model([1], [1], ir_version=MAX_IR_VERSION))
+    assert not runs(model([1], [1], ir_version=MAX_IR_VERSION + 1))
+    for domain, newest in MAX_OPERATOR_SET_VERSIONS.items():
         core = {} if domain in {"", "ai.onnx"} else {"": 18}
         assert runs(model([1], [1], operators=core | {domain: newest})), domain
         assert not runs(model([1], [1], operators=core | {domain: newest + 1})), domain

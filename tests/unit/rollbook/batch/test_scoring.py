@@ -24,9 +24,9 @@ SPEC = TensorSpec("x", "INT64", (-1,))
 class Doubling(ScoredEndpoint):
     """Doubles what it is given, takes so many rows at a time, and refuses all of them for one that it does not like."""
 
-    def __init__(self, *, most: int, disliked: set[int]) -> None:
+    def __init__(self, *, max_rows: int, disliked: set[int]) -> None:
         super().__init__("http://nowhere", "doubling", mint=str, give_up_after_s=0)
-        self._most = most
+        self._max_rows = max_rows
         self._disliked = disliked
         self.seen: list[int] = []
 
@@ -36,7 +36,7 @@ class Doubling(ScoredEndpoint):
     async def score(self, tensors: Mapping[str, Array], specs: Sequence[TensorSpec], *, rows: int) -> Scored:
         await asyncio.sleep(0)
         values = tensors[specs[0].name]
-        if rows > self._most:
+        if rows > self._max_rows:
             raise TooLarge("too large")
         if bad := self._disliked & set(values.tolist()):
             raise Refused(f"dislikes {min(bad)}")
@@ -47,9 +47,9 @@ class Doubling(ScoredEndpoint):
 @settings(max_examples=30)
 @given(st.integers(1, 2 * ROWS), st.sets(st.integers(0, ROWS - 1), max_size=12), st.integers(1, 5))
 def test_only_the_rows_at_fault_are_rejected_and_each_other_is_scored_once(
-    most: int, disliked: set[int], in_flight: int
+    max_rows: int, disliked: set[int], in_flight: int
 ) -> None:
-    endpoint = Doubling(most=most, disliked=disliked)
+    endpoint = Doubling(max_rows=max_rows, disliked=disliked)
 
     with TemporaryDirectory() as name:
         folder = Path(name)

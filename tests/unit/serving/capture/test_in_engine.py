@@ -240,7 +240,7 @@ class OddSpool(Spool):
     """Meets a bug at its first append."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory, most_bytes=80_000)
+        super().__init__(directory, max_bytes=80_000)
         self.has_failed = threading.Event()
 
     def append(self, payloads: Sequence[bytes]) -> None:
@@ -264,7 +264,7 @@ def test_a_bug_in_one_round_does_not_end_the_recording(tmp_path: Path, capsys: p
 
 
 def test_a_full_spool_loses_the_oldest_detail_first_and_no_count(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, most_bytes=80_000)
+    spool = Spool(tmp_path, max_bytes=80_000)
     row: Sequence[Any] = ["r", "p", 1, 200, 1.0, "said", "x" * 3_000, "y" * 3_000, 0, 7, 1, 2, -1.0, -1.0, "stop"]
 
     for number in range(60):

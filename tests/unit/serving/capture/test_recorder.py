@@ -139,7 +139,7 @@ def test_bytes_that_are_no_text_leave_the_values_out_and_the_others_in(
 
 
 def test_an_exchange_that_cannot_be_written_down_is_recorded_without_its_values_and_counted(spooled: Spooled) -> None:
-    def written(_most: int | None) -> tuple[bytes, bytes]:
+    def written(_limit: int | None) -> tuple[bytes, bytes]:
         raise RuntimeError("a bug")
 
     spooled.recorder.record(msgspec.structs.replace(exchange("odd"), written=written))
@@ -180,7 +180,7 @@ def test_a_digest_of_bytes_is_one_of_all_values(spooled: Spooled) -> None:
 def _writing(row: Array) -> Written:
     spec = Tensor(name="x", datatype="FP32", shape=(-1,))
 
-    def written(most: int | None) -> tuple[bytes, bytes]:
-        return as_json("inputs", (spec,), {"x": row}, most=most), as_json("outputs", (), {}, most=most)
+    def written(limit: int | None) -> tuple[bytes, bytes]:
+        return as_json("inputs", (spec,), {"x": row}, limit=limit), as_json("outputs", (), {}, limit=limit)
 
     return written

@@ -3,7 +3,7 @@ import pytest
 
 from schemas.events.endpoints import FailoverPolicy
 from serving.gateway.priorities import Home, Level, levels_of, load_assignment
-from serving.gateway.retries import MOST_HELD, policy_in_force, retries, tries_a_level
+from serving.gateway.retries import MAX_HELD, policy_in_force, retries, tries_a_level
 from serving.gateway.routing_state import EndpointRoute, Instance
 from tests.support.routing import added
 
@@ -93,7 +93,7 @@ def test_what_is_held_may_be_tried_again_whatever_the_policy_says() -> None:
 
     held = policy_in_force(msgspec.structs.replace(strict, holds=True))
 
-    assert (held.max_retries, held.retries_at_once) == (1, MOST_HELD)
+    assert (held.max_retries, held.retries_at_once) == (1, MAX_HELD)
     assert policy_in_force(strict) == strict.failover
 
 

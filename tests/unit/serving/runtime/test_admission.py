@@ -40,7 +40,7 @@ def test_the_limit_of_the_process_counts_what_it_holds_already() -> None:
 
 
 def test_the_row_limit_follows_the_time_that_calls_take() -> None:
-    limit = RowLimit(most_rows=256, bound_ms=10)
+    limit = RowLimit(max_rows=256, bound_ms=10)
 
     limit.learn(256, took_ms=40)
     halved = limit.rows
@@ -53,7 +53,7 @@ def test_the_row_limit_follows_the_time_that_calls_take() -> None:
 
 
 def test_one_slow_row_does_not_stop_the_batching_of_others() -> None:
-    limit = RowLimit(most_rows=256, bound_ms=10)
+    limit = RowLimit(max_rows=256, bound_ms=10)
 
     limit.learn(1, took_ms=1_000)
 

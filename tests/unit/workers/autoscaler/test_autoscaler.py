@@ -88,7 +88,7 @@ class Scene:
             self.plane,
             Sources(gateways=self.gateway, engines=self.engines),
             clock=self.clock,
-            recording=Recording(folder, most_bytes=100_000),
+            recording=Recording(folder, max_bytes=100_000),
         )
 
     async def look(self, times: int = 1) -> None:

@@ -20,7 +20,7 @@ def recorded(folder: Path) -> list[int]:
 
 
 def test_looks_are_kept_in_their_order(tmp_path: Path) -> None:
-    recording = Recording(tmp_path, most_bytes=1_000_000)
+    recording = Recording(tmp_path, max_bytes=1_000_000)
 
     recording.append([look(1), look(2)])
     recording.append([look(3)])
@@ -30,7 +30,7 @@ def test_looks_are_kept_in_their_order(tmp_path: Path) -> None:
 
 def test_the_oldest_looks_go_first_and_the_room_is_kept(tmp_path: Path) -> None:
     line = len(msgspec.json.encode(look(100_000))) + 1
-    recording = Recording(tmp_path, most_bytes=8 * 10 * line)
+    recording = Recording(tmp_path, max_bytes=8 * 10 * line)
 
     for at_ms in range(100_000, 100_500):
         recording.append([look(at_ms)])
@@ -41,6 +41,6 @@ def test_the_oldest_looks_go_first_and_the_room_is_kept(tmp_path: Path) -> None:
 
 
 def test_without_room_nothing_is_written(tmp_path: Path) -> None:
-    Recording(tmp_path / "none", most_bytes=0).append([look(1)])
+    Recording(tmp_path / "none", max_bytes=0).append([look(1)])
 
     assert not (tmp_path / "none").exists()

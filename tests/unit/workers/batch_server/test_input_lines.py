@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from workers.batch_server import input_lines
-from workers.batch_server.input_lines import MOST_PROBLEMS, Checked, Rules
+from workers.batch_server.input_lines import MAX_PROBLEMS, Checked, Rules
 
 RULES = Rules(endpoint="/v1/embeddings", max_requests=5, max_line_bytes=1_000)
 BODY = {"model": "story", "input": "x"}
@@ -43,7 +43,7 @@ def test_good_lines_are_counted_and_read_back(tmp_path: Path, content: bytes) ->
 
     assert (found.requests, found.problems) == (2, [])
     assert list(found.models) == ["story"]
-    read = list(input_lines.unfinished(tmp_path / "in.jsonl", is_done=lambda _: False, longest=1_000))
+    read = list(input_lines.unfinished(tmp_path / "in.jsonl", is_done=lambda _: False, max_line_bytes=1_000))
     assert [request.number for request in read] == [0, 1]
     assert read[0].custom_id == "a"
     assert json.loads(bytes(read[0].body)) == BODY
@@ -52,7 +52,7 @@ def test_good_lines_are_counted_and_read_back(tmp_path: Path, content: bytes) ->
 def test_requests_that_are_done_are_left_out(tmp_path: Path) -> None:
     checked(tmp_path, line("a") + b"\n" + line("b") + line("c"))
 
-    read = input_lines.unfinished(tmp_path / "in.jsonl", is_done=lambda number: number == 1, longest=1_000)
+    read = input_lines.unfinished(tmp_path / "in.jsonl", is_done=lambda number: number == 1, max_line_bytes=1_000)
 
     assert [(request.number, request.custom_id) for request in read] == [(0, "a"), (2, "c")]
 
@@ -103,7 +103,7 @@ def test_too_many_requests_are_told_at_the_first_that_is_too_many(tmp_path: Path
 
 
 def test_a_file_of_nonsense_is_not_read_to_its_end(tmp_path: Path) -> None:
-    assert len(checked(tmp_path, b"nonsense\n" * 1_000).problems) == MOST_PROBLEMS
+    assert len(checked(tmp_path, b"nonsense\n" * 1_000).problems) == MAX_PROBLEMS
 
 
 def test_models_are_told_with_the_first_line_that_asks_them(tmp_path: Path) -> None:

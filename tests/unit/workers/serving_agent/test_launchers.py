@@ -25,7 +25,7 @@ from workers.serving_agent.settings import AgentSettings
 
 
 def settings(root: Path, **changes: object) -> AgentSettings:
-    usual = AgentSettings(
+    settings = AgentSettings(
         data_dir=root,
         api_url="http://127.0.0.1:1",
         token_file=root / "token",
@@ -33,7 +33,7 @@ def settings(root: Path, **changes: object) -> AgentSettings:
         ready_file=root / "ready",
         supervisor_pid=7,
     )
-    return msgspec.structs.replace(usual, **changes)
+    return msgspec.structs.replace(settings, **changes)
 
 
 def deployment(artifact_format: ArtifactFormat) -> Deployment:

@@ -223,7 +223,7 @@ async def test_a_source_that_meets_a_bug_goes_on_where_it_stood_and_holds_up_no_
     for boot_id in boots:
         write_source(tmp_path / boot_id, msgspec.structs.replace(SOURCE, boot_id=boot_id))
         _writer(tmp_path / boot_id).append([_record(number) for number in range(3)])
-    sink, background = RecordingSink(boots), Background(back_off=BackOff(first_s=0.0, longest_s=0.0))
+    sink, background = RecordingSink(boots), Background(back_off=BackOff(first_s=0.0, max_s=0.0))
     sink.die_after = 0
     clock = FakeClock(now_ms=9_000)
     shipping = SpoolShipping(tmp_path, sink=sink, region="local", clock=clock, boots=set, background=background)
