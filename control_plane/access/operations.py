@@ -70,7 +70,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             handler=partial(find_principals, store),
             answers=Page[ShownPrincipal],
             roles=ADMINS,
-            summary="List principals",
+            summary="List the principals",
         ),
         Command(
             method="POST",
@@ -81,7 +81,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             answers=handlers.IssuedToken,
             status=_CREATED,
             roles=ADMINS,
-            summary="Let a person or program in",
+            summary="Register a person or a program, and issue its first token",
             errors=(errors.StaleVersionError,),
         ),
         Command(
@@ -92,7 +92,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             asks=commands.GrantRole,
             answers=handlers.Changed,
             roles=ADMINS,
-            summary="Grant a role",
+            summary="Grant a principal a role",
             errors=(*_KNOWN, errors.LastAdminError, errors.PrincipalErasedError),
         ),
         Command(
@@ -103,7 +103,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             asks=commands.ErasePrincipal,
             answers=handlers.Changed,
             roles=ADMINS,
-            summary="Erase a person's values by shredding their keys",
+            summary="Erase a person's data by destroying the keys that it is encrypted with",
             errors=(*_KNOWN, errors.LastAdminError),
         ),
     ]
@@ -120,7 +120,7 @@ def _tokens(refreshed: Around, issued: Around) -> list[Operation]:
             answers=handlers.IssuedToken,
             status=_CREATED,
             roles=ADMINS,
-            summary="Issue another token",
+            summary="Issue another token to a principal",
             errors=(*_KNOWN, errors.PrincipalErasedError),
         ),
         Command(
@@ -131,7 +131,7 @@ def _tokens(refreshed: Around, issued: Around) -> list[Operation]:
             asks=commands.RevokeToken,
             answers=handlers.Changed,
             roles=ADMINS,
-            summary="Refuse a token from now on",
+            summary="Revoke a token",
             errors=(*_KNOWN, errors.TokenUnknownError, errors.LastAdminError),
         ),
     ]

@@ -37,7 +37,7 @@ def operations(store: ArtifactStore) -> Operations:
                 status=_CREATED,
                 also=(_OK,),
                 roles=OPERATORS,
-                summary="Keep a file under the digest of its content",
+                summary="Upload a file under the digest of its content",
                 errors=(
                     errors.MalformedDigestError,
                     errors.ArtifactTooLargeError,
@@ -53,7 +53,7 @@ def operations(store: ArtifactStore) -> Operations:
                 download=_MEDIA_TYPE,
                 also=(_PARTIAL,),
                 roles=READERS,
-                summary="A file, or a part of it by Range",
+                summary="Download a file, or part of it with Range",
                 errors=(*_READING, errors.RangeNotSatisfiableError),
             ),
             Transfer(
@@ -61,7 +61,7 @@ def operations(store: ArtifactStore) -> Operations:
                 path=path,
                 handler=partial(head_artifact, store),
                 roles=READERS,
-                summary="Whether the store holds a file, and its size",
+                summary="Check whether the store holds a file, and how large it is",
                 errors=_READING,
             ),
         ],

@@ -14,7 +14,7 @@ def operations(tree: LogTree) -> Operations:
         handler=partial(show_checkpoint, tree),
         answers=SignedCheckpoint,
         roles=READERS,
-        summary="A signed checkpoint over the whole log",
+        summary="Get a signed checkpoint of the whole log",
     )
     return Operations("log", [checkpoint])
 

@@ -83,7 +83,7 @@ def _life() -> list[Operation]:
             answers=BatchResource,
             status=_CREATED,
             roles=SERVICES,
-            summary="Begin a batch for the holder of an inference token",
+            summary="Create a batch for the holder of an inference token",
             errors=(errors.BatchIdTakenError, errors.BatchOwnerUnknownError),
         ),
         Command(
@@ -93,7 +93,7 @@ def _life() -> list[Operation]:
             asks=commands.StartBatch,
             answers=BatchResource,
             roles=SERVICES,
-            summary="A batch's input is good",
+            summary="Start a batch whose input is valid",
             errors=_OPEN,
         ),
     ]
@@ -108,7 +108,7 @@ def _ends() -> list[Operation]:
             asks=commands.FailBatch,
             answers=BatchResource,
             roles=SERVICES,
-            summary="A batch's input can't be run",
+            summary="Fail a batch whose input is invalid",
             errors=_OPEN,
         ),
         Command(
@@ -118,7 +118,7 @@ def _ends() -> list[Operation]:
             asks=commands.CancelBatch,
             answers=BatchResource,
             roles=OPERATORS_AND_SERVICES,
-            summary="Ask for the end of a batch",
+            summary="Request the cancellation of a batch",
             errors=_OPEN,
         ),
         Command(
@@ -128,7 +128,7 @@ def _ends() -> list[Operation]:
             asks=commands.FinishBatch,
             answers=BatchResource,
             roles=SERVICES,
-            summary="What came of all requests of a batch",
+            summary="Finish a batch with the outcome of all its requests",
             errors=(
                 *_OPEN,
                 errors.BatchNotStartedError,
@@ -148,7 +148,7 @@ def _token(store: EventStore, mint: TokenMint, revoked: RevokedSubjects, clock: 
         answers=BatchToken,
         status=_CREATED,
         roles=SERVICES,
-        summary="Mint a token for the gateway in the name of a batch's owner",
+        summary="Mint an inference token on behalf of a batch's owner",
         errors=(*_OPEN, errors.BatchOwnerMayNotActError),
     )
 
@@ -162,7 +162,7 @@ def _questions(store: EventStore) -> list[Operation]:
             asks=FindBatches,
             answers=Page[BatchResource],
             roles=READERS,
-            summary="The batches, in the order they were made",
+            summary="List the batches, oldest first",
         ),
         Question(
             method="GET",
@@ -171,7 +171,7 @@ def _questions(store: EventStore) -> list[Operation]:
             answers=BatchResource,
             is_tagged=True,
             roles=READERS,
-            summary="One batch by its id",
+            summary="Get a batch by its id",
             errors=(errors.BatchNotFoundError,),
         ),
     ]

@@ -89,7 +89,7 @@ def _questions(store: EventStore) -> list[Operation]:
             asks=Search,
             answers=Page[EndpointResource],
             roles=READERS,
-            summary="The endpoints, in the order they were made",
+            summary="List the endpoints, oldest first",
         ),
         Question(
             method="GET",
@@ -98,7 +98,7 @@ def _questions(store: EventStore) -> list[Operation]:
             answers=EndpointResource,
             is_tagged=True,
             roles=READERS,
-            summary="One endpoint by its name or id",
+            summary="Get an endpoint by its name or id",
             errors=_UNKNOWN,
         ),
     ]
@@ -113,7 +113,7 @@ def _create() -> Operation:
         answers=EndpointResource,
         status=_CREATED,
         roles=OPERATORS,
-        summary="Create an endpoint; with a version it serves it from the start",
+        summary="Create an endpoint, optionally serving a version from the start",
         errors=(
             errors.StaleVersionError,
             errors.EndpointNameTakenError,
@@ -133,7 +133,7 @@ def _deployment_commands() -> list[Operation]:
             answers=DeploymentResource,
             status=_CREATED,
             roles=OPERATORS,
-            summary="Make a version available",
+            summary="Deploy a version to an endpoint, without traffic",
             errors=(*_STALE, *_DEPLOYING),
         ),
         Command(
@@ -143,7 +143,7 @@ def _deployment_commands() -> list[Operation]:
             asks=requests.RemoveDeploymentRequest,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Take a deployment away that serves nothing",
+            summary="Remove a deployment that serves no traffic",
             errors=(
                 *_UNKNOWN_DEPLOYMENT,
                 errors.DeploymentTakesTrafficError,
@@ -160,7 +160,7 @@ def _deployment_commands() -> list[Operation]:
             asks=requests.PlaceDeploymentRequest,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Say in which regions a deployment has its instances",
+            summary="Set the regions in which a deployment runs its instances",
             errors=(*_UNKNOWN_DEPLOYMENT, errors.InvalidRegionsError),
         ),
     ]
@@ -175,7 +175,7 @@ def _traffic_commands() -> list[Operation]:
             asks=requests.SetTrafficRequest,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Split the traffic by hand",
+            summary="Set the traffic split by hand",
             errors=(
                 *_UNKNOWN_DEPLOYMENT,
                 errors.InvalidWeightsError,
@@ -190,7 +190,7 @@ def _traffic_commands() -> list[Operation]:
             asks=commands.ConfirmTraffic,
             answers=EndpointResource,
             roles=SERVICES,
-            summary="A region's gateways serve an epoch",
+            summary="Confirm that a region's gateways serve a traffic epoch",
             errors=(*_STALE, Invalid, errors.InvalidConfirmationError),
         ),
         Command(
@@ -200,7 +200,7 @@ def _traffic_commands() -> list[Operation]:
             asks=commands.ChooseAssignmentKey,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Choose what keeps a caller on one version",
+            summary="Choose the key that keeps a caller on one version",
             errors=(*_STALE, errors.InvalidAssignmentKeyError),
         ),
     ]
@@ -215,7 +215,7 @@ def _policy_commands() -> list[Operation]:
             asks=commands.ChangeCapturePolicy,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Choose what is kept of the predictions, and how long",
+            summary="Choose what is captured of predictions, and how long it is kept",
             errors=(*_STALE, errors.InvalidCapturePolicyError),
         ),
         Command(
@@ -225,7 +225,7 @@ def _policy_commands() -> list[Operation]:
             asks=requests.SetFailoverPolicyRequest,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Choose who answers in place of instances that can't be reached",
+            summary="Choose who answers when instances cannot be reached",
             errors=(*_STALE, errors.InvalidFailoverPolicyError, errors.InvalidRegionsError),
         ),
     ]
@@ -240,7 +240,7 @@ def _shadow_commands() -> list[Operation]:
             asks=requests.SetShadowRequest,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Copy a share of the requests to a version that answers nobody",
+            summary="Copy a share of the requests to a version whose answers no caller sees",
             errors=(
                 *_UNKNOWN_DEPLOYMENT,
                 *_DEPLOYING,
@@ -257,7 +257,7 @@ def _shadow_commands() -> list[Operation]:
             asks=commands.RemoveShadow,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Copy nothing any more; the deployment stays",
+            summary="Stop copying requests to the shadow; its deployment stays",
             errors=_STALE,
         ),
     ]
@@ -279,7 +279,7 @@ def _scaling(last: LastMeasurements, clock: Clock) -> list[Operation]:
             asks=commands.SetScalingPolicy,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Choose what the number of replicas follows",
+            summary="Set the policy by which replicas are scaled, or remove it",
             errors=(*_STALE, errors.InvalidScalingPolicyError),
         ),
         Command(
@@ -288,7 +288,7 @@ def _scaling(last: LastMeasurements, clock: Clock) -> list[Operation]:
             handler=partial(scaling_handlers.explain_scaling, last=last),
             answers=scaling_handlers.EndpointScaling,
             roles=READERS,
-            summary="Why there are as many replicas as there are",
+            summary="Explain the current number of replicas",
             errors=_UNKNOWN,
         ),
         Command(
@@ -299,7 +299,7 @@ def _scaling(last: LastMeasurements, clock: Clock) -> list[Operation]:
             asks=requests.ReportLoadRequest,
             answers=scaling_handlers.ScalingAnswer,
             roles=SERVICES,
-            summary="What a deployment has to do",
+            summary="Report a deployment's load",
             errors=(errors.EndpointNotFoundError, errors.DeploymentNotFoundError),
         ),
         Command(
@@ -309,7 +309,7 @@ def _scaling(last: LastMeasurements, clock: Clock) -> list[Operation]:
             asks=requests.WakeDeploymentRequest,
             answers=scaling_handlers.ScalingAnswer,
             roles=SERVICES,
-            summary="Somebody asks for a deployment that sleeps",
+            summary="Wake a deployment that is scaled to zero",
             errors=(errors.EndpointNotFoundError, errors.DeploymentNotFoundError),
         ),
     ]
@@ -326,7 +326,7 @@ def _instance_commands() -> list[Operation]:
             status=_CREATED,
             also=(_OK,),
             roles=SERVICES,
-            summary="An engine answers its golden input and takes traffic",
+            summary="Announce an instance that is ready for traffic",
             errors=(*_UNKNOWN_DEPLOYMENT, Invalid, errors.InstanceChangedError),
         ),
         Command(
@@ -336,7 +336,7 @@ def _instance_commands() -> list[Operation]:
             asks=commands.WithdrawInstance,
             answers=InstanceRow,
             roles=SERVICES,
-            summary="An engine takes no traffic any more",
+            summary="Withdraw an instance from traffic",
             errors=_INSTANCE,
         ),
         Command(
@@ -346,7 +346,7 @@ def _instance_commands() -> list[Operation]:
             asks=commands.FailInstance,
             answers=InstanceRow,
             roles=SERVICES,
-            summary="The agent gave up on an engine",
+            summary="Report that the agent has given up on an instance",
             errors=_INSTANCE,
         ),
     ]
@@ -361,7 +361,7 @@ def _gateway_commands() -> list[Operation]:
             asks=commands.ReportFailoverStart,
             answers=EndpointResource,
             roles=SERVICES,
-            summary="In a region, others answer than usual",
+            summary="Report that a failover has started in a region",
             errors=(*_STALE, Invalid),
         ),
         Command(
@@ -371,7 +371,7 @@ def _gateway_commands() -> list[Operation]:
             asks=commands.ReportFailoverEnd,
             answers=EndpointResource,
             roles=SERVICES,
-            summary="In a region, a deployment answers as usual again",
+            summary="Report that a failover has ended in a region",
             errors=(*_STALE, Invalid),
         ),
     ]

@@ -72,7 +72,7 @@ def operations(store: EventStore, commits: Commits) -> Operations:
         asks=ReadEvents,
         answers=Feed,
         roles=READERS,
-        summary="The log in order; waits for the next event when there is none yet",
+        summary="Read the log in order, waiting for the next event if there is none yet",
     )
     return Operations("log", [read])
 

@@ -20,7 +20,7 @@ def operations(publisher: FeedbackPublisher, *, clock: Clock) -> Operations:
         answers=Accepted,
         status=_ACCEPTED,
         roles=OPERATORS_AND_SERVICES,
-        summary="Labels, ratings and outcomes of predictions; answered when the broker has them",
+        summary="Send labels, ratings and outcomes of predictions",
         errors=(InvalidFeedbackError, KafkaAwayError, TooMuchFeedbackError),
     )
     return Operations("feedback", [give])

@@ -51,7 +51,7 @@ def _tokens(
             answers=MintedToken,
             status=_CREATED,
             roles=READERS,
-            summary="Mint a token for the gateway",
+            summary="Mint an inference token for the gateway",
             errors=(errors.EndpointScopeUnknownError, errors.SigningKeyMissingError),
         ),
         Question(
@@ -60,7 +60,7 @@ def _tokens(
             handler=partial(show_public_keys, mint, revoked_subjects),
             answers=KeySet,
             roles=PUBLIC,
-            summary="The public keys of the gateway's tokens",
+            summary="Get the public keys that inference tokens are verified with",
         ),
     ]
 
@@ -80,7 +80,7 @@ def _changes(mint: InferenceTokenMint) -> list[Operation]:
             asks=commands.RotateSigningKey,
             answers=handlers.ShownKeyring,
             roles=ADMINS,
-            summary="Sign the gateway's tokens with a fresh key",
+            summary="Rotate the key that signs inference tokens",
             errors=(errors.RotationUnderWayError, errors.TooManySigningKeysError),
         ),
         Command(
@@ -90,7 +90,7 @@ def _changes(mint: InferenceTokenMint) -> list[Operation]:
             asks=commands.RevokeInferenceTokens,
             answers=handlers.ShownKeyring,
             roles=ADMINS,
-            summary="Refuse a token, or all of a principal, from now on",
+            summary="Revoke an inference token, or all of a principal's",
             errors=(
                 errors.RevocationUnclearError,
                 errors.TokenHolderUnknownError,

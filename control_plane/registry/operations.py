@@ -85,7 +85,7 @@ def _commands(store: EventStore, artifacts: Artifacts) -> list[Operation]:
             answers=ModelResource,
             status=_CREATED,
             roles=OPERATORS,
-            summary="Give a model its name",
+            summary="Register a model",
             errors=(errors.InvalidNameError, errors.StaleVersionError),
         ),
         Command(
@@ -97,7 +97,7 @@ def _commands(store: EventStore, artifacts: Artifacts) -> list[Operation]:
             answers=VersionResource,
             status=_CREATED,
             roles=OPERATORS,
-            summary="Make the next version of a model of a file in the artifact store",
+            summary="Register the next version of a model, from a file in the artifact store",
             errors=(
                 *_STALE,
                 errors.VersionNotFoundError,
@@ -121,7 +121,7 @@ def _aliases() -> list[Operation]:
             asks=SetAlias,
             answers=ModelResource,
             roles=OPERATORS,
-            summary="Let an alias name a version; callers of endpoint:alias follow at once",
+            summary="Point an alias at a version; callers of endpoint:alias follow at once",
             errors=(*_STALE, errors.VersionNotFoundError, errors.InvalidAliasError),
         ),
         Command(
@@ -131,7 +131,7 @@ def _aliases() -> list[Operation]:
             asks=RemoveAlias,
             answers=ModelResource,
             roles=OPERATORS,
-            summary="Take an alias away",
+            summary="Remove an alias",
             errors=(*_STALE, errors.InvalidAliasError),
         ),
     ]
@@ -146,7 +146,7 @@ def _models(store: EventStore) -> list[Operation]:
             asks=Search,
             answers=Page[ModelResource],
             roles=READERS,
-            summary="The models, in the order they were made",
+            summary="List the models, oldest first",
         ),
         Question(
             method="GET",
@@ -155,7 +155,7 @@ def _models(store: EventStore) -> list[Operation]:
             answers=ModelResource,
             is_tagged=True,
             roles=READERS,
-            summary="One model by its name or id",
+            summary="Get a model by its name or id",
             errors=_UNKNOWN_MODEL,
         ),
     ]
@@ -170,7 +170,7 @@ def _versions(store: EventStore) -> list[Operation]:
             asks=Paging,
             answers=Page[VersionResource],
             roles=READERS,
-            summary="A model's versions, oldest first",
+            summary="List a model's versions, oldest first",
             errors=_UNKNOWN_MODEL,
         ),
         Question(
@@ -180,7 +180,7 @@ def _versions(store: EventStore) -> list[Operation]:
             answers=VersionResource,
             is_tagged=True,
             roles=READERS,
-            summary="One version by its model and number",
+            summary="Get a version by its model and number",
             errors=(*_UNKNOWN_MODEL, *_UNKNOWN_VERSION),
         ),
         Question(
@@ -190,7 +190,7 @@ def _versions(store: EventStore) -> list[Operation]:
             answers=VersionResource,
             is_tagged=True,
             roles=READERS,
-            summary="One version by its id",
+            summary="Get a version by its id",
             errors=_UNKNOWN_VERSION,
         ),
     ]

@@ -81,7 +81,7 @@ def _questions(store: EventStore, clock: Clock) -> list[Operation]:
             asks=FindRollouts,
             answers=Page[RolloutResource],
             roles=READERS,
-            summary="The rollouts, in the order they were started",
+            summary="List the rollouts, oldest first",
             errors=(endpoint_errors.EndpointNotFoundError,),
         ),
         Question(
@@ -91,7 +91,7 @@ def _questions(store: EventStore, clock: Clock) -> list[Operation]:
             answers=RolloutResource,
             is_tagged=True,
             roles=READERS,
-            summary="Phase, step and last verdicts",
+            summary="Get a rollout: its phase, its step and the last verdicts",
             errors=(errors.RolloutNotFoundError,),
         ),
         Question(
@@ -100,7 +100,7 @@ def _questions(store: EventStore, clock: Clock) -> list[Operation]:
             handler=partial(snapshot_rollouts, store, clock),
             answers=RolloutsSnapshot,
             roles=READERS,
-            summary="What a judge starts from",
+            summary="List the active rollouts, as of one position in the log",
         ),
     ]
 
@@ -115,7 +115,7 @@ def _operator_commands() -> list[Operation]:
             answers=RolloutResource,
             status=_CREATED,
             roles=OPERATORS,
-            summary="Roll a version out, step by step, behind gates",
+            summary="Start a rollout of a version, in steps guarded by gates",
             errors=(
                 endpoint_errors.EndpointNotFoundError,
                 endpoint_errors.StaleVersionError,
@@ -136,7 +136,7 @@ def _operator_commands() -> list[Operation]:
             asks=requests.RollbackRequest,
             answers=EndpointResource,
             roles=OPERATORS,
-            summary="Go back to an earlier split of the traffic",
+            summary="Restore an earlier traffic split",
             errors=(
                 endpoint_errors.EndpointNotFoundError,
                 endpoint_errors.StaleVersionError,
@@ -149,10 +149,10 @@ def _operator_commands() -> list[Operation]:
 
 def _commands_by_hand() -> list[Operation]:
     return [
-        _by_hand("pause", commands.PauseRollout, "Keep the weights as they are until further notice"),
-        _by_hand("resume", commands.ResumeRollout, "Go on judging"),
-        _by_hand("promote", commands.PromoteRollout, "Let the candidate serve everything now"),
-        _by_hand("abort", commands.AbortRollout, "Give everything back to the baseline"),
+        _by_hand("pause", commands.PauseRollout, "Pause a rollout at its current weights"),
+        _by_hand("resume", commands.ResumeRollout, "Resume a paused rollout"),
+        _by_hand("promote", commands.PromoteRollout, "Promote the candidate to all traffic now"),
+        _by_hand("abort", commands.AbortRollout, "Abort a rollout and return all traffic to the baseline"),
     ]
 
 
@@ -180,7 +180,7 @@ def _judge_commands() -> list[Operation]:
             asks=commands.ReportWarmUp,
             answers=RolloutResource,
             roles=SERVICES,
-            summary="How the candidate warms",
+            summary="Report how far the candidate has warmed up",
             errors=_DECIDING,
         ),
         Command(
@@ -190,7 +190,7 @@ def _judge_commands() -> list[Operation]:
             asks=Measurement,
             answers=JudgedResource,
             roles=SERVICES,
-            summary="What was measured",
+            summary="Report a measurement and get the verdicts",
             errors=(*_DECIDING, errors.InvalidMeasurementError),
         ),
     ]

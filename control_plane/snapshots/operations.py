@@ -39,7 +39,7 @@ def operations(
         handler=partial(serving_snapshot, store, mint, revoked_subjects),
         answers=ServingSnapshot,
         roles=READERS,
-        summary="Endpoints, deployments, traffic and instances",
+        summary="Read the endpoints, deployments, traffic and instances, as of one position in the log",
     )
     return Operations("log", [snapshot])
 

@@ -69,7 +69,7 @@ def operations(
                 handler=healthz,
                 answers=Health,
                 roles=PUBLIC,
-                summary="The process answers",
+                summary="Tell whether the process answers",
             ),
             Question(
                 method="GET",
@@ -78,7 +78,7 @@ def operations(
                 answers=Readiness,
                 also=(_UNAVAILABLE,),
                 roles=PUBLIC,
-                summary="Commands are taken; the state of what the API stands on",
+                summary="Tell whether the API accepts commands, with the state of what it depends on",
             ),
         ],
     )

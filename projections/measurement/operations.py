@@ -38,7 +38,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
         asks=MeasureEpoch,
         answers=Measured,
         roles=READERS,
-        summary="The counts of one epoch's arms, up to a watermark",
+        summary="Get the counts of one traffic epoch, by version, up to a watermark",
         errors=(endpoints.unknown, BadQuery, ViewUnavailable),
     )
     return Operations("views", [measurement])

@@ -34,7 +34,7 @@ def operations(reader: Reader) -> Operations:
                 handler=partial(show_prediction, reader),
                 answers=Prediction,
                 roles=READERS,
-                summary="Which version answered, and the event that routed it",
+                summary="Find the version that answered a prediction, and the event that routed it",
                 errors=(BadQuery, PredictionUnknown, ViewUnavailable),
             ),
             Question(
@@ -44,7 +44,7 @@ def operations(reader: Reader) -> Operations:
                 asks=PredictionIds,
                 answers=Lookup,
                 roles=READERS,
-                summary="Which version answered each of up to 10,000 predictions",
+                summary="Find the versions that answered up to 10,000 predictions",
                 errors=(BadQuery, ViewUnavailable),
             ),
         ],

@@ -23,7 +23,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
         asks=QualityOverTime,
         answers=Quality,
         roles=READERS,
-        summary="Accuracy of each version, with its count of labels",
+        summary="Get the accuracy of each version, with its count of labels",
         errors=(endpoints.unknown, BadQuery, ViewUnavailable),
     )
     return Operations("views", [quality])

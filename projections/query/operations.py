@@ -17,7 +17,7 @@ def operations(lane: QueryLane) -> Operations:
         asks=Sql,
         answers=dict,
         roles=READERS,
-        summary="Read-only SQL on the views, over the rows of the caller's workspace",
+        summary="Run read-only SQL on the views, limited to the caller's workspace",
         errors=(BadQuery, TooManyStatements, QueriesBusy, ViewUnavailable),
     )
     return Operations("views", [query])

@@ -20,7 +20,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
                 asks=OverTime,
                 answers=ResourcesOverTime,
                 roles=READERS,
-                summary="What an endpoint's instances use and have in hand",
+                summary="Get what an endpoint's instances use, and the requests in progress",
                 errors=(endpoints.unknown, BadQuery, ViewUnavailable),
             ),
             Question(
@@ -30,7 +30,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
                 asks=OverTime,
                 answers=ResourcesOverTime,
                 roles=READERS,
-                summary="What hosts and gateways use",
+                summary="Get what hosts and gateways use",
                 errors=(BadQuery, ViewUnavailable),
             ),
         ],

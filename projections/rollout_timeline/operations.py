@@ -26,7 +26,7 @@ def operations(reader: Reader) -> Operations:
         asks=UpTo,
         answers=Timeline,
         roles=READERS,
-        summary="What happened to a rollout, and why",
+        summary="Get what happened to a rollout, and why",
         errors=(ViewStale, ViewUnavailable),
     )
     return Operations("views", [timeline])

@@ -34,7 +34,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
                 asks=MetricsOverTime,
                 answers=Metrics,
                 roles=READERS,
-                summary="Requests, errors by class and latency over time",
+                summary="Get requests, errors by class and latency over time",
                 errors=(endpoints.unknown, BadQuery, ViewUnavailable),
             ),
             Question(
@@ -44,7 +44,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
                 asks=TokensOverTime,
                 answers=Tokens,
                 roles=READERS,
-                summary="Tokens, times of streams and ends of answers over time",
+                summary="Get token counts, stream timings and finish reasons over time",
                 errors=(endpoints.unknown, BadQuery, ViewUnavailable),
             ),
         ],

@@ -18,7 +18,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
         asks=queries.Question,
         answers=Comparisons,
         roles=READERS,
-        summary="What a shadow answers beside what callers got",
+        summary="Compare a shadow's answers with those that callers got",
         errors=(endpoints.unknown, BadQuery, ViewUnavailable),
     )
     return Operations("views", [comparison])
