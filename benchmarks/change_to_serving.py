@@ -68,7 +68,7 @@ def _under_load(
 ) -> tuple[list[Change], Counters]:
     plan = Plan(
         gateway_url=gateway_url,
-        token=rollbook.inference_token(["*"]).token,
+        token=rollbook.inference_tokens.mint(["*"]).token,
         path=PATH,
         bodies=image_bodies(),
         endpoints=[target.name for target in targets],

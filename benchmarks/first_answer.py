@@ -109,7 +109,7 @@ def _sample(stack: Stack, rollbook: Rollbook, model: _Model) -> _Sample:
 
 
 def _request(rollbook: Rollbook, model: _Model) -> bytes:
-    token = rollbook.inference_token(["*"]).token
+    token = rollbook.inference_tokens.mint(["*"]).token
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     return request_bytes("POST", f"/v2/models/{model.name}/infer", headers=headers, body=rest_bodies()[0])
 

@@ -44,7 +44,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
         alike = opened.enter_context(static_envoy(folder / "alike", engine_ports=ports, jwks=_keys(stack)))
         urls = {DIRECT: f"http://127.0.0.1:{ports[0]}", BARE: bare, ALIKE: alike, GATEWAY: stack.gateway_url}
         ways = {name: opened.enter_context(BlockingConnection(url)) for name, url in urls.items()}
-        token = rollbook.inference_token(["*"]).token
+        token = rollbook.inference_tokens.mint(["*"]).token
         _time(ways, token=token, rounds=_WARM_UP)
         yield _figures(_time(ways, token=token, rounds=_ROUNDS_FULL if full else _ROUNDS))
 

@@ -51,7 +51,7 @@ def _measured(model: LanguageModel, *, per_s: float, rounds: int) -> Iterator[li
 
 
 def _gateway(stack: Stack, rollbook: Rollbook) -> Way:
-    token = rollbook.inference_token(["*"]).token
+    token = rollbook.inference_tokens.mint(["*"]).token
     return Way(url=stack.gateway_url, headers={"authorization": f"Bearer {token}"})
 
 

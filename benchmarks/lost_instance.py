@@ -34,7 +34,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
         eventually(lambda: _instances(rollbook) == _REPLICAS)
         plan = Plan(
             gateway_url=stack.gateway_url,
-            token=rollbook.inference_token(["*"]).token,
+            token=rollbook.inference_tokens.mint(["*"]).token,
             path=PATH,
             bodies=image_bodies(),
             endpoints=[ENDPOINT],

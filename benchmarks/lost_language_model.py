@@ -113,7 +113,7 @@ def _pids(rollbook: Rollbook) -> list[int]:
 def _flowing(stack: Stack, rollbook: Rollbook, per_s: float) -> Iterator[Fates]:
     """Have calls flow until the block is left; then each has its fate."""
     fates, over = Fates(), threading.Event()
-    headers = {"authorization": f"Bearer {rollbook.inference_token(['*']).token}"}
+    headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint(['*']).token}"}
     calls = threading.Thread(target=lambda: asyncio.run(_send(stack.gateway_url, headers, per_s, fates, over)))
     calls.start()
     try:

@@ -95,7 +95,7 @@ def _endpoint(
 
 def _mint(stack: Stack) -> str:
     with stack.client() as rollbook:
-        return rollbook.inference_token(["*"]).token
+        return rollbook.inference_tokens.mint(["*"]).token
 
 
 def _answers(gateway: BlockingConnection, name: str, *, token: str, body: str) -> bool:

@@ -50,7 +50,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
             seconds = _SECONDS_FULL if full else _SECONDS
             plan = Plan(
                 gateway_url=stack.gateway_url,
-                token=rollbook.inference_token(["*"]).token,
+                token=rollbook.inference_tokens.mint(["*"]).token,
                 path=PATH,
                 bodies=image_bodies(),
                 endpoints=names,

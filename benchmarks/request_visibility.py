@@ -27,7 +27,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
     """Make requests of our own among those of the load, and look for them."""
     with running_stack() as stack, stack.client() as rollbook:
         serve(rollbook, *register_two_versions(rollbook))
-        token = rollbook.inference_token(["*"]).token
+        token = rollbook.inference_tokens.mint(["*"]).token
         plan = Plan(
             gateway_url=stack.gateway_url,
             token=token,

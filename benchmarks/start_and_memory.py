@@ -41,7 +41,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
         yield _figures(_memory(stack), when="idle, two engines")
         plan = Plan(
             gateway_url=stack.gateway_url,
-            token=rollbook.inference_token(["*"]).token,
+            token=rollbook.inference_tokens.mint(["*"]).token,
             path=PATH,
             bodies=image_bodies(),
             endpoints=[ENDPOINT],

@@ -43,7 +43,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
         serve(rollbook, versions[0])
         plan = Plan(
             gateway_url=stack.gateway_url,
-            token=rollbook.inference_token(["*"]).token,
+            token=rollbook.inference_tokens.mint(["*"]).token,
             path=PATH,
             bodies=image_bodies(),
             endpoints=[ENDPOINT],
@@ -64,7 +64,7 @@ def _one_rollout(rollbook: Rollbook, traffic: Traffic, candidate: str, *, steps:
         rollout = _wait_for_step(rollbook, rollout, step)
         answers = _enough_answers(traffic, rollout)
         time.sleep(_HOLD_BACK_S)
-        rollbook.send_feedback(
+        rollbook.feedback.send(
             [{"prediction_id": one.prediction_id, "name": "label", "value": one.label} for one in answers]
         )
         posted_at[step] = time.time()

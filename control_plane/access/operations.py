@@ -8,10 +8,11 @@ import msgspec
 
 from control_plane.access import commands, errors, handlers
 from control_plane.access.aggregate import Principal
-from control_plane.access.tokens import TokenIndex, principals_in
+from control_plane.access.tokens import TokenIndex
 from control_plane.ports import EventStore
-from control_plane.web.listing import Page
+from control_plane.web.listing import Page, Paging, page
 from infra.operations import ADMINS, Caller, Command, Operation, Operations, Question
+from schemas.identifiers import Kind
 
 Around = Callable[..., AbstractAsyncContextManager[str | None]]
 
@@ -56,10 +57,11 @@ def operations(store: EventStore, tokens: TokenIndex) -> Operations:
     return Operations("access", [*_principals(store, refreshed, issued), *_tokens(refreshed, issued)])
 
 
-def find_principals(store: EventStore, caller: Caller) -> Page[ShownPrincipal]:
-    """Return the principals of a workspace."""
-    found = principals_in(store.catalogue(), workspace=caller.workspace)
-    return Page(items=[_shown(principal, store) for principal in found])
+def find_principals(store: EventStore, caller: Caller, asked: Paging) -> Page[ShownPrincipal]:
+    """Return a page of the principals of a workspace."""
+    rows = store.catalogue().find(Kind.PRINCIPAL, workspace=caller.workspace, after_id=asked.cursor, limit=asked.size)
+    principals = [msgspec.json.decode(row.body, type=Principal) for row in rows]
+    return page([_shown(principal, store) for principal in principals], asked)
 
 
 def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Operation]:
@@ -68,6 +70,8 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             method="GET",
             path="/v1/principals",
             handler=partial(find_principals, store),
+            sdk="principals.list",
+            asks=Paging,
             answers=Page[ShownPrincipal],
             roles=ADMINS,
             summary="List the principals",
@@ -76,6 +80,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             method="POST",
             path="/v1/principals",
             handler=handlers.register_principal,
+            sdk="principals.register",
             around=issued,
             asks=commands.RegisterPrincipal,
             answers=handlers.IssuedToken,
@@ -88,6 +93,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             method="POST",
             path="/v1/principals/{principal_id}/role",
             handler=handlers.grant_principal_role,
+            sdk="principals.grant_role",
             around=refreshed,
             asks=commands.GrantRole,
             answers=handlers.Changed,
@@ -99,6 +105,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             method="POST",
             path="/v1/principals/{principal_id}/erase",
             handler=handlers.erase_principal,
+            sdk="principals.erase",
             around=refreshed,
             asks=commands.ErasePrincipal,
             answers=handlers.Changed,
@@ -115,6 +122,7 @@ def _tokens(refreshed: Around, issued: Around) -> list[Operation]:
             method="POST",
             path="/v1/principals/{principal_id}/tokens",
             handler=handlers.issue_another_token,
+            sdk="principals.issue_token",
             around=issued,
             asks=commands.IssueToken,
             answers=handlers.IssuedToken,
@@ -127,6 +135,7 @@ def _tokens(refreshed: Around, issued: Around) -> list[Operation]:
             method="POST",
             path="/v1/principals/{principal_id}/tokens/{token_id}/revoke",
             handler=handlers.revoke_principal_token,
+            sdk="principals.revoke_token",
             around=refreshed,
             asks=commands.RevokeToken,
             answers=handlers.Changed,

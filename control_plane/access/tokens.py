@@ -47,7 +47,7 @@ class TokenIndex:
         holders: dict[str, tuple[Actor, int | None]] = {}
         issued: set[str] = set()
         revoked: list[str] = []
-        for principal in principals_in(self._catalogue(), workspace=self._workspace):
+        for principal in _principals_in(self._catalogue(), workspace=self._workspace):
             issued.update(token.sha256 for token in principal.tokens)
             if not principal.has_unrevoked_token:
                 revoked.append(principal.id)
@@ -59,7 +59,7 @@ class TokenIndex:
         self._holders, self._issued, self._revoked = holders, frozenset(issued), tuple(revoked)
 
 
-def principals_in(catalogue: Catalogue, *, workspace: str) -> list[Principal]:
+def _principals_in(catalogue: Catalogue, *, workspace: str) -> list[Principal]:
     """Return all principals of a workspace."""
     found: list[Principal] = []
     after_id = ""

@@ -12,6 +12,7 @@ def operations(tree: LogTree) -> Operations:
         method="GET",
         path="/v1/audit/checkpoint",
         handler=partial(show_checkpoint, tree),
+        sdk="log.checkpoint",
         answers=SignedCheckpoint,
         roles=READERS,
         summary="Get a signed checkpoint of the whole log",

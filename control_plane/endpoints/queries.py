@@ -8,10 +8,10 @@ import msgspec
 from control_plane.endpoints import errors
 from control_plane.endpoints.commands import DeployableVersion
 from control_plane.endpoints.resources import (
-    DeploymentRow,
     EndpointResource,
     EndpointRow,
     InstanceRow,
+    StoredDeployment,
     decode_endpoint,
     decode_instance,
     endpoint_resource,
@@ -43,7 +43,7 @@ class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     salt: str
     epoch: int | None
     allocations: tuple[Allocation, ...]
-    deployments: tuple[DeploymentRow, ...]
+    deployments: tuple[StoredDeployment, ...]
     capture: CapturePolicy
     capture_version: int
     scaling: ScalingPolicy | None

@@ -40,6 +40,8 @@ class RemoveDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The share of an endpoint's traffic that a deployment gets; the weights of all sum to 100."""
+
     deployment_id: str
     weight_percent: float
 

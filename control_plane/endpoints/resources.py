@@ -47,7 +47,7 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     stream_version: int
 
 
-class DeploymentRow(msgspec.Struct, frozen=True, kw_only=True):
+class StoredDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment with all that an agent needs in order to start it."""
 
     id: str
@@ -75,7 +75,7 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     salt: str
     epoch: int | None
     allocations: tuple[Allocation, ...]
-    deployments: tuple[DeploymentRow, ...]
+    deployments: tuple[StoredDeployment, ...]
     applied: tuple[TrafficApplied, ...]
     active_rollout_id: str | None
     created_at: str
@@ -165,7 +165,7 @@ def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> End
 
 
 def deployment_resource(
-    deployment: DeploymentRow, instances: Sequence[InstanceRow], *, weight_percent: float
+    deployment: StoredDeployment, instances: Sequence[InstanceRow], *, weight_percent: float
 ) -> DeploymentResource:
     """Join a deployment with its instances."""
     mine = tuple(each for each in instances if each.deployment_id == deployment.id)
@@ -182,10 +182,10 @@ def deployment_resource(
     )
 
 
-def deployment_row(state: aggregate.Endpoint, deployment: DeploymentAdded) -> DeploymentRow:
+def deployment_row(state: aggregate.Endpoint, deployment: DeploymentAdded) -> StoredDeployment:
     """Turn the fact, with the replicas and regions that it has by now, into what the catalogue keeps."""
     replicas = state.replicas[deployment.deployment_id]
-    return DeploymentRow(
+    return StoredDeployment(
         id=deployment.deployment_id,
         version=deployment.version,
         artifact=deployment.artifact,
@@ -244,7 +244,7 @@ def instance_row(state: instance.Instance) -> InstanceRow:
     )
 
 
-def _state(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> DeploymentState:
+def _state(deployment: StoredDeployment, instances: Sequence[InstanceRow]) -> DeploymentState:
     announced = sum(each.phase == "announced" for each in instances)
     if deployment.replicas == 0 and not announced:
         return "asleep"
@@ -255,7 +255,7 @@ def _state(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> Deplo
     return "failed" if instances else "starting"
 
 
-def _failure(deployment: DeploymentRow, instances: Sequence[InstanceRow]) -> str | None:
+def _failure(deployment: StoredDeployment, instances: Sequence[InstanceRow]) -> str | None:
     if _state(deployment, instances) not in {"failed", "degraded"}:
         return None
     failed = sorted((each for each in instances if each.phase == "failed"), key=lambda each: each.created_at)

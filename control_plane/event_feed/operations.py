@@ -18,7 +18,7 @@ _MAX_EVENTS = 1_000
 _MAX_POSITION = 2**63 - 1
 
 
-class FedEvent(msgspec.Struct, frozen=True, kw_only=True):
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An event's canonical JSON, beside its position."""
 
     position: int
@@ -31,7 +31,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     A caller goes on after `read_until`, also where `items` is empty.
     """
 
-    items: list[FedEvent]
+    items: list[LogEntry]
     head: int
     read_until: int
 
@@ -69,6 +69,7 @@ def operations(store: EventStore, commits: Commits) -> Operations:
         method="GET",
         path="/v1/events",
         handler=partial(read_events, store, commits),
+        sdk="log.read",
         asks=ReadEvents,
         answers=Feed,
         roles=READERS,
@@ -113,5 +114,5 @@ def _page(store: EventStore, wanted: Filter, *, after: int, limit: int) -> Feed:
 
 
 def _feed(items: list[RecordedEvent], *, head: int, read_until: int) -> Feed:
-    fed = [FedEvent(position=event.position, event=msgspec.Raw(event.canonical)) for event in items]
+    fed = [LogEntry(position=event.position, event=msgspec.Raw(event.canonical)) for event in items]
     return Feed(items=fed, head=max(head, read_until), read_until=read_until)

@@ -16,6 +16,7 @@ def operations(publisher: FeedbackPublisher, *, clock: Clock) -> Operations:
         method="POST",
         path="/v1/feedback",
         handler=partial(give_feedback, publisher, clock),
+        sdk="feedback.send",
         asks=FeedbackBatch,
         answers=Accepted,
         status=_ACCEPTED,

@@ -25,6 +25,7 @@ PATHS = ("/openapi", "/openapi/openapi.json")
 _TOKEN = "bearer"  # noqa: S105  the name of a scheme
 _REFERENCE = "#/components/schemas/{name}"
 _GENERIC = re.compile(r"(?P<outer>Page)_(?P<inner>[A-Za-z]+)_")
+_ROLE_IN_THE_CODE = re.compile(r"^Shown(?=[A-Z])|(?<=[a-z])(?:Resource|Request|Row)$")
 _TEXT = {"type": "string"}
 _ASKED_HEADERS = {
     "Idempotency-Key": "Makes the command safe to repeat for 24 hours; 1 to 200 characters.",
@@ -104,6 +105,7 @@ class _Schemas:
         described = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
         found, components = msgspec.json.decode(msgspec.json.encode(described))
         self.components = {_plain(name): _tidy(schema) for name, schema in components.items()}
+        assert len(self.components) == len(components), f"two structs would have one name: {sorted(components)}"
         self._by_kind = {repr(kind): _tidy(schema) for kind, schema in zip(kinds, found, strict=True)}
         for kind in asked:
             self._close(self.of(kind))
@@ -130,8 +132,15 @@ def _parts(schema: Any) -> Iterator[Document]:  # noqa: ANN401  any JSON
 
 
 def _plain(name: str) -> str:
-    """Call `Page_Model_` ModelPage."""
-    return _GENERIC.sub(r"\g<inner>\g<outer>", name)
+    """Call `Page_ModelResource_` ModelPage, and ModelResource Model: callers need not know what a struct is to us."""
+    found = _GENERIC.fullmatch(name)
+    inner = _ROLE_IN_THE_CODE.sub("", found["inner"] if found else name)
+    return f"{inner}{found['outer']}" if found else inner
+
+
+def _referred(reference: str) -> str:
+    place, slash, name = reference.rpartition("/")
+    return f"{place}{slash}{_plain(name)}"
 
 
 def _tidy(schema: Any) -> Any:  # noqa: ANN401  any JSON
@@ -144,7 +153,9 @@ def _tidy(schema: Any) -> Any:  # noqa: ANN401  any JSON
     if isinstance(tidied.get("description"), str):
         tidied["description"] = inspect.cleandoc(tidied["description"])
     if isinstance(tidied.get("$ref"), str):
-        tidied["$ref"] = _plain(tidied["$ref"])
+        tidied["$ref"] = _referred(tidied["$ref"])
+    if isinstance(tidied.get("mapping"), dict):
+        tidied["mapping"] = {kind: _referred(reference) for kind, reference in tidied["mapping"].items()}
     return tidied
 
 
@@ -157,6 +168,8 @@ def _described(operation: Operation, tag: str, schemas: _Schemas) -> Document:
         "responses": {**_successes(operation, schemas), **_refusals(operation, schemas)},
         "x-rollbook-roles": sorted(operation.roles),
     }
+    if operation.sdk:
+        described["x-rollbook-sdk"] = operation.sdk
     if operation.roles:
         described["security"] = [{_TOKEN: []}]
     if operation.has_body and operation.asks is not None:

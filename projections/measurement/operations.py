@@ -35,6 +35,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
         method="GET",
         path="/v1/endpoints/{endpoint}/measurement",
         handler=partial(show_measurement, reader, endpoints),
+        sdk="endpoints.measurement",
         asks=MeasureEpoch,
         answers=Measured,
         roles=READERS,

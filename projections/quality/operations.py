@@ -20,6 +20,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
         method="GET",
         path="/v1/endpoints/{endpoint}/quality",
         handler=partial(show_quality, reader, endpoints),
+        sdk="endpoints.quality",
         asks=QualityOverTime,
         answers=Quality,
         roles=READERS,

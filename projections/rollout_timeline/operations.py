@@ -23,6 +23,7 @@ def operations(reader: Reader) -> Operations:
         method="GET",
         path="/v1/rollouts/{rollout_id}/timeline",
         handler=partial(show_timeline, reader),
+        sdk="rollouts.timeline",
         asks=UpTo,
         answers=Timeline,
         roles=READERS,

@@ -15,6 +15,7 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
         method="GET",
         path="/v1/endpoints/{endpoint}/shadow/comparison",
         handler=partial(compare_shadow, reader, endpoints),
+        sdk="endpoints.compare_shadow",
         asks=queries.Question,
         answers=Comparisons,
         roles=READERS,

@@ -29,7 +29,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
-class FedEvent(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with its place in the log and in the topic."""
 
     envelope: Envelope
@@ -38,7 +38,7 @@ class FedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_events(
     connection: KafkaConnection, *, client_id: str, cursor: Cursor | None
-) -> AsyncIterator[Sequence[FedEvent]]:
+) -> AsyncIterator[Sequence[RecordedEvent]]:
     """Yield batches of events after the cursor, for ever; from the topic's start where the cursor does not hold.
 
     Events that the caller has seen may come again; it drops them by position.
@@ -93,9 +93,9 @@ async def _beginning(connection: KafkaConnection, *, client_id: str) -> int:
         await consumer.stop()
 
 
-def _event(record: ConsumerRecord[bytes, bytes]) -> FedEvent:
+def _event(record: ConsumerRecord[bytes, bytes]) -> RecordedEvent:
     assert record.value is not None
-    return FedEvent(
+    return RecordedEvent(
         envelope=decode(record.value),
         cursor=Cursor(offset=record.offset, position=_position(record)),
     )

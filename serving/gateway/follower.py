@@ -11,7 +11,7 @@ from schemas.events.endpoints import FailoverStarted, TrafficShifted
 from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
-from serving.gateway.event_feed import FedEvent
+from serving.gateway.event_feed import RecordedEvent
 from serving.gateway.failover_watch import Picture, Standing
 from serving.gateway.priorities import Home
 from serving.gateway.resources import everything, update_for
@@ -98,7 +98,7 @@ class Follower:
         self._hand_on(everything(self._table))
         self._is_urgent.set()
 
-    def follow(self, events: Sequence[FedEvent]) -> None:
+    def follow(self, events: Sequence[RecordedEvent]) -> None:
         """Fold a batch and hand on what it changed, once: a backlog costs one update, not one an event."""
         change = NOTHING
         for event in events:
@@ -154,7 +154,7 @@ class Follower:
             waiting.cancel()
             urgent.cancel()
 
-    def _fold(self, event: FedEvent) -> Change:
+    def _fold(self, event: RecordedEvent) -> Change:
         envelope = event.envelope
         change = self._table.apply(envelope, position=event.cursor.position)
         self.cursor = event.cursor

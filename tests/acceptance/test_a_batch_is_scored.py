@@ -5,7 +5,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rollbook import NotFound
+from rollbook.resources import Prediction
 from rollbook_demo.models import PIXELS, read_digits, train_versions
 from tests.support.digits_service import DigitsService, serve_digits
 from tests.support.eventually import eventually
@@ -90,7 +90,7 @@ def test_every_row_is_in_the_output_once_after_kills_while_live_callers_go_on(
     one = found["prediction_id"][0].as_py()
     told = eventually(lambda: _who_served(service, one), "the record of a batch request", within_s=60)
     assert told is not None
-    assert told["version"] == found["model_version"][0].as_py() == service.versions[0]
+    assert told.version == found["model_version"][0].as_py() == service.versions[0]
 
 
 def _until_parts(journal: Path, parts: int) -> None:
@@ -100,9 +100,9 @@ def _until_parts(journal: Path, parts: int) -> None:
     eventually(there, f"{parts} parts", within_s=WITHIN_S, poll_s=0.01)
 
 
-def _who_served(service: DigitsService, prediction_id: str) -> dict[str, Any] | None:
+def _who_served(service: DigitsService, prediction_id: str) -> Prediction | None:
     try:
-        return service.rollbook.who_served(prediction_id)
+        return service.rollbook.predictions.who_served(prediction_id)
     except NotFound:
         return None
 

@@ -51,7 +51,7 @@ class Stream(threading.Thread):
 
 @pytest.fixture
 def gateway(stack: RunningStack, rollbook: Rollbook) -> Iterator[httpx.Client]:
-    headers = {"authorization": f"Bearer {rollbook.inference_token(['*']).token}"}
+    headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint(['*']).token}"}
     limits = httpx.Limits(max_connections=2 * STREAMS)
     with httpx.Client(base_url=stack.gateway_url, headers=headers, timeout=60, limits=limits) as client:
         yield client

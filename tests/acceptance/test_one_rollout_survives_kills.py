@@ -138,6 +138,6 @@ def test_while_the_shipper_stands_still_the_view_is_late_and_no_gate_passes(
 
         ended = service.until_over(rollout.id)
 
-    assert metrics["watermark"]["freshness"] == "late"
+    assert metrics.watermark.freshness == "late"
     assert (waiting.phase, waiting.step) == ("stepping", 0)
     assert ended.phase == "completed", ended.reason

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from rollbook import Problem
-from rollbook.resources import InferenceToken
+from rollbook.resources import MintedToken, Prediction
 from tests.support.digits_service import DigitsService, serve_digits
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack
@@ -69,7 +69,7 @@ def test_hosts_and_gateways_show_what_they_use(stack: RunningStack) -> None:
     assert found["gateway"]["memory_bytes"] > 1_000_000
 
 
-def key_of(token: InferenceToken) -> str:
+def key_of(token: MintedToken) -> str:
     return str(jwt.get_unverified_header(token.token)["kid"])
 
 
@@ -81,7 +81,7 @@ def test_a_rotated_key_and_a_revocation_reach_the_running_gateway(stack: Running
     def until(token: str, wanted: int) -> None:
         eventually(lambda: status(token) == wanted, f"status {wanted}", within_s=60)
 
-    def signed_by_another(before: InferenceToken) -> InferenceToken | None:
+    def signed_by_another(before: MintedToken) -> MintedToken | None:
         minted = rollbook.inference_tokens.mint(["*"])
         return minted if key_of(minted) != key_of(before) else None
 
@@ -105,14 +105,14 @@ def test_a_trace_is_found_from_a_prediction(stack: RunningStack, service: Digits
     headers = {"authorization": f"Bearer {token}", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     prediction_id = httpx.get(url, headers=headers, timeout=60).headers["x-prediction-id"]
 
-    def known() -> dict[str, Any] | None:
+    def known() -> Prediction | None:
         with stack.client() as rollbook:
             try:
-                return rollbook.who_served(prediction_id)
+                return rollbook.predictions.who_served(prediction_id)
             except Problem:
                 return None
 
     found = eventually(known, "the record", within_s=60)
 
     assert found is not None
-    assert found["trace_id"] == trace
+    assert found.trace_id == trace

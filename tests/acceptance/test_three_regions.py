@@ -45,7 +45,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True):
         """Send requests to all three gateways, from a whole state on."""
         eventually(self.is_whole, "all instances are there", within_s=WITHIN_S, poll_s=0.5)
         urls = {region: self.stack.gateway_of(region) for region in REGIONS}
-        token = self.rollbook.inference_token([NAME]).token
+        token = self.rollbook.inference_tokens.mint([NAME]).token
         with region_traffic(urls, endpoint=NAME, token=token) as traffic:
             soon(lambda: traffic.comes_from(EU, region=EU, version=f"{NAME}/1"), "answers of the own region")
             soon(lambda: traffic.comes_from(US, region=US, version=f"{NAME}/1"), "answers of the own region")
@@ -170,7 +170,7 @@ def _applied(regions: Regions, shifted: Endpoint, region: str) -> bool:
 
 
 def test_the_backup_version_answers_while_the_version_is_gone_everywhere(regions: Regions) -> None:
-    policy = FailoverPolicy(backup_deployment_id=f"{NAME}/2", backup_regions=(US, EU))
+    policy = FailoverPolicy(backup_deployment_id=f"{NAME}/2", backup_regions=[US, EU])
     regions.rollbook.endpoints.set_failover_policy(NAME, policy, reason="test")
     try:
         with regions.traffic() as traffic:

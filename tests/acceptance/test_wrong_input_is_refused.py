@@ -98,9 +98,9 @@ def test_an_artifact_whose_digest_differs_is_refused_and_not_kept(
 
     assert (answer.status_code, answer.json()["code"]) == (422, "artifact-digest-differs")
     assert kept.status_code == 404
-    body = {"artifact": {"digest": f"sha256:{promised}", "format": "skops"}, "signature": SIGNATURE}
+    artifact = {"digest": f"sha256:{promised}", "format": "skops"}
     with refused(rollbook, "artifact-not-found"):
-        rollbook.versions._connection.command(f"/v1/models/{service.name}/versions", body, dict)  # noqa: SLF001 - the SDK uploads first
+        rollbook.versions.create(service.name, artifact, signature=SIGNATURE)
 
 
 @pytest.mark.parametrize("content", [b"no model at all", pickle.dumps({"a": "bare pickle"})])

@@ -41,7 +41,6 @@ def test_bounds_and_defaults_are_named_as_everywhere() -> None:
     odd = [
         f"{source.where}:{name}"
         for source in all_sources()
-        if not source.where.startswith(SDK)
         for name in _assigned(source.tree)
         if ODD_BOUND.fullmatch(name)
     ]

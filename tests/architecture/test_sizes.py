@@ -9,7 +9,11 @@ MODULE_LINES = 400
 BODY_LINES = 50
 
 # `path` or `path:function` → why it may be larger. An entry that is no longer needed fails the last test.
-LARGE_MODULES: dict[str, str] = {}
+LARGE_MODULES: dict[str, str] = {
+    "clients/sdk/rollbook/resources.py": "generated",
+    "clients/sdk/rollbook/_async/operations.py": "generated",
+    "clients/sdk/rollbook/_sync/operations.py": "generated",
+}
 LONG_FUNCTIONS: dict[str, str] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

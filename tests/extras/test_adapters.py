@@ -60,7 +60,7 @@ def deployment(rollbook: Rollbook, version: str) -> Iterator[str]:
 
 @pytest.fixture
 def gateway(stack: RunningStack, rollbook: Rollbook) -> Iterator[httpx.Client]:
-    headers = {"authorization": f"Bearer {rollbook.inference_token(['story']).token}"}
+    headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint(['story']).token}"}
     with httpx.Client(base_url=stack.gateway_url, headers=headers, timeout=60) as client:
         yield client
 

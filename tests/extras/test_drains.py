@@ -71,7 +71,7 @@ def first(rollbook: Rollbook, story: str) -> str:
 
 @pytest.fixture
 def token(rollbook: Rollbook) -> str:
-    return rollbook.inference_token(["drained"]).token
+    return rollbook.inference_tokens.mint(["drained"]).token
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def endpoint(rollbook: Rollbook, server: str, tmp_path_factory: pytest.TempPathF
 def traffic(stack: RunningStack, rollbook: Rollbook, endpoint: str) -> Iterator[list[tuple[int, str]]]:
     """Complete texts all the while, each for another user; yields the status and the version of each answer."""
     answers: list[tuple[int, str]] = []
-    headers = {"authorization": f"Bearer {rollbook.inference_token([endpoint]).token}"}
+    headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint([endpoint]).token}"}
     stopping = threading.Event()
 
     def call(caller: int) -> None:
@@ -175,7 +175,7 @@ def test_a_server_that_fails_is_rolled_back_and_one_that_works_is_promoted(
     assert ill.phase == "aborted", ill
     assert "error" in ill.reason
     assert well.phase == "completed", well
-    headers = {"authorization": f"Bearer {rollbook.inference_token([endpoint]).token}"}
+    headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint([endpoint]).token}"}
     answer = httpx.post(
         f"{stack.gateway_url}/v1/completions", json={"model": endpoint, "prompt": "x"}, headers=headers, timeout=60
     )
@@ -200,7 +200,7 @@ def test_a_shadow_gets_copies_that_are_recorded_and_nobody_gets_its_answers(
     served = rollbook.endpoints.get(endpoint).allocations[0].deployment_id
     serving = next(each for each in rollbook.endpoints.get(endpoint).deployments if each.id == served).version
     rollbook.endpoints.set_shadow(endpoint, version="far/2", reason="how ill is it")
-    headers = {"authorization": f"Bearer {rollbook.inference_token([endpoint]).token}"}
+    headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint([endpoint]).token}"}
     asked: list[str] = []
 
     def copied() -> dict[str, tuple[str, int]] | None:

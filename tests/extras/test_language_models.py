@@ -24,7 +24,7 @@ def called(stack: RunningStack, rollbook: Rollbook, story: str, vllm_python: Pat
     assert story
     rollbook.models.set_alias("story", "champion", 1)
     rollbook.endpoints.create("idle")
-    token, narrow = rollbook.inference_token(["*"]).token, rollbook.inference_token(["idle"]).token
+    token, narrow = rollbook.inference_tokens.mint(["*"]).token, rollbook.inference_tokens.mint(["idle"]).token
     command = [str(vllm_python), str(CALLS), stack.gateway_url, token, narrow]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-4_000:]
@@ -140,7 +140,7 @@ def test_an_external_engine_serves_without_its_credential_leaving_the_host(
 
     deployment = serve(rollbook, "outside", version.reference)
 
-    token = rollbook.inference_token(["outside"]).token
+    token = rollbook.inference_tokens.mint(["outside"]).token
     program = (
         "import sys, json, openai\n"
         "client = openai.OpenAI(base_url=sys.argv[1] + '/v1', api_key=sys.argv[2], max_retries=0)\n"

@@ -31,7 +31,7 @@ def test_texts_that_mean_alike_are_near(stack: RunningStack, rollbook: Rollbook,
     version = rollbook.versions.register("minilm", MODEL, signature=SIGNATURE)
     serve(rollbook, "minilm", version.reference)
 
-    token = rollbook.inference_token(["minilm"]).token
+    token = rollbook.inference_tokens.mint(["minilm"]).token
     command = [str(vllm_python), "-c", PROGRAM, stack.gateway_url, token]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

@@ -56,10 +56,10 @@ def _until_the_view_is(into_the_step_ms: int, service: DigitsService, rollout: R
 
     def has_come() -> bool:
         try:
-            watermark = service.rollbook.endpoints.metrics(service.name)["watermark"]["watermark_ms"]
+            watermark = service.rollbook.endpoints.metrics(service.name).watermark.watermark_ms
         except RollbookError:
             return False
-        return watermark is not None and int(watermark) >= unix_ms(applied) + into_the_step_ms
+        return watermark is not None and watermark >= unix_ms(applied) + into_the_step_ms
 
     eventually(has_come, f"the view is {into_the_step_ms} ms into the step", within_s=OVER_WITHIN_S)
 

@@ -187,7 +187,7 @@ def _load(digits: DigitsService, file: Path) -> Iterator[Path]:
         gateway_url=digits.stack.gateway_url,
         api_url=digits.stack.api_url,
         api_token=digits.stack.admin_token,
-        token=digits.rollbook.inference_token(["digits", "single", "text"]).token,
+        token=digits.rollbook.inference_tokens.mint(["digits", "single", "text"]).token,
         calls_file=str(file),
         digits="digits",
         single="single",
@@ -237,11 +237,11 @@ def test_each_answer_is_traced_to_what_routed_it(story: Story) -> None:
     unknown, differing = [], []
     ids = sorted(answered)
     for start in range(0, len(ids), 5_000):
-        found = story.rollbook.who_served_each(ids[start : start + 5_000])
-        unknown += [one for one in found["unknown"] if not judge.may_be_unknown(answered[one])]
-        for one in found["items"]:
-            call = answered[one["prediction_id"]]
-            if (one["version"], one["deployment_id"], one["epoch"]) != (call.version, call.deployment_id, call.epoch):
+        found = story.rollbook.predictions.who_served_each(ids[start : start + 5_000])
+        unknown += [one for one in found.unknown if not judge.may_be_unknown(answered[one])]
+        for one in found.items:
+            call = answered[one.prediction_id]
+            if (one.version, one.deployment_id, one.epoch) != (call.version, call.deployment_id, call.epoch):
                 differing.append((one, call))
 
     assert (unknown, differing) == ([], [])

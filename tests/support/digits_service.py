@@ -55,7 +55,7 @@ class DigitsService(msgspec.Struct, frozen=True, kw_only=True):
 
     def inference_token(self) -> str:
         """Return a token for the gateway that is good for the endpoint."""
-        return self.rollbook.inference_token([self.name]).token
+        return self.rollbook.inference_tokens.mint([self.name]).token
 
     def serves(self) -> bool:
         """Tell whether the gateway answers for the endpoint."""

@@ -25,7 +25,7 @@ def refused(rollbook: Rollbook, code: str) -> Iterator[None]:
 
 
 def _head(rollbook: Rollbook) -> int:
-    return int(rollbook.readiness()["position"])
+    return rollbook.health.ready().position
 
 
 def _caller(rollbook: Rollbook) -> str:

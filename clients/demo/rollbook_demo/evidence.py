@@ -68,8 +68,8 @@ def collect(rollbook: Rollbook, profile: Profile, played: Played, *, story: str,
     provenance = check_provenance(rollbook, played.answers)
     _, better, slipped = outcome.versions
     endpoint, since_ms = outcome.endpoint, outcome.began_at_ms
-    metrics = rollbook.endpoints.metrics(endpoint, since_ms=since_ms, bucket_ms=1000)["items"]
-    quality = rollbook.endpoints.quality(endpoint, since_ms=since_ms, bucket_ms=_QUALITY_BUCKET_MS)["items"]
+    metrics = msgspec.to_builtins(rollbook.endpoints.metrics(endpoint, since_ms=since_ms, bucket_ms=1000).items)
+    quality = rollbook.endpoints.quality(endpoint, since_ms=since_ms, bucket_ms=_QUALITY_BUCKET_MS).items
     names = {one["deployment_id"]: one["version"] for one in metrics}
     timelines = {
         version.reference: _timeline(rollbook, rollout, names)
@@ -94,7 +94,7 @@ def collect(rollbook: Rollbook, profile: Profile, played: Played, *, story: str,
         audit=verify_log(profile),
         timelines=timelines,
         metrics=metrics,
-        quality=quality,
+        quality=msgspec.to_builtins(quality),
         duration_s=duration_s,
     )
 
@@ -110,7 +110,9 @@ def check_provenance(rollbook: Rollbook, answers: list[Answer]) -> ProvenanceChe
             break
         if pending:
             time.sleep(_POLL_S)
-    example = rollbook.who_served(secrets.choice(answers).prediction_id) if answers else {}
+    example: dict[str, Any] = {}
+    if answers:
+        example = msgspec.to_builtins(rollbook.predictions.who_served(secrets.choice(answers).prediction_id))
     return ProvenanceCheck(checked=len(answers), mismatches=mismatches, unknown=len(pending), example=example)
 
 
@@ -118,13 +120,13 @@ def _compare(rollbook: Rollbook, answers: list[Answer]) -> tuple[int, list[Answe
     mismatches, unknown = 0, []
     for start in range(0, len(answers), _LOOKUP_SIZE):
         part = answers[start : start + _LOOKUP_SIZE]
-        found = rollbook.who_served_each([answer.prediction_id for answer in part])
-        served = {one["prediction_id"]: one for one in found["items"]}
+        found = rollbook.predictions.who_served_each([answer.prediction_id for answer in part])
+        served = {one.prediction_id: one for one in found.items}
         for answer in part:
             one = served.get(answer.prediction_id)
-            if one is None or f"{one['endpoint_id']}/{one['epoch']}" not in found["events"]:
+            if one is None or f"{one.endpoint_id}/{one.epoch}" not in found.events:
                 unknown.append(answer)
-            elif (one["version"], one["deployment_id"], one["epoch"]) != _seen(answer):
+            elif (one.version, one.deployment_id, one.epoch) != _seen(answer):
                 mismatches += 1
     return mismatches, unknown
 
@@ -135,7 +137,8 @@ def _seen(answer: Answer) -> tuple[str, str, int]:
 
 def _timeline(rollbook: Rollbook, rollout: Rollout, names: dict[str, str]) -> list[dict[str, Any]]:
     """Return the timeline with deployments called by their version, as a person would."""
-    items = list(rollbook.rollouts.timeline(rollout.id, min_position=rollout.position, wait_ms=_WAIT_MS))
+    timeline = rollbook.rollouts.timeline(rollout.id, min_position=rollout.position, wait_ms=_WAIT_MS)
+    items: list[dict[str, Any]] = msgspec.to_builtins(timeline.items)
     for item in items:
         for deployment_id, version in names.items():
             item["summary"] = item["summary"].replace(deployment_id, version)

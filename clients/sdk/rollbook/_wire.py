@@ -4,9 +4,9 @@ import hashlib
 import mimetypes
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -18,13 +18,14 @@ from rollbook import _sendable
 from rollbook.errors import RollbookError, problem_from
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-NULL: Final = object()
-"""Stands in a body for a null that means something, where None is left out."""
+Object: TypeAlias = Mapping[str, Any]
+"""What is written as a JSON object."""
 
 DEFAULT_TIMEOUT_S = 30.0
-LARGEST_PAGE = 1_000
-_MOST_ATTEMPTS = 5
+MAX_PAGE_ITEMS = 1_000
+_MAX_ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.2
 _MAX_PAUSE_S = 10.0
 _CHUNK_BYTES = 1 << 20
@@ -46,11 +47,16 @@ _BEGINNINGS = {".json": (_XGBOOST_JSON, "xgboost"), ".txt": (_LIGHTGBM_TEXT, "li
 _VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]{1,18})")
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True):
+class Page(Protocol[T_co]):
     """A page of a list; `next` is the cursor of the page that follows, where there is one."""
 
-    items: list[T]
-    next: str | None = None
+    @property
+    def items(self) -> Sequence[T_co]:
+        """What is on the page."""
+
+    @property
+    def next(self) -> str | None:
+        """The cursor of the page that follows."""
 
 
 def page_size(limit: int | None, *, so_far: int) -> int | None:
@@ -62,7 +68,7 @@ def page_size(limit: int | None, *, so_far: int) -> int | None:
     if limit is not None and limit < 1:
         message = f"limit is {limit}; give 1 or more, or leave it out for everything"
         raise RollbookError(message)
-    return None if limit is None else min(LARGEST_PAGE, limit - so_far)
+    return None if limit is None else min(MAX_PAGE_ITEMS, limit - so_far)
 
 
 def headers_for(token: str | None) -> dict[str, str]:
@@ -101,7 +107,7 @@ def pause_before_retry_s(attempt: int, answer: httpx.Response | None = None) -> 
     `answer` is None when none came. Only "not now" (503) and "too many" (429) are worth another try; all calls may be
     repeated: questions change nothing, commands carry a key, uploads are named by their digest.
     """
-    if attempt >= _MOST_ATTEMPTS:
+    if attempt >= _MAX_ATTEMPTS:
         return None
     pause_s = _FIRST_PAUSE_S * 2.0 ** (attempt - 1)
     if answer is None or answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
@@ -122,9 +128,34 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def path(pattern: str, **names: str | int) -> str:
+    """Fill in the placeholders of a path.
+
+    Raises:
+        RollbookError: a name is no text.
+    """
+    return pattern.format(**{placeholder: segment(str(name)) for placeholder, name in names.items()})
+
+
+def body(required: Object, **optional: object) -> dict[str, Any]:
+    """Return the members of a body as plain JSON; those of the optional ones that are None are left out."""
+    return {name: _plain(value) for name, value in {**required, **without_none(optional)}.items()}
+
+
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what was not given."""
-    return {name: None if value is NULL else value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  any JSON
+    """Return a value with plain objects and lists in place of structs and tuples; what JSON lacks stays as it is."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
 
 
 def read_answer(answer: httpx.Response, result: type[T]) -> T:
@@ -139,7 +170,10 @@ def read_answer(answer: httpx.Response, result: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.content, type=result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"{answer.url} does not answer as Rollbook's API does ({error}). Is it the address of another server?"
+        message = (
+            f"{answer.url} does not answer as Rollbook's API does ({error}). "
+            "Is it another server, or another release of Rollbook?"
+        )
         raise RollbookError(message) from error
 
 
@@ -160,6 +194,11 @@ def digest_of_bytes(content: bytes) -> str:
 def is_directory(path: Path) -> bool:
     """Tell whether a model is a directory of files."""
     return path.is_dir()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    path.unlink(missing_ok=True)
 
 
 def files_of(directory: Path) -> dict[str, Path]:

@@ -209,7 +209,7 @@ class _Run:
         gateway = PatientGateway(
             self._evaluation.gateway,
             endpoint,
-            mint=lambda: self._rollbook.inference_token([endpoint]).token,
+            mint=lambda: self._rollbook.inference_tokens.mint([endpoint]).token,
             give_up_after_s=self._evaluation.give_up_after_s,
         )
 
@@ -280,7 +280,7 @@ class _Run:
             {"prediction_id": each.prediction_id, "name": name, "value": each.loss, "source": SOURCE} for each in unsent
         ]
         try:
-            await asyncio.to_thread(self._rollbook.send_feedback, items)
+            await asyncio.to_thread(self._rollbook.feedback.send, items)
         except RollbookError as error:
             # What was measured is not lost with it: it is sent with the next.
             self._unsent = [*unsent, *self._unsent]

@@ -16,7 +16,7 @@ from rollbook.errors import GaveUp
 _TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 _TOKEN_LIVES_S = 1_800.0
 _FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 5.0
+_MAX_PAUSE_S = 5.0
 _LATER = frozenset({429, 502, 503, 504})
 _REASON = "x-rollbook-reason"
 
@@ -81,7 +81,7 @@ class PatientGateway:
                 )
             # Callers that were refused together shall not come back together.
             await asyncio.sleep(max(wait_s, pause_s) * random.uniform(0.5, 1.0))  # noqa: S311  guards nothing
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 2, _MAX_PAUSE_S)
 
     def _read_refusal(self, answer: httpx.Response) -> str:
         """Return why to try again later, or raise where that can't help."""

@@ -1,101 +1,193 @@
-"""What the server answers, as typed structs; fields that a newer server adds are ignored."""
+"""What the API answers, and what its bodies are made of. Fields that a newer server adds are ignored.
 
-from typing import Any
+Generated from schemas/generated/openapi.json by clients/sdk/generate.py.
+"""
 
-import msgspec
+from typing import Annotated, Any, Literal, TypeAlias
 
+from msgspec import Meta, convert, field
 
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered model."""
-
-    id: str
-    name: str
-    description: str = ""
-    tags: dict[str, str] = {}
-    latest_version: int | None = None
-    aliases: dict[str, int] = {}
-    created_at: str = ""
-    position: int = 0
+from rollbook.shapes import RolloutShape, Shape, VersionShape
 
 
-class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """A file in the content-addressed store; `digest` is `sha256:<hex>`."""
+class AnswerTokensGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="answer_tokens"):
+    """The share of answers of over `threshold` tokens may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    threshold: int
+    max_increase: float
+    min_requests: int
+
+
+class ArtifactChoice(Shape, frozen=True, kw_only=True):
+    """A file of the artifact store, and what it is; an adapter names its parent as `model/number` or by its id."""
 
     digest: str
-    size_bytes: int = 0
-    format: str = ""
+    format: Literal["catboost", "external", "lightgbm", "lora", "onnx", "skops", "torch", "transformers", "xgboost"]
     parent: str | None = None
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """One immutable numbered version of a model."""
+class AssignmentKey(Shape, frozen=True, kw_only=True):
+    """What keeps a caller on one bucket: the value of a header, or a claim of the caller's token. One of the two."""
 
-    id: str
-    model_id: str
-    model_name: str
-    number: int
-    artifact: Artifact
-    signature: dict[str, list[dict[str, Any]]] = {}
-    inferred: list[str] = []
-    metrics: dict[str, float] = {}
-    parameters: dict[str, str] = {}
-    tags: dict[str, str] = {}
-    created_at: str = ""
-    position: int = 0
-
-    @property
-    def reference(self) -> str:
-        """The version as people and calls name it, `model/number`."""
-        return f"{self.model_name}/{self.number}"
+    header: str | None = None
+    claim: str | None = None
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """A running engine that takes traffic."""
+class BetweenTokensGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="between_tokens"):
+    """The share of streams over `threshold_ms` a token may exceed the baseline's by at most `max_increase` (0–1).
 
-    id: str
-    host: str = ""
-    port: int = 0
-    region: str = ""
-    zone: str = ""
-
-
-class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A version made available on an endpoint; `failure` is what its last instance failed of, while it is not ready."""
-
-    id: str
-    version: str
-    replicas: int = 1
-    state: str = ""
-    instances: tuple[Instance, ...] = ()
-    regions: tuple[str, ...] = ()
-    failure: str | None = None
-
-
-class Allocation(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment's share of an endpoint's traffic."""
-
-    deployment_id: str
-    weight_percent: float
-
-
-class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of an endpoint's predictions; without a list of names, all inputs or outputs are.
-
-    `hashed` inputs and outputs leave the engine as digests. `prediction` is the value that feedback is compared with.
+    The time between the tokens of a stream is their mean distance.
     """
 
-    inputs: tuple[str, ...] | None = None
-    outputs: tuple[str, ...] | None = None
+    threshold_ms: float
+    max_increase: float
+    min_requests: int
+
+
+class CanaryStep(Shape, frozen=True, kw_only=True):
+    """One weight of the candidate; it ends between `min_duration_ms` and `max_duration_ms` after it was applied.
+
+    The last step, 100 %, has no baseline beside it: it lasts the bake time, or its `min_duration_ms` if that is longer.
+    """
+
+    weight_percent: float
+    min_duration_ms: int
+    max_duration_ms: int
+
+
+class CapturePolicy(Shape, frozen=True, kw_only=True):
+    """What may be kept of an endpoint's predictions; without a list of names, all inputs or outputs are kept.
+
+    `sampling_rate` is decided by the prediction id, so that every reader and a shadow decide alike. `hashed` inputs
+    and outputs leave as a keyed digest of their values; more than `max_values` values or `max_bytes` bytes are cut.
+    `prediction` is the first value of the first output, which feedback is compared with. The read side forgets all of
+    it `retention_days` after it was captured.
+    """
+
+    inputs: list[str] | None = None
+    outputs: list[str] | None = None
     sampling_rate: float = 1.0
-    hashed: tuple[str, ...] = ()
-    max_values: int = 4_096
-    max_bytes: int = 32 * 1024
+    hashed: list[str] = field(default_factory=list)
+    max_values: int = 4096
+    max_bytes: int = 32768
     prediction: bool = True
     retention_days: int = 7
 
 
-class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What the number of replicas follows; a target is what one replica should have, `latency_ms` a mean."""
+class ErrorRateGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="error_rate"):
+    """The candidate's share of failed requests may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    max_increase: float
+    min_requests: int
+
+
+class FailoverPolicyBody(Shape, frozen=True, kw_only=True):
+    """The whole policy; what is left out is as usual. `backup` is a deployment's id, or its version as model/number."""
+
+    backup: str | None = None
+    backup_regions: list[str] | None = None
+    max_retries: int | None = None
+    per_try_timeout_ms: int | None = None
+    retry_budget_percent: float = 50.0
+    retries_at_once: int = 64
+    max_connections: int = 1024
+    max_pending: int = 1024
+    max_requests: int = 1024
+
+
+class FeedbackItem(Shape, frozen=True, kw_only=True):
+    """What became known of one prediction; the last one received of a (prediction, source, name) wins."""
+
+    prediction_id: str
+    name: str
+    value: bool | int | float | str
+    source: str = "api"
+    observed_at: str | None = None
+
+
+class FirstTokenGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="first_token"):
+    """The share of streams that begin after `threshold_ms` may exceed the baseline's by at most `max_increase`, 0–1."""
+
+    threshold_ms: float
+    max_increase: float
+    min_requests: int
+
+
+class GoldenInputBody(Shape, frozen=True, kw_only=True):
+    """One input tensor; `data` is flattened, row by row."""
+
+    name: str
+    datatype: Literal[
+        "BF16",
+        "BOOL",
+        "BYTES",
+        "FP16",
+        "FP32",
+        "FP64",
+        "INT16",
+        "INT32",
+        "INT64",
+        "INT8",
+        "UINT16",
+        "UINT32",
+        "UINT64",
+        "UINT8",
+    ]
+    shape: list[int]
+    data: list[bool | int | float | str]
+
+
+class LatencyGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="latency"):
+    """The share of requests slower than `threshold_ms` may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    threshold_ms: float
+    max_increase: float
+    min_requests: int
+
+
+class LossGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="loss"):
+    """The share of predictions with a loss above `threshold` may exceed the baseline's by at most `max_increase` (0–1).
+
+    The loss of a prediction is the feedback called `feedback_name`, a number: the lower the better.
+    """
+
+    feedback_name: str
+    threshold: float
+    max_increase: float
+    min_labels: int
+
+
+class QualityGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="quality"):
+    """The candidate's accuracy may fall below the concurrent baseline's by at most `max_drop` (0–1).
+
+    The truth of a prediction is the feedback called `feedback_name`.
+    """
+
+    feedback_name: str
+    max_drop: float
+    min_labels: int
+
+
+class RatingGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="rating"):
+    """The share of predictions rated below `threshold` may exceed the baseline's by at most `max_increase` (0–1).
+
+    The rating of a prediction is the feedback called `feedback_name`, a number: the higher the better.
+    """
+
+    feedback_name: str
+    threshold: float
+    max_increase: float
+    min_labels: int
+
+
+class ScalingPolicy(Shape, frozen=True, kw_only=True):
+    """How many replicas each deployment of an endpoint has; at least one target is given.
+
+    `in_flight`, `queue_depth` and `tokens_waiting` are what one replica should have at most, `latency_ms` is the mean
+    that requests should take. Replicas grow to what the load of now asks for, `cool_down_ms` after the last change;
+    they shrink to what the highest load of the last `stabilisation_window_ms` asks for, never sooner than that after
+    a change. With `min_replicas` 0 a deployment sleeps once nobody asked it for `idle_before_zero_ms`.
+    """
 
     min_replicas: int = 1
     max_replicas: int = 1
@@ -104,154 +196,1000 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None = None
     tokens_waiting: float | None = None
     tolerance: float = 0.1
-    cool_down_ms: int = 5_000
-    stabilisation_window_ms: int = 60_000
-    idle_before_zero_ms: int = 300_000
+    cool_down_ms: int = 5000
+    stabilisation_window_ms: int = 60000
+    idle_before_zero_ms: int = 300000
 
 
-class DeploymentScaling(msgspec.Struct, frozen=True, kw_only=True):
-    """How many replicas a deployment has, and what the policy makes of what was measured last."""
+class TensorBody(Shape, frozen=True, kw_only=True):
+    """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output.
+
+    An input of a floating-point type may allow missing values: null in JSON, NaN in bytes.
+    """
+
+    name: str
+    datatype: Literal[
+        "BF16",
+        "BOOL",
+        "BYTES",
+        "FP16",
+        "FP32",
+        "FP64",
+        "INT16",
+        "INT32",
+        "INT64",
+        "INT8",
+        "UINT16",
+        "UINT32",
+        "UINT64",
+        "UINT8",
+    ]
+    shape: list[int]
+    allows_missing: bool = False
+
+
+class TruncationGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="truncation"):
+    """The share of answers cut off at the limit of tokens may exceed the baseline's by at most `max_increase` (0–1)."""
+
+    max_increase: float
+    min_requests: int
+
+
+class Weight(Shape, frozen=True, kw_only=True):
+    """The share of an endpoint's traffic that a deployment gets; the weights of all sum to 100."""
 
     deployment_id: str
-    replicas: int
-    ready: int = 0
-    wanted_replicas: int = 0
-    code: str | None = None
-    reason: str = ""
-    measured: dict[str, Any] | None = None
+    weight_percent: float
 
 
-class EndpointScaling(msgspec.Struct, frozen=True, kw_only=True):
-    """The scaling policy of an endpoint, and why its deployments have the replicas that they have."""
+class Accepted(Shape, frozen=True, kw_only=True):
+    """How many items are safe in the log of feedback."""
 
-    endpoint_id: str
-    policy: ScalingPolicy | None = None
-    policy_version: int = 0
-    deployments: tuple[DeploymentScaling, ...] = ()
+    accepted: int
 
 
-class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Who answers in place of instances that can't be reached, and what one gateway asks of a deployment at once.
+class Arm(Shape, frozen=True, kw_only=True):
+    """Counts of one deployment since the epoch began. Latencies are None without requests.
 
-    Without `backup_regions` any other region may answer. Without `max_retries` as often as there are places to try.
+    `over` of the `scored` predictions have a reported loss above the threshold, `under` of the `rated` a rating below
+    theirs. Of the language model's answers that were captured, `late` of the `streams` began and `slow_between` of the
+    `paced` went on above the limits, `truncated` of the `answers` were cut off, and `long` of the `counted` have more
+    tokens than the limit.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+    labelled: int = 0
+    wrong: int = 0
+    scored: int = 0
+    over: int = 0
+    rated: int = 0
+    under: int = 0
+    streams: int = 0
+    late: int = 0
+    paced: int = 0
+    slow_between: int = 0
+    answers: int = 0
+    truncated: int = 0
+    counted: int = 0
+    long: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class Artifact(Shape, frozen=True, kw_only=True):
+    """A file in the content-addressed store; `digest` is `sha256:<64 hex>`.
+
+    Of the formats `transformers` and `lora` it is the index of a directory, of `external` the description of a server.
+    An adapter (`lora`) has a parent: the id of the version whose weights it adapts. Others are written without.
+    """
+
+    digest: str
+    size_bytes: int
+    format: str
+    parent: str | None = None
+
+
+class BatchFile(Shape, frozen=True, kw_only=True):
+    """A file that came of a batch, with a line for each request in it."""
+
+    file_id: str
+    sha256: str
+    size_bytes: int
+    lines: int
+
+
+class BatchInput(Shape, frozen=True, kw_only=True):
+    """The file that was given; `sha256` is its hex digest."""
+
+    file_id: str
+    sha256: str
+    size_bytes: int
+
+
+class BatchProblem(Shape, frozen=True, kw_only=True):
+    """Why a file can't be run: a code, and the line that it is about, counted from 1. What stands there is not told."""
+
+    code: str
+    line: int | None
+
+
+class Bucket(Shape, frozen=True, kw_only=True):
+    """One span of time of one deployment under one epoch. `errors` counts by class.
+
+    `in_flight` and `queue_depth` are means over the span, of all the deployment's instances together as the agents
+    sampled them; null where nobody did.
+    """
+
+    bucket_ms: int
+    deployment_id: str
+    version: str
+    epoch: int
+    requests: int
+    errors: dict[str, int]
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    in_flight: float | None = None
+    queue_depth: float | None = None
+
+
+BucketRange: TypeAlias = Annotated[
+    list[Any],
+    Meta(description="Buckets `start` (inclusive) to `end` (exclusive) of 10,000; stored as a two-element array."),
+]
+"""Buckets `start` (inclusive) to `end` (exclusive) of 10,000; stored as a two-element array."""
+
+
+class Changed(Shape, frozen=True, kw_only=True):
+    """The answer of a command on a principal."""
+
+    id: str
+    role: str
+    is_erased: bool
+    position: int = 0
+
+
+class Comparison(Shape, frozen=True, kw_only=True):
+    """A version and its shadow over the requests that both got; `agreement` is None where no pair was compared."""
+
+    deployment_id: str
+    version: str
+    shadow_deployment_id: str
+    shadow_version: str
+    pairs: int
+    compared: int
+    same: int
+    agreement: float | None
+    errors: int
+    shadow_errors: int
+    p50_ms: float
+    p99_ms: float
+    shadow_p50_ms: float
+    shadow_p99_ms: float
+    p50_difference_ms: float
+
+
+class FailoverPolicy(Shape, frozen=True, kw_only=True):
+    """Who answers in place of instances that can't be reached, and what an endpoint may ask of them at once.
+
+    A region's requests go to instances of the region first, then to those of the backup regions in order; without a
+    list, of any other region. When no region has a healthy instance of the version, the backup deployment answers.
+    Without `max_retries` a request is tried often enough to reach the last of these levels. Retries are limited to a
+    share of what is under way, above `retries_at_once`. The last three bound what one gateway asks of one deployment at
+    the same time.
     """
 
     backup_deployment_id: str | None = None
-    backup_regions: tuple[str, ...] | None = None
+    backup_regions: list[str] | None = None
     max_retries: int | None = None
     per_try_timeout_ms: int | None = None
     retry_budget_percent: float = 50.0
     retries_at_once: int = 64
-    max_connections: int = 1_024
-    max_pending: int = 1_024
-    max_requests: int = 1_024
+    max_connections: int = 1024
+    max_pending: int = 1024
+    max_requests: int = 1024
 
 
-class Failover(msgspec.Struct, frozen=True, kw_only=True):
-    """In `region`, another region or deployment answers for `deployment_id` than usual."""
+class FailoverStarted(Shape, frozen=True, kw_only=True):
+    """In `region`, what `from_region` usually answers for a deployment is answered elsewhere, or by another deployment.
+
+    Said again when it is taken over by yet another one. `code` is `no-instance` or `instances-unreachable`.
+    """
 
     region: str
     deployment_id: str
     from_region: str
     to_deployment_id: str
     to_region: str
-    code: str = ""
-    reason: str = ""
-    observed_at: str = ""
+    code: str
+    reason: str
+    observed_at: str
 
 
-class Shadow(msgspec.Struct, frozen=True, kw_only=True):
-    """The deployment that gets copies of a share of the requests, and answers nobody."""
+class GoldenInput(Shape, frozen=True, kw_only=True):
+    """One input tensor as an Open Inference Protocol request carries it; `data` is flattened, row by row."""
 
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[bool | int | float | str]
+
+
+class Health(Shape, frozen=True, kw_only=True):
+    """The process runs."""
+
+    status: str = "ok"
+
+
+class Instance(Shape, frozen=True, kw_only=True):
+    """An instance, in the catalogue and for callers; the address is empty where it never took traffic."""
+
+    id: str
+    workspace: str
+    endpoint_id: str
     deployment_id: str
-    percent: float
-    reason: str = ""
-
-
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateways of a region serve the traffic of an epoch."""
-
-    epoch: int
+    agent_id: str
+    phase: str
+    created_at: str
+    stream_version: int
+    boot_id: str = ""
+    host: str = ""
+    port: int = 0
     region: str = ""
-    applied_at: str = ""
+    zone: str = ""
+    code: str | None = None
+    reason: str | None = None
 
 
-class AssignmentKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What keeps a caller on one version: a header's value or a claim of its token."""
+class IssuedToken(Shape, frozen=True, kw_only=True):
+    """The answer that holds a token, the only time it is shown."""
 
-    header: str | None = None
-    claim: str | None = None
+    id: str
+    token_id: str
+    token: str
+    position: int = 0
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that callers use; `epoch` names the event that set the traffic, `capture_version` that of the policy."""
+class KnownFeedback(Shape, frozen=True, kw_only=True):
+    """What became known of a prediction later."""
+
+    source: str
+    name: str
+    value: str
+    observed_at: str
+    received_at: str
+
+
+class Load(Shape, frozen=True, kw_only=True):
+    """What a deployment has to do, over all its replicas; a figure that could not be had is null."""
+
+    in_flight: float | None = None
+    queue_depth: float | None = None
+    latency_ms: float | None = None
+    tokens_waiting: float | None = None
+
+
+class LoadMeasurement(Shape, frozen=True, kw_only=True):
+    """The last look, and what was seen before it without a gap.
+
+    `scaling_version` is the stream version of the event that set policy or replicas, as the measurer knew it: a
+    measurement of an earlier state is stale. `watched_ms` is how long each look has been complete, `idle_ms` how long
+    nobody asked for the deployment, `highest` the highest load within the policy's window.
+    """
+
+    scaling_version: int
+    measured_at_ms: int
+    ready: int
+    now: Load
+    highest: Load
+    watched_ms: int
+    idle_ms: int
+    is_complete: bool
+
+
+class LogEntry(Shape, frozen=True, kw_only=True):
+    """An event's canonical JSON, beside its position."""
+
+    position: int
+    event: Any
+
+
+class Measured(Shape, frozen=True, kw_only=True):
+    """The arms by deployment id, over every primary request that ended at or before the watermark."""
+
+    freshness: str
+    watermark_ms: int | None
+    lag_ms: int | None
+    waiting_for: list[str]
+    arms: dict[str, Arm]
+
+
+class MintedToken(Shape, frozen=True, kw_only=True):
+    """A token, the id by which it can be revoked, and when it ends."""
+
+    id: str
+    token: str
+    expires_at: str
+
+
+class Model(Shape, frozen=True, kw_only=True):
+    """A model as callers see it."""
 
     id: str
     name: str
-    description: str = ""
-    epoch: int | None = None
-    stream_version: int = 0
-    allocations: tuple[Allocation, ...] = ()
-    deployments: tuple[Deployment, ...] = ()
-    applied: tuple[Applied, ...] = ()
-    active_rollout_id: str | None = None
-    capture: CapturePolicy = CapturePolicy()
-    capture_version: int = 0
-    scaling: ScalingPolicy | None = None
-    failover: FailoverPolicy = FailoverPolicy()
-    failovers: tuple[Failover, ...] = ()
-    shadow: Shadow | None = None
-    assigned_by: AssignmentKey = AssignmentKey()
+    description: str
+    tags: dict[str, str]
+    latest_version: int | None
+    created_at: str
+    aliases: dict[str, int] = field(default_factory=dict)
     position: int = 0
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A gate's answer with its reason and, where it could be computed, its interval."""
+class ModelPage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Model]
+    next: str | None = None
+
+
+class Pair(Shape, frozen=True, kw_only=True):
+    """One request and its copy; an answer is empty where the capture policy did not keep it."""
+
+    prediction_id: str
+    started_at_ms: int
+    version: str
+    shadow_version: str
+    answer: str
+    shadow_answer: str
+    is_compared: bool
+    is_same: bool
+    duration_ms: float
+    shadow_ms: float
+    is_error: bool
+    is_shadow_error: bool
+
+
+class Prediction(Shape, frozen=True, kw_only=True):
+    """What served it, the event that routed it (null while the log's view is behind), and its feedback."""
+
+    prediction_id: str
+    endpoint: str
+    endpoint_id: str
+    deployment_id: str
+    version_id: str
+    version: str
+    epoch: int
+    role: str
+    region: str
+    instance: str
+    status: int
+    trace_id: str
+    started_at: str
+    instance_region: str
+    drawn_deployment_id: str
+    event: Any
+    feedback: list[KnownFeedback]
+
+
+class PublicKey(Shape, frozen=True, kw_only=True):
+    """A JSON Web Key of type OKP."""
+
+    kid: str
+    x: str
+    kty: str = "OKP"
+    crv: str = "Ed25519"
+    alg: str = "EdDSA"
+    use: str = "sig"
+
+
+class QualityBucket(Shape, frozen=True, kw_only=True):
+    """One span of time of one deployment: how many labels there are, and the share that agrees with the answer."""
+
+    bucket_ms: int
+    deployment_id: str
+    version: str
+    feedback_name: str
+    labelled: int
+    correct: int
+    accuracy: float
+
+
+class Quantiles(Shape, frozen=True, kw_only=True):
+    """Milliseconds that half, 95 and 99 % of the calls took at most."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class Readiness(Shape, frozen=True, kw_only=True):
+    """Commands need the store alone; queries need ClickHouse, feedback needs Kafka.
+
+    `failing` names the work of the API, such as its one writer of events, that met an error within the last minute and
+    went on.
+    """
+
+    status: str
+    store: str
+    position: int
+    parts: dict[str, str]
+    failing: list[str]
+    gateway_url: str
+
+
+class Resources(Shape, frozen=True, kw_only=True):
+    """One span of time of one process. A measure that nobody took is null, never zero; rates need two samples."""
+
+    bucket_ms: int
+    subject: str
+    subject_id: str
+    boot_id: str
+    region: str
+    deployment_id: str
+    last_at_ms: int
+    cpu_percent: float | None = None
+    memory_bytes: float | None = None
+    memory_limit_bytes: float | None = None
+    gpu_percent: float | None = None
+    gpu_memory_bytes: float | None = None
+    disk_free_bytes: float | None = None
+    spool_bytes: float | None = None
+    in_flight: float | None = None
+    queue_depth: float | None = None
+    model_memory_bytes: float | None = None
+    kv_cache_fraction: float | None = None
+    connections: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)
+    rows_per_call: float | None = None
+
+
+class RevokedPrincipal(Shape, frozen=True, kw_only=True):
+    """A principal whose tokens from before a time (Unix seconds, as `iat`) are refused."""
+
+    principal_id: str
+    issued_before_s: int
+
+
+class RoutedBy(Shape, frozen=True, kw_only=True):
+    """The event of an epoch, in short."""
+
+    event_id: str
+    type: str
+    position: int
+
+
+class Served(Shape, frozen=True, kw_only=True):
+    """What served a prediction; (endpoint_id, epoch) names the event that routed it.
+
+    `trace_id` is the W3C trace that the request belonged to, empty where it belonged to none.
+    `drawn_deployment_id` is what the split named, where another stood in for it; `region` is the gateway's.
+    """
+
+    prediction_id: str
+    endpoint: str
+    endpoint_id: str
+    deployment_id: str
+    version_id: str
+    version: str
+    epoch: int
+    role: str
+    region: str
+    instance: str
+    status: int
+    trace_id: str
+    started_at: str
+    instance_region: str
+    drawn_deployment_id: str
+
+
+class ShadowSet(Shape, frozen=True, kw_only=True):
+    """This share of the endpoint's requests is copied to the deployment, whose answers nobody gets.
+
+    It takes the place of the shadow before, if there was one. Copying begins with the first instance.
+    """
+
+    deployment_id: str
+    percent: float
+    reason: str
+
+
+class SignedCheckpoint(Shape, frozen=True, kw_only=True):
+    """A signed note with its parts beside it; `root` is base64, `public_key` a verifier key of signed notes."""
+
+    checkpoint: str
+    tree_size: int
+    root: str
+    position: int
+    public_key: str
+
+
+class SigningKey(Shape, frozen=True, kw_only=True):
+    """A public Ed25519 key of inference tokens: `x` is base64url, and the private half is never on the log.
+
+    It signs from `signs_from` on until a later key does, and its tokens are good until `valid_until`.
+    """
+
+    key_id: str
+    x: str
+    signs_from: str
+    valid_until: str | None
+
+
+class StoredArtifact(Shape, frozen=True, kw_only=True):
+    """A file that the store holds."""
+
+    digest: str
+    size_bytes: int
+
+
+class Tensor(Shape, frozen=True, kw_only=True):
+    """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output.
+
+    An input of a floating-point type may allow missing values: null in JSON, NaN in bytes. Others are written without.
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+    allows_missing: bool = False
+
+
+class TimelineItem(Shape, frozen=True, kw_only=True):
+    """One fact; `verdicts` is the JSON array of the gates' verdicts."""
+
+    at: str
+    position: int
+    stream: str
+    stream_version: int
+    type: str
+    step: int | None
+    weight_percent: float | None
+    epoch: int | None
+    summary: str
+    reason: str
+    verdicts: Any
+
+
+class Token(Shape, frozen=True, kw_only=True):
+    """A token without what makes it one."""
+
+    id: str
+    expires_at: str | None
+    is_revoked: bool
+
+
+class TokenBucket(Shape, frozen=True, kw_only=True):
+    """One span of time of one deployment.
+
+    `first_token_ms` and `token_ms` are of streams alone, null where there was none. `finish_reasons` counts the calls
+    by how they ended; `disconnected` are those whose caller left.
+    """
+
+    bucket_ms: int
+    deployment_id: str
+    version_id: str
+    calls: int
+    streams: int
+    tokens_in: int
+    tokens_out: int
+    first_token_ms: Quantiles | None
+    token_ms: Quantiles | None
+    finish_reasons: dict[str, int]
+
+
+class TrafficApplied(Shape, frozen=True, kw_only=True):
+    """The gateways of a region serve the epoch: acknowledged by Envoy and seen by a probe request."""
+
+    epoch: int
+    region: str
+    gateway_id: str
+    applied_at: str
+
+
+class Verdict(Shape, frozen=True, kw_only=True):
+    """A gate's answer with its reason.
+
+    `estimate`, `lower` and `upper` bound candidate share bad minus baseline share bad, at level 1 - `alpha`,
+    valid at any time.
+    """
 
     gate: str
     outcome: str
-    reason: str = ""
-    estimate: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    alpha: float = 0.0
+    reason: str
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    alpha: float
 
 
-class Rollout(msgspec.Struct, frozen=True, kw_only=True):
-    """A move of an endpoint's traffic from the baseline to the candidate."""
+class VersionReference(Shape, frozen=True, kw_only=True):
+    """A version as people name it (`model_name/number`) and by its id."""
+
+    version_id: str
+    model_name: str
+    number: int
+
+
+class Watermark(Shape, frozen=True, kw_only=True):
+    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen."""
+
+    watermark_ms: int | None
+    freshness: str
+    lag_ms: int | None
+    waiting_for: list[str] = field(default_factory=list)
+
+
+Gate: TypeAlias = (
+    ErrorRateGate
+    | LatencyGate
+    | QualityGate
+    | LossGate
+    | RatingGate
+    | FirstTokenGate
+    | BetweenTokensGate
+    | TruncationGate
+    | AnswerTokensGate
+)
+
+
+class Canary(Shape, frozen=True, kw_only=True):
+    """Raise the candidate's weight step by step; the last step is 100 % and is followed by the bake time."""
+
+    steps: list[CanaryStep]
+    bake_time_ms: int
+    kind: Literal["canary"] = "canary"
+
+
+class GoldenBody(Shape, frozen=True, kw_only=True):
+    """An input, and what a correct instance answers to it; numbers are compared within `tolerance`."""
+
+    inputs: list[GoldenInputBody]
+    outputs: Annotated[dict[str, list[bool | int | float | str]], Meta(min_length=1)]
+    tolerance: float = 1e-06
+
+
+class SignatureBody(Shape, frozen=True, kw_only=True):
+    """What the version takes and gives; what is left out is read from the file, where that tells it."""
+
+    inputs: list[TensorBody] | None = None
+    outputs: list[TensorBody] | None = None
+
+
+class Allocation(Shape, frozen=True, kw_only=True):
+    """The share of an endpoint's buckets that one deployment serves. All ranges of an endpoint tile 0–10,000."""
+
+    deployment_id: str
+    weight_percent: float
+    ranges: list[BucketRange]
+
+
+class Batch(Shape, frozen=True, kw_only=True):
+    """A batch as callers see it; `requests` is known once the input was found good, counts at the end."""
 
     id: str
+    workspace: str
     phase: str
-    endpoint_id: str = ""
-    endpoint_name: str = ""
-    candidate: dict[str, Any] = {}
-    baseline: dict[str, Any] = {}
-    candidate_deployment_id: str = ""
-    baseline_deployment_id: str = ""
-    step: int | None = None
-    weight_percent: float | None = None
-    epoch: int | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    reason: str = ""
-    started_at: str = ""
+    owner_id: str
+    endpoint: str
+    input: BatchInput
+    scopes: list[str]
+    requests: int | None
+    completed: int | None
+    failed: int | None
+    not_asked: int | None
+    output: BatchFile | None
+    errors: BatchFile | None
+    problems: list[BatchProblem]
+    cancelled_because: str | None
+    created_at: str
+    expires_at: str
+    ended_at: str | None
     position: int = 0
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the rollout reached its end."""
-        return self.phase in {"completed", "aborted"}
+
+class BatchPage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Batch]
+    next: str | None = None
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the log with its position; `event` is the CloudEvents envelope."""
+class Comparisons(Shape, frozen=True, kw_only=True):
+    """The watermark is that of requests and observations: what ended after it may not be there yet."""
 
+    items: list[Comparison]
+    pairs: list[Pair]
+    watermark: Watermark
+
+
+class Deployment(Shape, frozen=True, kw_only=True):
+    """A deployment as callers see it; `version` is `model/number`.
+
+    `failure` says what its last instance failed of, as long as fewer are ready than there should be.
+    """
+
+    id: str
+    version: str
+    version_id: str
+    replicas: int
+    weight_percent: float
+    state: str
+    instances: list[Instance]
+    regions: list[str] = field(default_factory=list)
+    failure: str | None = None
+    position: int = 0
+
+
+class Endpoint(Shape, frozen=True, kw_only=True):
+    """An endpoint as callers see it."""
+
+    id: str
+    name: str
+    description: str
+    epoch: int | None
+    allocations: list[Allocation]
+    deployments: list[Deployment]
+    applied: list[TrafficApplied]
+    active_rollout_id: str | None
+    created_at: str
+    stream_version: int
+    capture: CapturePolicy = field(
+        default_factory=lambda: convert(
+            {
+                "inputs": None,
+                "outputs": None,
+                "sampling_rate": 1.0,
+                "hashed": [],
+                "max_values": 4096,
+                "max_bytes": 32768,
+                "prediction": True,
+                "retention_days": 7,
+            },
+            type=CapturePolicy,
+        )
+    )
+    capture_version: int = 0
+    scaling: ScalingPolicy | None = None
+    failover: FailoverPolicy = field(
+        default_factory=lambda: convert(
+            {
+                "backup_deployment_id": None,
+                "backup_regions": None,
+                "max_retries": None,
+                "per_try_timeout_ms": None,
+                "retry_budget_percent": 50.0,
+                "retries_at_once": 64,
+                "max_connections": 1024,
+                "max_pending": 1024,
+                "max_requests": 1024,
+            },
+            type=FailoverPolicy,
+        )
+    )
+    failovers: list[FailoverStarted] = field(default_factory=list)
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = field(
+        default_factory=lambda: convert({"header": "x-rollbook-key", "claim": None}, type=AssignmentKey)
+    )
+    position: int = 0
+
+
+class EndpointPage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Endpoint]
+    next: str | None = None
+
+
+class Feed(Shape, frozen=True, kw_only=True):
+    """Events in order; `head` is the log's last position, `read_until` that up to which the filter has looked.
+
+    A caller goes on after `read_until`, also where `items` is empty.
+    """
+
+    items: list[LogEntry]
+    head: int
+    read_until: int
+
+
+class GoldenExample(Shape, frozen=True, kw_only=True):
+    """An input, and what a correct instance answers to it.
+
+    `outputs` maps an output's name to its flattened values; numbers are compared within `tolerance`.
+    """
+
+    inputs: list[GoldenInput]
+    outputs: dict[str, list[bool | int | float | str]]
+    tolerance: float = 1e-06
+
+
+class KeptMeasurement(Shape, frozen=True, kw_only=True):
+    """A measurement, and when it came."""
+
+    received_at_ms: int
+    measurement: LoadMeasurement
+
+
+class KeySet(Shape, frozen=True, kw_only=True):
+    """A JSON Web Key Set, and what is refused whatever its signature says.
+
+    `version` is the stream version of the keyring: who follows the log tells by it which of the two is newer.
+    """
+
+    keys: list[PublicKey]
+    version: int = 0
+    revoked_subjects: list[str] = field(default_factory=list)
+    revoked_tokens: list[str] = field(default_factory=list)
+    revoked_principals: list[RevokedPrincipal] = field(default_factory=list)
+
+
+class Keyring(Shape, frozen=True, kw_only=True):
+    """The keys that count, in the order in which they sign, and how many revocations do."""
+
+    keys: list[SigningKey]
+    revocations: int
+    position: int = 0
+
+
+class Lookup(Shape, frozen=True, kw_only=True):
+    """What served each prediction that is known, in the order asked; `events` by `<endpoint id>/<epoch>`."""
+
+    items: list[Served]
+    unknown: list[str]
+    events: dict[str, RoutedBy]
+
+
+class Metrics(Shape, frozen=True, kw_only=True):
+    """Buckets in order of time. Those after the watermark may still grow."""
+
+    items: list[Bucket]
+    watermark: Watermark
+
+
+class Principal(Shape, frozen=True, kw_only=True):
+    """A principal as admins see it; name and e-mail are null once erased."""
+
+    id: str
+    kind: str
+    role: str
+    name: str | None
+    email: str | None
+    is_erased: bool
+    tokens: list[Token]
+    created_at: str
+
+
+class PrincipalPage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Principal]
+    next: str | None = None
+
+
+class Quality(Shape, frozen=True, kw_only=True):
+    """Buckets in order of time. The watermark is that of requests and observations; feedback may always come later."""
+
+    items: list[QualityBucket]
+    watermark: Watermark
+
+
+class ResourcesOverTime(Shape, frozen=True, kw_only=True):
+    """Buckets in order of time: means of gauges, and rates of counters by second. The last one may still grow."""
+
+    items: list[Resources]
+    watermark: Watermark
+
+
+class Rollout(RolloutShape, frozen=True, kw_only=True):
+    """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
+
+    `epoch` names the endpoint's event that set the weight, None while the candidate is warmed.
+    """
+
+    id: str
+    endpoint_id: str
+    endpoint_name: str
+    phase: str
+    step: int | None
+    weight_percent: float
+    epoch: int | None
+    candidate_deployment_id: str
+    candidate: VersionReference
+    baseline_deployment_id: str
+    baseline: VersionReference
+    replicas: int
+    strategy: dict[str, Any]
+    gates: list[dict[str, Any]]
+    alpha: float
+    when_inconclusive: str
+    warm_up_timeout_ms: int
+    verdicts: list[Verdict]
+    reason: str
+    started_at: str
+    step_started_at: str | None
+    finished_at: str | None
+    stream_version: int
+    position: int = 0
+
+
+class RolloutPage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Rollout]
+    next: str | None = None
+
+
+class Signature(Shape, frozen=True, kw_only=True):
+    """What a version takes and gives."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class Timeline(Shape, frozen=True, kw_only=True):
+    """The facts in the order of the log, and the position up to which they are complete."""
+
+    items: list[TimelineItem]
     position: int
-    event: dict[str, Any]
 
 
-class InferenceToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A short-lived token for the gateway; by its id it can be revoked."""
+class Tokens(Shape, frozen=True, kw_only=True):
+    """Buckets in order of time. Those after the watermark may still grow; calls that no policy captured are not in."""
 
-    id: str = ""
-    token: str
-    expires_at: str
+    items: list[TokenBucket]
+    watermark: Watermark
+
+
+class Version(VersionShape, frozen=True, kw_only=True):
+    """A version as callers see it, and as endpoints read it."""
+
+    id: str
+    model_id: str
+    model_name: str
+    number: int
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    created_at: str
+    inferred: list[str] = field(default_factory=list)
+    position: int = 0
+
+
+class VersionPage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Version]
+    next: str | None = None
+
+
+class DeploymentScaling(Shape, frozen=True, kw_only=True):
+    """How many replicas a deployment has, and what the policy makes of the last measurement.
+
+    `measured` and `code` are null while nothing was measured since the API started.
+    """
+
+    deployment_id: str
+    replicas: int
+    ready: int
+    changed_at_ms: int
+    scaling_version: int
+    measured: KeptMeasurement | None
+    code: str | None
+    wanted_replicas: int
+    reason: str
+
+
+class EndpointScaling(Shape, frozen=True, kw_only=True):
+    """The policy of an endpoint, and why its deployments have the replicas that they have."""
+
+    endpoint_id: str
+    policy: ScalingPolicy | None
+    policy_version: int
+    deployments: list[DeploymentScaling]
+    position: int = 0

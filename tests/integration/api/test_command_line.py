@@ -70,10 +70,10 @@ async def test_a_file_that_tells_its_signature_needs_no_options(
     renamed = await typed("version", "register", "digits", model_file, "--input", "pixels:FP32:-1x64")
 
     assert registered["signature"] == {
-        "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1, 64]}],
+        "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1, 64], "allows_missing": False}],
         "outputs": [
-            {"name": "label", "datatype": "INT64", "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10]},
+            {"name": "label", "datatype": "INT64", "shape": [-1], "allows_missing": False},
+            {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10], "allows_missing": False},
         ],
     }
     assert registered["inferred"] == ["inputs", "outputs"]

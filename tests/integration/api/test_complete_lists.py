@@ -38,7 +38,7 @@ async def many(api: RunningApi, stage: Stage) -> Stage:
 
 
 async def test_every_list_is_complete(client: AsyncRollbook, many: Stage) -> None:
-    models = await client.models.list("model-")
+    models = await client.models.list(query="model-")
     endpoints = await client.endpoints.list()
     versions = await client.versions.list("digits")
     rollouts = await client.rollouts.list(endpoint="digits")
@@ -59,7 +59,7 @@ async def test_events_are_read_until_the_end_of_the_log(client: AsyncRollbook, m
 
     assert len(registered) == MORE_THAN_A_PAGE + 1
     assert [one.position for one in everything] == sorted({one.position for one in everything})
-    assert everything[-1].position == (await client.readiness())["position"]
+    assert everything[-1].position == (await client.health.ready()).position
     assert [one.position for one in some] == list(range(11, 18))
 
 

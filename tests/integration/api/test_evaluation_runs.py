@@ -47,13 +47,23 @@ class _Handler(BaseHTTPRequestHandler):
             {
                 "id": f"deployment-{number}",
                 "version": f"novel/{number}",
+                "version_id": f"version-{number}",
                 "state": "ready",
+                "weight_percent": 50.0,
                 "replicas": 1,
                 "instances": [],
             }
             for number in (1, 2)
         ]
-        self._answer(200, {"id": "endpoint-1", "name": "prose", "deployments": deployments, "allocations": []})
+        named = {"id": "endpoint-1", "name": "prose", "description": "", "created_at": "2026-01-02T03:04:05.678Z"}
+        traffic: dict[str, Any] = {
+            "epoch": None,
+            "allocations": [],
+            "applied": [],
+            "active_rollout_id": None,
+            "stream_version": 1,
+        }
+        self._answer(200, {**named, **traffic, "deployments": deployments})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -65,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.feedback += body["items"]
             self._answer(202, {"accepted": len(body["items"])})
         elif self.path == "/v1/inference-tokens":
-            self._answer(201, {"token": "t", "endpoints": ["prose"], "expires_at": "2026-01-01T00:00:00Z"})
+            self._answer(201, {"id": "1", "token": "t", "endpoints": ["prose"], "expires_at": "2026-01-01T00:00:00Z"})
         else:
             self._complete(body)
 

@@ -89,13 +89,13 @@ async def test_a_model_goes_from_its_name_to_a_rollout(api: RunningApi, client: 
     shown = await called(client.models.get, "digits")
     assert (shown.id, shown.tags, shown.latest_version) == (model.id, {"team": "vision"}, 2)
     assert (aliased.aliases, plain.aliases) == ({"champion": 2}, {})
-    assert [one.id for one in await called(client.models.list, "digi")] == [model.id]
+    assert [one.id for one in await called(client.models.list, query="digi")] == [model.id]
     assert [one.id for one in await called(client.versions.list, "digits")] == [one.id for one in versions]
     assert (await called(client.versions.get, "digits/2")).id == versions[1].id
     assert versions[1].metrics == {"accuracy": 0.9}
     assert endpoint.allocations[0].weight_percent == 100
     assert [one.name for one in await called(client.endpoints.list)] == ["digits"]
-    assert rollout.baseline["number"] == 1
+    assert rollout.baseline.number == 1
     assert (aborted.phase, aborted.reason) == ("aborted", "seen enough")
     assert await called(client.rollouts.list, endpoint="digits", active=True) == []
 
@@ -120,7 +120,7 @@ async def test_traffic_is_split_by_hand(api: RunningApi, client: Client, model_f
 
 async def test_a_capture_policy_is_chosen(api: RunningApi, client: Client) -> None:
     endpoint = await called(client.endpoints.create, "digits")
-    policy = CapturePolicy(inputs=(), sampling_rate=0.5, retention_days=2)
+    policy = CapturePolicy(inputs=[], sampling_rate=0.5, retention_days=2)
 
     changed = await called(
         client.endpoints.set_capture_policy, "digits", policy, reason="less", if_match=endpoint.stream_version
@@ -145,7 +145,7 @@ async def test_a_failover_policy_is_chosen_and_failovers_are_shown(
     await called(client.versions.register, "digits", model_file, signature=PLAIN_SIGNATURE)
     endpoint = await called(client.endpoints.create, "digits", version="digits/1", regions=["eu", "us"])
     (deployment,) = endpoint.deployments
-    policy = FailoverPolicy(backup_deployment_id="digits/1", backup_regions=("us",), max_retries=3)
+    policy = FailoverPolicy(backup_deployment_id="digits/1", backup_regions=["us"], max_retries=3)
     report = {
         "region": "eu",
         "deployment_id": deployment.id,
@@ -166,9 +166,9 @@ async def test_a_failover_policy_is_chosen_and_failovers_are_shown(
     end = {name: report[name] for name in ("region", "deployment_id", "reason", "observed_at")}
     ended = await done(api.service.post(f"/v1/endpoints/{endpoint.id}/failover-ended", json=end))
 
-    assert deployment.regions == ("eu", "us")
-    assert changed.failover == FailoverPolicy(backup_deployment_id=deployment.id, backup_regions=("us",), max_retries=3)
-    assert moved.deployments[0].regions == ("eu",)
+    assert deployment.regions == ["eu", "us"]
+    assert changed.failover == FailoverPolicy(backup_deployment_id=deployment.id, backup_regions=["us"], max_retries=3)
+    assert moved.deployments[0].regions == ["eu"]
     assert began["stream_version"] == moved.stream_version + 1
     assert [(each.region, each.to_region, each.code) for each in shown.failovers] == [("eu", "us", "no-instance")]
     (served,) = snapshot["endpoints"]
@@ -181,12 +181,12 @@ async def test_the_log_is_read(client: Client) -> None:
     model = await called(client.models.register, "digits")
 
     events = await called(client.events, stream=model.id)
-    checkpoint = await called(client.audit_checkpoint)
-    minted = await called(client.inference_token, ["*"], ttl_s=60)
+    checkpoint = await called(client.log.checkpoint)
+    minted = await called(client.inference_tokens.mint, ["*"], ttl_s=60)
 
     assert [one.event["type"] for one in events] == ["registry.ModelRegistered.v1"]
     assert events[0].position == model.position
-    assert checkpoint["tree_size"] >= model.position
+    assert checkpoint.tree_size >= model.position
     assert minted.token.count(".") == 2
 
 

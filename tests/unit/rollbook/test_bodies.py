@@ -1,195 +1,129 @@
 """What the API takes, the SDK can send, and the command line can say: no member of a body is forgotten."""
 
 import inspect
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import click
 import msgspec
 import pytest
 
-from control_plane.endpoints import commands as endpoint_commands
-from control_plane.endpoints import requests as endpoints
-from control_plane.feedback.bodies import FeedbackBatch
-from control_plane.inference_tokens import commands as tokens
-from control_plane.registry import commands as registry
-from control_plane.rollouts import commands as rollout_commands
 from control_plane.rollouts import requests as rollouts
-from projections.predictions.operations import PredictionIds
-from projections.query.queries import Sql
 from rollbook import _wire
+from rollbook._sync import operations
 from rollbook._sync.client import Rollbook
 from rollbook._sync.connection import Connection
 from rollbook._sync.endpoints import Endpoints
-from rollbook._sync.inference_tokens import InferenceTokens
-from rollbook._sync.registry import Models, Versions
-from rollbook._sync.rollouts import Rollouts
 from rollbook.cli.capture import set_capture
 from rollbook.cli.failover import set_failover
 from rollbook.cli.rollouts import PLAN
 from rollbook.cli.scaling import set_scaling
-from rollbook.resources import Artifact, CapturePolicy, FailoverPolicy, ScalingPolicy
-from schemas import scaling
-from schemas.events import endpoints as endpoint_events
+from rollbook.resources import CapturePolicy, FailoverPolicy, ScalingPolicy
 
 T = TypeVar("T")
-# The answer of `query` is read as JSONCompact, so that callers have no other format to choose.
-LEFT_OUT: dict[type[msgspec.Struct], set[str]] = {Sql: {"format"}}
+
+DOCUMENT = json.loads((Path(__file__).parents[3] / "schemas" / "generated" / "openapi.json").read_text())
+OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    operation["x-rollbook-sdk"]: (method.upper(), path, operation)
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+    if "x-rollbook-sdk" in operation
+}
+HEADERS = {"idempotency_key", "if_match"}
+# The SDK asks page by page, and moves files, with parameters of its own.
+OWN = {"limit", "cursor", "content", "to"}
+# What is hand-written, of bytes or of other formats than JSON.
+BY_HAND = {"head_artifact", "query_views"}
 
 
 class Recording(Connection):
-    """Keeps the body of a command, and sends nothing."""
+    """Keeps what would be sent."""
 
     def __init__(self) -> None:
-        self.body: Mapping[str, Any] = {}
+        self.sent: tuple[str, str, set[str]] = ("", "", set())
 
-    def command(self, path: str, body: Mapping[str, Any], result: type[T], **options: Any) -> Any:  # noqa: ANN401, ARG002
-        self.body = _wire.without_none(body)
-        return {"accepted": 0}
+    def command(self, method: str, path: str, body: Mapping[str, Any], result: type[T], **options: Any) -> Any:  # noqa: ANN401, ARG002
+        self.sent = (method, path, set(body))
 
-    def upload(self, path: str, file: Path, result: type[T]) -> T:  # noqa: ARG002
-        return cast("T", Artifact(digest="sha256:0"))
+    def get(self, path: str, result: type[T], **parameters: object) -> Any:  # noqa: ANN401, ARG002
+        self.sent = ("GET", path, set(parameters))
 
+    def list_all(self, path: str, page: type[_wire.Page[T]], *, limit: int | None, **parameters: object) -> Any:  # noqa: ANN401, ARG002
+        self.sent = ("GET", path, set(parameters) | {"limit", "cursor"})
 
-def sent(call: Callable[[Recording], object]) -> Mapping[str, Any]:
-    recording = Recording()
-    call(recording)
-    return recording.body
+    def upload(self, path: str, content: Path | bytes, result: type[T]) -> Any:  # noqa: ANN401, ARG002
+        self.sent = ("PUT", path, set())
 
-
-def client(recording: Recording) -> Rollbook:
-    rollbook = Rollbook("http://127.0.0.1:9")
-    rollbook._connection = recording  # noqa: SLF001  the client makes its own
-    return rollbook
+    def download(self, path: str, to: Path) -> None:  # noqa: ARG002
+        self.sent = ("GET", path, set())
 
 
 def members(struct: type[msgspec.Struct]) -> set[str]:
-    return {field.encode_name for field in msgspec.structs.fields(struct)} - LEFT_OUT.get(struct, set())
+    return {field.encode_name for field in msgspec.structs.fields(struct)}
 
 
-def register_version(to: Recording) -> None:
-    Versions(to).register(
-        "m",
-        Path(__file__),
-        signature={},
-        artifact_format="skops",
-        parent="m/1",
-        golden={},
-        parameters={},
-        metrics={},
-        tags={},
-    )
+def asked(operation: Mapping[str, Any]) -> set[str]:
+    """Return the members of the body and the parameters of the query."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    named = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    body = DOCUMENT["components"]["schemas"][named]["properties"] if named else {}
+    return {*body, *(each["name"] for each in operation["parameters"] if each.get("in") == "query")}
 
 
-# Each call gives everything that its method takes.
-BODIES: list[tuple[type[msgspec.Struct], str, Callable[[Recording], object]]] = [
-    (registry.RegisterModel, "", lambda to: Models(to).register("m", description="d", tags={"a": "b"})),
-    (registry.SetAlias, "", lambda to: Models(to).set_alias("m", "a", 1, reason="x")),
-    (registry.RemoveAlias, "", lambda to: Models(to).remove_alias("m", "a", reason="x")),
-    (registry.RegisterVersion, "", register_version),
-    (registry.ArtifactChoice, "artifact", register_version),
-    (
-        endpoints.CreateEndpointRequest,
-        "",
-        lambda to: Endpoints(to).create("e", version="m/1", replicas=1, description="d", regions=["a"]),
-    ),
-    (endpoints.AddDeploymentRequest, "", lambda to: Endpoints(to).deploy("e", "m/1", replicas=1, regions=["a"])),
-    (endpoints.RemoveDeploymentRequest, "", lambda to: Endpoints(to).remove_deployment("e", "d", reason="x")),
-    (endpoints.PlaceDeploymentRequest, "", lambda to: Endpoints(to).place("e", "d", ["a"], reason="x")),
-    (endpoints.SetTrafficRequest, "", lambda to: Endpoints(to).set_traffic("e", {"d": 100}, reason="x")),
-    (endpoints.Weight, "weights.0", lambda to: Endpoints(to).set_traffic("e", {"d": 100}, reason="x")),
-    (
-        endpoint_commands.ChangeCapturePolicy,
-        "",
-        lambda to: Endpoints(to).set_capture_policy("e", CapturePolicy(), reason="x"),
-    ),
-    (
-        endpoint_events.CapturePolicy,
-        "policy",
-        lambda to: Endpoints(to).set_capture_policy("e", CapturePolicy(), reason="x"),
-    ),
-    (
-        endpoint_commands.SetScalingPolicy,
-        "",
-        lambda to: Endpoints(to).set_scaling_policy("e", ScalingPolicy(), reason="x"),
-    ),
-    (
-        scaling.ScalingPolicy,
-        "policy",
-        lambda to: Endpoints(to).set_scaling_policy("e", ScalingPolicy(), reason="x"),
-    ),
-    (
-        endpoints.SetFailoverPolicyRequest,
-        "",
-        lambda to: Endpoints(to).set_failover_policy("e", FailoverPolicy(), reason="x"),
-    ),
-    (
-        endpoints.FailoverPolicyBody,
-        "policy",
-        lambda to: Endpoints(to).set_failover_policy("e", FailoverPolicy(), reason="x"),
-    ),
-    (
-        endpoints.SetShadowRequest,
-        "",
-        lambda to: Endpoints(to).set_shadow("e", version="v", deployment_id="d", replicas=2, percent=1, reason="x"),
-    ),
-    (endpoint_commands.RemoveShadow, "", lambda to: Endpoints(to).remove_shadow("e", reason="x")),
-    (
-        endpoint_commands.ChooseAssignmentKey,
-        "",
-        lambda to: Endpoints(to).choose_assignment_key("e", header="h", claim="c", reason="x"),
-    ),
-    (
-        endpoint_events.AssignmentKey,
-        "key",
-        lambda to: Endpoints(to).choose_assignment_key("e", header="h", claim="c", reason="x"),
-    ),
-    (
-        rollouts.StartRolloutRequest,
-        "",
-        lambda to: Rollouts(to).start(
-            "e",
-            "m/1",
-            strategy={},
-            gates=[],
-            replicas=1,
-            alpha=0.1,
-            when_inconclusive="pause",
-            warm_up_timeout_ms=1_000,
-        ),
-    ),
-    (rollout_commands.PauseRollout, "", lambda to: Rollouts(to).pause("r", reason="x")),
-    (rollouts.RollbackRequest, "", lambda to: Endpoints(to).rollback("e", reason="x", epoch=1)),
-    (tokens.MintInferenceToken, "", lambda to: InferenceTokens(to).mint(["*"], ttl_s=1)),
-    (tokens.RotateSigningKey, "", lambda to: InferenceTokens(to).rotate_key(reason="x", overlap_s=1, lead_s=1)),
-    (
-        tokens.RevokeInferenceTokens,
-        "",
-        lambda to: InferenceTokens(to).revoke(reason="x", token_id="t", principal_id="p"),
-    ),
-    (Sql, "", lambda to: client(to).query("SELECT 1", {"a": 1})),
-    (PredictionIds, "", lambda to: client(to).who_served_each(["p"])),
-    (FeedbackBatch, "", lambda to: client(to).send_feedback([])),
-]
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_method_sends_all_that_its_operation_takes(name: str) -> None:
+    method, path, operation = OPERATIONS[name]
+    group, _, verb = name.partition(".")
+    recording = Recording()
+    api = getattr(operations, group.title().replace("_", ""))(recording)
+    call = getattr(api, verb)
+    values = dict.fromkeys(set(inspect.signature(call).parameters) - HEADERS, "a/b")
+
+    call(**values)
+
+    filled = path.format(**{each["name"]: "a%2Fb" for each in operation["parameters"] if each.get("in") == "path"})
+    assert recording.sent == (method, filled, asked(operation))
 
 
-@pytest.mark.parametrize(("struct", "place", "call"), BODIES, ids=[f"{one.__name__}" for one, *_ in BODIES])
-def test_the_sdk_sends_every_member_that_the_api_takes(
-    struct: type[msgspec.Struct], place: str, call: Callable[[Recording], object]
-) -> None:
-    body: Any = sent(call)
-    for part in filter(None, place.split(".")):
-        body = body[int(part)] if part.isdecimal() else body[part]
+def test_every_operation_that_people_need_has_a_method() -> None:
+    forgotten = {
+        operation["operationId"]
+        for methods in DOCUMENT["paths"].values()
+        for operation in methods.values()
+        if "x-rollbook-sdk" not in operation and operation["x-rollbook-roles"] != ["admin", "service"]
+    }
 
-    assert set(body) == members(struct)
+    assert forgotten - BY_HAND == {"serving_snapshot", "snapshot_rollouts"}
+
+
+def test_the_clients_have_every_group_of_operations() -> None:
+    rollbook = Rollbook("http://127.0.0.1:9")
+
+    assert {name.partition(".")[0] for name in OPERATIONS} <= vars(rollbook).keys()
+    rollbook.close()
+
+
+def test_weights_are_a_mapping_and_the_policy_of_an_endpoint_is_taken_back() -> None:
+    class Bodies(Recording):
+        def command(self, method: str, path: str, body: Mapping[str, Any], result: type[T], **options: Any) -> Any:  # noqa: ANN401, ARG002
+            self.body = body
+
+    recording = Bodies()
+
+    Endpoints(recording).set_traffic("e", {"d": 100.0}, reason="x")
+    assert recording.body == {"weights": [{"deployment_id": "d", "weight_percent": 100.0}], "reason": "x"}
+    Endpoints(recording).set_failover_policy("e", FailoverPolicy(backup_deployment_id="d"), "x")
+    assert recording.body["policy"]["backup"] == "d"
+    assert "backup_deployment_id" not in recording.body["policy"]
 
 
 def test_a_plan_takes_what_a_rollout_takes() -> None:
     named_by_arguments = {"endpoint", "version"}
 
     assert members(rollouts.StartRolloutRequest) - named_by_arguments == PLAN
-    assert set(inspect.signature(Rollouts.start).parameters) >= PLAN
+    assert set(inspect.signature(operations.Rollouts.start).parameters) >= PLAN
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def serve_baseline(stage: Stage, canary: Canary, version: Version) -> None:
     """Create the endpoint on the baseline and wait until the gateway answers for it."""
     began, endpoint = time.monotonic(), canary.endpoint
     stage.rollbook.endpoints.create(endpoint, version=version.reference)
-    token = stage.rollbook.inference_token([endpoint]).token
+    token = stage.rollbook.inference_tokens.mint([endpoint]).token
     request = urllib.request.Request(  # noqa: S310  the gateway's own address
         f"{stage.gateway_url}/v2/models/{endpoint}/ready", headers={"authorization": f"Bearer {token}"}
     )

@@ -83,7 +83,7 @@ def live_digits(stage: Stage, canary: Canary, *, requests_per_s: float, datatype
         gateway_url=stage.gateway_url,
         api_url=stage.profile.api_url(),
         endpoint=canary.endpoint,
-        inference_token=stage.rollbook.inference_token([canary.endpoint]).token,
+        inference_token=stage.rollbook.inference_tokens.mint([canary.endpoint]).token,
         api_token=stage.admin_token,
         requests_per_s=requests_per_s,
         label_delay_s=LABEL_DELAY_S,

@@ -187,7 +187,7 @@ def _plan(stage: Stage, held_out: Path) -> ProsePlan:
         gateway_url=stage.gateway_url,
         api_url=stage.profile.api_url(),
         endpoint=ENDPOINT,
-        inference_token=stage.rollbook.inference_token([ENDPOINT]).token,
+        inference_token=stage.rollbook.inference_tokens.mint([ENDPOINT]).token,
         api_token=stage.admin_token,
         requests_per_s=REQUESTS_PER_S,
         label_delay_s=0.5,

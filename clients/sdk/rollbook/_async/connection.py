@@ -49,29 +49,38 @@ class AsyncConnection:
             if cursor is None or len(items) == limit:
                 return items
 
-    async def upload_bytes(self, path: str, content: bytes, result: type[T]) -> T:
-        """Send bytes as they are."""
-        return _wire.read_answer(await self._send("PUT", path, content=content), result)
-
     async def command(
         self,
+        method: str,
         path: str,
         body: Mapping[str, Any],
         result: type[T],
         *,
-        method: str = "POST",
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> T:
-        """Send a command; members of the body that are None are left out."""
+        """Send a command."""
         headers = _wire.command_headers(idempotency_key, if_match)
-        answer = await self._send(method, path, content=_sendable.json_body(_wire.without_none(body)), headers=headers)
+        answer = await self._send(method, path, content=_sendable.json_body(body), headers=headers)
         return _wire.read_answer(answer, result)
 
-    async def upload(self, path: str, file: Path, result: type[T]) -> T:
-        """Send a file's bytes as they are."""
-        answer = await self._send("PUT", path, file=file)
-        return _wire.read_answer(answer, result)
+    async def upload(self, path: str, content: Path | bytes, result: type[T]) -> T:
+        """Send a file, or bytes, as they are."""
+        return _wire.read_answer(await self._send("PUT", path, body=content), result)
+
+    async def download(self, path: str, to: Path) -> None:
+        """Write what is answered to a file; one that could not be read to its end is removed again."""
+        try:
+            async with self._http.stream("GET", path) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    _wire.read_answer(answer, type(None))
+                async with await anyio.open_file(to, "wb") as file:
+                    async for chunk in answer.aiter_bytes():
+                        await file.write(chunk)
+        except httpx.TransportError as error:
+            _wire.remove(to)
+            raise self._unreachable(error) from error
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  httpx's own arguments
         attempt = 0
@@ -92,9 +101,16 @@ class AsyncConnection:
                     return answer
             await _wire.async_sleep(pause_s)
 
-    async def _try(self, method: str, path: str, *, file: Path | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
-        if file is not None:
-            request["content"] = _chunks(file)
+    async def _try(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Path | bytes | None = None,
+        **request: Any,  # noqa: ANN401
+    ) -> httpx.Response:
+        if body is not None:
+            request["content"] = _chunks(body) if isinstance(body, Path) else body
         return await self._http.request(method, path, **request)
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:

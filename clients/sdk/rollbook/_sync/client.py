@@ -1,24 +1,15 @@
-# Generated from ../_async/client.py by generate_sync.py; edit that one.
+# Generated from ../_async/client.py by clients/sdk/generate.py; edit that one.
 """The client: one attribute for each kind of thing."""
 
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
 from rollbook import _wire
+from rollbook._sync import operations
 from rollbook._sync.connection import Connection
 from rollbook._sync.endpoints import Endpoints
-from rollbook._sync.inference_tokens import InferenceTokens
-from rollbook._sync.registry import Models, Versions
-from rollbook._sync.rollouts import Rollouts
-from rollbook.resources import InferenceToken, RecordedEvent
-
-
-class _Feed(msgspec.Struct, frozen=True):
-    items: list[RecordedEvent]
-    head: int
-    read_until: int
+from rollbook._sync.versions import Versions
+from rollbook.resources import LogEntry
 
 
 class Rollbook:
@@ -31,11 +22,19 @@ class Rollbook:
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = _wire.DEFAULT_TIMEOUT_S) -> None:
         """Take the API's address and a bearer token; nothing is sent yet."""
         self._connection = Connection(url, token, timeout_s)
-        self.models = Models(self._connection)
+        self.models = operations.Models(self._connection)
         self.versions = Versions(self._connection)
         self.endpoints = Endpoints(self._connection)
-        self.rollouts = Rollouts(self._connection)
-        self.inference_tokens = InferenceTokens(self._connection)
+        self.artifacts = operations.Artifacts(self._connection)
+        self.rollouts = operations.Rollouts(self._connection)
+        self.predictions = operations.Predictions(self._connection)
+        self.feedback = operations.Feedback(self._connection)
+        self.batches = operations.Batches(self._connection)
+        self.principals = operations.Principals(self._connection)
+        self.inference_tokens = operations.InferenceTokens(self._connection)
+        self.log = operations.Log(self._connection)
+        self.views = operations.Views(self._connection)
+        self.health = operations.Health(self._connection)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -62,17 +61,16 @@ class Rollbook:
         stream: str | None = None,
         event_type: str | None = None,
         wait_ms: int = 0,
-    ) -> tuple[RecordedEvent, ...]:
+    ) -> tuple[LogEntry, ...]:
         """Return the events after a position, in order: all until the log's end, or the first `limit` of them.
 
         With `wait_ms` it waits that long for the first one, where there is none yet.
         """
-        found: list[RecordedEvent] = []
-        wanted = {"stream": stream, "type": event_type}
+        found: list[LogEntry] = []
         head: int | None = None
         while True:
-            size = _wire.page_size(limit, so_far=len(found)) or _wire.LARGEST_PAGE
-            page = self._connection.get("/v1/events", _Feed, after=after, limit=size, wait_ms=wait_ms, **wanted)
+            size = _wire.page_size(limit, so_far=len(found)) or _wire.MAX_PAGE_ITEMS
+            page = self.log.read(after=after, limit=size, stream=stream, type_=event_type, wait_ms=wait_ms)
             found += page.items
             # What comes while the pages are read is left to the next call, or a busy log would have no end.
             head = page.head if head is None else head
@@ -80,41 +78,7 @@ class Rollbook:
             if len(found) == limit or after >= head:
                 return tuple(found)
 
-    def who_served(self, prediction_id: str) -> dict[str, Any]:
-        """Return what served a prediction and the event that routed it, from the log and ClickHouse alone."""
-        return self._connection.get(f"/v1/predictions/{_wire.segment(prediction_id)}", dict[str, Any])
-
-    def who_served_each(self, prediction_ids: list[str]) -> dict[str, Any]:
-        """Return what served up to 10,000 predictions: `items`, `unknown` ids, and the `events` that routed them."""
-        body = {"prediction_ids": prediction_ids}
-        return self._connection.command("/v1/predictions/lookup", body, dict[str, Any])
-
-    def send_feedback(self, items: list[dict[str, Any]]) -> int:
-        """Send labels, ratings or outcomes: `prediction_id`, `name`, `value`, optionally `source`, `observed_at`."""
-        answer = self._connection.command("/v1/feedback", {"items": items}, dict[str, Any])
-        return int(answer["accepted"])
-
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run one read-only SQL query on ClickHouse; the answer is ClickHouse's JSONCompact."""
-        return self._connection.command("/v1/query", {"sql": sql, "parameters": parameters}, dict[str, Any])
-
-    def resources(
-        self,
-        *,
-        since_ms: int | None = None,
-        bucket_ms: int | None = None,
-    ) -> dict[str, Any]:
-        """Return what hosts and gateways use, by time bucket, with the view's watermark."""
-        return self._connection.get("/v1/resources", dict[str, Any], since_ms=since_ms, bucket_ms=bucket_ms)
-
-    def audit_checkpoint(self) -> dict[str, Any]:
-        """Return the signed checkpoint over the whole log."""
-        return self._connection.get("/v1/audit/checkpoint", dict[str, Any])
-
-    def inference_token(self, endpoints: list[str], *, ttl_s: int = 3600) -> InferenceToken:
-        """Mint a token for the gateway, for some endpoints or `*`; it lives at most an hour."""
-        return self.inference_tokens.mint(endpoints, ttl_s=ttl_s)
-
-    def readiness(self) -> dict[str, Any]:
-        """Return the state of the control plane and of what it stands on."""
-        return self._connection.get("/readyz", dict[str, Any])
+        body = _wire.body({"sql": sql}, parameters=parameters)
+        return self._connection.command("POST", "/v1/query", body, dict[str, Any])

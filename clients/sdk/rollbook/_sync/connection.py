@@ -1,4 +1,4 @@
-# Generated from ../_async/connection.py by generate_sync.py; edit that one.
+# Generated from ../_async/connection.py by clients/sdk/generate.py; edit that one.
 """One HTTP connection pool to a control plane, and how a call goes through it."""
 
 from collections.abc import Iterator, Mapping
@@ -49,29 +49,38 @@ class Connection:
             if cursor is None or len(items) == limit:
                 return items
 
-    def upload_bytes(self, path: str, content: bytes, result: type[T]) -> T:
-        """Send bytes as they are."""
-        return _wire.read_answer(self._send("PUT", path, content=content), result)
-
     def command(
         self,
+        method: str,
         path: str,
         body: Mapping[str, Any],
         result: type[T],
         *,
-        method: str = "POST",
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> T:
-        """Send a command; members of the body that are None are left out."""
+        """Send a command."""
         headers = _wire.command_headers(idempotency_key, if_match)
-        answer = self._send(method, path, content=_sendable.json_body(_wire.without_none(body)), headers=headers)
+        answer = self._send(method, path, content=_sendable.json_body(body), headers=headers)
         return _wire.read_answer(answer, result)
 
-    def upload(self, path: str, file: Path, result: type[T]) -> T:
-        """Send a file's bytes as they are."""
-        answer = self._send("PUT", path, file=file)
-        return _wire.read_answer(answer, result)
+    def upload(self, path: str, content: Path | bytes, result: type[T]) -> T:
+        """Send a file, or bytes, as they are."""
+        return _wire.read_answer(self._send("PUT", path, body=content), result)
+
+    def download(self, path: str, to: Path) -> None:
+        """Write what is answered to a file; one that could not be read to its end is removed again."""
+        try:
+            with self._http.stream("GET", path) as answer:
+                if answer.is_error:
+                    answer.read()
+                    _wire.read_answer(answer, type(None))
+                with to.open("wb") as file:
+                    for chunk in answer.iter_bytes():
+                        file.write(chunk)
+        except httpx.TransportError as error:
+            _wire.remove(to)
+            raise self._unreachable(error) from error
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  httpx's own arguments
         attempt = 0
@@ -92,9 +101,16 @@ class Connection:
                     return answer
             _wire.sleep(pause_s)
 
-    def _try(self, method: str, path: str, *, file: Path | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
-        if file is not None:
-            request["content"] = _chunks(file)
+    def _try(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Path | bytes | None = None,
+        **request: Any,  # noqa: ANN401
+    ) -> httpx.Response:
+        if body is not None:
+            request["content"] = _chunks(body) if isinstance(body, Path) else body
         return self._http.request(method, path, **request)
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:

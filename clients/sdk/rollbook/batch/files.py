@@ -47,7 +47,7 @@ async def score_file(
     scored = ScoredEndpoint(
         destination.gateway,
         destination.endpoint,
-        mint=lambda: rollbook.inference_token([destination.endpoint]).token,
+        mint=lambda: rollbook.inference_tokens.mint([destination.endpoint]).token,
         give_up_after_s=destination.give_up_after_s,
     )
     try:

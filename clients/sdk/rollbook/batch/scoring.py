@@ -20,7 +20,7 @@ from rollbook.side_by_side import work_on_each
 ROW, VERSION, PREDICTION_ID = "row", "model_version", "prediction_id"
 _QUICK_S, _SLOW_S = 0.05, 0.2
 _FIRST_ROWS = 256
-_MOST_REQUEST_BYTES = 4 * 1024**2
+_MAX_REQUEST_BYTES = 4 * 1024**2
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +147,7 @@ class BatchJob:
         """Send as many rows at a time as are answered soon, so that nobody waits long behind them."""
         if took_s > _SLOW_S:
             self._rows = max(1, min(self._rows, rows // 2))
-        elif took_s < _QUICK_S and rows >= self._rows and 2 * size <= _MOST_REQUEST_BYTES:
+        elif took_s < _QUICK_S and rows >= self._rows and 2 * size <= _MAX_REQUEST_BYTES:
             self._rows = 2 * rows
 
     def _table(self, table: pa.Table, chunk: Chunk, outcome: _Outcome) -> pa.Table:

@@ -8,7 +8,7 @@ import click
 from rollbook.cli.input_files import STANDARD_INPUT, read_text
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
-from rollbook.resources import RecordedEvent
+from rollbook.resources import LogEntry
 
 _LONG_POLL_MS = 10_000
 _PAGE = 1_000
@@ -20,7 +20,7 @@ _PAGE = 1_000
 def who_served(profile: Profile, prediction_id: str) -> None:
     """Say what served a prediction, and which event routed it."""
     with profile.client() as rollbook:
-        show(profile, rollbook.who_served(prediction_id))
+        show(profile, rollbook.predictions.who_served(prediction_id))
 
 
 @click.group()
@@ -44,7 +44,7 @@ def tail_events(
 ) -> None:
     """Print events as they happen, one a line."""
     with profile.client() as rollbook:
-        position = after if after is not None else max(0, int(rollbook.readiness()["position"]) - 20)
+        position = after if after is not None else max(0, rollbook.health.ready().position - 20)
         while True:
             began = time.monotonic()
             wait_ms = _LONG_POLL_MS if follow else 0
@@ -58,7 +58,7 @@ def tail_events(
                 time.sleep(1)
 
 
-def _print_event(profile: Profile, recorded: RecordedEvent) -> None:
+def _print_event(profile: Profile, recorded: LogEntry) -> None:
     if profile.as_json:
         show(profile, recorded)
         return
@@ -97,7 +97,7 @@ def query(profile: Profile, sql: str | None, file: Path | None) -> None:
 def inference_token(profile: Profile, endpoints: tuple[str, ...], ttl_s: int) -> None:
     """Mint a token for calling ENDPOINTS ('*' for all) through the gateway."""
     with profile.client() as rollbook:
-        minted = rollbook.inference_token(list(endpoints), ttl_s=ttl_s)
+        minted = rollbook.inference_tokens.mint(list(endpoints), ttl_s=ttl_s)
     if profile.as_json:
         show(profile, minted)
     else:
@@ -109,7 +109,7 @@ def inference_token(profile: Profile, endpoints: tuple[str, ...], ttl_s: int) ->
 def gateway_address(profile: Profile) -> None:
     """Print the address to which callers send their requests."""
     with profile.client() as rollbook:
-        address = rollbook.readiness()["gateway_url"]
+        address = rollbook.health.ready().gateway_url
     if profile.as_json:
         show(profile, {"url": address})
     else:

@@ -11,6 +11,7 @@ from rollbook.cli.options import GATEWAY
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.evaluation import Evaluation, EvaluationCutShort, VersionLoss, evaluate, read_passages
+from rollbook.resources import TokenBucket
 
 _COLUMNS = (
     "time",
@@ -38,9 +39,9 @@ def endpoint_tokens(profile: Profile, name: str, minutes: int) -> None:
     with profile.client() as rollbook:
         answer = rollbook.endpoints.tokens(name, since_ms=since_ms, bucket_ms=_MINUTE_MS)
     if profile.as_json:
-        show(profile, answer["items"])
+        show(profile, answer.items)
         return
-    show(profile, [_line(item) for item in answer["items"]], columns=_COLUMNS)
+    show(profile, [_line(item) for item in answer.items], columns=_COLUMNS)
 
 
 @click.command("evaluate")
@@ -111,17 +112,17 @@ def _rounded_losses(loss: VersionLoss) -> dict[str, Any]:
     return {**msgspec.structs.asdict(loss), **numbers}
 
 
-def _line(item: dict[str, Any]) -> dict[str, Any]:
-    first, each = item["first_token_ms"] or {}, item["token_ms"] or {}
-    ended = ", ".join(f"{reason} {count}" for reason, count in sorted(item["finish_reasons"].items()))
+def _line(item: TokenBucket) -> dict[str, Any]:
+    first, each = item.first_token_ms, item.token_ms
+    ended = ", ".join(f"{reason} {count}" for reason, count in sorted(item.finish_reasons.items()))
     return {
-        **item,
-        "deployment": item["deployment_id"],
-        "time": time.strftime("%H:%M", time.gmtime(item["bucket_ms"] / 1_000)),
-        "first_token_p50_ms": _rounded(first.get("p50")),
-        "first_token_p99_ms": _rounded(first.get("p99")),
-        "token_p50_ms": _rounded(each.get("p50")),
-        "token_p99_ms": _rounded(each.get("p99")),
+        **msgspec.structs.asdict(item),
+        "deployment": item.deployment_id,
+        "time": time.strftime("%H:%M", time.gmtime(item.bucket_ms / 1_000)),
+        "first_token_p50_ms": _rounded(first.p50 if first else None),
+        "first_token_p99_ms": _rounded(first.p99 if first else None),
+        "token_p50_ms": _rounded(each.p50 if each else None),
+        "token_p99_ms": _rounded(each.p99 if each else None),
         "ended": ended,
     }
 

@@ -12,7 +12,7 @@ from rollbook.cli.input_files import read_json_object
 from rollbook.cli.options import LIMIT, finite_numbers
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
-from rollbook.resources import Version
+from rollbook.resources import Tensor, Version
 
 # A name may have colons of its own, so that the data type and the shape are found from the right.
 _TENSOR = re.compile(
@@ -59,7 +59,11 @@ def register_model(profile: Profile, name: str, description: str) -> None:
 def list_models(profile: Profile, query: str | None, limit: int | None) -> None:
     """List models, all or those whose name contains QUERY."""
     with profile.client() as rollbook:
-        show(profile, rollbook.models.list(query, limit=limit), columns=("name", "latest_version", "description", "id"))
+        show(
+            profile,
+            rollbook.models.list(query=query, limit=limit),
+            columns=("name", "latest_version", "description", "id"),
+        )
 
 
 @model.command("show")
@@ -118,22 +122,23 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
 
 def for_people(version: Version) -> dict[str, Any]:
     """Return a version with its tensors as the options state them, and what has to be installed to serve it."""
-    sides = {side: list(map(_in_one_line, tensors)) for side, tensors in version.signature.items()}
+    signature = version.signature
+    sides = {"inputs": list(map(_in_one_line, signature.inputs)), "outputs": list(map(_in_one_line, signature.outputs))}
     fields: dict[str, Any] = msgspec.to_builtins(version)
     extra = version.artifact.format
     needs = {"needs": f"the extra {extra!r} where it is served"} if extra in EXTRAS else {}
     labels = {"labels": _NUMBERED} if extra in _WITHOUT_CLASSES and _has_label(version) else {}
-    return fields | sides | {"read_from_the_file": list(version.inferred)} | labels | needs
+    return fields | sides | {"read_from_the_file": version.inferred} | labels | needs
 
 
 def _has_label(version: Version) -> bool:
-    outputs = version.signature.get("outputs", [])
-    return any(tensor["name"] == "label" or tensor["datatype"].startswith(("INT", "UINT")) for tensor in outputs)
+    outputs = version.signature.outputs
+    return any(tensor.name == "label" or tensor.datatype.startswith(("INT", "UINT")) for tensor in outputs)
 
 
-def _in_one_line(tensor: dict[str, Any]) -> str:
-    missing = ":missing" if tensor.get("allows_missing") else ""
-    return f"{tensor['name']}:{tensor['datatype']}:{'x'.join(map(str, tensor['shape']))}{missing}"
+def _in_one_line(tensor: Tensor) -> str:
+    missing = ":missing" if tensor.allows_missing else ""
+    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}{missing}"
 
 
 @version.command("register")

@@ -4,9 +4,11 @@ import time
 from typing import Any
 
 import click
+import msgspec
 
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
+from rollbook.resources import Resources
 
 _MEBIBYTE = 1024**2
 _COLUMNS = (
@@ -34,9 +36,9 @@ def resources(profile: Profile, endpoint: str | None, minutes: int, *, history: 
         answer = (
             rollbook.endpoints.resources(endpoint, since_ms=since_ms)
             if endpoint
-            else rollbook.resources(since_ms=since_ms)
+            else rollbook.views.resources(since_ms=since_ms)
         )
-    items = answer["items"] if history else _newest(answer["items"])
+    items = answer.items if history else _newest(answer.items)
     if profile.as_json:
         show(profile, items)
         return
@@ -44,19 +46,19 @@ def resources(profile: Profile, endpoint: str | None, minutes: int, *, history: 
     show(profile, [_line(item) for item in items], columns=("time", *columns) if history else columns)
 
 
-def _newest(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    by_subject = {(item["subject"], item["subject_id"]): item for item in items}
+def _newest(items: list[Resources]) -> list[Resources]:
+    by_subject = {(item.subject, item.subject_id): item for item in items}
     return list(by_subject.values())
 
 
-def _line(item: dict[str, Any]) -> dict[str, Any]:
-    memory = item["memory_bytes"]
+def _line(item: Resources) -> dict[str, Any]:
+    memory = item.memory_bytes
     return {
-        **item,
-        "time": time.strftime("%H:%M", time.gmtime(item["bucket_ms"] / 1_000)),
-        "instance": item["subject_id"],
-        "name": item["subject_id"],
+        **msgspec.structs.asdict(item),
+        "time": time.strftime("%H:%M", time.gmtime(item.bucket_ms / 1_000)),
+        "instance": item.subject_id,
+        "name": item.subject_id,
         "memory_mib": None if memory is None else round(memory / _MEBIBYTE),
-        "kv_cache": item["kv_cache_fraction"],
-        "requests_per_s": item["rates"].get("requests_per_s"),
+        "kv_cache": item.kv_cache_fraction,
+        "requests_per_s": item.rates.get("requests_per_s"),
     }

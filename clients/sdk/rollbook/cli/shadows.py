@@ -85,7 +85,8 @@ def remove_shadow(profile: Profile, name: str, reason: str) -> None:
 def choose_key(profile: Profile, name: str, header: str | None, claim: str | None, reason: str) -> None:
     """Choose what keeps a caller of ENDPOINT on one version."""
     with profile.client() as rollbook:
-        show(profile, _shown(rollbook.endpoints.choose_assignment_key(name, header=header, claim=claim, reason=reason)))
+        key = {"header": header, "claim": claim}
+        show(profile, _shown(rollbook.endpoints.choose_assignment_key(name, key, reason)))
 
 
 @click.group()
@@ -106,6 +107,6 @@ def compare(profile: Profile, name: str, since_ms: int | None, tolerance: float 
     if profile.as_json:
         show(profile, answered)
     elif pairs is None:
-        show(profile, answered["items"], columns=_COLUMNS)
+        show(profile, answered.items, columns=_COLUMNS)
     else:
-        show(profile, answered["pairs"], columns=_PAIR_COLUMNS)
+        show(profile, answered.pairs, columns=_PAIR_COLUMNS)

@@ -14,8 +14,8 @@ Record = Mapping[str, Any]
 
 _NOTHING = "-"
 _INDENT = _GAP = 2
-_LONGEST_INLINE = 60
-_NARROWEST_TEXT = 20
+_MAX_INLINE_LENGTH = 60
+_MIN_TEXT_WIDTH = 20
 
 
 def readable(value: Any, *, columns: Sequence[str] = (), width: int) -> str:  # noqa: ANN401  any answer is shown
@@ -63,7 +63,7 @@ def _record_lines(record: Record, columns: Sequence[str], width: int) -> list[st
 
 def _takes_room(value: Any) -> bool:  # noqa: ANN401  any answer is shown
     if isinstance(value, Mapping):
-        return len(brief(value)) > _LONGEST_INLINE or any(isinstance(item, Mapping) for item in value.values())
+        return len(brief(value)) > _MAX_INLINE_LENGTH or any(isinstance(item, Mapping) for item in value.values())
     return isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value)
 
 
@@ -71,7 +71,7 @@ def _field_lines(name: str, value: Any, column: int, width: int) -> list[str]:  
     """Return a name and its value, which goes on below itself where it is long. An id is never broken."""
     text = textwrap.wrap(
         brief(value),
-        max(width - column, _NARROWEST_TEXT),
+        max(width - column, _MIN_TEXT_WIDTH),
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -103,7 +103,7 @@ def _table_lines(rows: Sequence[Any], columns: Sequence[str], width: int) -> lis
 def _least_width(column: str, cells: Sequence[str]) -> int:
     words = [word for text in (_words(column), *cells) for word in text.split()]
     longest_cell = max(map(len, cells), default=0)
-    return max(min(longest_cell, _NARROWEST_TEXT), *map(len, words), len(_words(column)))
+    return max(min(longest_cell, _MIN_TEXT_WIDTH), *map(len, words), len(_words(column)))
 
 
 def _used(records: Sequence[Record]) -> list[str]:

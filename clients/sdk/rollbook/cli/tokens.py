@@ -25,7 +25,7 @@ def rotate_key(profile: Profile, overlap_s: int, lead_s: int, reason: str) -> No
     """
     with profile.client() as rollbook:
         rotated = rollbook.inference_tokens.rotate_key(reason=reason, overlap_s=overlap_s, lead_s=lead_s)
-    show(profile, rotated["keys"], columns=("key_id", "signs_from", "valid_until"))
+    show(profile, rotated.keys, columns=("key_id", "signs_from", "valid_until"))
 
 
 @tokens.command("revoke")
@@ -49,4 +49,4 @@ def keys(profile: Profile) -> None:
     """List the public keys that gateways check tokens by."""
     with profile.client() as rollbook:
         known = rollbook.inference_tokens.keys()
-    show(profile, known["keys"], columns=("kid", "kty", "crv", "alg", "x"))
+    show(profile, known.keys, columns=("kid", "kty", "crv", "alg", "x"))

@@ -5,7 +5,16 @@ from typing import Any
 import msgspec
 
 from rollbook.cli.tables import brief
-from rollbook.resources import CapturePolicy, Deployment, Endpoint, FailoverPolicy, Instance, Rollout, ScalingPolicy
+from rollbook.resources import (
+    CapturePolicy,
+    Deployment,
+    Endpoint,
+    FailoverPolicy,
+    Instance,
+    Rollout,
+    ScalingPolicy,
+    VersionReference,
+)
 
 _GATES = "last verdicts"
 
@@ -102,8 +111,8 @@ def _instance(instance: Instance) -> dict[str, Any]:
     return {"address": address, "region": instance.region, "zone": instance.zone, "id": instance.id}
 
 
-def _version(reference: dict[str, Any]) -> str | None:
-    return f"{reference['model_name']}/{reference['number']}" if {"model_name", "number"} <= reference.keys() else None
+def _version(reference: VersionReference) -> str:
+    return f"{reference.model_name}/{reference.number}"
 
 
 def _assigned_by(endpoint: Endpoint) -> str | None:

@@ -12,71 +12,126 @@ from rollbook.resources import (
     CapturePolicy,
     Deployment,
     Endpoint,
-    Failover,
     FailoverPolicy,
+    FailoverStarted,
     Instance,
     Rollout,
     ScalingPolicy,
-    Shadow,
+    ShadowSet,
     Verdict,
+    VersionReference,
 )
 
 UUID = "01a206c5-70a8-78b3-bcf5-1a42e5e0d68e"
 FAILURE = "the model answered a tensor 'predict' that its signature does not have (golden-mismatch)"
+FIRST, SECOND = f"deployment-{UUID}", f"deployment-{UUID[:-1]}f"
+AT = "2026-01-02T03:04:05.678Z"
+INSTANCE = Instance(
+    id=f"instance-{UUID}",
+    workspace="default",
+    endpoint_id=f"endpoint-{UUID}",
+    deployment_id=FIRST,
+    agent_id="agent",
+    phase="announced",
+    host="10.0.0.1",
+    port=9000,
+    region="eu",
+    zone="a",
+    created_at=AT,
+    stream_version=1,
+)
 ENDPOINT = Endpoint(
     id=f"endpoint-{UUID}",
     name="digits",
     description="Handwritten digits [bold]from[/x] :smile: the post",
     epoch=12,
-    allocations=(Allocation(deployment_id=f"deployment-{UUID}", weight_percent=100.0),),
-    deployments=(
+    allocations=[Allocation(deployment_id=FIRST, weight_percent=100.0, ranges=[])],
+    deployments=[
         Deployment(
-            id=f"deployment-{UUID}",
+            id=FIRST,
             version="digits/1",
+            version_id=f"version-{UUID}",
             state="ready",
             replicas=2,
-            regions=("eu", "us"),
-            instances=(Instance(id=f"instance-{UUID}", host="10.0.0.1", port=9000, region="eu", zone="a"),),
+            weight_percent=100.0,
+            regions=["eu", "us"],
+            instances=[INSTANCE],
         ),
-        Deployment(id=f"deployment-{UUID[:-1]}f", version="digits/2", state="failed", failure=FAILURE),
-    ),
+        Deployment(
+            id=SECOND,
+            version="digits/2",
+            version_id=f"version-{UUID}",
+            state="failed",
+            replicas=1,
+            weight_percent=0.0,
+            instances=[],
+            failure=FAILURE,
+        ),
+    ],
+    applied=[],
     active_rollout_id=f"rollout-{UUID}",
-    capture=CapturePolicy(inputs=(), hashed=("pixels",), sampling_rate=0.5),
+    created_at=AT,
+    stream_version=12,
+    capture=CapturePolicy(inputs=[], hashed=["pixels"], sampling_rate=0.5),
     scaling=ScalingPolicy(max_replicas=3, in_flight=4.0),
-    failover=FailoverPolicy(backup_regions=("us",)),
-    failovers=(
-        Failover(
+    failover=FailoverPolicy(backup_regions=["us"]),
+    failovers=[
+        FailoverStarted(
             region="eu",
-            deployment_id=f"deployment-{UUID}",
+            deployment_id=FIRST,
             from_region="eu",
-            to_deployment_id=f"deployment-{UUID}",
+            to_deployment_id=FIRST,
             to_region="us",
+            code="no-instance",
             reason="no instance is announced there",
+            observed_at=AT,
         ),
-    ),
-    shadow=Shadow(deployment_id=f"deployment-{UUID[:-1]}f", percent=20.0),
+    ],
+    shadow=ShadowSet(deployment_id=SECOND, percent=20.0, reason="try it"),
     assigned_by=AssignmentKey(header="x-user"),
+)
+QUALITY = Verdict(
+    gate="quality",
+    outcome="fail",
+    reason="quality fell: 77.6 % vs 92.4 %",
+    estimate=0.148,
+    lower=0.1,
+    upper=0.2,
+    alpha=0.05,
+)
+ERRORS = Verdict(
+    gate="error_rate",
+    outcome="undecided",
+    reason="12 of 100 requests",
+    estimate=None,
+    lower=None,
+    upper=None,
+    alpha=0.05,
 )
 ROLLOUT = Rollout(
     id=f"rollout-{UUID}",
-    phase="aborted",
+    endpoint_id=f"endpoint-{UUID}",
     endpoint_name="digits",
-    candidate={"model_name": "digits", "number": 2, "version_id": f"version-{UUID}"},
-    baseline={"model_name": "digits", "number": 1, "version_id": f"version-{UUID}"},
+    phase="aborted",
     step=1,
     weight_percent=25.0,
-    verdicts=(
-        Verdict(
-            gate="quality",
-            outcome="fail",
-            reason="quality fell: 77.6 % vs 92.4 %",
-            estimate=0.148,
-            lower=0.1,
-            upper=0.2,
-        ),
-        Verdict(gate="error_rate", outcome="unknown", reason="12 of 100 requests"),
-    ),
+    epoch=14,
+    candidate_deployment_id=SECOND,
+    candidate=VersionReference(version_id=f"version-{UUID}", model_name="digits", number=2),
+    baseline_deployment_id=FIRST,
+    baseline=VersionReference(version_id=f"version-{UUID}", model_name="digits", number=1),
+    replicas=1,
+    strategy={},
+    gates=[],
+    alpha=0.05,
+    when_inconclusive="pause",
+    warm_up_timeout_ms=600_000,
+    verdicts=[QUALITY, ERRORS],
     reason="quality fell: 77.6 % vs 92.4 % on 156 labels, and the interval excludes no change at all",
+    started_at=AT,
+    step_started_at=AT,
+    finished_at=AT,
+    stream_version=9,
 )
 
 
@@ -113,7 +168,7 @@ def test_a_rollout_is_told_with_its_verdicts() -> None:
 
     assert "candidate   digits/2" in shown
     assert "weight      25 %" in shown
-    assert "  quality     fail     0.148     0.1 to 0.2  quality fell: 77.6 % vs 92.4 %" in shown
+    assert "  quality     fail       0.148     0.1 to 0.2  quality fell: 77.6 % vs 92.4 %" in shown
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from serving.gateway import follower, names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.control_plane_client import ControlPlaneClient
-from serving.gateway.event_feed import Cursor, FedEvent
+from serving.gateway.event_feed import Cursor, RecordedEvent
 from serving.gateway.probe import Prober
 from serving.gateway.resources import Update
 from serving.gateway.routing_state import EndpointRoute
@@ -81,7 +81,7 @@ class Scene:
         first = self._log.position - len(envelopes) + 1
         self.follower.follow(
             [
-                FedEvent(envelope=envelope, cursor=Cursor(offset=position, position=position))
+                RecordedEvent(envelope=envelope, cursor=Cursor(offset=position, position=position))
                 for position, envelope in enumerate(envelopes, start=first)
             ]
         )

@@ -1,0 +1,1135 @@
+# Generated from ../_async/operations.py by clients/sdk/generate.py; edit that one.
+"""A method for each operation of the API.
+
+Generated from schemas/generated/openapi.json by clients/sdk/generate.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from rollbook import _wire
+from rollbook import resources as types
+from rollbook._sync.connection import Connection
+from rollbook._wire import Object
+
+
+class Artifacts:
+    """The operations `artifacts`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def put(self, digest: str, content: Path | bytes) -> types.StoredArtifact:
+        """Upload a file under the digest of its content.
+
+        Refused with `artifact-digest-differs`, `artifact-store-unavailable`, `artifact-too-large`, `malformed-digest`,
+        `upload-cut-short`.
+        """
+        return self._connection.upload(
+            _wire.path("/v1/artifacts/{digest}", digest=digest), content, types.StoredArtifact
+        )
+
+    def download(self, digest: str, to: Path) -> None:
+        """Download a file, or part of it with Range.
+
+        Refused with `artifact-not-found`, `artifact-store-unavailable`, `malformed-digest`, `range-not-satisfiable`.
+        """
+        return self._connection.download(_wire.path("/v1/artifacts/{digest}", digest=digest), to)
+
+
+class Batches:
+    """The operations `batches`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def cancel(self, batch_id: str, reason: str, *, idempotency_key: str | None = None) -> types.Batch:
+        """Request the cancellation of a batch.
+
+        Ask for its end.
+
+        Refused with `batch-finished`, `batch-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/batches/{batch_id}/cancel", batch_id=batch_id),
+            _wire.body({"reason": reason}),
+            types.Batch,
+            idempotency_key=idempotency_key,
+        )
+
+    def get(self, batch_id: str) -> types.Batch:
+        """Get a batch by its id.
+
+        Refused with `batch-not-found`.
+        """
+        return self._connection.get(_wire.path("/v1/batches/{batch_id}", batch_id=batch_id), types.Batch)
+
+    def list(self, *, phase: str | None = None, limit: int | None = None) -> list[types.Batch]:
+        """List the batches, oldest first."""
+        return self._connection.list_all(_wire.path("/v1/batches"), types.BatchPage, limit=limit, phase=phase)
+
+
+class Endpoints:
+    """The operations `endpoints`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def create(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        version: str | None = None,
+        replicas: int | None = None,
+        regions: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Create an endpoint, optionally serving a version from the start.
+
+        With a version, the endpoint serves it from the start.
+
+        Refused with `endpoint-name-taken`, `invalid-name`, `invalid-regions`, `invalid-replicas`,
+        `parent-not-deployed`, `version-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/endpoints"),
+            _wire.body({"name": name}, description=description, version=version, replicas=replicas, regions=regions),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def get(self, endpoint: str) -> types.Endpoint:
+        """Get an endpoint by its name or id.
+
+        Refused with `endpoint-not-found`.
+        """
+        return self._connection.get(_wire.path("/v1/endpoints/{endpoint}", endpoint=endpoint), types.Endpoint)
+
+    def deploy(
+        self,
+        endpoint: str,
+        version: str,
+        *,
+        replicas: int | None = None,
+        regions: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Deployment:
+        """Deploy a version to an endpoint, without traffic.
+
+        Each of the regions gets the replicas; without any, each that has an agent.
+
+        Refused with `endpoint-not-found`, `invalid-regions`, `invalid-replicas`, `parent-not-deployed`,
+        `version-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/endpoints/{endpoint}/deployments", endpoint=endpoint),
+            _wire.body({"version": version}, replicas=replicas, regions=regions),
+            types.Deployment,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def remove_deployment(
+        self,
+        endpoint: str,
+        deployment_id: str,
+        reason: str,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Remove a deployment that serves no traffic.
+
+        Refused with `deployment-has-adapters`, `deployment-is-backup`, `deployment-is-shadow`, `deployment-not-found`,
+        `deployment-takes-traffic`, `endpoint-not-found`, `endpoint-owned-by-rollout`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path(
+                "/v1/endpoints/{endpoint}/deployments/{deployment_id}/remove",
+                endpoint=endpoint,
+                deployment_id=deployment_id,
+            ),
+            _wire.body({"reason": reason}),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def place(
+        self,
+        endpoint: str,
+        deployment_id: str,
+        regions: Sequence[str],
+        reason: str,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Set the regions in which a deployment runs its instances.
+
+        Refused with `deployment-not-found`, `endpoint-not-found`, `invalid-regions`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path(
+                "/v1/endpoints/{endpoint}/deployments/{deployment_id}/regions",
+                endpoint=endpoint,
+                deployment_id=deployment_id,
+            ),
+            _wire.body({"regions": regions, "reason": reason}),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def set_traffic(
+        self,
+        endpoint: str,
+        weights: Sequence[types.Weight | Object],
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Set the traffic split by hand.
+
+        Refused with `deployment-not-found`, `deployment-not-ready`, `endpoint-not-found`, `endpoint-owned-by-rollout`,
+        `invalid-weights`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path("/v1/endpoints/{endpoint}/traffic", endpoint=endpoint),
+            _wire.body({"weights": weights}, reason=reason),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def choose_assignment_key(
+        self,
+        endpoint: str,
+        key: types.AssignmentKey | Object,
+        reason: str,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Choose the key that keeps a caller on one version.
+
+        Assign callers to buckets by this from now on.
+
+        Refused with `endpoint-not-found`, `invalid-assignment-key`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path("/v1/endpoints/{endpoint}/assignment-key", endpoint=endpoint),
+            _wire.body({"key": key, "reason": reason}),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def set_capture_policy(
+        self,
+        endpoint: str,
+        policy: types.CapturePolicy | Object,
+        reason: str,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Choose what is captured of predictions, and how long it is kept.
+
+        Keep this of the predictions from now on; it replaces the whole policy.
+
+        Refused with `endpoint-not-found`, `invalid-capture-policy`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path("/v1/endpoints/{endpoint}/capture-policy", endpoint=endpoint),
+            _wire.body({"policy": policy, "reason": reason}),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def set_failover_policy(
+        self,
+        endpoint: str,
+        policy: types.FailoverPolicyBody | Object,
+        reason: str,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Choose who answers when instances cannot be reached.
+
+        Refused with `endpoint-not-found`, `invalid-failover-policy`, `invalid-regions`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path("/v1/endpoints/{endpoint}/failover-policy", endpoint=endpoint),
+            _wire.body({"policy": policy, "reason": reason}),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def set_shadow(
+        self,
+        endpoint: str,
+        reason: str,
+        *,
+        deployment_id: str | None = None,
+        version: str | None = None,
+        replicas: int | None = None,
+        percent: float | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Copy a share of the requests to a version whose answers no caller sees.
+
+        Either a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one.
+
+        Refused with `deployment-not-found`, `deployment-not-ready`, `deployment-takes-traffic`, `endpoint-not-found`,
+        `invalid-regions`, `invalid-replicas`, `invalid-shadow`, `parent-not-deployed`, `version-not-found`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path("/v1/endpoints/{endpoint}/shadow", endpoint=endpoint),
+            _wire.body(
+                {"reason": reason}, deployment_id=deployment_id, version=version, replicas=replicas, percent=percent
+            ),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def remove_shadow(
+        self, endpoint: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.Endpoint:
+        """Stop copying requests to the shadow; its deployment stays.
+
+        Refused with `endpoint-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/endpoints/{endpoint}/shadow/remove", endpoint=endpoint),
+            _wire.body({"reason": reason}),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def set_scaling_policy(
+        self,
+        endpoint: str,
+        policy: types.ScalingPolicy | Object | None,
+        reason: str,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Set the policy by which replicas are scaled, or remove it.
+
+        Let replicas follow this policy; without one (null) each deployment gets the replicas that it was added with.
+
+        Refused with `endpoint-not-found`, `invalid-scaling-policy`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path("/v1/endpoints/{endpoint}/scaling-policy", endpoint=endpoint),
+            _wire.body({"policy": policy, "reason": reason}),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def scaling(self, endpoint: str) -> types.EndpointScaling:
+        """Explain the current number of replicas.
+
+        Refused with `endpoint-not-found`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/scaling", endpoint=endpoint), types.EndpointScaling
+        )
+
+    def rollback(
+        self,
+        endpoint: str,
+        reason: str,
+        *,
+        epoch: int | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Endpoint:
+        """Restore an earlier traffic split.
+
+        Without an epoch, to the traffic before the current one.
+
+        Refused with `deployment-not-ready`, `earlier-traffic-gone`, `endpoint-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/endpoints/{endpoint}/rollback", endpoint=endpoint),
+            _wire.body({"reason": reason}, epoch=epoch),
+            types.Endpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def metrics(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        by: Literal["deployment"] | None = None,
+    ) -> types.Metrics:
+        """Get requests, errors by class and latency over time.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/metrics", endpoint=endpoint),
+            types.Metrics,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+            by=by,
+        )
+
+    def tokens(self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.Tokens:
+        """Get token counts, stream timings and finish reasons over time.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/tokens", endpoint=endpoint),
+            types.Tokens,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+        )
+
+    def quality(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        feedback_name: str | None = None,
+    ) -> types.Quality:
+        """Get the accuracy of each version, with its count of labels.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/quality", endpoint=endpoint),
+            types.Quality,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+            feedback_name=feedback_name,
+        )
+
+    def measurement(
+        self,
+        endpoint: str,
+        epoch: int,
+        candidate: str,
+        baseline: str,
+        *,
+        latency_threshold_ms: float | None = None,
+        feedback_name: str | None = None,
+        loss_name: str | None = None,
+        loss_threshold: float | None = None,
+        rating_name: str | None = None,
+        rating_threshold: float | None = None,
+        first_token_threshold_ms: float | None = None,
+        between_tokens_threshold_ms: float | None = None,
+        answer_tokens_threshold: int | None = None,
+        truncation: bool | None = None,
+    ) -> types.Measured:
+        """Get the counts of one traffic epoch, by version, up to a watermark.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/measurement", endpoint=endpoint),
+            types.Measured,
+            epoch=epoch,
+            candidate=candidate,
+            baseline=baseline,
+            latency_threshold_ms=latency_threshold_ms,
+            feedback_name=feedback_name,
+            loss_name=loss_name,
+            loss_threshold=loss_threshold,
+            rating_name=rating_name,
+            rating_threshold=rating_threshold,
+            first_token_threshold_ms=first_token_threshold_ms,
+            between_tokens_threshold_ms=between_tokens_threshold_ms,
+            answer_tokens_threshold=answer_tokens_threshold,
+            truncation=truncation,
+        )
+
+    def resources(
+        self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None
+    ) -> types.ResourcesOverTime:
+        """Get what an endpoint's instances use, and the requests in progress.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/resources", endpoint=endpoint),
+            types.ResourcesOverTime,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+        )
+
+    def compare_shadow(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        tolerance: float | None = None,
+        limit: int | None = None,
+        only_different: bool | None = None,
+    ) -> types.Comparisons:
+        """Compare a shadow's answers with those that callers got.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/shadow/comparison", endpoint=endpoint),
+            types.Comparisons,
+            since_ms=since_ms,
+            tolerance=tolerance,
+            limit=limit,
+            only_different=only_different,
+        )
+
+    def list(self, *, query: str | None = None, limit: int | None = None) -> list[types.Endpoint]:
+        """List the endpoints, oldest first."""
+        return self._connection.list_all(_wire.path("/v1/endpoints"), types.EndpointPage, limit=limit, query=query)
+
+
+class Feedback:
+    """The operations `feedback`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def send(self, items: Sequence[types.FeedbackItem | Object]) -> types.Accepted:
+        """Send labels, ratings and outcomes of predictions.
+
+        Up to 1,000 items; all are taken, or none.
+
+        Refused with `feedback-busy`, `invalid-feedback`, `kafka-unavailable`.
+        """
+        return self._connection.command(
+            "POST", _wire.path("/v1/feedback"), _wire.body({"items": items}), types.Accepted
+        )
+
+
+class Health:
+    """The operations `health`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def live(self) -> types.Health:
+        """Tell whether the process answers."""
+        return self._connection.get(_wire.path("/healthz"), types.Health)
+
+    def ready(self) -> types.Readiness:
+        """Tell whether the API accepts commands, with the state of what it depends on."""
+        return self._connection.get(_wire.path("/readyz"), types.Readiness)
+
+
+class InferenceTokens:
+    """The operations `inference_tokens`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def mint(self, endpoints: Sequence[str], *, ttl_s: int | None = None) -> types.MintedToken:
+        """Mint an inference token for the gateway.
+
+        Ask for a token for the gateway.
+
+        Refused with `endpoint-not-found`, `signing-key-missing`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/inference-tokens"),
+            _wire.body({"endpoints": endpoints}, ttl_s=ttl_s),
+            types.MintedToken,
+        )
+
+    def keys(self) -> types.KeySet:
+        """Get the public keys that inference tokens are verified with."""
+        return self._connection.get(_wire.path("/v1/inference-tokens/keys"), types.KeySet)
+
+    def rotate_key(
+        self,
+        reason: str,
+        *,
+        overlap_s: int | None = None,
+        lead_s: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Keyring:
+        """Rotate the key that signs inference tokens.
+
+        Sign with a fresh key, `lead_s` from now, when every gateway has it.
+
+        Tokens of the key before are good for `overlap_s` more; 0 ends them, and every other key, at once.
+
+        Refused with `key-rotation-under-way`, `too-many-signing-keys`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/inference-tokens/rotate-key"),
+            _wire.body({"reason": reason}, overlap_s=overlap_s, lead_s=lead_s),
+            types.Keyring,
+            idempotency_key=idempotency_key,
+        )
+
+    def revoke(
+        self,
+        reason: str,
+        *,
+        token_id: str | None = None,
+        principal_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Keyring:
+        """Revoke an inference token, or all of a principal's.
+
+        Refuse one token by its id (`jti`), or all that a principal has minted until now.
+
+        Refused with `principal-not-found`, `revocation-unclear`, `too-many-revocations`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/inference-tokens/revoke"),
+            _wire.body({"reason": reason}, token_id=token_id, principal_id=principal_id),
+            types.Keyring,
+            idempotency_key=idempotency_key,
+        )
+
+
+class Log:
+    """The operations `log`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def read(
+        self,
+        *,
+        after: int | None = None,
+        limit: int | None = None,
+        stream: str | None = None,
+        type_: str | None = None,
+        wait_ms: int | None = None,
+    ) -> types.Feed:
+        """Read the log in order, waiting for the next event if there is none yet."""
+        return self._connection.get(
+            _wire.path("/v1/events"), types.Feed, after=after, limit=limit, stream=stream, type=type_, wait_ms=wait_ms
+        )
+
+    def checkpoint(self) -> types.SignedCheckpoint:
+        """Get a signed checkpoint of the whole log."""
+        return self._connection.get(_wire.path("/v1/audit/checkpoint"), types.SignedCheckpoint)
+
+
+class Models:
+    """The operations `models`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def register(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Model:
+        """Register a model.
+
+        Give a model its name.
+
+        Refused with `invalid-name`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/models"),
+            _wire.body({"name": name}, description=description, tags=tags),
+            types.Model,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def set_alias(
+        self,
+        model: str,
+        alias: str,
+        version: int,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Model:
+        """Point an alias at a version; callers of endpoint:alias follow at once.
+
+        Let an alias name a version of the model, by its number.
+
+        Refused with `invalid-alias`, `model-not-found`, `version-not-found`.
+        """
+        return self._connection.command(
+            "PUT",
+            _wire.path("/v1/models/{model}/aliases/{alias}", model=model, alias=alias),
+            _wire.body({"version": version}, reason=reason),
+            types.Model,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def remove_alias(
+        self, model: str, alias: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.Model:
+        """Remove an alias.
+
+        Take an alias away from the model.
+
+        Refused with `invalid-alias`, `model-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/models/{model}/aliases/{alias}/remove", model=model, alias=alias),
+            _wire.body({"reason": reason}),
+            types.Model,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def get(self, model: str) -> types.Model:
+        """Get a model by its name or id.
+
+        Refused with `model-not-found`.
+        """
+        return self._connection.get(_wire.path("/v1/models/{model}", model=model), types.Model)
+
+    def list(self, *, query: str | None = None, limit: int | None = None) -> list[types.Model]:
+        """List the models, oldest first."""
+        return self._connection.list_all(_wire.path("/v1/models"), types.ModelPage, limit=limit, query=query)
+
+
+class Predictions:
+    """The operations `predictions`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def who_served(self, prediction_id: str) -> types.Prediction:
+        """Find the version that answered a prediction, and the event that routed it.
+
+        Refused with `bad-query`, `prediction-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/predictions/{prediction_id}", prediction_id=prediction_id), types.Prediction
+        )
+
+    def who_served_each(self, prediction_ids: Sequence[str]) -> types.Lookup:
+        """Find the versions that answered up to 10,000 predictions.
+
+        Which predictions are asked for.
+
+        Refused with `bad-query`, `view-unavailable`.
+        """
+        return self._connection.command(
+            "POST", _wire.path("/v1/predictions/lookup"), _wire.body({"prediction_ids": prediction_ids}), types.Lookup
+        )
+
+
+class Principals:
+    """The operations `principals`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def register(
+        self,
+        kind: Literal["person", "service"],
+        name: str,
+        role: Literal["admin", "operator", "service", "viewer"],
+        *,
+        email: str | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.IssuedToken:
+        """Register a person or a program, and issue its first token.
+
+        Let a person or a program in; the answer holds its token, once.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/principals"),
+            _wire.body({"kind": kind, "name": name, "role": role}, email=email),
+            types.IssuedToken,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def grant_role(
+        self,
+        principal_id: str,
+        role: Literal["admin", "operator", "service", "viewer"],
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Changed:
+        """Grant a principal a role.
+
+        Change what a principal may do.
+
+        Refused with `last-admin`, `principal-erased`, `principal-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/principals/{principal_id}/role", principal_id=principal_id),
+            _wire.body({"role": role}),
+            types.Changed,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def erase(
+        self, principal_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.Changed:
+        """Erase a person's data by destroying the keys that it is encrypted with.
+
+        Shred the keys of a person's values; what was written under them is unreadable for ever.
+
+        Refused with `last-admin`, `principal-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/principals/{principal_id}/erase", principal_id=principal_id),
+            _wire.body({"reason": reason}),
+            types.Changed,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def issue_token(
+        self,
+        principal_id: str,
+        *,
+        ttl_s: int | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.IssuedToken:
+        """Issue another token to a principal.
+
+        Give a principal another token; without `ttl_s` it lasts until it is revoked.
+
+        Refused with `principal-erased`, `principal-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/principals/{principal_id}/tokens", principal_id=principal_id),
+            _wire.body({}, ttl_s=ttl_s),
+            types.IssuedToken,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def revoke_token(
+        self,
+        principal_id: str,
+        token_id: str,
+        reason: str,
+        *,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Changed:
+        """Revoke a token.
+
+        Refuse a token from now on.
+
+        Refused with `last-admin`, `principal-not-found`, `token-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path(
+                "/v1/principals/{principal_id}/tokens/{token_id}/revoke", principal_id=principal_id, token_id=token_id
+            ),
+            _wire.body({"reason": reason}),
+            types.Changed,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def list(self, *, limit: int | None = None) -> list[types.Principal]:
+        """List the principals."""
+        return self._connection.list_all(_wire.path("/v1/principals"), types.PrincipalPage, limit=limit)
+
+
+class Rollouts:
+    """The operations `rollouts`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def start(
+        self,
+        endpoint: str,
+        version: str,
+        *,
+        replicas: int | None = None,
+        strategy: types.Canary | Object | None = None,
+        gates: Sequence[types.Gate | Object] | None = None,
+        alpha: float | None = None,
+        when_inconclusive: Literal["abort", "pause"] | None = None,
+        warm_up_timeout_ms: int | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Rollout:
+        """Start a rollout of a version, in steps guarded by gates.
+
+        Without a strategy: 5, 25, 50 and 100 %, five minutes to an hour each, then five minutes of bake time.
+
+        Without gates: at most 2 points more failed requests than the baseline beside it, on at least 500 requests. What
+        a request may take and which feedback is the truth only its owner knows.
+
+        Refused with `baseline-not-ready`, `endpoint-not-found`, `invalid-replicas`, `invalid-rollout`, `no-baseline`,
+        `parent-not-deployed`, `rollout-active`, `version-already-live`, `version-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/rollouts"),
+            _wire.body(
+                {"endpoint": endpoint, "version": version},
+                replicas=replicas,
+                strategy=strategy,
+                gates=gates,
+                alpha=alpha,
+                when_inconclusive=when_inconclusive,
+                warm_up_timeout_ms=warm_up_timeout_ms,
+            ),
+            types.Rollout,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def get(self, rollout_id: str) -> types.Rollout:
+        """Get a rollout: its phase, its step and the last verdicts.
+
+        Refused with `rollout-not-found`.
+        """
+        return self._connection.get(_wire.path("/v1/rollouts/{rollout_id}", rollout_id=rollout_id), types.Rollout)
+
+    def pause(
+        self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.Rollout:
+        """Pause a rollout at its current weights.
+
+        Keep the weights as they are until further notice.
+
+        Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/rollouts/{rollout_id}/pause", rollout_id=rollout_id),
+            _wire.body({"reason": reason}),
+            types.Rollout,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def resume(
+        self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.Rollout:
+        """Resume a paused rollout.
+
+        Go on judging.
+
+        Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/rollouts/{rollout_id}/resume", rollout_id=rollout_id),
+            _wire.body({"reason": reason}),
+            types.Rollout,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def promote(
+        self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.Rollout:
+        """Promote the candidate to all traffic now.
+
+        Let the candidate serve everything now, whatever steps are left.
+
+        Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/rollouts/{rollout_id}/promote", rollout_id=rollout_id),
+            _wire.body({"reason": reason}),
+            types.Rollout,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def abort(
+        self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.Rollout:
+        """Abort a rollout and return all traffic to the baseline.
+
+        Give everything back to the baseline.
+
+        Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/rollouts/{rollout_id}/abort", rollout_id=rollout_id),
+            _wire.body({"reason": reason}),
+            types.Rollout,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def timeline(
+        self, rollout_id: str, *, min_position: int | None = None, wait_ms: int | None = None
+    ) -> types.Timeline:
+        """Get what happened to a rollout, and why.
+
+        Refused with `view-stale`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/rollouts/{rollout_id}/timeline", rollout_id=rollout_id),
+            types.Timeline,
+            min_position=min_position,
+            wait_ms=wait_ms,
+        )
+
+    def list(
+        self, *, endpoint: str | None = None, active: bool | None = None, limit: int | None = None
+    ) -> list[types.Rollout]:
+        """List the rollouts, oldest first.
+
+        Refused with `endpoint-not-found`.
+        """
+        return self._connection.list_all(
+            _wire.path("/v1/rollouts"), types.RolloutPage, limit=limit, endpoint=endpoint, active=active
+        )
+
+
+class Versions:
+    """The operations `versions`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def create(
+        self,
+        model: str,
+        artifact: types.ArtifactChoice | Object,
+        *,
+        signature: types.SignatureBody | Object | None = None,
+        golden: types.GoldenBody | Object | None = None,
+        parameters: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        if_match: int | None = None,
+    ) -> types.Version:
+        """Register the next version of a model, from a file in the artifact store.
+
+        Make the next version of a model of a file in the artifact store.
+
+        Refused with `adapter-does-not-fit`, `artifact-cannot-be-served`, `artifact-is-no-model`, `artifact-not-found`,
+        `artifact-store-unavailable`, `invalid-golden-example`, `invalid-parent`, `invalid-signature`,
+        `malformed-digest`, `model-not-found`, `signature-differs`, `signature-not-told`, `version-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/models/{model}/versions", model=model),
+            _wire.body(
+                {"artifact": artifact},
+                signature=signature,
+                golden=golden,
+                parameters=parameters,
+                metrics=metrics,
+                tags=tags,
+            ),
+            types.Version,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def show(self, model: str, number: int) -> types.Version:
+        """Get a version by its model and number.
+
+        Refused with `model-not-found`, `version-not-found`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/models/{model}/versions/{number}", model=model, number=number), types.Version
+        )
+
+    def get_by_id(self, version_id: str) -> types.Version:
+        """Get a version by its id.
+
+        Refused with `version-not-found`.
+        """
+        return self._connection.get(_wire.path("/v1/versions/{version_id}", version_id=version_id), types.Version)
+
+    def list(self, model: str, *, limit: int | None = None) -> list[types.Version]:
+        """List a model's versions, oldest first.
+
+        Refused with `model-not-found`.
+        """
+        return self._connection.list_all(
+            _wire.path("/v1/models/{model}/versions", model=model), types.VersionPage, limit=limit
+        )
+
+
+class Views:
+    """The operations `views`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def resources(self, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.ResourcesOverTime:
+        """Get what hosts and gateways use.
+
+        Refused with `bad-query`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms
+        )
