@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import re
+import sys
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ from urllib.parse import parse_qsl
 
 import lz4.frame  # type: ignore[import-untyped]
 import msgspec
-from backports import zstd
 from multipart import (  # type: ignore[import-untyped]
     MultipartError,
     MultipartParser,
@@ -19,6 +19,11 @@ from multipart import (  # type: ignore[import-untyped]
 )
 
 from infra.clickhouse.http_errors import ClickHouseError, code_of
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _OWN_PARAMETERS = frozenset(
     {"query", "query_id", "database", "default_format", "user", "password", "quota_key", "role", "stacktrace"}

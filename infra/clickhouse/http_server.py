@@ -8,6 +8,7 @@ import asyncio
 import gzip
 import hmac
 import secrets
+import sys
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,15 @@ from typing import Any
 import lz4.frame  # type: ignore[import-untyped]
 import msgspec
 import structlog
-from backports import zstd
 
 from infra.clickhouse.engine import Answer, Engine, Stream
 from infra.clickhouse.http_errors import ClickHouseError, code_of
 from infra.clickhouse.http_requests import QueryRequest, credentials, read_request
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
