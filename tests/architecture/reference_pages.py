@@ -28,7 +28,8 @@ from tests.architecture.source_tree import ROOT, Source, product_sources
 
 Kind = TypeVar("Kind")
 
-_DAY_MS = 24 * 60 * 60 * 1000
+_HOUR_MS = 60 * 60 * 1000
+_DAY_MS = 24 * _HOUR_MS
 _HAS_CODES = re.compile(r"^    code(: ClassVar\[str\])? = ", re.MULTILINE)
 
 
@@ -176,7 +177,10 @@ def _default(default: str | None) -> str:
 
 
 def _retention(retention_ms: int) -> str:
-    return "ever" if retention_ms == FOREVER else f"{retention_ms // _DAY_MS} days"
+    if retention_ms == FOREVER:
+        return "indefinitely"
+    days, rest_ms = divmod(retention_ms, _DAY_MS)
+    return f"{retention_ms // _HOUR_MS} hours" if rest_ms else f"{days} days"
 
 
 def _coded_errors() -> Iterator[tuple[int, type[RollbookError] | type[QueryError]]]:
