@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 
 from rollbook import Rollbook
-from rollbook.cli.profile import Profile, StackStatus
+from rollbook.cli.profile import Profile
+from rollbook.local_stack import StackStatus
 
 _UP_TIMEOUT_S = 180
 _DOWN_TIMEOUT_S = 120

@@ -14,7 +14,7 @@ from infra.clickhouse.client import connect
 from infra.kafka.connection import KafkaConnection
 from projections import rebuild
 from rollbook import Rollbook
-from rollbook.cli.stack import program_command
+from rollbook.local_stack import program_command
 from tests.support.stack import RunningStack
 from tests.support.stack_history import history_of
 

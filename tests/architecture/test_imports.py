@@ -42,13 +42,16 @@ def test_schemas_import_nothing_but_msgspec() -> None:
 
 def test_the_client_imports_only_what_its_wheel_declares() -> None:
     project = tomllib.loads((ROOT / "clients/sdk/pyproject.toml").read_text(encoding="utf-8"))["project"]
-    batch = [source for source in sources_of("rollbook") if "batch" in source.path.parts]
-    rest = [source for source in sources_of("rollbook") if source not in batch]
     always = {"rollbook", *_names(project["dependencies"])}
+    extras = {name: _names(libraries) for name, libraries in project["optional-dependencies"].items()}
+    # The folder of an extra is imported only where somebody asks for what it does.
+    by_extra = {name: [each for each in sources_of("rollbook") if name in each.path.parts] for name in extras}
+    rest = [source for source in sources_of("rollbook") if not extras.keys() & set(source.path.parts)]
 
-    assert batch
+    assert all(by_extra.values())
     assert _libraries_of(rest) <= always
-    assert _libraries_of(batch) <= always | _names(project["optional-dependencies"]["batch"])
+    for name, sources in by_extra.items():
+        assert _libraries_of(sources) <= always | extras[name]
 
 
 def test_a_heavy_library_is_imported_in_the_one_file_of_its_variant() -> None:

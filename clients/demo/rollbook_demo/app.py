@@ -12,7 +12,8 @@ import msgspec
 from rich.console import Console
 
 from rollbook import RollbookError
-from rollbook.cli.profile import Profile, StackStatus
+from rollbook.cli.profile import Profile
+from rollbook.local_stack import StackStatus
 from rollbook_demo.embedded_stack import running_stack
 from rollbook_demo.evidence import (
     Evidence,

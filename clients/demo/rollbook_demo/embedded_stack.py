@@ -1,15 +1,13 @@
 """The stack that the demo runs on: started for it, ended with it."""
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from rollbook.cli.profile import Profile, StackStatus
-from rollbook.cli.stack import start_supervisor, wait_until_ready
+from rollbook.cli.profile import Profile
+from rollbook.local_stack import StackStatus, start_supervisor, stop, wait_until_ready
 
 _START_TIMEOUT_S = 180.0
-_STOP_TIMEOUT_S = 60.0
 
 
 @contextmanager
@@ -21,14 +19,9 @@ def running_stack(data_dir: Path, *, settings: Mapping[str, str], keep: bool) ->
     profile = Profile(data_dir=data_dir, url=None, token=None, as_json=False)
     supervisor = start_supervisor(data_dir, in_new_session=True, settings=settings)
     try:
-        yield profile, wait_until_ready(profile, supervisor, timeout_s=_START_TIMEOUT_S)
+        yield profile, wait_until_ready(profile.stack, supervisor, timeout_s=_START_TIMEOUT_S)
     except BaseException:
-        _end(supervisor)
+        stop(supervisor)
         raise
     if not keep:
-        _end(supervisor)
-
-
-def _end(supervisor: subprocess.Popen[bytes]) -> None:
-    supervisor.terminate()
-    supervisor.wait(timeout=_STOP_TIMEOUT_S)
+        stop(supervisor)

@@ -11,7 +11,7 @@ import msgspec
 
 from rollbook import Rollbook
 from rollbook.cli.profile import Profile
-from rollbook.cli.stack import program_command
+from rollbook.local_stack import program_command
 from rollbook.resources import Rollout
 from rollbook_demo.load import Answer
 from rollbook_demo.stories.base import Outcome, Played

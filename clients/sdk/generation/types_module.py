@@ -21,7 +21,11 @@ _OPTIONS = (
 )
 _INDENTED_SUMMARY = re.compile(r'"""\n    (?=\S)')
 # What people say of these has words of its own, written by hand.
-_BASES = {"Rollout": "rollbook.shapes.RolloutShape", "Version": "rollbook.shapes.VersionShape"}
+_BASES = {
+    "Canary": "rollbook.shapes.CanaryShape",
+    "Rollout": "rollbook.shapes.RolloutShape",
+    "Version": "rollbook.shapes.VersionShape",
+}
 
 
 def types_source(document: Document) -> str:

@@ -4,13 +4,14 @@ import hashlib
 import mimetypes
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
 import anyio
+import anyio.to_thread
 import httpx
 import msgspec
 
@@ -142,6 +143,16 @@ def body(required: Object, **optional: object) -> dict[str, Any]:
     return {name: _plain(value) for name, value in {**required, **without_none(optional)}.items()}
 
 
+async def async_in_thread(call: Callable[[], T]) -> T:
+    """Run what blocks without holding the event loop."""
+    return await anyio.to_thread.run_sync(call)
+
+
+def in_thread(call: Callable[[], T]) -> T:
+    """Run what blocks."""
+    return call()
+
+
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what was not given."""
     return {name: value for name, value in values.items() if value is not None}
@@ -158,6 +169,17 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  any JSON
     return value
 
 
+def require_success(answer: httpx.Response) -> httpx.Response:
+    """Return an answer of success.
+
+    Raises:
+        Problem: the server refused.
+    """
+    if answer.status_code >= _FIRST_ERROR_STATUS:
+        raise problem_from(answer.status_code, answer.content)
+    return answer
+
+
 def read_answer(answer: httpx.Response, result: type[T]) -> T:
     """Read an answer into its type.
 
@@ -165,8 +187,7 @@ def read_answer(answer: httpx.Response, result: type[T]) -> T:
         Problem: the server refused.
         RollbookError: something else than Rollbook answers there.
     """
-    if answer.status_code >= _FIRST_ERROR_STATUS:
-        raise problem_from(answer.status_code, answer.content)
+    require_success(answer)
     try:
         return msgspec.json.decode(answer.content, type=result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, convert, field
 
-from rollbook.shapes import RolloutShape, Shape, VersionShape
+from rollbook.shapes import CanaryShape, RolloutShape, Shape, VersionShape
 
 
 class AnswerTokensGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="answer_tokens"):
@@ -835,7 +835,7 @@ Gate: TypeAlias = (
 )
 
 
-class Canary(Shape, frozen=True, kw_only=True):
+class Canary(CanaryShape, frozen=True, kw_only=True):
     """Raise the candidate's weight step by step; the last step is 100 % and is followed by the bake time."""
 
     steps: list[CanaryStep]

@@ -1,6 +1,6 @@
 """What the generated types of `rollbook.resources` are based on, and the words that people have for some of them."""
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
@@ -20,6 +20,21 @@ class _Numbered(Protocol):
 class _InAPhase(Protocol):
     @property
     def phase(self) -> str: ...
+
+
+class CanaryShape(Shape, frozen=True):
+    """A canary, made of its weights alone."""
+
+    @classmethod
+    def in_steps(cls, *weights: float, min_s: float = 300, max_s: float = 3_600, bake_s: float = 300) -> Self:
+        """Return a canary that raises the candidate's weight to each of these percentages; the last is 100.
+
+        A step lasts at least `min_s` and is undecided after `max_s`; after the last one, errors alone are watched for
+        `bake_s` more.
+        """
+        durations = {"min_duration_ms": round(min_s * 1_000), "max_duration_ms": round(max_s * 1_000)}
+        steps = [{"weight_percent": float(weight), **durations} for weight in weights]
+        return msgspec.convert({"steps": steps, "bake_time_ms": round(bake_s * 1_000)}, cls)
 
 
 class VersionShape(Shape, frozen=True):

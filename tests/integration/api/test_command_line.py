@@ -236,7 +236,7 @@ async def test_an_endpoint_that_can_not_be_served_ends_the_wait_with_the_reason(
 
     answered = await creating
 
-    said = f"digits/1 can't be served by hopeless: {failure['reason']} (engine-died)"
+    said = f"digits/1 cannot be served by hopeless: {failure['reason']} (engine-died)"
     assert (answered.code, answered.err.splitlines()[-1], answered.out) == (1, said, "")
 
 

@@ -1,14 +1,19 @@
 """The client: one attribute for each kind of thing."""
 
+import subprocess
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rollbook import _wire
+from rollbook import _wire, local_stack
 from rollbook._async import operations
 from rollbook._async.connection import AsyncConnection
 from rollbook._async.endpoints import AsyncEndpoints
+from rollbook._async.gateway import AsyncGateway
+from rollbook._async.handles import AsyncEndpointHandle, AsyncRolloutHandle, Progress
 from rollbook._async.versions import AsyncVersions
-from rollbook.resources import LogEntry
+from rollbook.resources import LogEntry, Version
 
 
 class AsyncRollbook:
@@ -18,8 +23,19 @@ class AsyncRollbook:
     Use it as a context manager, or call `aclose`.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = _wire.DEFAULT_TIMEOUT_S) -> None:
-        """Take the API's address and a bearer token; nothing is sent yet."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        gateway: str | None = None,
+        timeout_s: float = _wire.DEFAULT_TIMEOUT_S,
+    ) -> None:
+        """Take the API's address and a bearer token; nothing is sent yet.
+
+        `gateway` is where endpoints are asked; by default where the control plane says.
+        """
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._connection = AsyncConnection(url, token, timeout_s)
         self.models = operations.AsyncModels(self._connection)
         self.versions = AsyncVersions(self._connection)
@@ -35,6 +51,56 @@ class AsyncRollbook:
         self.views = operations.AsyncViews(self._connection)
         self.health = operations.AsyncHealth(self._connection)
 
+        self._gateway = AsyncGateway(self.health, self.inference_tokens, url=gateway, timeout_s=timeout_s)
+
+    @classmethod
+    async def local(cls, data_dir: Path | str | None = None, *, timeout_s: float = 180.0) -> Self:
+        """Return a client of the stack on this machine; one that does not run is started, and ends with the client.
+
+        `data_dir` is by default that of the `rollbook` command: `$ROLLBOOK_DATA_DIR`, or `rollbook-data` here. Starting
+        needs `rollbook-server` to be installed; a stack that ran before goes on afterwards.
+
+        Raises:
+            RollbookError: the stack does not start; the sentence says why.
+        """
+        stack = local_stack.LocalStack(local_stack.data_dir_or_default(data_dir))
+        start = partial(local_stack.start_unless_running, stack, timeout_s=timeout_s)
+        supervisor = await _wire.async_in_thread(start)
+        client = cls(local_stack.api_url(stack), token=stack.token())
+        client._supervisor = supervisor
+        return client
+
+    def endpoint(self, name: str) -> AsyncEndpointHandle:
+        """Return the endpoint of a name or id, to roll out to it and to ask it; nothing is sent yet."""
+        return AsyncEndpointHandle(
+            name, endpoints=self.endpoints, rollouts=self.rollouts, feedback=self.feedback, gateway=self._gateway
+        )
+
+    async def serve(
+        self,
+        name: str,
+        version: Version | str,
+        *,
+        replicas: int | None = None,
+        timeout_s: float = 600.0,
+        progress: Progress | None = None,
+    ) -> AsyncEndpointHandle:
+        """Create an endpoint that serves a version, and return it once it answers.
+
+        Raises:
+            Problem: it is refused, as a name that is taken is.
+            RollbookError: the version cannot be served; the sentence says why.
+        """
+        reference = version if isinstance(version, str) else version.reference
+        await self.endpoints.create(name, version=reference, replicas=replicas)
+        endpoint = self.endpoint(name)
+        await endpoint.wait_until_ready(timeout_s=timeout_s, progress=progress)
+        return endpoint
+
+    def rollout(self, rollout_id: str) -> AsyncRolloutHandle:
+        """Return the rollout of an id, to wait for it and to decide; nothing is sent yet."""
+        return AsyncRolloutHandle(self.rollouts, rollout_id)
+
     async def __aenter__(self) -> Self:
         """Return the client."""
         return self
@@ -49,8 +115,12 @@ class AsyncRollbook:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end the stack that `local` started."""
+        await self._gateway.aclose()
         await self._connection.aclose()
+        if self._supervisor is not None:
+            await _wire.async_in_thread(partial(local_stack.stop, self._supervisor))
+            self._supervisor = None
 
     async def events(
         self,

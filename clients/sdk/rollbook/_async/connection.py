@@ -64,6 +64,14 @@ class AsyncConnection:
         answer = await self._send(method, path, content=_sendable.json_body(body), headers=headers)
         return _wire.read_answer(answer, result)
 
+    async def ask(self, method: str, path: str, *, content: bytes | None, headers: Mapping[str, str]) -> httpx.Response:
+        """Send a request as it is, and return an answer of success.
+
+        Raises:
+            Problem: the server refused.
+        """
+        return _wire.require_success(await self._send(method, path, content=content, headers=headers))
+
     async def upload(self, path: str, content: Path | bytes, result: type[T]) -> T:
         """Send a file, or bytes, as they are."""
         return _wire.read_answer(await self._send("PUT", path, body=content), result)
@@ -114,9 +122,7 @@ class AsyncConnection:
         return await self._http.request(method, path, **request)
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
-        return Unreachable(
-            f"No answer from {self._url} ({type(error).__name__}). Is the control plane up? Try: rollbook status"
-        )
+        return Unreachable(f"No answer from {self._url} ({type(error).__name__}). Is it up? Try: rollbook status")
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

@@ -29,7 +29,7 @@ class AsyncVersions(operations.AsyncVersions):
     async def register(  # noqa: PLR0913  the parts of a version are independent
         self,
         model: str,
-        path: Path,
+        path: Path | str,
         *,
         signature: dict[str, Any] | None = None,
         artifact_format: str | None = None,
@@ -47,6 +47,7 @@ class AsyncVersions(operations.AsyncVersions):
         before it takes traffic. An adapter, a directory as PEFT's `save_pretrained` makes it, needs a `parent`: the
         version that it adapts.
         """
+        path = Path(path)
         chosen_format = artifact_format or _wire.format_of(path)
         artifact = await self.upload(path)
         return await self.create(

@@ -1,15 +1,20 @@
 # Generated from ../_async/client.py by clients/sdk/generate.py; edit that one.
 """The client: one attribute for each kind of thing."""
 
+import subprocess
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rollbook import _wire
+from rollbook import _wire, local_stack
 from rollbook._sync import operations
 from rollbook._sync.connection import Connection
 from rollbook._sync.endpoints import Endpoints
+from rollbook._sync.gateway import Gateway
+from rollbook._sync.handles import EndpointHandle, Progress, RolloutHandle
 from rollbook._sync.versions import Versions
-from rollbook.resources import LogEntry
+from rollbook.resources import LogEntry, Version
 
 
 class Rollbook:
@@ -19,8 +24,19 @@ class Rollbook:
     Use it as a context manager, or call `close`.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = _wire.DEFAULT_TIMEOUT_S) -> None:
-        """Take the API's address and a bearer token; nothing is sent yet."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        gateway: str | None = None,
+        timeout_s: float = _wire.DEFAULT_TIMEOUT_S,
+    ) -> None:
+        """Take the API's address and a bearer token; nothing is sent yet.
+
+        `gateway` is where endpoints are asked; by default where the control plane says.
+        """
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._connection = Connection(url, token, timeout_s)
         self.models = operations.Models(self._connection)
         self.versions = Versions(self._connection)
@@ -36,6 +52,56 @@ class Rollbook:
         self.views = operations.Views(self._connection)
         self.health = operations.Health(self._connection)
 
+        self._gateway = Gateway(self.health, self.inference_tokens, url=gateway, timeout_s=timeout_s)
+
+    @classmethod
+    def local(cls, data_dir: Path | str | None = None, *, timeout_s: float = 180.0) -> Self:
+        """Return a client of the stack on this machine; one that does not run is started, and ends with the client.
+
+        `data_dir` is by default that of the `rollbook` command: `$ROLLBOOK_DATA_DIR`, or `rollbook-data` here. Starting
+        needs `rollbook-server` to be installed; a stack that ran before goes on afterwards.
+
+        Raises:
+            RollbookError: the stack does not start; the sentence says why.
+        """
+        stack = local_stack.LocalStack(local_stack.data_dir_or_default(data_dir))
+        start = partial(local_stack.start_unless_running, stack, timeout_s=timeout_s)
+        supervisor = _wire.in_thread(start)
+        client = cls(local_stack.api_url(stack), token=stack.token())
+        client._supervisor = supervisor
+        return client
+
+    def endpoint(self, name: str) -> EndpointHandle:
+        """Return the endpoint of a name or id, to roll out to it and to ask it; nothing is sent yet."""
+        return EndpointHandle(
+            name, endpoints=self.endpoints, rollouts=self.rollouts, feedback=self.feedback, gateway=self._gateway
+        )
+
+    def serve(
+        self,
+        name: str,
+        version: Version | str,
+        *,
+        replicas: int | None = None,
+        timeout_s: float = 600.0,
+        progress: Progress | None = None,
+    ) -> EndpointHandle:
+        """Create an endpoint that serves a version, and return it once it answers.
+
+        Raises:
+            Problem: it is refused, as a name that is taken is.
+            RollbookError: the version cannot be served; the sentence says why.
+        """
+        reference = version if isinstance(version, str) else version.reference
+        self.endpoints.create(name, version=reference, replicas=replicas)
+        endpoint = self.endpoint(name)
+        endpoint.wait_until_ready(timeout_s=timeout_s, progress=progress)
+        return endpoint
+
+    def rollout(self, rollout_id: str) -> RolloutHandle:
+        """Return the rollout of an id, to wait for it and to decide; nothing is sent yet."""
+        return RolloutHandle(self.rollouts, rollout_id)
+
     def __enter__(self) -> Self:
         """Return the client."""
         return self
@@ -50,8 +116,12 @@ class Rollbook:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end the stack that `local` started."""
+        self._gateway.close()
         self._connection.close()
+        if self._supervisor is not None:
+            _wire.in_thread(partial(local_stack.stop, self._supervisor))
+            self._supervisor = None
 
     def events(
         self,

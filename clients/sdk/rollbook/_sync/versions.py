@@ -30,7 +30,7 @@ class Versions(operations.Versions):
     def register(  # noqa: PLR0913  the parts of a version are independent
         self,
         model: str,
-        path: Path,
+        path: Path | str,
         *,
         signature: dict[str, Any] | None = None,
         artifact_format: str | None = None,
@@ -48,6 +48,7 @@ class Versions(operations.Versions):
         before it takes traffic. An adapter, a directory as PEFT's `save_pretrained` makes it, needs a `parent`: the
         version that it adapts.
         """
+        path = Path(path)
         chosen_format = artifact_format or _wire.format_of(path)
         artifact = self.upload(path)
         return self.create(

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import msgspec
 
 from rollbook.batch.errors import BadInput
-from rollbook.batch.tensors import Array, TensorSpec
-from rollbook.batch.wire import HEADER_LENGTH, UnreadableAnswer, outputs_of, request_of
+from rollbook.inference.tensors import Array, TensorSpec
+from rollbook.inference.wire import HEADER_LENGTH, UnreadableAnswer, outputs_of, request_of
 from rollbook.patient_gateway import PatientGateway, Refused
 
 

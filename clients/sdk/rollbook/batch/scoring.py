@@ -13,7 +13,8 @@ from rollbook.batch.endpoint import ScoredEndpoint
 from rollbook.batch.errors import BadInput
 from rollbook.batch.journal import Job, Journal, Rejected
 from rollbook.batch.source import Chunk, Source
-from rollbook.batch.tensors import Array, Columns, TensorSpec, as_column, columns_for, prepare
+from rollbook.batch.tensors import Columns, as_column, columns_for, prepare
+from rollbook.inference.tensors import Array, TensorSpec
 from rollbook.patient_gateway import Refused, TooLarge
 from rollbook.side_by_side import work_on_each
 

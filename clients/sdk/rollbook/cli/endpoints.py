@@ -7,7 +7,6 @@ from rollbook.cli.options import LIMIT, TIMEOUT, finite_numbers
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.views import deployment_view, endpoint_view
-from rollbook.cli.waiting import until_it_answers
 from rollbook.resources import Endpoint
 
 
@@ -18,6 +17,10 @@ def endpoint() -> None:
 
 endpoint.add_command(endpoint_tokens)
 endpoint.add_command(endpoint_evaluate)
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)
 
 
 @endpoint.command("create")
@@ -44,7 +47,7 @@ def create_endpoint(  # noqa: PLR0913  the options
     with profile.client() as rollbook:
         created = rollbook.endpoints.create(name, version=reference, replicas=replicas, regions=regions)
         if wait:
-            created = until_it_answers(rollbook, name, timeout_s=timeout_s)
+            created = rollbook.endpoint(name).wait_until_ready(timeout_s=timeout_s, progress=_say)
         show(profile, created, people_see=endpoint_view(created))
 
 

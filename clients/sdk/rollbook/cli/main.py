@@ -23,7 +23,8 @@ from rollbook.cli import (
     tokens,
 )
 from rollbook.cli.options import checked_by
-from rollbook.cli.profile import DEFAULT_DATA_DIR, Profile
+from rollbook.cli.profile import Profile
+from rollbook.local_stack import DEFAULT_DATA_DIR
 
 _REFUSED = 1
 

@@ -1,6 +1,5 @@
 """`rollbook rollout …`."""
 
-import time
 from pathlib import Path
 
 import click
@@ -11,12 +10,10 @@ from rollbook.cli.options import LIMIT, TIMEOUT
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.views import rollout_view
-from rollbook.resources import Rollout
 
 PLAN = frozenset(
     {"strategy", "gates", "replicas", "alpha", "when_inconclusive", "warm_up_timeout_ms"},
 )
-_POLL_S = 0.5
 _COLUMNS = ("id", "endpoint_name", "phase", "step", "weight_percent", "reason", "started_at")
 
 
@@ -94,31 +91,11 @@ def watch_rollout(profile: Profile, rollout_id: str, timeout_s: float) -> None:
 
 
 def _watch(profile: Profile, rollbook: Rollbook, rollout_id: str, *, timeout_s: float) -> None:
-    final = _follow(profile, rollbook, rollout_id, deadline=time.monotonic() + timeout_s)
+    final = rollbook.rollout(rollout_id).wait(timeout_s=timeout_s, progress=None if profile.as_json else click.echo)
     if profile.as_json:
         show(profile, final)
-    if not final.is_over:
-        raise click.ClickException(f"still {final.phase} after {timeout_s:g} s")
     if final.phase == "aborted":
         raise click.exceptions.Exit(2)
-
-
-def _follow(profile: Profile, rollbook: Rollbook, rollout_id: str, *, deadline: float) -> Rollout:
-    shown = ""
-    while True:
-        current = rollbook.rollouts.get(rollout_id)
-        line = _line(current)
-        if line != shown and not profile.as_json:
-            click.echo(line)
-            shown = line
-        if current.is_over or time.monotonic() > deadline:
-            return current
-        time.sleep(_POLL_S)
-
-
-def _line(current: Rollout) -> str:
-    weight = "" if current.weight_percent is None else f" {current.weight_percent:g} %"
-    return f"{current.phase}{weight}: {current.reason}"
 
 
 def _decision(name: str, summary: str) -> click.Command:

@@ -6,9 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from importlib.metadata import entry_points
-from pathlib import Path
 
 import click
 import httpx
@@ -17,46 +14,20 @@ import msgspec
 from rollbook import RollbookError
 from rollbook.cli.options import Number
 from rollbook.cli.output import show
-from rollbook.cli.profile import Profile, Program, StackStatus, pass_profile
+from rollbook.cli.profile import Profile, pass_profile
+from rollbook.local_stack import (
+    Program,
+    StackStatus,
+    is_alive,
+    program_command,
+    start_supervisor,
+    wait_until_ready,
+)
 
-GROUP = "rollbook.programs"
-_LAUNCH = f"""
-import sys
-from importlib.metadata import entry_points
-(program,) = entry_points(group={GROUP!r}, name=sys.argv[1])
-sys.exit(program.load()(sys.argv[2:]))
-"""
 _POLL_S = 0.1
 _METRICS_TIMEOUT_S = 2.0
 _FAILING = re.compile(r'^rollbook_background_failing\{work="([^"]*)"\} 1\.0$', re.MULTILINE)
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-
-
-def program_command(name: str, *arguments: str) -> list[str]:
-    """Return the command line that runs a program of rollbook-server in a process of its own.
-
-    Raises:
-        RollbookError: the program is not installed.
-    """
-    if not any(point.name == name for point in entry_points(group=GROUP)):
-        raise RollbookError(f"The program {name!r} is not installed. Install it with: pip install rollbook-server")
-    return [sys.executable, "-c", _LAUNCH, name, *arguments]
-
-
-def start_supervisor(
-    data_dir: Path, *, in_new_session: bool, regions: str | None = None, settings: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """Start the stack's supervisor on a data directory; in a session of its own it writes to logs/supervisor.log.
-
-    `settings` are more of the environment's variables.
-    """
-    environment = {**os.environ, **(settings or {}), "ROLLBOOK_DATA_DIR": str(data_dir)}
-    if regions is not None:
-        environment["ROLLBOOK_SUPERVISOR_REGIONS"] = regions
-    if in_new_session:
-        environment["ROLLBOOK_SUPERVISOR_DETACHED"] = "true"
-    command = program_command("supervisor")
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=in_new_session)
 
 
 def run_program(name: str, arguments: list[str]) -> int:
@@ -68,31 +39,6 @@ def run_program(name: str, arguments: list[str]) -> int:
         return process.wait()
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def wait_until_ready(profile: Profile, supervisor: subprocess.Popen[bytes], *, timeout_s: float) -> StackStatus:
-    """Wait until a started supervisor says that the whole stack is ready.
-
-    Raises:
-        RollbookError: it ended, or the time is over. What it said before it had a log stands on standard error.
-    """
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        status = profile.status()
-        if status is not None and status.pid == supervisor.pid and status.state == "ready":
-            return status
-        if supervisor.poll() is not None:
-            raise RollbookError(_why_not_started(profile, supervisor.pid))
-        time.sleep(_POLL_S)
-    supervisor.terminate()
-    raise RollbookError(f"The stack was not ready after {timeout_s:g} s; see {profile.data_dir / 'logs'}.")
-
-
-def _why_not_started(profile: Profile, supervisor_pid: int) -> str:
-    status = profile.status()
-    if status is None or status.pid != supervisor_pid or not status.reason:
-        return "The stack did not start."
-    return f"The stack did not start: {status.reason}"
 
 
 @click.command()
@@ -110,7 +56,7 @@ def up(profile: Profile, *, detach: bool, timeout_s: float, regions: str | None)
     """Start the whole stack on this machine: Kafka, ClickHouse, API, gateway, workers."""
     supervisor = start_supervisor(profile.data_dir, in_new_session=detach, regions=regions)
     try:
-        status = wait_until_ready(profile, supervisor, timeout_s=timeout_s)
+        status = wait_until_ready(profile.stack, supervisor, timeout_s=timeout_s)
         _print_addresses(profile, status)
         if not detach:
             sys.exit(supervisor.wait())
@@ -132,23 +78,14 @@ def _print_addresses(profile: Profile, status: StackStatus) -> None:
 def down(profile: Profile, timeout_s: float) -> None:
     """Stop the stack of the data directory, in order."""
     status = profile.status()
-    if status is None or not _is_alive(status.pid):
+    if status is None or not is_alive(status.pid):
         raise RollbookError(f"No stack runs in {profile.data_dir}.")
     os.kill(status.pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
-    while _is_alive(status.pid):
+    while is_alive(status.pid):
         if time.monotonic() > deadline:
             raise RollbookError(f"The supervisor (pid {status.pid}) did not end within {timeout_s:g} s.")
         time.sleep(_POLL_S)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
 
 
 @click.command("status")
@@ -158,7 +95,7 @@ def stack_status(profile: Profile) -> None:
     status = profile.status()
     if status is None:
         raise RollbookError(f"No stack was ever started in {profile.data_dir}.")
-    if _is_alive(status.pid):
+    if is_alive(status.pid):
         programs = tuple(map(_with_failing_work, status.programs))
         status = msgspec.structs.replace(status, programs=programs)
     else:

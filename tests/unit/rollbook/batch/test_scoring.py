@@ -14,7 +14,7 @@ from rollbook.batch.endpoint import Scored, ScoredEndpoint
 from rollbook.batch.journal import Journal
 from rollbook.batch.scoring import BatchJob, Options, job_of
 from rollbook.batch.source import Source
-from rollbook.batch.tensors import Array, TensorSpec
+from rollbook.inference.tensors import Array, TensorSpec
 from rollbook.patient_gateway import Refused, TooLarge
 
 ROWS = 300

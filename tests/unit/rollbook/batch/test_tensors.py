@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollbook.batch.errors import BadInput
-from rollbook.batch.tensors import TensorSpec, as_column, columns_for, prepare
+from rollbook.batch.tensors import as_column, columns_for, prepare
+from rollbook.inference.tensors import TensorSpec
 
 PIXELS = TensorSpec("pixels", "FP32", (-1, 3))
 AGE = TensorSpec("age", "INT8", (-1, 1))

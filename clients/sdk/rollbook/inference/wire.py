@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rollbook.batch.tensors import DTYPES, Array, TensorSpec
+from rollbook.inference.tensors import DTYPES, Array, TensorSpec
 
 HEADER_LENGTH = "inference-header-content-length"
 _LENGTH_BYTES = 4
@@ -38,7 +38,7 @@ def request_of(tensors: Mapping[str, Array], specs: Sequence[TensorSpec]) -> tup
             {
                 "name": spec.name,
                 "datatype": spec.datatype,
-                "shape": [len(values), *spec.shape[1:]],
+                "shape": list(values.shape),
                 "parameters": {"binary_data_size": len(blob)},
             }
         )
@@ -48,8 +48,8 @@ def request_of(tensors: Mapping[str, Array], specs: Sequence[TensorSpec]) -> tup
     return b"".join((document, *blobs)), headers
 
 
-def outputs_of(body: bytes, *, json_bytes: int | None, rows: int) -> dict[str, Array]:
-    """Return the outputs of an answer, each with as many rows as were asked for.
+def outputs_of(body: bytes, *, json_bytes: int | None, rows: int | None = None) -> dict[str, Array]:
+    """Return the outputs of an answer; where `rows` are given, each output has to have as many.
 
     Raises:
         UnreadableAnswer: it is no such answer.
@@ -64,7 +64,7 @@ def outputs_of(body: bytes, *, json_bytes: int | None, rows: int) -> dict[str, A
     except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
         raise UnreadableAnswer(f"the answer can't be read: {error}") from error
     for name, values in outputs.items():
-        if values.ndim == 0 or len(values) != rows:
+        if rows is not None and (values.ndim == 0 or len(values) != rows):
             raise UnreadableAnswer(f"the output {name!r} has the shape {list(values.shape)} for {rows} rows")
     return outputs
 

@@ -1,0 +1,184 @@
+# Generated from ../_async/handles.py by clients/sdk/generate.py; edit that one.
+"""One endpoint and one rollout, with the words that people have for what they do with them."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from rollbook import _wire, resources
+from rollbook._sync import operations
+from rollbook._sync.endpoints import Endpoints
+from rollbook._sync.gateway import Gateway
+from rollbook.errors import RollbookError, TookTooLong
+from rollbook.progress import awaited, line_of, require_no_failure
+
+if TYPE_CHECKING:
+    from rollbook.inference.result import InferenceResult
+
+_POLL_S = 0.5
+
+Progress = Callable[[str], object]
+
+
+class RolloutHandle:
+    """One rollout: `rollbook.rollout(id)`, or what `endpoint.rollout(…)` returns."""
+
+    def __init__(self, rollouts: operations.Rollouts, rollout_id: str) -> None:
+        """Name it; nothing is sent yet."""
+        self._rollouts = rollouts
+        self.id = rollout_id
+
+    def get(self) -> resources.Rollout:
+        """Return its phase, step and last verdicts."""
+        return self._rollouts.get(self.id)
+
+    def wait(self, *, timeout_s: float = 3_600.0, progress: Progress | None = None) -> resources.Rollout:
+        """Return the rollout once it is over, promoted or aborted; its `reason` says why.
+
+        `progress` is called with a sentence each time that phase, weight or reason change, for example `print`.
+
+        Raises:
+            TookTooLong: it is not over in time, and goes on.
+        """
+        deadline, shown = time.monotonic() + timeout_s, ""
+        while True:
+            current = self.get()
+            line = line_of(current)
+            if line != shown and progress is not None:
+                progress(line)
+                shown = line
+            if current.is_over:
+                return current
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"rollout {self.id} is still {current.phase} after {timeout_s:g} s")
+            _wire.sleep(_POLL_S)
+
+    def pause(self, reason: str) -> resources.Rollout:
+        """Keep the weights as they are until somebody decides."""
+        return self._rollouts.pause(self.id, reason)
+
+    def resume(self, reason: str) -> resources.Rollout:
+        """Go on judging."""
+        return self._rollouts.resume(self.id, reason)
+
+    def promote(self, reason: str) -> resources.Rollout:
+        """Give the candidate everything now, whatever the gates say."""
+        return self._rollouts.promote(self.id, reason)
+
+    def abort(self, reason: str) -> resources.Rollout:
+        """Give the baseline everything again."""
+        return self._rollouts.abort(self.id, reason)
+
+    def timeline(self) -> list[resources.TimelineItem]:
+        """Return each event of the rollout with its reason."""
+        return (self._rollouts.timeline(self.id)).items
+
+
+class EndpointHandle:
+    """One endpoint: `rollbook.endpoint("digits")`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        endpoints: Endpoints,
+        rollouts: operations.Rollouts,
+        feedback: operations.Feedback,
+        gateway: Gateway,
+    ) -> None:
+        """Name it; nothing is sent yet."""
+        self.name = name
+        self._endpoints = endpoints
+        self._rollouts = rollouts
+        self._feedback = feedback
+        self._gateway = gateway
+        self._inputs: list[dict[str, Any]] | None = None
+
+    def get(self) -> resources.Endpoint:
+        """Return its deployments, instances and traffic."""
+        return self._endpoints.get(self.name)
+
+    def wait_until_ready(self, *, timeout_s: float = 600.0, progress: Progress | None = None) -> resources.Endpoint:
+        """Return the endpoint once its deployments are ready and a gateway routes to them.
+
+        `progress` is called with a sentence each time that something else is waited for, for example `print`.
+
+        Raises:
+            RollbookError: a deployment failed; the sentence says why.
+            TookTooLong: it is not ready in time.
+        """
+        deadline, shown = time.monotonic() + timeout_s, ""
+        while True:
+            found = self.get()
+            require_no_failure(found)
+            waits_for = awaited(found)
+            if not waits_for:
+                return found
+            if waits_for != shown and progress is not None:
+                progress(f"waiting: {waits_for}")
+                shown = waits_for
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"endpoint {self.name} does not answer after {timeout_s:g} s: {waits_for}")
+            _wire.sleep(_POLL_S)
+
+    def rollout(  # noqa: PLR0913  the parts of a rollout are independent
+        self,
+        version: resources.Version | str,
+        *,
+        strategy: resources.Canary | None = None,
+        gates: Sequence[resources.Gate] | None = None,
+        replicas: int | None = None,
+        alpha: float | None = None,
+        when_inconclusive: Literal["abort", "pause"] | None = None,
+        warm_up_timeout_ms: int | None = None,
+    ) -> RolloutHandle:
+        """Start to move the endpoint to a version; it goes on by itself, judged by its gates.
+
+        Without a strategy the steps are 5, 25, 50 and 100 %; without gates at most 2 points more requests may fail than
+        on the version beside it. `alpha` is the share of false verdicts that is accepted, over all looks together.
+        """
+        reference = version if isinstance(version, str) else version.reference
+        started = self._rollouts.start(
+            self.name,
+            reference,
+            strategy=strategy,
+            gates=gates,
+            replicas=replicas,
+            alpha=alpha,
+            when_inconclusive=when_inconclusive,
+            warm_up_timeout_ms=warm_up_timeout_ms,
+        )
+        return RolloutHandle(self._rollouts, started.id)
+
+    def rollback(self, reason: str, *, epoch: int | None = None) -> resources.Endpoint:
+        """Return to an earlier split of the traffic, by default the one before; an active rollout is aborted."""
+        return self._endpoints.rollback(self.name, reason, epoch=epoch)
+
+    def predict(self, inputs: Any) -> "InferenceResult":  # noqa: ANN401  what numpy or pandas takes
+        """Ask the model, through the gateway, as callers do; needs the extra `inference`.
+
+        `inputs` is a pandas frame, an array (or lists) for a model with one input, or a mapping from the inputs' names
+        to arrays. What the model takes is asked of the gateway once.
+
+        Raises:
+            RollbookError: numpy is missing, or an input does not fit; the sentence names it.
+            Problem: the gateway or the engine refuses; `code` says why.
+        """
+        try:
+            from rollbook.inference.inputs import tensors_of  # noqa: PLC0415  numpy is an extra
+            from rollbook.inference.result import result_in  # noqa: PLC0415
+            from rollbook.inference.tensors import TensorSpec  # noqa: PLC0415
+            from rollbook.inference.wire import request_of  # noqa: PLC0415
+        except ImportError as error:
+            raise RollbookError("numpy is not installed; install it with: pip install 'rollbook[inference]'") from error
+        if self._inputs is None:
+            self._inputs = self._gateway.model(self.name)
+        specs = msgspec.convert(self._inputs, list[TensorSpec])
+        body, headers = request_of(tensors_of(inputs, specs), specs)
+        return result_in(self._gateway.infer(self.name, body, headers))
+
+    def send_feedback(self, prediction_id: str, value: bool | float | str, *, name: str = "label") -> None:  # noqa: FBT001  a label may be true
+        """Say what became known of a prediction, for example its true label; gates of rollouts read it by its name."""
+        self._feedback.send([{"prediction_id": prediction_id, "name": name, "value": value}])
