@@ -100,10 +100,10 @@ def _change(rollbook: Rollbook, traffic: Traffic, target: Target, *, number: int
 
 def _figures(changes: Sequence[Change], published: Mapping[tuple[str, int], Published], *, prefix: str) -> list[Figure]:
     seen = [(change, published[change.target.endpoint_id, change.epoch], change.served) for change in changes]
-    served = [(change, told, first) for change, told, first in seen if first is not None]
-    from_event = [(first.routed_at - told.decided_at) * 1000 for _, told, first in served]
+    served = [(change, decision, first) for change, decision, first in seen if first is not None]
+    from_event = [(first.routed_at - decision.decided_at) * 1000 for _, decision, first in served]
     from_answer = [(first.routed_at - change.accepted_at) * 1000 for change, _, first in served]
-    answered = [(first.answered_at - told.decided_at) * 1000 for _, told, first in served]
+    answered = [(first.answered_at - decision.decided_at) * 1000 for _, decision, first in served]
     unseen = f", {len(changes) - len(served)} not seen" if len(served) < len(changes) else ""
     return [
         Figure(
@@ -120,7 +120,7 @@ def _figures(changes: Sequence[Change], published: Mapping[tuple[str, int], Publ
             goal=at_most(100),
             note=f"highest {max(from_event, default=0.0):.0f} ms",
         ),
-        *figures_of_hops([(told, first) for _, told, first in served], prefix=prefix),
+        *figures_of_hops([(decision, first) for _, decision, first in served], prefix=prefix),
         Figure(
             name=f"{prefix}: decided to that request's answer, p50",
             value=quantile(answered, 0.5),

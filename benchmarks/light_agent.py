@@ -80,7 +80,7 @@ class LightStarter(InstanceStarter):
         self._alone = environ.get(ALONE, "")
 
     async def start(self, record: InstanceRecord, deployment: Deployment, *, alone: bool = False) -> RunningInstance:  # noqa: ARG002 - all share
-        model = await self._shelf_of_models.lay(deployment) / ARTIFACT_NAME
+        model = await self._shelf_of_models.prepare(deployment) / ARTIFACT_NAME
         is_alone = (record.slot.deployment_id, record.slot.replica) == (self._alone, 0)
         if is_alone:
             self._alone = ""
@@ -90,7 +90,7 @@ class LightStarter(InstanceStarter):
         boot_id = f"boot-{uuid4()}"
         await pool.order(Opening(port=record.port, instance_id=record.instance_id, boot_id=boot_id))
         if is_alone:
-            _tell(sys.stdout, pool.process.pid)
+            _announce(sys.stdout, pool.process.pid)
         client = OipClient(host="127.0.0.1", port=record.port)
         if deployment.golden is not None:
             await client.check_golden(deployment.endpoint, deployment.golden)
@@ -98,7 +98,7 @@ class LightStarter(InstanceStarter):
         return RunningInstance(started, _Port(pool, record.port), client, _DRAIN_S)
 
 
-def _tell(output: IO[str], pid: int) -> None:
+def _announce(output: IO[str], pid: int) -> None:
     output.write(f"alone {pid}\n")
     output.flush()
 

@@ -101,7 +101,7 @@ class Load:
             await self._connect()
         self._began = next_report = time.monotonic()
         while not self.stopping.is_set():
-            self._send_what_is_due()
+            self._send_due()
             if time.monotonic() >= next_report:
                 next_report += _REPORT_EVERY_S
                 self.tell(self.counters())
@@ -137,7 +137,7 @@ class Load:
         sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
         sys.stdout.buffer.flush()
 
-    def _send_what_is_due(self) -> None:
+    def _send_due(self) -> None:
         now = time.monotonic()
         due = int((now - self._began) * self._plan.requests_per_s) + 1
         while self._sent < due:
@@ -168,7 +168,7 @@ class Load:
 
     def _take(self, answer: Answer | None, endpoint: str, sent_at: float) -> None:
         if answer is None or answer.status != _OK:
-            self._failures[_why(answer)] += 1
+            self._failures[_describe_failure(answer)] += 1
             return
         answered_at = time.time()
         self._answered += 1
@@ -196,7 +196,7 @@ class Load:
         self._give_back(connection)
 
 
-def _why(answer: Answer | None) -> str:
+def _describe_failure(answer: Answer | None) -> str:
     """Name a failure: the status, and how the answer tells why."""
     if answer is None:
         return "connection lost"

@@ -45,7 +45,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
         names = [f"many-{number}" for number in range(_ENDPOINTS)]
         created = [rollbook.endpoints.create(name, version=version, replicas=_REPLICAS) for name in names]
         with _light_agent(stack, alone=created[0].deployments[0].id) as agent:
-            took_s = _until_all_there(rollbook, names, agent)
+            took_s = _wait_for_all(rollbook, names, agent)
             alone = agent.alone()
             seconds = _SECONDS_FULL if full else _SECONDS
             plan = Plan(
@@ -75,14 +75,14 @@ class _Agent:
     """The light agent's process, and what it tells."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
-        self._told: Queue[str] = Queue()
+        self._announced: Queue[str] = Queue()
         self._process = process
         self._log = log
         threading.Thread(target=self._read, daemon=True).start()
 
     def alone(self) -> int:
         """Return the process of the instance that shares none."""
-        return int(self._told.get(timeout=_THERE_WITHIN_S))
+        return int(self._announced.get(timeout=_THERE_WITHIN_S))
 
     def require_alive(self) -> None:
         """Raise where it has ended, with the end of its log."""
@@ -93,7 +93,7 @@ class _Agent:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("alone "):
-                self._told.put(line.split()[1])
+                self._announced.put(line.split()[1])
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _light_agent(stack: Stack, *, alone: str) -> Iterator[_Agent]:
             process.stdout.close()
 
 
-def _until_all_there(rollbook: Rollbook, names: list[str], agent: _Agent) -> float:
+def _wait_for_all(rollbook: Rollbook, names: list[str], agent: _Agent) -> float:
     began = time.monotonic()
     wanted = len(names) * _REPLICAS
     while (there := sum(_instances(rollbook, name) for name in names)) < wanted:

@@ -35,7 +35,7 @@ class Addresses(msgspec.Struct, frozen=True):
     pid: int
 
 
-def laid_environment() -> Path:
+def install_environment() -> Path:
     """Return MLServer's Python, after its environment is laid with the libraries in our versions.
 
     Raises:
@@ -67,7 +67,7 @@ def running_mlserver(folder: Path, artifact: Path, *, workers: int = 0) -> Itera
 
     Without workers it predicts in its own process, which is its fastest way to serve small models on few cores.
     """
-    python = laid_environment()
+    python = install_environment()
     ports = {name: free_port() for name in ("http_port", "grpc_port", "metrics_port")}
     _write(folder, artifact, {**ports, "parallel_workers": workers})
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")}

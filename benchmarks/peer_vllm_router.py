@@ -19,7 +19,7 @@ _POLL_S = 0.1
 _LAY_S = 600.0
 
 
-def laid_environment() -> Path:
+def install_environment() -> Path:
     """Return the router's program, after its environment is laid.
 
     Raises:
@@ -46,7 +46,7 @@ def laid_environment() -> Path:
 @contextmanager
 def running_router(folder: Path, *, worker_url: str) -> Iterator[str]:
     """Route to one engine until the block is left, and give out the router's address."""
-    program, port, log = laid_environment(), free_port(), folder / "vllm-router.log"
+    program, port, log = install_environment(), free_port(), folder / "vllm-router.log"
     url = f"http://127.0.0.1:{port}"
     places = ["--host", "127.0.0.1", "--port", str(port)]
     prometheus = ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]

@@ -102,9 +102,9 @@ class Engine:
             finally:
                 self._running -= 1
         elif scope["type"] == "http":
-            await self._tell(scope["path"], send)
+            await self._answer_get(scope["path"], send)
 
-    async def _tell(self, path: str, send: Send) -> None:
+    async def _answer_get(self, path: str, send: Send) -> None:
         if path == "/health":
             await _answer(send, 200 if self._replay.is_ever_ready else 503, b"")
         elif path == "/v1/models":
@@ -211,14 +211,14 @@ def main() -> int:
     parser.add_argument("--middleware", required=True)
     parser.add_argument("--served-model-name", nargs="+", required=True)
     parser.add_argument("--shutdown-timeout", type=int, required=True)
-    told, _ = parser.parse_known_args()
-    replay = msgspec.json.decode((told.model / REPLAY).read_bytes(), type=Replay)
-    module, _, name = told.middleware.rpartition(".")
+    options, _ = parser.parse_known_args()
+    replay = msgspec.json.decode((options.model / REPLAY).read_bytes(), type=Replay)
+    module, _, name = options.middleware.rpartition(".")
     middleware: Any = getattr(importlib.import_module(module), name)
-    application = middleware(Engine(replay, name=told.served_model_name[0]))
-    with socket.create_server((told.host, told.port), backlog=1_024) as listener:
+    application = middleware(Engine(replay, name=options.served_model_name[0]))
+    with socket.create_server((options.host, options.port), backlog=1_024) as listener:
         config = uvicorn.Config(
-            application, log_level="warning", lifespan="on", timeout_graceful_shutdown=told.shutdown_timeout
+            application, log_level="warning", lifespan="on", timeout_graceful_shutdown=options.shutdown_timeout
         )
         uvicorn.Server(config).run(sockets=[listener])
     return 0

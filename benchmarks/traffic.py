@@ -71,14 +71,14 @@ class Traffic:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
-                told = _decoder.decode(line)
-                match told:
+                message = _decoder.decode(line)
+                match message:
                     case NewEpoch():
-                        self.epochs[told.endpoint, told.epoch] = told
+                        self.epochs[message.endpoint, message.epoch] = message
                     case Kept():
-                        self.answers.append(told)
+                        self.answers.append(message)
                     case Counters():
-                        self.counters = told
+                        self.counters = message
 
 
 @contextmanager

@@ -133,18 +133,18 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         if answer is not None:
-            self._tell(answer)
+            self._deliver(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the form of the protocol
         self._transport = None
-        self._tell(None)
+        self._deliver(None)
 
     def close(self) -> None:
         """End the connection; a request in flight is told so."""
         if self._transport is not None:
             self._transport.abort()
 
-    def _tell(self, answer: Answer | None) -> None:
+    def _deliver(self, answer: Answer | None) -> None:
         answered, self._answered = self._answered, None
         if answered is not None:
             answered(answer)

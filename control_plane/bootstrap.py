@@ -42,7 +42,7 @@ from control_plane.web.health import Probe
 from control_plane.web.measuring import measuring
 from control_plane.web.openapi import document_of, document_routes
 from control_plane.web.operation_routes import routes
-from control_plane.web.problems import EXCEPTION_HANDLERS, told_by_itself
+from control_plane.web.problems import EXCEPTION_HANDLERS, answer_error_with_status
 from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection
@@ -194,7 +194,7 @@ def _application(
             *routes(declared, commands=commands, authentication=authentication),
             *document_routes(document),
         ],
-        exception_handlers={**EXCEPTION_HANDLERS, QueryError: told_by_itself},
+        exception_handlers={**EXCEPTION_HANDLERS, QueryError: answer_error_with_status},
         openapi_config=None,
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,

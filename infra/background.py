@@ -67,7 +67,7 @@ class Background:
 
     def task(self, name: str, work: AsyncWork) -> asyncio.Task[None]:
         """Run work in the running loop until it returns or its task is cancelled."""
-        self._know(name)
+        self._register(name)
         task = asyncio.create_task(self._keep(name, work), name=name)
         # The loop itself holds its tasks only weakly.
         self._tasks.add(task)
@@ -76,7 +76,7 @@ class Background:
 
     def thread(self, name: str, work: Callable[[], None], *, stopping: threading.Event) -> threading.Thread:
         """Run work in a thread of its own until it returns; it is not started again once it is to stop."""
-        self._know(name)
+        self._register(name)
         thread = threading.Thread(target=self._keep_thread, args=(name, work, stopping), name=name, daemon=True)
         thread.start()
         return thread
@@ -119,7 +119,7 @@ class Background:
             read=lambda: {name: float(name in self.failing) for name in self.failures},
         )
 
-    def _know(self, name: str) -> None:
+    def _register(self, name: str) -> None:
         with self._lock:
             self._failures.setdefault(name, 0)
 

@@ -76,7 +76,7 @@ def _traced(application: Application, tracer: Any) -> Application:  # noqa: ANN4
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         status = 0
 
-        async def send_and_see(message: Message) -> None:
+        async def send_and_observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -88,7 +88,7 @@ def _traced(application: Application, tracer: Any) -> Application:  # noqa: ANN4
             span.set_attribute("url.path", scope["path"])
             if prediction_id := headers.get("x-prediction-id"):
                 span.set_attribute("rollbook.prediction_id", prediction_id)
-            await application(scope, receive, send_and_see)
+            await application(scope, receive, send_and_observe)
             route = scope.get("path_template")
             span.update_name(f"{scope['method']} {route or scope['path']}")
             span.set_attribute("http.response.status_code", status)

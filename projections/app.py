@@ -112,7 +112,7 @@ async def _serve(worker: StreamWorker, settings: ProjectionsSettings, stopping: 
     announcing = asyncio.ensure_future(_announce(worker, settings.ready_file))
     stopped = asyncio.ensure_future(stopping.wait())
     try:
-        await _until_over(worker.fatal, stopped, watching=watching, announcing=announcing)
+        await _wait_until_over(worker.fatal, stopped, watching=watching, announcing=announcing)
     finally:
         settings.ready_file.unlink(missing_ok=True)
         for task in (watching, announcing, stopped):
@@ -120,7 +120,7 @@ async def _serve(worker: StreamWorker, settings: ProjectionsSettings, stopping: 
         await asyncio.gather(watching, announcing, stopped, return_exceptions=True)
 
 
-async def _until_over(
+async def _wait_until_over(
     fatal: asyncio.Future[None],
     stopped: asyncio.Future[Any],
     *,

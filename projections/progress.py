@@ -51,7 +51,7 @@ def admit(progress: Progress, messages: Sequence[Message]) -> Admission:
     A batch that a crash may have cut short is repeated with exactly its old range, so that its token makes
     ClickHouse drop what is already there. Until its last message is here, its messages are held.
     """
-    known, fresh = _told_apart(progress.next_offset, messages)
+    known, fresh = _split_known(progress.next_offset, messages)
     if progress.replay is None:
         return _admit_new(known, fresh, progress.next_offset)
     mark = progress.replay
@@ -65,7 +65,7 @@ def admit(progress: Progress, messages: Sequence[Message]) -> Admission:
     return msgspec.structs.replace(after, batches=((repeated, *after.batches) if held else after.batches))
 
 
-def _told_apart(next_offset: int, messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+def _split_known(next_offset: int, messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
     known: list[Message] = []
     fresh: list[Message] = []
     for message in messages:

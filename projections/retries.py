@@ -25,7 +25,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         return whole * (0.5 + chance / 2)
 
 
-async def until_done(
+async def retry_until_done(
     action: Callable[[], Awaitable[Result]],
     *,
     what: str,

@@ -17,7 +17,7 @@ import structlog
 from projections.errors import ProjectionError, StoreUnavailableError, UndecodableError
 from projections.messages import Message
 from projections.progress import Batch, Mark, Progress, admit, resume
-from projections.retries import Backoff, until_done
+from projections.retries import Backoff, retry_until_done
 from projections.tables import Projector, Rows, Table, assemble
 
 Result = TypeVar("Result")
@@ -176,7 +176,7 @@ class Sink:
 
     async def _persist(self, action: Callable[[], Awaitable[Result]], *, what: str) -> Result:
         passing = (StoreUnavailableError, DeadLettersUnavailableError)
-        return await until_done(action, what=what, passing=passing, backoff=self._backoff, sleep=self._sleep)
+        return await retry_until_done(action, what=what, passing=passing, backoff=self._backoff, sleep=self._sleep)
 
 
 def token_of(batch: Batch) -> str:

@@ -7,7 +7,7 @@ from clickhouse_connect.driver.client import Client
 
 from infra.clickhouse.migrator import migrate
 from projections.errors import StoreUnavailableError
-from projections.retries import Backoff, until_done
+from projections.retries import Backoff, retry_until_done
 from projections.store import ClickHouseStore
 
 _IDENTITY = "SELECT toString(id) AS id FROM sink_identity ORDER BY made_at, id LIMIT 1"
@@ -22,12 +22,12 @@ async def bring_up_to_date(store: ClickHouseStore) -> list[str]:
         return migrate(client, MIGRATIONS)
 
     action = partial(store.run, apply)
-    return await until_done(action, what="migrate", passing=StoreUnavailableError, backoff=Backoff())
+    return await retry_until_done(action, what="migrate", passing=StoreUnavailableError, backoff=Backoff())
 
 
 async def identity(store: ClickHouseStore) -> str:
     """Return the name of this database, for ever different from that of one that was made anew."""
-    rows = await until_done(
+    rows = await retry_until_done(
         partial(store.select, _IDENTITY), what="read_identity", passing=StoreUnavailableError, backoff=Backoff()
     )
     return str(rows[0]["id"])

@@ -112,13 +112,13 @@ PRINCIPALS = Aggregate(kind=Kind.PRINCIPAL, initial=Principal(), evolve=evolve, 
 
 def grant_role(state: Principal, role: Role) -> tuple[msgspec.Struct, ...]:
     """Decide on a role; the one that the principal has changes nothing."""
-    _must_not_be_erased(state)
+    _require_not_erased(state)
     return () if state.role == role else (RoleGranted(role=role),)
 
 
 def issue_token(state: Principal, token: Token) -> tuple[msgspec.Struct, ...]:
     """Decide on another token."""
-    _must_not_be_erased(state)
+    _require_not_erased(state)
     return (TokenIssued(token_id=token.id, token_sha256=token.sha256, expires_at=token.expires_at),)
 
 
@@ -135,6 +135,6 @@ def erase(state: Principal, key_ids: tuple[str, ...], reason: str) -> tuple[msgs
     return () if state.is_erased else (PrincipalErased(key_ids=key_ids, reason=reason),)
 
 
-def _must_not_be_erased(state: Principal) -> None:
+def _require_not_erased(state: Principal) -> None:
     if state.is_erased:
         raise PrincipalErasedError(state.id)

@@ -84,7 +84,7 @@ def grant_principal_role(
     """Change a principal's role."""
     before = _load(unit, principal_id, expected_version)
     if command.role != "admin":
-        _must_not_be_last_admin(unit, before.state)
+        _require_another_admin(unit, before.state)
     return _change(unit, before, grant_role(before.state, command.role))
 
 
@@ -95,7 +95,7 @@ def revoke_principal_token(
     before = _load(unit, principal_id, expected_version)
     events = revoke_token(before.state, token_id, command.reason)
     if events and before.state.live_tokens(now_ms=unit.now_ms) == (token_id,):
-        _must_not_be_last_admin(unit, before.state)
+        _require_another_admin(unit, before.state)
     return _change(unit, before, events)
 
 
@@ -104,7 +104,7 @@ def erase_principal(
 ) -> Reply:
     """Erase a person: the keys go when the command is committed, the log stays as it is and verifies."""
     before = _load(unit, principal_id, expected_version)
-    _must_not_be_last_admin(unit, before.state)
+    _require_another_admin(unit, before.state)
     answer = _change(unit, before, erase(before.state, unit.keys_of(principal_id), command.reason))
     unit.shred(principal_id)
     return answer
@@ -123,7 +123,7 @@ def _require_version(found: int, expected: int | None) -> None:
         raise StaleVersionError(found=found, expected=expected)
 
 
-def _must_not_be_last_admin(unit: UnitOfWork, principal: Principal) -> None:
+def _require_another_admin(unit: UnitOfWork, principal: Principal) -> None:
     if principal.role != "admin" or not principal.live_tokens(now_ms=unit.now_ms):
         return
     admins = unit.catalogue.find(Kind.PRINCIPAL, workspace=principal.workspace, phases=("admin",), limit=1_000)

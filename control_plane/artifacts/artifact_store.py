@@ -38,7 +38,7 @@ class ArtifactStore:
 
     def prepare(self) -> None:
         """Make the folders, and delete what uploads that a crash cut short have left."""
-        with told_as_unavailable():
+        with translate_disk_errors():
             self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in self._incoming.iterdir():
                 left.unlink()
@@ -47,7 +47,7 @@ class ArtifactStore:
 
     def find(self, digest: str) -> StoredArtifact | None:
         """Return what is known of a file, or None when the store does not hold it."""
-        with told_as_unavailable():
+        with translate_disk_errors():
             try:
                 return StoredArtifact(digest=digest, size_bytes=self.path_of(digest).stat().st_size)
             except FileNotFoundError:
@@ -59,7 +59,7 @@ class ArtifactStore:
         Raises:
             ArtifactNotFoundError: the store does not hold it.
         """
-        with told_as_unavailable():
+        with translate_disk_errors():
             try:
                 return self.path_of(digest).open("rb")
             except FileNotFoundError:
@@ -76,7 +76,7 @@ class ArtifactStore:
 
     def receive(self, digest: str) -> "Upload":
         """Begin an upload; call `keep` once all is there, and `close` in any case."""
-        with told_as_unavailable():
+        with translate_disk_errors():
             return Upload(self, digest, self._incoming / secrets.token_hex(16))
 
 
@@ -103,7 +103,7 @@ class Upload:
         if self._size > self._store.max_bytes:
             raise ArtifactTooLargeError(limit_bytes=self._store.max_bytes)
         self._hash.update(chunk)
-        with told_as_unavailable():
+        with translate_disk_errors():
             self._file.write(chunk)
 
     def keep(self) -> StoredArtifact:
@@ -115,7 +115,7 @@ class Upload:
         found = f"sha256:{self._hash.hexdigest()}"
         if found != self._digest:
             raise DigestDiffersError(named=self._digest, found=found)
-        with told_as_unavailable():
+        with translate_disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def read_range(file: BinaryIO, *, start: int, length: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def told_as_unavailable() -> Iterator[None]:
+def translate_disk_errors() -> Iterator[None]:
     """Turn what the disk refuses into ArtifactStoreUnavailableError."""
     try:
         yield

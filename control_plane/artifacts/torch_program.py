@@ -128,10 +128,10 @@ def read_program(graph_module: bytes | msgspec.Raw) -> TorchProgram | None:
     called = list(names) if names else ["output"] if len(given) == 1 else [f"output_{n}" for n in range(len(given))]
     inputs = [_tensor(name, values, called=name) for name in taken]
     outputs = [_tensor(name, values, called=own) for name, own in zip(given, called, strict=True)]
-    told = tuple(tensor for tensor in (*inputs, *outputs) if tensor is not None)
-    if not inputs or not outputs or len(told) < len(inputs) + len(outputs):
+    known = tuple(tensor for tensor in (*inputs, *outputs) if tensor is not None)
+    if not inputs or not outputs or len(known) < len(inputs) + len(outputs):
         return None
-    return TorchProgram(inputs=told[: len(inputs)], outputs=told[len(inputs) :], has_names=names is not None)
+    return TorchProgram(inputs=known[: len(inputs)], outputs=known[len(inputs) :], has_names=names is not None)
 
 
 def _name(port: _Port) -> str:

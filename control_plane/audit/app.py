@@ -40,12 +40,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         report = _restore(arguments) if arguments.deed == "restore" else _verify(arguments)
     except LogBrokenError as error:
-        _tell(Report(sound=False, sentence=str(error)), as_json=arguments.json)
+        _print_report(Report(sound=False, sentence=str(error)), as_json=arguments.json)
         return EXIT_BROKEN
     except (AuditError, CannotStartError) as error:
         sys.stderr.write(f"rollbook audit: {error}\n")
         return EXIT_UNREADABLE
-    _tell(report, as_json=arguments.json)
+    _print_report(report, as_json=arguments.json)
     return EXIT_SOUND
 
 
@@ -79,7 +79,7 @@ def _report(evidence: Evidence, sentence: str, *, checkpoints: int = 0, topic_co
     )
 
 
-def _tell(report: Report, *, as_json: bool) -> None:
+def _print_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(f"{msgspec.json.encode(report).decode()}\n")
     elif not report.sound:

@@ -14,7 +14,7 @@ from control_plane.audit.topic_log import TopicLog, open_topic_log
 from control_plane.audit.verifier import verify_store
 from control_plane.event_store.log_file import LoggedEvent
 from control_plane.event_store.recorder import PositionRecorder
-from control_plane.event_store.sqlite_file import only_writer, open_recorder, told_as_reason_not_to_start
+from control_plane.event_store.sqlite_file import only_writer, open_recorder, translate_start_errors
 from infra.kafka.connection import KafkaConnection
 
 
@@ -27,7 +27,7 @@ async def restore_store(path: Path, connection: KafkaConnection) -> Evidence:
         LogUnreadableError: a store is there already, or Kafka does not answer.
         LogBrokenError: the topic is not a log that a store could have written.
     """
-    with told_as_reason_not_to_start(path):
+    with translate_start_errors(path):
         unfinished = _prepare(path)
         with only_writer(path):
             async with open_topic_log(connection) as topic:

@@ -101,7 +101,7 @@ def create(state: Batch, command: CreateBatch, *, now_ms: int) -> list[msgspec.S
 
 def start(state: Batch, command: StartBatch) -> list[msgspec.Struct]:
     """Note that the input is good. A batch that was cancelled meanwhile is not started: the answer says so."""
-    _must_be_open(state)
+    _require_open(state)
     if state.requests is not None and state.requests != command.requests:
         raise BatchCountsError(f"the batch has {state.requests} requests", field="requests")
     return [BatchStarted(requests=command.requests)] if state.phase == "validating" else []
@@ -112,7 +112,7 @@ def fail(state: Batch, command: FailBatch) -> list[msgspec.Struct]:
     problems = tuple(BatchProblem(code=one.code, line=one.line) for one in command.problems)
     if state.phase == "failed" and state.problems == problems:
         return []
-    _must_be_open(state)
+    _require_open(state)
     if state.requests is not None:
         raise BatchCountsError("the input was found good before", field="problems")
     return [BatchFailed(problems=problems)]
@@ -122,7 +122,7 @@ def cancel(state: Batch, command: CancelBatch) -> list[msgspec.Struct]:
     """Ask for the end of a batch; asked twice is asked once."""
     if state.phase in ("cancelling", "cancelled"):
         return []
-    _must_be_open(state)
+    _require_open(state)
     return [BatchCancellationRequested(reason=command.reason)]
 
 
@@ -131,8 +131,8 @@ def finish(state: Batch, command: FinishBatch, *, now_ms: int) -> list[msgspec.S
     end = _end(state, command)
     if state.end is not None and end == state.end:
         return []
-    _must_be_open(state)
-    _must_add_up(state, command)
+    _require_open(state)
+    _require_matching_counts(state, command)
     if isinstance(end, BatchExpired):
         assert state.created
         if rfc3339(now_ms) < state.created.expires_at:
@@ -151,18 +151,18 @@ def _end(state: Batch, command: FinishBatch) -> End:
     )
 
 
-def _must_be_open(state: Batch) -> None:
+def _require_open(state: Batch) -> None:
     if not state.is_open:
         raise BatchFinishedError(state.id, state.phase)
 
 
-def _must_add_up(state: Batch, command: FinishBatch) -> None:
+def _require_matching_counts(state: Batch, command: FinishBatch) -> None:
     """Hold the promise: a line for each request, in the one file or the other."""
     if state.requests is None and state.phase != "cancelling":
         raise BatchNotStartedError(state.id)
-    told = command.completed + command.failed + command.not_asked
-    if told != (state.requests or 0):
-        raise BatchCountsError(f"{told} requests are told of, and the batch has {state.requests or 0}", field="failed")
+    counted = command.completed + command.failed + command.not_asked
+    if counted != (state.requests or 0):
+        raise BatchCountsError(f"{counted} requests reported, but the batch has {state.requests or 0}", field="failed")
     for field, file, lines in (
         ("output", command.output, command.completed),
         ("errors", command.errors, command.failed + command.not_asked),

@@ -34,7 +34,7 @@ def differences(rebuilt: list[CatalogueRow], stored: list[CatalogueRow]) -> list
     """Name every row that the log and the catalogue do not agree on."""
     expected, found = ({_order(row): row for row in rows} for rows in (rebuilt, stored))
     return [
-        f"{kind} {identifier}: {_what_differs(expected.get(key), found.get(key))}"
+        f"{kind} {identifier}: {_describe_difference(expected.get(key), found.get(key))}"
         for key in sorted(expected.keys() | found.keys())
         for _, kind, identifier in [key]
         if expected.get(key) != found.get(key)
@@ -45,7 +45,7 @@ def _order(row: CatalogueRow) -> tuple[str, str, str]:
     return row.workspace, str(row.kind), row.id
 
 
-def _what_differs(rebuilt: CatalogueRow | None, stored: CatalogueRow | None) -> str:
+def _describe_difference(rebuilt: CatalogueRow | None, stored: CatalogueRow | None) -> str:
     if stored is None:
         return "the catalogue lacks the row"
     if rebuilt is None:

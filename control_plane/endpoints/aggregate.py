@@ -241,7 +241,7 @@ def add_deployment(state: Endpoint, command: AddDeployment) -> list[msgspec.Stru
 
 def remove_deployment(state: Endpoint, command: RemoveDeployment, *, by_rollout: str | None) -> list[msgspec.Struct]:
     """Take a deployment away that serves nothing; a rollout that ends leaves a backup and a parent where they are."""
-    _only_its_owner_may_change_the_endpoint(state, by_rollout)
+    _require_owner(state, by_rollout)
     deployment = state.deployment(command.deployment_id)
     if deployment is None:
         raise errors.DeploymentNotFoundError(
@@ -276,13 +276,13 @@ def remove_deployment(state: Endpoint, command: RemoveDeployment, *, by_rollout:
 
 def set_traffic(state: Endpoint, command: SetTraffic, *, ready: Mapping[str, int] | None) -> list[msgspec.Struct]:
     """Split the traffic. `ready` counts the instances per deployment; None where readiness was settled before."""
-    _only_its_owner_may_change_the_endpoint(state, command.rollout_id)
+    _require_owner(state, command.rollout_id)
     buckets = _buckets(state, command)
     allocations = reallocate(state.allocations, buckets)
     if weights_of(allocations) == weights_of(state.allocations):
         return []
     if ready is not None:
-        _only_ready_deployments_may_take_more_traffic(state, allocations, ready)
+        _require_ready_deployments(state, allocations, ready)
     shift = TrafficShifted(
         allocations=allocations, reason=command.reason, rollout_id=command.rollout_id, step=command.step
     )
@@ -291,7 +291,7 @@ def set_traffic(state: Endpoint, command: SetTraffic, *, ready: Mapping[str, int
 
 def restore_traffic(state: Endpoint, command: RestoreTraffic) -> list[msgspec.Struct]:
     """Give each bucket back to the deployment that had it at an earlier epoch."""
-    _only_its_owner_may_change_the_endpoint(state, None)
+    _require_owner(state, None)
     earlier = _earlier(state, command.epoch)
     gone = [each.deployment_id for each in earlier.allocations if state.deployment(each.deployment_id) is None]
     if gone:
@@ -308,7 +308,7 @@ def restore_traffic(state: Endpoint, command: RestoreTraffic) -> list[msgspec.St
 
 def reserve(state: Endpoint, command: ReserveEndpoint) -> list[msgspec.Struct]:
     """Give the traffic to a rollout, unless another has it."""
-    _only_its_owner_may_change_the_endpoint(state, command.rollout_id)
+    _require_owner(state, command.rollout_id)
     return [] if state.owner == command.rollout_id else [EndpointReserved(rollout_id=command.rollout_id)]
 
 
@@ -332,7 +332,7 @@ def _without_serving_shadow(state: Endpoint, allocations: tuple[Allocation, ...]
     return [ShadowRemoved(deployment_id=state.shadow.deployment_id, reason="the deployment takes traffic itself")]
 
 
-def _only_its_owner_may_change_the_endpoint(state: Endpoint, rollout_id: str | None) -> None:
+def _require_owner(state: Endpoint, rollout_id: str | None) -> None:
     if state.owner not in (None, rollout_id):
         raise errors.EndpointOwnedByRolloutError(
             f"{state.owner} owns the traffic of endpoint {state.name}",
@@ -340,9 +340,7 @@ def _only_its_owner_may_change_the_endpoint(state: Endpoint, rollout_id: str | N
         )
 
 
-def _only_ready_deployments_may_take_more_traffic(
-    state: Endpoint, allocations: tuple[Allocation, ...], ready: Mapping[str, int]
-) -> None:
+def _require_ready_deployments(state: Endpoint, allocations: tuple[Allocation, ...], ready: Mapping[str, int]) -> None:
     """Where nothing is served yet nothing can be lost, so the first split may come before the first instance."""
     before = weights_of(state.allocations)
     for deployment_id, weight in weights_of(allocations).items():

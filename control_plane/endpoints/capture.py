@@ -15,16 +15,16 @@ MAX_RETENTION_DAYS = 3_650
 def change_capture_policy(state: Endpoint, command: ChangeCapturePolicy) -> list[msgspec.Struct]:
     """Replace the policy; the same one again changes nothing."""
     policy = command.policy
-    _each_name_may_stand_once(policy)
-    _bounds_may_not_be_exceeded(policy)
-    _what_is_hashed_has_to_be_kept(policy)
-    _names_have_to_be_served(state, policy)
+    _require_unique_names(policy)
+    _require_within_limits(policy)
+    _require_hashed_names_kept(policy)
+    _require_served_names(state, policy)
     if policy == state.capture:
         return []
     return [CapturePolicyChanged(policy=policy, reason=command.reason)]
 
 
-def _each_name_may_stand_once(policy: CapturePolicy) -> None:
+def _require_unique_names(policy: CapturePolicy) -> None:
     for field in ("inputs", "outputs", "hashed"):
         names: tuple[str, ...] = getattr(policy, field) or ()
         if len(set(names)) < len(names) or not all(names):
@@ -33,7 +33,7 @@ def _each_name_may_stand_once(policy: CapturePolicy) -> None:
             )
 
 
-def _bounds_may_not_be_exceeded(policy: CapturePolicy) -> None:
+def _require_within_limits(policy: CapturePolicy) -> None:
     bounds = {"max_values": MAX_VALUES, "max_bytes": MAX_BYTES, "retention_days": MAX_RETENTION_DAYS}
     for field, limit in bounds.items():
         value = getattr(policy, field)
@@ -43,7 +43,7 @@ def _bounds_may_not_be_exceeded(policy: CapturePolicy) -> None:
             )
 
 
-def _what_is_hashed_has_to_be_kept(policy: CapturePolicy) -> None:
+def _require_hashed_names_kept(policy: CapturePolicy) -> None:
     if policy.inputs is None or policy.outputs is None:
         return
     lost = [name for name in policy.hashed if name not in (*policy.inputs, *policy.outputs)]
@@ -55,7 +55,7 @@ def _what_is_hashed_has_to_be_kept(policy: CapturePolicy) -> None:
         )
 
 
-def _names_have_to_be_served(state: Endpoint, policy: CapturePolicy) -> None:
+def _require_served_names(state: Endpoint, policy: CapturePolicy) -> None:
     """A misspelt name would let through in plain what was to be hashed, and is never what was meant."""
     signatures = [deployment.signature for deployment in state.deployments]
     inputs = {tensor.name for signature in signatures for tensor in signature.inputs}

@@ -34,8 +34,8 @@ def set_failover_policy(state: Endpoint, command: SetFailoverPolicy) -> list[msg
     if policy.backup_deployment_id is not None:
         backup = _deployment_named(state, policy.backup_deployment_id)
         policy = msgspec.structs.replace(policy, backup_deployment_id=backup)
-    _regions_have_to_make_sense(policy.backup_regions or (), limit=MAX_BACKUP_REGIONS, field="policy.backup_regions")
-    _bounds_may_not_be_exceeded(policy)
+    _require_valid_regions(policy.backup_regions or (), limit=MAX_BACKUP_REGIONS, field="policy.backup_regions")
+    _require_within_limits(policy)
     return [] if policy == state.failover else [FailoverPolicySet(policy=policy, reason=command.reason)]
 
 
@@ -50,7 +50,7 @@ def place_deployment(state: Endpoint, command: PlaceDeployment) -> list[msgspec.
 
 def begin_with_placement(command: PlaceDeployment) -> list[msgspec.Struct]:
     """Place a deployment that is about to be added."""
-    _regions_have_to_make_sense(command.regions, limit=MAX_REGIONS, field="regions")
+    _require_valid_regions(command.regions, limit=MAX_REGIONS, field="regions")
     return [
         DeploymentPlaced(deployment_id=command.deployment_id, regions=command.regions, reason=command.reason),
     ]
@@ -87,7 +87,7 @@ def _deployment_named(state: Endpoint, name: str) -> str:
     )
 
 
-def _regions_have_to_make_sense(regions: tuple[str, ...], *, limit: int, field: str) -> None:
+def _require_valid_regions(regions: tuple[str, ...], *, limit: int, field: str) -> None:
     wrong = next((region for region in regions if not _REGION.fullmatch(region)), None)
     if wrong is not None:
         raise errors.InvalidRegionsError(
@@ -103,7 +103,7 @@ def _regions_have_to_make_sense(regions: tuple[str, ...], *, limit: int, field: 
         )
 
 
-def _bounds_may_not_be_exceeded(policy: FailoverPolicy) -> None:
+def _require_within_limits(policy: FailoverPolicy) -> None:
     min_ms, max_ms = TRY_MS
     bounds = {
         "max_retries": (0, MAX_RETRIES),

@@ -17,7 +17,7 @@ _TARGETS = ("in_flight", "queue_depth", "latency_ms", "tokens_waiting")
 def set_scaling_policy(state: Endpoint, command: SetScalingPolicy) -> list[msgspec.Struct]:
     """Replace the policy, and bring what is outside its bounds inside; the same one again changes nothing."""
     if command.policy is not None:
-        a_policy_has_to_make_sense(command.policy)
+        require_valid_policy(command.policy)
     if command.policy == state.scaling:
         return []
     changes = [_bounded(state, each, command.policy) for each in state.deployments]
@@ -71,7 +71,7 @@ def scaling_version_of(state: Endpoint, replicas: Replicas) -> int:
     return max(state.scaling_version, replicas.version)
 
 
-def a_policy_has_to_make_sense(policy: ScalingPolicy) -> None:
+def require_valid_policy(policy: ScalingPolicy) -> None:
     """Refuse bounds that cross and a policy without any target."""
     if policy.min_replicas > policy.max_replicas:
         raise errors.InvalidScalingPolicyError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from control_plane.endpoints.scaling import a_policy_has_to_make_sense
+from control_plane.endpoints.scaling import require_valid_policy
 from control_plane.endpoints.scaling_replay import replay
 from control_plane.errors import Invalid
 from control_plane.web.bodies import decode_body
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         policy = decode_body(arguments.policy.read_bytes(), ScalingPolicy)
-        a_policy_has_to_make_sense(policy)
+        require_valid_policy(policy)
         samples = sorted(_samples(arguments.looks, arguments.deployment), key=lambda each: each.at_ms)
     except Invalid as error:
         sys.stderr.write(f"{arguments.policy}: {error.detail}; {error.remedy}\n")

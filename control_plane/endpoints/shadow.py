@@ -17,8 +17,8 @@ def set_shadow(state: Endpoint, command: SetShadow, *, ready: Mapping[str, int] 
         raise errors.EndpointOwnedByRolloutError(
             f"{state.owner} owns the traffic of endpoint {state.name}", remedy="wait until it is over, or abort it"
         )
-    _some_requests_have_to_be_copied(command)
-    _the_deployment_must_take_no_traffic(state, command)
+    _require_positive_share(command)
+    _require_no_traffic(state, command)
     if ready is not None and not ready.get(command.deployment_id):
         raise errors.DeploymentNotReadyError(
             f"no instance of {command.deployment_id} is ready, so it can not be a shadow of endpoint {state.name}",
@@ -38,7 +38,7 @@ def remove_shadow(state: Endpoint, command: RemoveShadow) -> list[msgspec.Struct
     return [ShadowRemoved(deployment_id=state.shadow.deployment_id, reason=command.reason)]
 
 
-def _some_requests_have_to_be_copied(command: SetShadow) -> None:
+def _require_positive_share(command: SetShadow) -> None:
     if not buckets_of(command.percent):
         raise errors.InvalidShadowError(
             f"{command.percent:g} % of the requests can not be copied",
@@ -47,7 +47,7 @@ def _some_requests_have_to_be_copied(command: SetShadow) -> None:
         )
 
 
-def _the_deployment_must_take_no_traffic(state: Endpoint, command: SetShadow) -> None:
+def _require_no_traffic(state: Endpoint, command: SetShadow) -> None:
     if state.deployment(command.deployment_id) is None:
         raise errors.DeploymentNotFoundError(
             f"endpoint {state.name} has no deployment {command.deployment_id}",

@@ -13,7 +13,7 @@ from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.database import AnswerKey, StoredAnswer
 from control_plane.event_store.errors import NameTakenError, StaleVersionError
 from control_plane.event_store.recorder import PositionRecorder
-from control_plane.event_store.sqlite_file import as_unavailable, told_as_unavailable
+from control_plane.event_store.sqlite_file import outage_behind, translate_store_errors
 from control_plane.ports import CatalogueRow
 from schemas.envelope import RecordedEvent
 
@@ -57,7 +57,7 @@ class SqliteDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with told_as_unavailable(), self._connection.transaction(commit=True) as cursor:
+        with translate_store_errors(), self._connection.transaction(commit=True) as cursor:
             between, self._cursor = self._cursor, cursor
             try:
                 yield
@@ -70,7 +70,7 @@ class SqliteDatabase:
         try:
             yield
         except Exception as error:
-            if (outage := as_unavailable(error)) is not None:
+            if (outage := outage_behind(error)) is not None:
                 raise outage from error  # SQLite may have rolled the whole transaction back by itself.
             self._cursor.execute("ROLLBACK TO command")
             self._cursor.execute("RELEASE command")

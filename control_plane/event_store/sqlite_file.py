@@ -101,9 +101,9 @@ def only_writer(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def told_as_reason_not_to_start(path: Path) -> Iterator[None]:
+def translate_start_errors(path: Path) -> Iterator[None]:
     try:
-        with told_as_unavailable():
+        with translate_store_errors():
             yield
     except StoreUnavailableError as error:
         raise CannotStartError(f"{path}: {error.detail}; {error.remedy}") from error
@@ -112,17 +112,17 @@ def told_as_reason_not_to_start(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def told_as_unavailable() -> Iterator[None]:
+def translate_store_errors() -> Iterator[None]:
     """Turn what the disk or the file refuses into StoreUnavailableError, and let everything else through."""
     try:
         yield
     except (sqlite3.Error, PersistenceError) as error:
-        if (outage := as_unavailable(error)) is not None:
+        if (outage := outage_behind(error)) is not None:
             raise outage from error
         raise
 
 
-def as_unavailable(error: BaseException) -> StoreUnavailableError | None:
+def outage_behind(error: BaseException) -> StoreUnavailableError | None:
     """Tell the outage behind what SQLite raised, where it is one; the library wraps some errors."""
     cause = error.__cause__ if isinstance(error, PersistenceError) else error
     code = getattr(cause, "sqlite_errorcode", None) if isinstance(cause, sqlite3.Error) else None

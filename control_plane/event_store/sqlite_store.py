@@ -18,8 +18,8 @@ from control_plane.event_store.sqlite_database import SqliteDatabase
 from control_plane.event_store.sqlite_file import (
     only_writer,
     open_recorder,
-    told_as_reason_not_to_start,
-    told_as_unavailable,
+    translate_start_errors,
+    translate_store_errors,
 )
 from control_plane.event_store.unit_of_work import Randomness
 from control_plane.event_store.writer import Command, Job, Limits, Outcome, Writer
@@ -58,16 +58,16 @@ class SqliteStore:
         return await ticket
 
     def read(self, *, after: int, limit: int) -> list[RecordedEvent]:
-        with told_as_unavailable(), self._recorder.reading() as cursor:
+        with translate_store_errors(), self._recorder.reading() as cursor:
             return [to_recorded(event) for event in self._recorder.select_log(cursor, after=after, limit=limit)]
 
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
-        with told_as_unavailable(), self._recorder.reading() as cursor:
+        with translate_store_errors(), self._recorder.reading() as cursor:
             found = self._recorder.select_stream(cursor, stream, after_version=after_version)
             return [to_recorded(event) for event in found]
 
     def head(self) -> int:
-        with told_as_unavailable(), self._recorder.reading() as cursor:
+        with translate_store_errors(), self._recorder.reading() as cursor:
             return self._recorder.head(cursor)
 
     def catalogue(self) -> Catalogue:
@@ -111,7 +111,7 @@ class SqliteStore:
             await asyncio.to_thread(writer.stop)
 
     def _query(self, statement: str, parameters: Sequence[object]) -> list[Any]:
-        with told_as_unavailable(), self._recorder.reading() as cursor:
+        with translate_store_errors(), self._recorder.reading() as cursor:
             cursor.execute(statement, parameters)
             found: list[Any] = cursor.fetchall()
             return found
@@ -158,7 +158,7 @@ async def open_sqlite_store(  # noqa: PLR0913  the store's surroundings; all but
         CannotStartError: another process writes to the file, or it cannot be opened or written.
     """
     with ExitStack() as resources:
-        with told_as_reason_not_to_start(path):
+        with translate_start_errors(path):
             resources.enter_context(only_writer(path))
             recorder = resources.enter_context(open_recorder(path))
             connection = resources.enter_context(recorder.datastore.get_connection(commit=True))

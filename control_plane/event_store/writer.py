@@ -92,11 +92,11 @@ class Writer:
             self._thread.join()
 
     def _run(self) -> None:
-        self._shred_what_is_ordered()
+        self._shred_due_keys()
         while not self._is_stopping and (first := self.queue.get()) is not None:
             taken = [first]
             try:
-                self._commit(self._and_those_that_wait(taken), taken)
+                self._commit(self._take_group(taken), taken)
             except BaseException as error:  # noqa: BLE001  the rim of the only writer: its callers hear, and it goes on
                 self._background.failed(WORK, error)
                 self._begin_again(taken)
@@ -111,7 +111,7 @@ class Writer:
         self._states = FoldedStates(capacity=self._limits.folded_states)
         self.head = self._database.head()
 
-    def _and_those_that_wait(self, taken: list[Job]) -> Iterator[Job]:
+    def _take_group(self, taken: list[Job]) -> Iterator[Job]:
         """Yield the first command and all that come while the group runs, noting each as taken."""
         yield taken[0]
         ends_at = time.monotonic() + self._limits.group_seconds
@@ -136,7 +136,7 @@ class Writer:
         self.head = group.head
         group.close()
         self._is_shredding_due |= bool(group.keys.shredded)
-        self._shred_what_is_ordered()
+        self._shred_due_keys()
         self._deliver(outcomes, head)
 
     def _after_failure(self, taken: list[Job], error: Exception) -> None:
@@ -188,7 +188,7 @@ class Writer:
             self._tidy_at = now + _TIDY_EVERY_SECONDS
             self._database.forget_answers(now_ms=self._clock.now_ms())
 
-    def _shred_what_is_ordered(self) -> None:
+    def _shred_due_keys(self) -> None:
         """Carry out what committed commands ordered; what fails now, a crash included, is tried again later."""
         if not self._is_shredding_due:
             return

@@ -131,7 +131,7 @@ def revoke_token(state: Keyring, token_id: str, reason: str, *, now_ms: int) -> 
     counting = as_of(state, rfc3339(now_ms))
     if any(token.token_id == token_id for token in counting.tokens):
         return ()
-    _must_have_room(counting)
+    _require_room(counting)
     return (InferenceTokenRevoked(token_id=token_id, until=_all_ended(now_ms), reason=reason),)
 
 
@@ -141,7 +141,7 @@ def revoke_tokens_of(
     """Decide on the end of all that a principal has minted. Tokens carry whole seconds: this one counts as before."""
     counting = as_of(state, rfc3339(now_ms))
     if all(one.principal_id != principal_id for one in counting.principals):
-        _must_have_room(counting)
+        _require_room(counting)
     next_second = (now_ms // 1_000 + 1) * 1_000
     revoked = InferenceTokensRevoked(
         principal_id=principal_id, issued_before=rfc3339(next_second), until=_all_ended(now_ms), reason=reason
@@ -154,7 +154,7 @@ def unix_s(at: str) -> int:
     return int(datetime.fromisoformat(at).astimezone(UTC).timestamp())
 
 
-def _must_have_room(state: Keyring) -> None:
+def _require_room(state: Keyring) -> None:
     if len(state.tokens) + len(state.principals) >= _MAX_REVOCATIONS:
         raise TooManyRevocationsError(_MAX_REVOCATIONS)
 

@@ -78,7 +78,7 @@ class KeyFile:
     def shred(self, key_ids: Iterable[str]) -> None:
         with self._writing() as connection:
             connection.executemany("DELETE FROM subject_keys WHERE key_id = ?", [(key_id,) for key_id in key_ids])
-        with self._lock, _told_as_unavailable():
+        with self._lock, _translate_key_errors():
             # Moving cells between pages may leave copies in the gaps of a page; a rewritten file has no such gaps.
             self._connection.execute("VACUUM")
 
@@ -88,20 +88,20 @@ class KeyFile:
 
     def _select(self, condition: str, value: str) -> tuple[SubjectKey, ...]:
         statement = f"SELECT key_id, subject, secret FROM subject_keys WHERE {condition} ORDER BY key_id"  # noqa: S608
-        with self._lock, _told_as_unavailable():
+        with self._lock, _translate_key_errors():
             found = self._connection.execute(statement, (value,)).fetchall()
         return tuple(SubjectKey(key_id=key_id, subject=subject, secret=secret) for key_id, subject, secret in found)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _told_as_unavailable(), self._connection:
+        with self._lock, _translate_key_errors(), self._connection:
             yield self._connection
 
 
 @contextmanager
 def open_key_file(path: Path) -> Iterator[KeyFile]:
     """Open the keys, or make an empty file that only this user can read."""
-    with _told_as_unavailable():
+    with _translate_key_errors():
         path.touch(mode=0o600, exist_ok=True)
         connection = sqlite3.connect(path, check_same_thread=False)
         for pragma in _PRAGMAS:
@@ -116,7 +116,7 @@ def open_key_file(path: Path) -> Iterator[KeyFile]:
 
 
 @contextmanager
-def _told_as_unavailable() -> Iterator[None]:
+def _translate_key_errors() -> Iterator[None]:
     try:
         yield
     except (sqlite3.OperationalError, OSError) as error:

@@ -6,13 +6,13 @@ from control_plane.ports import EventContext
 from control_plane.registry.commands import RegisterModel, RemoveAlias, SetAlias, VersionContent
 from control_plane.registry.policies import (
     adapters_have_a_model_as_parent,
-    aliases_are_no_numbers,
+    aliases_are_not_numbers,
     files_can_keep_what_signatures_promise,
     golden_examples_fit_the_signature,
     missing_values_are_floats_of_inputs,
-    names_work_in_a_path,
+    names_fit_in_a_path,
     sizes_are_fixed_or_free,
-    tensors_are_told_apart,
+    tensor_names_are_unique,
 )
 from schemas.events.registry import (
     Artifact,
@@ -88,7 +88,7 @@ def evolve_version(state: ModelVersion, event: msgspec.Struct, context: EventCon
 
 def register_model(command: RegisterModel) -> list[msgspec.Struct]:
     """Give a model its name; whether that is free is the catalogue's knowledge."""
-    names_work_in_a_path(command.name)
+    names_fit_in_a_path(command.name)
     return [ModelRegistered(name=command.name, description=command.description, tags=dict(command.tags))]
 
 
@@ -99,7 +99,7 @@ def assign_number(model: RegisteredModel, *, version_id: str) -> VersionNumberAs
 
 def set_alias(model: RegisteredModel, alias: str, command: SetAlias, *, version_id: str) -> list[msgspec.Struct]:
     """Let an alias name a version, whatever it named before."""
-    aliases_are_no_numbers(alias)
+    aliases_are_not_numbers(alias)
     known = model.aliases.get(alias)
     if known and known.version_id == version_id:
         return []
@@ -116,7 +116,7 @@ def register_version(
 ) -> list[msgspec.Struct]:
     """Make an immutable version, if its parts hold together."""
     adapters_have_a_model_as_parent(content.artifact, parent=parent)
-    tensors_are_told_apart(content.signature)
+    tensor_names_are_unique(content.signature)
     sizes_are_fixed_or_free(content.signature)
     missing_values_are_floats_of_inputs(content.signature)
     files_can_keep_what_signatures_promise(content.signature, content.description)

@@ -40,13 +40,13 @@ _OPTIONS: dict[Side, str] = {"inputs": "--input", "outputs": "--output"}
 _VERBS: dict[Side, str] = {"inputs": "takes", "outputs": "gives"}
 
 
-def names_work_in_a_path(name: str) -> None:
+def names_fit_in_a_path(name: str) -> None:
     """Refuse a name that could not stand in a URL as it is, or would be read there as an id."""
     if not _NAME.fullmatch(name) or kind_of(name.lower()) is not None:
         raise InvalidNameError(name)
 
 
-def aliases_are_no_numbers(alias: str) -> None:
+def aliases_are_not_numbers(alias: str) -> None:
     """Refuse an alias that could not stand behind a model's name, or would be read there as a version's number."""
     if not _ALIAS.fullmatch(alias) or alias.isdecimal():
         raise InvalidAliasError(alias)
@@ -66,7 +66,7 @@ def adapters_have_a_model_as_parent(artifact: Artifact, *, parent: Artifact | No
         )
 
 
-def tensors_are_told_apart(signature: Signature) -> None:
+def tensor_names_are_unique(signature: Signature) -> None:
     """Refuse two inputs, or two outputs, of one name."""
     for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
         names = [tensor.name for tensor in tensors]
@@ -183,16 +183,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _side(side: Side, stated: tuple[TensorBody, ...] | None, told: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _side(side: Side, stated: tuple[TensorBody, ...] | None, found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     if stated is not None:
         return msgspec.convert(stated, tuple[Tensor, ...], from_attributes=True)
-    if not told:
+    if not found:
         raise SignatureNotToldError(
             f"the file does not tell what the model {_VERBS[side]}",
             field=f"signature.{side}",
             remedy=f"state it: {_OPTIONS[side]} NAME:DATATYPE:SHAPE, or signature.{side} in the API",
         )
-    return told
+    return found
 
 
 def _remedy(signature: Signature, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> str:
@@ -202,8 +202,8 @@ def _remedy(signature: Signature, inputs: tuple[Tensor, ...], outputs: tuple[Ten
     return f"register it with {options_of(fitting)}"
 
 
-def _named_as(stated: tuple[Tensor, ...], told: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _named_as(stated: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return what the file tells; an only tensor keeps the name that was stated."""
-    if len(stated) == len(told) == 1:
-        return (msgspec.structs.replace(told[0], name=stated[0].name),)
-    return told
+    if len(stated) == len(found) == 1:
+        return (msgspec.structs.replace(found[0], name=stated[0].name),)
+    return found

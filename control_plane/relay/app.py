@@ -67,18 +67,18 @@ def _metrics(relay: Relay) -> Metrics:
 
 async def _wait_for(store: Path, stopping: asyncio.Event) -> bool:
     """Wait for the API to make the store; False when told to stop before."""
-    is_told = False
+    has_logged = False
     while not stopping.is_set():
-        if _is_made(store):
+        if _store_exists(store):
             return True
-        if not is_told:
+        if not has_logged:
             _log.info("relay_waits_for_the_store", store=str(store))
-            is_told = True
+            has_logged = True
         await sleep_unless(stopping, _POLL_SECONDS)
     return False
 
 
-def _is_made(store: Path) -> bool:
+def _store_exists(store: Path) -> bool:
     try:
         with open_log_file(store):
             return True

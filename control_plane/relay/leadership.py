@@ -16,14 +16,14 @@ _log = structlog.get_logger(__name__)
 async def sole_relay(lock_file: Path, *, stopping: asyncio.Event) -> AsyncIterator[bool]:
     """Wait until no other relay is active; False when the program is to stop before that."""
     with lock_file.open("a") as file:
-        is_told = False
+        has_logged = False
         while not stopping.is_set():
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not is_told:
+                if not has_logged:
                     _log.warning("another_relay_is_active", lock_file=str(lock_file))
-                    is_told = True
+                    has_logged = True
                 await asyncio.sleep(_POLL_SECONDS)
             else:
                 yield True

@@ -83,7 +83,7 @@ def _decide_warming(state: Rollout, command: Command, next_epoch: int) -> Decisi
 
 def _decide_stepping(state: Rollout, command: Command, next_epoch: int) -> Decision:
     match command:
-        case JudgeStep(measurement=measurement) if _is_news(state, measurement):
+        case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
             return _judge_beside_baseline(state, measurement, next_epoch)
         case PauseRollout(reason=reason):
             return Decision(events=(RolloutPaused(step=state.step, reason=reason),))
@@ -109,7 +109,7 @@ def _decide_paused(state: Rollout, command: Command, next_epoch: int) -> Decisio
 
 def _decide_baking(state: Rollout, command: Command, next_epoch: int) -> Decision:
     match command:
-        case JudgeStep(measurement=measurement) if _is_news(state, measurement):
+        case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
             return _judge_baking(state, measurement, next_epoch)
         case AbortRollout(reason=reason):
             return _abort(state, reason, next_epoch)
@@ -214,7 +214,7 @@ def _abort(state: Rollout, reason: str, next_epoch: int) -> Decision:
     return Decision(events=(RolloutAborted(step=state.step, epoch=epoch, reason=reason),))
 
 
-def _is_news(state: Rollout, measurement: Measurement) -> bool:
+def _is_new_evidence(state: Rollout, measurement: Measurement) -> bool:
     """A measurement of another step or epoch, or not newer than the one that was judged, says nothing.
 
     A late view may stand where it stood: what is new is the time that has passed, which can end a resumed step too.

@@ -26,14 +26,14 @@ def measuring(app: ASGIApp, registry: CollectorRegistry) -> ASGIApp:
             return
         began, status = perf_counter(), _NO_ANSWER
 
-        async def send_and_see(message: Message) -> None:
+        async def send_and_observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
             await send(message)
 
         try:
-            await app(scope, receive, send_and_see)
+            await app(scope, receive, send_and_observe)
         finally:
             route = scope.get("path_template") or _NOWHERE
             requests.labels(scope["method"], route, status).inc()

@@ -82,13 +82,13 @@ def status_of_kind(kind: Any) -> HTTPStatus:  # noqa: ANN401  an error of ours, 
     return next(status for root, status in _STATUS.items() if issubclass(kind, root))
 
 
-def told_refusal(request: Request[Any, Any, Any], error: errors.RollbookError) -> Response[bytes]:
+def answer_refusal(request: Request[Any, Any, Any], error: errors.RollbookError) -> Response[bytes]:
     """Answer one of our own errors."""
     status = status_of_kind(type(error))
     return _response(request, status, error.code, error.detail, field=error.field, remedy=error.remedy)
 
 
-class ToldByItself(Protocol):
+class ErrorWithStatus(Protocol):
     """An error of a part that is mounted beside ours and knows its own status."""
 
     code: str
@@ -98,26 +98,26 @@ class ToldByItself(Protocol):
     remedy: str | None
 
 
-def told_by_itself(request: Request[Any, Any, Any], error: ToldByItself) -> Response[bytes]:
+def answer_error_with_status(request: Request[Any, Any, Any], error: ErrorWithStatus) -> Response[bytes]:
     """Answer such an error."""
     return _response(
         request, HTTPStatus(error.status), error.code, error.detail, field=error.field, remedy=error.remedy
     )
 
 
-def told_framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def answer_framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what the framework refused before a handler ran: an unknown path, a bad parameter, a large body."""
     status = HTTPStatus(error.status_code)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return told_fault(request, error)
+        return answer_fault(request, error)
     wrong = _wrong_value(error)
     if wrong is not None:
-        return told_refusal(request, wrong)
+        return answer_refusal(request, wrong)
     code, remedy = _CODES.get(status, "invalid-request"), _REMEDIES.get(status, "look the request up under /openapi")
     return _response(request, status, code, error.detail, remedy=remedy)
 
 
-def told_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def answer_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a fault of ours without its inner text; the log has it under the correlation id."""
     _log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
     return _response(
@@ -165,7 +165,7 @@ def _response(
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
-    errors.RollbookError: told_refusal,
-    HTTPException: told_framework_error,
-    Exception: told_fault,
+    errors.RollbookError: answer_refusal,
+    HTTPException: answer_framework_error,
+    Exception: answer_fault,
 }

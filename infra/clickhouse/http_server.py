@@ -90,13 +90,13 @@ class ClickHouseApp:
         if not request.sql and scope["method"] == "GET":
             await _respond(send, 200, [(b"content-type", _TEXT)], b"Ok.\n")
             return
-        await self._take_place()
+        await self._acquire_slot()
         try:
             await self._answer(request, send)
         finally:
             self._places.release()
 
-    async def _take_place(self) -> None:
+    async def _acquire_slot(self) -> None:
         try:
             async with asyncio.timeout(self._limits.wait_seconds):
                 await self._places.acquire()

@@ -67,7 +67,7 @@ def migrate(client: Client, folder: Path) -> list[str]:
     """
     migrations = read_migrations(folder)
     client.command(_RECORDS)
-    with _alone(client):
+    with _hold_lock(client):
         applied = _applied(client)
         _compare(migrations, {number: known for (number, _), known in applied.items()})
         return [
@@ -122,7 +122,7 @@ def _apply(client: Client, migration: Migration, done: set[tuple[int, int]]) -> 
 
 
 @contextmanager
-def _alone(client: Client) -> Iterator[None]:
+def _hold_lock(client: Client) -> Iterator[None]:
     """Hold a lock that is a table: its creation is atomic, its comment tells that the holder lives."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not _take(client):

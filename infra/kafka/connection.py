@@ -64,10 +64,10 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     def variables(self) -> dict[str, str]:
         """Return what is not as it would be by itself, as programs are told it."""
         fields = msgspec.structs.fields(self)
-        told = {field.name.upper(): getattr(self, field.name) for field in fields}
+        values = {field.name.upper(): getattr(self, field.name) for field in fields}
         return {
             name: str(value)
-            for (name, value), field in zip(told.items(), fields, strict=True)
+            for (name, value), field in zip(values.items(), fields, strict=True)
             if value != field.default
         }
 

@@ -63,7 +63,7 @@ def locked_jars(lock_file: Path = LOCK_FILE) -> list[LockedJar]:
     return msgspec.convert(content["dependencies"], list[LockedJar])
 
 
-def lay_jars(environ: Mapping[str, str], *, lock_file: Path = LOCK_FILE, fetch: Fetch | None = None) -> Path:
+def install_jars(environ: Mapping[str, str], *, lock_file: Path = LOCK_FILE, fetch: Fetch | None = None) -> Path:
     """Return the folder with all jars, downloading them first when it is not there.
 
     A folder under the final name is complete: it is renamed into place after every

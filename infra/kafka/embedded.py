@@ -21,7 +21,7 @@ from infra.arguments import take_no_arguments
 from infra.data_directory import write_atomically
 from infra.errors import EXIT_CANNOT_START, CannotStartError
 from infra.kafka.class_archive import class_archive
-from infra.kafka.distribution import lay_jars
+from infra.kafka.distribution import install_jars
 from infra.kafka.java import find_java
 from infra.launch import LAUNCHED_BY, launched_command
 from infra.logs import configure_logs
@@ -117,10 +117,10 @@ def main(argv: list[str] | None = None) -> int:
 def run_node(settings: KafkaSettings, environ: Mapping[str, str]) -> NoReturn:
     for port, purpose in ((settings.port, "Kafka"), (settings.controller_port, "Kafka's controller")):
         require_free(port, purpose=purpose, host=settings.host)
-    java, jars = find_java(environ), lay_jars(environ)
+    java, jars = find_java(environ), install_jars(environ)
     archive = class_archive(java, jars, lambda options, folder: _run_once(java, jars, options, folder))
     base = _command(java, jars, settings, archive)
-    properties = _lay_folder(base, settings)
+    properties = _prepare_folder(base, settings)
     _log.info("kafka_starting", port=settings.port, java=str(java))
     os.execve(java, [*base, "kafka.Kafka", str(properties)], dict(environ))  # noqa: S606 - no shell is wanted
 
@@ -129,7 +129,7 @@ def _command(java: Path, jars: Path, settings: KafkaSettings, options: Sequence[
     return [str(java), *_java_options(settings), *options, "-cp", f"{jars}/*"]
 
 
-def _lay_folder(base: list[str], settings: KafkaSettings) -> Path:
+def _prepare_folder(base: list[str], settings: KafkaSettings) -> Path:
     properties = settings.data_dir / "server.properties"
     try:
         (settings.data_dir / "log").mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ def _run_once(java: Path, jars: Path, options: Sequence[str], folder: Path) -> N
     """Run a node of no one until it is ready, then end it as the system asks programs to end."""
     port, controller_port = free_ports(2)
     settings = KafkaSettings(host=_ITSELF, port=port, controller_port=controller_port, data_dir=folder)
-    properties = _lay_folder(_command(java, jars, settings, ()), settings)
+    properties = _prepare_folder(_command(java, jars, settings, ()), settings)
     node = subprocess.Popen(
         launched_command(*_command(java, jars, settings, options), "kafka.Kafka", str(properties)),
         stdout=subprocess.DEVNULL,

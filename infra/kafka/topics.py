@@ -41,7 +41,7 @@ async def ensure_topics(
     Raises TopicDriftError for a topic with other partitions, retention or settings:
     changing these under live data is a decision for a person.
     """
-    told = ""
+    logged = ""
     async with asyncio.timeout(timeout_seconds):
         while True:
             try:
@@ -50,9 +50,9 @@ async def ensure_topics(
                     await _compare(admin, specs)
                     return
             except KafkaError as error:
-                if repr(error) != told:
-                    told = repr(error)
-                    _log.warning("topics_not_ready", error=told, retry_seconds=_RETRY_SECONDS)
+                if repr(error) != logged:
+                    logged = repr(error)
+                    _log.warning("topics_not_ready", error=logged, retry_seconds=_RETRY_SECONDS)
                 await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -41,11 +41,11 @@ def assign_ports(path: Path, wanted: Mapping[str, WantedPort]) -> dict[str, int]
 
 def _choose(purpose: str, want: WantedPort, last: int | None, taken: set[int]) -> int:
     if want.fixed is not None:
-        if not _comes_free(want.fixed, host=want.host, patient=want.fixed == last):
+        if not _wait_until_free(want.fixed, host=want.host, patient=want.fixed == last):
             raise PortTakenError(port=want.fixed, purpose=purpose)
         return want.fixed
     # A stack that was killed a moment ago may still be letting go of its ports.
-    if last is not None and _comes_free(last, host=want.host, patient=True):
+    if last is not None and _wait_until_free(last, host=want.host, patient=True):
         return last
     if last is not None:
         _log.warning("port_of_last_time_taken", purpose=purpose, port=last)
@@ -54,7 +54,7 @@ def _choose(purpose: str, want: WantedPort, last: int | None, taken: set[int]) -
     return free_port(avoid=taken)
 
 
-def _comes_free(port: int, *, host: str, patient: bool) -> bool:
+def _wait_until_free(port: int, *, host: str, patient: bool) -> bool:
     deadline = time.monotonic() + (_PATIENCE_SECONDS if patient else 0.0)
     while not is_free(port, host=host):
         if time.monotonic() >= deadline:

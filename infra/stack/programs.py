@@ -70,7 +70,7 @@ def rollbook_stack(
             _traced(_measured(program, ports), neighbours)
             for program in (
                 _api(data, ports, common, neighbours, hosts),
-                *_followers_of_the_log(data, common),
+                *_log_followers(data, common),
                 *(
                     program
                     for region in regions
@@ -174,7 +174,7 @@ def _api(
     )
 
 
-def _followers_of_the_log(data: DataDirectory, common: Mapping[str, str]) -> tuple[ProgramSpec, ...]:
+def _log_followers(data: DataDirectory, common: Mapping[str, str]) -> tuple[ProgramSpec, ...]:
     relay = {**only(common, "DATA_DIR", *kafka_of(common)), "NUDGE_SOCKET": _nudge_socket(data)}
     projections = only(common, "DATA_DIR", *kafka_of(common), "CLICKHOUSE_URL")
     judge = only(common, "API_URL", "TOKEN_FILE", *kafka_of(common))

@@ -60,10 +60,10 @@ class StackRunner:
             background.task(f"supervise-{name}", partial(self._run_program, program))
             for name, program in self._programs.items()
         ]
-        housekeeping = background.task("housekeeping", self._keep_house)
+        housekeeping = background.task("housekeeping", self._run_housekeeping)
         failure: CannotStartError | None = None
         try:
-            await self._until_ready(stopping)
+            await self._wait_until_ready(stopping)
             if not stopping.is_set():
                 self._change("ready")
                 _log.info("stack_ready", seconds=round(self._clock.monotonic() - started, 2))
@@ -87,7 +87,7 @@ class StackRunner:
             return  # Who waits for all to be ready hears of it, and stops the stack.
         await program.run()
 
-    async def _until_ready(self, stopping: asyncio.Event) -> None:
+    async def _wait_until_ready(self, stopping: asyncio.Event) -> None:
         ready = asyncio.gather(*(program.first_ready for program in self._programs.values()))
         asked = asyncio.create_task(stopping.wait())
         try:
@@ -110,7 +110,7 @@ class StackRunner:
             for program in loose:
                 del left[program.spec.name]
 
-    async def _keep_house(self) -> None:
+    async def _run_housekeeping(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
             for program in self._programs.values():

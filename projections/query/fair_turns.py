@@ -64,7 +64,7 @@ class FairTurns:
         self._running[principal] -= 1
         if not self._running[principal]:
             del self._running[principal]
-        self._to_the_end(principal)
+        self._move_to_end(principal)
         self._give_out()
 
     def _give_out(self) -> None:
@@ -73,13 +73,13 @@ class FairTurns:
             if principal is None:
                 return
             place = self._waiting[principal].popleft()
-            self._to_the_end(principal)
+            self._move_to_end(principal)
             # A wait that was just cancelled is in the turns until its task has run.
             if not place.done():
                 self._running[principal] += 1
                 place.set_result(None)
 
-    def _to_the_end(self, principal: str) -> None:
+    def _move_to_end(self, principal: str) -> None:
         waiting = self._waiting.pop(principal, None)
         if waiting:
             self._waiting[principal] = waiting

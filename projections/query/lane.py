@@ -81,9 +81,9 @@ class QueryLane:
             async with asyncio.timeout(limits.wait_seconds):
                 await turns.acquire(principal)
         except TimeoutError:
-            raise self._refusal(self._why_late(principal)) from None
+            raise self._refusal(self._busy_error(principal)) from None
 
-    def _why_late(self, principal: str) -> QueryError:
+    def _busy_error(self, principal: str) -> QueryError:
         own = self._turns.running_of(principal)
         if own >= self.limits.at_once_each:
             return TooManyStatements(running=own, waiting=self._turns.waiting_of(principal) + 1)

@@ -10,7 +10,7 @@ from serving.engines.answers import promised_form
 from serving.engines.base import DTYPES, Array, Tensors
 from serving.engines.columns import blocks_of, check_widths, in_order
 from serving.engines.errors import PredictionFailedError, SignatureMismatchError
-from serving.engines.samples import made_up
+from serving.engines.samples import constant_inputs
 
 EVEN_ODDS = 0.5
 
@@ -56,7 +56,7 @@ class BoostedEngine:
         return {name: answers[held] for name, held in self._outputs.items()}
 
     def samples(self) -> Iterator[Tensors]:
-        return made_up(self._signature)
+        return constant_inputs(self._signature)
 
 
 def with_labels(predicted: Array) -> Tensors:

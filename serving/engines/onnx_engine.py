@@ -16,7 +16,7 @@ from serving.engines.errors import (
     PredictionFailedError,
     SignatureMismatchError,
 )
-from serving.engines.samples import made_up
+from serving.engines.samples import constant_inputs
 
 try:
     import onnxruntime
@@ -72,7 +72,7 @@ class OnnxEngine:
         return dict(zip(self._outputs, answers, strict=True))
 
     def samples(self) -> Iterator[Tensors]:
-        return made_up(self._signature)
+        return constant_inputs(self._signature)
 
     def _run(self, inputs: Mapping[str, Array]) -> list[Array]:
         feed = {in_graph: inputs[name] for name, in_graph in self._inputs.items()}

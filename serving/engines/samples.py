@@ -8,7 +8,7 @@ from schemas.events.registry import Signature, Tensor
 from serving.engines.base import DTYPES, Array, Tensors
 
 
-def made_up(signature: Signature) -> Iterator[Tensors]:
+def constant_inputs(signature: Signature) -> Iterator[Tensors]:
     """Yield inputs of one row, of zeros and of ones; sizes that are free are one."""
     for number, text in ((0, ""), (1, "a")):
         yield {

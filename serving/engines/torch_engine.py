@@ -17,7 +17,7 @@ from serving.engines.errors import (
     SignatureMismatchError,
 )
 from serving.engines.exported_program import safe_program
-from serving.engines.samples import made_up
+from serving.engines.samples import constant_inputs
 
 try:
     import torch
@@ -75,7 +75,7 @@ class TorchEngine:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
 
     def samples(self) -> Iterator[Tensors]:
-        return made_up(self._signature)
+        return constant_inputs(self._signature)
 
     def _named(self, answer: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever the program returns
         if isinstance(answer, Mapping):

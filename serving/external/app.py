@@ -28,7 +28,7 @@ from serving.capture.in_engine.rollbook_capture.middleware import CaptureMiddlew
 from serving.capture.middleware import Application, CaptureMiddleware, Receive, Scope, Send
 from serving.external.adapter import AdapterRefusedError, ParentEngine, loaded_adapter
 from serving.external.credentials import read_credential
-from serving.external.grants import how_to_grant
+from serving.external.grants import explain_grant
 from serving.external.relay import Relay
 from serving.external.rewording import Rewording
 from serving.runtime.instance import Instance
@@ -36,7 +36,7 @@ from serving.runtime.load_failure import LoadFailure, leave_failure
 from serving.runtime.manifest import ARTIFACT_NAME, FILES_NAME, Manifest, read_manifest
 from serving.runtime.process_watch import watch_process
 from serving.runtime.recording import recording
-from serving.runtime.servers import listening, serving_http, until_stopped
+from serving.runtime.servers import listening, serving_http, wait_until_stopped
 
 PREFIX = "ROLLBOOK_EXTERNAL_"
 _CONNECT_S = 5.0
@@ -103,7 +103,7 @@ async def run_relay(settings: ExternalSettings, stopping: asyncio.Event) -> None
             serving_http(application, listener=listener, drain_s=settings.drain_seconds)
         )
         _log.info("relay_ready", instance_id=settings.instance_id, version=manifest.version_name)
-        await until_stopped(stopping, server)
+        await wait_until_stopped(stopping, server)
 
 
 class _Identified:
@@ -164,7 +164,7 @@ async def _relay(settings: ExternalSettings) -> AsyncIterator[tuple[ExternalEngi
     try:
         await connections.check(engine.url)
     except AddressNotGrantedError as error:
-        reason = how_to_grant(error)
+        reason = explain_grant(error)
         leave_failure(settings.spool_dir, LoadFailure(code="address-not-granted", reason=reason))
         raise CannotStartError(reason) from error
     async with (

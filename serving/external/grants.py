@@ -7,7 +7,7 @@ from infra.errors import AddressNotGrantedError
 _SETTING = "ROLLBOOK_AGENT_EXTERNAL_NETWORKS"
 
 
-def how_to_grant(error: AddressNotGrantedError) -> str:
+def explain_grant(error: AddressNotGrantedError) -> str:
     """Return the reason, and what whoever runs this host may do about it."""
     return f"{error}; to allow it, start the agent of this host with {_SETTING}={','.join(error.addresses)}"
 

@@ -14,7 +14,7 @@ import structlog
 from schemas.external_engine import ExternalEngine
 from serving.capture.middleware import Message, Outcome, Receive, Scope, Send
 from serving.external.credentials import Credential
-from serving.external.grants import how_to_grant, refused_address
+from serving.external.grants import explain_grant, refused_address
 from serving.external.rewording import Rewording
 
 _PASSED_ON = frozenset({"accept", "content-type", "inference-header-content-length", "traceparent", "tracestate"})
@@ -86,7 +86,7 @@ class Relay:
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
             refused = refused_address(error)
-            code, reason = (_NOT_GRANTED, how_to_grant(refused)) if refused else (_UNREACHABLE, str(error))
+            code, reason = (_NOT_GRANTED, explain_grant(refused)) if refused else (_UNREACHABLE, str(error))
             await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, code, reason)
             return
         is_well = status == HTTPStatus.OK
@@ -114,7 +114,7 @@ class Relay:
             asking.result()
 
     async def _ask(self, scope: Scope, path: str, content: bytes | None, send: Send) -> None:
-        is_begun = False
+        has_begun = False
         try:
             async with self._session.request(
                 scope["method"],
@@ -126,11 +126,11 @@ class Relay:
                 if answer.status in _REFUSALS or HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
                     await self._refuse_status(send, answer.status)
                     return
-                is_begun = True
+                has_begun = True
                 await self._pass_back(scope, answer, send)
         except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("external_engine_failed", reason=repr(error), begun=is_begun)
-            if is_begun:
+            _log.warning("external_engine_failed", reason=repr(error), begun=has_begun)
+            if has_begun:
                 # The caller must see that the rest is missing: the server breaks the connection off.
                 raise
             await _refuse_unanswered(send, error)
@@ -222,11 +222,11 @@ async def _answer(send: Send, status: int, content: bytes, more: Iterable[tuple[
 
 
 def _start(status: int, headers: Iterable[tuple[str, str]]) -> Message:
-    encoded = [(_as_it_came(name), _as_it_came(value)) for name, value in headers]
+    encoded = [(_raw_bytes(name), _raw_bytes(value)) for name, value in headers]
     return {"type": "http.response.start", "status": int(status), "headers": encoded}
 
 
-def _as_it_came(text: str) -> bytes:
+def _raw_bytes(text: str) -> bytes:
     """Return a header's bytes, whatever alphabet a server writes it in."""
     return text.encode("utf-8", "surrogateescape")
 

@@ -29,7 +29,7 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         self._store = AdsStore()
         self._streams: set[AdsStream] = set()
         self._server: grpc.aio.Server | None = None
-        self._on_taken: OnTaken = _nobody_listens
+        self._on_taken: OnTaken = _refuse_before_start
 
     @property
     def gateway_ids(self) -> list[str]:
@@ -102,5 +102,5 @@ async def _next_response(
     return None
 
 
-def _nobody_listens(_type_url: str, _names: list[str]) -> None:
+def _refuse_before_start(_type_url: str, _names: list[str]) -> None:
     raise AssertionError("a stream cannot begin before the server is started")

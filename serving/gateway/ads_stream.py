@@ -53,7 +53,7 @@ class AdsStream:
         self._held_back: set[Key] = set()
         self._too_early: set[Key] = set()
         self._sent: dict[str, Sent] = {}
-        self._on_its_way: dict[Key, int] = {}
+        self._in_flight: dict[Key, int] = {}
         self._nonce = 0
         self._dirty: set[Key] = set()
         self._has_work = asyncio.Event()
@@ -151,7 +151,7 @@ class AdsStream:
             held = self._store.get((type_url, name))
             if not self._is_asked((type_url, name)) or self._must_wait((type_url, name)):
                 continue
-            if held and self._is_on_its_way(type_url, name, held.serial):
+            if held and self._is_in_flight(type_url, name, held.serial):
                 continue
             if held is None or held.resource is None:
                 response.removed_resources.append(name)
@@ -163,13 +163,13 @@ class AdsStream:
             self._respond(response, serials)
         return {(type_url, name): serial for name, serial in serials.items()}
 
-    def _is_on_its_way(self, type_url: str, name: str, serial: int) -> bool:
-        return self._on_its_way.get((type_url, name), 0) == serial
+    def _is_in_flight(self, type_url: str, name: str, serial: int) -> bool:
+        return self._in_flight.get((type_url, name), 0) == serial
 
     def _must_wait(self, key: Key) -> bool:
         held = self._store.get(key)
         needs = held.resource.needs if held and held.resource else frozenset()
-        if names.CLUSTER_TYPE in self._asked and any(map(self._is_to_come, needs)):
+        if names.CLUSTER_TYPE in self._asked and any(map(self._is_expected, needs)):
             # A route is sent as it is when its turn comes; by then it may name a cluster that came after its batch.
             self._too_early.add(key)
             return True
@@ -179,7 +179,7 @@ class AdsStream:
             _log.error("route_held_back", name=key[1], refused=missing)
         return bool(missing)
 
-    def _is_to_come(self, deployment_id: str) -> bool:
+    def _is_expected(self, deployment_id: str) -> bool:
         keys = ((names.CLUSTER_TYPE, deployment_id), (names.ENDPOINTS_TYPE, deployment_id))
         return any(not self._is_removed(key) and key not in self._taken and key not in self._refused for key in keys)
 
@@ -190,7 +190,7 @@ class AdsStream:
     def _respond(self, response: discovery_pb2.DeltaDiscoveryResponse, serials: dict[str, int]) -> None:
         self._nonce += 1
         response.nonce = str(self._nonce)
-        self._on_its_way |= {(response.type_url, name): serial for name, serial in serials.items()}
+        self._in_flight |= {(response.type_url, name): serial for name, serial in serials.items()}
         self._sent[response.nonce] = Sent(type_url=response.type_url, serials=serials)
         self.outbox.put_nowait(response)
 
@@ -199,8 +199,8 @@ class AdsStream:
         if sent is None:
             return
         for name, serial in sent.serials.items():
-            if self._is_on_its_way(sent.type_url, name, serial):
-                del self._on_its_way[sent.type_url, name]
+            if self._is_in_flight(sent.type_url, name, serial):
+                del self._in_flight[sent.type_url, name]
         if not request.HasField("error_detail"):
             self._take(sent.type_url, sent.serials)
         elif len(sent.serials) > 1:

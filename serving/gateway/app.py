@@ -145,9 +145,9 @@ async def _serve(settings: FollowerSettings) -> None:
                     "follower-keeps-state": follower.keep_state,
                     "follower-follows-log": lambda: _follow_log(follower, settings.kafka),
                     "follower-follows-keys": lambda: _follow_keys(follower, control_plane),
-                    "follower-probes": reports.probe_for_ever,
-                    "follower-reports-applied": reports.report_for_ever,
-                    "follower-reports-failovers": failovers.report_for_ever,
+                    "follower-probes": reports.probe_forever,
+                    "follower-reports-applied": reports.report_forever,
+                    "follower-reports-failovers": failovers.report_forever,
                     "follower-watches-failovers": lambda: _watch_failovers(follower, failovers, settings),
                 }
                 async with background.running(works):

@@ -21,7 +21,7 @@ from serving.gateway.routing_state import EndpointRoute
 _FIRST_PROBE_PAUSE_S = 0.002
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 5.0
-_TELL_AFTER_S = 10.0
+_WARN_AFTER_S = 10.0
 _REPORTS_AT_ONCE = 8
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class _Turn(msgspec.Struct, kw_only=True):
     epoch: _Epoch
     pause_s: float
     due_s: float = 0.0
-    told_s: float
+    warned_s: float
 
     def postpone(self, now_s: float) -> None:
         """Wait twice as long as before. The jitter keeps those that failed together from staying together."""
@@ -74,7 +74,7 @@ class AppliedReports:
     def confirm(self, endpoint: EndpointRoute, *, epoch: int, position: int) -> None:
         """Take an epoch that Envoy has acknowledged and that the state at this position holds."""
         acknowledged = _Epoch(endpoint=endpoint, number=epoch, position=position)
-        turn = _Turn(epoch=acknowledged, pause_s=_FIRST_PROBE_PAUSE_S, told_s=self._clock.monotonic())
+        turn = _Turn(epoch=acknowledged, pause_s=_FIRST_PROBE_PAUSE_S, warned_s=self._clock.monotonic())
         self._acknowledged[endpoint.id] = turn
         self._has_acknowledged.set()
 
@@ -87,21 +87,21 @@ class AppliedReports:
         self._kept_position = position
         self._may_report.set()
 
-    async def probe_for_ever(self) -> None:
+    async def probe_forever(self) -> None:
         """See each acknowledged epoch served, until cancelled. One question takes Envoy no time, so they go in turn."""
         while True:
             now_s = self._clock.monotonic()
             for turn in [turn for turn in self._acknowledged.values() if turn.due_s <= now_s]:
                 await self._probe(turn)
-            await _turn_comes(self._acknowledged.values(), self._has_acknowledged, now_s=self._clock.monotonic())
+            await _wait_for_turn(self._acknowledged.values(), self._has_acknowledged, now_s=self._clock.monotonic())
 
-    async def report_for_ever(self) -> None:
+    async def report_forever(self) -> None:
         """Report each epoch that was seen, with patience while the control plane is away, until cancelled."""
         while True:
             now_s = self._clock.monotonic()
             due = [turn for turn in self._ready() if turn.due_s <= now_s]
             await asyncio.gather(*(self._report(turn) for turn in due[:_REPORTS_AT_ONCE]))
-            await _turn_comes(self._ready(), self._may_report, now_s=self._clock.monotonic())
+            await _wait_for_turn(self._ready(), self._may_report, now_s=self._clock.monotonic())
 
     def _ready(self) -> list[_Turn]:
         return [turn for turn in self._seen.values() if turn.epoch.position <= self._kept_position]
@@ -119,14 +119,14 @@ class AppliedReports:
         _forget(self._acknowledged, turn)
         _log.info("epoch_served", endpoint_id=endpoint.id, epoch=epoch.number)
         seen = msgspec.structs.replace(epoch, applied_at_ms=self._clock.now_ms())
-        self._seen[endpoint.id] = _Turn(epoch=seen, pause_s=_FIRST_PAUSE_S, told_s=self._clock.monotonic())
+        self._seen[endpoint.id] = _Turn(epoch=seen, pause_s=_FIRST_PAUSE_S, warned_s=self._clock.monotonic())
         self._may_report.set()
 
     def _not_served(self, turn: _Turn, reason: str) -> None:
         now_s = self._clock.monotonic()
         turn.postpone(now_s)
-        if now_s - turn.told_s >= _TELL_AFTER_S:
-            turn.told_s = now_s
+        if now_s - turn.warned_s >= _WARN_AFTER_S:
+            turn.warned_s = now_s
             epoch = turn.epoch
             _log.error("epoch_not_served", endpoint_id=epoch.endpoint.id, epoch=epoch.number, reason=reason)
 
@@ -150,7 +150,7 @@ class AppliedReports:
         _forget(self._seen, turn)
 
 
-async def _turn_comes(turns: Iterable[_Turn], news: asyncio.Event, *, now_s: float) -> None:
+async def _wait_for_turn(turns: Iterable[_Turn], news: asyncio.Event, *, now_s: float) -> None:
     """Return when the next turn is due, or when there is another."""
     next_s = min((turn.due_s for turn in turns), default=None)
     with suppress(TimeoutError):

@@ -127,7 +127,7 @@ async def _sole_envoy(folder: Path) -> AsyncIterator[int]:
     handle = os.open(folder / "envoy.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         async with asyncio.timeout(_LOCK_DEADLINE_S):
-            await _until(lambda: _try_lock(handle))
+            await _poll_until(lambda: _try_lock(handle))
         yield handle
     except TimeoutError as error:
         raise CannotStartError(f"another Envoy runs on {folder}; stop it first") from error
@@ -135,7 +135,7 @@ async def _sole_envoy(folder: Path) -> AsyncIterator[int]:
         os.close(handle)
 
 
-async def _until(check: Callable[[], Awaitable[bool]]) -> None:
+async def _poll_until(check: Callable[[], Awaitable[bool]]) -> None:
     while not await check():  # noqa: ASYNC110 - the state of another process is polled
         await asyncio.sleep(_POLL_S)
 
@@ -174,7 +174,7 @@ async def _watch(
     asked = asyncio.create_task(stopping.wait())
     work = [
         asyncio.create_task(_mark_when_live(admin, markers)),
-        asyncio.create_task(_rotate_for_ever(folder, settings, gateway_id=gateway_id)),
+        asyncio.create_task(_rotate_forever(folder, settings, gateway_id=gateway_id)),
     ]
     try:
         done, _ = await asyncio.wait({ended, asked, *work}, return_when=asyncio.FIRST_COMPLETED)
@@ -192,8 +192,8 @@ async def _watch(
 
 async def _mark_when_live(admin: LocalConnection, markers: Markers) -> None:
     # The sockets of static listeners open when Envoy is initialised, which waits for the follower's first answer.
-    await _until(lambda: _is_live(admin))
-    await markers.send_for_ever()
+    await _poll_until(lambda: _is_live(admin))
+    await markers.send_forever()
 
 
 async def _is_live(admin: LocalConnection) -> bool:
@@ -203,7 +203,7 @@ async def _is_live(admin: LocalConnection) -> bool:
         return False
 
 
-async def _rotate_for_ever(folder: Path, settings: EnvoySettings, *, gateway_id: str) -> None:
+async def _rotate_forever(folder: Path, settings: EnvoySettings, *, gateway_id: str) -> None:
     """Turn the log over at its size: a next file, the link to it, and Envoy opens the link again."""
     while True:
         await asyncio.sleep(settings.rotation_check_s)
@@ -211,7 +211,7 @@ async def _rotate_for_ever(folder: Path, settings: EnvoySettings, *, gateway_id:
         if live.st_size < settings.rotate_at_bytes:
             continue
         path = begin_log(folder, gateway_id=gateway_id, workers=settings.concurrency)
-        await _until(lambda: _reopen_logs(settings.admin_port))
+        await _poll_until(lambda: _reopen_logs(settings.admin_port))
         _log.info("request_log_turned_over", file=path.name)
 
 
@@ -227,7 +227,7 @@ async def _drain(admin: LocalConnection, markers: Markers) -> None:
     with suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(_DRAIN_S):
             await admin.request("POST", "/drain_listeners?inboundonly&graceful&skip_exit")
-            await _until(lambda: _is_idle(admin))
+            await _poll_until(lambda: _is_idle(admin))
             await markers.send()
 
 

@@ -47,20 +47,20 @@ class FailoverReports:
             self._waiting.append(_Report(transition=transition, observed_at=rfc3339(self._clock.now_ms())))
             self._has_some.set()
 
-    async def report_for_ever(self) -> None:
+    async def report_forever(self) -> None:
         """Tell them one by one, until cancelled."""
         pause_s = _FIRST_PAUSE_S
         while True:
             await self._has_some.wait()
             report = self._waiting[0]
-            if await self._tell(report):
+            if await self._send(report):
                 pause_s = _FIRST_PAUSE_S
-                self._let_go(report)
+                self._remove(report)
                 continue
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
-    async def _tell(self, report: _Report) -> bool:
+    async def _send(self, report: _Report) -> bool:
         fields = {
             name: value for name, value in msgspec.structs.asdict(report.transition).items() if name != "endpoint_id"
         }
@@ -77,7 +77,7 @@ class FailoverReports:
             return False
         return True
 
-    def _let_go(self, report: _Report) -> None:
+    def _remove(self, report: _Report) -> None:
         # It may have been dropped for others meanwhile.
         if self._waiting and self._waiting[0] is report:
             self._waiting.popleft()

@@ -117,8 +117,8 @@ class FailoverWatch:
         going = self._going.get(standing.deployment_id)
         if now == primary:
             return self._end(standing, answering) if going and now_ms - since_ms >= END_AFTER_MS else []
-        told = going and going.to == (answering.deployment_id, answering.regions)
-        if told or now_ms - since_ms < START_AFTER_MS:
+        is_reported = going and going.to == (answering.deployment_id, answering.regions)
+        if is_reported or now_ms - since_ms < START_AFTER_MS:
             return []
         return self._start(standing, primary, answering, unreachable)
 
@@ -143,7 +143,7 @@ class FailoverWatch:
         to = (answering.deployment_id, answering.regions)
         self._going[standing.deployment_id] = _Going(endpoint_id=standing.endpoint.id, from_region=from_region, to=to)
         passed = standing.levels[: standing.levels.index(answering)]
-        code, reason = _why(passed, unreachable)
+        code, reason = _explain(passed, unreachable)
         return [
             Started(
                 endpoint_id=standing.endpoint.id,
@@ -190,7 +190,7 @@ def _first_reachable(levels: Iterable[Level], unreachable: frozenset[Address]) -
     return None
 
 
-def _why(passed: Iterable[Level], unreachable: frozenset[Address]) -> tuple[str, str]:
+def _explain(passed: Iterable[Level], unreachable: frozenset[Address]) -> tuple[str, str]:
     """Say what is wrong with the levels that were passed over."""
     levels = tuple(passed)
     lost = [each for level in levels for each in level.instances if address_of(each) in unreachable]

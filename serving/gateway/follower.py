@@ -95,7 +95,7 @@ class Follower:
 
     def begin(self) -> None:
         """Offer all that the state holds."""
-        self._hand_on(everything(self._table))
+        self._pass_on(everything(self._table))
         self._is_urgent.set()
 
     def follow(self, events: Sequence[RecordedEvent]) -> None:
@@ -103,11 +103,11 @@ class Follower:
         change = NOTHING
         for event in events:
             change |= self._fold(event)
-        self._hand_on(change)
+        self._pass_on(change)
 
     def renew_tokens(self, tokens: TokenRules) -> None:
         """Take new keys or revocations."""
-        self._hand_on(self._table.renew_tokens(tokens))
+        self._pass_on(self._table.renew_tokens(tokens))
 
     def on_taken(self, type_url: str, taken: Sequence[str]) -> None:
         """Hear from the ADS server what Envoy acknowledged, and have new epochs probed and reported."""
@@ -134,7 +134,7 @@ class Follower:
         the log is read again from where it stands.
         """
         while True:
-            await self._something_to_keep()
+            await self._wait_for_changes()
             # Envoy hears of the change first: with a thousand endpoints the encoding holds this loop for 9 ms.
             await asyncio.sleep(_KEEP_AFTER_S)
             self._is_dirty.clear()
@@ -144,7 +144,7 @@ class Follower:
             self._reports.kept_until(state.snapshot.position)
             await asyncio.sleep(_KEEP_EVERY_S - _KEEP_AFTER_S)
 
-    async def _something_to_keep(self) -> None:
+    async def _wait_for_changes(self) -> None:
         waiting = asyncio.create_task(self._is_dirty.wait())
         urgent = asyncio.create_task(self._is_urgent.wait())
         try:
@@ -168,7 +168,7 @@ class Follower:
             )
         return change
 
-    def _hand_on(self, change: Change) -> None:
+    def _pass_on(self, change: Change) -> None:
         if change:
             self._changed_at = self._table.position
             self._is_urgent.set()

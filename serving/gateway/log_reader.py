@@ -28,7 +28,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     lines: Lines
 
 
-def nothing_at(place: Place) -> Piece:
+def empty_piece(place: Place) -> Piece:
     """Return an empty piece."""
     nothing = Lines(rows=[], dead=[], markers={}, consumed=0)
     return Piece(header=None, start=place, end=place, after=place, lines=nothing)
@@ -96,6 +96,6 @@ class LogReader:
         if following is None:
             return None
         header, first = read_header(log_path(self._folder, following))
-        is_begun = log_path(self._folder, following).stat().st_size > first
+        has_begun = log_path(self._folder, following).stat().st_size > first
         own, _ = read_header(log_path(self._folder, number))
-        return following if is_begun or header.gateway_id != own.gateway_id else None
+        return following if has_begun or header.gateway_id != own.gateway_id else None

@@ -36,7 +36,7 @@ class Markers:
             return False
         return True
 
-    async def send_for_ever(self) -> None:
+    async def send_forever(self) -> None:
         """Keep the log provable until cancelled."""
         while True:
             await self.send()

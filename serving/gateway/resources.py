@@ -92,9 +92,9 @@ def update_for(change: Change, table: RoutingTable, *, comebacks: Comebacks = _D
     deployments = table.with_dependents(change.deployments)
     endpoints = change.endpoints | table.endpoints_of(deployments)
     updates = [
-        *_each(deployments, lambda name: _of_deployment(name, table, comebacks)),
-        *_each(endpoints, lambda name: _of_endpoint(name, table)),
-        *_each(change.workspaces, lambda name: _of_workspace(name, table)),
+        *_build_each(deployments, lambda name: _of_deployment(name, table, comebacks)),
+        *_build_each(endpoints, lambda name: _of_endpoint(name, table)),
+        *_build_each(change.workspaces, lambda name: _of_workspace(name, table)),
     ]
     return Update(
         resources=(
@@ -105,7 +105,7 @@ def update_for(change: Change, table: RoutingTable, *, comebacks: Comebacks = _D
     )
 
 
-def _each(what: Iterable[str], build: Callable[[str], Update]) -> Iterator[Update]:
+def _build_each(what: Iterable[str], build: Callable[[str], Update]) -> Iterator[Update]:
     for name in sorted(what):
         try:
             yield build(name)

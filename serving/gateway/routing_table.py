@@ -61,10 +61,10 @@ class RoutingTable:
         self._endpoint_of: dict[str, str] = {}
         for instance in snapshot.instances:
             self._place(instance)
-        self._name_anew()
+        self._rename_all()
         for endpoint in snapshot.endpoints:
             self._index(endpoint)
-            self._serve_what_can_be(endpoint.id)
+            self._serve_if_ready(endpoint.id)
             self._warm_shadow(endpoint.id)
 
     @property
@@ -216,7 +216,7 @@ class RoutingTable:
                 return self._set_shadow(stream, None)
             case registry.VersionAliasSet() | registry.VersionAliasRemoved():
                 self.aliases = with_alias(self.aliases, event, model_id=stream)
-                return self._name_anew()
+                return self._rename_all()
             case endpoints.AssignmentKeyChosen(key=key):
                 return self._replace(stream, assigned_by=key) | Change(endpoints=frozenset({stream}))
             case _:
@@ -264,7 +264,7 @@ class RoutingTable:
             endpoints=frozenset({endpoint_id})
         )
 
-    def _name_anew(self) -> Change:
+    def _rename_all(self) -> Change:
         anew = renamed(self.endpoints, self.aliases)
         for endpoint_id, aliases in anew.items():
             self.endpoints[endpoint_id] = msgspec.structs.replace(self.endpoints[endpoint_id], aliases=aliases)
@@ -289,7 +289,7 @@ class RoutingTable:
                 zone=event.zone,
             )
         )
-        served = self._serve_what_can_be(event.endpoint_id) | self._let_go_of_removed(event.endpoint_id)
+        served = self._serve_if_ready(event.endpoint_id) | self._drop_removed(event.endpoint_id)
         warmed = self._warm_shadow(event.endpoint_id)
         return change | served | warmed | Change(deployments=frozenset({event.deployment_id}))
 
@@ -312,16 +312,16 @@ class RoutingTable:
     def _replace(self, endpoint_id: str, **fields: object) -> Change:
         self.endpoints[endpoint_id] = msgspec.structs.replace(self.endpoints[endpoint_id], **fields)
         self._index(self.endpoints[endpoint_id])
-        return self._serve_what_can_be(endpoint_id) | self._let_go_of_removed(endpoint_id)
+        return self._serve_if_ready(endpoint_id) | self._drop_removed(endpoint_id)
 
-    def _serve_what_can_be(self, endpoint_id: str) -> Change:
+    def _serve_if_ready(self, endpoint_id: str) -> Change:
         endpoint = self.endpoints[endpoint_id]
         if endpoint.wanted == endpoint.served or self.waiting(endpoint_id):
             return NOTHING
         self.endpoints[endpoint_id] = msgspec.structs.replace(endpoint, served=endpoint.wanted)
         return Change(endpoints=frozenset({endpoint_id}))
 
-    def _let_go_of_removed(self, endpoint_id: str) -> Change:
+    def _drop_removed(self, endpoint_id: str) -> Change:
         endpoint = self.endpoints[endpoint_id]
         gone = endpoint.removed - (endpoint.served.deployments() if endpoint.served else frozenset())
         if not gone:

@@ -8,7 +8,7 @@ import structlog
 
 from schemas.observations import BatchHeaders
 from schemas.topics import REQUESTS, dead_letters_of
-from serving.gateway.log_reader import LogReader, Piece, Place, nothing_at
+from serving.gateway.log_reader import LogReader, Piece, Place, empty_piece
 from serving.gateway.request_batches import encode_rows
 from serving.gateway.request_log import DeadLine, Lines
 
@@ -83,9 +83,9 @@ class RequestShipper:
         A file is deleted once the batch that read its end is acknowledged.
         """
         if self._progress.intent:
-            await self._send(self._progress.intent, self._again(self._progress.intent))
+            await self._send(self._progress.intent, self._reread(self._progress.intent))
         place = self._progress.place
-        piece = self._reader.next_piece(place, max_bytes=MAX_PIECE_BYTES) or nothing_at(place)
+        piece = self._reader.next_piece(place, max_bytes=MAX_PIECE_BYTES) or empty_piece(place)
         intent = Intent(
             start=piece.start,
             end=piece.end,
@@ -100,17 +100,17 @@ class RequestShipper:
     async def close_unread(self) -> Progress:
         """Finish the source of a shipper that ended unasked: what it meant to send, then its end."""
         if self._progress.intent:
-            await self._send(self._progress.intent, self._again(self._progress.intent))
+            await self._send(self._progress.intent, self._reread(self._progress.intent))
         if not self._progress.is_closed:
             place = self._progress.place
             closed = self._progress.closed_until_ms
             end = Intent(start=place, end=place, after=place, closed_until_ms=closed, state="closing")
             self._save(msgspec.structs.replace(self._progress, intent=end))
-            await self._send(end, nothing_at(place))
+            await self._send(end, empty_piece(place))
         return self._progress
 
-    def _again(self, intent: Intent) -> Piece:
-        return nothing_at(intent.start) if intent.start == intent.end else self._reader.read(intent.start, intent.end)
+    def _reread(self, intent: Intent) -> Piece:
+        return empty_piece(intent.start) if intent.start == intent.end else self._reader.read(intent.start, intent.end)
 
     def _closed_until(self, piece: Piece) -> int:
         """Every worker has logged all that it ended before its last marker; time never goes back."""
@@ -125,7 +125,7 @@ class RequestShipper:
 
     async def _send(self, intent: Intent, piece: Piece) -> None:
         for dead in piece.lines.dead:
-            await self._bury(dead)
+            await self._send_dead_letter(dead)
         rows = piece.lines.rows
         headers = BatchHeaders(
             source=self._progress.source,
@@ -151,7 +151,7 @@ class RequestShipper:
         )
         self._reader.delete_before(intent.after.file_number)
 
-    async def _bury(self, dead: DeadLine) -> None:
+    async def _send_dead_letter(self, dead: DeadLine) -> None:
         self.unreadable += 1
         _log.error("request_record_unreadable", file_number=dead.file_number, byte_offset=dead.byte_offset)
         where = {

@@ -98,7 +98,7 @@ class WaitingRoom:
     async def _hold_one(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, refusal: Callable[[str], bytes]
     ) -> None:
-        gone = asyncio.create_task(_until_gone(reader))
+        gone = asyncio.create_task(_wait_until_gone(reader))
         waiting = asyncio.create_task(self._wait())
         try:
             await asyncio.wait({gone, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,7 +130,7 @@ class WaitingRoom:
         return None
 
 
-async def _until_gone(reader: asyncio.StreamReader) -> None:
+async def _wait_until_gone(reader: asyncio.StreamReader) -> None:
     """Read on, into nowhere: Envoy keeps the request, and only what is read shows that a caller has left."""
     while await reader.read(_HEAD_LIMIT):
         pass

@@ -33,7 +33,7 @@ from serving.runtime.oip_rest import OipRest
 from serving.runtime.process_watch import watch_process
 from serving.runtime.recording import recording
 from serving.runtime.repository import ModelRepository
-from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http, until_stopped
+from serving.runtime.servers import listening, private_socket, serving_grpc, serving_http, wait_until_stopped
 
 PREFIX = "ROLLBOOK_RUNTIME_"
 DRAIN_LIMIT_S = 60.0
@@ -111,7 +111,7 @@ async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> 
         gc.collect()
         gc.freeze()
         _log.info("instance_ready", instance_id=settings.instance_id, version=manifest.version_name)
-        await until_stopped(stopping, server)
+        await wait_until_stopped(stopping, server)
         repository.drain()
         _log.info("instance_draining", in_flight=repository.in_flight)
 

@@ -34,7 +34,7 @@ def joined(requests: Sequence[Tensors]) -> Tensors:
     return {name: np.concatenate([request[name] for request in requests]) for name in requests[0]}
 
 
-def parted(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
+def split_rows(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
     """Give each request its rows of the answer; None where the answer does not have as many rows as were asked."""
     # What a model answers need not have the shape that it promises: a single value has no rows at all.
     if any(array.shape[:1] != (sum(rows),) for array in outputs.values()):

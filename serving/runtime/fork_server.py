@@ -45,7 +45,7 @@ def _serve(client: socket.socket) -> None:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is not client:
-                    _bury(selector, key)
+                    _reap(selector, key)
                 elif not _answer(client, selector):
                     return
 
@@ -87,7 +87,7 @@ def _load(libraries: Sequence[str]) -> None:
         gc.freeze()
 
 
-def _bury(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+def _reap(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
     selector.unregister(key.fileobj)
     os.close(key.fd)
     os.waitpid(key.data, 0)

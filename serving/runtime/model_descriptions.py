@@ -31,9 +31,9 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
 def model_metadata_over_rest(model: ServedModel) -> dict[str, Any]:
     """Say it with which inputs may have missing values, where any may; the messages of gRPC have no place for that."""
     described = model_metadata(model)
-    for tensor, told in zip(model.manifest.signature.inputs, described["inputs"], strict=True):
+    for tensor, description in zip(model.manifest.signature.inputs, described["inputs"], strict=True):
         if tensor.allows_missing:
-            told["allows_missing"] = True
+            description["allows_missing"] = True
     return described
 
 

@@ -19,7 +19,7 @@ import structlog
 
 from serving.engines.base import Engine, Tensors
 from serving.engines.errors import PredictionFailedError
-from serving.runtime.batching import RowLimit, fits_together, is_batchable, joined, parted, rows_of
+from serving.runtime.batching import RowLimit, fits_together, is_batchable, joined, rows_of, split_rows
 from serving.runtime.errors import InferenceFailedError, OverloadedError
 from serving.runtime.statistics import Statistics
 
@@ -203,28 +203,28 @@ def _give(request: _Waiting, outcome: Prediction | Exception) -> None:
 def _calls(engine: Engine, batch: Sequence[_Waiting]) -> Iterator[tuple[Sequence[_Waiting], _Call]]:
     """Ask the engine once for all, and where that can't be, once for each."""
     if len(batch) > 1:
-        together = _together(engine, batch)
+        together = _predict_together(engine, batch)
         if together is not None:
             yield batch, together
             return
     for request in batch:
-        yield [request], _alone(engine, request)
+        yield [request], _predict_alone(engine, request)
 
 
-def _together(engine: Engine, batch: Sequence[_Waiting]) -> _Call | None:
+def _predict_together(engine: Engine, batch: Sequence[_Waiting]) -> _Call | None:
     began_ns = time.perf_counter_ns()
     rows = [request.rows or 0 for request in batch]
     try:
         outputs = engine.predict(joined([request.inputs for request in batch]))
         took_ns = time.perf_counter_ns() - began_ns
-        parts = parted(outputs, rows)
+        parts = split_rows(outputs, rows)
     except BaseException:  # noqa: BLE001  the rim of a thread: whatever it is, SystemExit too, the thread has to go on
         # One request's values may be at fault; alone, each gets its own answer.
         return None
     return None if parts is None else _Call(parts, sum(rows), began_ns, took_ns)
 
 
-def _alone(engine: Engine, request: _Waiting) -> _Call:
+def _predict_alone(engine: Engine, request: _Waiting) -> _Call:
     began_ns = time.perf_counter_ns()
     outcomes: list[Tensors] | Exception
     try:

@@ -37,7 +37,7 @@ from serving.runtime.model_host import Prediction
 from serving.runtime.open_metrics import CONTENT_TYPE, render_metrics
 from serving.runtime.priority import PRIORITY, is_patient
 from serving.runtime.repository import ModelRepository, ServedModel, check_repository_request
-from serving.runtime.rest_body import HEADER_LENGTH, Receive, read_away, read_body
+from serving.runtime.rest_body import HEADER_LENGTH, Receive, discard_rest, read_body
 from serving.runtime.trace_context import trace_id_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -94,7 +94,7 @@ class OipRest:
         await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
         if answer.status == TooLargeError.status:
             await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-            await read_away(receive, max_bytes=_MAX_READ_AWAY_RATIO * self._max_body_bytes)
+            await discard_rest(receive, max_bytes=_MAX_READ_AWAY_RATIO * self._max_body_bytes)
             answer = Answer(answer.status)
         await send({"type": "http.response.body", "body": answer.body})
 

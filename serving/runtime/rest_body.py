@@ -49,10 +49,10 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: H
         hold.add(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
-            return _parted(headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            return _split_body(headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
 
-async def read_away(receive: Receive, *, max_bytes: int) -> None:
+async def discard_rest(receive: Receive, *, max_bytes: int) -> None:
     """Take the rest of a refused body and keep nothing of it.
 
     Most clients look for an answer only once they have sent all, and lose it where the connection breaks before.
@@ -67,7 +67,7 @@ async def read_away(receive: Receive, *, max_bytes: int) -> None:
                     return
 
 
-def _parted(headers: Mapping[bytes, bytes], body: bytes) -> Body:
+def _split_body(headers: Mapping[bytes, bytes], body: bytes) -> Body:
     view = memoryview(body)
     length = headers.get(HEADER_LENGTH)
     if length is None:

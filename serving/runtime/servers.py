@@ -98,7 +98,7 @@ async def serving_http(
         await task
 
 
-async def until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]) -> None:
+async def wait_until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]) -> None:
     """Return once the program is asked to stop; a server that ends before is a failure of the program."""
     await ended_or_set(server, stopping)
     if server.done() and not stopping.is_set():

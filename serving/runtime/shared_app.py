@@ -83,7 +83,7 @@ class SharedRuntime:
         self._emptied = asyncio.Event()
         self._emptied.set()
 
-    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until its instance or its other end is gone."""
         try:
             order = await _order(reader)
@@ -97,7 +97,7 @@ class SharedRuntime:
         finally:
             writer.close()
 
-    async def until_idle(self, idle_s: float) -> None:
+    async def wait_until_idle(self, idle_s: float) -> None:
         """Return once there has been no instance for a while."""
         while True:
             await self._emptied.wait()
@@ -176,7 +176,7 @@ async def _run(stopping: asyncio.Event) -> None:
         if settings.watch_pid:
             stack.enter_context(watch_process(settings.watch_pid, stopping.set))
         await stack.enter_async_context(_taking_orders(settings.address, runtime))
-        idle = asyncio.ensure_future(runtime.until_idle(settings.idle_seconds))
+        idle = asyncio.ensure_future(runtime.wait_until_idle(settings.idle_seconds))
         try:
             await ended_or_set(idle, stopping)
         finally:
@@ -194,12 +194,12 @@ async def _taking_orders(address: str, runtime: SharedRuntime) -> AsyncIterator[
         listener.close()
         raise CannotStartError(f"orders can't be taken at {address!r} ({error.strerror})") from error
 
-    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if _is_ours(writer):
-            await runtime.attend(reader, writer)
+            await runtime.serve_connection(reader, writer)
         writer.close()
 
-    server = await asyncio.start_unix_server(attend, sock=listener, limit=_MAX_ORDER_BYTES)
+    server = await asyncio.start_unix_server(serve_connection, sock=listener, limit=_MAX_ORDER_BYTES)
     try:
         yield
     finally:

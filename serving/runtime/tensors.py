@@ -157,12 +157,12 @@ def _values(sent: InputTensor, expected: Tensor) -> list[Any]:
     try:
         values: list[Any] = _decoder(element, _depth(raw)).decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        remedy = _how_to_allow_missing(expected) if "got `null`" in str(error) else ""
+        remedy = _missing_values_hint(expected) if "got `null`" in str(error) else ""
         raise invalid(sent.name, f"has data that does not fit {sent.datatype}: {error}{remedy}") from error
     return values
 
 
-def _how_to_allow_missing(expected: Tensor) -> str:
+def _missing_values_hint(expected: Tensor) -> str:
     if expected.allows_missing or expected.datatype not in FLOATS:
         return ""
     allowing = msgspec.structs.replace(expected, allows_missing=True)

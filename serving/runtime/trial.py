@@ -11,7 +11,7 @@ from schemas.events.registry import GoldenExample, Signature, Tensor
 from serving.engines.answers import datatype_of, difference_from
 from serving.engines.base import Array, Engine, Tensors
 from serving.engines.errors import PredictionFailedError, SignatureMismatchError, UnansweredInputError
-from serving.runtime.batching import fits_together, is_batchable, joined, parted, rows_of
+from serving.runtime.batching import fits_together, is_batchable, joined, rows_of, split_rows
 from serving.runtime.errors import InvalidRequestError
 from serving.runtime.tensors import InputTensor, finite, read_values
 
@@ -55,7 +55,7 @@ def _answered(engine: Engine, golden: GoldenExample | None) -> list[tuple[Tensor
             found.append((inputs, _finite_answers(engine, inputs)))
         except PredictionFailedError as error:
             failure = error
-    if not found and failure is not None and _tells_all_sizes(engine.signature):
+    if not found and failure is not None and _has_fixed_sizes(engine.signature):
         raise UnansweredInputError(
             f"the model answers no row of zeros or ones in the form of its signature: {_reason(failure)}; "
             "correct the signature, or register the version with a golden example that it answers"
@@ -93,7 +93,7 @@ def _keeps_rows_apart(engine: Engine, answered: list[tuple[Tensors, Tensors]]) -
         _log.info("joined_trial_refused", reason=_reason(error))
         return False
     _check(engine.signature, together, rows=sum(counts))
-    parts = parted(together, counts)
+    parts = split_rows(together, counts)
     if parts and all(_are_alike(alone, part) for (_, alone), part in zip(requests, parts, strict=True)):
         return True
     _log.warning("rows_are_mixed", remedy="requests are asked one by one, as a row's answer depends on those beside it")
@@ -178,7 +178,7 @@ def _tensor(name: str, array: Array, *, counts_rows: bool) -> Tensor:
     return Tensor(name=name, datatype=datatype_of(array), shape=shape)
 
 
-def _tells_all_sizes(signature: Signature) -> bool:
+def _has_fixed_sizes(signature: Signature) -> bool:
     return all(size >= 0 for tensor in signature.inputs for size in tensor.shape[1:])
 
 

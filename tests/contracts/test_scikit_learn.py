@@ -23,7 +23,7 @@ from serving.engines.base import Array, load_engine
 from serving.engines.errors import CannotLoadError
 from serving.engines.sklearn_file import checked_types
 from serving.engines.sklearn_outputs import dense, offered
-from serving.runtime.batching import joined, parted
+from serving.runtime.batching import joined, split_rows
 from serving.runtime.trial import try_out
 from tests.architecture.source_tree import ROOT
 from tests.support.all_estimators import fitted_estimators
@@ -102,7 +102,7 @@ def _outcome(kind: type, model: Any, rows: Array | None, path: Path) -> Outcome:
     except CannotLoadError as error:
         return Outcome(module, "refused", str(error))
     requests = [{"x": rows[index : index + 1]} for index in range(REQUESTS)]
-    together = parted(engine.predict(joined(requests)), [1] * REQUESTS)
+    together = split_rows(engine.predict(joined(requests)), [1] * REQUESTS)
     assert together is not None
     differs = [
         name

@@ -67,7 +67,7 @@ def _read(copy: Copy) -> _Event:
     return _Event(copy.position, envelope, decode_data(envelope.type, envelope.data))
 
 
-def _positions_that_do_not_grow(events: Sequence[_Event]) -> Iterator[str]:
+def _falling_positions(events: Sequence[_Event]) -> Iterator[str]:
     for before, after in pairwise(events):
         if after.position <= before.position:
             yield f"store: position {after.position} follows position {before.position}"
@@ -82,13 +82,13 @@ def _versions_with_gaps(events: Sequence[_Event]) -> Iterator[str]:
         versions[stream] = version
 
 
-def _ids_that_come_twice(events: Sequence[_Event]) -> Iterator[str]:
+def _repeated_ids(events: Sequence[_Event]) -> Iterator[str]:
     for identifier, times in Counter(event.envelope.id for event in events).items():
         if times > 1:
             yield f"store: event {identifier} stands there {times} times"
 
 
-def _effects_that_come_twice(events: Sequence[_Event]) -> Iterator[str]:
+def _repeated_effects(events: Sequence[_Event]) -> Iterator[str]:
     """Find facts that can be true only once of a rollout or an endpoint, however often a command was repeated."""
     for effect, times in Counter(filter(None, map(_single_effect, events))).items():
         if times > 1:
@@ -112,7 +112,7 @@ def _single_effect(event: _Event) -> tuple[str | int, ...] | None:
             return None
 
 
-def _epochs_that_never_were(events: Sequence[_Event]) -> Iterator[str]:
+def _unknown_epochs(events: Sequence[_Event]) -> Iterator[str]:
     epochs: dict[str, set[int]] = defaultdict(set)
     for event in events:
         match event.fact:
@@ -124,7 +124,7 @@ def _epochs_that_never_were(events: Sequence[_Event]) -> Iterator[str]:
                 continue
 
 
-def _weights_that_do_not_tile(events: Sequence[_Event]) -> Iterator[str]:
+def _wrong_weights(events: Sequence[_Event]) -> Iterator[str]:
     for event in events:
         if isinstance(event.fact, TrafficShifted) and not _tiles(event.fact):
             yield f"store: the weights at position {event.position} do not tile the buckets, or are not their sizes"
@@ -141,12 +141,12 @@ def _tiles(shift: TrafficShifted) -> bool:
 
 
 _CHECKS: tuple[Callable[[Sequence[_Event]], Iterator[str]], ...] = (
-    _positions_that_do_not_grow,
+    _falling_positions,
     _versions_with_gaps,
-    _ids_that_come_twice,
-    _effects_that_come_twice,
-    _epochs_that_never_were,
-    _weights_that_do_not_tile,
+    _repeated_ids,
+    _repeated_effects,
+    _unknown_epochs,
+    _wrong_weights,
 )
 
 

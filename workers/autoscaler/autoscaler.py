@@ -97,7 +97,7 @@ class Autoscaler:
         self.failures += sum(not sample.is_complete for _, sample in looks)
         self._record(looks)
         places = asyncio.Semaphore(_REPORTS_AT_ONCE)
-        await asyncio.gather(*(self._tell(each, sample, places) for each, sample in looks))
+        await asyncio.gather(*(self._report(each, sample, places) for each, sample in looks))
 
     async def _read_snapshot(self) -> None:
         self.is_stale = False
@@ -144,7 +144,7 @@ class Autoscaler:
         except OSError as error:
             _log.error("looks_not_recorded", error=str(error))
 
-    async def _tell(self, watched: _Watched, sample: LoadSample, places: asyncio.Semaphore) -> None:
+    async def _report(self, watched: _Watched, sample: LoadSample, places: asyncio.Semaphore) -> None:
         deployment = watched.deployment
         measurement = self._windows.setdefault(deployment.id, LoadWindow()).measure(
             sample, window_ms=watched.policy.stabilisation_window_ms, scaling_version=deployment.scaling_version

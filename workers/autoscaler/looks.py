@@ -50,14 +50,14 @@ def _rates(reading: Reading, before: Reading | None) -> dict[str, float | None]:
         for counters in reading.engines.values()
         if counters.waiting is not None and counters.prompt_tokens is not None
     ]
-    told = {**nothing, "tokens_waiting": sum(tokens) if tokens else None}
+    reported = {**nothing, "tokens_waiting": sum(tokens) if tokens else None}
     if before is None or before.engines is None or reading.at_ms <= before.at_ms:
-        return {**told, "queue_depth": sum(waits) if waits else None}
+        return {**reported, "queue_depth": sum(waits) if waits else None}
     answered, seconds, queued = _grown(reading.engines, before.engines)
     elapsed_s = (reading.at_ms - before.at_ms) / 1_000
     # By Little's law the time that requests waited in a second is how many waited on average.
     queue = sum(waits) if waits else queued / elapsed_s
-    return {**told, "queue_depth": queue, "latency_ms": seconds / answered * 1_000 if answered else 0.0}
+    return {**reported, "queue_depth": queue, "latency_ms": seconds / answered * 1_000 if answered else 0.0}
 
 
 def _grown(now: Mapping[str, Counters], before: Mapping[str, Counters]) -> tuple[float, float, float]:

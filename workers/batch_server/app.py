@@ -61,7 +61,7 @@ async def _run(stopping: asyncio.Event) -> None:
                 async with _served(app, settings.data_dir / _SOCKET):
                     batches.begin()
                     settings.ready_file.touch()
-                    async with background.running({"batches-retention": retention.keep_for_ever}):
+                    async with background.running({"batches-retention": retention.sweep_forever}):
                         await stopping.wait()
                     await batches.close()
     finally:

@@ -12,7 +12,7 @@ from schemas.envelope import unix_ms
 from schemas.events.batches import BatchEndpoint
 from workers.batch_server.book import BatchRecord
 from workers.batch_server.callers import Caller
-from workers.batch_server.errors import ApiError, PartAwayError, RefusedError, control_plane_away
+from workers.batch_server.errors import ApiError, PartAwayError, RefusedError, control_plane_unavailable
 from workers.batch_server.parts import Parts
 from workers.batch_server.running import BatchRun, creation_of
 from workers.batch_server.uploads import checked_life_s
@@ -131,7 +131,7 @@ class Batches:
         try:
             await self._parts.plane.cancel(batch_id, reason=reason)
         except PartAwayError as error:
-            raise control_plane_away() from error
+            raise control_plane_unavailable() from error
         except RefusedError as error:
             raise _refused(error) from error
         if batch_id in self._runs:
@@ -172,7 +172,7 @@ class Batches:
         except PartAwayError as error:
             # The log may know of it though nobody said so: it is settled once the control plane answers.
             self._run(record.id)
-            raise control_plane_away() from error
+            raise control_plane_unavailable() from error
         except RefusedError as error:
             self._parts.book.forget(record.id)
             raise _refused(error) from error

@@ -100,7 +100,7 @@ class BatchBook:
             self._batches[record.id] = record
 
     @property
-    def _there(self) -> list[BatchRecord]:
+    def _all(self) -> list[BatchRecord]:
         # A list of its own, since a thread forgets batches meanwhile.
         return list(self._batches.values())
 
@@ -120,16 +120,16 @@ class BatchBook:
 
     def all_of(self, caller: Caller) -> list[BatchRecord]:
         """Return the caller's batches, newest first."""
-        owned = (one for one in self._there if one.is_announced and caller.owns(one.workspace, one.owner))
+        owned = (one for one in self._all if one.is_announced and caller.owns(one.workspace, one.owner))
         return sorted(owned, key=lambda one: one.id, reverse=True)
 
     def open_ones(self) -> list[BatchRecord]:
         """Return those that have not ended, oldest first."""
-        return sorted((one for one in self._there if one.is_open), key=lambda one: one.id)
+        return sorted((one for one in self._all if one.is_open), key=lambda one: one.id)
 
     def statuses(self) -> Iterable[Status]:
         """Return the status of each."""
-        return [one.status for one in self._there]
+        return [one.status for one in self._all]
 
     def folder(self, batch_id: str) -> Path:
         """Return where a batch's files are."""
@@ -169,6 +169,6 @@ class BatchBook:
         """Return those that ended before a time, and those whose owner was erased, once they have ended."""
         return [
             one.id
-            for one in self._there
+            for one in self._all
             if not one.is_open and (max(one.times.values(), default=0) < ended_before_s or one.owner in erased)
         ]

@@ -68,7 +68,7 @@ def storage_full() -> ApiError:
     )
 
 
-def control_plane_away() -> ApiError:
+def control_plane_unavailable() -> ApiError:
     """Say that the log can't be written now."""
     return ApiError(
         HTTPStatus.SERVICE_UNAVAILABLE,

@@ -96,7 +96,7 @@ class FileStore:
             self._files[known.id] = known
 
     @property
-    def _there(self) -> list[StoredFile]:
+    def _all(self) -> list[StoredFile]:
         # A list of its own, since threads keep and delete files meanwhile.
         return list(self._files.values())
 
@@ -108,7 +108,7 @@ class FileStore:
     @property
     def size_bytes(self) -> int:
         """What they hold together."""
-        return sum(file.size_bytes for file in self._there)
+        return sum(file.size_bytes for file in self._all)
 
     def of(self, caller: Caller, file_id: str) -> StoredFile:
         """Return a file of the caller's.
@@ -123,7 +123,7 @@ class FileStore:
 
     def all_of(self, caller: Caller) -> list[StoredFile]:
         """Return the caller's files, oldest first."""
-        owned = (file for file in self._there if caller.owns(file.workspace, file.owner))
+        owned = (file for file in self._all if caller.owns(file.workspace, file.owner))
         return sorted(owned, key=lambda file: file.id)
 
     def used_bytes(self, caller: Caller) -> int:
@@ -163,7 +163,7 @@ class FileStore:
 
     def outdated(self, *, now_s: int, erased: frozenset[str]) -> list[str]:
         """Return the files whose time is over or whose owner was erased."""
-        return [file.id for file in self._there if file.expires_at_s <= now_s or file.owner in erased]
+        return [file.id for file in self._all if file.expires_at_s <= now_s or file.owner in erased]
 
 
 def digest_of(path: Path) -> tuple[str, int, int]:

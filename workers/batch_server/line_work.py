@@ -43,7 +43,7 @@ class LineWork:
             OSError: the files can't be opened or read.
         """
         await asyncio.to_thread(self.results.open)
-        writer = asyncio.create_task(self.results.write_for_ever())
+        writer = asyncio.create_task(self.results.write_forever())
         asking = asyncio.create_task(self._ask_with_others())
         try:
             await asyncio.wait((asking, writer), return_when=asyncio.FIRST_COMPLETED)
@@ -73,7 +73,7 @@ class LineWork:
                 if place is None:
                     break
                 self._begin(request, place)
-            await self._wait_for_those_under_way()
+            await self._wait_for_pending()
         finally:
             for task in self._under_way:
                 task.cancel()
@@ -103,7 +103,7 @@ class LineWork:
             case None:
                 pass
 
-    async def _wait_for_those_under_way(self) -> None:
+    async def _wait_for_pending(self) -> None:
         """Wait for all; once nothing more is to be asked, only for a while."""
         while self._under_way:
             if self._stop.at is not None and self._parts.clock.monotonic() - self._stop.at > _GRACE_S:

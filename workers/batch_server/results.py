@@ -94,7 +94,7 @@ class Results:
         """Wait until all lines are on disk that were put."""
         await self._queue.join()
 
-    async def write_for_ever(self) -> None:
+    async def write_forever(self) -> None:
         """Write what is put, as much at once as there is; while the disk is full, try again."""
         while True:
             group = [await self._queue.get()]

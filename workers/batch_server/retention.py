@@ -23,7 +23,7 @@ class Retention:
         self._erased: frozenset[str] = frozenset()
         self._read_until = 0
 
-    async def keep_for_ever(self) -> None:
+    async def sweep_forever(self) -> None:
         """Look again and again."""
         while True:
             await self.look()

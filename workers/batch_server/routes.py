@@ -172,8 +172,8 @@ def _of_framework(error: web.HTTPException) -> ApiError:
 
 
 def _refusal(error: ApiError) -> web.Response:
-    told = wire.ErrorObject(message=error.message, type=error.kind, param=error.param, code=error.code)
-    answer = _answer(wire.ErrorAnswer(error=told), status=error.status)
+    fault = wire.ErrorObject(message=error.message, type=error.kind, param=error.param, code=error.code)
+    answer = _answer(wire.ErrorAnswer(error=fault), status=error.status)
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["retry-after"] = "1"
     return answer

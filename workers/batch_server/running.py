@@ -122,8 +122,8 @@ class BatchRun:
             self._keep(self.record.moved("in_progress", now_s=parts.now_s))
 
     async def _fail(self, problems: tuple[Problem, ...]) -> None:
-        told = tuple(BatchProblem(code=one.code, line=one.line) for one in problems)
-        await self._parts.plane.fail(self._id, told)
+        reported = tuple(BatchProblem(code=one.code, line=one.line) for one in problems)
+        await self._parts.plane.fail(self._id, reported)
         failed = msgspec.structs.replace(self.record, problems=problems)
         self._end(failed, "failed")
         _log.info("batch_failed", batch_id=self._id, problems=len(problems))
@@ -166,10 +166,10 @@ class BatchRun:
             if left_s <= 0:
                 self._stop.set(EXPIRED)
             elif self.record.status == "in_progress":
-                await self._look()
+                await self._check_cancelled()
             await asyncio.sleep(max(0.01, min(left_s, self._parts.look_s)) if left_s > 0 else self._parts.look_s)
 
-    async def _look(self) -> None:
+    async def _check_cancelled(self) -> None:
         try:
             answer = await self._parts.plane.batch(self._id)
             if answer.phase == "cancelling":
@@ -221,8 +221,8 @@ class BatchRun:
     async def _take_over(self, error: RefusedError) -> None:
         """Have the log's word where it says that the batch is not there, or has ended."""
         if error.code in ("batch-not-found", "principal-not-found"):
-            told = Problem(code="batch_not_in_the_log", line=None, message=str(error))
-            self._end(msgspec.structs.replace(self.record, problems=(told,)), "failed")
+            problem = Problem(code="batch_not_in_the_log", line=None, message=str(error))
+            self._end(msgspec.structs.replace(self.record, problems=(problem,)), "failed")
         elif error.code == "batch-finished":
             try:
                 answer = await self._parts.plane.batch(self._id)

@@ -57,9 +57,9 @@ class Uploads:
             ApiError: the form, the file or the room for it is not good; nothing was kept.
         """
         caller = caller_of(request)
-        self._must_have_room(caller, request.content_length or 0)
+        self._require_room(caller, request.content_length or 0)
         who = (caller.workspace, caller.subject)
-        self._must_have_place(who)
+        self._require_upload_slot(who)
         self._under_way[who] += 1
         try:
             return await self._taken(request, caller)
@@ -157,7 +157,7 @@ class Uploads:
             raise _wrong_life()
         return checked_life_s(int(seconds))
 
-    def _must_have_place(self, who: tuple[str, str]) -> None:
+    def _require_upload_slot(self, who: tuple[str, str]) -> None:
         if self._under_way.total() >= _MAX_UPLOADS or self._under_way[who] >= _MAX_UPLOADS_PER_CALLER:
             raise ApiError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -166,7 +166,7 @@ class Uploads:
                 kind="server_error",
             )
 
-    def _must_have_room(self, caller: Caller, length: int) -> None:
+    def _require_room(self, caller: Caller, length: int) -> None:
         # The form around a file is small.
         if length > self._settings.max_file_bytes + _PIECE_BYTES:
             raise _too_large(self._settings.max_file_bytes)

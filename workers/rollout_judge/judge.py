@@ -18,9 +18,9 @@ from workers.rollout_judge.looks import (
     LookAtView,
     ReportWarmUp,
     measurement_of,
-    nothing_seen,
+    next_action,
     sent_of,
-    what_to_do,
+    unseen_measurement,
 )
 from workers.rollout_judge.state import Rollouts, Watched, after_event, from_snapshot
 
@@ -93,7 +93,7 @@ class Judge:
 
     async def look_at_all(self) -> None:
         """Look once at each active rollout, a few at a time."""
-        self._forget_those_that_are_over()
+        self._forget_finished()
         places = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
         async def look(watched: Watched) -> None:
@@ -102,7 +102,7 @@ class Judge:
 
         await asyncio.gather(*(look(watched) for watched in list(self.rollouts.values())))
 
-    def _forget_those_that_are_over(self) -> None:
+    def _forget_finished(self) -> None:
         for remembered in (self._sent, self._quiet_until, self._back_off):
             for rollout_id in remembered.keys() - self.rollouts.keys():
                 del remembered[rollout_id]
@@ -123,7 +123,7 @@ class Judge:
             self._quiet_until.pop(watched.id, None)
 
     async def _look(self, watched: Watched) -> None:
-        match what_to_do(watched, now_s=self._monotonic()):
+        match next_action(watched, now_s=self._monotonic()):
             case ReportWarmUp() as report:
                 await self._plane.report_warm_up(watched.id, report)
             case LookAtView() as look:
@@ -135,10 +135,10 @@ class Judge:
         try:
             answer = await self._plane.look(look)
         except PartAwayError:
-            await self._report(watched, nothing_seen(watched, now_s=self._monotonic()))
+            await self._report(watched, unseen_measurement(watched, now_s=self._monotonic()))
             raise
         if answer.watermark_ms is None:
-            await self._report(watched, nothing_seen(watched, now_s=self._monotonic()))
+            await self._report(watched, unseen_measurement(watched, now_s=self._monotonic()))
         else:
             await self._report(watched, measurement_of(watched, answer))
 

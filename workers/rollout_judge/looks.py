@@ -72,7 +72,7 @@ class LastSent(msgspec.Struct, frozen=True):
     elapsed_s: int
 
 
-def what_to_do(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView | None:
+def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView | None:
     """Return the next deed for a rollout, or None while there is nothing to tell or nothing is served yet."""
     match watched.phase:
         case "warming":
@@ -107,7 +107,7 @@ def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement |
     )
 
 
-def nothing_seen(watched: Watched, *, now_s: float) -> Measurement | None:
+def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
     """Say that the view can't be seen, since when is told by the judge's clock: a step ends though no view comes.
 
     None of its gates can pass by that; only the step's longest duration is decided.

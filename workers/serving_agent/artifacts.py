@@ -51,7 +51,7 @@ class ModelShelf:
         self._control_plane = control_plane
         self._turns: dict[str, _Turn] = {}
         self._verified: set[str] = set()
-        self._being_laid: Counter[str] = Counter()
+        self._in_use: Counter[str] = Counter()
 
     def models(self) -> frozenset[str]:
         """Return the deployments that have a folder."""
@@ -61,7 +61,7 @@ class ModelShelf:
         """Return where the model of a deployment lies, or would lie."""
         return self._directory / deployment_id
 
-    async def lay(self, deployment: Deployment) -> Path:
+    async def prepare(self, deployment: Deployment) -> Path:
         """Return the model directory of a deployment, fetched and checked.
 
         Raises:
@@ -69,13 +69,13 @@ class ModelShelf:
             MayServeLaterError: it can't be had now, or the disk is full.
         """
         artifact = deployment.artifact
-        with self._laying(artifact.digest):
+        with self._keep_from_discard(artifact.digest):
             try:
                 path = await self._fetch(artifact)
                 await asyncio.to_thread(check_artifact, artifact.format, path)
                 if artifact.format in _CONFIGURATIONS:
-                    return await self._lay_directory(deployment, path)
-                return await asyncio.to_thread(_lay, self._directory / deployment.id, path, deployment)
+                    return await self._prepare_directory(deployment, path)
+                return await asyncio.to_thread(_link_model, self._directory / deployment.id, path, deployment)
             except CannotLoadError as error:
                 raise NeverServesError(error.code, str(error)) from error
             except OSError as error:
@@ -86,32 +86,32 @@ class ModelShelf:
         shutil.rmtree(self._directory / deployment_id, ignore_errors=True)
         for path in self._artifacts.iterdir():
             is_unused = path.stat().st_nlink == 1 and path.suffix != _PART
-            if is_unused and not self._being_laid[path.name]:
+            if is_unused and not self._in_use[path.name]:
                 path.unlink()
                 self._verified.discard(path.name)
         _log.info("model_discarded", deployment_id=deployment_id)
 
-    async def _lay_directory(self, deployment: Deployment, index: Path) -> Path:
+    async def _prepare_directory(self, deployment: Deployment, index: Path) -> Path:
         """Fetch what an index names, one file after the other, and lay it all by hard links."""
         configuration = _CONFIGURATIONS[deployment.artifact.format]
         files = read_index(await asyncio.to_thread(index.read_bytes), configuration=configuration).files
-        with self._laying(*(file.digest for file in files)):
+        with self._keep_from_discard(*(file.digest for file in files)):
             found = {file.path: await self._fetch(file) for file in files}
-            return await asyncio.to_thread(_lay, self._directory / deployment.id, index, deployment, found)
+            return await asyncio.to_thread(_link_model, self._directory / deployment.id, index, deployment, found)
 
     @contextmanager
-    def _laying(self, *digests: str) -> Iterator[None]:
+    def _keep_from_discard(self, *digests: str) -> Iterator[None]:
         """Keep files that are fetched and not yet linked to from being discarded with another model."""
         names = [_name_of(digest) for digest in digests]
-        self._being_laid.update(names)
+        self._in_use.update(names)
         try:
             yield
         finally:
             # Only what is still being laid is remembered.
-            self._being_laid -= Counter(names)
+            self._in_use -= Counter(names)
 
     @asynccontextmanager
-    async def _alone_with(self, name: str) -> AsyncIterator[None]:
+    async def _hold_turn(self, name: str) -> AsyncIterator[None]:
         """Keep two deployments that share a file from fetching it at once; nothing is remembered after the last."""
         turn = self._turns.setdefault(name, _Turn())
         turn.users += 1
@@ -126,18 +126,18 @@ class ModelShelf:
     async def _fetch(self, artifact: Artifact | DirectoryFile) -> Path:
         name = _name_of(artifact.digest)
         path = self._artifacts / name
-        async with self._alone_with(name):
+        async with self._hold_turn(name):
             if name not in self._verified or not path.exists():
-                await self._bring(artifact, path)
+                await self._fetch_whole(artifact, path)
                 self._verified.add(name)
         return path
 
-    async def _bring(self, artifact: Artifact | DirectoryFile, path: Path) -> None:
+    async def _fetch_whole(self, artifact: Artifact | DirectoryFile, path: Path) -> None:
         part = path.with_suffix(_PART)
-        is_here, is_begun = await asyncio.to_thread(lambda: (path.exists(), part.exists()))
+        is_here, has_begun = await asyncio.to_thread(lambda: (path.exists(), part.exists()))
         if not is_here:
             await self._download(artifact, part)
-        if is_here or is_begun:
+        if is_here or has_begun:
             if await asyncio.to_thread(_is_whole, artifact, path):
                 return
             # What an earlier run left says nothing about the version: a disk or a power cut may have damaged it.
@@ -187,7 +187,9 @@ def _name_of(digest: str) -> str:
     return digest.removeprefix("sha256:")
 
 
-def _lay(directory: Path, artifact: Path, deployment: Deployment, files: Mapping[str, Path] | None = None) -> Path:
+def _link_model(
+    directory: Path, artifact: Path, deployment: Deployment, files: Mapping[str, Path] | None = None
+) -> Path:
     directory.mkdir(exist_ok=True)
     _link(artifact, directory / ARTIFACT_NAME)
     for path, file in (files or {}).items():

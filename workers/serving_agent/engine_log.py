@@ -12,7 +12,7 @@ _READ_BYTES = 16_384
 _TOLD = ("reason", "error", "exception")
 
 
-def last_words(log: Path, *, instance_id: str = "") -> str:
+def quote_log_end(log: Path, *, instance_id: str = "") -> str:
     """Return "its log NAME ends with: LINE | LINE", the newest last; of a structured line, what a person would read.
 
     Lines of other instances in the same process are left out, where this one is named.
@@ -33,6 +33,6 @@ def _readable(line: str, instance_id: str) -> str:
     if isinstance(entry, dict) and "event" in entry:
         if instance_id and entry.get("instance_id", instance_id) != instance_id:
             return ""
-        told = (str(entry[name]).strip().splitlines() for name in _TOLD if entry.get(name))
-        text = ": ".join([str(entry["event"]), *(lines[-1] for lines in told if lines)])
+        texts = (str(entry[name]).strip().splitlines() for name in _TOLD if entry.get(name))
+        text = ": ".join([str(entry["event"]), *(lines[-1] for lines in texts if lines)])
     return text if len(text) <= _MAX_LINE else f"{text[:_MAX_LINE]}…"

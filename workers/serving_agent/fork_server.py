@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from serving.runtime.fork_orders import Forked, ForkOrder
-from workers.serving_agent.engine_log import last_words
+from workers.serving_agent.engine_log import quote_log_end
 from workers.serving_agent.engine_process import EngineProcess, engine_log, environment_of
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.launchers.base import Command
@@ -92,7 +92,7 @@ class ForkServer:
             return msgspec.json.decode(message, type=Forked), descriptors
         except (OSError, msgspec.DecodeError) as error:
             self._disconnect()
-            raise _not_started(f"the fork server does not answer ({error}); {last_words(self._log)}") from error
+            raise _not_started(f"the fork server does not answer ({error}); {quote_log_end(self._log)}") from error
 
     def _connected(self) -> socket.socket:
         if self._client is None:

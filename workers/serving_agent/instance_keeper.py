@@ -167,7 +167,7 @@ class InstanceKeeper:
 
     async def _condemn(self, running: RunningInstance, found: Sickness) -> None:
         """Withdraw a sick instance and end its process; one that hangs is ended at once, so that callers try again."""
-        reason = self._with_last_words(found.reason, running.record) if found.is_in_log else found.reason
+        reason = self._with_log_end(found.reason, running.record) if found.is_in_log else found.reason
         _log.error("instance_unhealthy", instance_id=running.record.instance_id, code=found.code, reason=reason)
         self._withdraw_soon(running.record, reason=reason, code=found.code)
         deadline_s = _KILL_AFTER_S if found.code == "instance-hung" else running.drain_deadline_s
@@ -179,7 +179,7 @@ class InstanceKeeper:
 
     async def _lost(self, running: RunningInstance) -> None:
         self._failures += 1
-        reason = self._with_last_words("the engine's process ended", running.record)
+        reason = self._with_log_end("the engine's process ended", running.record)
         _log.error("engine_ended", instance_id=running.record.instance_id, pid=running.process.pid, reason=reason)
         await running.client.close()
         self._with.starter.ended(running.record)
@@ -234,8 +234,8 @@ class InstanceKeeper:
             work = partial(self._withdraw, record, after=self._withdrawal, reason=reason, code=code)
             self._withdrawal = self._with.background.task("agent-withdraws", work)
 
-    def _with_last_words(self, reason: str, record: InstanceRecord) -> str:
-        return f"{reason}; {self._with.starter.last_words(record)}"
+    def _with_log_end(self, reason: str, record: InstanceRecord) -> str:
+        return f"{reason}; {self._with.starter.quote_log_end(record)}"
 
     async def _withdraw(
         self, record: InstanceRecord, *, after: asyncio.Task[None] | None, reason: str, code: str | None

@@ -17,7 +17,7 @@ from serving.runtime.load_failure import find_failure
 from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
-from workers.serving_agent.engine_log import last_words
+from workers.serving_agent.engine_log import quote_log_end
 from workers.serving_agent.engine_process import (
     EngineProcess,
     Process,
@@ -105,10 +105,10 @@ class InstanceStarter:
         process = await self._find(record, client, deployment)
         reason = "the engine was gone when the agent came back"
         if record.boot_id and (process is None or process.has_ended):
-            reason = f"{reason}; {self.last_words(record)}"
+            reason = f"{reason}; {self.quote_log_end(record)}"
         try:
             if process is not None and deployment is not None:
-                await self._until_ready(record, process, client, launcher)
+                await self._wait_until_ready(record, process, client, launcher)
                 if deployment.golden is not None:
                     await client.check_golden(deployment.endpoint, deployment.golden)
         except (CannotServeError, PartAwayError) as error:
@@ -131,7 +131,7 @@ class InstanceStarter:
         """
         launcher = self._launchers.of(deployment)
         _log.info("instance_starts", instance_id=record.instance_id)
-        model = await self._shelf.lay(deployment)
+        model = await self._shelf.prepare(deployment)
         _log.info("model_laid", instance_id=record.instance_id)
         record, process = await self._spawn(record, deployment, model, launcher, alone=alone)
         client = launcher.client(model, port=record.port)
@@ -139,7 +139,7 @@ class InstanceStarter:
             record = self._remember(
                 msgspec.structs.replace(record, pid=process.pid, process_started_at=process.started_at)
             )
-            await self._until_ready(record, process, client, launcher)
+            await self._wait_until_ready(record, process, client, launcher)
             if deployment.golden is not None:
                 await client.check_golden(deployment.endpoint, deployment.golden)
         except BaseException as error:
@@ -172,9 +172,9 @@ class InstanceStarter:
         """Let go of what starts engines; the engines go on."""
         await self._fork_server.close()
 
-    def last_words(self, record: InstanceRecord) -> str:
+    def quote_log_end(self, record: InstanceRecord) -> str:
         """Quote the end of an engine's log, for a reason that does not explain itself."""
-        return last_words(self._log_of(record), instance_id=record.instance_id)
+        return quote_log_end(self._log_of(record), instance_id=record.instance_id)
 
     def spool(self, boot_id: str) -> Path:
         """Return the spool directory of a boot."""
@@ -253,7 +253,7 @@ class InstanceStarter:
             await asyncio.sleep(_ADOPTION_PAUSE_S)
         return None
 
-    async def _until_ready(
+    async def _wait_until_ready(
         self, record: InstanceRecord, process: Process, client: EngineClient, launcher: Launcher
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -261,11 +261,11 @@ class InstanceStarter:
         while True:
             is_ready = await client.is_ready()
             if process.has_ended:
-                raise self._why_ended(record)
+                raise self._explain_end(record)
             # One that was asked in time and became ready too late is not ready in time either.
             if loop.time() > deadline:
                 seconds = launcher.start_deadline_s
-                reason = f"the engine was not ready after {seconds:g} s; {self.last_words(record)}"
+                reason = f"the engine was not ready after {seconds:g} s; {self.quote_log_end(record)}"
                 raise MayServeLaterError("never-ready", reason)
             if is_ready:
                 break
@@ -289,16 +289,16 @@ class InstanceStarter:
     def _explained(self, error: CannotServeError | PartAwayError, record: InstanceRecord) -> str:
         match error:
             case EngineFaultError(reason=reason):
-                return f"{reason}; {self.last_words(record)}"
+                return f"{reason}; {self.quote_log_end(record)}"
             case CannotServeError(reason=reason):
                 return reason
             case _:
-                return f"{error}; {self.last_words(record)}"
+                return f"{error}; {self.quote_log_end(record)}"
 
-    def _why_ended(self, record: InstanceRecord) -> NeverServesError | MayServeLaterError:
+    def _explain_end(self, record: InstanceRecord) -> NeverServesError | MayServeLaterError:
         failure = find_failure(self.spool(record.boot_id))
         if failure is None:
-            reason = f"the engine ended before it was ready; {self.last_words(record)}"
+            reason = f"the engine ended before it was ready; {self.quote_log_end(record)}"
             return MayServeLaterError("engine-died", reason)
         if failure.code == MemoryShortError.code:
             return MayServeLaterError(failure.code, failure.reason)

@@ -145,7 +145,7 @@ class Seat:
     async def _ask(self, order: Order) -> Guest:
         try:
             async with asyncio.timeout(_ANSWER_S):
-                connection = await _taken_by(self._host, order)
+                connection = await _place_order(self._host, order)
         except BaseException as error:
             self.leave()
             if isinstance(error, TimeoutError):
@@ -195,7 +195,7 @@ class SharedProcesses:
             for host in self._hosts.values():
                 if host.takes(kin, endpoint_id, limit=self._limit):
                     return self._seat_in(host, endpoint_id)
-            return self._seat_in(await self._begun(kin, like), endpoint_id)
+            return self._seat_in(await self._start_host(kin, like), endpoint_id)
 
     def found(self, record: InstanceRecord, kin: Kin | None) -> Seat | None:
         """Return the seat of an instance that an earlier agent began; None when its process is gone."""
@@ -208,7 +208,7 @@ class SharedProcesses:
         host.kin = host.kin or kin
         return self._seat_in(host, record.endpoint_id)
 
-    async def _begun(self, kin: Kin, like: Command) -> _Host:
+    async def _start_host(self, kin: Kin, like: Command) -> _Host:
         number = next(n for n in range(len(self._hosts) + 1) if n not in set(map(number_of, self._hosts)))
         name = f"{number}-{secrets.token_hex(8)}"
         own = {"ADDRESS": _address(name), "WATCH_PID": str(self._supervisor_pid)}
@@ -258,7 +258,7 @@ async def _connected(host: _Host) -> socket.socket:
             return connection
 
 
-async def _taken_by(host: _Host, order: Order) -> socket.socket:
+async def _place_order(host: _Host, order: Order) -> socket.socket:
     connection = await _connected(host)
     try:
         taken = await _answer(connection, order)

@@ -113,7 +113,7 @@ class SourceShipper:
         """
         unfinished = self._progress.intent
         if unfinished is not None:
-            await self._send(unfinished, self._again(unfinished))
+            await self._send(unfinished, self._reread(unfinished))
             if unfinished.state == "closing":
                 return "closing"
         frames = self._reader.read(self._progress.position, max_frames=MAX_FRAMES, max_bytes=MAX_BYTES)
@@ -138,7 +138,7 @@ class SourceShipper:
             return "closing"
         return None if is_over or len(frames.payloads) == MAX_FRAMES else "open"
 
-    def _again(self, intent: Intent) -> Found:
+    def _reread(self, intent: Intent) -> Found:
         payloads: list[bytes] = []
         position = intent.start
         while position < intent.end:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import CannotStartError
-from infra.kafka.distribution import LOCK_FILE, LockedJar, cache_directory, lay_jars, locked_jars
+from infra.kafka.distribution import LOCK_FILE, LockedJar, cache_directory, install_jars, locked_jars
 
 
 def test_the_cache_is_the_users_unless_another_is_chosen() -> None:
@@ -30,7 +30,7 @@ def test_a_jar_with_another_digest_is_refused_and_nothing_is_laid(tmp_path: Path
         return path
 
     with pytest.raises(CannotStartError, match=r"has digest .* and the lock file says"):
-        lay_jars({"ROLLBOOK_CACHE_DIR": str(tmp_path)}, fetch=forged)
+        install_jars({"ROLLBOOK_CACHE_DIR": str(tmp_path)}, fetch=forged)
 
     assert [entry.name for entry in (tmp_path / "kafka").iterdir()] == ["lock"]
 
@@ -49,8 +49,8 @@ def test_jars_are_laid_once(tmp_path: Path) -> None:
         path.write_bytes(content)
         return path
 
-    first = lay_jars({"ROLLBOOK_CACHE_DIR": str(tmp_path)}, lock_file=lock, fetch=fetch)
-    second = lay_jars({"ROLLBOOK_CACHE_DIR": str(tmp_path)}, lock_file=lock, fetch=fetch)
+    first = install_jars({"ROLLBOOK_CACHE_DIR": str(tmp_path)}, lock_file=lock, fetch=fetch)
+    second = install_jars({"ROLLBOOK_CACHE_DIR": str(tmp_path)}, lock_file=lock, fetch=fetch)
 
     assert (first, fetched) == (second, ["a-1.jar"])
     assert (first / "a-1.jar").read_bytes() == content

@@ -109,7 +109,7 @@ def score(  # noqa: PLR0913 - click's values, one for each option
         gateway=gateway or profile.gateway_url(), endpoint=endpoint, give_up_after_s=give_up_after_s
     )
     try:
-        with profile.client() as rollbook, _told() as tell:
+        with profile.client() as rollbook, _progress() as tell:
             summary = asyncio.run(
                 score_file(rollbook, source, output, destination=destination, options=options, tell=tell)
             )
@@ -122,7 +122,7 @@ def score(  # noqa: PLR0913 - click's values, one for each option
 
 
 @contextmanager
-def _told() -> Iterator[Callable[["Summary"], None]]:
+def _progress() -> Iterator[Callable[["Summary"], None]]:
     """Show how far a job is: a bar for people, a line now and then for a log."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -57,7 +57,7 @@ def _record_lines(record: Record, columns: Sequence[str], width: int) -> list[st
         value = record[name]
         inner = width - _INDENT
         below = _record_lines(value, (), inner) if isinstance(value, Mapping) else _table_lines(value, (), inner)
-        lines += ["", _words(name), *(f"{'':<{_INDENT}}{line}".rstrip() for line in below)]
+        lines += ["", _label(name), *(f"{'':<{_INDENT}}{line}".rstrip() for line in below)]
     return lines
 
 
@@ -76,7 +76,7 @@ def _field_lines(name: str, value: Any, column: int, width: int) -> list[str]:  
         break_on_hyphens=False,
     )
     first, *others = text or [_NOTHING]
-    return [f"{_words(name):<{column}}{first}", *(f"{'':<{column}}{line}" for line in others)]
+    return [f"{_label(name):<{column}}{first}", *(f"{'':<{column}}{line}" for line in others)]
 
 
 def _table_lines(rows: Sequence[Any], columns: Sequence[str], width: int) -> list[str]:
@@ -90,7 +90,7 @@ def _table_lines(rows: Sequence[Any], columns: Sequence[str], width: int) -> lis
     table = Table(box=None, pad_edge=False)
     for column in shown:
         # An id that is broken over lines can't be copied.
-        table.add_column(Text(_words(column)), no_wrap=not any(" " in cell for cell in cells[column]))
+        table.add_column(Text(_label(column)), no_wrap=not any(" " in cell for cell in cells[column]))
     for row in zip(*cells.values(), strict=True):
         # Text keeps what looks like markup, and what looks like an emoji.
         table.add_row(*(Text(cell) for cell in row))
@@ -101,9 +101,9 @@ def _table_lines(rows: Sequence[Any], columns: Sequence[str], width: int) -> lis
 
 
 def _least_width(column: str, cells: Sequence[str]) -> int:
-    words = [word for text in (_words(column), *cells) for word in text.split()]
+    words = [word for text in (_label(column), *cells) for word in text.split()]
     longest_cell = max(map(len, cells), default=0)
-    return max(min(longest_cell, _MIN_TEXT_WIDTH), *map(len, words), len(_words(column)))
+    return max(min(longest_cell, _MIN_TEXT_WIDTH), *map(len, words), len(_label(column)))
 
 
 def _used(records: Sequence[Record]) -> list[str]:
@@ -111,5 +111,5 @@ def _used(records: Sequence[Record]) -> list[str]:
     return [name for name in names if any(brief(record.get(name)) != _NOTHING for record in records)]
 
 
-def _words(name: str) -> str:
+def _label(name: str) -> str:
     return name.replace("_", " ")

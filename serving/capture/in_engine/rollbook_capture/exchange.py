@@ -143,8 +143,8 @@ class Exchange:
 
     def _ask_for_usage(self) -> bool:
         options = self._asked.get("stream_options")
-        is_told = isinstance(options, dict) and options.get("include_usage")
-        if self._asked.get("stream") is not True or is_told or not isinstance(options, dict | None):
+        is_asked = isinstance(options, dict) and options.get("include_usage")
+        if self._asked.get("stream") is not True or is_asked or not isinstance(options, dict | None):
             return False
         self._body = written({**self._asked, "stream_options": {**(options or {}), "include_usage": True}}).encode()
         return True
@@ -202,7 +202,7 @@ class Exchange:
         for choice in _objects(document.get("choices")):
             said += self._learn_choice(choice)
         if document.get("type") == "response.output_text.delta":
-            said += self._say(0, document.get("delta"))
+            said += self._append_text(0, document.get("delta"))
         elif answer.get("object") == "response":
             self._finish = _end_of(answer)
             self._texts = {0: _text_of(answer)} if answer.get("output") else self._texts
@@ -216,7 +216,7 @@ class Exchange:
         part = next((part for part in (choice.get("delta"), choice.get("message")) if part), choice)
         if not isinstance(part, dict):
             return 0
-        said = self._say(index, part.get("content") or part.get("text") or part.get("reasoning"))
+        said = self._append_text(index, part.get("content") or part.get("text") or part.get("reasoning"))
         for call in _objects(part.get("tool_calls")):
             function = next(iter(_objects([call.get("function")])), {})
             place = _number(call.get("index"), otherwise=len(self._calls))
@@ -226,7 +226,7 @@ class Exchange:
             said += 1
         return said
 
-    def _say(self, index: int, text: object) -> int:
+    def _append_text(self, index: int, text: object) -> int:
         if not isinstance(text, str) or not text:
             return 0
         self._texts[index] = self._texts.get(index, "") + text

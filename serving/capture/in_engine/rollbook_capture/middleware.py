@@ -16,7 +16,7 @@ from pathlib import Path
 from .exchange import Exchange  # noqa: TID252 - the folder has another parent inside a foreign engine
 from .policy import PolicyFile  # noqa: TID252 - the same
 from .recorder import Recorder  # noqa: TID252 - the same
-from .refusals import worded  # noqa: TID252 - the same
+from .refusals import rewording  # noqa: TID252 - the same
 from .spool import Spool  # noqa: TID252 - the same
 from .wire import Application, Message, Receive, Scope, Send  # noqa: TID252 - the same
 
@@ -54,7 +54,7 @@ class CaptureMiddleware:
             await self._app(scope, receive, self._closing_at_shutdown(send))
         elif scope["type"] != "http" or scope["method"] != "POST":
             is_asked = scope["type"] == "http" and scope["path"] == _INSTANCE
-            await (self._tell(send) if is_asked else self._app(scope, receive, send))
+            await (self._send_identity(send) if is_asked else self._app(scope, receive, send))
         else:
             self._in_flight += 1
             try:
@@ -83,7 +83,7 @@ class CaptureMiddleware:
         is_refused = self._refuses_prompt_logprobs and exchange.asks_for_prompt_logprobs
         application = _refuse_prompt_logprobs if is_refused else self._app
         try:
-            await application(exchange.scope_of(scope), exchange.receiving(receive), exchange.sending(worded(send)))
+            await application(exchange.scope_of(scope), exchange.receiving(receive), exchange.sending(rewording(send)))
         except Exception:
             exchange.break_off()
             raise
@@ -92,7 +92,7 @@ class CaptureMiddleware:
             if is_recorded:
                 self._recorder.record(prediction_id, exchange)
 
-    async def _tell(self, send: Send) -> None:
+    async def _send_identity(self, send: Send) -> None:
         await _send_json(send, 200, {**self._identity, "pid": os.getpid(), "in_flight": self._in_flight})
 
     def _closing_at_shutdown(self, send: Send) -> Send:

@@ -13,7 +13,7 @@ _CODES = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exc
 _TOO_LONG = ("maximum context length", "max_model_len", "maximum model length")
 
 
-def worded(send: Send) -> Send:
+def rewording(send: Send) -> Send:
     """Send answers on; a refusal whose code is a number is worded anew, at its end."""
     start: list[Message] = []
     held = bytearray()
@@ -31,17 +31,17 @@ def worded(send: Send) -> Send:
         held.extend(message.get("body", b""))
         if message.get("more_body", False) and len(held) <= _MAX_BYTES:
             return
-        begun, content = start.pop(), bytes(held)
+        head, content = start.pop(), bytes(held)
         if not message.get("more_body", False):
-            content = _worded(content, begun["status"])
-            begun = {**begun, "headers": _with_length(begun, len(content))}
-        await send(begun)
+            content = _reword(content, head["status"])
+            head = {**head, "headers": _with_length(head, len(content))}
+        await send(head)
         await send({**message, "body": content})
 
     return sending
 
 
-def _worded(content: bytes, status: int) -> bytes:
+def _reword(content: bytes, status: int) -> bytes:
     document = read_object(content)
     error = document.get("error")
     if not isinstance(error, dict) or not isinstance(error.get("code"), int):

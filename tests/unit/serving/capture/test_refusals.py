@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serving.capture.in_engine.rollbook_capture.refusals import worded
+from serving.capture.in_engine.rollbook_capture.refusals import rewording
 
 
 async def passed(*messages: dict[str, Any]) -> list[dict[str, Any]]:
@@ -14,7 +14,7 @@ async def passed(*messages: dict[str, Any]) -> list[dict[str, Any]]:
     async def send(message: Any) -> None:  # noqa: ANN401 - any message
         sent.append(dict(message))
 
-    sending = worded(send)
+    sending = rewording(send)
     for message in messages:
         await sending(message)
     return sent

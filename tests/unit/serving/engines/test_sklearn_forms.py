@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from serving.engines.base import Array, Engine, Tensors
 from serving.engines.errors import SignatureMismatchError
-from serving.runtime.batching import joined, parted
+from serving.runtime.batching import joined, split_rows
 from tests.support.sklearn_models import served_engine, signature_of
 
 RANDOM = np.random.default_rng(7)
@@ -29,7 +29,7 @@ BOUGHT = [0, 1, 0, 1]
 
 def alone_and_joined(engine: Engine, requests: list[Tensors]) -> tuple[list[Tensors], list[Tensors] | None]:
     alone = [engine.predict(request) for request in requests]
-    return alone, parted(engine.predict(joined(requests)), [1] * len(requests))
+    return alone, split_rows(engine.predict(joined(requests)), [1] * len(requests))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ async def written(folder: Path, *put: Result) -> Results:
     """Write results in one process's life."""
     results = Results(folder, requests=REQUESTS)
     results.open()
-    writer = asyncio.create_task(results.write_for_ever())
+    writer = asyncio.create_task(results.write_forever())
     for result in put:
         await results.put(result)
     await results.written()

@@ -19,7 +19,14 @@ from schemas.events.rollouts import (
 from tests.support.builders import BASELINE, CANDIDATE
 from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, snapshot, view
 from workers.rollout_judge.answers import Arm
-from workers.rollout_judge.looks import LookAtView, ReportWarmUp, measurement_of, nothing_seen, sent_of, what_to_do
+from workers.rollout_judge.looks import (
+    LookAtView,
+    ReportWarmUp,
+    measurement_of,
+    next_action,
+    sent_of,
+    unseen_measurement,
+)
 from workers.rollout_judge.state import Watched, from_snapshot
 
 
@@ -32,7 +39,7 @@ def warming(**changes: object) -> Watched:
 
 
 def test_a_warm_candidate_is_reported() -> None:
-    report = what_to_do(warming(), now_s=101.0)
+    report = next_action(warming(), now_s=101.0)
 
     assert report == ReportWarmUp(ready_instances=1, elapsed_ms=91_000, failure=None)
 
@@ -40,20 +47,20 @@ def test_a_warm_candidate_is_reported() -> None:
 def test_a_cold_candidate_is_not_worth_a_word_before_the_timeout() -> None:
     cold = warming(candidate_instances=(), warm_up_timeout_ms=120_000)
 
-    assert what_to_do(cold, now_s=129.9) is None
-    assert what_to_do(cold, now_s=130.0) == ReportWarmUp(ready_instances=0, elapsed_ms=120_000, failure=None)
+    assert next_action(cold, now_s=129.9) is None
+    assert next_action(cold, now_s=130.0) == ReportWarmUp(ready_instances=0, elapsed_ms=120_000, failure=None)
 
 
 def test_a_candidate_that_was_given_up_is_reported_at_once() -> None:
     failed = warming(candidate_instances=(), candidate_failure="wrong-digest: it differs", warm_up_timeout_ms=10**9)
 
-    report = what_to_do(failed, now_s=100.0)
+    report = next_action(failed, now_s=100.0)
 
     assert report == ReportWarmUp(ready_instances=0, elapsed_ms=90_000, failure="wrong-digest: it differs")
 
 
 def test_an_instance_given_up_does_not_matter_where_enough_others_are_ready() -> None:
-    report = what_to_do(warming(candidate_failure="wrong-digest: it differs"), now_s=100.0)
+    report = next_action(warming(candidate_failure="wrong-digest: it differs"), now_s=100.0)
 
     assert isinstance(report, ReportWarmUp)
     assert report.failure is None
@@ -61,7 +68,7 @@ def test_an_instance_given_up_does_not_matter_where_enough_others_are_ready() ->
 
 @pytest.mark.parametrize("phase", ["stepping", "baking"])
 def test_a_step_that_is_applied_is_measured(phase: str) -> None:
-    assert what_to_do(watched(phase=phase), now_s=100.0) == LookAtView(
+    assert next_action(watched(phase=phase), now_s=100.0) == LookAtView(
         endpoint_id=ENDPOINT,
         question={
             "epoch": "5",
@@ -74,7 +81,7 @@ def test_a_step_that_is_applied_is_measured(phase: str) -> None:
 
 
 def test_the_view_is_asked_only_for_what_gates_need() -> None:
-    look = what_to_do(watched(gates=(ErrorRateGate(max_increase=0.1, min_requests=1),)), now_s=100.0)
+    look = next_action(watched(gates=(ErrorRateGate(max_increase=0.1, min_requests=1),)), now_s=100.0)
 
     assert isinstance(look, LookAtView)
     assert set(look.question) == {"epoch", "candidate", "baseline"}
@@ -127,7 +134,7 @@ def test_every_kind_of_gate_is_looked_at_here() -> None:
 
 @pytest.mark.parametrize(("gate", "asked", "arm"), EACH_GATE, ids=lambda value: type(value).__name__)
 def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked: dict[str, str], arm: Arm) -> None:
-    look = what_to_do(watched(gates=(gate,)), now_s=100.0)
+    look = next_action(watched(gates=(gate,)), now_s=100.0)
     measurement = measurement_of(watched(gates=(gate,)), view(arms={CANDIDATE: arm}))
 
     assert isinstance(look, LookAtView)
@@ -140,8 +147,8 @@ def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked
 
 
 def test_nothing_is_measured_before_the_gateways_serve_the_step_nor_while_paused() -> None:
-    assert what_to_do(watched(applied_at=None), now_s=100.0) is None
-    assert what_to_do(watched(phase="paused"), now_s=100.0) is None
+    assert next_action(watched(applied_at=None), now_s=100.0) is None
+    assert next_action(watched(phase="paused"), now_s=100.0) is None
 
 
 def test_each_gate_gets_the_counts_that_it_judges() -> None:
@@ -175,14 +182,14 @@ def test_a_view_that_does_not_reach_the_step_says_nothing(changes: dict[str, obj
 
 
 def test_where_no_view_comes_the_time_is_that_of_the_judge() -> None:
-    unseen = nothing_seen(watched(), now_s=102.5)
+    unseen = unseen_measurement(watched(), now_s=102.5)
 
     assert unseen is not None
     assert (unseen.freshness, unseen.elapsed_ms, unseen.counts) == ("late", 62_500, ())
 
 
 def test_the_time_does_not_run_before_the_gateways_serve_the_step() -> None:
-    assert nothing_seen(watched(applied_at=None), now_s=102.5) is None
+    assert unseen_measurement(watched(applied_at=None), now_s=102.5) is None
 
 
 def test_an_arm_that_the_view_does_not_know_counts_nothing() -> None:

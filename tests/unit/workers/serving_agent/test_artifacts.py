@@ -57,7 +57,7 @@ def _deployment(name: str) -> Deployment:
 
 
 async def test_a_model_directory_holds_the_artifact_and_its_manifest(tmp_path: Path) -> None:
-    directory = await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
+    directory = await ModelShelf(tmp_path, StoreDouble(MODEL.content)).prepare(_deployment("a"))
 
     assert (directory / ARTIFACT_NAME).read_bytes() == MODEL.content
     assert read_manifest(directory).version_name == "digits/1"
@@ -66,7 +66,7 @@ async def test_a_model_directory_holds_the_artifact_and_its_manifest(tmp_path: P
 async def test_two_deployments_of_one_artifact_fetch_it_once_and_share_it(tmp_path: Path) -> None:
     store = StoreDouble(MODEL.content)
     shelf = ModelShelf(tmp_path, store)
-    first, second = await shelf.lay(_deployment("a")), await shelf.lay(_deployment("b"))
+    first, second = await shelf.prepare(_deployment("a")), await shelf.prepare(_deployment("b"))
 
     shelf.discard("a")
 
@@ -81,7 +81,7 @@ async def test_deployments_that_come_at_once_fetch_one_artifact_once_and_leave_n
     store = StoreDouble(MODEL.content)
     shelf = ModelShelf(tmp_path, store)
 
-    await asyncio.gather(*(shelf.lay(_deployment(name)) for name in "abc"))
+    await asyncio.gather(*(shelf.prepare(_deployment(name)) for name in "abc"))
 
     assert store.fetched == 1
     assert [name for name, kept in vars(shelf).items() if isinstance(kept, dict) and kept] == []
@@ -89,10 +89,10 @@ async def test_deployments_that_come_at_once_fetch_one_artifact_once_and_leave_n
 
 async def test_an_artifact_that_changed_on_disk_is_fetched_anew(tmp_path: Path) -> None:
     shelf = ModelShelf(tmp_path, StoreDouble(MODEL.content))
-    directory = await shelf.lay(_deployment("a"))
+    directory = await shelf.prepare(_deployment("a"))
     (directory / ARTIFACT_NAME).write_bytes(b"x" * len(MODEL.content))
 
-    await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
+    await ModelShelf(tmp_path, StoreDouble(MODEL.content)).prepare(_deployment("a"))
 
     assert (directory / ARTIFACT_NAME).read_bytes() == MODEL.content
 
@@ -103,30 +103,30 @@ async def test_a_damaged_part_of_an_earlier_run_does_not_condemn_the_version(tmp
     part = tmp_path / ".artifacts" / (MODEL.artifact.digest.removeprefix("sha256:") + ".part")
     part.write_bytes(b"\0" * length)
 
-    directory = await shelf.lay(_deployment("a"))
+    directory = await shelf.prepare(_deployment("a"))
 
     assert (directory / ARTIFACT_NAME).read_bytes() == MODEL.content
 
 
 async def test_a_stream_longer_than_promised_is_cut_and_refused(tmp_path: Path) -> None:
     with pytest.raises(NeverServesError) as refused:
-        await ModelShelf(tmp_path, StoreDouble(MODEL.content + b"more")).lay(_deployment("a"))
+        await ModelShelf(tmp_path, StoreDouble(MODEL.content + b"more")).prepare(_deployment("a"))
 
     assert refused.value.code == "artifact-digest-differs"
 
 
 async def test_a_refused_artifact_is_fetched_anew_the_next_time(tmp_path: Path) -> None:
     with pytest.raises(NeverServesError):
-        await ModelShelf(tmp_path, StoreDouble(b"!" * len(MODEL.content))).lay(_deployment("a"))
+        await ModelShelf(tmp_path, StoreDouble(b"!" * len(MODEL.content))).prepare(_deployment("a"))
 
-    await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(_deployment("a"))
+    await ModelShelf(tmp_path, StoreDouble(MODEL.content)).prepare(_deployment("a"))
 
 
 async def test_a_full_disk_is_a_failure_that_may_pass(tmp_path: Path) -> None:
     full = StoreDouble(b"", fault=OSError(errno.ENOSPC, "No space left on device"))
 
     with pytest.raises(MayServeLaterError, match="No space left") as failed:
-        await ModelShelf(tmp_path, full).lay(_deployment("a"))
+        await ModelShelf(tmp_path, full).prepare(_deployment("a"))
 
     assert failed.value.code == "disk-full"
 
@@ -136,7 +136,7 @@ async def test_an_unknown_format_is_refused_before_a_directory_is_made(tmp_path:
     deployment = msgspec.structs.replace(_deployment("a"), artifact=text)
 
     with pytest.raises(NeverServesError) as refused:
-        await ModelShelf(tmp_path, StoreDouble(MODEL.content)).lay(deployment)
+        await ModelShelf(tmp_path, StoreDouble(MODEL.content)).prepare(deployment)
 
     assert refused.value.code == "artifact-malformed"
     assert not (tmp_path / "a").exists()
@@ -178,7 +178,7 @@ FILES = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "sub/tokenizer.jso
 async def test_a_model_of_several_files_is_laid_as_a_directory(tmp_path: Path) -> None:
     deployment, index = _directory("a", FILES)
 
-    directory = await ModelShelf(tmp_path, SharedStore(index, *FILES.values())).lay(deployment)
+    directory = await ModelShelf(tmp_path, SharedStore(index, *FILES.values())).prepare(deployment)
 
     found = {path.relative_to(directory / "files").as_posix() for path in (directory / "files").rglob("*.*")}
     assert found == set(FILES)
@@ -191,7 +191,7 @@ async def test_what_two_models_share_is_fetched_once_and_kept_while_one_needs_it
     second, second_index = _directory("b", {**FILES, "model.safetensors": b"other"})
     store = SharedStore(first_index, second_index, b"other", *FILES.values())
     shelf = ModelShelf(tmp_path, store)
-    await asyncio.gather(shelf.lay(first), shelf.lay(second))
+    await asyncio.gather(shelf.prepare(first), shelf.prepare(second))
 
     shelf.discard("a")
 
@@ -206,7 +206,7 @@ async def test_a_file_of_a_model_that_is_another_than_its_index_says_is_refused(
     store.contents[_digest(WEIGHTS)] = b"w3ights"
 
     with pytest.raises(NeverServesError) as refusal:
-        await ModelShelf(tmp_path, store).lay(deployment)
+        await ModelShelf(tmp_path, store).prepare(deployment)
 
     assert refusal.value.code == "artifact-digest-differs"
 
@@ -215,7 +215,7 @@ async def test_an_index_that_leads_out_of_its_directory_is_refused(tmp_path: Pat
     deployment, index = _directory("a", {**FILES, "../../escaped.json": b"{}"})
 
     with pytest.raises(NeverServesError) as refusal:
-        await ModelShelf(tmp_path / "models", SharedStore(index, b"{}", *FILES.values())).lay(deployment)
+        await ModelShelf(tmp_path / "models", SharedStore(index, b"{}", *FILES.values())).prepare(deployment)
 
     assert refusal.value.code == "artifact-malformed"
     assert not list(tmp_path.rglob("escaped.json"))

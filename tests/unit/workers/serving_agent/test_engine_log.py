@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.serving_agent.engine_log import last_words
+from workers.serving_agent.engine_log import quote_log_end
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1\nImportError: no module named torch'
 
@@ -28,7 +28,7 @@ def test_the_last_lines_are_quoted_as_a_person_reads_them(tmp_path: Path, conten
     log = tmp_path / "engine.log"
     log.write_bytes(content)
 
-    assert last_words(log) == said
+    assert quote_log_end(log) == said
 
 
 def test_lines_of_other_instances_in_the_same_process_are_left_out(tmp_path: Path) -> None:
@@ -40,13 +40,13 @@ def test_lines_of_other_instances_in_the_same_process_are_left_out(tmp_path: Pat
         "killed\n"
     )
 
-    assert last_words(log, instance_id="mine").endswith("ends with: ready | listening | killed")
+    assert quote_log_end(log, instance_id="mine").endswith("ends with: ready | listening | killed")
 
 
 def test_a_long_line_is_cut_and_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
-    assert last_words(log).endswith("is empty")
+    assert quote_log_end(log).endswith("is empty")
 
     log.write_text("x" * 5_000 + "\n" + "y" * 5_000)
 
-    assert len(last_words(log)) < 700
+    assert len(quote_log_end(log)) < 700
