@@ -21,7 +21,7 @@ _TESTS_RAN = (0, 1)
 def main(argv: list[str] | None = None) -> int:
     """Run, then list."""
     parser = argparse.ArgumentParser(
-        prog="./task test:stability --", description="Find tests that fail by chance.", allow_abbrev=False
+        prog="./task test:stability --", description="Find flaky tests.", allow_abbrev=False
     )
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="how often (default: %(default)s)")
     parser.add_argument("--busy", type=int, default=2, metavar="N", help="busy loops beside it (default: %(default)s)")

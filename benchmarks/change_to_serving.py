@@ -140,8 +140,8 @@ def _sums(changes: Sequence[Change], loads: Sequence[Counters], *, full: bool) -
     requests, unseen = sum(load.sent for load in loads), sum(change.served is None for change in changes)
     failed = sum(load.failed for load in loads)
     return [
-        Figure(name="changes in sum", value=len(changes), unit="", goal=at_least(300) if full else None),
+        Figure(name="changes in total", value=len(changes), unit="", goal=at_least(300) if full else None),
         Figure(name="changes never seen served", value=unseen, unit="", goal=at_most(0)),
-        Figure(name="requests in sum", value=requests, unit="", goal=at_least(300_000) if full else None),
-        Figure(name="failed requests in sum", value=failed, unit="", goal=at_most(0)),
+        Figure(name="requests in total", value=requests, unit="", goal=at_least(300_000) if full else None),
+        Figure(name="failed requests in total", value=failed, unit="", goal=at_most(0)),
     ]

@@ -38,7 +38,7 @@ _PARTS = (
     "model, artifact and version registered",
     "endpoint created",
     "event to agent",
-    "artifact fetched, checked and laid",
+    "artifact fetched, checked and linked",
     "process made",
     "model loaded and tried",
     "golden input asked, announced",

@@ -37,7 +37,7 @@ def real(folder: Path) -> LanguageModel:
         LookupError: vLLM's environment is missing.
     """
     if not PYTHON.is_file():
-        raise LookupError("vLLM's environment is missing; ./task setup:vllm lays it")
+        raise LookupError("vLLM's environment is missing; run ./task setup:vllm")
     return LanguageModel(directory=trained(folder / "model"))
 
 

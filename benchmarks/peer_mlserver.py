@@ -49,7 +49,7 @@ def install_environment() -> Path:
         return python
     uv = shutil.which("uv")
     if uv is None:
-        raise LookupError("uv lays MLServer's environment and is not on the PATH; start by `./task bench`")
+        raise LookupError("uv installs MLServer's environment but is not on the PATH; start with `./task bench`")
     shutil.rmtree(environment, ignore_errors=True)
     wanted = [f"mlserver=={VERSION}", f"mlserver-sklearn=={VERSION}", *(f"{name}=={it}" for name, it in same.items())]
     for command in (

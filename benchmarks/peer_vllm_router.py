@@ -31,7 +31,7 @@ def install_environment() -> Path:
         return program
     uv = shutil.which("uv")
     if uv is None:
-        raise LookupError("uv lays vllm-router's environment and is not on the PATH; start by `./task bench`")
+        raise LookupError("uv installs vllm-router's environment but is not on the PATH; start with `./task bench`")
     shutil.rmtree(environment, ignore_errors=True)
     python = str(environment / "bin" / "python")
     for command in (

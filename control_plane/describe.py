@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if PATH.exists() and PATH.read_text(encoding="utf-8") == wanted:
         return 0
-    sys.stderr.write(f"{PATH.name} is not what the code says; run: ./task schemas\n")
+    sys.stderr.write(f"{PATH.name} is out of date; run: ./task schemas\n")
     return 1
 
 

@@ -162,7 +162,7 @@ class UnitOfWork(Protocol):
         """Return the ids of the subject's keys."""
 
     def shred(self, subject: str) -> None:
-        """Delete the subject's keys for ever, once this command is committed."""
+        """Delete the subject's keys forever, once this command is committed."""
 
 
 class CommandContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,7 +86,7 @@ def _check_room(root: Path, min_free_bytes: int) -> None:
     free = shutil.disk_usage(root).free
     if free < min_free_bytes:
         raise DataDirectoryError(
-            f"the data directory {root} has only {free // 2**20} MiB free and needs "
+            f"the data directory {root} has only {free // 2**20} MiB free but needs "
             f"{min_free_bytes // 2**20} MiB; free some space or choose another directory"
         )
 
@@ -99,7 +99,7 @@ def _check_format(root: Path) -> None:
     found = path.read_text().strip()
     if found != FORMAT:
         raise DataDirectoryError(
-            f"the data directory {root} has format {found!r} and this Rollbook reads format "
+            f"the data directory {root} has format {found!r}, but this Rollbook reads format "
             f"{FORMAT!r}; use the version that wrote it or choose another directory"
         )
 
@@ -107,7 +107,7 @@ def _check_format(root: Path) -> None:
 def _refuse_foreign_files(root: Path) -> None:
     if any(not entry.name.startswith(".format.") for entry in root.iterdir()):
         raise DataDirectoryError(
-            f"the directory {root} is not empty and was not made by Rollbook; choose an empty or a new directory"
+            f"the directory {root} is not empty and was not made by Rollbook; choose an empty or new directory"
         )
 
 
@@ -121,9 +121,9 @@ def _sentence(root: Path, error: OSError) -> str:
         case errno.ENOSPC | errno.EDQUOT:
             why, remedy = "is full", "free some space"
         case errno.EROFS | errno.EACCES | errno.EPERM:
-            why, remedy = "can't be written", "give this user the right to write there"
+            why, remedy = "cannot be written", "give this user write permission"
         case errno.ENOTDIR | errno.EEXIST:
             why, remedy = "is not a directory", "move that file away"
         case _:
-            why, remedy = f"can't be used ({os.strerror(error.errno or 0)})", "mend it"
+            why, remedy = f"cannot be used ({os.strerror(error.errno or 0)})", "mend it"
     return f"the data directory {root} {why}; {remedy} or choose another directory"

@@ -3,11 +3,11 @@
 InfraError
 ├── CannotStartError          a person must change something; one sentence says what
 │   ├── InvalidSettingsError  an environment variable is missing, wrong or unknown
-│   ├── DataDirectoryError    the data directory can't be used
+│   ├── DataDirectoryError    the data directory cannot be used
 │   ├── StackAlreadyRunningError
 │   └── PortTakenError
 ├── AddressNotGrantedError    a connection would go to an address that is neither public nor granted
-├── LogAwayError              the log can't be read now; trying again may help
+├── LogAwayError              the log cannot be read now; trying again may help
 ├── TopicDriftError           a topic exists with another shape than the caller asks for
 └── MigrationError            a migration was edited, is missing or failed
 """
@@ -20,7 +20,7 @@ class InfraError(Exception):
 
 
 class CannotStartError(InfraError):
-    """A program can't start until a person changes something.
+    """A program cannot start until a person changes something.
 
     The message is one sentence with the remedy in it. Programs end with
     ``EXIT_CANNOT_START`` and are not restarted, as a second try meets the same.
@@ -52,7 +52,7 @@ class PortTakenError(CannotStartError):
 
     def __init__(self, *, port: int, purpose: str) -> None:
         super().__init__(
-            f"port {port}, wanted for {purpose}, is taken; stop the program that listens there or choose another port"
+            f"port {port}, needed for {purpose}, is taken; stop the program that listens there or choose another port"
         )
         self.port = port
 

@@ -86,4 +86,4 @@ def _read(address: str) -> Address:
         return read_address(address)
     except ValueError as error:
         # The system would read more spellings than are checked here.
-        raise OSError(f"{address} is not an address in its usual form") from error
+        raise OSError(f"{address} is not an address in canonical form") from error

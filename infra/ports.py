@@ -27,7 +27,7 @@ def is_free(port: int, *, host: str = EVERY_ADDRESS) -> bool:
 
 
 def require_free(port: int, *, purpose: str, host: str = EVERY_ADDRESS) -> None:
-    """Raise PortTakenError when the port can't be listened on."""
+    """Raise PortTakenError when the port cannot be listened on."""
     if not is_free(port, host=host):
         raise PortTakenError(port=port, purpose=purpose)
 

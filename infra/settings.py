@@ -43,7 +43,7 @@ def load_settings(struct: type[Settings], prefix: str, environ: Mapping[str, str
     Raises InvalidSettingsError when a variable is missing, has a value that does not fit, or starts with ``prefix`` and
     belongs to no field. Lists are written with commas. An empty value is refused: it hides a forgotten one. A field
     that is a struct has a variable for each of its own fields, after its name; an optional one is there when one of
-    them is set. A struct refuses fields that don't fit each other by a ValueError of its ``__post_init__``.
+    them is set. A struct refuses fields that do not fit each other by a ValueError of its ``__post_init__``.
     """
     known = _variables(struct, prefix)
     problems = [

@@ -15,7 +15,10 @@ from infra.otlp_json import OtlpJsonExporter
 OtlpEndpoint: TypeAlias = (
     Annotated[
         str,
-        msgspec.Meta(pattern="^https?://", description="an OpenTelemetry collector that takes OTLP over HTTP; or none"),
+        msgspec.Meta(
+            pattern="^https?://",
+            description="URL of an OpenTelemetry collector that accepts OTLP over HTTP; unset: none",
+        ),
     ]
     | None
 )
@@ -55,7 +58,7 @@ def _provider(program: str, endpoint: str) -> Any:  # noqa: ANN401 - a class of 
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise CannotStartError(
-            "a collector is set, and OpenTelemetry is not installed; install rollbook-server[tracing]"
+            "a collector is set, but OpenTelemetry is not installed; install rollbook-server[tracing]"
         ) from error
     exporter: Any = OtlpJsonExporter(endpoint)
     provider = TracerProvider(resource=Resource.create({"service.name": f"rollbook-{program}"}), shutdown_on_exit=False)

@@ -81,7 +81,7 @@ def _metrics(subscriptions: Sequence[Subscription]) -> Metrics:
     metrics = Metrics()
     metrics.counters(
         "rollbook_sink_messages",
-        "Messages whose effect is in the tables.",
+        "Messages applied to the tables.",
         label="topic",
         read=lambda: {topic: sink.settled for topic, sink in sinks.items()},
     )
@@ -91,7 +91,7 @@ def _metrics(subscriptions: Sequence[Subscription]) -> Metrics:
         label="topic",
         read=lambda: {topic: sink.rejected for topic, sink in sinks.items()},
     )
-    metrics.counters("rollbook_sink_inserted_rows", "Rows inserted, repeats too.", label="table", read=inserted)
+    metrics.counters("rollbook_sink_inserted_rows", "Rows inserted, including repeats.", label="table", read=inserted)
     return metrics
 
 

@@ -55,9 +55,9 @@ def _headers(message: Message, kind: SourceKind) -> BatchHeaders:
     except (msgspec.ValidationError, UnicodeDecodeError) as error:
         raise UndecodableError(f"the headers are not those of a batch: {error}") from error
     if not (headers.batch <= _MAX_BATCH and headers.closed_until_ms < LATEST_MS):
-        raise UndecodableError(f"batch {headers.batch} closes {headers.closed_until_ms}: no number and time of a batch")
+        raise UndecodableError(f"batch {headers.batch} closes {headers.closed_until_ms}: not a batch's number and time")
     if headers.kind != kind:
-        raise UndecodableError(f"a batch of {headers.kind} stands in the topic of {kind}")
+        raise UndecodableError(f"a batch of {headers.kind} is in the topic of {kind}")
     return headers
 
 
@@ -70,7 +70,7 @@ def _columns(value: bytes, table: Table) -> pa.Table:
         # The cast also refuses nulls, as no column is nullable.
         return _completed(read, wanted).select(wanted.names).cast(wanted)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        raise UndecodableError(f"the value is no batch of {table.name}: {error}") from error
+        raise UndecodableError(f"the value is not a batch of {table.name}: {error}") from error
 
 
 def _completed(read: pa.Table, wanted: pa.Schema) -> pa.Table:
@@ -85,7 +85,7 @@ def _check_times(batch: pa.Table, column: str) -> None:
     if batch.num_rows:
         bounds = pc.min_max(batch[column]).as_py()
         if not _EARLIEST_MS <= bounds["min"] <= bounds["max"] < LATEST_MS:
-            raise UndecodableError(f"{column} reaches from {bounds['min']} to {bounds['max']}: no Unix milliseconds")
+            raise UndecodableError(f"{column} reaches from {bounds['min']} to {bounds['max']}: not Unix milliseconds")
 
 
 def _origin(message: Message, headers: BatchHeaders, rows: int) -> list[pa.Array]:

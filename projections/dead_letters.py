@@ -30,7 +30,7 @@ class KafkaDeadLetters:
             ("offset", str(message.offset).encode()),
         ]
         try:
-            # An idempotent producer retries for ever by itself.
+            # An idempotent producer retries forever by itself.
             async with asyncio.timeout(_DEADLINE_S):
                 producer = await self._started()
                 await producer.send_and_wait(

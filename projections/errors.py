@@ -76,7 +76,7 @@ class TooManyStatements(QueryError):
     def __init__(self, *, running: int, waiting: int) -> None:
         super().__init__(
             f"you have {running} running and {waiting} waiting statements, which is the limit for one principal",
-            remedy="wait for an answer before you send the next; whoever runs the API sets the limit by "
+            remedy="wait for an answer before sending the next; the API's operator sets the limit with "
             "ROLLBOOK_API_SQL_AT_ONCE_EACH and ROLLBOOK_API_SQL_WAITING_EACH",
         )
 
@@ -89,7 +89,7 @@ class QueriesBusy(QueryError):
 
     def __init__(self, at_once: int) -> None:
         super().__init__(
-            f"{at_once} statements run already, and others wait for their turn", remedy="try again in a few seconds"
+            f"{at_once} statements are already running, and others are waiting", remedy="try again in a few seconds"
         )
 
 

@@ -45,4 +45,4 @@ def text(value: bytes, *, what: str) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        raise UndecodableError(f"{what} is no UTF-8") from error
+        raise UndecodableError(f"{what} is not valid UTF-8") from error

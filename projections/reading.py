@@ -85,10 +85,10 @@ class Reader:
                 raise ViewStale(
                     f"the view is at position {position} and {min_position} was asked for",
                     field="min_position",
-                    remedy="repeat the request, or give it longer with wait_ms",
+                    remedy="repeat the request, or allow more time with wait_ms",
                 )
             await asyncio.sleep(_POLL_S)
 
 
 def unavailable() -> ViewUnavailable:
-    return ViewUnavailable("ClickHouse, which holds the views, does not answer", remedy="try again in a few seconds")
+    return ViewUnavailable("ClickHouse, which stores the views, does not answer", remedy="try again in a few seconds")

@@ -198,7 +198,7 @@ async def run(*, connection: KafkaConnection, clickhouse_url: str, swap: bool) -
         rebuilt = await rebuild_all(store, connection)
         if swap:
             await swap_all(store, rebuilt)
-            sys.stdout.write("swapped: the tables are what the topics give\n")
+            sys.stdout.write("swapped: the tables now match the topics\n")
             return 0
         comparisons = await compare_all(store, rebuilt)
     finally:
@@ -216,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clickhouse", required=True, help="http://[user:password@]host:port of ClickHouse")
     deed = parser.add_mutually_exclusive_group(required=True)
     deed.add_argument("--verify", action="store_true", help="compare the live tables with a rebuild")
-    deed.add_argument("--swap", action="store_true", help="put a rebuild in the place of the live tables")
+    deed.add_argument("--swap", action="store_true", help="replace the live tables with a rebuild")
     arguments = parser.parse_args(argv)
     return asyncio.run(
         run(

@@ -14,22 +14,23 @@ PREFIX = "ROLLBOOK_PROJECTIONS_"
 class ProjectionsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the read side's consumer needs to run."""
 
-    data_dir: Annotated[Path, msgspec.Meta(description="directory for files of its own")]
+    data_dir: Annotated[Path, msgspec.Meta(description="directory for its own files")]
     kafka: KafkaConnection
     clickhouse_url: Annotated[str, msgspec.Meta(description="http://[user:password@]host:port of ClickHouse")]
     ready_file: Annotated[Path, msgspec.Meta(description="file that exists while it consumes")]
     flush_ms: Annotated[
-        int, msgspec.Meta(ge=10, le=5_000, description="how long events and request batches gather for one insert")
+        int,
+        msgspec.Meta(ge=10, le=5_000, description="how long events and request batches are collected for one insert"),
     ] = 150
     spread_flush_ms: Annotated[
         int,
         msgspec.Meta(
             ge=10,
             le=5_000,
-            description="the same for feedback and observations, which spread over all partitions: an insert for each",
+            description="the same for feedback and observations, which are spread over all partitions",
         ),
     ] = 500
     watchdog_s: Annotated[
-        int, msgspec.Meta(ge=5, description="seconds without progress beside waiting messages before it ends itself")
+        int, msgspec.Meta(ge=5, description="seconds without progress while messages wait, after which it exits")
     ] = 60
     metrics_port: MetricsPort = None

@@ -41,9 +41,9 @@ class BoostedModel(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(self._runs())
 
     def misfit(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, str] | None:
-        """Return the first input whose data type its columns can't take, and why not.
+        """Return the first input whose data type its columns cannot take, and why not.
 
-        Inputs that don't have the names of the columns follow their order; those after one of a free width may be any.
+        Inputs that do not have the names of the columns follow their order; those after one of a free width may be any.
         """
         start, named = 0, {tensor.name: tensor for tensor in inputs}
         for tensor in [named[name] for name in self.names] if named.keys() == set(self.names) else inputs:

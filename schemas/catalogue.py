@@ -56,7 +56,7 @@ EVENT_TYPES: dict[str, type[msgspec.Struct]] = {
     "rollouts.StepJudged.v1": rollouts.StepJudged,
     "rollouts.StepStarted.v1": rollouts.StepStarted,
 }
-"""Fixed names, `feature.Event.vN`: never the Python path, never given twice, for ever."""
+"""Fixed names, `feature.Event.vN`: never the Python path, never given twice, forever."""
 
 TYPE_NAMES: dict[type[msgspec.Struct], str] = {struct: name for name, struct in EVENT_TYPES.items()}
 

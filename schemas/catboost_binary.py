@@ -129,7 +129,7 @@ def read_binary(content: bytes | memoryview) -> CatboostBinary:
         ValueError: CatBoost did not write it.
     """
     if content[:4] != _MAGIC:
-        raise ValueError("it does not begin as CatBoost's files do")
+        raise ValueError("it does not begin like a CatBoost file")
     core, rest = _sized(memoryview(content)[4:])
     model = FlatTable.root_of(core)
     if model.text(0) != _FORMAT:
@@ -137,11 +137,11 @@ def read_binary(content: bytes | memoryview) -> CatboostBinary:
     trees = model.table(1)
     dimension = trees.whole(Fields.DIMENSION)
     if not 0 < dimension <= _MAX_DIMENSION:
-        raise ValueError(f"it has {dimension} values a row, as no model does")
+        raise ValueError(f"it has {dimension} values per row, which is not valid")
     known = {pair.text(0): pair.text(1) for pair in model.tables(2)}
     loss = _loss(known)
     if loss in _BINARY and dimension != 1:
-        raise ValueError(f"it has {dimension} values a row for two classes")
+        raise ValueError(f"it has {dimension} values per row for two classes")
     labels: tuple[tuple[Label, ...], Datatype] = ((), "INT64")
     if loss in _BINARY | _MULTICLASS:
         labels = _labels(known, count=2 if loss in _BINARY else dimension)
@@ -179,9 +179,9 @@ def _statistics(parts: list[str], rest: memoryview) -> tuple[FlatTable, ...]:
             table, rest = _sized(rest)
             tables.append(FlatTable.root_of(table))
     elif parts:
-        raise ValueError("it has parts that only models of texts or embeddings have")
+        raise ValueError("it has parts that belong to models of text or embeddings")
     if rest:
-        raise ValueError("something follows its end")
+        raise ValueError("there is data after its end")
     return tuple(tables)
 
 
@@ -200,7 +200,7 @@ def _columns(trees: FlatTable) -> tuple[int, frozenset[int], tuple[str, ...]]:
     names = {column: name for _, column, name in numeric + categorical}
     columns = max(names, default=-1) + 1
     if not 0 < columns <= _MAX_COLUMNS or len(names) < len(numeric) + len(categorical):
-        raise ValueError(f"it has {columns} columns, or one twice, as no model does")
+        raise ValueError(f"it has {columns} columns, or one of them twice, which is not valid")
     is_named = len(names) == columns and any(names[column] not in {"", str(column)} for column in range(columns))
     return (
         columns,
@@ -220,7 +220,7 @@ def _labels(known: dict[str, str], *, count: int) -> tuple[tuple[Label, ...], Da
     labels = tuple(classes.class_names or (not classes.classes_count and numbers) or range(count))
     datatype, types = _DATATYPES[classes.class_label_type]
     if len(labels) != count or not all(type(label) in types for label in labels):
-        raise ValueError("its classes are not as many, or not of the type, that it states")
+        raise ValueError("its classes do not match the number or type that it states")
     return labels, datatype
 
 
@@ -230,5 +230,5 @@ def _document(known: dict[str, str], name: str) -> dict[str, Any]:
     except (RecursionError, ValueError) as error:
         raise ValueError(f"its {name} are not JSON ({error})") from error
     if not isinstance(document, dict):
-        raise ValueError(f"its {name} are no object")  # noqa: TRY004 - what a file holds, not what a caller passed
+        raise ValueError(f"its {name} are not an object")  # noqa: TRY004 - what a file holds, not what a caller passed
     return document

@@ -12,7 +12,7 @@ MAX_EVENT_BYTES = 32 * 1024
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """A personal value, encrypted under its subject's key; unreadable for ever once that key is shredded.
+    """A personal value, encrypted under its subject's key; unreadable forever once that key is shredded.
 
     `ciphertext` is base64 of nonce ‖ AES-256-GCM ciphertext; the event id is the associated data.
     """

@@ -36,7 +36,7 @@ def read_description(content: bytes) -> ExternalEngine:
     try:
         engine = msgspec.json.decode(content, type=ExternalEngine)
     except msgspec.DecodeError as error:
-        raise ValueError(f"it describes no server: {error}") from error
+        raise ValueError(f"it does not describe a server: {error}") from error
     _check(engine)
     return engine
 
@@ -45,10 +45,10 @@ def _check(engine: ExternalEngine) -> None:
     url = urlsplit(engine.url)
     # Reading the port makes urlsplit check it.
     if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
-        raise ValueError("its url is none of http or https")
+        raise ValueError("its url is not http or https")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ValueError("its url holds more than an address and a path; name a credential instead")
+        raise ValueError("its url contains more than an address and a path; name a credential instead")
     if not engine.model:
         raise ValueError("it does not say what the server calls the model")
     if engine.credential and not _NAME.fullmatch(engine.credential):
-        raise ValueError("its credential is no name")
+        raise ValueError("its credential is not a valid name")

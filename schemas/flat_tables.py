@@ -26,7 +26,7 @@ class _Content:
     def part(self, start: int, size: int) -> memoryview:
         self._left -= size
         if start < 0 or start + size > len(self._view) or self._left < 0:
-            raise ValueError("it points out of itself, or to the same bytes too often")
+            raise ValueError("it points outside itself, or to the same bytes too often")
         return self._view[start : start + size]
 
 

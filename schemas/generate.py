@@ -216,7 +216,7 @@ def _differences(wanted: dict[str, str], folder: Path) -> Iterator[str]:
         if name in WRITTEN_ELSEWHERE:
             continue
         if name not in wanted:
-            yield f"{name}: nothing in the code says this; a published type may never go away"
+            yield f"{name}: no code generates this file; a published type may never be removed"
         elif name not in present:
             yield f"{name}: not written yet"
         elif (written := present[name].read_text(encoding="utf-8")) != wanted[name]:
@@ -229,7 +229,7 @@ def _first_difference(written: str, wanted: str) -> str:
         (n for n, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new))
     )
     lines = [text[number].strip() if number < len(text) else "(end)" for text in (old, new)]
-    return f"line {number + 1} is {lines[0]} and should be {lines[1]}"
+    return f"line {number + 1} is {lines[0]} but should be {lines[1]}"
 
 
 def _write(wanted: dict[str, str], folder: Path) -> None:

@@ -48,7 +48,7 @@ def read_text(content: bytes) -> LightgbmText:
     """
     lines = content.decode().split("\n")
     if lines[0] != _MAGIC or _END not in lines:
-        raise ValueError("it does not begin and end as LightGBM's files do")
+        raise ValueError("it does not begin and end like a LightGBM file")
     sections: list[dict[str, str]] = [{}]
     for line in lines[1 : lines.index(_END)]:
         if line == f"{_TREE}{len(sections) - 1}":
@@ -62,7 +62,7 @@ def read_text(content: bytes) -> LightgbmText:
     header, *trees = sections
     columns, groups = int(header.get("max_feature_idx", "")) + 1, int(header.get("num_tree_per_iteration", ""))
     if not 0 < columns <= _MAX_COLUMNS or not 0 < groups <= _MAX_GROUPS:
-        raise ValueError(f"it has {columns} columns and {groups} groups, as no model does")
+        raise ValueError(f"it has {columns} columns and {groups} groups, which is not valid")
     if len(header.get("feature_names", "").split(" ")) != columns:
         raise ValueError("it does not name its columns")
     return LightgbmText(columns=columns, groups=groups, header=header, trees=tuple(trees))

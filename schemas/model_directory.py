@@ -49,7 +49,7 @@ def read_index(content: bytes, *, configuration: str = CONFIGURATION) -> ModelDi
     try:
         directory = msgspec.json.decode(content, type=ModelDirectory)
     except msgspec.DecodeError as error:
-        raise ValueError(f"it is no index of files: {error}") from error
+        raise ValueError(f"it is not an index of files: {error}") from error
     _check(directory, configuration)
     return directory
 
@@ -65,7 +65,7 @@ def _check(directory: ModelDirectory, configuration: str) -> None:
         raise ValueError("it names a file twice")
     folders = {path.rsplit("/", depth)[0] for path in paths for depth in range(1, path.count("/") + 1)}
     if folders & set(paths):
-        raise ValueError("it names a file as the folder of another")
+        raise ValueError("it uses a file's name as another file's folder")
     exact = {file.path for file in directory.files}
     if configuration not in exact or not any(path.endswith(WEIGHTS) for path in exact):
         raise ValueError(f"it has no {configuration} or no {WEIGHTS} file")
@@ -74,8 +74,8 @@ def _check(directory: ModelDirectory, configuration: str) -> None:
 def _check_file(file: DirectoryFile) -> None:
     parts = file.path.split("/")
     if len(parts) > _MAX_PARTS or not all(_PART.fullmatch(part) for part in parts):
-        raise ValueError(f"{file.path[:100]!r} is no path inside the directory")
+        raise ValueError(f"{file.path[:100]!r} is not a path inside the directory")
     if not file.path.lower().endswith(SUFFIXES):
-        raise ValueError(f"{file.path!r} is none of {', '.join(SUFFIXES)}, the files that a model may have")
+        raise ValueError(f"{file.path!r} does not end in one of {', '.join(SUFFIXES)}, the files that a model may have")
     if not _DIGEST.fullmatch(file.digest) or file.size_bytes < 0:
         raise ValueError(f"{file.path!r} has no digest and size")

@@ -92,30 +92,30 @@ belong to a workspace, an endpoint and a deployment.
 SUBJECTS = ("instance", "host", "gateway")
 
 GAUGES: dict[str, str] = {
-    "cpu_percent": "processor time, of one core",
+    "cpu_percent": "processor time of one core",
     "memory_bytes": "memory held; of a host, all that is in use",
     "memory_limit_bytes": "memory that a host has",
-    "gpu_percent": "time in which a GPU worked; of several, their mean",
+    "gpu_percent": "time that a GPU was busy; the mean of several",
     "gpu_memory_bytes": "memory held on GPUs",
-    "disk_free_bytes": "room on the disk of the data directory",
-    "spool_bytes": "captured predictions that wait on the disk to be shipped",
-    "in_flight": "requests under way",
-    "queue_depth": "requests that wait for the engine",
-    "model_memory_bytes": "what the loaded models were seen to take",
+    "disk_free_bytes": "free space on the data directory's disk",
+    "spool_bytes": "captured predictions on disk waiting to be shipped",
+    "in_flight": "requests in progress",
+    "queue_depth": "requests waiting for the engine",
+    "model_memory_bytes": "measured memory of the loaded models",
     "kv_cache_fraction": "share of an engine's key-value cache in use",
     "connections": "connections of callers",
 }
 COUNTERS: dict[str, str] = {
-    "requests_total": "requests answered well",
+    "requests_total": "requests answered successfully",
     "refused_total": "requests refused or failed by the engine",
-    "rows_total": "rows that the engine worked on",
+    "rows_total": "rows processed by the engine",
     "calls_total": "calls of the engine; rows by calls is the batch size",
-    "engine_seconds_total": "time that the engine worked",
-    "queue_seconds_total": "time that requests waited",
+    "engine_seconds_total": "time that the engine was busy",
+    "queue_seconds_total": "time that requests spent waiting",
     "prompt_tokens_total": "tokens read",
     "generated_tokens_total": "tokens written",
-    "retries_total": "second and further attempts of a gateway",
-    "sent_once_total": "requests whose bodies were too large to be sent again or mirrored",
+    "retries_total": "retries by a gateway",
+    "sent_once_total": "requests whose bodies were too large to retry or mirror",
     "refused_connections_total": "connections above the gateway's limit",
 }
 """Measures of telemetry. A counter grows from the start of the process in `boot_id`."""

@@ -25,13 +25,13 @@ def read_head(content: BinaryIO, *, path: str, size_bytes: int) -> dict[str, Ten
     """
     length = int.from_bytes(content.read(_LENGTH_BYTES), "little")
     if length > min(_MAX_HEAD_BYTES, size_bytes - _LENGTH_BYTES):
-        raise ValueError(f"{path} is no safetensors file: its head is longer than it")
+        raise ValueError(f"{path} is not a safetensors file: its header is longer than the file")
     try:
         entries = msgspec.json.decode(content.read(length), type=dict[str, Any])
         entries.pop(_METADATA, None)
         heads = msgspec.convert(entries, type=dict[str, TensorHead])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is no safetensors file: its head describes no tensors") from error
+        raise ValueError(f"{path} is not a safetensors file: its header describes no tensors") from error
     if any(len(name) > _MAX_NAME_LENGTH for name in heads):
         raise ValueError(f"{path} has a tensor whose name is longer than {_MAX_NAME_LENGTH} characters")
     return heads

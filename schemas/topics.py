@@ -8,7 +8,7 @@ _DAY_MS = 24 * _HOUR_MS
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """One topic. `retention_ms` of -1 keeps for ever; topics are never compacted."""
+    """One topic. `retention_ms` of -1 keeps forever; topics are never compacted."""
 
     name: str
     key: str

@@ -19,7 +19,7 @@ def decode(content: bytes) -> Any:  # noqa: ANN401 - any document
     reader = _Reader(content)
     value = reader.value(reader.marker())
     if not reader.is_at_end:
-        raise ValueError("something follows the end of the document")
+        raise ValueError("there is data after the end of the document")
     return value
 
 
@@ -80,7 +80,7 @@ class _Reader:
 
     def _packed(self, marker: bytes) -> Any:  # noqa: ANN401 - an array
         if marker not in _TYPES or self.marker() != b"#":
-            raise ValueError("an array of one type has another form")
+            raise ValueError("a typed array has the wrong form")
         values: Any = array(_TYPES[marker])
         values.frombytes(self._take(self._size(self.marker()) * values.itemsize))
         if sys.byteorder == "little":
@@ -93,7 +93,7 @@ class _Reader:
     def _size(self, marker: bytes) -> int:
         size = self._number(marker)
         if not isinstance(size, int) or size < 0:
-            raise ValueError("a size is none")
+            raise ValueError("a size is not valid")
         return size
 
     def _number(self, marker: bytes) -> float:

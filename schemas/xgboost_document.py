@@ -77,7 +77,7 @@ def read_document(content: bytes) -> XgboostDocument:
     found = learner.learner_model_param
     groups = max(found.num_class, found.num_target, 1)
     if not 0 < found.num_feature <= _MAX_COLUMNS or groups > _MAX_GROUPS:
-        raise ValueError(f"it has {found.num_feature} columns and {groups} groups, as no model does")
+        raise ValueError(f"it has {found.num_feature} columns and {groups} groups, which is not valid")
     if learner.feature_names and len(learner.feature_names) != found.num_feature:
         raise ValueError(f"it names {len(learner.feature_names)} of {found.num_feature} columns")
     return XgboostDocument(

@@ -39,6 +39,6 @@ class RevokeToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ErasePrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shred the keys of a person's values; what was written under them is unreadable for ever."""
+    """Shred the keys of a person's values; what was written under them is unreadable forever."""
 
     reason: Reason

@@ -23,7 +23,7 @@ class TokenUnknownError(Unknown):
     code = "token-not-found"
 
     def __init__(self, token_id: str) -> None:
-        super().__init__(f"the principal holds no token {token_id}", remedy="its tokens are listed with the principal")
+        super().__init__(f"the principal has no token {token_id}", remedy="its tokens are listed with the principal")
 
 
 class StaleVersionError(Conflict):
@@ -35,7 +35,7 @@ class StaleVersionError(Conflict):
         super().__init__(
             f"the stream is at version {found}, not {expected}",
             field="If-Match",
-            remedy="read it again and decide on what it is now",
+            remedy="read it again and send the command against the version it has now",
         )
 
 
@@ -45,7 +45,7 @@ class PrincipalErasedError(Refused):
     code = "principal-erased"
 
     def __init__(self, principal_id: str) -> None:
-        super().__init__(f"{principal_id} was erased", remedy="register the person or program anew")
+        super().__init__(f"{principal_id} was erased", remedy="register the person or program again")
 
 
 class LastAdminError(Refused):

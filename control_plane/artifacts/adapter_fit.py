@@ -39,11 +39,11 @@ def check_fit(adapter: BinaryIO, parent: BinaryIO, store: ArtifactStore) -> None
     """
     adapted = _adapted(_tensors(adapter, store, configuration=ADAPTER_CONFIGURATION))
     if not adapted:
-        raise AdapterDoesNotFitError("it adapts no layer by a pair of LoRA matrices")
+        raise AdapterDoesNotFitError("it contains no pair of LoRA matrices")
     try:
         layers = _layers(_tensors(parent, store, configuration=CONFIGURATION))
     except ValueError as error:
-        raise AdapterDoesNotFitError(f"the parent's weights can't be read: {error}") from error
+        raise AdapterDoesNotFitError(f"the parent's weights cannot be read: {error}") from error
     for name, matrices in adapted.items():
         _check_layer(name, matrices, layers.get(_key(name)))
 
@@ -60,7 +60,7 @@ def _check_layer(name: str, matrices: _Matrices, weights: list[TensorHead] | Non
     if shapes and not any(_fits(matrices, shape) or _fits(matrices, shape[::-1]) for shape in shapes):
         gives, takes = shapes[0]
         raise AdapterDoesNotFitError(
-            f"its matrices for {name} take {matrices.takes} numbers and give {matrices.gives}; "
+            f"its matrices for {name} take {matrices.takes} inputs and give {matrices.gives}; "
             f"the parent's layer takes {takes} and gives {gives}"
         )
 

@@ -14,7 +14,7 @@ from schemas.events.registry import ArtifactFormat
 
 SAVING_CALLS: Mapping[ArtifactFormat, str] = {
     "skops": 'save the model with skops.io.dump(model, "model.skops")',
-    "onnx": "export the model to ONNX anew",
+    "onnx": "export the model to ONNX again",
     "torch": 'save the exported program with torch.export.save(program, "model.pt2")',
     "xgboost": 'save the model with model.save_model("model.ubj")',
     "lightgbm": 'save the model with booster.save_model("model.txt"), of an LGBMModel with booster_.save_model',
@@ -33,7 +33,9 @@ class MalformedDigestError(Invalid):
 
     def __init__(self, digest: str, *, field: str = "digest") -> None:
         super().__init__(
-            f"{digest[:100]!r} is no digest", field=field, remedy="write sha256: and 64 lower-case hex digits"
+            f"{digest[:100]!r}is not a valid SHA-256 digest",
+            field=field,
+            remedy="write sha256: and 64 lower-case hex digits",
         )
 
 
@@ -69,9 +71,9 @@ class DigestDiffersError(Refused):
 
     def __init__(self, *, named: str, found: str) -> None:
         super().__init__(
-            f"the bytes that arrived have the digest {found}, not {named}",
+            f"the received bytes have the digest {found}, not {named}",
             field="digest",
-            remedy="compute the digest of the file anew, or send the file again",
+            remedy="recompute the file's digest, or send the file again",
         )
 
 
@@ -81,7 +83,7 @@ class UploadCutShortError(Refused):
     code = "upload-cut-short"
 
     def __init__(self) -> None:
-        super().__init__("the upload ended before the file did", remedy="send the file again")
+        super().__init__("the upload ended before the whole file arrived", remedy="send the file again")
 
 
 class NotAModelError(Refused):
@@ -91,9 +93,9 @@ class NotAModelError(Refused):
 
     def __init__(self, *, artifact_format: ArtifactFormat, reason: str) -> None:
         super().__init__(
-            f"the file is no {artifact_format} model: {reason}",
+            f"the file is not a valid {artifact_format} model: {reason}",
             field="artifact",
-            remedy=f"{SAVING_CALLS[artifact_format]}; name its format if it is another one",
+            remedy=f"{SAVING_CALLS[artifact_format]}; if it has another format, name that format",
         )
 
 
@@ -103,7 +105,7 @@ class UnservableModelError(Refused):
     code = "artifact-cannot-be-served"
 
     def __init__(self, detail: str, *, artifact_format: ArtifactFormat, remedy: str) -> None:
-        super().__init__(f"no engine runs this {artifact_format} model: {detail}", field="artifact", remedy=remedy)
+        super().__init__(f"no engine can run this {artifact_format} model: {detail}", field="artifact", remedy=remedy)
 
 
 class AdapterDoesNotFitError(Refused):
@@ -126,7 +128,9 @@ class RangeNotSatisfiableError(Refused):
 
     def __init__(self, *, size_bytes: int) -> None:
         super().__init__(
-            f"the file has {size_bytes} bytes", field="Range", remedy="ask for a range inside the file, or leave it out"
+            f"the file has {size_bytes} bytes",
+            field="Range",
+            remedy="request a range inside the file, or omit the range",
         )
 
 
@@ -137,6 +141,6 @@ class ArtifactStoreUnavailableError(Unavailable):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the artifact store can't be used now ({reason})",
-            remedy="free some space or mend the disk, then try again; nothing was kept",
+            f"the artifact store cannot be used now ({reason})",
+            remedy="free some space or repair the disk, then try again; nothing was stored",
         )

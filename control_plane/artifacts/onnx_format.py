@@ -60,11 +60,11 @@ def _outermost_fields(file: BinaryIO) -> tuple[int, Field | None, list[Field]]:
     found: dict[int, list[Field]] = {_IR_VERSION: [], _GRAPH: [], _OPSET_IMPORT: []}
     for count, field in enumerate(fields_of(file, start=0, end=size_of(file))):
         if _FIELDS.get(field.number) != field.wire_type:
-            raise _refusal("it has a field that no ModelProto has")
+            raise _refusal("it has a field that ModelProto does not define")
         if count >= _MAX_FIELDS:
-            raise _refusal("it has more fields than any model")
+            raise _refusal("it has too many fields for a model")
         if field.number == _IR_VERSION and field.value not in _IR_VERSIONS:
-            raise _refusal("its IR version is none that ONNX ever had")
+            raise _refusal("its IR version does not exist in ONNX")
         if field.number in found and field.value:
             found[field.number].append(field)
     versions, graphs, operator_sets = found.values()
@@ -85,7 +85,7 @@ def _check_operator_set(file: BinaryIO, *, start: int, end: int) -> None:
 
 
 def _too_new(detail: str) -> UnservableModelError:
-    remedy = "export it anew for an older version (opset_version of torch.onnx.export, target_opset of skl2onnx)"
+    remedy = "export it again for an older version (opset_version of torch.onnx.export, target_opset of skl2onnx)"
     return UnservableModelError(detail, artifact_format="onnx", remedy=remedy)
 
 

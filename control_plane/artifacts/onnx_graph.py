@@ -103,7 +103,7 @@ def read_graph(file: BinaryIO, *, start: int, end: int) -> Graph:
     answered: list[Field] = []
     for count, field in enumerate(fields_of(file, start=start, end=end)):
         if count >= _MAX_FIELDS or len(given) + len(answered) > _MAX_TENSORS:
-            raise MalformedMessageError("its graph is larger than that of any model")
+            raise MalformedMessageError("its graph is too large")
         match field.number:
             case 5:
                 weights.add(_weight(file, field))
@@ -128,7 +128,7 @@ def _weight(file: BinaryIO, weight: Field) -> str:
             location = field.value
     if location == _ELSEWHERE:
         raise UnservableModelError(
-            f"the weights {name!r} lie in another file",
+            f"the weights {name!r} are stored in another file",
             artifact_format="onnx",
             remedy="save the model in one file: onnx.save_model(model, path, save_as_external_data=False)",
         )
@@ -144,7 +144,7 @@ def _tensor(file: BinaryIO, value: Field) -> GraphTensor:
             kind = next(iter(fields_of(file, start=field.start, end=field.end)), None)
     if kind is None or kind.number != _TENSOR_TYPE:
         raise UnservableModelError(
-            f"{name!r} is no tensor but a sequence, map or optional value",
+            f"{name!r} is a sequence, map or optional value, not a tensor",
             artifact_format="onnx",
             remedy="of skl2onnx, export with options={'zipmap': False}; else let the graph give tensors only",
         )
@@ -158,7 +158,7 @@ def _tensor(file: BinaryIO, value: Field) -> GraphTensor:
         raise UnservableModelError(
             f"{name!r} is of the data type {datatype} of ONNX, which the Open Inference Protocol lacks",
             artifact_format="onnx",
-            remedy="let the graph take and give numbers of the usual types, truth values or texts",
+            remedy="use numbers of the common types, booleans or strings as the graph's inputs and outputs",
         )
     return GraphTensor(name=name, datatype=_DATATYPES[datatype], shape=shape)
 

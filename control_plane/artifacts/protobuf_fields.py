@@ -32,7 +32,7 @@ def fields_of(file: BinaryIO, *, start: int, end: int) -> Iterator[Field]:
     """Yield the fields of the message between two places; the file may be moved between two of them.
 
     Raises:
-        MalformedMessageError: a field doesn't end, or ends behind the message.
+        MalformedMessageError: a field does not end, or ends behind the message.
     """
     position = start
     while position < end:
@@ -49,7 +49,7 @@ def fields_of(file: BinaryIO, *, start: int, end: int) -> Iterator[Field]:
                 found = Field(key >> 3, wire_type, size, file.tell())
                 position = found.end
             case _:
-                raise MalformedMessageError("it has a field that no message has")
+                raise MalformedMessageError("it has an invalid field")
         if position > end:
             raise MalformedMessageError("it is cut short")
         yield found
@@ -67,7 +67,7 @@ def text_of(file: BinaryIO, field: Field) -> str:
     try:
         return file.read(field.value).decode()
     except UnicodeDecodeError as error:
-        raise MalformedMessageError("a name in it is no text") from error
+        raise MalformedMessageError("a name in it is not text") from error
 
 
 def size_of(file: BinaryIO) -> int:

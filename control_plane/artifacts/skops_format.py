@@ -60,7 +60,7 @@ def check_skops(file: BinaryIO) -> SkopsModel:
             arrays = _check_arrays(archive)
             return read_model(archive.read(_SCHEMA), arrays)
     except _UNREADABLE as error:
-        raise _refusal("it is no readable zip archive") from error
+        raise _refusal("it is not a readable zip archive") from error
 
 
 def _check_members(members: list[zipfile.ZipInfo], *, file_bytes: int) -> None:
@@ -74,13 +74,13 @@ def _check_members(members: list[zipfile.ZipInfo], *, file_bytes: int) -> None:
     unpacked = sum(member.file_size for member in members)
     limit = min(_MAX_UNPACKED_BYTES, max(_SMALL_BYTES, file_bytes) * _MAX_UNPACKED_RATIO)
     if len(names) > _MAX_MEMBERS or unpacked > limit:
-        raise _refusal("it unpacks to more than any model")
+        raise _refusal("it unpacks to too many bytes for a model")
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
     path = PurePosixPath(member.filename.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in member.filename:
-        raise _refusal("a member's name leads out of the archive")
+        raise _refusal("a member's path leads outside the archive")
     if path.suffix.lower() not in _DATA_SUFFIXES:
         kind = path.suffix[:20] or "without suffix"
         raise _refusal(f"it has a member of the kind {kind!r}, which skops never writes")
@@ -120,11 +120,11 @@ def _check_arrays(archive: zipfile.ZipFile) -> dict[str, bytes]:
 def _check_array(array: IO[bytes]) -> bytes:
     start = array.read(len(_NPY_MAGIC) + 2)
     if not start.startswith(_NPY_MAGIC):
-        raise _refusal("an array in it is no NumPy array")
+        raise _refusal("an array in it is not a NumPy array")
     is_first_version = start[-2:-1] == b"\x01"
     length = int.from_bytes(array.read(2 if is_first_version else 4), "little")
     if length > _MAX_NPY_HEADER_BYTES:
-        raise _refusal("an array in it has too long a header")
+        raise _refusal("an array in it has a header that is too long")
     header = array.read(length)
     if _OBJECT_DTYPE.search(header):
         raise _refusal("an array in it holds pickled objects")

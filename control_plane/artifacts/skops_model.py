@@ -98,7 +98,7 @@ def read_model(schema: bytes, headers: Mapping[str, bytes]) -> SkopsModel:
     try:
         tree = Schema(msgspec.json.decode(schema), headers)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NotAModelError(artifact_format="skops", reason="its schema.json can't be read") from error
+        raise NotAModelError(artifact_format="skops", reason="its schema.json cannot be read") from error
     _refuse_other_libraries(tree)
     _refuse_unknown_functions(tree)
     _refuse_unfitted(tree)
@@ -120,7 +120,7 @@ def _refuse_other_libraries(tree: Schema) -> None:
     others = sorted(name for name in found if not _is_of_a_library(name.partition(".")[0]))
     if others:
         raise UnservableModelError(
-            f"it needs {', '.join(others[:10])}, which an instance does not trust",
+            f"it needs {', '.join(others[:10])}, which instances do not trust",
             artifact_format="skops",
             remedy=_remedy_for(tree, others),
         )
@@ -141,7 +141,7 @@ def _refuse_unknown_functions(tree: Schema) -> None:
     unknown = sorted(filter(is_unknown, functions))
     if unknown:
         raise UnservableModelError(
-            f"it calls {', '.join(unknown[:10])}, which is not among the functions that are known to be safe",
+            f"it calls {', '.join(unknown[:10])}, which are not on the list of safe functions",
             artifact_format="skops",
             remedy=REMEDY,
         )

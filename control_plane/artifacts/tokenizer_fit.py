@@ -39,13 +39,13 @@ def check_tokenizer(tokenizer: BinaryIO, configuration: BinaryIO) -> None:
     try:
         read = msgspec.json.decode(content, type=_Tokenizer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{TOKENIZER} is no tokenizer: {error}") from error
+        raise ValueError(f"{TOKENIZER} is not a valid tokenizer: {error}") from error
     model = _vocabulary_of(configuration)
     words = read.model.vocab
     largest = max(words.values(), default=-1) if isinstance(words, dict) else len(words) - 1
     if model is not None and largest >= model:
         raise ValueError(
-            f"{TOKENIZER} is that of another model: it writes tokens up to {largest}, and this one reads those "
+            f"{TOKENIZER} is that of another model: it writes tokens up to {largest}, but this one reads those "
             f"below {model}"
         )
 

@@ -42,13 +42,13 @@ def check_torch(file: BinaryIO) -> TorchProgram | None:
         with zipfile.ZipFile(file) as archive:
             return read_program(_check_members(archive).graph_module)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
-        raise _refusal("it is no readable zip archive") from error
+        raise _refusal("it is not a readable zip archive") from error
 
 
 def _check_members(archive: zipfile.ZipFile) -> _Program:
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS:
-        raise _refusal("it has more members than any model")
+        raise _refusal("it has too many members for a model")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise _refusal("a member is compressed, which torch.export.save never does")
     programs = [member for member in members if _MODEL.fullmatch(member.filename)]
@@ -59,7 +59,7 @@ def _check_members(archive: zipfile.ZipFile) -> _Program:
         if _CONFIGS.fullmatch(member.filename):
             payloads = _decode(archive, member, _Payloads)
             if any(payload.use_pickle for payload in payloads.config.values()):
-                raise _refusal("it keeps a tensor as a pickle")
+                raise _refusal("it stores a tensor as a pickle")
     return program
 
 
@@ -69,7 +69,7 @@ def _decode(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: type[_Shap
     try:
         return msgspec.json.decode(archive.read(member), type=shape)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _refusal(f"{member.filename} is none of torch's documents") from error
+        raise _refusal(f"{member.filename} is not one of torch's documents") from error
 
 
 def _refusal(reason: str) -> NotAModelError:

@@ -70,20 +70,20 @@ def _check_configuration(content: BinaryIO) -> None:
     if not configuration.get("architectures"):
         raise ValueError(f"{CONFIGURATION} names no architecture")
     if "auto_map" in configuration:
-        raise ValueError(f"{CONFIGURATION} asks for code of its own (auto_map), which is never run")
+        raise ValueError(f"{CONFIGURATION} asks for custom code (auto_map), which is never run")
 
 
 def _check_adapter(content: BinaryIO) -> None:
     configuration = _object(content.read(_MAX_CONFIGURATION_BYTES), ADAPTER_CONFIGURATION)
     if configuration.get("peft_type") != "LORA":
-        raise ValueError(f"{ADAPTER_CONFIGURATION} describes no adapter of the type LORA")
+        raise ValueError(f"{ADAPTER_CONFIGURATION} does not describe an adapter of the type LORA")
     rank = configuration.get("r")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        raise ValueError(f"{ADAPTER_CONFIGURATION} gives no rank (r)")
+        raise ValueError(f"{ADAPTER_CONFIGURATION} has no rank (r)")
 
 
 def _object(content: bytes, path: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(content, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON object") from error
+        raise ValueError(f"{path} is not a JSON object") from error

@@ -109,7 +109,7 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"the checkpoint {path} can't be read ({error})") from error
+        raise CheckpointError(f"the checkpoint {path} cannot be read ({error})") from error
 
 
 def _store_file(data_dir: Path) -> Path:
@@ -129,7 +129,7 @@ def _bootstrap(arguments: argparse.Namespace) -> str:
         ports = msgspec.json.decode(book.read_bytes(), type=dict[str, int])
         return f"{LOOPBACK}:{ports['kafka']}"
     except (OSError, msgspec.DecodeError, KeyError) as error:
-        raise AuditError(f"{book} names no Kafka; give its address with --bootstrap HOST:PORT") from error
+        raise AuditError(f"{book} does not name a Kafka; give its address with --bootstrap HOST:PORT") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -43,7 +43,7 @@ class HistoryChecker:
         """
         envelope = self._envelope(event)
         if event.position <= self._position:
-            raise self._broken(event, f"it follows position {self._position}, and positions must increase")
+            raise self._broken(event, f"it follows position {self._position}, but positions must increase")
         self._check_copies(event, envelope)
         self._check_version(event)
         self._position = event.position
@@ -64,7 +64,7 @@ class HistoryChecker:
         largest = max(self._roots, default=0)
         if largest > self._tree.size:
             raise LogBrokenError(
-                f"{self._where}: there are {self._tree.size} events, and a checkpoint covers {largest}; "
+                f"{self._where}: there are {self._tree.size} events, but a checkpoint covers {largest}; "
                 "events at the end are missing"
             )
         root, streams = self._tree.root(), len(self._versions)
@@ -74,7 +74,7 @@ class HistoryChecker:
         try:
             return decode(event.canonical)
         except msgspec.DecodeError as error:
-            raise self._broken(event, f"its bytes are no event ({error})") from error
+            raise self._broken(event, f"its bytes are not an event ({error})") from error
 
     def _check_copies(self, event: LoggedEvent, envelope: Envelope) -> None:
         copies = (
@@ -84,7 +84,7 @@ class HistoryChecker:
         )
         for name, copy, original in copies:
             if copy != original:
-                raise self._broken(event, f"the {name} beside it is {copy}, and the event itself says {original}")
+                raise self._broken(event, f"the {name} beside it is {copy}, but the event itself says {original}")
 
     def _check_version(self, event: LoggedEvent) -> None:
         expected = self._versions.get(event.stream, 0) + 1

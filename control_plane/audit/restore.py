@@ -34,7 +34,7 @@ async def restore_store(path: Path, connection: KafkaConnection) -> Evidence:
                 published = await _copy(topic, unfinished)
             stored = verify_store(unfinished)
             if stored != published:
-                raise LogBrokenError("what was written is not what the topic holds; the disk can't be trusted")
+                raise LogBrokenError("what was written differs from the topic; do not trust this disk")
             _remove_companions(unfinished)
             unfinished.rename(path)
     return stored
@@ -42,7 +42,7 @@ async def restore_store(path: Path, connection: KafkaConnection) -> Evidence:
 
 def _prepare(path: Path) -> Path:
     if path.exists():
-        raise LogUnreadableError(f"{path} exists already; move it away if it is to be restored from the topic")
+        raise LogUnreadableError(f"{path} exists already; move it away to restore it from the topic")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.restoring")
     unfinished.unlink(missing_ok=True)

@@ -37,7 +37,7 @@ class TopicLog:
                 async with asyncio.timeout(_STEP_SECONDS):
                     polled = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)  # type: ignore[attr-defined]
             except (TimeoutError, KafkaError) as error:
-                raise LogUnreadableError(f"the topic can't be read ({error!r}); is Kafka running?") from error
+                raise LogUnreadableError(f"the topic cannot be read ({error!r}); is Kafka running?") from error
             records = [record for records in polled.values() for record in records if record.offset < self._end]
             if records:
                 self._next = records[-1].offset + 1
@@ -61,7 +61,7 @@ async def open_topic_log(connection: KafkaConnection, *, topic: str = REGISTRY_E
                 yield TopicLog(consumer, first=first, end=end)
     except (TimeoutError, KafkaError) as error:
         raise LogUnreadableError(
-            f"the topic {topic} at {connection.bootstrap} can't be read ({error!r}); is the stack running?"
+            f"the topic {topic} at {connection.bootstrap} cannot be read ({error!r}); is the stack running?"
         ) from error
 
 

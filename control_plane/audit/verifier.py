@@ -108,4 +108,4 @@ def _opened(path: Path) -> Iterator[LogFile]:
         with open_log_file(path) as log:
             yield log
     except sqlite3.Error as error:
-        raise LogUnreadableError(f"{path} can't be read as an event store ({error})") from error
+        raise LogUnreadableError(f"{path} cannot be read as an event store ({error})") from error

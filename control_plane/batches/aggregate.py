@@ -114,7 +114,7 @@ def fail(state: Batch, command: FailBatch) -> list[msgspec.Struct]:
         return []
     _require_open(state)
     if state.requests is not None:
-        raise BatchCountsError("the input was found good before", field="problems")
+        raise BatchCountsError("the input was already validated", field="problems")
     return [BatchFailed(problems=problems)]
 
 
@@ -168,4 +168,4 @@ def _require_matching_counts(state: Batch, command: FinishBatch) -> None:
         ("errors", command.errors, command.failed + command.not_asked),
     ):
         if (file.lines if file else 0) != lines:
-            raise BatchCountsError(f"the file has other than {lines} lines", field=field)
+            raise BatchCountsError(f"the file must have {lines} lines", field=field)

@@ -59,7 +59,7 @@ class StartBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FailBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say that the input can't be run, and why."""
+    """Say that the input cannot be run, and why."""
 
     problems: Annotated[tuple[ProblemBody, ...], msgspec.Meta(min_length=1, max_length=100)]
 

@@ -38,7 +38,7 @@ class BatchOwnerMayNotActError(Forbidden):
 
     def __init__(self, owner_id: str) -> None:
         super().__init__(
-            f"the principal {owner_id} can no longer act", remedy="cancel the batch; its owner has to create it anew"
+            f"the principal {owner_id} can no longer act", remedy="cancel the batch; its owner must create it again"
         )
 
 
@@ -76,9 +76,9 @@ class BatchUnfinishedError(Refused):
 
     def __init__(self, not_asked: int, expires_at: str) -> None:
         super().__init__(
-            f"{not_asked} requests were not asked, and there is time until {expires_at}",
+            f"{not_asked} requests were not sent, and there is time until {expires_at}",
             field="not_asked",
-            remedy="ask them, or cancel the batch",
+            remedy="send them, or cancel the batch",
         )
 
 
@@ -88,4 +88,4 @@ class BatchCountsError(Refused):
     code = "batch-counts-differ"
 
     def __init__(self, detail: str, *, field: str) -> None:
-        super().__init__(detail, field=field, remedy="count the lines of both files anew")
+        super().__init__(detail, field=field, remedy="count the lines of both files again")

@@ -47,8 +47,8 @@ def _order(row: CatalogueRow) -> tuple[str, str, str]:
 
 def _describe_difference(rebuilt: CatalogueRow | None, stored: CatalogueRow | None) -> str:
     if stored is None:
-        return "the catalogue lacks the row"
+        return "the row is missing from the catalogue"
     if rebuilt is None:
-        return "the log has no such row"
+        return "the log does not contain the row"
     names = [name for name in msgspec.structs.asdict(rebuilt) if getattr(rebuilt, name) != getattr(stored, name)]
     return f"{', '.join(names)} differ"

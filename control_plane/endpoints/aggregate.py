@@ -211,7 +211,7 @@ def create(command: CreateEndpoint) -> list[msgspec.Struct]:
     """Create an endpoint; whether the name is free is the catalogue's knowledge."""
     if not _NAME.fullmatch(command.name):
         raise errors.InvalidNameError(
-            f"{command.name!r} is no name for an endpoint",
+            f"{command.name!r} is not a valid endpoint name",
             field="name",
             remedy="use 1 to 63 letters, digits, dots, dashes and underscores; begin and end with a letter or digit",
         )
@@ -223,7 +223,7 @@ def add_deployment(state: Endpoint, command: AddDeployment) -> list[msgspec.Stru
     adapters_run_beside_their_parent(command.version, among=state.deployments)
     if not 1 <= command.replicas <= _MAX_REPLICAS:
         raise errors.InvalidReplicasError(
-            f"a deployment can not have {command.replicas} instances",
+            f"a deployment cannot have {command.replicas} instances",
             field="replicas",
             remedy=f"give 1 to {_MAX_REPLICAS}",
         )
@@ -346,7 +346,7 @@ def _require_ready_deployments(state: Endpoint, allocations: tuple[Allocation, .
     for deployment_id, weight in weights_of(allocations).items():
         if before and weight > before.get(deployment_id, 0.0) and not ready.get(deployment_id):
             raise errors.DeploymentNotReadyError(
-                f"no instance of {deployment_id} is ready, so it can not take more of endpoint {state.name}",
+                f"no instance of {deployment_id} is ready, so it cannot take more traffic of endpoint {state.name}",
                 field="weights",
                 remedy="wait until the endpoint shows its state as ready",
             )
@@ -356,7 +356,7 @@ def _buckets(state: Endpoint, command: SetTraffic) -> dict[str, int]:
     buckets: dict[str, int] = {}
     for index, (deployment_id, weight_percent) in enumerate(command.weights):
         if state.deployment(deployment_id) is None or deployment_id in buckets:
-            what = "is named twice" if deployment_id in buckets else f"is no deployment of endpoint {state.name}"
+            what = "is named twice" if deployment_id in buckets else f"is not a deployment of endpoint {state.name}"
             raise errors.InvalidWeightsError(
                 f"{deployment_id} {what}",
                 field=f"weights[{index}].deployment_id",
@@ -365,7 +365,7 @@ def _buckets(state: Endpoint, command: SetTraffic) -> dict[str, int]:
         share = buckets_of(weight_percent)
         if share is None:
             raise errors.InvalidWeightsError(
-                f"{weight_percent:g} % is no weight",
+                f"{weight_percent:g} % is not a valid weight",
                 field=f"weights[{index}].weight_percent",
                 remedy="give 0 to 100 with at most two decimals",
             )
@@ -388,7 +388,7 @@ def _earlier(state: Endpoint, epoch: int | None) -> Epoch:
         if epoch is None and is_other and all(state.deployment(part.deployment_id) for part in each.allocations):
             return each
     known = ", ".join(str(each.number) for each in state.epochs[-5:]) or "none"
-    what = "no earlier split of its traffic that can still be served" if epoch is None else f"no epoch {epoch}"
+    what = "no earlier traffic split that can still be served" if epoch is None else f"no epoch {epoch}"
     raise errors.EarlierTrafficGoneError(
         f"endpoint {state.name} has {what}",
         field="epoch",

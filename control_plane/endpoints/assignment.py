@@ -23,7 +23,7 @@ def choose_assignment_key(state: Endpoint, command: ChooseAssignmentKey) -> list
         )
     if key.claim is not None and key.claim not in _CLAIMS:
         raise errors.InvalidAssignmentKeyError(
-            f"inference tokens have no claim {key.claim!r} that tells callers apart",
+            f"inference tokens have no claim {key.claim!r} that distinguishes callers",
             field="key.claim",
             remedy=f"use {', '.join(_CLAIMS)}, or a header",
         )
@@ -36,7 +36,7 @@ def _header(name: str) -> str:
     lower = name.lower()
     if lower != DEFAULT_KEY_HEADER and (not _HEADER.fullmatch(lower) or _NOT_OF_A_CALLER.fullmatch(lower)):
         raise errors.InvalidAssignmentKeyError(
-            f"callers can not be told apart by a header {name!r}",
+            f"callers cannot be distinguished by the header {name!r}",
             field="key.header",
             remedy=f"use {DEFAULT_KEY_HEADER}, or a header of your own, such as x-user-id",
         )

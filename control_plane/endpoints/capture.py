@@ -29,7 +29,7 @@ def _require_unique_names(policy: CapturePolicy) -> None:
         names: tuple[str, ...] = getattr(policy, field) or ()
         if len(set(names)) < len(names) or not all(names):
             raise errors.InvalidCapturePolicyError(
-                "a name is empty or stands twice", field=f"policy.{field}", remedy="name each tensor once"
+                "a name is empty or repeated", field=f"policy.{field}", remedy="name each tensor once"
             )
 
 
@@ -39,7 +39,7 @@ def _require_within_limits(policy: CapturePolicy) -> None:
         value = getattr(policy, field)
         if value > limit:
             raise errors.InvalidCapturePolicyError(
-                f"{field} can not be {value}", field=f"policy.{field}", remedy=f"give at most {limit}"
+                f"{field} cannot be {value}", field=f"policy.{field}", remedy=f"give at most {limit}"
             )
 
 
@@ -49,9 +49,9 @@ def _require_hashed_names_kept(policy: CapturePolicy) -> None:
     lost = [name for name in policy.hashed if name not in (*policy.inputs, *policy.outputs)]
     if lost:
         raise errors.InvalidCapturePolicyError(
-            f"{lost[0]!r} is to be hashed, and neither inputs nor outputs keep it",
+            f"{lost[0]!r} is listed in hashed, but neither inputs nor outputs keep it",
             field="policy.hashed",
-            remedy="name it among inputs or outputs as well, or not at all",
+            remedy="add it to inputs or outputs, or remove it from hashed",
         )
 
 

@@ -88,7 +88,7 @@ class InvalidShadowError(Invalid):
 
 
 class InvalidAssignmentKeyError(Invalid):
-    """Callers can not be told apart by this."""
+    """Callers cannot be distinguished by this key."""
 
     code = "invalid-assignment-key"
 
@@ -106,7 +106,7 @@ class EndpointOwnedByRolloutError(Refused):
 
 
 class DeploymentTakesTrafficError(Refused):
-    """A deployment that serves can not be removed."""
+    """A deployment that serves cannot be removed."""
 
     code = "deployment-takes-traffic"
 
@@ -124,13 +124,13 @@ class DeploymentHasAdaptersError(Refused):
 
 
 class DeploymentIsBackupError(Refused):
-    """The deployment that answers in place of others can not be removed."""
+    """The deployment that answers in place of others cannot be removed."""
 
     code = "deployment-is-backup"
 
 
 class DeploymentIsShadowError(Refused):
-    """A deployment that gets copies of requests can not be removed."""
+    """A deployment that gets copies of requests cannot be removed."""
 
     code = "deployment-is-shadow"
 
@@ -142,12 +142,12 @@ class DeploymentNotReadyError(Refused):
 
 
 class EarlierTrafficGoneError(Refused):
-    """The earlier split can not be restored."""
+    """The earlier split cannot be restored."""
 
     code = "earlier-traffic-gone"
 
 
 class InstanceChangedError(Refused):
-    """An instance id stands for one process on one host, for ever."""
+    """An instance id stands for one process on one host, forever."""
 
     code = "instance-changed"

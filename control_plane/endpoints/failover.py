@@ -81,7 +81,7 @@ def _deployment_named(state: Endpoint, name: str) -> str:
             return each.deployment_id
     there = ", ".join(f"{each.version.model_name}/{each.version.number}" for each in state.deployments) or "none"
     raise errors.InvalidFailoverPolicyError(
-        f"{name} is no deployment or deployed version of endpoint {state.name}",
+        f"{name} is not a deployment or deployed version of endpoint {state.name}",
         field="policy.backup",
         remedy=f"deploy it first; the endpoint has {there}",
     )
@@ -91,13 +91,13 @@ def _require_valid_regions(regions: tuple[str, ...], *, limit: int, field: str) 
     wrong = next((region for region in regions if not _REGION.fullmatch(region)), None)
     if wrong is not None:
         raise errors.InvalidRegionsError(
-            f"{wrong!r} is no name of a region",
+            f"{wrong!r} is not a valid region name",
             field=field,
             remedy="use letters, digits, dots, dashes and underscores, as the agents of the region do",
         )
     if len(set(regions)) < len(regions) or len(regions) > limit:
         raise errors.InvalidRegionsError(
-            "a region stands twice" if len(regions) <= limit else f"{len(regions)} regions are too many",
+            "a region is named twice" if len(regions) <= limit else f"{len(regions)} regions are too many",
             field=field,
             remedy=f"name each region once, and at most {limit}",
         )
@@ -117,7 +117,7 @@ def _require_within_limits(policy: FailoverPolicy) -> None:
         value = getattr(policy, field)
         if value is not None and not low <= value <= high:
             raise errors.InvalidFailoverPolicyError(
-                f"{field} can not be {value}", field=f"policy.{field}", remedy=f"give {low} to {high}"
+                f"{field} cannot be {value}", field=f"policy.{field}", remedy=f"give {low} to {high}"
             )
 
 

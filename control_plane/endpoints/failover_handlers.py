@@ -16,7 +16,7 @@ from schemas.events.endpoints import FailoverPolicy
 def set_failover_policy(
     uow: UnitOfWork, endpoint: str, request: SetFailoverPolicyRequest, *, expected_version: int | None
 ) -> Reply:
-    """Choose who answers in place of instances that can't be reached, whoever owns the endpoint's traffic."""
+    """Choose who answers in place of instances that cannot be reached, whoever owns the endpoint's traffic."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
     command = commands.SetFailoverPolicy(policy=_policy(request.policy), reason=request.reason)
     events = failover.set_failover_policy(loaded.state, command)

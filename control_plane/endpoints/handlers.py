@@ -196,7 +196,7 @@ def require_version(version: int, expected: int | None) -> None:
         raise errors.StaleVersionError(
             f"the stream is at version {version}, not {expected}",
             field="If-Match",
-            remedy="read it again and decide on what it is now",
+            remedy="read it again and send the command against the version it has now",
         )
 
 
@@ -209,7 +209,7 @@ def endpoint_reply(uow: UnitOfWork, endpoint: Loaded[Endpoint], *, status: int =
 def _load_instance(uow: UnitOfWork, instance_id: str, *, expected_version: int | None) -> Loaded[Instance]:
     if kind_of(instance_id) is not Kind.INSTANCE:
         raise Invalid(
-            f"{instance_id!r} is no id of an instance",
+            f"{instance_id!r} is not a valid instance id",
             field="instance_id",
             remedy="use instance- and a UUID of version 7",
         )
@@ -246,6 +246,6 @@ def moment(text: str, *, field: str) -> str:
         unix_ms(text)
     except ValueError as error:
         raise Invalid(
-            f"{text!r} is no time", field=field, remedy="use RFC 3339, such as 2026-01-02T03:04:05.678Z"
+            f"{text!r} is not a valid time", field=field, remedy="use RFC 3339, such as 2026-01-02T03:04:05.678Z"
         ) from error
     return text

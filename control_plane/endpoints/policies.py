@@ -25,7 +25,7 @@ def reallocate(current: Sequence[Allocation], buckets: Mapping[str, int]) -> tup
     """Deal the buckets anew so that the fewest change their owner; `buckets` has to sum to 10,000.
 
     A deployment that shrinks gives its highest buckets; one that grows keeps all it has. Free buckets are dealt from
-    the lowest up, to those that grow in the order of `buckets`. The same input gives the same ranges for ever.
+    the lowest up, to those that grow in the order of `buckets`. The same input gives the same ranges forever.
     """
     kept = list(_keep(_segments(current), buckets))
     wants = {name: count - _owned(kept, name) for name, count in buckets.items()}

@@ -77,11 +77,11 @@ def require_valid_policy(policy: ScalingPolicy) -> None:
         raise errors.InvalidScalingPolicyError(
             f"at least {policy.min_replicas} and at most {policy.max_replicas} replicas contradict each other",
             field="policy.min_replicas",
-            remedy="give a min_replicas that is at most max_replicas",
+            remedy="set min_replicas to at most max_replicas",
         )
     if all(getattr(policy, name) is None for name in _TARGETS):
         raise errors.InvalidScalingPolicyError(
-            "the policy follows nothing", field="policy", remedy=f"give one of {', '.join(_TARGETS)}"
+            "the policy has no target", field="policy", remedy=f"give one of {', '.join(_TARGETS)}"
         )
 
 

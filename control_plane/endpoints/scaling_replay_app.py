@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return _WRONG_INPUT
     if not samples:
-        sys.stderr.write(f"no look at {arguments.deployment} is recorded there; `rollbook scaling show` tells ids\n")
+        sys.stderr.write(
+            f"no measurement of {arguments.deployment} is recorded there; `rollbook scaling show` lists ids\n"
+        )
         return _WRONG_INPUT
     answer = replay(policy, samples, replicas=arguments.replicas)
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer)).decode() + "\n")
@@ -55,7 +57,7 @@ def _samples(paths: Iterable[Path], deployment_id: str) -> Iterator[LoadSample]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scaling-replay", description=__doc__)
     parser.add_argument("--policy", type=Path, required=True, help="a scaling policy as JSON")
-    parser.add_argument("--deployment", required=True, help="the deployment whose looks are replayed")
+    parser.add_argument("--deployment", required=True, help="the deployment whose measurements to replay")
     parser.add_argument("--replicas", type=int, default=1, help="how many it has at the start")
-    parser.add_argument("looks", type=Path, nargs="+", help="files that the autoscaler wrote")
+    parser.add_argument("looks", type=Path, nargs="+", help="files written by the autoscaler")
     return parser

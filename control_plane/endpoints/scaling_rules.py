@@ -69,7 +69,7 @@ def judge(policy: ScalingPolicy, measurement: LoadMeasurement, situation: Situat
     if current == 0:
         return _asleep(policy, measurement, situation)
     if measurement.now == Load():
-        return _stay(current, "load-unknown", "no source of the load answered")
+        return _stay(current, "load-unknown", "the load is unknown: no source answered")
     wanted, figure = wanted_replicas(policy, measurement.now, _sharing(measurement, current))
     if wanted > current:
         return _rise(policy, situation, wanted, figure, since_ms=now_ms - situation.changed_at_ms)
@@ -93,7 +93,7 @@ def wanted_replicas(policy: ScalingPolicy, load: Load, ready: int) -> tuple[int,
         each = value / target * (ready if name == "latency_ms" else 1)
         need = _rounded_up(each, ready, tolerance=policy.tolerance)
         if need > wanted:
-            wanted, words = need, f"{name} is {value:g} and {target:g} is what one replica should have"
+            wanted, words = need, f"{name} is {value:g}, the target for one replica is {target:g}"
     return wanted, words
 
 
@@ -112,22 +112,26 @@ def _sharing(measurement: LoadMeasurement, current: int) -> int:
 
 def _asleep(policy: ScalingPolicy, measurement: LoadMeasurement, situation: Situation) -> Verdict:
     if situation.kept_as is not None:
-        return wake(policy, reason=f"it has to be awake: {situation.kept_as}")
+        return wake(policy, reason=f"it must stay awake: {situation.kept_as}")
     wanted, figure = wanted_replicas(policy, measurement.now, 0)
     if wanted or (measurement.now.in_flight or 0) > 0:
         return wake(policy, reason=f"requests wait for a replica: {figure}")
-    return _stay(0, "asleep", "nobody asks for it")
+    return _stay(0, "asleep", "no requests arrive")
 
 
 def _rise(policy: ScalingPolicy, situation: Situation, wanted: int, figure: str, *, since_ms: int) -> Verdict:
     current = situation.replicas
     if current >= policy.max_replicas:
-        return _stay(current, "at-most-allowed", f"{figure}; {wanted} are wanted, {policy.max_replicas} allowed")
+        return _stay(
+            current,
+            "at-most-allowed",
+            f"the policy allows only {policy.max_replicas} of {wanted} replicas needed: {figure}",
+        )
     if since_ms < policy.cool_down_ms:
         return _stay(
             current,
             "cooling-down",
-            f"{wanted} are wanted; the last change was {since_ms} of {policy.cool_down_ms} ms ago",
+            f"{wanted} replicas needed after the cool-down: {since_ms} of {policy.cool_down_ms} ms have passed",
         )
     return Verdict(replicas=min(wanted, policy.max_replicas), code="load-rose", reason=figure)
 
@@ -136,19 +140,29 @@ def _fall(policy: ScalingPolicy, measurement: LoadMeasurement, situation: Situat
     current = situation.replicas
     wanted, figure = wanted_replicas(policy, measurement.highest, _sharing(measurement, current))
     if wanted >= current:
-        return _stay(current, "load-fits", f"{figure}; the last {policy.stabilisation_window_ms} ms need {wanted}")
+        return _stay(
+            current,
+            "load-fits",
+            f"{wanted} replicas needed over the last {policy.stabilisation_window_ms} ms: {figure}",
+        )
     lowest = max(policy.min_replicas, situation.lowest)
     target = max(wanted, lowest, 1)
     if target >= current > max(lowest, 0) and wanted == 0:
         return _sleep(policy, measurement, current, since_ms=since_ms)
     if target >= current:
-        return _stay(current, _required(policy, situation), f"{wanted} would do, {lowest} are required")
+        return _stay(
+            current, _required(policy, situation), f"{wanted} would be enough, but at least {lowest} are required"
+        )
     if since_ms < policy.stabilisation_window_ms or since_ms < policy.cool_down_ms:
-        return _stay(current, "window-not-over", f"{wanted} would do; the last change was {since_ms} ms ago")
+        return _stay(current, "window-not-over", f"{wanted} would be enough; the last change was {since_ms} ms ago")
     if measurement.watched_ms < policy.stabilisation_window_ms:
-        return _stay(current, "watched-too-short", f"{wanted} would do; watched for {measurement.watched_ms} ms so far")
+        return _stay(
+            current, "watched-too-short", f"{wanted} would be enough; observed for only {measurement.watched_ms} ms"
+        )
     return Verdict(
-        replicas=target, code="load-fell", reason=f"the last {policy.stabilisation_window_ms} ms need {wanted}"
+        replicas=target,
+        code="load-fell",
+        reason=f"{wanted} are enough for the last {policy.stabilisation_window_ms} ms",
     )
 
 
@@ -164,8 +178,8 @@ def _sleep(policy: ScalingPolicy, measurement: LoadMeasurement, current: int, *,
     """One replica stays until nobody asked for long enough; the watch of a new replica begins with it."""
     idle_ms = min(measurement.idle_ms, since_ms)
     if idle_ms < policy.idle_before_zero_ms or since_ms < policy.stabilisation_window_ms:
-        return _stay(current, "not-idle-long-enough", f"nobody asked for {idle_ms} of {policy.idle_before_zero_ms} ms")
-    return Verdict(replicas=0, code="idle", reason=f"nobody asked for {measurement.idle_ms} ms")
+        return _stay(current, "not-idle-long-enough", f"no requests for {idle_ms} of {policy.idle_before_zero_ms} ms")
+    return Verdict(replicas=0, code="idle", reason=f"no requests for {measurement.idle_ms} ms")
 
 
 def _stay(current: int, code: Code, reason: str) -> Verdict:

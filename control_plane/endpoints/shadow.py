@@ -21,7 +21,7 @@ def set_shadow(state: Endpoint, command: SetShadow, *, ready: Mapping[str, int] 
     _require_no_traffic(state, command)
     if ready is not None and not ready.get(command.deployment_id):
         raise errors.DeploymentNotReadyError(
-            f"no instance of {command.deployment_id} is ready, so it can not be a shadow of endpoint {state.name}",
+            f"no instance of {command.deployment_id} is ready, so it cannot be a shadow of endpoint {state.name}",
             field="deployment_id",
             remedy="wait until the endpoint shows its state as ready",
         )
@@ -41,9 +41,9 @@ def remove_shadow(state: Endpoint, command: RemoveShadow) -> list[msgspec.Struct
 def _require_positive_share(command: SetShadow) -> None:
     if not buckets_of(command.percent):
         raise errors.InvalidShadowError(
-            f"{command.percent:g} % of the requests can not be copied",
+            f"{command.percent:g} % of the requests cannot be copied",
             field="percent",
-            remedy="give above 0 to 100 with at most two decimals, or remove the shadow",
+            remedy="give a number above 0 and up to 100, with at most two decimals, or remove the shadow",
         )
 
 
@@ -59,5 +59,5 @@ def _require_no_traffic(state: Endpoint, command: SetShadow) -> None:
         raise errors.DeploymentTakesTrafficError(
             f"deployment {command.deployment_id} serves {weight:g} % of endpoint {state.name} itself",
             field="deployment_id",
-            remedy="name a deployment without traffic, or a version, which then gets one",
+            remedy="name a deployment without traffic, or a version to deploy",
         )

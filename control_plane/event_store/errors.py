@@ -22,10 +22,10 @@ class StaleVersionError(Conflict):
     code = "stale-version"
 
     def __init__(self, *, stream: str, expected: int, found: int | None) -> None:
-        now = "has other events by now" if found is None else f"is at version {found}"
+        now = "has other events now" if found is None else f"is at version {found}"
         super().__init__(
-            f"{stream} was expected at version {expected} and {now}",
-            remedy="read it again and decide on what it is now",
+            f"{stream} was expected at version {expected} but {now}",
+            remedy="read it again and send the command against the version it has now",
         )
 
 
@@ -35,9 +35,7 @@ class NameTakenError(Conflict):
     code = "name-taken"
 
     def __init__(self, *, kind: str, name: str) -> None:
-        super().__init__(
-            f"there is already a {kind} called {name!r}", field="name", remedy=f"choose another name for the {kind}"
-        )
+        super().__init__(f"a {kind} called {name!r}", field="name", remedy=f"choose another name for the {kind}")
 
 
 class IdempotencyKeyReusedError(Conflict):
@@ -49,20 +47,20 @@ class IdempotencyKeyReusedError(Conflict):
         super().__init__(
             "this idempotency key was used before with another request",
             field="Idempotency-Key",
-            remedy="make a fresh key for each request; repeat a key only with the very same request",
+            remedy="use a new key for each request; repeat a key only with exactly the same request",
         )
 
 
 class AnswerErasedError(Conflict):
-    """The command was carried out, and its answer was erased with the person whom it was about."""
+    """The command was carried out, and its answer was erased together with the person it was about."""
 
     code = "answer-erased"
 
     def __init__(self) -> None:
         super().__init__(
-            "this request was carried out before, and its answer was erased with the person whom it was about",
+            "this request was carried out before, and its answer was erased together with the person it was about",
             field="Idempotency-Key",
-            remedy="use a fresh key if the request is meant anew",
+            remedy="use a new key to send the request again",
         )
 
 
@@ -73,8 +71,8 @@ class EventTooLargeError(Invalid):
 
     def __init__(self, *, type_name: str, size: int, limit: int) -> None:
         super().__init__(
-            f"{type_name} would take {size} bytes in the log, which takes at most {limit}",
-            remedy="put large values into the artifact store and name them by their digest",
+            f"{type_name} would take {size} bytes in the log; the limit is {limit}",
+            remedy="store large values as artifacts and refer to them by digest",
         )
 
 
@@ -90,7 +88,9 @@ class StoreBusyError(Unavailable):
     code = "store-busy"
 
     def __init__(self, *, waiting: int) -> None:
-        super().__init__(f"{waiting} commands are waiting already", remedy="try again in a second, with fewer at once")
+        super().__init__(
+            f"{waiting} commands are waiting already", remedy="try again in a second, with fewer concurrent commands"
+        )
 
 
 class NewerEventError(Unavailable):

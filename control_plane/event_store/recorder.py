@@ -38,7 +38,7 @@ SELECT_COUNT = f"SELECT count(*) FROM {EVENTS_TABLE} WHERE position <= ?"  # noq
 class PositionRecorder(SQLiteApplicationRecorder):
     """Stores canonical bytes under (stream, version) and numbers them.
 
-    `AUTOINCREMENT` makes positions strictly increasing for ever: the library's own table would give the number of a
+    `AUTOINCREMENT` makes positions strictly increasing forever: the library's own table would give the number of a
     deleted last row again. Rolled-back inserts may leave gaps.
     """
 

@@ -41,15 +41,15 @@ _CREATE = (
 # Primary result codes (the low byte) that tell of the disk, the file or another process, and not of a bug here.
 _OUTAGES = {
     sqlite3.SQLITE_FULL: "is on a full disk; free some space",
-    sqlite3.SQLITE_READONLY: "can't be written; give this user the right to write there",
-    sqlite3.SQLITE_PERM: "can't be written; give this user the right to write there",
-    sqlite3.SQLITE_CANTOPEN: "can't be opened; check its folder and its rights",
-    sqlite3.SQLITE_IOERR: "can't be written or read by the disk; check the disk and its free space",
-    sqlite3.SQLITE_BUSY: "is locked by another program; end that program",
-    sqlite3.SQLITE_LOCKED: "is locked by another program; end that program",
-    sqlite3.SQLITE_NOMEM: "can't be used for lack of memory; free some memory",
+    sqlite3.SQLITE_READONLY: "cannot be written; give this user write permission",
+    sqlite3.SQLITE_PERM: "cannot be written; give this user write permission",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check its folder and permissions",
+    sqlite3.SQLITE_IOERR: "cannot be written or read; check the disk and its free space",
+    sqlite3.SQLITE_BUSY: "is locked by another program; stop that program",
+    sqlite3.SQLITE_LOCKED: "is locked by another program; stop that program",
+    sqlite3.SQLITE_NOMEM: "cannot be used because memory is short; free some memory",
     sqlite3.SQLITE_CORRUPT: "is damaged; restore it from the topic",
-    sqlite3.SQLITE_NOTADB: "is no database; restore it from the topic",
+    sqlite3.SQLITE_NOTADB: "is not a database; restore it from the topic",
 }
 
 
@@ -108,7 +108,7 @@ def translate_start_errors(path: Path) -> Iterator[None]:
     except StoreUnavailableError as error:
         raise CannotStartError(f"{path}: {error.detail}; {error.remedy}") from error
     except (OSError, sqlite3.Error, PersistenceError) as error:
-        raise CannotStartError(f"the event store {path} can't be opened ({error}); check its folder") from error
+        raise CannotStartError(f"the event store {path} cannot be opened ({error}); check its folder") from error
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Writer:
         """Tell what the caller of each command can know, and forget what may no longer be what is committed."""
         unknown = StoreUnavailableError(
             "the event store met an error, and the command may have been carried out",
-            remedy="look whether it was; with an idempotency key, send it again",
+            remedy="check whether it was; with an idempotency key, just send it again",
         )
         self._deliver([(job, unknown) for job in taken], None)
         self._states = FoldedStates(capacity=self._limits.folded_states)

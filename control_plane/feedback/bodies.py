@@ -74,9 +74,9 @@ def text_of(value: bool | float | str) -> str:  # noqa: FBT001  one of the value
 def _prediction_id(item: FeedbackItem, index: int) -> str:
     if prediction_started_at_ms(item.prediction_id) is None:
         raise InvalidFeedbackError(
-            f"{item.prediction_id!r} is no prediction id",
+            f"{item.prediction_id!r} is not a prediction id",
             field=f"items[{index}].prediction_id",
-            remedy="send the header x-prediction-id of the answer as it came",
+            remedy="send the value of the answer's x-prediction-id header unchanged",
         )
     return item.prediction_id
 
@@ -86,7 +86,7 @@ def _observed_at_ms(item: FeedbackItem, index: int, *, latest: datetime) -> int:
     assert observed_at is not None
     if observed_at.tzinfo is None or not datetime(2000, 1, 1, tzinfo=UTC) <= observed_at <= latest:
         raise InvalidFeedbackError(
-            f"{observed_at.isoformat()} is no time at which feedback was observed",
+            f"{observed_at.isoformat()} is not a valid observation time",
             field=f"items[{index}].observed_at",
             remedy="send RFC 3339 with a zone, not in the future, such as 2026-01-02T03:04:05.678Z",
         )

@@ -28,8 +28,8 @@ class KafkaAwayError(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "Kafka, which keeps feedback, does not answer",
-            remedy="send the same items again in a few seconds; what arrived already does no harm",
+            "Kafka, which stores feedback, does not answer",
+            remedy="send the same items again in a few seconds; items that already arrived are ignored",
         )
 
 

@@ -16,7 +16,7 @@ class RevocationUnclearError(Invalid):
 
     def __init__(self) -> None:
         super().__init__(
-            "the revocation has to name a token or a principal, and not both",
+            "the revocation must name either a token or a principal",
             field="token_id",
             remedy="send token_id, or principal_id for all tokens that it minted until now",
         )
@@ -55,8 +55,8 @@ class RotationUnderWayError(Refused):
 
     def __init__(self, signs_from: str) -> None:
         super().__init__(
-            f"a fresh key begins to sign at {signs_from}",
-            remedy="wait until then; or send overlap_s 0 to end every key before at once",
+            f"a new key starts signing at {signs_from}",
+            remedy="wait until then, or send overlap_s 0 to end all earlier keys immediately",
         )
 
 
@@ -67,8 +67,8 @@ class TooManySigningKeysError(Refused):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} keys still count",
-            remedy="wait until the oldest ends; or send overlap_s 0 to end every key before at once",
+            f"{limit} keys are still valid",
+            remedy="wait until the oldest expires, or send overlap_s 0 to end all earlier keys immediately",
         )
 
 
@@ -79,7 +79,7 @@ class TooManyRevocationsError(Refused):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} revocations still count",
+            f"{limit} revocations are still in force",
             remedy="revoke by principal_id, or rotate the key with overlap_s 0, which ends every token",
         )
 
@@ -91,6 +91,6 @@ class SigningKeyMissingError(Unavailable):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(
-            f"the private half of key {key_id} is not among the secrets",
+            f"the private half of key {key_id} is missing from the secrets",
             remedy="put the file back, or rotate the key: POST /v1/inference-tokens/rotate-key",
         )

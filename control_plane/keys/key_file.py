@@ -37,7 +37,7 @@ class SubjectKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyStore(Protocol):
-    """Where subject keys live. Safe from any thread; a key saved is durable, a key shredded is gone for ever."""
+    """Where subject keys live. Safe from any thread; a key saved is durable, a key shredded is gone forever."""
 
     def key(self, key_id: str) -> SubjectKey | None:
         """Return a key by its id."""
@@ -121,6 +121,6 @@ def _translate_key_errors() -> Iterator[None]:
         yield
     except (sqlite3.OperationalError, OSError) as error:
         raise KeysUnavailableError(
-            f"the keys of personal values can't be written or read ({error})",
-            remedy="check the space and the rights of the folder that holds keys.sqlite, then try again",
+            f"the keys of personal data cannot be written or read ({error})",
+            remedy="check the disk space and permissions of the folder that holds keys.sqlite, then try again",
         ) from error

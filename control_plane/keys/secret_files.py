@@ -30,7 +30,7 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     """
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise TypeError(f"{path} holds no Ed25519 key")
+        raise TypeError(f"{path} does not hold an Ed25519 key")
     return key
 
 

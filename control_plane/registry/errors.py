@@ -16,9 +16,9 @@ class InvalidNameError(Invalid):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"{name!r} is no name for a model",
+            f"{name!r} is not a valid model name",
             field="name",
-            remedy="use 1 to 63 letters, digits, dots, dashes and underscores between two letters or digits, and no id",
+            remedy="use 1 to 63 letters, digits, dots, dashes and underscores between letters or digits, and not an id",
         )
 
 
@@ -29,9 +29,9 @@ class InvalidAliasError(Invalid):
 
     def __init__(self, alias: str) -> None:
         super().__init__(
-            f"{alias!r} is no alias of a version",
+            f"{alias!r} is not a valid alias",
             field="alias",
-            remedy="use 1 to 63 small letters, digits, dots, dashes and underscores, not digits alone",
+            remedy="use 1 to 63 lower-case letters, digits, dots, dashes and underscores, and not only digits",
         )
 
 
@@ -57,7 +57,7 @@ class InvalidGoldenExampleError(Invalid):
 
 
 class SignatureDiffersError(Invalid):
-    """The file holds a model that can't keep what the signature promises."""
+    """The file holds a model that cannot keep what the signature promises."""
 
     code = "signature-differs"
 
@@ -97,5 +97,5 @@ class StaleVersionError(Conflict):
         super().__init__(
             f"the stream is at version {found}, not {expected}",
             field="If-Match",
-            remedy="read it again and decide on what it is now",
+            remedy="read it again and send the command against the version it has now",
         )

@@ -55,14 +55,14 @@ def aliases_are_not_numbers(alias: str) -> None:
 def adapters_have_a_model_as_parent(artifact: Artifact, *, parent: Artifact | None) -> None:
     """Refuse an adapter of nothing or of another adapter, and a parent of what is whole by itself."""
     if artifact.format == "lora" and parent is None:
-        raise InvalidParentError("an adapter adapts a version", remedy="name it in artifact.parent, as story/1")
+        raise InvalidParentError("an adapter needs a parent version", remedy="name it in artifact.parent, as story/1")
     if artifact.format == "lora" and parent is not None and parent.format != "transformers":
         raise InvalidParentError(
             f"the parent is of the format {parent.format}", remedy="name a version of the format transformers"
         )
     if artifact.format != "lora" and parent is not None:
         raise InvalidParentError(
-            f"a version of the format {artifact.format} is whole by itself", remedy="leave artifact.parent out"
+            f"a version of the format {artifact.format} has no parent", remedy="omit artifact.parent"
         )
 
 
@@ -73,7 +73,7 @@ def tensor_names_are_unique(signature: Signature) -> None:
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise InvalidSignatureError(
-                    f"two {side} are called {name!r}",
+                    f"two {side} are named {name!r}",
                     field=f"signature.{side}[{index}].name",
                     remedy="give each its own name",
                 )
@@ -87,7 +87,7 @@ def sizes_are_fixed_or_free(signature: Signature) -> None:
                 raise InvalidSignatureError(
                     f"{tensor.name!r} has the shape {list(tensor.shape)}, which holds no values",
                     field=f"signature.{side}[{index}].shape",
-                    remedy="give each size as a positive number, or as -1 where it is free",
+                    remedy="give each size as a positive number, or -1 for any size",
                 )
 
 
@@ -97,7 +97,7 @@ def missing_values_are_floats_of_inputs(signature: Signature) -> None:
         for index, tensor in enumerate(tensors):
             if tensor.allows_missing and (side == "outputs" or tensor.datatype not in FLOATS):
                 raise InvalidSignatureError(
-                    f"{tensor.name!r} can't have missing values",
+                    f"{tensor.name!r} cannot have missing values",
                     field=f"signature.{side}[{index}].allows_missing",
                     remedy=f"allow them in inputs of the types {', '.join(FLOATS)} only",
                 )
@@ -130,7 +130,7 @@ def golden_examples_fit_the_signature(golden: GoldenExample, signature: Signatur
     inputs = {tensor.name: tensor for tensor in signature.inputs}
     given = [each.name for each in golden.inputs]
     if sorted(given) != sorted(inputs):
-        raise _refusal(f"it gives the inputs {_listed(given)}, not {_listed(list(inputs))}", field="inputs")
+        raise _refusal(f"it has the inputs {_listed(given)}, not {_listed(list(inputs))}", field="inputs")
     for index, each in enumerate(golden.inputs):
         _input_fits(each, inputs[each.name], field=f"inputs[{index}]")
     outputs = {tensor.name: tensor for tensor in signature.outputs}
@@ -156,7 +156,7 @@ def _input_fits(given: GoldenInput, tensor: Tensor, *, field: str) -> None:
 def _values_are(datatype: Datatype, values: Sequence[bool | float | str], *, field: str) -> None:
     for index, value in enumerate(values):
         if not _is_of(datatype, value):
-            raise _refusal(f"{value!r} is no value of {datatype}", field=f"{field}[{index}]")
+            raise _refusal(f"{value!r} is not a value of {datatype}", field=f"{field}[{index}]")
 
 
 def _is_of(datatype: Datatype, value: bool | float | str) -> bool:  # noqa: FBT001  one of the values that tensors have
@@ -175,7 +175,9 @@ def _range(datatype: Datatype) -> range:
 
 def _refusal(detail: str, *, field: str) -> InvalidGoldenExampleError:
     return InvalidGoldenExampleError(
-        detail, field=f"golden.{field}", remedy="give one input of each name, type and shape that the signature states"
+        detail,
+        field=f"golden.{field}",
+        remedy="give one input for each tensor of the signature, with its type and shape",
     )
 
 
@@ -188,7 +190,7 @@ def _side(side: Side, stated: tuple[TensorBody, ...] | None, found: tuple[Tensor
         return msgspec.convert(stated, tuple[Tensor, ...], from_attributes=True)
     if not found:
         raise SignatureNotToldError(
-            f"the file does not tell what the model {_VERBS[side]}",
+            f"the file does not say what the model {_VERBS[side]}",
             field=f"signature.{side}",
             remedy=f"state it: {_OPTIONS[side]} NAME:DATATYPE:SHAPE, or signature.{side} in the API",
         )
@@ -197,7 +199,7 @@ def _side(side: Side, stated: tuple[TensorBody, ...] | None, found: tuple[Tensor
 
 def _remedy(signature: Signature, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> str:
     if not inputs or not outputs:
-        return "state what the file holds"
+        return "state what the file contains"
     fitting = Signature(inputs=_named_as(signature.inputs, inputs), outputs=_named_as(signature.outputs, outputs))
     return f"register it with {options_of(fitting)}"
 

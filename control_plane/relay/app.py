@@ -31,8 +31,8 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     data_dir: Annotated[Path, msgspec.Meta(description="the data directory of the stack, with the store in it")]
     kafka: KafkaConnection
-    nudge_socket: Annotated[Path, msgspec.Meta(description="the Unix socket on which the API tells of commits")]
-    ready_file: Annotated[Path, msgspec.Meta(description="the file that says that the topic was up to date once")]
+    nudge_socket: Annotated[Path, msgspec.Meta(description="the Unix socket on which the API announces commits")]
+    ready_file: Annotated[Path, msgspec.Meta(description="the file that marks that the topic was up to date once")]
     metrics_port: MetricsPort = None
 
 
@@ -85,7 +85,7 @@ def _store_exists(store: Path) -> bool:
     except sqlite3.OperationalError:
         return False
     except sqlite3.DatabaseError as error:
-        raise CannotStartError(f"the store {store} can't be read ({error}); restore it from the topic") from error
+        raise CannotStartError(f"the store {store} cannot be read ({error}); restore it from the topic") from error
 
 
 def _not_ready(settings: RelaySettings) -> None:

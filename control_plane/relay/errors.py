@@ -1,7 +1,7 @@
 """What can go wrong between the store and the topic.
 
 CannotStartError (of infra)
-├── PoisonEventError   an event can't be published as it is; nothing is skipped, so a person must look
+├── PoisonEventError   an event cannot be published as it is; nothing is skipped, so a person must look
 └── TopicForeignError  the topic holds what this store did not write, or lacks what came before its end
 PublishingError        what became of a batch is unknown, or the broker is away; look at the topic and go on
 """

@@ -44,7 +44,9 @@ class Publisher:
         expected = list(range(self._next_offset, self._next_offset + len(events)))
         if offsets != expected:
             # Somebody else wrote, or the topic was made anew under the producer.
-            raise PublishingError(f"the broker gave offsets {offsets[0]}–{offsets[-1]} and not {expected[0]} on")
+            raise PublishingError(
+                f"the broker gave offsets {offsets[0]}–{offsets[-1]} instead of {expected[0]} onwards"
+            )
         self._next_offset = expected[-1] + 1
 
     async def _send(self, event: LoggedEvent) -> asyncio.Future[RecordMetadata]:
@@ -56,8 +58,8 @@ class Publisher:
             return sent
         except (msgspec.DecodeError, MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise PoisonEventError(
-                f"the event at position {event.position} ({event.type_name} of {event.stream}) can't be published "
-                f"({error}); nothing after it is published until it is mended: run `rollbook audit verify`"
+                f"the event at position {event.position} ({event.type_name} of {event.stream}) cannot be published "
+                f"({error}); nothing after it is published until it is repaired: run `rollbook audit verify`"
             ) from error
 
 

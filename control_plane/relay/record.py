@@ -64,7 +64,9 @@ def from_record(record: ConsumedRecord) -> LoggedEvent:
     try:
         position, version, type_name = int(headers[POSITION]), int(headers["ce_streamversion"]), headers["ce_type"]
     except (KeyError, ValueError) as error:
-        raise PoisonRecordError(f"the record at offset {record.offset} lacks or garbles header {error}") from error
+        raise PoisonRecordError(
+            f"the record at offset {record.offset} has a missing or invalid header {error}"
+        ) from error
     if record.key is None or record.value is None:
         raise PoisonRecordError(f"the record at offset {record.offset} has no key or no value")
     return LoggedEvent(position, record.key.decode(), version, type_name, record.value)

@@ -110,13 +110,13 @@ class Relay:
         head, published = self._log.head(), self._log.count(up_to=tail.position)
         if tail.position > head:
             raise TopicForeignError(
-                f"the topic {self._topic} goes to position {tail.position} and the store only to {head}; "
+                f"the topic {self._topic} goes to position {tail.position} but the store only to {head}; "
                 "restore the store from the topic (`rollbook audit restore`), or point the relay to its own topic"
             )
         if tail.next_offset < published:
             raise TopicForeignError(
                 f"the topic {self._topic} holds {tail.next_offset} of the {published} events up to position "
-                f"{tail.position}; it was made anew meanwhile: delete it, and the relay fills it again"
+                f"{tail.position}; it was recreated meanwhile: delete it, and the relay will fill it again"
             )
         if tail.next_offset > published:
             _log.warning("topic_holds_repeats", records=tail.next_offset, events=published)

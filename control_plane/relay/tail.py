@@ -36,7 +36,7 @@ async def read_tail(connection: KafkaConnection, topic: str) -> Tail:
                 end = int((await consumer.end_offsets([partition]))[partition])
                 return Tail(end, 0 if end == 0 else await _position_at(consumer, partition, end - 1))
     except (TimeoutError, KafkaError) as error:
-        raise PublishingError(f"the end of topic {topic} can't be read ({error!r})") from error
+        raise PublishingError(f"the end of topic {topic} cannot be read ({error!r})") from error
     except PoisonRecordError as error:
         raise TopicForeignError(
             f"the end of topic {topic} was not written by a relay ({error}); "

@@ -66,7 +66,7 @@ def decide(state: Rollout, command: Command, *, next_epoch: int) -> Decision:
 def _decide_warming(state: Rollout, command: Command, next_epoch: int) -> Decision:
     match command:
         case ReportWarmUp(failure=str(failure)):
-            return _abort(state, f"the candidate can not serve: {failure}", next_epoch)
+            return _abort(state, f"the candidate cannot serve: {failure}", next_epoch)
         case ReportWarmUp(ready_instances=ready) if ready >= state.terms.replicas:
             warmed = CandidateWarmed(ready_instances=ready)
             reason = f"{ready} of {state.terms.replicas} instances of the candidate answer their golden input"
@@ -114,7 +114,7 @@ def _decide_baking(state: Rollout, command: Command, next_epoch: int) -> Decisio
         case AbortRollout(reason=reason):
             return _abort(state, reason, next_epoch)
         case PauseRollout() | ResumeRollout():
-            raise _wrong_phase(state, command, remedy="let the bake time pass, or abort the rollout")
+            raise _wrong_phase(state, command, remedy="wait for the bake time to end, or abort the rollout")
         case _:
             return _NOTHING
 
@@ -126,7 +126,7 @@ def _decide_finished(state: Rollout, command: Command, _next_epoch: int) -> Deci
             return _NOTHING
         case _:
             raise errors.RolloutFinishedError(
-                f"{state.id} is {state.phase}, so it can not {_verb(command)}",
+                f"{state.id} is {state.phase}, so you cannot {_verb(command)} it",
                 remedy="start another rollout, or roll the endpoint back",
             )
 
@@ -239,7 +239,7 @@ def _cold(state: Rollout, report: ReportWarmUp) -> str:
 
 
 def _wrong_phase(state: Rollout, command: Command, *, remedy: str) -> errors.WrongPhaseError:
-    return errors.WrongPhaseError(f"{state.id} is {state.phase}, so it can not {_verb(command)}", remedy=remedy)
+    return errors.WrongPhaseError(f"{state.id} is {state.phase}, so you cannot {_verb(command)} it", remedy=remedy)
 
 
 def _verb(command: Command) -> str:

@@ -16,7 +16,7 @@ class InvalidRolloutError(Invalid):
 
 
 class InvalidMeasurementError(Invalid):
-    """The measurement lacks the counts of a gate, or its counts can't be."""
+    """The measurement lacks the counts of a gate, or its counts cannot be."""
 
     code = "invalid-measurement"
 

@@ -1,6 +1,6 @@
 """One function a command: load rollout and endpoint, decide, append to both in one transaction.
 
-What a decision means for the endpoint is read off the rollout's events, so the two can't differ.
+What a decision means for the endpoint is read off the rollout's events, so the two cannot differ.
 """
 
 from collections.abc import Sequence
@@ -163,7 +163,7 @@ def _follow(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, event
 
 def _shift(uow: UnitOfWork, endpoint: Loaded[Endpoint], shift: SetTraffic, *, epoch: int) -> Loaded[Endpoint]:
     endpoint = append(uow, endpoint.state.id, endpoint, endpoints.set_traffic(endpoint.state, shift, ready=None))
-    assert endpoint.state.epoch == epoch, "the rollout's event has to name the traffic that it caused"
+    assert endpoint.state.epoch == epoch, "the rollout's event must name the traffic it caused"
     return endpoint
 
 

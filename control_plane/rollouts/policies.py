@@ -35,7 +35,7 @@ def baseline_for(endpoint: Endpoint, candidate: VersionReference, *, ready: Mapp
     if baseline is None:
         found = f"is split among {len(endpoint.allocations)} deployments" if endpoint.allocations else "is unserved"
         raise errors.NoBaselineError(
-            f"the traffic of endpoint {endpoint.name} {found}, so there is no one baseline",
+            f"the traffic of endpoint {endpoint.name} {found}, so there is no single baseline",
             field="endpoint",
             remedy="set the traffic so that one deployment serves 100 %, then start the rollout",
         )
@@ -96,17 +96,17 @@ def _counts_of(rule: GateRule, measured: dict[str, GateCounts]) -> GateCounts:
     for side in (counts.candidate, counts.baseline):
         if not 0 <= side.bad <= side.trials:
             raise errors.InvalidMeasurementError(
-                f"gate {rule.kind} can not have {side.bad} bad of {side.trials}",
+                f"gate {rule.kind} cannot have {side.bad} bad out of {side.trials} trials",
                 field="counts",
-                remedy="send bad from 0 to trials",
+                remedy="send a bad count from 0 to trials",
             )
     return counts
 
 
 def _gate_problems(rules: list[GateRule]) -> list[Problem]:
     if not rules:
-        remedy = "add a gate; to shift traffic without evidence, set the endpoint's traffic"
-        return [Problem("gates", "a rollout without a gate would promote whatever happens", remedy)]
+        remedy = "add a gate; to shift traffic without gates, set the endpoint's traffic"
+        return [Problem("gates", "a rollout needs at least one gate", remedy)]
     kinds = [rule.kind for rule in rules]
     twice = [
         Problem(f"gates[{index}]", f"there are two gates of kind {kind}", "keep one gate of each kind")
@@ -119,10 +119,10 @@ def _gate_problems(rules: list[GateRule]) -> list[Problem]:
 def _limit_problems(command: StartRollout) -> list[Problem]:
     problems = []
     if not 0 < command.alpha <= _MAX_ALPHA:
-        detail = f"{command.alpha:g} is no probability of a wrong decision that a rollout may allow"
+        detail = f"{command.alpha:g} is not a valid error probability"
         problems.append(Problem("alpha", detail, f"give a number above 0 and at most {_MAX_ALPHA}, such as 0.05"))
     if not 1 <= command.warm_up_timeout_ms <= _MAX_WARM_UP_MS:
-        detail = f"{command.warm_up_timeout_ms} ms is no time to warm up in"
+        detail = f"{command.warm_up_timeout_ms} ms is not a valid warm-up timeout"
         problems.append(Problem("warm_up_timeout_ms", detail, f"give 1 to {_MAX_WARM_UP_MS}"))
     return problems
 

@@ -19,7 +19,7 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 PUBLIC = {"is_public": True}
 """The `opt` of a route that needs no token."""
 
-_REMEDY = "send Authorization: Bearer <token>; the stack's own token lies in secrets/admin.token of its data directory"
+_REMEDY = "send Authorization: Bearer <token>; the stack's own token is in secrets/admin.token of its data directory"
 
 
 class RoleTooWeakError(Forbidden):
@@ -57,7 +57,7 @@ class RoleGuard:
     def _authenticated(self, connection: Connection) -> Actor:
         scheme, _, token = _authorization(connection).partition(b" ")
         if scheme.lower() != b"bearer" or not token.strip():
-            raise Unauthenticated("the request carries no bearer token", field="Authorization", remedy=_REMEDY)
+            raise Unauthenticated("the request has no bearer token", field="Authorization", remedy=_REMEDY)
         actor = self._tokens.actor_of(hashlib.sha256(token.strip()).hexdigest())
         if actor is None:
             raise Unauthenticated("the token is unknown, expired or revoked", field="Authorization", remedy=_REMEDY)
@@ -74,7 +74,11 @@ class Authentication:
         """Let some roles pass."""
         people = [role for role in ("viewer", "operator", "admin") if role in roles]
         asks_for_service = "service" in roles and people == ["admin"]
-        remedy = "use a token of role service" if asks_for_service else f"ask an admin for a token of role {people[0]}"
+        remedy = (
+            "use a token with the role service"
+            if asks_for_service
+            else f"ask an admin for a token with the role {people[0]}"
+        )
         return RoleGuard(self._tokens, roles, remedy=remedy)
 
 

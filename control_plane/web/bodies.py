@@ -48,11 +48,11 @@ def decode_body(body: bytes, struct: type[Body]) -> Body:
     except (msgspec.DecodeError, ValueError) as error:
         if content.startswith(_UTF_16):
             raise MalformedJsonError("the body is in UTF-16", remedy="send it in UTF-8") from error
-        raise MalformedJsonError(f"the body is no JSON: {error}", remedy="send a JSON object") from error
+        raise MalformedJsonError(f"the body is not valid JSON: {error}", remedy="send a JSON object") from error
     if unknown is not None:
         raise _not_known(unknown, as_kind=InvalidBodyError)
     if repeated is not None:
-        raise InvalidBodyError(f"{repeated or 'a name'} is there twice", field=repeated or None, remedy="send it once")
+        raise InvalidBodyError(f"{repeated or 'a name'} appears twice", field=repeated or None, remedy="send it once")
     return decoded
 
 
@@ -72,7 +72,7 @@ def explained(error: msgspec.ValidationError, *, as_kind: type[Invalid]) -> Inva
 
 def _not_known(field: str, *, as_kind: type[Invalid]) -> Invalid:
     name = field.rpartition(".")[2]
-    return as_kind(f"{field} is not known", field=field, remedy=f"leave {name} out, or check its spelling")
+    return as_kind(f"{field} is not a known field", field=field, remedy=f"remove {name}, or check its spelling")
 
 
 def sentence(what: str) -> str:

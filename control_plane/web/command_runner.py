@@ -68,7 +68,7 @@ def expected_version(request: Request[Any, Any, Any]) -> int | None:
         return None
     match = _ETAG.fullmatch(header.strip())
     if match is None:
-        raise BadHeaderError(f"If-Match is {header!r}", field="If-Match", remedy='send the ETag as it came, "7"')
+        raise BadHeaderError(f"If-Match is {header!r}", field="If-Match", remedy='send the ETag unchanged, such as "7"')
     return int(match["version"])
 
 

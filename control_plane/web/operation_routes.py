@@ -149,7 +149,7 @@ def _parameters(request: AnyRequest, struct: type[msgspec.Struct], *, known: set
     for name, values in request.query_params.dict().items():
         if name in known:
             if len(values) > 1:
-                raise Invalid(f"{name} is there twice", field=name, remedy="send it once")
+                raise Invalid(f"{name} appears twice", field=name, remedy="send it once")
             single[name] = values[0]
     try:
         return msgspec.convert(single, struct, strict=False)

@@ -44,7 +44,7 @@ _CODES = {
 _REMEDIES = {
     HTTPStatus.NOT_FOUND: "look the path up under /openapi",
     HTTPStatus.METHOD_NOT_ALLOWED: "look the method up under /openapi",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "send less at once; files go to PUT /v1/artifacts/{digest}",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "send less at once; upload files with PUT /v1/artifacts/{digest}",
 }
 
 
@@ -124,7 +124,7 @@ def answer_fault(request: Request[Any, Any, Any], error: Exception) -> Response[
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal-error",
-        "the server made a mistake",
+        "the server failed",
         remedy="report it with the correlation id",
     )
 

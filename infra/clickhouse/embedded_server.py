@@ -34,13 +34,13 @@ class ClickHouseSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, msgspec.Meta(description="the address to listen on")]
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="the port to listen on")]
-    data_dir: Annotated[Path, msgspec.Meta(description="the folder of tables; one process owns it")]
+    data_dir: Annotated[Path, msgspec.Meta(description="the folder of tables, owned by one process")]
     user: Annotated[str, msgspec.Meta(description="the one user")] = "default"
     password: Annotated[str, msgspec.Meta(description="the user's password; without one the server is open")] = ""
-    parallel_queries: Annotated[int, msgspec.Meta(ge=1, le=64, description="queries that run at once")] = 8
-    wait_seconds: Annotated[float, msgspec.Meta(gt=0, description="the longest wait for a free place")] = 10.0
-    max_execution_seconds: Annotated[int, msgspec.Meta(ge=1, description="the most time of one query")] = 120
-    max_memory_mib: Annotated[int, msgspec.Meta(ge=16, description="the most memory of one query")] = 1024
+    parallel_queries: Annotated[int, msgspec.Meta(ge=1, le=64, description="concurrent queries")] = 8
+    wait_seconds: Annotated[float, msgspec.Meta(gt=0, description="the longest wait for a free slot")] = 10.0
+    max_execution_seconds: Annotated[int, msgspec.Meta(ge=1, description="the time limit of one query")] = 120
+    max_memory_mib: Annotated[int, msgspec.Meta(ge=16, description="the memory limit of one query")] = 1024
     max_result_mib: Annotated[int, msgspec.Meta(ge=1, description="the largest result of one query")] = 1024
     max_body_mib: Annotated[int, msgspec.Meta(ge=1, description="the largest insert")] = 256
 
@@ -95,7 +95,8 @@ def _open(settings: ClickHouseSettings) -> Engine:
         return Engine(settings.data_dir, limits)
     except (OSError, RuntimeError) as error:
         raise CannotStartError(
-            f"the ClickHouse folder {settings.data_dir} can't be opened ({error}); check its rights and the disk, "
+            f"the ClickHouse folder {settings.data_dir} cannot be opened ({error}); check its permissions and the "
+            "disk, "
             "and that no other process has it open"
         ) from error
 

@@ -36,7 +36,7 @@ _DEFAULTS: dict[str, str] = {
     # Threads for the text of an answer cost more than the text of a small one, and nearly all are small.
     "output_format_parallel_formatting": "0",
 }
-# The connection's address decodes a value before it takes the address apart, so others can't stand in it.
+# The connection's address decodes a value before it takes the address apart, so others cannot stand in it.
 _PLAIN_VALUE = re.compile(r"[\w.-]+", re.ASCII)
 _DEFAULT_FORMAT = "TabSeparated"
 
@@ -174,7 +174,7 @@ class Engine:
 
 
 def _drop_definition_of_empty_database(folder: Path) -> None:
-    """Remove what a database that never had a table leaves, as chDB can't attach it again."""
+    """Remove what a database that never had a table leaves, as chDB cannot attach it again."""
     metadata = folder / "metadata"
     if not os.path.lexists(metadata / "default"):
         (metadata / "default.sql").unlink(missing_ok=True)

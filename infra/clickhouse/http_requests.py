@@ -105,7 +105,7 @@ def decompress(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
     try:
         content, is_whole = _decompressed(kind, body, max_bytes + 1)
     except (zlib.error, zstd.ZstdError, RuntimeError, EOFError) as error:
-        raise ClickHouseError(code_of("CANNOT_DECOMPRESS"), f"The body is no {kind}: {error}") from error
+        raise ClickHouseError(code_of("CANNOT_DECOMPRESS"), f"The body is not valid {kind}: {error}") from error
     if len(content) > max_bytes:
         raise ClickHouseError(code_of("QUERY_IS_TOO_LARGE"), f"The body is larger than {max_bytes} bytes")
     if not is_whole:
@@ -138,7 +138,7 @@ def _form_fields(body: bytes, content_type: str, max_bytes: int) -> dict[str, st
         )
         parts = list(parser)
     except MultipartError as error:
-        raise ClickHouseError(code_of("BAD_ARGUMENTS"), f"The form can't be read: {error}") from error
+        raise ClickHouseError(code_of("BAD_ARGUMENTS"), f"The form cannot be read: {error}") from error
     if any(part.filename for part in parts):
         raise ClickHouseError(code_of("NOT_IMPLEMENTED"), "External tables are not supported; use a temporary view")
     return {part.name: part.value for part in parts}

@@ -108,7 +108,7 @@ class ClickHouseApp:
 
     async def _answer(self, request: QueryRequest, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        # A query that runs is let run when its caller goes: its thread can't be taken back.
+        # A query that runs is let run when its caller goes: its thread cannot be taken back.
         answer = await asyncio.shield(loop.run_in_executor(self._threads, self._engine.execute, request))
         headers = self._headers(request, answer)
         if answer.rest is None:

@@ -53,7 +53,7 @@ def read_migrations(folder: Path) -> list[Migration]:
             raise MigrationError(f"{path.name} is not named like 0001_create_a_table.sql")
         migration = _read(path, int(match[1]))
         if migration.number in migrations:
-            raise MigrationError(f"{path.name} has the number of {migrations[migration.number].name}")
+            raise MigrationError(f"{path.name} has the same number as {migrations[migration.number].name}")
         migrations[migration.number] = migration
     return list(migrations.values())
 
@@ -79,7 +79,7 @@ def _read(path: Path, number: int) -> Migration:
     content = path.read_text(encoding="utf-8")
     statements = tuple(part.strip().rstrip(";") for part in _PARTED.split(content) if part.strip())
     if not statements:
-        raise MigrationError(f"{path.name} holds no statement")
+        raise MigrationError(f"{path.name} contains no statement")
     checksum = hashlib.sha256(content.encode()).hexdigest()
     return Migration(number=number, name=path.name, checksum=checksum, statements=statements)
 
@@ -94,11 +94,13 @@ def _compare(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -
     for number, (name, checksum) in sorted(applied.items()):
         if number not in here:
             raise MigrationError(
-                f"the database has {name} applied and this program has no such file; it is older than the database"
+                f"migration {name} is applied, but this program does not have it; the program is older than the "
+                "database"
             )
         if here[number].checksum != checksum:
             raise MigrationError(
-                f"{here[number].name} was edited after it was applied; undo that and add a file with the next number"
+                f"{here[number].name} was edited after it was applied; undo the edit and add a file with the next "
+                "number"
             )
 
 
@@ -127,7 +129,9 @@ def _hold_lock(client: Client) -> Iterator[None]:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not _take(client):
         if time.monotonic() > deadline:
-            raise MigrationError("another migrator holds schema_migrations_lock and does not end; see what it does")
+            raise MigrationError(
+                "another migrator holds schema_migrations_lock and does not finish; check what it is doing"
+            )
         _drop_if_stale(client)
         time.sleep(_POLL_SECONDS)
     try:

@@ -1,6 +1,6 @@
 """Makes, once for a Java and a set of jars, an archive of loaded classes that halves what a node's start costs.
 
-The archive is only a shortcut: with a Java that can't make or read one, the node runs without it.
+The archive is only a shortcut: with a Java that cannot make or read one, the node runs without it.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ RunOnce = Callable[[Sequence[str], Path], None]
 def class_archive(java: Path, jars: Path, run_once: RunOnce) -> list[str]:
     """Return the options that let Java read the archive, making it first when it is not there.
 
-    Two nodes that start at once make it once. That a Java can't make one is kept as an
+    Two nodes that start at once make it once. That a Java cannot make one is kept as an
     empty file, so that not every start tries again.
     """
     archive = jars.with_name(f"{jars.name}-{_identity(java)}.jsa")

@@ -23,7 +23,7 @@ def producer(
 ) -> AIOKafkaProducer:
     """Build a producer that keeps order and writes each record once while it lives.
 
-    An idempotent producer retries for ever, so callers put their own deadline around
+    An idempotent producer retries forever, so callers put their own deadline around
     ``send_and_wait``; after it the record may or may not be there. The caller starts it
     with ``start_producer`` and lets go of it with ``abandon``.
     """
@@ -57,7 +57,7 @@ async def start_producer(fresh: AIOKafkaProducer, *, within_s: float = _START_S)
 
 
 async def abandon(started: AIOKafkaProducer) -> None:
-    """End a producer without its flush: an idempotent one would try for ever to send what its caller has given up.
+    """End a producer without its flush: an idempotent one would try forever to send what its caller has given up.
 
     Its own `stop` would leave a task that waits for the unsent, so this does what is left of it.
     """

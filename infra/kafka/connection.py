@@ -19,36 +19,39 @@ Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class KafkaFilesError(KafkaError):  # type: ignore[misc]  # aiokafka has no annotations
-    """A file that was there at the start can't be read now. Whoever waits for Kafka waits for it too."""
+    """A file that was there at the start cannot be read now. Whoever waits for Kafka waits for it too."""
 
 
 class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     """The variables of a program that begin with KAFKA_."""
 
     bootstrap: Annotated[str, msgspec.Meta(description="Kafka's address, HOST:PORT; several with commas between them")]
-    security_protocol: Annotated[Protocol, msgspec.Meta(description="how Kafka is spoken to")] = "PLAINTEXT"
-    sasl_mechanism: Annotated[Mechanism, msgspec.Meta(description="how the user is proved, with SASL")] = "PLAIN"
-    user: Annotated[str | None, msgspec.Meta(description="the user, with SASL")] = None
-    password_file: Annotated[Path | None, msgspec.Meta(description="file with the user's password, with SASL")] = None
-    ca_file: Annotated[
-        Path | None, msgspec.Meta(description="certificates that Kafka's is signed by; without it the system's")
-    ] = None
+    security_protocol: Annotated[Protocol, msgspec.Meta(description="protocol for Kafka")] = "PLAINTEXT"
+    sasl_mechanism: Annotated[Mechanism, msgspec.Meta(description="SASL mechanism")] = "PLAIN"
+    user: Annotated[str | None, msgspec.Meta(description="SASL user")] = None
+    password_file: Annotated[Path | None, msgspec.Meta(description="file with the SASL user's password")] = None
+    ca_file: Annotated[Path | None, msgspec.Meta(description="CA certificates for Kafka; defaults to the system's")] = (
+        None
+    )
     replication_factor: Annotated[
-        int, msgspec.Meta(ge=1, description="copies of each topic that the API makes; no more than there are brokers")
+        int,
+        msgspec.Meta(ge=1, description="replicas of each topic that the API creates; at most the number of brokers"),
     ] = 1
 
     def __post_init__(self) -> None:
         """Refuse a half-told user, one that would be sent to nobody, and files that are not there."""
         if self.has_user and (self.user is None or self.password_file is None):
             missing = "USER" if self.user is None else "PASSWORD_FILE"
-            raise ValueError(f"{missing} is not set, and SECURITY_PROTOCOL {self.security_protocol} needs it")
+            raise ValueError(f"{missing} is not set, but SECURITY_PROTOCOL {self.security_protocol} needs it")
         if not self.has_user and (self.user or self.password_file):
             raise ValueError(f"SECURITY_PROTOCOL {self.security_protocol} has no user; set SASL_SSL or unset the user")
         if not self.has_tls and self.ca_file:
-            raise ValueError(f"CA_FILE is set, and SECURITY_PROTOCOL {self.security_protocol} has no certificates")
+            raise ValueError(f"CA_FILE is set, but SECURITY_PROTOCOL {self.security_protocol} uses no certificates")
         for name, path in (("PASSWORD_FILE", self.password_file), ("CA_FILE", self.ca_file)):
             if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
-                raise ValueError(f"{name} is {path}, which is no file that can be read; name one, or mend its rights")
+                raise ValueError(
+                    f"{name} is {path}, which is not a readable file; name another, or fix its permissions"
+                )
 
     @property
     def has_user(self) -> bool:
@@ -75,7 +78,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
         """Return what every client of aiokafka is built with; the files are read now.
 
         Raises:
-            KafkaFilesError: a file can't be read.
+            KafkaFilesError: a file cannot be read.
         """
         options: dict[str, Any] = {"bootstrap_servers": self.bootstrap, "security_protocol": self.security_protocol}
         if self.has_tls:
@@ -94,15 +97,15 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
             context: ssl.SSLContext = create_ssl_context(cafile=str(self.ca_file) if self.ca_file else None)
             return context
         except (OSError, ssl.SSLError) as error:
-            raise KafkaFilesError(f"the certificates of Kafka in {self.ca_file} can't be read: {error}") from error
+            raise KafkaFilesError(f"the certificates of Kafka in {self.ca_file} cannot be read: {error}") from error
 
     def password(self) -> str:
         """Return the user's password."""
-        assert self.password_file is not None, "a user has a password"
+        assert self.password_file is not None, "a user needs a password"
         try:
             return self.password_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise KafkaFilesError(f"Kafka's password in {self.password_file} can't be read: {error}") from error
+            raise KafkaFilesError(f"Kafka's password in {self.password_file} cannot be read: {error}") from error
 
 
 def connection_in(environ: Mapping[str, str], *, bootstrap: str) -> KafkaConnection:

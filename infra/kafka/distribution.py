@@ -79,7 +79,7 @@ def install_jars(environ: Mapping[str, str], *, lock_file: Path = LOCK_FILE, fet
                 _download(jars, base, final, fetch or _maven_fetch(environ))
     except OSError as error:
         raise CannotStartError(
-            f"the jars of Kafka can't be laid in {base} ({error.strerror or error}); check the "
+            f"Kafka's jars cannot be installed in {base} ({error.strerror or error}); check the "
             "network and the disk, or point ROLLBOOK_MAVEN_URL to a mirror of Maven Central"
         ) from error
     return final
@@ -112,8 +112,8 @@ def _check(jar: LockedJar, path: Path) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != jar.sha256:
         raise CannotStartError(
-            f"{jar.file_name} from the Maven repository has digest {found} and the lock file says "
-            f"{jar.sha256}; don't use that repository, or try again if a proxy broke the download"
+            f"{jar.file_name} from the Maven repository has digest {found}, but the lock file says "
+            f"{jar.sha256}; do not use that repository, or try again if a proxy broke the download"
         )
 
 

@@ -46,13 +46,13 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the node needs to know."""
 
     host: Annotated[str, msgspec.Meta(description="the address to listen on")]
-    port: Annotated[Port, msgspec.Meta(description="where clients connect")]
-    controller_port: Annotated[Port, msgspec.Meta(description="where the node talks to itself")]
-    data_dir: Annotated[Path, msgspec.Meta(description="the folder of the node's log and metadata")]
+    port: Annotated[Port, msgspec.Meta(description="the port that clients connect to")]
+    controller_port: Annotated[Port, msgspec.Meta(description="the port of the node's controller")]
+    data_dir: Annotated[Path, msgspec.Meta(description="the folder for the node's log and metadata")]
     advertised_host: Annotated[
-        str | None, msgspec.Meta(description="the address that clients are told; without it the one to listen on")
+        str | None, msgspec.Meta(description="the address advertised to clients; defaults to the one it listens on")
     ] = None
-    heap_mib: Annotated[int, msgspec.Meta(ge=128, description="the most memory that Java may use for objects")] = 512
+    heap_mib: Annotated[int, msgspec.Meta(ge=128, description="Java's maximum heap size")] = 512
 
 
 def server_properties(settings: KafkaSettings) -> str:
@@ -136,7 +136,8 @@ def _prepare_folder(base: list[str], settings: KafkaSettings) -> Path:
         write_atomically(properties, server_properties(settings).encode())
     except OSError as error:
         raise CannotStartError(
-            f"Kafka's folder {settings.data_dir} can't be written ({error.strerror}); check its rights and the disk"
+            f"Kafka's folder {settings.data_dir} cannot be written ({error.strerror}); check its permissions and "
+            "the disk"
         ) from error
     if not (settings.data_dir / "log" / "meta.properties").exists():
         _format(base, properties)
@@ -195,6 +196,6 @@ def _format(base: list[str], properties: Path) -> None:
     if done.returncode != 0:
         raise CannotStartError(
             f"Kafka could not format its folder ({(done.stderr or done.stdout).strip()[-300:]}); "
-            "check the disk, or move the folder away to start anew"
+            "check the disk, or move the folder away to start over"
         )
     _log.info("kafka_formatted", cluster=cluster)

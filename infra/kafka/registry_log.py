@@ -41,7 +41,7 @@ class RegistryLog:
             ends = await self._consumer.end_offsets([_PARTITION])
             self._consumer.seek(_PARTITION, ends[_PARTITION])
         except (KafkaError, OSError) as error:
-            raise LogAwayError(f"the log can't be read: {error!r}") from error
+            raise LogAwayError(f"the log cannot be read: {error!r}") from error
 
     async def events(self) -> AsyncIterator[RecordedEvent]:
         """Yield what comes after the mark, in order.
@@ -56,7 +56,7 @@ class RegistryLog:
                 for record in fetched.get(_PARTITION, ()):
                     yield _recorded(record)
         except (KafkaError, OSError) as error:
-            raise LogAwayError(f"the log can't be read: {error!r}") from error
+            raise LogAwayError(f"the log cannot be read: {error!r}") from error
 
     async def close(self) -> None:
         """Close the connection."""
@@ -71,4 +71,4 @@ def _recorded(record: ConsumerRecord[bytes, bytes]) -> RecordedEvent:
         value = record.value or b""
         return RecordedEvent(position=position, envelope=decode(value), canonical=value)
     except (KeyError, ValueError, msgspec.DecodeError) as error:
-        raise RuntimeError(f"offset {record.offset} of {record.topic} holds no event of ours") from error
+        raise RuntimeError(f"offset {record.offset} of {record.topic} holds an unknown event") from error

@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a topic has to be. ``retention_ms`` of -1 keeps for ever."""
+    """What a topic has to be. ``retention_ms`` of -1 keeps forever."""
 
     name: str
     partitions: int
@@ -110,10 +110,10 @@ def _differences(spec: TopicSpec, topic: dict[str, Any], settings: dict[str, str
     partitions = len(topic["partitions"])
     problems = []
     if partitions != spec.partitions:
-        problems.append(f"topic {spec.name} has {partitions} partitions and should have {spec.partitions}")
+        problems.append(f"topic {spec.name} has {partitions} partitions but should have {spec.partitions}")
     problems += [
-        f"topic {spec.name} has {name}={settings.get(name)} and should have {wanted}; "
-        "alter it with Kafka's tools or correct the description"
+        f"topic {spec.name} has {name}={settings.get(name)} but should have {wanted}; "
+        "change it with Kafka's tools, or correct its declaration"
         for name, wanted in spec.settings.items()
         if settings.get(name) != wanted
     ]

@@ -27,23 +27,23 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
         if self.advertised is None:
             if self.bind.is_unspecified:
                 raise ValueError(
-                    f"ADVERTISED_HOST is not set, and BIND_HOST {self.bind} is no address that others can call; "
+                    f"ADVERTISED_HOST is not set, and BIND_HOST {self.bind} is not an address that others can reach; "
                     "set it to the address at which other hosts reach this one"
                 )
             return
         if self.advertised.is_unspecified or self.advertised.is_multicast or self.advertised == _BROADCAST:
             raise ValueError(
-                f"ADVERTISED_HOST can't be {self.advertised}, which is no host's address; name one that is"
+                f"ADVERTISED_HOST cannot be {self.advertised}, which is not a host's address; name one that is"
             )
         if self.bind.is_loopback and not self.advertised.is_loopback:
             raise ValueError(
-                f"ADVERTISED_HOST can't be {self.advertised} while BIND_HOST is {self.bind}, which no other host "
+                f"ADVERTISED_HOST cannot be {self.advertised} while BIND_HOST is {self.bind}, which no other host "
                 "reaches; set BIND_HOST as well, such as to 0.0.0.0"
             )
         if self.advertised.is_loopback and not (self.bind.is_loopback or self.bind.is_unspecified):
             raise ValueError(
-                f"ADVERTISED_HOST can't be {self.advertised} while BIND_HOST is {self.bind}: nothing listens there; "
-                "leave it out, or bind to 0.0.0.0"
+                f"ADVERTISED_HOST cannot be {self.advertised} while BIND_HOST is {self.bind}: nothing listens there; "
+                "unset it, or bind to 0.0.0.0"
             )
 
     @property
@@ -72,5 +72,5 @@ def require_own(address: IPv4Address) -> None:
             probe.bind((str(address), 0))
         except OSError as error:
             raise CannotStartError(
-                f"BIND_HOST is {address}, where nothing can listen ({error.strerror}); name an address of this host"
+                f"BIND_HOST is {address}, which cannot be bound ({error.strerror}); name an address of this host"
             ) from error

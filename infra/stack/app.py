@@ -28,13 +28,13 @@ PREFIX = "ROLLBOOK_SUPERVISOR_"
 _DRAIN_SECONDS = 90.0
 _log = structlog.get_logger(__name__)
 
-Port = Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port that has to be this one")]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535, description="fixed port; unset: any free one")]
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor needs to know; a port that is not set is chosen once and kept."""
 
-    data_dir: Annotated[Path, msgspec.Meta(description="the folder of all state of the stack")]
+    data_dir: Annotated[Path, msgspec.Meta(description="the folder for all state of the stack")]
     api_port: Port | None = None
     gateway_port: Port | None = None
     kafka_port: Port | None = None
@@ -43,13 +43,16 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
         IPv4Address, msgspec.Meta(description="address that the API, the gateways and the engines listen on")
     ] = ON_LOOPBACK
     advertised_host: Annotated[
-        IPv4Address | None, msgspec.Meta(description="address at which other hosts reach them; without it the same")
+        IPv4Address | None,
+        msgspec.Meta(description="address at which other hosts reach them; defaults to the same address"),
     ] = None
     kafka: KafkaConnection | None = None
-    clickhouse_url: Annotated[str | None, msgspec.Meta(description="a ClickHouse to use instead of our own")] = None
+    clickhouse_url: Annotated[
+        str | None, msgspec.Meta(description="URL of a ClickHouse to use instead of the embedded one")
+    ] = None
     otlp_endpoint: OtlpEndpoint = None
     regions: Annotated[
-        str | None, msgspec.Meta(description="regions to run on this machine, with commas between; the first is home")
+        str | None, msgspec.Meta(description="comma-separated regions to run on this machine; the first is home")
     ] = None
     detached: Annotated[
         bool, msgspec.Meta(description="write to logs/supervisor.log, and hold no terminal or pipe of the caller")
@@ -74,7 +77,7 @@ def gather_settings(environ: MutableMapping[str, str]) -> SupervisorSettings:
     """Load the settings and take the short names out of the environment that programs inherit.
 
     ROLLBOOK_DATA_DIR, ROLLBOOK_CLICKHOUSE_URL and ROLLBOOK_KAFKA_… (the fields of a KafkaConnection)
-    are what people set. All but the first begin with the prefixes of programs, which refuse names they don't know.
+    are what people set. All but the first begin with the prefixes of programs, which refuse names they do not know.
     """
     of_kafka = dict.fromkeys(f"KAFKA_{name.upper()}" for name in KafkaConnection.__struct_fields__)
     short = {"DATA_DIR": "./rollbook-data", "CLICKHOUSE_URL": None, **of_kafka}

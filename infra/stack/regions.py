@@ -35,12 +35,13 @@ def settled_regions(data: DataDirectory, asked: str | None) -> tuple[str, ...]:
     wrong = next((name for name in regions if not _NAME.fullmatch(name)), None)
     if wrong is not None or len(set(regions)) < len(regions) or len(regions) > _MAX_REGIONS:
         raise CannotStartError(
-            f"{asked!r} are no regions; name at most {_MAX_REGIONS}, each once, in small letters, digits and dashes, "
-            "with commas between them"
+            f"{asked!r} are not valid regions; name at most {_MAX_REGIONS}, each once, in lower-case letters, "
+            "digits and dashes, "
+            "separated by commas"
         )
     if gone := sorted(set(known) - set(regions)):
         raise CannotStartError(
-            f"the data directory was begun with the region {gone[0]}, which can't be dropped; name it as well, "
+            f"the data directory was begun with the region {gone[0]}, which cannot be removed; name it as well, "
             "or use another directory"
         )
     write_atomically(path, msgspec.json.encode(regions))

@@ -106,13 +106,13 @@ def stop(data_dir: Path, *, timeout_seconds: float = 60.0) -> bool:
 def tail_logs(
     data_dir: Path, programs: Sequence[str] = (), *, lines: int = 100, follow: bool = False
 ) -> Iterator[LogLine]:
-    """Yield the last lines of each program's log, and with ``follow`` what comes after, for ever.
+    """Yield the last lines of each program's log, and with ``follow`` what comes after, forever.
 
     Raises InfraError for a program without a log. A log that is cut by rotation is read on from its start.
     """
     paths = {path.stem: path for path in sorted((data_dir / "logs").glob("*.log"))}
     if unknown := set(programs) - set(paths):
-        raise InfraError(f"there is no log of {', '.join(sorted(unknown))}; there are {', '.join(paths) or 'none'}")
+        raise InfraError(f"there is no log for {', '.join(sorted(unknown))}; there are {', '.join(paths) or 'none'}")
     positions: dict[str, int] = {}
     for name in programs or paths:
         with paths[name].open("rb") as file:

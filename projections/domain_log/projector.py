@@ -38,8 +38,8 @@ def recorded_event(message: Message) -> RecordedEvent:
     canonical = body(message)
     position = header(message, POSITION_HEADER)
     if not position.isdecimal():
-        raise UndecodableError(f"header {POSITION_HEADER} is {position!r}, no number")
+        raise UndecodableError(f"header {POSITION_HEADER} is {position!r}, not a number")
     try:
         return RecordedEvent(position=int(position), envelope=envelope.decode(canonical), canonical=canonical)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UndecodableError(f"the value is no event: {error}") from error
+        raise UndecodableError(f"the value is not an event: {error}") from error

@@ -172,7 +172,7 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
         BadQuery: no stream gets as long as the epoch says.
     """
     if not 0 <= question.epoch <= _MAX_EPOCH:
-        raise BadQuery(f"{question.epoch} is no epoch", field="epoch", remedy="take it from the endpoint's traffic")
+        raise BadQuery(f"{question.epoch} is not an epoch", field="epoch", remedy="take it from the endpoint's traffic")
     needs_observations = question.feedback_name is not None or question.answers is not None
     mark = await _watermark(reader, with_observations=needs_observations)
     if mark.watermark_ms is None:

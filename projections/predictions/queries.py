@@ -101,7 +101,7 @@ async def who_served(reader: Reader, prediction_id: str, *, workspace: str) -> P
     """Return the provenance of one prediction.
 
     Raises:
-        BadQuery: the text is no prediction id.
+        BadQuery: the value is not a prediction id.
         PredictionUnknown: no record carries it (yet).
     """
     started_at_ms = _started_at_ms(prediction_id, field="prediction_id")
@@ -130,7 +130,7 @@ async def who_served_each(reader: Reader, prediction_ids: list[str], *, workspac
     """Return what served up to 10,000 predictions."""
     if len(prediction_ids) > MAX_PREDICTIONS:
         raise BadQuery(
-            f"{len(prediction_ids)} prediction ids are more than {MAX_PREDICTIONS}",
+            f"{len(prediction_ids)} prediction ids exceed the limit of {MAX_PREDICTIONS}",
             field="prediction_ids",
             remedy="ask in several calls",
         )
@@ -180,6 +180,8 @@ def _started_at_ms(prediction_id: str, *, field: str) -> int:
     started_at_ms = prediction_started_at_ms(prediction_id)
     if started_at_ms is None:
         raise BadQuery(
-            "the text is no prediction id", field=field, remedy="take it from the x-prediction-id header of an answer"
+            "the text is not a prediction id",
+            field=field,
+            remedy="take it from the x-prediction-id header of an answer",
         )
     return started_at_ms

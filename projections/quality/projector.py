@@ -34,9 +34,9 @@ class FeedbackProjector:
         try:
             feedback = _feedback.decode(body(message))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UndecodableError(f"the value is no feedback: {error}") from error
+            raise UndecodableError(f"the value is not feedback: {error}") from error
         for name, at_ms in (("observed_at_ms", feedback.observed_at_ms), ("received_at_ms", feedback.received_at_ms)):
             if not 0 <= at_ms < LATEST_MS:
-                raise UndecodableError(f"{name} is {at_ms}: no Unix milliseconds")
+                raise UndecodableError(f"{name} is {at_ms}: not Unix milliseconds")
         origin = {"kafka_partition": message.partition, "kafka_offset": message.offset}
         return (Rows(FEEDBACK_ROWS, [msgspec.structs.asdict(feedback) | origin]),)

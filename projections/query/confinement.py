@@ -66,7 +66,7 @@ def _require_views_only(tree: str, *, others: set[str], makers: set[str]) -> Non
             is_foreign = not name or bool(database and database["database"] in others)
         if is_foreign:
             raise BadQuery(
-                f"the statement reads {name.split(' ', 1)[0] or 'what has no name'}, which is no view",
+                f"the statement reads {name.split(' ', 1)[0] or 'what has no name'}, which is not a view",
                 field="sql",
                 remedy="read from the tables that SHOW TABLES lists",
             )

@@ -61,9 +61,9 @@ class QueryLane:
 
     def show_in(self, metrics: Metrics) -> None:
         """Show how many statements run, wait and were refused among a program's metrics."""
-        meaning = "SQL statements of people that run, and that wait for their turn."
+        meaning = "SQL statements of users, running and waiting."
         metrics.gauges("rollbook_sql_statements", meaning, label="state", read=self.statements)
-        meaning = "SQL statements of people that were refused for too many, by the code of the answer."
+        meaning = "SQL statements of users rejected because too many were running, by code."
         metrics.counters("rollbook_sql_refused", meaning, label="code", read=self.refused)
 
     async def close(self) -> None:

@@ -73,11 +73,11 @@ async def run_sql(lane: QueryLane, query: Sql, *, workspace: str, principal: str
 
             return await store.run(ask)
     except StoreRefusedError as error:
-        raise BadQuery(_words_of(error), field="sql", remedy="correct the statement, or ask for less") from error
+        raise BadQuery(_words_of(error), field="sql", remedy="correct the statement, or query less") from error
     except StoreUnavailableError as error:
         if error.store_code == _TIMEOUT_EXCEEDED:
             raise BadQuery(
-                f"the statement took longer than {lane.limits.seconds} s and was ended",
+                f"the statement took longer than {lane.limits.seconds} s and was stopped",
                 field="sql",
                 remedy="ask for fewer rows, or for a shorter time",
             ) from error
@@ -94,9 +94,9 @@ def _checked(query: Sql) -> str:
     sql = _without_end_mark(query.sql.strip())
     plain = _without_comments(sql)
     if not _READING.match(plain):
-        raise BadQuery("only statements that read are run", field="sql", remedy="begin with SELECT, WITH or SHOW")
+        raise BadQuery("only read-only statements are allowed", field="sql", remedy="begin with SELECT, WITH or SHOW")
     if _TRAILER.search(plain):
-        raise BadQuery("the statement must not say where or how it answers", field="sql", remedy="use `format`")
+        raise BadQuery("the statement must not choose its output or format", field="sql", remedy="use `format`")
     return sql
 
 

@@ -88,10 +88,10 @@ def check_buckets(now_ms: int, since_ms: int | None, bucket_ms: int) -> int:
     since_ms = now_ms - _HOUR_MS if since_ms is None else since_ms
     if not 1 <= bucket_ms <= _MAX_BUCKET_MS:
         raise BadQuery(
-            f"{bucket_ms} ms is no length of a bucket", field="bucket_ms", remedy=f"give 1 to {_MAX_BUCKET_MS}"
+            f"{bucket_ms} ms is not a valid bucket length", field="bucket_ms", remedy=f"give 1 to {_MAX_BUCKET_MS}"
         )
     if not 0 <= since_ms <= now_ms + _MAX_BUCKET_MS:
-        raise BadQuery(f"{since_ms} is no time", field="since_ms", remedy="give Unix milliseconds")
+        raise BadQuery(f"{since_ms} is not a valid time", field="since_ms", remedy="give Unix milliseconds")
     if (now_ms - since_ms) // bucket_ms > _MAX_BUCKETS:
         raise BadQuery(
             f"buckets of {bucket_ms} ms since {since_ms} are more than {_MAX_BUCKETS}",

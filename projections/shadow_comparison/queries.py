@@ -135,7 +135,7 @@ async def compare_shadow(reader: Reader, endpoint_id: str, *, workspace: str, qu
         BadQuery: the tolerance is negative, or more pairs are asked for than are listed.
     """
     if not 0 <= question.tolerance < float("inf"):
-        raise BadQuery("a tolerance is not below 0", field="tolerance", remedy="give 0 or more")
+        raise BadQuery("a tolerance cannot be negative", field="tolerance", remedy="give 0 or more")
     if not 0 <= question.limit <= MAX_PAIRS:
         raise BadQuery(f"{question.limit} pairs are not listed", field="limit", remedy=f"give 0 to {MAX_PAIRS}")
     parameters = {

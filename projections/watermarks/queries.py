@@ -4,7 +4,7 @@ from projections.reading import Reader
 from projections.watermarks.watermark import SourceProgress, Watermark, WatermarkPolicy, watermark_of
 from schemas.observations import SourceKind
 
-# Sources of long ago take no part: they would be read, and compared, for ever.
+# Sources of long ago take no part: they would be read, and compared, forever.
 _SOURCES = """
     SELECT kind, source, region, closed_until_ms, is_closing, first_seen_ms, last_seen_ms
     FROM sources FINAL

@@ -25,7 +25,7 @@ class BatchFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a file can't be run: a code, and the line that it is about, counted from 1. What stands there is not told."""
+    """Why a file cannot be run: a code, and the line that it is about, counted from 1. The line itself is left out."""
 
     code: str
     line: int | None

@@ -226,7 +226,7 @@ class DeploymentPlaced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Who answers in place of instances that can't be reached, and what an endpoint may ask of them at once.
+    """Who answers in place of instances that cannot be reached, and what an endpoint may ask of them at once.
 
     A region's requests go to instances of the region first, then to those of the backup regions in order; without a
     list, of any other region. When no region has a healthy instance of the version, the backup deployment answers.

@@ -79,7 +79,7 @@ def _wanted(names: tuple[str, ...] | None, tensor: _Tensor) -> bool:
 def _kept(policy: CapturePolicy, tensor: _Tensor, hash_key: bytes) -> CapturedTensor:
     if tensor.name not in policy.hashed:
         return _whole_or_cut(policy, tensor)
-    # Decoded and flattened first, so that white space and nesting don't change the digest.
+    # Decoded and flattened first, so that white space and nesting do not change the digest.
     canonical = _encoder.encode(_flat(msgspec.json.decode(tensor.data)))
     digest = hashlib.blake2b(canonical, key=hash_key[:64], digest_size=16).hexdigest()
     return CapturedTensor(datatype=tensor.datatype, shape=tensor.shape, blake2b=digest)

@@ -23,7 +23,7 @@ def write_policy(path: Path, in_force: PolicyInForce) -> None:
     """Replace the file at once, so that no engine ever reads half of it.
 
     Raises:
-        OSError: it can't be written.
+        OSError: it cannot be written.
     """
     write_atomically(path, msgspec.json.encode(in_force))
 
@@ -39,18 +39,18 @@ class PolicyFile:
         """Return the policy to begin with.
 
         Raises:
-            CannotStartError: it can't be read. What may be kept is then unknown, so nothing may run.
+            CannotStartError: it cannot be read. What may be kept is then unknown, so nothing may run.
         """
         try:
             self._seen = self._stamp()
             return _decode(self._path)
         except (OSError, msgspec.DecodeError) as error:
             raise CannotStartError(
-                f"{self._path} holds no capture policy ({error}); name the file that the serving agent writes"
+                f"{self._path} does not hold a capture policy ({error}); name the file that the serving agent writes"
             ) from error
 
     def replaced(self) -> PolicyInForce | None:
-        """Return the policy that replaced the one read last, or None; one that can't be read leaves that in force."""
+        """Return the policy that replaced the one read last, or None; one that cannot be read leaves that in force."""
         try:
             stamp = self._stamp()
             if stamp == self._seen:

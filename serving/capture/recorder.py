@@ -54,7 +54,7 @@ class Exchange(msgspec.Struct, frozen=True):
 class Recorder:
     """All but `start` and `stop` belongs to one thread, the event loop's; records and marks are appended to a queue.
 
-    A full queue drops what comes and counts it: a prediction is never held up. An exchange that can't be written down
+    A full queue drops what comes and counts it: a prediction is never held up. An exchange that cannot be written down
     is recorded without its values.
     """
 

@@ -16,7 +16,7 @@ def promised_form(signature: Signature, answers: Mapping[str, Array]) -> Tensors
     """Return every output of the signature in its order, data type and rank.
 
     Raises:
-        PredictionFailedError: an answer can't be brought into that form without loss.
+        PredictionFailedError: an answer cannot be brought into that form without loss.
     """
     outputs: Tensors = {}
     for spec in signature.outputs:

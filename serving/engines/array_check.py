@@ -31,7 +31,7 @@ def _check_sparse(array: Any) -> None:  # noqa: ANN401 - scipy has no annotation
     try:
         array.check_format(full_check=True)
     except (AttributeError, ValueError, TypeError) as error:
-        raise MalformedArtifactError(f"a sparse array leads out of itself: {error}") from error
+        raise MalformedArtifactError(f"a sparse array points outside itself: {error}") from error
 
 
 def _check_support_vectors(machine: Any) -> None:  # noqa: ANN401 - whatever estimator the file holds
@@ -50,4 +50,4 @@ def _check_support_vectors(machine: Any) -> None:  # noqa: ANN401 - whatever est
 
 def _check_centre(centre: Any, *, columns: int) -> None:  # noqa: ANN401 - an array
     if centre.shape[-1:] != (columns,):
-        raise MalformedArtifactError(f"a cluster has a centre of another width than rows of {columns} values")
+        raise MalformedArtifactError(f"a cluster centre does not have {columns} values, as rows do")

@@ -36,7 +36,7 @@ def check_artifact(artifact_format: ArtifactFormat, path: Path) -> None:
     """
     check = _CHECKS.get(artifact_format)
     if check is None:
-        raise CannotLoadError(f"no check knows the format {artifact_format!r}; known are {', '.join(_CHECKS)}")
+        raise CannotLoadError(f"there is no check for the format {artifact_format!r}; known are {', '.join(_CHECKS)}")
     check(path)
 
 
@@ -46,16 +46,16 @@ def _check_skops(path: Path) -> None:
             _check_members(archive, file_bytes=path.stat().st_size)
             schema = json.loads(archive.read(_SCHEMA))
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, RuntimeError) as error:
-        raise MalformedArtifactError("the artifact is no skops file: a zip archive with a schema.json") from error
+        raise MalformedArtifactError("the artifact is not a skops file (a zip archive with a schema.json)") from error
     if not isinstance(schema, dict) or not {"__loader__", "__module__", "__class__", "protocol"} <= schema.keys():
-        raise MalformedArtifactError("the artifact's schema.json describes no object that skops saved")
+        raise MalformedArtifactError("the artifact's schema.json does not describe an object saved by skops")
 
 
 def _check_members(archive: zipfile.ZipFile, *, file_bytes: int) -> None:
     for member in archive.infolist():
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
-            raise MalformedArtifactError(f"the archive holds {member.filename!r}, a path that leads out of it")
+            raise MalformedArtifactError(f"the archive holds {member.filename!r}, a path that leads outside it")
         if member.filename == _SCHEMA and member.file_size > _MAX_SCHEMA_BYTES:
             raise MalformedArtifactError(f"the archive's schema.json is larger than {_MAX_SCHEMA_BYTES} bytes")
     unpacked = sum(member.file_size for member in archive.infolist())
@@ -69,7 +69,7 @@ def _check_onnx(path: Path) -> None:
     # A second varint byte would mean an IR version above 127, which no release of ONNX has.
     known = len(head) == 3 and head[0] == _ONNX_IR_VERSION_TAG and head[1] in _ONNX_KNOWN_IR_VERSIONS  # noqa: PLR2004
     if not known or head[2] >> 3 not in _ONNX_FIELDS:
-        raise MalformedArtifactError("the artifact is no ONNX model: its first bytes are not those of a ModelProto")
+        raise MalformedArtifactError("the artifact is not an ONNX model: it does not begin like a ModelProto")
 
 
 def _check_transformers(path: Path) -> None:
@@ -90,7 +90,7 @@ def _check_document(path: Path, read: Callable[[bytes], object], *, max_bytes: i
         with path.open("rb") as file:
             read(file.read(max_bytes + 1))
     except ValueError as error:
-        raise MalformedArtifactError(f"the artifact is not what its format says: {error}") from error
+        raise MalformedArtifactError(f"the artifact does not match its format: {error}") from error
 
 
 _CHECKS: dict[ArtifactFormat, Callable[[Path], None]] = {

@@ -31,7 +31,7 @@ def load_catboost(path: Path, signature: Signature) -> BoostedEngine:
     try:
         booster.load_model(blob=content)
     except (catboost.CatBoostError, KeyError, TypeError, ValueError) as error:
-        raise MalformedArtifactError(f"CatBoost can't read the artifact ({str(error).splitlines()[0]})") from error
+        raise MalformedArtifactError(f"CatBoost cannot read the artifact ({str(error).splitlines()[0]})") from error
     numeric = [column for column in range(model.columns) if column not in model.categorical]
 
     def answer(rows: Array) -> Tensors:

@@ -45,7 +45,7 @@ def checked_file(path: Path) -> tuple[bytes, CatboostBinary]:
     except NotServedError as error:
         raise CannotLoadError(f"this model of CatBoost is not served: {error}") from error
     except ValueError as error:
-        raise MalformedArtifactError(f"the artifact is no model of CatBoost: {error}") from error
+        raise MalformedArtifactError(f"the artifact is not a CatBoost model: {error}") from error
     return content, model
 
 
@@ -53,7 +53,7 @@ def _check_trees(trees: FlatTable, *, dimension: int) -> None:
     splits, sizes = _integers(trees, Fields.SPLITS, "i"), _integers(trees, Fields.SIZES, "i")
     starts = _integers(trees, Fields.STARTS, "i")
     if (sizes < 0).any() or len(starts) != len(sizes):
-        raise MalformedArtifactError("the artifact has a tree of a negative size, or one that begins nowhere")
+        raise MalformedArtifactError("the artifact has a tree with a negative size or an invalid start")
     check_bounds(np.append(starts, starts[-1] + sizes[-1] if len(sizes) else 0), len(splits), what="TreeStartOffsets")
     if not np.array_equal(np.diff(np.append(starts, len(splits))), sizes):
         raise MalformedArtifactError("the artifact's TreeStartOffsets are not the beginnings of its trees")
@@ -83,7 +83,7 @@ def _check_steps(trees: FlatTable, steps: Integers, *, ends: Integers, leaves: i
     if len(steps) != len(nodes) or len(values) != len(nodes):
         raise MalformedArtifactError("the artifact's NonSymmetricStepNodes are not one for each node")
     if (nodes[:, np.newaxis] + steps >= ends[:, np.newaxis]).any():
-        raise MalformedArtifactError("the artifact has a node that leads out of its tree")
+        raise MalformedArtifactError("the artifact has a node that points outside its tree")
     check_within(values[(steps == 0).any(axis=1)], leaves - dimension + 1, what="NonSymmetricNodeIdToLeafId")
 
 
@@ -107,9 +107,9 @@ def _check_statistics(model: CatboostBinary) -> None:
         statistic = feature.table(0)
         key = _key(statistic.table(0))
         if key not in classes:
-            raise MalformedArtifactError("the artifact lacks a table of statistics that its trees ask for")
+            raise MalformedArtifactError("the artifact lacks a table of statistics that its trees use")
         if not 0 <= statistic.whole(1) < classes[key]:
-            raise MalformedArtifactError("the artifact's trees ask for a class that its statistics do not have")
+            raise MalformedArtifactError("the artifact's trees use a class that its statistics do not have")
 
 
 def _key(base: FlatTable) -> _Key:
@@ -119,7 +119,7 @@ def _key(base: FlatTable) -> _Key:
         raise MalformedArtifactError("the artifact has statistics of a kind that CatBoost does not know")
     splits = np.frombuffer(features.values(1, "B", width=8), [("column", "<i4"), ("border", "<f4")])
     if np.isnan(splits["border"]).any():
-        raise MalformedArtifactError("the artifact has statistics at a border that is no number")
+        raise MalformedArtifactError("the artifact has statistics at a border that is not a number")
     return tuple(features.values(0, "i")), tuple(splits.tolist()), tuple(features.values(2, "i", width=2)), kind
 
 
@@ -132,7 +132,7 @@ def _checked_classes(table: FlatTable, *, kind: int) -> int:
     used = entries["hash"] != _NO_HASH
     # CatBoost masks a hash by the number of entries, and searches on until it meets an unused one.
     if len(entries).bit_count() != 1 or used.all():
-        raise MalformedArtifactError("the artifact has statistics that CatBoost would search without an end")
+        raise MalformedArtifactError("the artifact has statistics that CatBoost would search endlessly")
     classes = table.whole(4)
     row_bytes, held = _row(kind, classes)
     check_within(entries["row"][used].astype(np.int64), len(table.values(2, "B")) // row_bytes, what="CTRBlob")

@@ -1,9 +1,9 @@
-"""Why an engine can't be loaded, or can't answer.
+"""Why an engine cannot be loaded, or cannot answer.
 
 EngineError
 ├── CannotLoadError           the version will never run as it is; `code` stands in InstanceFailed
 │   ├── MalformedArtifactError   the file is not of its format
-│   ├── UntrustedTypeError       the file would create objects of a type that we don't trust
+│   ├── UntrustedTypeError       the file would create objects of a type that we do not trust
 │   ├── EngineNotInstalledError  the library behind the format is missing here
 │   ├── SignatureMismatchError   the model takes or gives something else than its signature says
 │   └── UnansweredInputError     the model fails on every input that it was tried with
@@ -33,7 +33,7 @@ class MalformedArtifactError(CannotLoadError):
 
 
 class UntrustedTypeError(CannotLoadError):
-    """The file names types that we don't trust; nothing of it was created."""
+    """The file names types that we do not trust; nothing of it was created."""
 
     code = "artifact-untrusted"
 

@@ -71,9 +71,9 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise _malformed("it is no archive that torch.export.save wrote") from error
+        raise _malformed("it is not an archive written by torch.export.save") from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _malformed("a document in it is no JSON") from error
+        raise _malformed("a document in it is not JSON") from error
 
 
 def _kept(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -89,7 +89,7 @@ def _kept(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 def _inner_name(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise _malformed(f"it holds {name!r}, a path that leads out of it")
+        raise _malformed(f"it holds {name!r}, a path that leads outside it")
     return "/".join(path.parts[1:])
 
 
@@ -132,7 +132,7 @@ def _refused_member(key: str, part: Any) -> Iterator[str]:  # noqa: ANN401 - any
         case "in_spec" | "out_spec" if not _is_plain(part):
             yield f"the structure {str(part)[:100]!r}"
         case "use_pickle" if part is not False:
-            raise _malformed("it keeps a tensor as a pickle")
+            raise _malformed("it stores a tensor as a pickle")
         case "range_constraints" if not all(_SYMBOL.fullmatch(name) for name in part):
             yield f"the symbols {', '.join(part)[:100]}"
         case _ if key in _RUNS_CODE:
@@ -179,4 +179,4 @@ def _is_plain(structure: object) -> bool:
 
 
 def _malformed(reason: str) -> MalformedArtifactError:
-    return MalformedArtifactError(f"the artifact is no exported program: {reason}")
+    return MalformedArtifactError(f"the artifact is not an exported program: {reason}")

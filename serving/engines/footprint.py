@@ -12,7 +12,7 @@ _COPIES = 3
 
 
 def estimated_bytes(artifact_format: ArtifactFormat, path: Path) -> int:
-    """Estimate what loading a file takes; of one that can't be read, its size."""
+    """Estimate what loading a file takes; of one that cannot be read, its size."""
     return _BASE_BYTES + _COPIES * _unpacked_bytes(artifact_format, path)
 
 

@@ -26,7 +26,7 @@ def load_lightgbm(path: Path, signature: Signature) -> BoostedEngine:
     try:
         booster = lightgbm.Booster(model_str=text)
     except lightgbm.basic.LightGBMError as error:
-        raise MalformedArtifactError(f"LightGBM can't read the artifact ({error})") from error
+        raise MalformedArtifactError(f"LightGBM cannot read the artifact ({error})") from error
     has_classes = len(model.described().outputs) > 1
 
     def answer(rows: Array) -> Tensors:

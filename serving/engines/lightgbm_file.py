@@ -39,7 +39,7 @@ def rebuilt_file(path: Path) -> tuple[str, LightgbmText]:
         parts = [_header(model)]
         parts.extend(f"Tree={number}\n{_tree(model, tree)}\n\n" for number, tree in enumerate(model.trees))
     except (KeyError, ValueError, OverflowError) as error:
-        raise MalformedArtifactError(f"the artifact is no model of LightGBM: {error}") from error
+        raise MalformedArtifactError(f"the artifact is not a LightGBM model: {error}") from error
     return "".join((*parts, "end of trees\n\n")), model
 
 
@@ -54,7 +54,7 @@ def _header(model: LightgbmText) -> str:
         raise MalformedArtifactError("the artifact's objective does not say its classes")
     kept = {name: header[name] for name in _HEADER if name in header}
     if not all(_PLAIN.fullmatch(value) for value in kept.values()):
-        raise MalformedArtifactError("the artifact's header has signs that LightGBM does not write")
+        raise MalformedArtifactError("the artifact's header has characters that LightGBM does not write")
     # Columns are told apart by their place. Sizes of trees, which the reader would jump by, are left out.
     kept["feature_names"] = " ".join(f"Column_{number}" for number in range(model.columns))
     kept["feature_infos"] = " ".join(["none"] * model.columns)
@@ -102,7 +102,7 @@ def _numbers(tree: dict[str, str], name: str, size: int) -> npt.NDArray[Any]:
 def _words(tree: dict[str, str], name: str, size: int | None) -> list[str]:
     words = tree.get(name, "").split()
     if size is not None and len(words) != size:
-        raise MalformedArtifactError(f"{name} is no list of {size} numbers")
+        raise MalformedArtifactError(f"{name} is not a list of {size} numbers")
     if not all(_PLAIN.fullmatch(word) for word in words):
-        raise MalformedArtifactError(f"{name} has signs that LightGBM does not write")
+        raise MalformedArtifactError(f"{name} has characters that LightGBM does not write")
     return words

@@ -118,7 +118,7 @@ def _session(path: Path) -> Any:  # noqa: ANN401 - onnxruntime has no annotation
     # Its errors have no common base.
     except Exception as error:
         raise MalformedArtifactError(
-            f"onnxruntime can't read the artifact ({type(error).__name__}: {error})"
+            f"onnxruntime cannot read the artifact ({type(error).__name__}: {error})"
         ) from error
 
 

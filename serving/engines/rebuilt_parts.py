@@ -32,7 +32,7 @@ def rebuild_parts(model: object) -> None:
     """Build every search tree and spline of a model anew.
 
     Raises:
-        MalformedArtifactError: it can't be built, or stands where scikit-learn puts none.
+        MalformedArtifactError: it cannot be built, or stands where scikit-learn puts none.
     """
     rebuilt: set[int] = set()
     for _, part in list(parts_of(model)):
@@ -41,7 +41,7 @@ def rebuild_parts(model: object) -> None:
         # The libraries' own refusals have no common base.
         except Exception as error:
             raise MalformedArtifactError(
-                f"a search tree or spline of a {type(part).__name__} can't be built: {error}"
+                f"a search tree or spline of a {type(part).__name__} cannot be built: {error}"
             ) from error
     for owner, part in parts_of(model):
         if type(part).__name__ in {*_TREE_NAMES, "BSpline"} and id(part) not in rebuilt:
@@ -66,11 +66,11 @@ def _rebuilt_in(part: Any) -> list[object]:  # noqa: ANN401 - whatever the file 
 def _check_neighbours(part: Any) -> None:  # noqa: ANN401 - whatever the file holds
     """Compare the rows that are searched with what is known of them, which compiled code takes for granted."""
     if not isinstance(part.effective_metric_, str):
-        raise MalformedArtifactError("its metric is no name")
+        raise MalformedArtifactError("its metric is not a name")
     rows = part._fit_X.shape[0]  # noqa: SLF001 - there is no public name
     labels = part.__dict__.get("_y")
     if part._fit_X.ndim != 2 or part.n_samples_fit_ != rows or (labels is not None and len(labels) != rows):  # noqa: SLF001, PLR2004 - the same; rows of columns
-        raise MalformedArtifactError("it has not as many labels as rows")
+        raise MalformedArtifactError("it does not have as many labels as rows")
     if labels is not None and hasattr(part, "classes_"):
         _check_classes(np.asarray(labels), part.classes_)
 
@@ -79,7 +79,7 @@ def _check_classes(labels: Array, classes: Any) -> None:  # noqa: ANN401 - an ar
     several = classes if isinstance(classes, list) else [classes]
     for target, known in zip(labels.reshape(len(labels), -1).T, several, strict=True):
         if target.dtype.kind not in "iu" or target.min(initial=0) < 0 or target.max(initial=0) >= len(known):
-            raise MalformedArtifactError("it has a label that is none of its classes")
+            raise MalformedArtifactError("it has a label that is not one of its classes")
 
 
 def _search_tree(part: Any) -> object:  # noqa: ANN401 - whatever the file holds

@@ -48,7 +48,7 @@ class SklearnEngine:
     def ask(self, inputs: Mapping[str, Array]) -> Tensors:
         rows = self._rows.of(inputs)
         try:
-            # The rim has refused what is not finite, and the parameters of a fitted model don't change.
+            # The rim has refused what is not finite, and the parameters of a fitted model do not change.
             with config_context(assume_finite=not self._has_missing, skip_parameter_validation=True):
                 if self._asks_row_by_row and len(rows) > 1:
                     answers = [self._answers(rows[index : index + 1]) for index in range(len(rows))]

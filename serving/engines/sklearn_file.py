@@ -54,7 +54,7 @@ def load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the fi
 
     Raises:
         MalformedArtifactError: it is no file of skops, or a structure in it leads out of its arrays.
-        UntrustedTypeError: it would create objects of a type that we don't trust.
+        UntrustedTypeError: it would create objects of a type that we do not trust.
     """
     trusted = _trusted_types(path)
     try:
@@ -87,4 +87,4 @@ def _trusted_types(path: Path) -> set[str]:
 
 
 def _unreadable(error: Exception) -> MalformedArtifactError:
-    return MalformedArtifactError(f"skops can't read the artifact ({type(error).__name__}: {error})")
+    return MalformedArtifactError(f"skops cannot read the artifact ({type(error).__name__}: {error})")

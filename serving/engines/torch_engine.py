@@ -51,7 +51,7 @@ class TorchEngine:
             raise EngineNotInstalledError(library="torch", extra="torch")
         for tensor in (*signature.inputs, *signature.outputs):
             if tensor.datatype not in _DTYPES:
-                raise SignatureMismatchError(f"tensor {tensor.name!r} is {tensor.datatype}, which torch has not")
+                raise SignatureMismatchError(f"tensor {tensor.name!r} is {tensor.datatype}, which torch does not have")
         self._signature = signature
         program = _program(path)
         self._module = program.module(check_guards=False)
@@ -119,7 +119,7 @@ def _program(path: Path) -> Any:  # noqa: ANN401 - torch's own type is an extra'
         return torch.export.load(io.BytesIO(content))
     # torch raises nearly anything on a file that was tampered with.
     except Exception as error:
-        raise MalformedArtifactError(f"torch can't read the artifact ({type(error).__name__}: {error})") from error
+        raise MalformedArtifactError(f"torch cannot read the artifact ({type(error).__name__}: {error})") from error
 
 
 def _array(tensor: Any) -> Array:  # noqa: ANN401 - torch's own type is an extra's

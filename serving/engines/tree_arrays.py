@@ -28,9 +28,11 @@ def _numbers(values: Any, *, kinds: str, size: int | None, what: str) -> npt.NDA
     try:
         array = np.asarray(values if len(values) else np.zeros(0, np.int64))
     except (TypeError, ValueError, OverflowError) as error:
-        raise MalformedArtifactError(f"{what} is no list of numbers") from error
+        raise MalformedArtifactError(f"{what} is not a list of numbers") from error
     if array.ndim != 1 or array.dtype.kind not in kinds or (size is not None and len(array) != size):
-        raise MalformedArtifactError(f"{what} is no list of {'whole numbers' if size is None else f'{size} numbers'}")
+        raise MalformedArtifactError(
+            f"{what} is not a list of {'whole numbers' if size is None else f'{size} numbers'}"
+        )
     return array
 
 
@@ -44,7 +46,7 @@ def check_descent(children: Integers, nodes: int, *, what: str) -> None:
     """Refuse children that are no nodes, or that two nodes share: then every way down from the root, node 0, ends."""
     check_within(children, nodes, start=1, what=what)
     if len(np.unique(children)) != len(children):
-        raise MalformedArtifactError(f"{what} has a node twice, which is no tree")
+        raise MalformedArtifactError(f"{what} has a node twice, so it is not a tree")
 
 
 def check_bounds(values: Integers, stop: int, *, what: str) -> None:

@@ -53,7 +53,7 @@ def check_trees(model: object) -> None:
 def _columns_of(owner: object) -> int:
     columns = getattr(owner, "n_features_in_", None)
     if not isinstance(columns, int | np.integer):
-        raise MalformedArtifactError("the artifact has a tree that belongs to no fitted estimator")
+        raise MalformedArtifactError("the artifact has a tree that does not belong to a fitted estimator")
     return int(columns)
 
 
@@ -72,13 +72,13 @@ def _check_grown_tree(tree: Any, *, columns: int) -> None:  # noqa: ANN401 - wit
         raise MalformedArtifactError("a boosted tree has no nodes")
     fields = nodes.dtype.fields or {}
     if any(name not in fields or fields[name][0] != np.dtype(kind) for name, kind in _GROWN_NODES.items()):
-        raise MalformedArtifactError("a boosted tree has nodes of another form")
+        raise MalformedArtifactError("a boosted tree has nodes of the wrong form")
     inner = nodes["is_leaf"] == 0
     _check_links(nodes["left"][inner], nodes["right"][inner], np.flatnonzero(inner), nodes=len(nodes))
     _check_features(nodes["feature_idx"][inner], columns=columns)
     categorical = inner & (nodes["is_categorical"] != 0)
     if categorical.any() and (bitsets.shape[1:] != (8,) or nodes["bitset_idx"][categorical].max() >= len(bitsets)):
-        raise MalformedArtifactError("a boosted tree looks for categories that it does not hold")
+        raise MalformedArtifactError("a boosted tree uses categories that it does not contain")
 
 
 def _check_categories(tree: Any, owner: Any) -> None:  # noqa: ANN401 - without types
@@ -87,18 +87,18 @@ def _check_categories(tree: Any, owner: Any) -> None:  # noqa: ANN401 - without 
         raise MalformedArtifactError("a boosted model does not say of each feature whether it has categories")
     categorical = (tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] != 0)
     if not known[tree.nodes["feature_idx"][categorical]].all():
-        raise MalformedArtifactError("a boosted tree looks for categories of a feature that has none")
+        raise MalformedArtifactError("a boosted tree uses categories of a feature that has none")
 
 
 def _check_links(left: Array, right: Array, above: Array, *, nodes: int) -> None:
     for children in (left.astype(np.int64), right.astype(np.int64)):
         if (children <= above).any() or (children >= nodes).any():
-            raise MalformedArtifactError("a tree has a branch that leads out of it or back")
+            raise MalformedArtifactError("a tree has a branch that leads outside it or back")
 
 
 def _check_features(features: Array, *, columns: int) -> None:
     if (features < 0).any() or (features >= columns).any():
-        raise MalformedArtifactError(f"a tree looks at a feature that rows of {columns} values don't have")
+        raise MalformedArtifactError(f"a tree uses a feature that rows of {columns} values do not have")
 
 
 def _check_members(ensemble: Any) -> None:  # noqa: ANN401 - whatever estimator the file holds

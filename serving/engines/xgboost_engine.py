@@ -32,7 +32,7 @@ def load_xgboost(path: Path, signature: Signature) -> BoostedEngine:
         booster.load_model(bytearray(content))
         rounds = _rounds(document, booster.num_boosted_rounds())
     except (ValueError, xgboost.core.XGBoostError) as error:
-        raise MalformedArtifactError(f"XGBoost can't read the artifact ({str(error).splitlines()[0]})") from error
+        raise MalformedArtifactError(f"XGBoost cannot read the artifact ({str(error).splitlines()[0]})") from error
 
     def answer(rows: Array) -> Tensors:
         if document.booster["name"] == "gblinear":

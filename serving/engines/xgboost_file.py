@@ -39,14 +39,14 @@ def checked_file(path: Path) -> tuple[bytes, XgboostDocument]:
         _check_booster(document, document.booster)
         _check_base_score(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MalformedArtifactError(f"the artifact is no model of XGBoost: {error}") from error
+        raise MalformedArtifactError(f"the artifact is not an XGBoost model: {error}") from error
     return content, document
 
 
 def _check_base_score(document: XgboostDocument) -> None:
     scores = document.base_score.removeprefix("[").removesuffix("]").split(",")
     if len(scores) not in {1, document.groups} or not all(_FLOAT.fullmatch(score) for score in scores):
-        raise MalformedArtifactError("the artifact's base_score is none")
+        raise MalformedArtifactError("the artifact's base_score is not valid")
 
 
 def _check_booster(document: XgboostDocument, booster: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ class _Engine:
         try:
             status, text = await self._post("/v1/load_lora_adapter", body)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise CannotStartError(f"the engine of the adapter's parent gave no answer: {error!r}") from error
+            raise CannotStartError(f"the engine of the adapter's parent did not answer: {error!r}") from error
         if status == HTTPStatus.NOT_FOUND and "lora" not in text.lower():
             raise AdapterRefusedError("the engine of the adapter's parent was started without room for adapters")
         if status != HTTPStatus.OK:

@@ -51,37 +51,35 @@ class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
     model_dir: Annotated[Path, msgspec.Meta(description="directory with the description and its manifest")]
-    spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured calls, one for each boot")]
-    capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, followed while it runs")]
-    boot_id: Annotated[str, msgspec.Meta(description="identity of this boot of the relay")]
-    instance_id: Annotated[str, msgspec.Meta(description="identity of the instance")]
+    spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured calls, one per boot")]
+    capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, reread while it runs")]
+    boot_id: Annotated[str, msgspec.Meta(description="id of this boot of the relay")]
+    instance_id: Annotated[str, msgspec.Meta(description="id of the instance")]
     credentials_dir: Annotated[Path, msgspec.Meta(description="folder with the credentials of external engines")]
     networks: Annotated[
         GrantedNetworks,
-        msgspec.Meta(description="private networks that the server may be in; the agent passes on its own"),
+        msgspec.Meta(description="private networks that the server may be in; set by the agent"),
     ] = GrantedNetworks()
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="end when this process is gone; 0 watches none")] = 0
-    answer_seconds: Annotated[float, msgspec.Meta(gt=0, description="longest silence of the server in an answer")] = (
+    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process is gone; 0: none")] = 0
+    answer_seconds: Annotated[float, msgspec.Meta(gt=0, description="longest pause of the server within an answer")] = (
         300.0
     )
     connections: Annotated[int, msgspec.Meta(ge=1, description="connections to the server")] = 256
-    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="room for captured calls")] = 256 * 1024**2
-    drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for calls under way at a stop")] = 10.0
-    parent_host: Annotated[str, msgspec.Meta(description="of an adapter: address of the engine of its parent")] = (
-        LOOPBACK
-    )
+    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="space for captured calls")] = 256 * 1024**2
+    drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for calls in progress at a stop")] = 10.0
+    parent_host: Annotated[str, msgspec.Meta(description="for an adapter: address of its parent's engine")] = LOOPBACK
     parent_port: Annotated[
-        int, msgspec.Meta(ge=0, le=65_535, description="of an adapter: port of the engine of its parent")
+        int, msgspec.Meta(ge=0, le=65_535, description="for an adapter: port of its parent's engine")
     ] = 0
-    parent_boot_id: Annotated[str, msgspec.Meta(description="of an adapter: boot of that engine")] = ""
+    parent_boot_id: Annotated[str, msgspec.Meta(description="for an adapter: boot id of that engine")] = ""
     parent_scores_prompts: Annotated[
-        bool, msgspec.Meta(description="of an adapter: that engine can tell how likely a prompt is")
+        bool, msgspec.Meta(description="for an adapter: that engine supports prompt log probabilities")
     ] = False
 
 
 def main(argv: list[str] | None = None) -> int:
     """Relay until stopped."""
-    take_no_arguments("external", "Stand for a server that already runs, as an instance of a deployment.", argv)
+    take_no_arguments("external", "Relay to a server that already runs, as an instance of a deployment.", argv)
 
     async def body(stopping: asyncio.Event) -> None:
         await run_relay(load_settings(ExternalSettings, PREFIX, os.environ), stopping)

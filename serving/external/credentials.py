@@ -33,16 +33,18 @@ def read_credential(folder: Path, name: str, *, url: str) -> Credential:
     path = folder / name
     try:
         if path.stat().st_mode & _OTHERS:
-            raise CannotStartError(f"others may read the credential {path}; take that from them: chmod 600 {path}")
+            raise CannotStartError(f"others can read the credential {path}; restrict it: chmod 600 {path}")
         credential = msgspec.json.decode(path.read_bytes(), type=Credential)
     except OSError as error:
         raise CannotStartError(
-            f"the credential {name!r} can't be read ({error.strerror}); "
+            f"the credential {name!r} cannot be read ({error.strerror}); "
             f'write {{"origin": "https://HOST", "value": "Bearer …"}} to {path}, readable by this user alone'
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # What it holds stays out of the message.
-        raise CannotStartError(f"{path} is no credential: an object with origin, value and perhaps header") from error
+        raise CannotStartError(
+            f"{path} is not a credential: an object with origin, value and optionally header"
+        ) from error
     _check(credential, path=path, url=url)
     return credential
 
@@ -58,4 +60,4 @@ def _check(credential: Credential, *, path: Path, url: str) -> None:
     if origin_of(credential.origin) != origin_of(url):
         raise CannotStartError(f"the credential {path} is for {credential.origin}, not for {origin_of(url)}")
     if not _HEADER.fullmatch(credential.header) or not _VALUE.fullmatch(credential.value):
-        raise CannotStartError(f"{path} holds no header that HTTP could carry")
+        raise CannotStartError(f"{path} does not hold a valid HTTP header")

@@ -162,7 +162,7 @@ class Relay:
         try:
             fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"the body is no JSON object: {error}") from error
+            raise ValueError(f"the body is not a JSON object: {error}") from error
         return path, msgspec.json.encode({**fields, "model": self._engine.model})
 
     def _headers(self, scope: Scope) -> dict[str, str]:
@@ -207,7 +207,7 @@ async def _refuse_unanswered(send: Send, error: Exception) -> None:
     is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
     status = HTTPStatus.GATEWAY_TIMEOUT if is_late else HTTPStatus.SERVICE_UNAVAILABLE
     more = () if is_late else (_UNANSWERED,)
-    await _refuse(send, status, _UNREACHABLE, "the external engine gave no answer", more)
+    await _refuse(send, status, _UNREACHABLE, "the external engine did not answer", more)
 
 
 async def _refuse(send: Send, status: int, code: str, reason: str, more: Iterable[tuple[str, str]] = ()) -> None:

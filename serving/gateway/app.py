@@ -56,21 +56,21 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
     token_file: Annotated[Path, msgspec.Meta(description="file with the service token")]
     kafka: KafkaConnection
-    ads_port: Annotated[Port, msgspec.Meta(description="where Envoy asks for its configuration")]
-    envoy_host: Annotated[IPv4Address, msgspec.Meta(description="address that Envoy is to listen on")] = ON_LOOPBACK
-    envoy_port: Annotated[Port, msgspec.Meta(description="where Envoy is to listen for inference requests")]
-    envoy_admin_port: Annotated[Port, msgspec.Meta(description="Envoy's admin page, named in the log for people")]
-    ready_file: Annotated[Path, msgspec.Meta(description="made once the configuration is served")]
+    ads_port: Annotated[Port, msgspec.Meta(description="port where Envoy asks for its configuration")]
+    envoy_host: Annotated[IPv4Address, msgspec.Meta(description="address that Envoy listens on")] = ON_LOOPBACK
+    envoy_port: Annotated[Port, msgspec.Meta(description="port where Envoy listens for inference requests")]
+    envoy_admin_port: Annotated[Port, msgspec.Meta(description="Envoy's admin page, logged for operators")]
+    ready_file: Annotated[Path, msgspec.Meta(description="created once the configuration is served")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
-    zone: Annotated[str, msgspec.Meta(description="the zone whose instances are asked first; empty: all alike")] = ""
+    zone: Annotated[str, msgspec.Meta(description="the zone whose instances are preferred; empty: none")] = ""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
     hold_requests: Annotated[
-        int, msgspec.Meta(ge=0, le=MAX_HELD, description="requests held for a sleeping deployment, of each protocol")
+        int, msgspec.Meta(ge=0, le=MAX_HELD, description="requests held for a sleeping deployment, per protocol")
     ] = 64
-    hold_seconds: Annotated[float, msgspec.Meta(gt=0, le=50, description="how long a request is held at most")] = 30.0
-    idle_s: Annotated[float, msgspec.Meta(gt=0, description="after which a connection without a request is closed")] = (
-        300.0
+    hold_seconds: Annotated[float, msgspec.Meta(gt=0, le=50, description="the longest time that a request is held")] = (
+        30.0
     )
+    idle_s: Annotated[float, msgspec.Meta(gt=0, description="time after which an idle connection is closed")] = 300.0
 
     metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None
@@ -161,9 +161,9 @@ async def _serve(settings: FollowerSettings) -> None:
 def _metrics(follower: Follower, ads: AdsServer, background: Background) -> Metrics:
     metrics = Metrics()
     background.show_in(metrics)
-    metrics.gauge("rollbook_follower_position", "How far in the log it is.", lambda: follower.position)
+    metrics.gauge("rollbook_follower_position", "Its position in the log.", lambda: follower.position)
     metrics.gauge("rollbook_follower_gateways", "Gateways that are connected.", lambda: len(ads.gateway_ids))
-    metrics.gauges("rollbook_follower_resources", "What it knows of.", label="kind", read=follower.sizes)
+    metrics.gauges("rollbook_follower_resources", "Entries of the routing table.", label="kind", read=follower.sizes)
     metrics.counter("rollbook_follower_changes", "Resources that were changed for Envoy.", lambda: follower.changes)
     return metrics
 
@@ -178,7 +178,7 @@ async def _start(ads: AdsServer, follower: Follower, *, port: int) -> None:
     try:
         await ads.start(port=port, on_taken=follower.on_taken)
     except RuntimeError as error:
-        raise CannotStartError(f"port {port}, wanted for the gateway's configuration, is taken; free it") from error
+        raise CannotStartError(f"port {port}, needed for the gateway's configuration, is taken; free it") from error
 
 
 async def _first_state(control_plane: ControlPlaneClient) -> KeptState:

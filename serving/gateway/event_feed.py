@@ -39,7 +39,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
 async def read_events(
     connection: KafkaConnection, *, client_id: str, cursor: Cursor | None
 ) -> AsyncIterator[Sequence[RecordedEvent]]:
-    """Yield batches of events after the cursor, for ever; from the topic's start where the cursor does not hold.
+    """Yield batches of events after the cursor, forever; from the topic's start where the cursor does not hold.
 
     Events that the caller has seen may come again; it drops them by position.
 

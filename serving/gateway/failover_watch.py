@@ -99,7 +99,7 @@ class FailoverWatch:
             found += self._judge(standing, unreachable=picture.unreachable, now_ms=now_ms)
         for deployment_id in self._going.keys() - picture.serving:
             gone = self._going.pop(deployment_id)
-            reason = "the deployment takes no traffic any more"
+            reason = "the deployment no longer takes traffic"
             found.append(Ended(endpoint_id=gone.endpoint_id, deployment_id=deployment_id, reason=reason))
         self._forget(picture.serving)
         return found
@@ -196,6 +196,6 @@ def _explain(passed: Iterable[Level], unreachable: frozenset[Address]) -> tuple[
     lost = [each for level in levels for each in level.instances if address_of(each) in unreachable]
     if lost:
         where = ", ".join(sorted({instance.region for instance in lost}))
-        return "instances-unreachable", f"{len(lost)} of {len(lost)} announced instances in {where} can not be reached"
+        return "instances-unreachable", f"{len(lost)} of {len(lost)} announced instances in {where} cannot be reached"
     where = ", ".join(dict.fromkeys(level.region for level in levels if level.region)) or "any region"
     return "no-instance", f"no instance is announced in {where}"

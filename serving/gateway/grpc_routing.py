@@ -24,7 +24,7 @@ from schemas.events.registry import Artifact, ArtifactFormat
 from serving.gateway import names
 from serving.gateway.protos import overwrite, packed, seconds
 
-_UNNAMED = "the message names no endpoint of the token's workspace; x-rollbook-endpoint may name one in its place"
+_UNNAMED = "the message does not name an endpoint of the token's workspace; name one in x-rollbook-endpoint"
 
 _PACKAGE, _SERVICE = "inference", "GRPCInferenceService"
 _NAMING_FIELDS = {
@@ -49,7 +49,7 @@ _IDLE_S = 300
 
 
 def speaks_grpc(artifact: Artifact) -> bool:
-    """Tell whether the engine that runs an artifact answers gRPC: our runtime does, vLLM and relays don't."""
+    """Tell whether the engine that runs an artifact answers gRPC: our runtime does, vLLM and relays do not."""
     return artifact.format in _GRPC_FORMATS
 
 

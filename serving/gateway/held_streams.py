@@ -42,7 +42,7 @@ class HeldStreams:
                 length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
                 stream = int.from_bytes(head[5:]) & 0x7FFF_FFFF
                 if length > _MAX_FRAME_BYTES:
-                    raise ValueError("a frame is larger than was agreed")
+                    raise ValueError("a frame is larger than agreed")
                 self._take(kind, flags, stream, await self._reader.readexactly(length))
         finally:
             for task in self._held.values():

@@ -49,7 +49,7 @@ class _Clusters(msgspec.Struct, frozen=True):
 
 
 class InstanceHealth:
-    """What Envoy can't reach. An ejection ends by itself after a while, which says nothing: an answer does."""
+    """What Envoy cannot reach. An ejection ends by itself after a while, which says nothing: an answer does."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client

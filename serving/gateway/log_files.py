@@ -1,4 +1,4 @@
-"""The gateway's log files: `requests-<n>.log`, numbered for ever, each with a first line that says whose it is."""
+"""The gateway's log files: `requests-<n>.log`, numbered forever, each with a first line that says whose it is."""
 
 import os
 import re
@@ -67,7 +67,7 @@ def read_header(path: Path) -> tuple[LogFileHeader, int]:
 
 def _number_of(path: Path) -> int:
     match = _NAME.fullmatch(path.name)
-    assert match, f"{path.name} is no log file"
+    assert match, f"{path.name} is not a log file"
     return int(match["number"])
 
 

@@ -17,7 +17,7 @@ _OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _UNAVAILABLE = 200, 400, 404, 413, 50
 _MAX_CLIENT_ERROR = 499
 _BODY = "%LOCAL_REPLY_BODY%"
 _DETAILS = "%RESPONSE_CODE_DETAILS%"
-_UNREADABLE = "the gateway can't read the request's path or headers; correct them, `code` says what is wrong"
+_UNREADABLE = "the gateway cannot read the request's path or headers; correct them, `code` says what is wrong"
 _UNKNOWN = "no endpoint of this name is in the token's workspace"
 
 # What OpenAI's clients tell apart: the type and the code of an error, by status.
@@ -30,10 +30,10 @@ _OPENAI_ERRORS = {
 
 # Why no engine answered: Envoy's flags, our code, and what it means.
 _UNANSWERED = (
-    (("UO",), "overloaded", "the version has as many requests under way as its limits allow; try again later"),
+    (("UO",), "overloaded", "the version has reached its limit of concurrent requests; try again later"),
     (("UH", "NC"), "no_instance_ready", "no instance of the version is ready; try again later"),
     (("UT", "SI", "DT"), "engine_timeout", "the engine did not answer in time"),
-    (("UF", "UC", "UR", "LR", "URX", "UPE"), "engine_lost", "the engine ended the connection before its answer began"),
+    (("UF", "UC", "UR", "LR", "URX", "UPE"), "engine_lost", "the engine closed the connection before it answered"),
 )
 _NOT_READY = "endpoint_not_ready"
 

@@ -172,7 +172,7 @@ def _trace_id(traceparent: str | None) -> str:
 
 def _number(text: str) -> int:
     if len(text) > _MAX_DIGITS:
-        raise ValueError(f"{text} is more than a column holds")
+        raise ValueError(f"{text} is too large for the column")
     return int(text)
 
 

@@ -45,11 +45,11 @@ class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
     kafka: KafkaConnection
-    ready_file: Annotated[Path, msgspec.Meta(description="made once Kafka is reached")]
+    ready_file: Annotated[Path, msgspec.Meta(description="created once Kafka is reachable")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     metrics_port: MetricsPort = None
     envoy_admin_port: (
-        Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, for telemetry; without it none")]
+        Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, for telemetry; unset: none")]
         | None
     ) = None
 
@@ -156,11 +156,13 @@ def _metrics(shipper: RequestShipper, background: Background) -> Metrics:
     metrics = Metrics()
     background.show_in(metrics)
     metrics.counter("rollbook_shipper_records", "Request records sent.", lambda: shipper.records)
-    metrics.counter("rollbook_shipper_unreadable_lines", "Log lines that are none.", lambda: shipper.unreadable)
-    metrics.counter("rollbook_shipper_batches", "Batches sent, empty ones too.", lambda: shipper.progress.batch)
+    metrics.counter(
+        "rollbook_shipper_unreadable_lines", "Log lines that are not request records.", lambda: shipper.unreadable
+    )
+    metrics.counter("rollbook_shipper_batches", "Batches sent, including empty ones.", lambda: shipper.progress.batch)
     metrics.gauge(
         "rollbook_shipper_closed_until_seconds",
-        "Every request that ended before this Unix time is sent.",
+        "Unix time before which every finished request has been sent.",
         lambda: shipper.progress.closed_until_ms / 1_000,
     )
     return metrics

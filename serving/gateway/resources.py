@@ -87,7 +87,7 @@ def everything(table: RoutingTable) -> Change:
 def update_for(change: Change, table: RoutingTable, *, comebacks: Comebacks = _DEFAULT_COMEBACKS) -> Update:
     """Build the resources that a change touches, and no others.
 
-    What can't be built stays as Envoy has it: an endpoint that meets a bug must not hold back those of everybody else.
+    What cannot be built stays as Envoy has it: an endpoint that meets a bug must not hold back those of everybody else.
     """
     deployments = table.with_dependents(change.deployments)
     endpoints = change.endpoints | table.endpoints_of(deployments)

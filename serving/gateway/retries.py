@@ -12,7 +12,7 @@ from serving.gateway.protos import packed, seconds
 from serving.gateway.routing_state import EndpointRoute
 
 # A dead instance has the fewest requests, so "least request" takes it again and again until it is ejected; while
-# others start slowly, sixteen times out of seventeen where the other one has sixteen requests under way.
+# others start slowly, sixteen times out of seventeen where the other one has sixteen requests in progress.
 _HOST_CHOICES = 100
 _MIN_RETRIES = 2
 _MAX_RETRIES = 10

@@ -56,7 +56,7 @@ class WaitingRooms:
     def prepare(self, change: Change, table: RoutingTable) -> None:
         """Open rooms that a change calls for; to be done before Envoy is told to use them.
 
-        One that can't be opened is tried again in the background: Envoy refuses its requests until then, and must hear
+        One that cannot be opened is tried again in the background: Envoy refuses its requests until then, and must hear
         of the rest of the change all the same.
         """
         for deployment_id in table.with_dependents(change.deployments):

@@ -1,4 +1,4 @@
-"""What is let in: a bound on the bytes of requests under way, and on the memory that models take."""
+"""What is let in: a bound on the bytes of requests in progress, and on the memory that models take."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -48,35 +48,35 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
     model_dir: Annotated[Path, msgspec.Meta(description="directory with the verified artifact and its manifest")]
-    model_name: Annotated[str, msgspec.Meta(description="name under which callers know the model: the endpoint's")]
-    spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured predictions, one for each boot")]
-    capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, followed while it runs")]
-    boot_id: Annotated[str, msgspec.Meta(description="identity of this boot of the engine")]
-    instance_id: Annotated[str, msgspec.Meta(description="identity of the instance")]
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="end when this process is gone; 0 watches none")] = 0
-    threads: Annotated[int, msgspec.Meta(ge=1, le=64, description="calls of the engine that run side by side")] = 1
-    queue_bound: Annotated[int, msgspec.Meta(ge=0, description="predictions that may wait before 503 is answered")] = (
-        256
-    )
-    batch_ms: Annotated[float, msgspec.Meta(gt=0, description="longest call that joins waiting predictions")] = 50.0
-    intake_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="bytes of requests that may be under way")] = (
+    model_name: Annotated[str, msgspec.Meta(description="name that callers use for the model: the endpoint's")]
+    spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured predictions, one per boot")]
+    capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, reread while it runs")]
+    boot_id: Annotated[str, msgspec.Meta(description="id of this boot of the engine")]
+    instance_id: Annotated[str, msgspec.Meta(description="id of the instance")]
+    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process is gone; 0: none")] = 0
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64, description="concurrent calls of the engine")] = 1
+    queue_bound: Annotated[
+        int, msgspec.Meta(ge=0, description="predictions that may wait before the answer is 503")
+    ] = 256
+    batch_ms: Annotated[float, msgspec.Meta(gt=0, description="longest call that batches waiting predictions")] = 50.0
+    intake_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="bytes of requests that may be in progress")] = (
         256 * 1024**2
     )
     memory_limit_bytes: Annotated[
-        int, msgspec.Meta(ge=0, description="memory that the process may hold with a further model; 0 for no limit")
+        int, msgspec.Meta(ge=0, description="memory limit of the process when it loads another model; 0: none")
     ] = 0
     memory_reserve_bytes: Annotated[
-        int, msgspec.Meta(ge=0, description="memory of the machine that loading a model leaves free")
+        int, msgspec.Meta(ge=0, description="memory of the machine that must stay free when a model is loaded")
     ] = 256 * 1024**2
     repository_dir: Annotated[
-        Path | None, msgspec.Meta(description="directory of further models, one folder each, to load on demand")
+        Path | None, msgspec.Meta(description="directory of more models to load on demand, one folder each")
     ] = None
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="largest request body")] = 32 * 1024**2
-    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="room for captured predictions")] = (
+    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="space for captured predictions")] = (
         256 * 1024**2
     )
     otlp_endpoint: OtlpEndpoint = None
-    drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 10.0
+    drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for requests in progress at a stop")] = 10.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +95,7 @@ async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> 
     """Serve one model at its own port until stopped; then answer what is under way.
 
     Raises:
-        CannotStartError: the model can't be loaded, or the port is another's.
+        CannotStartError: the model cannot be loaded, or the port is another's.
     """
     manifest = read_manifest(settings.model_dir)
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol surface answers when it can't answer a prediction; each knows its HTTP status.
+"""What the Open Inference Protocol surface answers when it cannot answer a prediction; each knows its HTTP status.
 
 ProtocolError
 ├── InvalidRequestError     400
@@ -39,7 +39,7 @@ class TooLargeError(ProtocolError):
 
 
 class InferenceFailedError(ProtocolError):
-    """The model failed, or answered a number that JSON can't carry."""
+    """The model failed, or answered a number that JSON cannot carry."""
 
     status = 500
 

@@ -65,10 +65,10 @@ def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
         pid = os.fork()
         if pid == 0:
             _become_runtime(shared_app.main if order.is_shared else app.main, order.environment, log)
-        # It is our child and not buried yet, so that its id can't be another's.
+        # It is our child and not buried yet, so that its id cannot be another's.
         process = os.pidfd_open(pid)
     except OSError as error:
-        client.send(msgspec.json.encode(Forked(error=f"no process can be made: {error.strerror}")))
+        client.send(msgspec.json.encode(Forked(error=f"no process can be started: {error.strerror}")))
         return True
     finally:
         os.close(log)

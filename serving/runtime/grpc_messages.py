@@ -43,7 +43,7 @@ def read_inputs(request: messages.ModelInferRequest, signature: Signature) -> Te
         tensor = InputTensor(name=sent.name, datatype=sent.datatype, shape=tuple(sent.shape))
         expected = expected_input(sent.name, signature, arrays)
         if "shared_memory_region" in sent.parameters:
-            raise invalid(sent.name, "can't be read from shared memory; send its values")
+            raise invalid(sent.name, "cannot be read from shared memory; send its values")
         if not raw:
             arrays[sent.name] = _read_contents(tensor, expected, sent.contents)
         elif sent.contents.ByteSize():

@@ -68,7 +68,7 @@ def read_request(body: bytes | memoryview) -> InferRequest:
         name = tensor_with_a_non_number(bytes(body))
         if name is not None:
             raise not_finite(name) from error
-        raise InvalidRequestError(f"the body is no inference request: {error}") from error
+        raise InvalidRequestError(f"the body is not an inference request: {error}") from error
 
 
 def read_inputs(request: InferRequest, signature: Signature, binary: memoryview) -> Tensors:
@@ -102,7 +102,7 @@ def expected_input(name: str, signature: Signature, known: Tensors) -> Tensor:
     for tensor in signature.inputs:
         if tensor.name == name:
             if name in known:
-                raise invalid(name, "is there twice; send it once")
+                raise invalid(name, "appears twice; send it once")
             return tensor
     raise invalid(name, f"is unknown; the model takes {', '.join(tensor.name for tensor in signature.inputs)}")
 
@@ -142,9 +142,9 @@ def check_wanted(name: str, parameters: dict[str, Any], signature: Signature) ->
     if name not in known:
         raise InvalidRequestError(f"output tensor {name!r} is unknown; the model gives {', '.join(known)}")
     if parameters.get("classification"):
-        raise InvalidRequestError(f"output tensor {name!r} can't be had as a classification; ask for its values")
+        raise InvalidRequestError(f"output tensor {name!r} cannot be returned as a classification; ask for its values")
     if _SHARED_MEMORY in parameters:
-        raise InvalidRequestError(f"output tensor {name!r} can't be left in shared memory; ask for its values")
+        raise InvalidRequestError(f"output tensor {name!r} cannot be left in shared memory; ask for its values")
 
 
 def write_outputs(
@@ -188,12 +188,12 @@ def _followed_by(spec: Tensor, array: Array, *, size: int) -> OutputTensor:
 def _binary_size(sent: InputTensor) -> int | None:
     parameters = sent.parameters or {}
     if _SHARED_MEMORY in parameters:
-        raise invalid(sent.name, "can't be read from shared memory; send its values")
+        raise invalid(sent.name, "cannot be read from shared memory; send its values")
     size = parameters.get(_BINARY_SIZE)
     if size is None:
         return None
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise invalid(sent.name, f"has a {_BINARY_SIZE} that is no number of bytes")
+        raise invalid(sent.name, f"has a {_BINARY_SIZE} that is not a number of bytes")
     if bytes(sent.data):
         raise invalid(sent.name, "has its data twice, as JSON and as bytes")
     return size
@@ -202,5 +202,5 @@ def _binary_size(sent: InputTensor) -> int | None:
 def _read_binary(sent: InputTensor, expected: Tensor, raw: memoryview, *, size: int) -> Array:
     if len(raw) < size:
         check_fits(sent, expected)
-        raise invalid(sent.name, f"says that it has {size} bytes after the JSON; {len(raw)} are left")
+        raise invalid(sent.name, f"announces {size} bytes after the JSON, but {len(raw)} are left")
     return read_binary(sent, expected, raw)

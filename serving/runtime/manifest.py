@@ -49,5 +49,5 @@ def read_manifest(directory: Path) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
         raise CannotStartError(
-            f"{path} is no manifest ({error}); name a directory that a serving agent made"
+            f"{path} is not a manifest ({error}); name a directory made by a serving agent"
         ) from error

@@ -130,9 +130,9 @@ class ModelHost:
     def _admit(self, *, is_patient: bool) -> None:
         if is_patient:
             if self._patient_in_flight >= _MAX_PATIENT:
-                raise OverloadedError(f"{_MAX_PATIENT} requests of batch jobs are under way; try again in a moment")
+                raise OverloadedError(f"{_MAX_PATIENT} requests of batch jobs are in progress; try again in a moment")
         elif self.in_flight - self._patient_in_flight >= self._bound:
-            raise OverloadedError(f"{self._bound} predictions are under way; try again in a moment")
+            raise OverloadedError(f"{self._bound} predictions are in progress; try again in a moment")
 
     def _enqueue(self, engine: Engine, inputs: Tensors, *, is_patient: bool) -> asyncio.Future[Prediction]:
         loop = asyncio.get_running_loop()
@@ -201,7 +201,7 @@ def _give(request: _Waiting, outcome: Prediction | Exception) -> None:
 
 
 def _calls(engine: Engine, batch: Sequence[_Waiting]) -> Iterator[tuple[Sequence[_Waiting], _Call]]:
-    """Ask the engine once for all, and where that can't be, once for each."""
+    """Ask the engine once for all, and where that cannot be, once for each."""
     if len(batch) > 1:
         together = _predict_together(engine, batch)
         if together is not None:

@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OipGrpc:
-    """Answers the methods of the service; what a model can't answer is a status with the reason as its message."""
+    """Answers the methods of the service; what a model cannot answer is a status with the reason as its message."""
 
     def __init__(self, repository: ModelRepository, *, intake: Intake, recorder: Recorder) -> None:
         self._repository = repository
@@ -103,7 +103,7 @@ class OipGrpc:
         try:
             await self._repository.load(request.model_name)
         except CannotLoadError as error:
-            raise InvalidRequestError(f"model {request.model_name!r} can't be loaded: {error}") from error
+            raise InvalidRequestError(f"model {request.model_name!r} cannot be loaded: {error}") from error
         return messages.RepositoryModelLoadResponse()
 
     async def _unload(

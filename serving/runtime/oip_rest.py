@@ -114,7 +114,7 @@ class OipRest:
             case ("GET", *path):
                 return self._server(path)
             case _:
-                raise UnknownModelError(f"there is nothing to {scope['method']} at {scope['path']}")
+                raise UnknownModelError(f"nothing answers {scope['method']} {scope['path']}")
 
     def _server(self, path: Sequence[str]) -> Answer:
         match path:
@@ -160,7 +160,7 @@ class OipRest:
         try:
             asked = self._repository_bodies.decode(body.json) if body.json else _RepositoryBody()
         except msgspec.DecodeError as error:
-            raise InvalidRequestError(f"the body is no request of the repository: {error}") from error
+            raise InvalidRequestError(f"the body is not a repository request: {error}") from error
         match rest:
             case ["index"]:
                 states = self._repository.index()
@@ -179,7 +179,7 @@ class OipRest:
         try:
             await self._repository.load(name)
         except CannotLoadError as error:
-            raise InvalidRequestError(f"model {name!r} can't be loaded: {error}") from error
+            raise InvalidRequestError(f"model {name!r} cannot be loaded: {error}") from error
 
     async def _infer(self, scope: Scope, receive: Receive, name: str, version: str = "") -> Answer:
         headers = dict(scope["headers"])
@@ -239,7 +239,7 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     if answer.status == OverloadedError.status:
         headers.append((b"retry-after", _RETRY_AFTER_S))
     if answer.status == TooLargeError.status:
-        # Not all of the body may have been read, so the connection can't carry another request.
+        # Not all of the body may have been read, so the connection cannot carry another request.
         headers.append((b"connection", b"close"))
     return headers
 

@@ -21,16 +21,20 @@ def render_metrics(repository: ModelRepository, intake: Intake, background: Back
     """Write all metrics; a family's samples stand together, as the format asks."""
     models = tuple(repository)
     lines = [
-        *_family(_REQUESTS, "counter", "Inference requests by the status that REST gives them.", _requests(models)),
-        *_family("rollbook_inference_rows", "counter", "Rows that engines worked on.", _rows(models)),
-        *_family("rollbook_engine_calls", "counter", "Calls of engines; one may hold many requests.", _calls(models)),
-        *_family("rollbook_engine_seconds", "counter", "Time that engines worked.", _engine_seconds(models)),
-        *_family("rollbook_queue_seconds", "counter", "Time that answered requests waited.", _queue_seconds(models)),
+        *_family(_REQUESTS, "counter", "Inference requests by HTTP status.", _requests(models)),
+        *_family("rollbook_inference_rows", "counter", "Rows processed by engines.", _rows(models)),
+        *_family(
+            "rollbook_engine_calls", "counter", "Calls of engines; one call may serve several requests.", _calls(models)
+        ),
+        *_family("rollbook_engine_seconds", "counter", "Time that engines were busy.", _engine_seconds(models)),
+        *_family(
+            "rollbook_queue_seconds", "counter", "Time that answered requests spent waiting.", _queue_seconds(models)
+        ),
         *_family(_LATENCY, "histogram", "From a request's arrival in the queue to its answer.", _latencies(models)),
-        *_family("rollbook_inference_in_flight", "gauge", "Requests under way.", _in_flight(models)),
-        *_family("rollbook_inference_queued", "gauge", "Requests that wait for the engine.", _queued(models)),
-        *_family("rollbook_model_memory_bytes", "gauge", "What loading a model was seen to take.", _memory(models)),
-        *_family("rollbook_intake_bytes", "gauge", "Bytes of requests under way.", [("", "", intake.held_bytes)]),
+        *_family("rollbook_inference_in_flight", "gauge", "Requests in progress.", _in_flight(models)),
+        *_family("rollbook_inference_queued", "gauge", "Requests waiting for the engine.", _queued(models)),
+        *_family("rollbook_model_memory_bytes", "gauge", "Measured memory of loaded models.", _memory(models)),
+        *_family("rollbook_intake_bytes", "gauge", "Bytes of requests in progress.", [("", "", intake.held_bytes)]),
         *_background(background),
         *_process(),
         "# EOF",
@@ -114,8 +118,8 @@ def _background(background: Background) -> Iterator[str]:
 def _process() -> Iterator[str]:
     process = psutil.Process()
     resident = process.memory_info().rss
-    yield from _family("process_resident_memory_bytes", "gauge", "Memory that is held.", [("", "", resident)])
+    yield from _family("process_resident_memory_bytes", "gauge", "Resident memory.", [("", "", resident)])
     worked = time.process_time()
     yield from _family("process_cpu_seconds", "counter", "Processor time used.", [("_total", "", worked)])
     started = process.create_time()
-    yield from _family("process_start_time_seconds", "gauge", "When the process began.", [("", "", started)])
+    yield from _family("process_start_time_seconds", "gauge", "Start time of the process.", [("", "", started)])

@@ -117,7 +117,7 @@ class ModelRepository:
 
         Raises:
             UnknownModelError: no model has this name.
-            CannotLoadError: it can't be loaded, or there is no room for it.
+            CannotLoadError: it cannot be loaded, or there is no room for it.
         """
         async with self._lock:
             known, directory = self._place_of(name)
@@ -126,7 +126,7 @@ class ModelRepository:
             try:
                 model = await self._load(known, directory)
             except BaseException as error:
-                # Whatever it was, a cancelled call too: a model must not be said to be loading for ever.
+                # Whatever it was, a cancelled call too: a model must not be said to be loading forever.
                 self._note(known, "UNAVAILABLE" if before is None else "READY", reason=str(error))
                 raise
             self._models[known.lower()] = model
@@ -183,7 +183,7 @@ class ModelRepository:
         return found | {self._main: self._main_directory}
 
     def _place_of(self, name: str) -> tuple[str, Path]:
-        # Compared with what is there, never joined to a path: a name from outside can't lead out of the directory.
+        # Compared with what is there, never joined to a path: a name from outside cannot lead out of the directory.
         for known, directory in self._places().items():
             if known.lower() == name.lower():
                 return known, directory
@@ -212,9 +212,9 @@ def check_repository_request(repository: str, parameters: object) -> None:
         InvalidRequestError: it was said.
     """
     if repository:
-        raise InvalidRequestError(f"repository {repository!r} is unknown; there is one, and it has no name")
+        raise InvalidRequestError(f"repository {repository!r} is unknown; there is only one, without a name")
     if parameters:
-        raise InvalidRequestError("a model is loaded as it was registered; leave the parameters out")
+        raise InvalidRequestError("a model is loaded as registered; omit the parameters")
 
 
 def _manifest(directory: Path) -> Manifest:

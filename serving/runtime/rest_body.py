@@ -32,7 +32,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: H
         InvalidRequestError: it is compressed, cut short or parted wrongly.
     """
     if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise InvalidRequestError("a compressed body can't be read; send it as it is")
+        raise InvalidRequestError("a compressed body cannot be read; send it uncompressed")
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise TooLargeError(limit_bytes=limit_bytes)
@@ -41,7 +41,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: H
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise InvalidRequestError("the caller went away before its request was complete")
+            raise InvalidRequestError("the caller disconnected before its request was complete")
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit_bytes:
@@ -74,7 +74,7 @@ def _split_body(headers: Mapping[bytes, bytes], body: bytes) -> Body:
         return Body(view, view[len(view) :])
     if not length.isdigit() or int(length) > len(body):
         raise InvalidRequestError(
-            f"Inference-Header-Content-Length is {length.decode('latin-1')!r}; it has to be the length of the JSON "
+            f"Inference-Header-Content-Length is {length.decode('latin-1')!r}; it must be the length of the JSON "
             f"at the beginning of a body of {len(body)} bytes"
         )
     return Body(view[: int(length)], view[int(length) :])

@@ -103,7 +103,7 @@ async def wait_until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]
     await ended_or_set(server, stopping)
     if server.done() and not stopping.is_set():
         server.result()
-        raise RuntimeError("the HTTP server ended by itself")
+        raise RuntimeError("the HTTP server stopped unexpectedly")
 
 
 def listening(host: str, port: int) -> socket.socket:

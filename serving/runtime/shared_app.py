@@ -40,8 +40,8 @@ class SharedRuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the process is told by its environment; instances bring settings of their own."""
 
     address: Annotated[str, msgspec.Meta(min_length=1, description="name of the abstract Unix socket for orders")]
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="end when this process is gone; 0 watches none")] = 0
-    idle_seconds: Annotated[float, msgspec.Meta(gt=0, description="end after this time without an instance")] = 30.0
+    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process is gone; 0: none")] = 0
+    idle_seconds: Annotated[float, msgspec.Meta(gt=0, description="exit after this time without an instance")] = 30.0
 
 
 class _Instance:
@@ -125,7 +125,7 @@ class SharedRuntime:
             case Hold(boot_id=boot_id):
                 return None, Taken(error=f"boot {boot_id!r} is not here")
             case _:
-                return None, Taken(error="a connection begins an instance or takes one over")
+                return None, Taken(error="a connection starts an instance or takes one over")
 
     def _begin(self, settings: RuntimeSettings) -> _Instance:
         instance = self._instances[settings.boot_id] = _Instance(settings)
@@ -192,7 +192,7 @@ async def _taking_orders(address: str, runtime: SharedRuntime) -> AsyncIterator[
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise CannotStartError(f"orders can't be taken at {address!r} ({error.strerror})") from error
+        raise CannotStartError(f"orders cannot be taken at {address!r} ({error.strerror})") from error
 
     async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if _is_ours(writer):

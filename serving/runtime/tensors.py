@@ -88,7 +88,7 @@ def write_tensor(spec: Tensor, array: Array) -> OutputTensor:
     """Turn an output into its JSON form.
 
     Raises:
-        InferenceFailedError: the model answered NaN or an infinity, which JSON can't carry.
+        InferenceFailedError: the model answered NaN or an infinity, which JSON cannot carry.
     """
     check_answered(spec, array)
     return OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel().tolist())
@@ -101,7 +101,7 @@ def check_answered(spec: Tensor, array: Array) -> None:
         InferenceFailedError: the model answered NaN or an infinity; a caller must not take it for a number.
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InferenceFailedError(f"the model answered a value that is not finite in output tensor {spec.name!r}")
+        raise InferenceFailedError(f"the model returned a value that is not finite in output tensor {spec.name!r}")
 
 
 def read_values(sent: InputTensor, values: list[Any]) -> Array:

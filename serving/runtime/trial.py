@@ -57,8 +57,8 @@ def _answered(engine: Engine, golden: GoldenExample | None) -> list[tuple[Tensor
             failure = error
     if not found and failure is not None and _has_fixed_sizes(engine.signature):
         raise UnansweredInputError(
-            f"the model answers no row of zeros or ones in the form of its signature: {_reason(failure)}; "
-            "correct the signature, or register the version with a golden example that it answers"
+            f"the model does not answer a row of zeros or ones as its signature promises: {_reason(failure)}; "
+            "correct the signature, or register the version with a golden example"
         ) from failure
     if not found and failure is not None:
         _log.info("trial_refused", reason=_reason(failure))
@@ -96,7 +96,9 @@ def _keeps_rows_apart(engine: Engine, answered: list[tuple[Tensors, Tensors]]) -
     parts = split_rows(together, counts)
     if parts and all(_are_alike(alone, part) for (_, alone), part in zip(requests, parts, strict=True)):
         return True
-    _log.warning("rows_are_mixed", remedy="requests are asked one by one, as a row's answer depends on those beside it")
+    _log.warning(
+        "rows_are_mixed", remedy="requests are answered one by one, because a row's answer depends on its neighbours"
+    )
     return False
 
 
@@ -134,7 +136,7 @@ def _golden_input(golden: GoldenExample, signature: Signature) -> Tensors:
         try:
             inputs[tensor.name] = finite(tensor, read_values(sent, list(given[tensor.name].data)))
         except InvalidRequestError as error:
-            raise UnansweredInputError(f"the golden input can't be asked: {error}") from error
+            raise UnansweredInputError(f"the golden input cannot be sent: {error}") from error
     return inputs
 
 
@@ -147,7 +149,7 @@ def _answer_missing(engine: Engine, inputs: Tensors) -> None:
         engine.ask(inputs | {name: np.full_like(inputs[name], np.nan) for name in missing})
     except PredictionFailedError as error:
         raise SignatureMismatchError(
-            f"the signature allows missing values in {', '.join(missing)}; the model refuses them: {_reason(error)}"
+            f"the signature allows missing values in {', '.join(missing)}, but the model rejects them: {_reason(error)}"
         ) from error
 
 
@@ -156,7 +158,7 @@ def _check(signature: Signature, answers: Tensors, *, rows: int | None) -> None:
         array = answers[spec.name]
         difference = difference_from(spec, array)
         if difference is None and rows is not None and array.shape[:1] != (rows,):
-            difference = f"output {spec.name!r} has {len(array)} rows for {rows} that were asked"
+            difference = f"output {spec.name!r} has {len(array)} rows for {rows} inputs"
         if difference is not None:
             raise SignatureMismatchError(difference, fitting=_fitting(signature, answers, rows=rows))
 

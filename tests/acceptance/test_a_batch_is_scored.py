@@ -117,7 +117,7 @@ def test_wrong_commands_are_refused_with_the_remedy(service: DigitsService, sour
     assert "no input 'colour'" in refusal(*command(service, source, "--column", "colour=customer"))
     assert "no column 'age'" in refusal(*command(service, source, "--column", "pixels=age"))
     assert "TENSOR=COLUMN" in refusal(*command(service, source, "--column", "pixels"))
-    assert "can't be read as Parquet" in refusal(*command(service, _written(source.with_name("no.parquet"))))
+    assert "cannot be read as Parquet" in refusal(*command(service, _written(source.with_name("no.parquet"))))
     nobody = [each if each != service.name else "nobody" for each in command(service, source)]
     assert "nobody" in refusal(*nobody)
     assert not source.with_name("out.parquet").exists()

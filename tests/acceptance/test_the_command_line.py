@@ -62,7 +62,7 @@ def test_an_alias_is_set_and_taken_away(cli: CommandLine, name: str, model_file:
     plain = cli.answer("model", "remove-alias", name, "champion", "--reason", "done")
 
     assert (named["aliases"], plain["aliases"]) == ({"champion": 1}, {})
-    assert "small letters" in cli.refusal("model", "set-alias", name, "7", "1", "--reason", "x")
+    assert "lower-case letters" in cli.refusal("model", "set-alias", name, "7", "1", "--reason", "x")
     assert "no version" in cli.refusal("model", "set-alias", name, "champion", "9", "--reason", "x")
 
 
@@ -137,7 +137,7 @@ def test_a_deployment_is_placed_and_named_as_backup(cli: CommandLine, name: str,
     )
     assert [each["regions"] for each in moved["deployments"]] == [["mars"], ["venus"]]
     assert "FailoverPolicySet" in cli.told("events", "tail", "--no-follow", "--stream", created["id"])
-    assert "no deployment or deployed version" in cli.refusal(
+    assert "not a deployment or deployed version" in cli.refusal(
         "failover", "set", name, "--backup", "x/9", "--reason", "x"
     )
     assert "name what is to change" in cli.refusal("failover", "set", name, "--reason", "x")

@@ -80,7 +80,7 @@ def test_a_directory_that_cannot_be_written_is_named(up: Callable[..., Failure],
             subprocess.run(["umount", mounted], check=True)
 
     assert str(mounted) in failure.sentence
-    assert "can't be written" in failure.sentence
+    assert "cannot be written" in failure.sentence
     assert_ended(failure)
 
 

@@ -218,7 +218,7 @@ SYMMETRIC: dict[str, Callable[[memoryview], object]] = {
     "a split beyond the borders": lambda it: _trees(it).values(Fields.SPLITS, "i").__setitem__(0, 999),
     "a split before the borders": lambda it: _trees(it).values(Fields.SPLITS, "i").__setitem__(0, -1),
     "a tree that begins in another": lambda it: _trees(it).values(Fields.STARTS, "i").__setitem__(1, 0),
-    "a tree of a negative size": lambda it: _trees(it).values(Fields.SIZES, "i").__setitem__(0, -3),
+    "a tree with a negative size": lambda it: _trees(it).values(Fields.SIZES, "i").__setitem__(0, -3),
     "a tree with other leaves": lambda it: _trees(it).values(Fields.SIZES, "i").__setitem__(4, 2),
     "a border of a column that is none": lambda it: _trees(it).values(Fields.REPACKED, "H", width=2).__setitem__(0, 99),
     "a row beyond the statistics": lambda it: _fill_the_index(it, row=999, leaves_one_unused=True),

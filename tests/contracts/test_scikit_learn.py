@@ -75,7 +75,7 @@ def test_requests_that_are_joined_get_the_answers_that_they_get_alone(outcomes: 
 def test_what_is_refused_is_refused_for_a_reason_that_is_known(outcomes: Mapping[str, Outcome]) -> None:
     reasons = {outcome.reason for outcome in outcomes.values() if outcome.group == "refused"}
 
-    assert reasons == {"neither predicts nor transforms", "takes no tensors", "skops can't save it"}
+    assert reasons == {"neither predicts nor transforms", "takes no tensors", "skops cannot save it"}
 
 
 def test_a_signature_that_is_read_from_a_file_is_one_that_its_model_keeps(outcomes: Mapping[str, Outcome]) -> None:
@@ -95,7 +95,7 @@ def _outcome(kind: type, model: Any, rows: Array | None, path: Path) -> Outcome:
     try:
         skops.io.dump(model, path)
     except UnsupportedTypeException:
-        return Outcome(module, "refused", "skops can't save it")
+        return Outcome(module, "refused", "skops cannot save it")
     try:
         engine = load_engine("skops", path, promised)
         try_out(engine)

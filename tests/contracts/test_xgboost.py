@@ -162,5 +162,5 @@ def test_the_agents_check_refuses_a_harmful_file_before_it_is_loaded(tmp_path: P
     HARMS["a node that is its own ancestor"](document)
     path.write_text(json.dumps(document), encoding="utf-8")
 
-    with pytest.raises(CannotLoadError, match="no tree"):
+    with pytest.raises(CannotLoadError, match="not a tree"):
         check_artifact("xgboost", path)

@@ -41,7 +41,7 @@ def test_the_better_language_model_is_promoted_and_the_worse_one_aborted(
     evidence: dict[str, Any] = msgspec.json.decode(report.read_bytes())
     assert (evidence["promoted"], evidence["rolled_back"]) == ("novelist/2", "novelist/3")
     assert (evidence["failed_requests"], evidence["provenance_mismatches"]) == (0, 0)
-    assert "share with a loss over" in evidence["reasons"]["novelist/3"]
+    assert "losses over" in evidence["reasons"]["novelist/3"]
     columns = [column["name"] for column in evidence["sql_answer"]["meta"]]
     losses = {
         row[columns.index("version")]: row[columns.index("held_out_loss")] for row in evidence["sql_answer"]["data"]

@@ -20,7 +20,7 @@ def spoil(pid: int, *, content: bytes, replacement: bytes) -> int:
                 memory.seek(start)
                 held = memory.read(end - start)
             except OSError:
-                # Regions of the kernel can't be read.
+                # Regions of the kernel cannot be read.
                 continue
             at = held.find(content)
             while at >= 0:

@@ -63,10 +63,14 @@ def _metrics(autoscaler: Autoscaler, background: Background) -> Metrics:
     metrics = Metrics()
     background.show_in(metrics)
     metrics.gauge("rollbook_autoscaler_deployments", "Deployments under a policy.", lambda: autoscaler.watched)
-    metrics.counter("rollbook_autoscaler_looks", "Looks at a deployment.", lambda: autoscaler.looks)
-    metrics.counter("rollbook_autoscaler_changes", "Looks that changed replicas.", lambda: autoscaler.changes)
+    metrics.counter("rollbook_autoscaler_looks", "Measurements of a deployment.", lambda: autoscaler.looks)
     metrics.counter(
-        "rollbook_autoscaler_failures", "Looks that were incomplete or could not be told.", lambda: autoscaler.failures
+        "rollbook_autoscaler_changes", "Measurements that changed the number of replicas.", lambda: autoscaler.changes
+    )
+    metrics.counter(
+        "rollbook_autoscaler_failures",
+        "Measurements that were incomplete or could not be reported.",
+        lambda: autoscaler.failures,
     )
     return metrics
 

@@ -55,7 +55,7 @@ def _rates(reading: Reading, before: Reading | None) -> dict[str, float | None]:
         return {**reported, "queue_depth": sum(waits) if waits else None}
     answered, seconds, queued = _grown(reading.engines, before.engines)
     elapsed_s = (reading.at_ms - before.at_ms) / 1_000
-    # By Little's law the time that requests waited in a second is how many waited on average.
+    # By Little's law the time that requests spent waiting in a second is how many waited on average.
     queue = sum(waits) if waits else queued / elapsed_s
     return {**reported, "queue_depth": queue, "latency_ms": seconds / answered * 1_000 if answered else 0.0}
 

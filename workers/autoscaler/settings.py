@@ -14,14 +14,16 @@ PREFIX = "ROLLBOOK_AUTOSCALER_"
 class AutoscalerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the autoscaler has to be told."""
 
-    data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory; looks are recorded below it")]
+    data_dir: Annotated[
+        Path, msgspec.Meta(description="the stack's data directory; measurements are recorded below it")
+    ]
     api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
-    token_file: Annotated[Path, msgspec.Meta(description="file with a token of role service")]
+    token_file: Annotated[Path, msgspec.Meta(description="file with a token of the role service")]
     kafka: KafkaConnection
-    envoy_admin_urls: Annotated[str, msgspec.Meta(description="admin pages of all gateways, with commas between them")]
-    ready_file: Annotated[Path, msgspec.Meta(description="made once the first snapshot is read, removed at its start")]
-    interval_ms: Annotated[int, msgspec.Meta(ge=100, description="time between two looks")] = 1_000
-    record_bytes: Annotated[int, msgspec.Meta(ge=0, description="looks that are kept for a replay; 0 keeps none")] = (
+    envoy_admin_urls: Annotated[str, msgspec.Meta(description="comma-separated admin pages of all gateways")]
+    ready_file: Annotated[Path, msgspec.Meta(description="created once the first snapshot is read, removed at start")]
+    interval_ms: Annotated[int, msgspec.Meta(ge=100, description="time between two measurements")] = 1_000
+    record_bytes: Annotated[int, msgspec.Meta(ge=0, description="measurements kept for a replay; 0: none")] = (
         268_435_456
     )
     metrics_port: MetricsPort = None

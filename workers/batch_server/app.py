@@ -45,7 +45,7 @@ _log = structlog.get_logger(__name__)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the batch server."""
-    take_no_arguments("batches", "Keep files of requests, and ask them one by one.", argv)
+    take_no_arguments("batches", "Run batches of requests from uploaded files.", argv)
     return run_program("batches", _run)
 
 
@@ -83,7 +83,7 @@ async def _opened(settings: BatchesSettings) -> AsyncIterator[tuple[Parts, Batch
         await asyncio.to_thread(files.open)
         await asyncio.to_thread(book.open)
     except OSError as error:
-        raise CannotStartError(f"the folder {folder} can't be used ({error}); mend it") from error
+        raise CannotStartError(f"the folder {folder} cannot be used ({error}); repair it") from error
     plane = ControlPlane(settings.api_url, token_file=settings.token_file)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(plane.close)
@@ -146,9 +146,11 @@ def _metrics(parts: Parts, background: Background) -> Metrics:
     def by_status() -> dict[str, float]:
         return dict(Counter(parts.book.statuses()))
 
-    metrics.gauges("rollbook_batches", "Batches that are known.", label="status", read=by_status)
-    metrics.gauge("rollbook_batches_files", "Files that are kept.", lambda: parts.files.count)
-    metrics.gauge("rollbook_batches_file_bytes", "What they hold.", lambda: parts.files.size_bytes)
+    metrics.gauges("rollbook_batches", "Known batches.", label="status", read=by_status)
+    metrics.gauge("rollbook_batches_files", "Stored files.", lambda: parts.files.count)
+    metrics.gauge("rollbook_batches_file_bytes", "Size of stored files.", lambda: parts.files.size_bytes)
     metrics.counter("rollbook_batches_asked", "Requests sent to the gateway.", lambda: parts.gateway.asked)
-    metrics.counter("rollbook_batches_retried", "Requests that had to wait.", lambda: parts.gateway.retried)
+    metrics.counter(
+        "rollbook_batches_retried", "Requests that had to wait and try again.", lambda: parts.gateway.retried
+    )
     return metrics

@@ -71,7 +71,7 @@ class Bearer:
 
 
 class _Pause(Exception):
-    """Not now; `wait_s` was asked for, and a failure is one that must not happen for ever."""
+    """Not now; `wait_s` was asked for, and a failure is one that must not happen forever."""
 
     def __init__(self, *, wait_s: float = 0.0, failure: LineResponse | LineError | None = None) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Gateway:
         except aiohttp.ConnectionTimeoutError as error:
             raise _Pause from error
         except TimeoutError as error:
-            message = f"the model did not answer within {self._timeout.total:g} s; ask for less at once"
+            message = f"the model did not answer within {self._timeout.total:g} s; send smaller requests"
             raise _Pause(failure=LineError(code="request_timeout", message=message)) from error
         except aiohttp.ClientError as error:
             raise _Pause from error
@@ -156,7 +156,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > _MAX_ANSWER_BYTES:
-            message = f"the answer is larger than {_MAX_ANSWER_BYTES} bytes; ask for less at once"
+            message = f"the answer is larger than {_MAX_ANSWER_BYTES} bytes; send smaller requests"
             raise _Pause(failure=LineError(code="answer_too_large", message=message))
     return b"".join(pieces)
 

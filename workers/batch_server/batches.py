@@ -79,7 +79,7 @@ class Batches:
         """Begin a batch; when this returns, the log knows of it.
 
         Raises:
-            ApiError: it can't be begun; nothing of it runs.
+            ApiError: it cannot be begun; nothing of it runs.
         """
         source = self._parts.files.of(caller, body.input_file_id)
         if source.purpose != "batch":
@@ -115,18 +115,18 @@ class Batches:
         if record.status not in ("validating", "in_progress"):
             raise ApiError(
                 HTTPStatus.BAD_REQUEST,
-                f"a batch that is {record.status} can't be cancelled",
+                f"a batch that is {record.status} cannot be cancelled",
                 code="batch_not_cancellable",
                 param="batch_id",
             )
-        await self.end(batch_id, reason="asked by its owner")
+        await self.end(batch_id, reason="requested by its owner")
         return self.shown(self._parts.book[batch_id])
 
     async def end(self, batch_id: str, *, reason: str) -> None:
         """Tell the log that a batch is to end, and stop asking.
 
         Raises:
-            ApiError: the log can't be told now, or does not take it.
+            ApiError: the log cannot be told now, or does not take it.
         """
         try:
             await self._parts.plane.cancel(batch_id, reason=reason)
@@ -218,4 +218,6 @@ def _window_s(text: str) -> int:
 
 
 def _refused(error: RefusedError) -> ApiError:
-    return ApiError(HTTPStatus.BAD_REQUEST, f"the control plane refuses: {error}", code=error.code.replace("-", "_"))
+    return ApiError(
+        HTTPStatus.BAD_REQUEST, f"the control plane rejected the request: {error}", code=error.code.replace("-", "_")
+    )

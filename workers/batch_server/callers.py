@@ -39,7 +39,7 @@ def caller_of(request: web.Request) -> Caller:
     if not (workspace and subject and scopes):
         raise ApiError(
             HTTPStatus.UNAUTHORIZED,
-            "the request carries no inference token; mint one with rollbook token",
+            "the request has no inference token; mint one with rollbook token",
             code="invalid_api_key",
             kind="authentication_error",
         )

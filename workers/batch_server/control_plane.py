@@ -133,7 +133,7 @@ class ControlPlane:
         try:
             return msgspec.json.decode(response.content, type=answer)
         except msgspec.DecodeError as error:
-            raise PartAwayError(f"{method} {path}: no answer of ours: {error}") from error
+            raise PartAwayError(f"{method} {path}: not an answer of the control plane: {error}") from error
 
 
 def _refused(response: httpx.Response) -> RefusedError:

@@ -52,7 +52,7 @@ def not_found(what: str, identifier: str, *, param: str) -> ApiError:
     """Say that there is no such thing, or none of this caller's: which of the two is not told."""
     return ApiError(
         HTTPStatus.NOT_FOUND,
-        f"no such {what}: {identifier[:100]}; its owner can list what there is",
+        f"no such {what}: {identifier[:100]}; list the existing ones as their owner",
         code=f"{what}_not_found",
         param=param,
     )
@@ -62,17 +62,17 @@ def storage_full() -> ApiError:
     """Say that the disk takes no more."""
     return ApiError(
         HTTPStatus.INSUFFICIENT_STORAGE,
-        "the disk of the batch server is full, and nothing was kept; delete files, or ask an operator for room",
+        "the disk of the batch server is full, and nothing was stored; delete files, or ask an operator for space",
         code="storage_full",
         kind="server_error",
     )
 
 
 def control_plane_unavailable() -> ApiError:
-    """Say that the log can't be written now."""
+    """Say that the log cannot be written now."""
     return ApiError(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "the control plane does not answer now; try again",
+        "the control plane does not answer; try again",
         code="control_plane_away",
         kind="server_error",
     )

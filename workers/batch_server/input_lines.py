@@ -76,7 +76,7 @@ def checked(path: Path, rules: Rules) -> Checked:
                 found.problems.append(too_many)
                 break
     if not found.requests and not found.problems:
-        empty = "the file holds no request; put one on each line"
+        empty = "the file contains no request; write one on each line"
         found.problems.append(Problem(code="empty_file", line=None, message=empty, param="input_file_id"))
     return found
 
@@ -111,15 +111,17 @@ def _checked(text: bytes, rules: Rules, seen: set[bytes]) -> str:
     try:
         line = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _WrongLine("invalid_json_line", f"the line is no JSON object: {error}; write one on each line") from error
+        raise _WrongLine(
+            "invalid_json_line", f"the line is not a JSON object: {error}; write one on each line"
+        ) from error
     for param in ("custom_id", "method", "url", "body"):
         if param not in line:
             raise _WrongLine("missing_required_parameter", f"the line has no {param}; add it", param=param)
     _check_custom_id(line["custom_id"], seen)
     if _text(line["method"]) != "POST":
-        raise _WrongLine("invalid_method", "the method is not 'POST'; there is no other", param="method")
+        raise _WrongLine("invalid_method", "the method is not 'POST'; use that one", param="method")
     if _text(line["url"]) != rules.endpoint:
-        message = f"the url is not {rules.endpoint!r}, the endpoint of the batch; put others into a batch of their own"
+        message = f"the url is not {rules.endpoint!r}, the endpoint of the batch; use another batch for other urls"
         raise _WrongLine("invalid_url", message, param="url")
     return _model_of(line["body"])
 
@@ -127,12 +129,12 @@ def _checked(text: bytes, rules: Rules, seen: set[bytes]) -> str:
 def _check_custom_id(raw: msgspec.Raw, seen: set[bytes]) -> None:
     custom_id = _text(raw)
     if custom_id is None or not 0 < len(custom_id) <= _MAX_CUSTOM_ID_LENGTH:
-        message = f"custom_id must be a text of 1 to {_MAX_CUSTOM_ID_LENGTH} characters; name the line by one"
+        message = f"custom_id must be a string of 1 to {_MAX_CUSTOM_ID_LENGTH} characters; give the line one"
         raise _WrongLine("invalid_custom_id", message, param="custom_id")
     # Digests of one size, so that long ids of many lines take no more memory than short ones.
     digest = blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=_HASHED_BYTES).digest()
     if digest in seen:
-        message = f"custom_id {custom_id[:100]!r} stands on an earlier line too; give each line its own"
+        message = f"custom_id {custom_id[:100]!r} is already used on an earlier line; give each line its own"
         raise _WrongLine("duplicate_custom_id", message, param="custom_id")
     seen.add(digest)
 
@@ -142,21 +144,23 @@ def _model_of(raw: msgspec.Raw) -> str:
         body = msgspec.json.decode(raw, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _WrongLine(
-            "invalid_request", f"the body can't be asked: {error}; send what the endpoint takes", param="body"
+            "invalid_request", f"the body cannot be sent: {error}; send what the endpoint accepts", param="body"
         ) from error
     if not body.model:
-        raise _WrongLine("missing_required_parameter", "the body names no model; name an endpoint", param="body.model")
+        raise _WrongLine(
+            "missing_required_parameter", "the body does not name a model; name an endpoint", param="body.model"
+        )
     if body.stream:
-        raise _WrongLine("invalid_request", "a batch streams nothing; leave body.stream out", param="body.stream")
+        raise _WrongLine("invalid_request", "a batch cannot stream; remove body.stream", param="body.stream")
     return body.model
 
 
 def _too_many(found: Checked, rules: Rules, line: int) -> Problem | None:
     if found.requests > rules.max_requests:
-        message = f"the file holds more than {rules.max_requests} requests; send it in parts"
+        message = f"the file contains more than {rules.max_requests} requests; send it in parts"
         return Problem(code="too_many_requests", line=line, message=message)
     if len(found.models) > MAX_MODELS:
-        message = f"the file asks more than {MAX_MODELS} models; send it in parts"
+        message = f"the file uses more than {MAX_MODELS} models; send it in parts"
         return Problem(code="too_many_models", line=line, message=message, param="body.model")
     return None
 

@@ -15,8 +15,8 @@ from workers.batch_server.wire import LineError, LineResponse
 
 EXPIRED, CANCELLED = "expired", "cancelled"
 NOT_ASKED = {
-    EXPIRED: LineError(code="batch_expired", message="the request was not asked before the completion window was over"),
-    CANCELLED: LineError(code="batch_cancelled", message="the batch was cancelled before the request was asked"),
+    EXPIRED: LineError(code="batch_expired", message="the request was not sent before the completion window ended"),
+    CANCELLED: LineError(code="batch_cancelled", message="the batch was cancelled before the request was sent"),
 }
 """What the line of a request says that was not asked, by the reason why asking was stopped."""
 _READ_AT_ONCE = 32
@@ -40,7 +40,7 @@ class LineWork:
         """Ask what is left. When it was stopped for a reason that ends the batch, each request has a line as well.
 
         Raises:
-            OSError: the files can't be opened or read.
+            OSError: the files cannot be opened or read.
         """
         await asyncio.to_thread(self.results.open)
         writer = asyncio.create_task(self.results.write_forever())

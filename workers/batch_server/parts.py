@@ -32,7 +32,7 @@ class Plane(Protocol):
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """`places` bounds the requests under way, and `checking` the inputs that are read through."""
+    """`places` bounds the requests in progress, and `checking` the inputs that are read through."""
 
     plane: Plane
     gateway: Gateway
@@ -50,5 +50,5 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def look_s(self) -> float:
-        """The time between two looks at what the log says of a batch."""
+        """The time between two measurements at what the log says of a batch."""
         return self.settings.look_ms / 1_000

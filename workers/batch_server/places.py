@@ -1,4 +1,4 @@
-"""The places of requests under way at the gateway: an equal share for each batch, and none for who only waits."""
+"""The places of requests in progress at the gateway: an equal share for each batch, and none for who only waits."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator

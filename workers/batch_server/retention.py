@@ -30,7 +30,7 @@ class Retention:
             await asyncio.sleep(_INTERVAL_S)
 
     async def look(self) -> None:
-        """Delete what is due. What can't be deleted now is deleted later."""
+        """Delete what is due. What cannot be deleted now is deleted later."""
         try:
             erased, self._read_until = await self._parts.plane.erased_principals(after=self._read_until)
             self._erased |= erased

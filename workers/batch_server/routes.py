@@ -103,13 +103,13 @@ def creation_of(body: bytes) -> CreateBatchBody:
         what, _, path = text.partition(" - at `$.")
         raise ApiError(
             HTTPStatus.BAD_REQUEST,
-            f"the body is no batch: {what}; send what OpenAI's client sends",
+            f"the body is not a batch: {what}; send what OpenAI's client sends",
             code="invalid_request",
             param=path.rstrip("`") or None,
         ) from error
     repeated = repeated_member(content)
     if repeated is not None:
-        message = f"the body is no batch: {repeated} is there twice; send it once"
+        message = f"the body is not a batch: {repeated} appears twice; send it once"
         raise ApiError(HTTPStatus.BAD_REQUEST, message, code="invalid_request", param=repeated)
     return creation
 
@@ -158,7 +158,7 @@ def _fault(request: web.Request, error: Exception) -> web.Response:
     return _refusal(
         ApiError(
             HTTPStatus.INTERNAL_SERVER_ERROR,
-            "the batch server made a mistake; report it with the time",
+            "the batch server failed; report it with the time",
             code="internal_error",
             kind="server_error",
         )

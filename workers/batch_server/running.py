@@ -95,7 +95,7 @@ class BatchRun:
     async def _give_up_creation(self, record: BatchRecord) -> None:
         # Who asked for this batch got no answer and may have asked again: two must not run.
         await self._parts.plane.create(creation_of(record))
-        await self._parts.plane.cancel(record.id, reason="its creation was not answered")
+        await self._parts.plane.cancel(record.id, reason="its creation was never confirmed")
         announced = msgspec.structs.replace(record, is_announced=True)
         self._keep(announced.moved("cancelling", now_s=self._parts.now_s))
 
@@ -134,7 +134,7 @@ class BatchRun:
         for model, line in found.models.items():
             endpoint = model.partition("@")[0].partition(":")[0].lower()
             if endpoint not in scopes and "*" not in scopes:
-                why = f"the token that the batch was created with may not call {model[:100]!r}; mint one that may"
+                why = f"the token that created the batch may not call {model[:100]!r}; mint one that is allowed to"
             elif not await self._parts.plane.has_endpoint(endpoint):
                 why = f"there is no endpoint {model[:100]!r}; list them with GET /v1/models"
             else:

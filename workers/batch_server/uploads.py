@@ -88,7 +88,7 @@ class Uploads:
             reader = await request.multipart()
             while (part := await reader.next()) is not None:
                 if isinstance(part, MultipartReader):
-                    raise ApiError(HTTPStatus.BAD_REQUEST, "a form in a form is not read", code="invalid_form")
+                    raise ApiError(HTTPStatus.BAD_REQUEST, "nested forms are not supported", code="invalid_form")
                 if part.name == "file" and not form.filename:
                     form.filename = _written(part.filename or "upload.jsonl")[:_MAX_NAME_LENGTH]
                     await self._copy(part, incoming, caller)
@@ -99,11 +99,11 @@ class Uploads:
         except TimeoutError as error:
             raise ApiError(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"the form comes slower than {_MIN_BYTES_PER_S} bytes a second; send it anew, or in parts",
+                f"the form arrives slower than {_MIN_BYTES_PER_S} bytes a second; send it again, or in parts",
                 code="upload_too_slow",
             ) from error
         except (ValueError, web.RequestPayloadError) as error:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"the form can't be read: {error}", code="invalid_form") from error
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"the form cannot be read: {error}", code="invalid_form") from error
         return form
 
     async def _copy(self, part: BodyPartReader, incoming: Incoming, caller: Caller) -> None:
@@ -130,12 +130,12 @@ class Uploads:
         if purpose != "batch":
             raise ApiError(
                 HTTPStatus.BAD_REQUEST,
-                f"the purpose is {purpose!r}; files are taken for the purpose 'batch' alone",
+                f"the purpose is {purpose!r}; only the purpose 'batch' is supported",
                 code="invalid_purpose",
                 param="purpose",
             )
         if incoming.size_bytes == 0:
-            raise ApiError(HTTPStatus.BAD_REQUEST, "there is no file, or it is empty", code="empty_file", param="file")
+            raise ApiError(HTTPStatus.BAD_REQUEST, "the file is missing or empty", code="empty_file", param="file")
         now_s = self._clock.now_ms() // 1_000
         return StoredFile(
             id=file_id,
@@ -224,7 +224,7 @@ def _too_large(limit: int) -> ApiError:
 def _no_room(limit: int) -> ApiError:
     return ApiError(
         HTTPStatus.TOO_MANY_REQUESTS,
-        f"your files may hold {limit} bytes together; delete some",
+        f"your files may take {limit} bytes in total; delete some",
         code="storage_limit_reached",
         kind="insufficient_quota",
     )

@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the judge."""
-    take_no_arguments("judge", "Measure active rollouts and keep their time.", argv)
+    take_no_arguments("judge", "Measure active rollouts and track their deadlines.", argv)
     return run_program("judge", _run)
 
 
@@ -52,10 +52,10 @@ async def _run(stopping: asyncio.Event) -> None:
 def _metrics(judge: Judge, background: Background) -> Metrics:
     metrics = Metrics()
     background.show_in(metrics)
-    metrics.gauge("rollbook_judge_position", "How far in the log its picture goes.", lambda: judge.position)
-    metrics.gauge("rollbook_judge_active_rollouts", "Rollouts that it looks at.", lambda: len(judge.rollouts))
-    metrics.counter("rollbook_judge_looks", "Looks at an active rollout.", lambda: judge.looks)
-    metrics.counter("rollbook_judge_failed_looks", "Looks that met a failure.", lambda: judge.failed_looks)
+    metrics.gauge("rollbook_judge_position", "Its position in the log.", lambda: judge.position)
+    metrics.gauge("rollbook_judge_active_rollouts", "Active rollouts.", lambda: len(judge.rollouts))
+    metrics.counter("rollbook_judge_looks", "Measurements of an active rollout.", lambda: judge.looks)
+    metrics.counter("rollbook_judge_failed_looks", "Measurements that failed.", lambda: judge.failed_looks)
     return metrics
 
 

@@ -43,7 +43,7 @@ class Log(Protocol):
     """The published log, read from its end on.
 
     `mark_end` is called before the snapshot is taken, so that between the two nothing is lost; `events` goes on from
-    the mark for ever and raises LogAwayError when the log can't be read.
+    the mark forever and raises LogAwayError when the log cannot be read.
     """
 
     async def mark_end(self) -> None: ...
@@ -72,7 +72,7 @@ class Judge:
         return self._position
 
     async def follow(self, log: Log, *, on_ready: Callable[[], None]) -> None:
-        """Take the snapshot and fold the log after it, until the log can't be read."""
+        """Take the snapshot and fold the log after it, until the log cannot be read."""
         await log.mark_end()
         snapshot = await self._plane.snapshot()
         self._position = snapshot.position

@@ -108,7 +108,7 @@ def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement |
 
 
 def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
-    """Say that the view can't be seen, since when is told by the judge's clock: a step ends though no view comes.
+    """Say that the view cannot be seen, since when is told by the judge's clock: a step ends though no view comes.
 
     None of its gates can pass by that; only the step's longest duration is decided.
     """

@@ -15,8 +15,10 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the judge has to be told."""
 
     api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
-    token_file: Annotated[Path, msgspec.Meta(description="file with a token of role service")]
+    token_file: Annotated[Path, msgspec.Meta(description="file with a token of the role service")]
     kafka: KafkaConnection
-    ready_file: Annotated[Path, msgspec.Meta(description="made when the judge follows the log, removed at its start")]
-    interval_ms: Annotated[int, msgspec.Meta(ge=10, description="time between two looks at an active rollout")] = 500
+    ready_file: Annotated[Path, msgspec.Meta(description="created when the judge follows the log, removed at start")]
+    interval_ms: Annotated[
+        int, msgspec.Meta(ge=10, description="time between two measurements at an active rollout")
+    ] = 500
     metrics_port: MetricsPort = None

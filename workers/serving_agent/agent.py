@@ -41,7 +41,7 @@ class ServingAgent:
         """Let engines follow the capture policies of their endpoints; to be done before engines are started.
 
         Raises:
-            CaptureNotHandedOverError: a policy can't be written.
+            CaptureNotHandedOverError: a policy cannot be written.
         """
         if self._desired is not None:
             served = {deployment.endpoint_id for deployment in self._desired.deployments.values()}

@@ -107,9 +107,9 @@ def _metrics(agent: ServingAgent, shipping: SpoolShipping, background: Backgroun
     metrics, totals = Metrics(), shipping.totals
     background.show_in(metrics)
     metrics.gauges("rollbook_agent_instances", "Slots of this host.", label="state", read=agent.instances_by_state)
-    metrics.counter("rollbook_agent_shipped_batches", "Batches sent, empty ones too.", lambda: totals.batches)
+    metrics.counter("rollbook_agent_shipped_batches", "Batches sent, including empty ones.", lambda: totals.batches)
     metrics.counter("rollbook_agent_shipped_observations", "Captured predictions sent.", lambda: totals.rows)
-    metrics.counter("rollbook_agent_lost_frames", "Frames that full spools had dropped.", lambda: totals.lost_frames)
+    metrics.counter("rollbook_agent_lost_frames", "Frames dropped by full spools.", lambda: totals.lost_frames)
     return metrics
 
 

@@ -66,7 +66,7 @@ class ModelShelf:
 
         Raises:
             NeverServesError: the artifact is not what the version says, or not what its format says.
-            MayServeLaterError: it can't be had now, or the disk is full.
+            MayServeLaterError: it cannot be had now, or the disk is full.
         """
         artifact = deployment.artifact
         with self._keep_from_discard(artifact.digest):
@@ -180,7 +180,7 @@ class ModelShelf:
 def disk_failure(error: OSError) -> MayServeLaterError:
     """Name what a failed write means for the instance."""
     code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "host-unusable"
-    return MayServeLaterError(code, f"the agent can't write its files: {error.strerror or error}")
+    return MayServeLaterError(code, f"the agent cannot write its files: {error.strerror or error}")
 
 
 def _name_of(digest: str) -> str:
@@ -229,7 +229,7 @@ def _verify(artifact: Artifact | DirectoryFile, path: Path) -> None:
     raise NeverServesError(
         "artifact-digest-differs",
         f"the artifact should have {artifact.size_bytes} bytes and {artifact.digest}; "
-        f"what came has {size} bytes and {digest}",
+        f"the download has {size} bytes and {digest}",
     )
 
 

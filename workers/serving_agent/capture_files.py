@@ -22,7 +22,7 @@ class CaptureFiles:
         """Write the policies that differ from what was written last.
 
         Raises:
-            CaptureNotHandedOverError: one can't be written; its engines go on under the policy before.
+            CaptureNotHandedOverError: one cannot be written; its engines go on under the policy before.
         """
         for endpoint_id, in_force in captures.items():
             if self._written.get(endpoint_id) == in_force:

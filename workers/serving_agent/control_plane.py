@@ -130,7 +130,7 @@ class ControlPlane:
         await self._command(f"/v1/instances/{instance_id}/withdraw", body)
 
     async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
-        """Tell that an instance can't be brought up. Returns once it is recorded.
+        """Tell that an instance cannot be brought up. Returns once it is recorded.
 
         Raises:
             RefusedError: the deployment is gone.

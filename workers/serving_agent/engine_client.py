@@ -97,7 +97,7 @@ async def ask_golden(client: httpx.AsyncClient, path: str, body: dict[str, Any])
     try:
         answer = await client.post(path, json=body, timeout=GOLDEN_TIMEOUT)
     except (httpx.HTTPError, *UNREADABLE) as error:
-        raise PartAwayError(f"the golden input got no answer: {error!r}") from error
+        raise PartAwayError(f"the golden input was not answered: {error!r}") from error
     if answer.status_code in _BUSY:
         raise EngineBusyError(f"the engine answered {answer.status_code}: {_beginning(answer)}")
     if not answer.is_success:

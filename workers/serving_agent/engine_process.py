@@ -49,7 +49,7 @@ class Process(Protocol):
 
 
 class EngineProcess:
-    """A process held by its pidfd, so that signals can't reach another one that got its id."""
+    """A process held by its pidfd, so that signals cannot reach another one that got its id."""
 
     def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None, pidfd: int | None = None) -> None:
         self._pid = pid
@@ -123,7 +123,7 @@ def start_engine(command: Command, *, environ: Mapping[str, str], log: Path) -> 
     """Start an engine in a session of its own, its output appended to a log.
 
     Raises:
-        OSError: the log can't be written or the process can't be made.
+        OSError: the log cannot be written or the process cannot be made.
     """
     with engine_log(log) as output:
         child = subprocess.Popen(
@@ -152,7 +152,7 @@ def engine_log(log: Path) -> IO[bytes]:
     """Open a log to append to; a large one is set aside before.
 
     Raises:
-        OSError: it can't be written.
+        OSError: it cannot be written.
     """
     if log.exists() and log.stat().st_size > _LARGE_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
@@ -165,7 +165,7 @@ def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
         process = EngineProcess(pid, child=None)
     except ProcessLookupError:
         return None
-    # The pidfd is held now, so what is compared here can't change its owner any more.
+    # The pidfd is held now, so what is compared here cannot change its owner any more.
     if abs(process.started_at - started_at) < _SAME_START_S and _is_in_use(pid):
         return process
     process.release()

@@ -1,14 +1,14 @@
 """What the serving agent meets.
 
 AgentError
-├── PartAwayError          the control plane, Kafka or an engine can't answer now; trying again may help
+├── PartAwayError          the control plane, Kafka or an engine cannot answer now; trying again may help
 │   └── EngineBusyError    an engine refuses for its load; it is no fault of the engine
-├── CaptureNotHandedOverError  a capture policy can't be written for the engines; trying again may help
+├── CaptureNotHandedOverError  a capture policy cannot be written for the engines; trying again may help
 ├── RefusedError           the control plane understood a call and refuses it; the same call meets the same
-└── CannotServeError       an instance can't be brought up; `code` stands in InstanceFailed
+└── CannotServeError       an instance cannot be brought up; `code` stands in InstanceFailed
     ├── NeverServesError       the version will not run as it is: starting again meets the same
     │   └── EngineFaultError   the engine failed at its golden input; its log says of what
-    └── MayServeLaterError     this host can't run it now: starting again may help
+    └── MayServeLaterError     this host cannot run it now: starting again may help
 """
 
 
@@ -17,7 +17,7 @@ class AgentError(Exception):
 
 
 class PartAwayError(AgentError):
-    """A neighbour can't answer now."""
+    """A neighbour cannot answer now."""
 
 
 class EngineBusyError(PartAwayError):
@@ -25,7 +25,7 @@ class EngineBusyError(PartAwayError):
 
 
 class CaptureNotHandedOverError(AgentError):
-    """A capture policy can't be written for the engines now."""
+    """A capture policy cannot be written for the engines now."""
 
 
 class RefusedError(AgentError):
@@ -33,7 +33,7 @@ class RefusedError(AgentError):
 
 
 class CannotServeError(AgentError):
-    """An instance can't be brought up."""
+    """An instance cannot be brought up."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
@@ -42,7 +42,7 @@ class CannotServeError(AgentError):
 
 
 class NeverServesError(CannotServeError):
-    """The version itself is at fault, and versions don't change."""
+    """The version itself is at fault, and versions do not change."""
 
 
 class EngineFaultError(NeverServesError):

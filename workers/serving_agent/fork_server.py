@@ -51,7 +51,7 @@ class ForkServer:
         """Start an engine in a session of its own, its output appended to a log.
 
         Raises:
-            OSError: the log can't be written.
+            OSError: the log cannot be written.
             MayServeLaterError: no process can be made.
         """
         async with self._turn:

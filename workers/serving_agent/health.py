@@ -109,14 +109,14 @@ def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -
     that makes all of them slow must not take one after the other away.
     """
     if health.busy >= rules.faults * _MAX_BUSY_PER_FAULT:
-        reason = f"it refused the golden input for its load {health.busy} times in a row"
+        reason = f"it rejected the golden input as overloaded {health.busy} times in a row"
         return Sickness("instance-hung", reason, is_in_log=True)
     last = health.last
     if last is None or not health.is_at_fault or health.faults < rules.faults:
         return None
     if last.code == "instance-slow" and not has_healthy_sibling:
         return None
-    reason = f"{last.reason}; {health.faults} of the last {len(health.recent)} probes were at fault"
+    reason = f"{last.reason}; {health.faults} of the last {len(health.recent)} probes failed"
     return msgspec.structs.replace(last, reason=reason)
 
 

@@ -188,7 +188,7 @@ class InstanceKeeper:
             await self._pause()
 
     async def _empty(self, running: RunningInstance) -> None:
-        self._withdraw_soon(running.record, reason="the deployment is stopped here")
+        self._withdraw_soon(running.record, reason="the deployment is no longer placed on this host")
         await self._withdrawn()
         # The gateway learns of the withdrawal by the log; what it sent until then is still answered.
         await asyncio.sleep(_ROUTES_SETTLE_S)

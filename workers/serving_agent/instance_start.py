@@ -87,7 +87,7 @@ class InstanceStarter:
         """Return the record of a slot; a slot that is filled for the first time gets its lasting port and id.
 
         Raises:
-            MayServeLaterError: the record can't be written.
+            MayServeLaterError: the record cannot be written.
         """
         known = self._book.get(slot)
         if known is not None and (known.boot_id or is_free(known.port, host=str(self._settings.bind_host))):
@@ -103,7 +103,7 @@ class InstanceStarter:
         launcher = self._launchers.of(deployment)
         client = launcher.client(self._shelf.directory_of(record.slot.deployment_id), port=record.port)
         process = await self._find(record, client, deployment)
-        reason = "the engine was gone when the agent came back"
+        reason = "the engine was gone when the agent restarted"
         if record.boot_id and (process is None or process.has_ended):
             reason = f"{reason}; {self.quote_log_end(record)}"
         try:
@@ -112,7 +112,7 @@ class InstanceStarter:
                 if deployment.golden is not None:
                     await client.check_golden(deployment.endpoint, deployment.golden)
         except (CannotServeError, PartAwayError) as error:
-            reason = f"when the agent came back, {self._explained(error, record)}"
+            reason = f"when the agent restarted, {self._explained(error, record)}"
             _log.warning("instance_not_adopted", instance_id=record.instance_id, reason=reason)
             assert process is not None, "only a process can fail to answer"
             await process.stop(deadline_s=_KILL_AFTER_S)

@@ -32,7 +32,7 @@ class Decoded(msgspec.Struct, frozen=True):
 
 
 def decode_frames(payloads: Sequence[bytes]) -> Decoded:
-    """Read the payloads of a spool; one that can't be read is logged and left out, the same way each time."""
+    """Read the payloads of a spool; one that cannot be read is logged and left out, the same way each time."""
     rows: list[ObservationRecord] = []
     last_mark = Mark(0)
     for payload in payloads:

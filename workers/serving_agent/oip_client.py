@@ -51,12 +51,12 @@ class OipClient:
         try:
             outputs = msgspec.json.decode(content, type=_InferAnswer).outputs
         except UNREADABLE as error:
-            raise wrong_answer(f"the engine's answer is none of the protocol: {error}") from error
+            raise wrong_answer(f"the engine's answer does not follow the protocol: {error}") from error
         given = {output.name: output.data for output in outputs}
         for name, expected in golden.outputs.items():
             if not are_equal(given.get(name, ()), expected, tolerance=golden.tolerance):
                 found = shortened(given.get(name, ()))
-                raise wrong_answer(f"output {name!r} should be {shortened(expected)} and is {found}")
+                raise wrong_answer(f"output {name!r} should be {shortened(expected)} but is {found}")
 
 
 def _tensor(tensor: GoldenInput) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class OpenAiClient:
             else:
                 given = await self._embedding(model, texts[0])
                 if not are_equal(given, expected, tolerance=golden.tolerance):
-                    raise wrong_answer(f"output {name!r} should be {shortened(expected)} and is {shortened(given)}")
+                    raise wrong_answer(f"output {name!r} should be {shortened(expected)} but is {shortened(given)}")
 
     async def _check_completions(
         self, model: str, name: str, prompts: tuple[str, ...], expected: tuple[str, ...]
@@ -77,15 +77,15 @@ class OpenAiClient:
         try:
             choices = msgspec.json.decode(content, type=_Completion).choices
         except UNREADABLE as error:
-            raise wrong_answer(f"the engine's answer is no completion: {error}") from error
+            raise wrong_answer(f"the engine's answer is not a completion: {error}") from error
         given = tuple(choice.text for choice in sorted(choices, key=lambda choice: choice.index))
         is_right = len(given) == len(expected) and all(map(str.startswith, given, expected))
         if not is_right:
-            raise wrong_answer(f"output {name!r} should begin with {shortened(expected)} and is {shortened(given)}")
+            raise wrong_answer(f"output {name!r} should begin with {shortened(expected)} but is {shortened(given)}")
 
     async def _embedding(self, model: str, text: str) -> tuple[float, ...]:
         content = await ask_golden(self._client, "/v1/embeddings", {"model": model, "input": text})
         try:
             return msgspec.json.decode(content, type=_Embeddings).data[0].embedding
         except (*UNREADABLE, IndexError) as error:
-            raise wrong_answer(f"the engine's answer is no embedding: {error}") from error
+            raise wrong_answer(f"the engine's answer is not an embedding: {error}") from error

@@ -23,51 +23,53 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
     token_file: Annotated[Path, msgspec.Meta(description="file with a service token")]
     kafka: KafkaConnection
-    ready_file: Annotated[Path, msgspec.Meta(description="made once the first snapshot is acted upon")]
+    ready_file: Annotated[Path, msgspec.Meta(description="created once the first snapshot is applied")]
     agent_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", description="name of this agent")] = "local"
     region: Annotated[str, msgspec.Meta(description="region of this host")] = "local"
     zone: Annotated[str, msgspec.Meta(description="zone of this host")] = "local"
     bind_host: Annotated[IPv4Address, msgspec.Meta(description="address that engines listen on")] = ON_LOOPBACK
     advertised_host: Annotated[
         IPv4Address | None,
-        msgspec.Meta(description="address at which gateways reach the engines; without it the one that they listen on"),
+        msgspec.Meta(description="address at which gateways reach the engines; defaults to the one they listen on"),
     ] = None
-    supervisor_pid: Annotated[int, msgspec.Meta(ge=0, description="engines end when this process is gone; 0: none")] = 0
+    supervisor_pid: Annotated[
+        int, msgspec.Meta(ge=0, description="engines exit when this process is gone; 0: none")
+    ] = 0
     fork_engines: Annotated[
         bool,
-        msgspec.Meta(description="start runtimes as forks of a process that holds their libraries, in milliseconds"),
+        msgspec.Meta(
+            description="fork runtimes from a process with the libraries loaded, so that they start in milliseconds"
+        ),
     ] = True
     preload_libraries: Annotated[
         bool,
         msgspec.Meta(
-            description="load scikit-learn at the start, so that the first engine that needs it starts at once"
+            description="load scikit-learn at startup, so that the first engine that needs it starts immediately"
         ),
     ] = True
     models_per_process: Annotated[
         int,
-        msgspec.Meta(
-            ge=1, description="models of one workspace and format that may share a process; 1 gives each its own"
-        ),
+        msgspec.Meta(ge=1, description="models of one workspace and format that share a process; 1: none share"),
     ] = 1
     start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for an engine to become ready")] = 120.0
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body an engine takes")] = (
         128 * 1024**2
     )
-    drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for requests under way at a stop")] = 5.0
+    drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for requests in progress at a stop")] = 5.0
     vllm_python: Annotated[
         Path | None,
-        msgspec.Meta(description="Python of vLLM's environment; without it .venv-vllm beside Rollbook's own"),
+        msgspec.Meta(description="Python of vLLM's environment; defaults to .venv-vllm beside Rollbook's own"),
     ] = None
     vllm_arguments: Annotated[
-        tuple[str, ...], msgspec.Meta(description="more arguments for every vLLM, such as --max-model-len=4096")
+        tuple[str, ...], msgspec.Meta(description="additional arguments for every vLLM, such as --max-model-len=4096")
     ] = ()
-    vllm_tool_parser: Annotated[str, msgspec.Meta(description="how vLLM reads a model's calls of tools")] = "hermes"
+    vllm_tool_parser: Annotated[str, msgspec.Meta(description="vLLM's parser of tool calls")] = "hermes"
     vllm_threads: Annotated[int, msgspec.Meta(ge=1, description="threads of one vLLM on a CPU")] = 2
     vllm_cpu_cache_gib: Annotated[
         int, msgspec.Meta(ge=1, description="memory for one vLLM's key-value cache on a CPU")
     ] = 1
     vllm_adapters: Annotated[
-        int, msgspec.Meta(ge=0, description="adapters that one vLLM holds beside its model; 0 takes none")
+        int, msgspec.Meta(ge=0, description="adapters that one vLLM can hold beside its model; 0: none")
     ] = 0
     vllm_adapter_rank: Annotated[
         int, msgspec.Meta(ge=1, description="the highest rank of an adapter: 8, 16, 32, 64, 128, 256, 320 or 512")
@@ -76,24 +78,26 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     vllm_drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for vLLM's requests at a stop")] = 30.0
     credentials_dir: Annotated[
         Path | None,
-        msgspec.Meta(description="folder with the credentials of external engines; without it secrets/engines"),
+        msgspec.Meta(description="folder with the credentials of external engines; defaults to secrets/engines"),
     ] = None
     external_networks: Annotated[
         GrantedNetworks,
         msgspec.Meta(description="private networks that external engines may be in, such as 10.2.0.0/16,127.0.0.0/8"),
     ] = GrantedNetworks()
-    probe_interval_s: Annotated[float, msgspec.Meta(gt=0, description="between two golden inputs to an instance")] = 2.0
-    probe_timeout_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes longer counts as none")] = (
-        5.0
-    )
-    probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="an answer that takes this long is slow")] = 2.0
+    probe_interval_s: Annotated[
+        float, msgspec.Meta(gt=0, description="time between two golden inputs to an instance")
+    ] = 2.0
+    probe_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="time after which an answer counts as missing")
+    ] = 5.0
+    probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="time after which an answer counts as slow")] = 2.0
     metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None
     telemetry_interval_s: Annotated[
-        float, msgspec.Meta(gt=0, description="between two looks at what instances use")
+        float, msgspec.Meta(gt=0, description="time between two measurements of what instances use")
     ] = 5.0
     probe_faults: Annotated[
-        int, msgspec.Meta(ge=1, description="faults, among twice as many probes, that withdraw an instance")
+        int, msgspec.Meta(ge=1, description="failed probes, among twice as many, after which an instance is withdrawn")
     ] = 3
 
     def __post_init__(self) -> None:

@@ -189,7 +189,7 @@ class SharedProcesses:
 
         Raises:
             MayServeLaterError: no process can be made.
-            OSError: its log can't be written.
+            OSError: its log cannot be written.
         """
         async with self._turn:
             for host in self._hosts.values():

@@ -1,4 +1,4 @@
-"""Ships spools: numbered batches without gaps, whose content a crash can't change, and a closing one at the end."""
+"""Ships spools: numbered batches without gaps, whose content a crash cannot change, and a closing one at the end."""
 
 import asyncio
 import shutil
@@ -212,7 +212,7 @@ class SpoolShipping:
         self.totals = Totals()
 
     async def run(self) -> None:
-        """Ship for ever. A source that meets a failure begins again at what is on disk, and holds up no other."""
+        """Ship forever. A source that meets a failure begins again at what is on disk, and holds up no other."""
         try:
             while True:
                 for directory, source in sources(self._spools).items():

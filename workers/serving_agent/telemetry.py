@@ -73,7 +73,7 @@ class Telemetry:
         return self._directory / "telemetry"
 
     async def run(self, *, interval_s: float) -> None:
-        """Look for ever."""
+        """Look forever."""
         while True:
             began = self._clock.monotonic()
             try:

@@ -53,7 +53,7 @@ def encode(record: Sample | Mark) -> bytes:
 
 
 def decode_frames(payloads: Sequence[bytes]) -> Decoded:
-    """Read the payloads of a spool; one that can't be read is logged and left out, the same way each time."""
+    """Read the payloads of a spool; one that cannot be read is logged and left out, the same way each time."""
     rows: list[tuple[Sample, str, float]] = []
     last_mark = Mark(0)
     for payload in payloads:

@@ -65,11 +65,11 @@ def _parse(arguments: list[str] | None) -> Options:
     parser.add_argument("--story", choices=STORIES, default=DEFAULT, help=f"which story ({stories})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the evidence as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", default=Path("rollbook-demo.html"), help="the report")
-    parser.add_argument("--keep", action="store_true", help="leave the stack up")
+    parser.add_argument("--keep", action="store_true", help="leave the stack running")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="keep the stack's data here (must be new)")
     parsed = parser.parse_args(arguments)
     if parsed.data_dir is not None and parsed.data_dir.exists():
-        parser.error(f"--data-dir {parsed.data_dir} exists already; the demo wants a new one")
+        parser.error(f"--data-dir {parsed.data_dir} already exists; the demo needs a new one")
     missing = STORIES[parsed.story].what_is_missing()
     if missing is not None:
         parser.error(f"--story {parsed.story} {missing}")
@@ -146,7 +146,7 @@ def _write(options: Options, evidence: Evidence, narrator: Narrator) -> None:
 
 def _leave_up(story: str, profile: Profile, status: StackStatus, narrator: Narrator) -> None:
     command = f"{_command()} --data-dir {profile.data_dir}"
-    narrator.act(f"The stack stays up; end it with: {command} down")
+    narrator.act(f"The stack stays up; stop it with: {command} down")
     for program in status.programs:
         for address in program.addresses:
             narrator.say(f"{program.name:<12} {address}")

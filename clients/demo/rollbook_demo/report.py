@@ -130,7 +130,7 @@ def _verdict(evidence: Evidence) -> str:
     failed = "no request failed" if not evidence.failed_requests else f"{evidence.failed_requests} requests failed"
     return escape(
         f"{evidence.promoted or 'Nothing'} was promoted and {evidence.rolled_back or 'nothing'} was rolled back, "
-        f"with no hand on either; of {evidence.requests:,} requests {failed}."
+        f"both automatically; of {evidence.requests:,} requests {failed}."
     )
 
 

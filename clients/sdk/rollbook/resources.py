@@ -310,7 +310,7 @@ class BatchInput(Shape, frozen=True, kw_only=True):
 
 
 class BatchProblem(Shape, frozen=True, kw_only=True):
-    """Why a file can't be run: a code, and the line that it is about, counted from 1. What stands there is not told."""
+    """Why a file cannot be run: a code, and the line that it is about, counted from 1. The line itself is left out."""
 
     code: str
     line: int | None
@@ -373,7 +373,7 @@ class Comparison(Shape, frozen=True, kw_only=True):
 
 
 class FailoverPolicy(Shape, frozen=True, kw_only=True):
-    """Who answers in place of instances that can't be reached, and what an endpoint may ask of them at once.
+    """Who answers in place of instances that cannot be reached, and what an endpoint may ask of them at once.
 
     A region's requests go to instances of the region first, then to those of the backup regions in order; without a
     list, of any other region. When no region has a healthy instance of the version, the backup deployment answers.

@@ -29,7 +29,7 @@ class FirstTokenRule(msgspec.Struct, frozen=True):
         return (*duration_problems("threshold_ms", self.gate.threshold_ms), *_share_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        subject = f"share with the first token after {self.gate.threshold_ms:g} ms"
+        subject = f"first tokens after {self.gate.threshold_ms:g} ms"
         return compare(_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
 
 
@@ -44,7 +44,7 @@ class BetweenTokensRule(msgspec.Struct, frozen=True):
         return (*duration_problems("threshold_ms", self.gate.threshold_ms), *_share_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        subject = f"share with over {self.gate.threshold_ms:g} ms between tokens"
+        subject = f"streams with over {self.gate.threshold_ms:g} ms between tokens"
         return compare(_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
 
 
@@ -59,7 +59,7 @@ class TruncationRule(msgspec.Struct, frozen=True):
         return _share_problems(self.gate)
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = _terms(self.kind, self.gate, "share cut off at the limit of tokens", unit="answers")
+        terms = _terms(self.kind, self.gate, "answers cut off at the token limit", unit="answers")
         return compare(terms, candidate, baseline, alpha=alpha)
 
 
@@ -71,11 +71,11 @@ class AnswerTokensRule(msgspec.Struct, frozen=True):
     gate: AnswerTokensGate
 
     def problems(self) -> tuple[Problem, ...]:
-        wrong = Problem("threshold", f"{self.gate.threshold} is no number of tokens", "give a whole number above 0")
+        wrong = Problem("threshold", f"{self.gate.threshold} is not a number of tokens", "give a whole number above 0")
         return (*(() if self.gate.threshold > 0 else (wrong,)), *_share_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        subject = f"share of over {self.gate.threshold:,} tokens"
+        subject = f"answers over {self.gate.threshold:,} tokens"
         return compare(_terms(self.kind, self.gate, subject, unit="answers"), candidate, baseline, alpha=alpha)
 
 

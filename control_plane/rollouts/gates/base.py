@@ -42,7 +42,7 @@ class GateRule(Protocol):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gate compares, how much it allows, and how its sentence goes.
+    """What a gate compares, how much it allows, and how its reason reads.
 
     `worse` says where a worse candidate stands. A subject that gets worse downwards is shown as the share of good
     outcomes, 1 - bad.
@@ -63,11 +63,13 @@ def compare(terms: Terms, candidate: Counts, baseline: Counts, *, alpha: float) 
         return _verdict_without_bounds(terms.kind, "no_data", f"the {empty} has no {terms.unit} yet", alpha=alpha)
     difference = bound_difference(candidate, baseline, alpha=alpha)
     outcome = _outcome(terms, difference, trials=min(candidate.trials, baseline.trials))
-    shares = _sentence(terms, candidate, baseline, difference, alpha=alpha)
     return Verdict(
         gate=terms.kind,
         outcome=outcome,
-        reason=f"{shares}; {_ending(terms, outcome)}",
+        reason=(
+            f"{_headline(terms, outcome, candidate, baseline)}; {_evidence(difference, baseline, terms, alpha=alpha)}, "
+            f"{_allowance(terms, outcome)}"
+        ),
         estimate=difference.estimate,
         lower=difference.lower,
         upper=difference.upper,
@@ -77,7 +79,7 @@ def compare(terms: Terms, candidate: Counts, baseline: Counts, *, alpha: float) 
 
 def late(kind: str, *, alpha: float) -> Verdict:
     """Conclude nothing, as records may be missing that were made before the watermark."""
-    reason = "a source of request records is silent, so the counts may be incomplete and decide nothing"
+    reason = "nothing is decided while a source of request records is silent"
     return _verdict_without_bounds(kind, "late", reason, alpha=alpha)
 
 
@@ -85,31 +87,37 @@ def difference_problems(field: str, value: float) -> tuple[Problem, ...]:
     """Check an allowed difference of two shares."""
     if 0 <= value < 1:
         return ()
-    return (Problem(field, f"{value:g} is no share", "give a number from 0 to below 1; 0.02 is two points"),)
+    return (
+        Problem(
+            field, f"{value:g} is not a share", "give a number from 0 up to but not including 1; 0.02 means two points"
+        ),
+    )
 
 
 def duration_problems(field: str, value: float) -> tuple[Problem, ...]:
     """Check a threshold in milliseconds."""
     if isfinite(value) and value > 0:
         return ()
-    return (Problem(field, f"{value:g} ms is no duration", "give a number above 0"),)
+    return (Problem(field, f"{value:g} ms is not a duration", "give a number above 0"),)
 
 
 def name_problems(field: str, value: str, *, remedy: str) -> tuple[Problem, ...]:
     """Check the name of the feedback that a gate rests on."""
-    return () if value.strip() else (Problem(field, "it names no feedback", remedy),)
+    return () if value.strip() else (Problem(field, "it does not name any feedback", remedy),)
 
 
 def number_problems(field: str, value: float, *, kind: str) -> tuple[Problem, ...]:
     """Check a threshold that may be any finite number of a kind, such as a loss."""
     return (
-        () if isfinite(value) else (Problem(field, f"{value:g} is no {kind} to compare with", "give a finite number"),)
+        ()
+        if isfinite(value)
+        else (Problem(field, f"{value:g} is not a {kind} to compare with", "give a finite number"),)
     )
 
 
 def minimum_problems(field: str, value: int) -> tuple[Problem, ...]:
     """Check the fewest trials that a pass needs."""
-    return () if value >= 1 else (Problem(field, f"{value} trials prove nothing", "give at least 1"),)
+    return () if value >= 1 else (Problem(field, f"{value} trials are too few to decide", "give at least 1"),)
 
 
 def _verdict_without_bounds(kind: str, outcome: Outcome, reason: str, *, alpha: float) -> Verdict:
@@ -126,28 +134,33 @@ def _outcome(terms: Terms, difference: Difference, *, trials: int) -> Outcome:
     return "pass" if difference.upper <= terms.max_difference else "undecided"
 
 
-def _sentence(terms: Terms, candidate: Counts, baseline: Counts, difference: Difference, *, alpha: float) -> str:
-    is_worse = difference.estimate > 0
-    place = terms.worse if is_worse else ("below" if terms.worse == "above" else "above")
-    distance = _points(abs(difference.estimate))
-    low, high = (difference.lower, difference.upper) if is_worse else (0.0 - difference.upper, 0.0 - difference.lower)
-    return (
-        f"{terms.subject} {_shown(terms, candidate)} on {candidate.trials:,} {terms.unit} is "
-        f"{'level with' if distance == '0.0' else place} the baseline's {_shown(terms, baseline)} "
-        f"on {baseline.trials:,}{'' if distance == '0.0' else f' by {distance} points'} "
-        f"({100 * (1 - alpha):.1f} % interval {_points(low)} to {_points(high)})"
-    )
-
-
-def _ending(terms: Terms, outcome: Outcome) -> str:
-    allowance = f"at most {_points(terms.max_difference)} points {terms.worse} it are allowed"
+def _headline(terms: Terms, outcome: Outcome, candidate: Counts, baseline: Counts) -> str:
     match outcome:
+        case "fail":
+            finding = f"{terms.subject} {'rose' if terms.worse == 'above' else 'fell'}"
+        case "pass":
+            finding = f"{terms.subject} held"
         case "too_little_data":
-            return f"a pass needs {terms.min_trials:,} {terms.unit} on both sides"
-        case "undecided":
-            return f"{allowance}, which is neither sure nor ruled out yet"
+            finding = f"too few {terms.unit} to judge {terms.subject}"
         case _:
-            return allowance
+            finding = f"{terms.subject} is undecided"
+    shares = f"{_shown(terms, candidate)} vs {_shown(terms, baseline)}"
+    return f"{finding}: {shares} on {candidate.trials:,} {terms.unit}"
+
+
+def _evidence(difference: Difference, baseline: Counts, terms: Terms, *, alpha: float) -> str:
+    is_worse = difference.estimate > 0
+    low, high = (difference.lower, difference.upper) if is_worse else (0.0 - difference.upper, 0.0 - difference.lower)
+    distance = _points(abs(difference.estimate))
+    finding = "level with" if distance == "0.0" else f"{distance} points {'worse' if is_worse else 'better'} than"
+    interval = f"{100 * (1 - alpha):.1f} % interval {_points(low)} to {_points(high)}"
+    return f"{finding} the baseline on {baseline.trials:,} {terms.unit} ({interval})"
+
+
+def _allowance(terms: Terms, outcome: Outcome) -> str:
+    if outcome == "too_little_data":
+        return f"at least {terms.min_trials:,} {terms.unit} are needed on both sides"
+    return f"at most {_points(terms.max_difference)} points worse is allowed"
 
 
 def _shown(terms: Terms, counts: Counts) -> str:

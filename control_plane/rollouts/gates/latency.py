@@ -35,7 +35,7 @@ class LatencyRule(msgspec.Struct, frozen=True):
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         terms = Terms(
             kind=self.kind,
-            subject=f"share over {self.gate.threshold_ms:g} ms",
+            subject=f"requests over {self.gate.threshold_ms:g} ms",
             unit="requests",
             worse="above",
             max_difference=self.gate.max_increase,

@@ -39,7 +39,7 @@ class LossRule(msgspec.Struct, frozen=True):
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         terms = Terms(
             kind=self.kind,
-            subject=f"share with a loss over {self.gate.threshold:g}",
+            subject=f"losses over {self.gate.threshold:g}",
             unit="labels",
             worse="above",
             max_difference=self.gate.max_increase,

@@ -36,7 +36,7 @@ class RatingRule(msgspec.Struct, frozen=True):
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         terms = Terms(
             kind=self.kind,
-            subject=f"share rated below {self.gate.threshold:g}",
+            subject=f"ratings below {self.gate.threshold:g}",
             unit="ratings",
             worse="above",
             max_difference=self.gate.max_increase,

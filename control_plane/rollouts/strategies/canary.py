@@ -45,7 +45,7 @@ class CanaryStrategy(msgspec.Struct, frozen=True):
         bake_time_ms = self.canary.bake_time_ms
         if 0 <= bake_time_ms <= _MAX_MS:
             return ()
-        return (Problem("bake_time_ms", f"{bake_time_ms} ms is no bake time", f"give 0 to {_MAX_MS}"),)
+        return (Problem("bake_time_ms", f"{bake_time_ms} ms is not a valid bake time", f"give 0 to {_MAX_MS}"),)
 
 
 def _ladder_problems(steps: tuple[CanaryStep, ...]) -> list[Problem]:
@@ -55,7 +55,9 @@ def _ladder_problems(steps: tuple[CanaryStep, ...]) -> list[Problem]:
         return [Problem("steps", f"a canary has {_MIN_STEPS} to {_MAX_STEPS} steps, not {len(weights)}", remedy)]
     problems = [
         Problem(
-            f"steps[{index + 1}].weight_percent", f"the weights do not grow: {after:g} % follows {before:g} %", remedy
+            f"steps[{index + 1}].weight_percent",
+            f"the weights do not increase: {after:g} % follows {before:g} %",
+            remedy,
         )
         for index, (before, after) in enumerate(pairwise(weights))
         if not before < after
@@ -72,13 +74,13 @@ def _one_step_problems(index: int, step: CanaryStep) -> list[Problem]:
     problems = []
     buckets = step.weight_percent * BUCKETS / 100
     if not (0 < step.weight_percent <= _EVERYTHING and abs(buckets - round(buckets)) < _ROUNDING):
-        detail = f"{step.weight_percent:g} % is no weight of a step"
+        detail = f"{step.weight_percent:g} % is not a valid step weight"
         problems.append(Problem(f"steps[{index}].weight_percent", detail, "give 0.01 to 100 with at most two decimals"))
     if not 0 <= step.min_duration_ms <= _MAX_MS:
-        detail = f"{step.min_duration_ms} ms is no duration"
+        detail = f"{step.min_duration_ms} ms is not a duration"
         problems.append(Problem(f"steps[{index}].min_duration_ms", detail, f"give 0 to {_MAX_MS}"))
     if step.weight_percent < _EVERYTHING and not max(1, step.min_duration_ms) <= step.max_duration_ms <= _MAX_MS:
-        detail = f"a step can not end between {step.min_duration_ms} and {step.max_duration_ms} ms"
+        detail = f"a step cannot end between {step.min_duration_ms} and {step.max_duration_ms} ms"
         remedy = f"give at least 1 and min_duration_ms, at most {_MAX_MS}"
         problems.append(Problem(f"steps[{index}].max_duration_ms", detail, remedy))
     return problems

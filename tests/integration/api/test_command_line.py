@@ -243,7 +243,7 @@ async def test_an_endpoint_that_can_not_be_served_ends_the_wait_with_the_reason(
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("engine-died", "the golden input got no answer: ReadError(''); its log engine-a-0.log ends with: {lines}"),
+        ("engine-died", "the golden input was not answered: ReadError(''); its log engine-a-0.log ends with: {lines}"),
         ("golden-answer-wrong", "the engine answered 500: sorry; its log engine-a-0.log ends with: {lines}"),
         ("engine-not-started", "the fork server does not answer (bad); its log fork-server.log ends with: {lines}"),
         ("port-taken", "process 7, instance another, answers at port 9001"),
@@ -281,7 +281,7 @@ async def test_a_rollout_is_waited_for_until_it_is_over(api: RunningApi, typed: 
 
     answered = await starting
 
-    said = "aborted 0 %: the candidate can not serve: engine-died: its log ends with: no such library"
+    said = "aborted 0 %: the candidate cannot serve: engine-died: its log ends with: no such library"
     assert (answered.code, answered.out.splitlines()[-1]) == (2, said)
 
 

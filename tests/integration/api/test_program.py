@@ -61,7 +61,7 @@ async def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
             _, log = await process.communicate()
 
     assert process.returncode == EXIT_CANNOT_START
-    assert f"port {port}, wanted for the API, is taken" in log.decode()
+    assert f"port {port}, needed for the API, is taken" in log.decode()
 
 
 async def test_a_variable_that_is_no_setting_is_refused(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ async def test_a_second_writer_is_refused_in_one_sentence(tmp_path: Path) -> Non
 async def test_a_file_that_is_no_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "registry.sqlite").write_text("certainly no database, but long enough to be looked at " * 20)
 
-    with pytest.raises(CannotStartError, match="is no database"):
+    with pytest.raises(CannotStartError, match="is not a database"):
         async with open_sqlite(tmp_path, FakeClock(), []):
             pass
 
@@ -53,7 +53,7 @@ async def test_a_file_that_is_no_database_is_refused_in_one_sentence(tmp_path: P
 async def test_a_missing_folder_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "registry.sqlite").mkdir()
 
-    with pytest.raises(CannotStartError, match="can't be opened"):
+    with pytest.raises(CannotStartError, match="cannot be opened"):
         async with open_sqlite(tmp_path, FakeClock(), []):
             pass
 
@@ -69,8 +69,8 @@ async def test_the_catalogue_equals_one_rebuilt_from_the_log(tmp_path: Path) -> 
     stored = _stored_rows(tmp_path)
     assert len(stored) == 5
     assert differences(rebuilt, stored) == []
-    assert differences(rebuilt[1:], stored) == [f"model {rebuilt[0].id}: the log has no such row"]
-    assert differences(rebuilt, stored[1:]) == [f"model {rebuilt[0].id}: the catalogue lacks the row"]
+    assert differences(rebuilt[1:], stored) == [f"model {rebuilt[0].id}: the log does not contain the row"]
+    assert differences(rebuilt, stored[1:]) == [f"model {rebuilt[0].id}: the row is missing from the catalogue"]
 
 
 async def test_a_catalogue_of_another_format_is_made_anew_at_start(tmp_path: Path) -> None:

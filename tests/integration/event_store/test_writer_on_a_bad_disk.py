@@ -133,7 +133,7 @@ def test_a_file_that_turned_read_only_is_told_with_the_remedy(bench: Bench) -> N
     (refused,) = bench.run(assign(model_id(1)))
 
     assert isinstance(refused, StoreUnavailableError)
-    assert refused.detail == "the event store can't be written"
+    assert refused.detail == "the event store cannot be written"
     pragma(bench, "query_only = 0")
     assert versions(bench.run(assign(model_id(1)))) == [3]
 

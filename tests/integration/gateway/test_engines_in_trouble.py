@@ -169,7 +169,7 @@ async def test_an_engine_that_dies_in_mid_stream_breaks_the_answer_off_and_the_r
                     pass
         record = await record_of(sink, prediction_id)
 
-    # What was begun can't be begun again elsewhere: the caller has a part of it.
+    # What was begun cannot be begun again elsewhere: the caller has a part of it.
     assert engine.requests == 1
     assert record["deployment_id"] == "d1"
     assert {"UC", "UPE"} & set(str(record["response_flags"]).split(","))

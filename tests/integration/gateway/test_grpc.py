@@ -162,9 +162,9 @@ async def test_refusals_are_statuses_that_clients_know(serving: Gateway, triton:
     cases = [
         ("digits", {}, "UNAUTHENTICATED", None),
         ("digits", outside, "PERMISSION_DENIED", None),
-        ("letters", token(serving), "NOT_FOUND", "names no endpoint"),
-        ('x"]{}', token(serving), "NOT_FOUND", "names no endpoint"),
-        ("", token(serving), "NOT_FOUND", "names no endpoint"),
+        ("letters", token(serving), "NOT_FOUND", "does not name an endpoint"),
+        ('x"]{}', token(serving), "NOT_FOUND", "does not name an endpoint"),
+        ("", token(serving), "NOT_FOUND", "does not name an endpoint"),
     ]
 
     for name, headers, status, said in cases:

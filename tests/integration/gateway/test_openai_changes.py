@@ -47,7 +47,7 @@ async def test_an_endpoint_without_traffic_says_so(gateway: Gateway, client: htt
 
     assert answer.status_code == 503
     assert answer.json()["error"] == {
-        "message": "the endpoint has no deployment that is ready",
+        "message": "the endpoint has no ready deployment",
         "type": "server_error",
         "param": None,
         "code": "endpoint_not_ready",

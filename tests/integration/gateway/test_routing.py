@@ -119,7 +119,7 @@ async def test_a_path_that_can_not_be_read_is_refused_with_a_text(
     answer = await client.post(path, json={})
 
     assert answer.status_code == 400
-    assert "can't read the request's path" in str(answer.json()["error"])
+    assert "cannot read the request's path" in str(answer.json()["error"])
 
 
 @pytest.mark.parametrize("path", ["/v2/models/unknown/infer", "/v2/models/digits", "/rollbook/instance", "/"])
@@ -149,7 +149,7 @@ async def test_an_endpoint_without_traffic_says_so(gateway: Gateway, client: htt
 
     async def says_so() -> bool:
         answer = await client.post(INFER, json={})
-        return answer.status_code == 503 and "no deployment" in answer.json()["error"]
+        return answer.status_code == 503 and "no ready deployment" in answer.json()["error"]
 
     await until(says_so)
 

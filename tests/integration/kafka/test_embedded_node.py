@@ -91,11 +91,11 @@ async def test_topics_can_be_ensured_again(node: Node) -> None:
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        (TopicSpec(name="drift", partitions=2, retention_ms=1_000), "has 1 partitions and should have 2"),
-        (TopicSpec(name="drift", partitions=1, retention_ms=-1), "has retention.ms=1000 and should have -1"),
+        (TopicSpec(name="drift", partitions=2, retention_ms=1_000), "has 1 partitions but should have 2"),
+        (TopicSpec(name="drift", partitions=1, retention_ms=-1), "has retention.ms=1000 but should have -1"),
         (
             TopicSpec(name="drift", partitions=1, retention_ms=1_000, config={"cleanup.policy": "compact"}),
-            "has cleanup.policy=delete and should have compact",
+            "has cleanup.policy=delete but should have compact",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_a_taken_port_is_one_sentence(node: Node) -> None:
     refused = run_node(node.environment())
 
     assert refused.returncode == 78
-    assert f"port {node.port}, wanted for Kafka, is taken; stop the program" in refused.stderr
+    assert f"port {node.port}, needed for Kafka, is taken; stop the program" in refused.stderr
 
 
 def test_an_old_java_is_one_sentence(tmp_path: Path) -> None:
@@ -138,4 +138,4 @@ def test_an_old_java_is_one_sentence(tmp_path: Path) -> None:
     refused = run_node({**Node(tmp_path / "data").environment(), "JAVA_HOME": str(tmp_path)})
 
     assert refused.returncode == 78
-    assert "JAVA_HOME leads to Java 11, and Kafka needs 17 or newer; point JAVA_HOME" in refused.stderr
+    assert "JAVA_HOME points to Java 11, but Kafka needs 17 or newer; point JAVA_HOME" in refused.stderr

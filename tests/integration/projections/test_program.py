@@ -108,7 +108,7 @@ async def test_a_worker_that_is_killed_again_and_again_doubles_and_loses_no_row(
     rows = await producing.end(more=20)
 
     await rows_come(store, producing.gateway, at_least=rows)
-    assert await counted(store, producing.gateway) == (rows, rows), "without FINAL: no row is there twice"
+    assert await counted(store, producing.gateway) == (rows, rows), "without FINAL: no row appears twice"
     comparisons = await compare_all(store, await rebuild_all(store, KafkaConnection(bootstrap=node.bootstrap)))
     assert [one.table for one in comparisons if not one.is_equal] == []
     assert program.stop() == 0
@@ -138,7 +138,7 @@ async def test_what_cannot_be_decoded_is_kept_with_its_reason(
     await letters.stop()
     assert letter.value == b"\xffnot an event"
     assert dict(letter.headers)["position"] == b"7"
-    assert b"no event" in dict(letter.headers)["reason"]
+    assert b"not an event" in dict(letter.headers)["reason"]
     assert dict(letter.headers)["partition"] == b"0"
 
 

@@ -242,7 +242,7 @@ async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_ar
 
     assert (view.status_code, is_under_way) == (200, True), view.text
     assert [answer.json()["code"] for answer in busy] == ["queries-busy"] * 2
-    assert (long.status_code, long.json()["detail"]) == (400, "the statement took longer than 2 s and was ended")
+    assert (long.status_code, long.json()["detail"]) == (400, "the statement took longer than 2 s and was stopped")
 
 
 async def test_ten_loops_of_one_principal_hold_another_up_for_one_statement(views_database: str) -> None:

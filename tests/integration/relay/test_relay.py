@@ -176,7 +176,7 @@ async def test_a_topic_that_is_ahead_of_the_store_stops_the_relay(scene: Scene) 
     await _write_foreign(scene, position=b"99")
 
     async with scene.relay() as running:
-        with pytest.raises(TopicForeignError, match="goes to position 99 and the store only to 2"):
+        with pytest.raises(TopicForeignError, match="goes to position 99 but the store only to 2"):
             await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
 
 
@@ -193,7 +193,7 @@ async def test_a_poison_event_halts_and_is_not_skipped(scene: Scene) -> None:
     await scene.register(1)
 
     async with scene.relay(log=_Poisoned(scene.log)) as running:
-        with pytest.raises(PoisonEventError, match=r"the event at position 2 .* can't be published"):
+        with pytest.raises(PoisonEventError, match=r"the event at position 2 .* cannot be published"):
             await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
 
     assert [event.position for event in await scene.published()] in ([], [1])

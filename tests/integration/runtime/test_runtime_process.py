@@ -19,7 +19,7 @@ def test_without_a_capture_policy_no_engine_starts(tmp_path: Path) -> None:
     with launched(tmp_path) as engine:
         assert engine.process.wait(DEADLINE_S) == EXIT_CANNOT_START
 
-    assert "holds no capture policy" in engine.log.read_text()
+    assert "does not hold a capture policy" in engine.log.read_text()
 
 
 def test_the_runtime_ends_with_the_process_that_it_watches(tmp_path: Path) -> None:
@@ -66,4 +66,4 @@ def test_a_directory_without_manifest_is_one_clear_sentence(tmp_path: Path) -> N
     with launched(tmp_path) as engine:
         assert engine.process.wait(DEADLINE_S) == EXIT_CANNOT_START
 
-    assert "is no manifest" in engine.log.read_text()
+    assert "is not a manifest" in engine.log.read_text()

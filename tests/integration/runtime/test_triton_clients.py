@@ -136,9 +136,13 @@ def test_missing_unknown_and_doubled_tensors_are_named(client: Triton) -> None:
 
     for inputs, outputs, said in (
         ([other], None, "input tensor 'pictures' is unknown"),
-        ([good, good], None, "input tensor 'pixels' is there twice"),
+        ([good, good], None, "input tensor 'pixels' appears twice"),
         ([good], [mood], "output tensor 'mood' is unknown"),
-        ([good], [client.module.InferRequestedOutput("label", class_count=2)], "output tensor 'label' can't be had as"),
+        (
+            [good],
+            [client.module.InferRequestedOutput("label", class_count=2)],
+            "output tensor 'label' cannot be returned as",
+        ),
     ):
         with pytest.raises(InferenceServerException, match=said):
             client.client.infer("digits", inputs, outputs=outputs)
@@ -169,7 +173,7 @@ def test_models_come_and_go_while_others_answer(client: Triton, echo: None) -> N
 def test_the_index_tells_what_is_there_and_why_not(
     rest: tritonclient.http.InferenceServerClient, grpc_client: tritonclient.grpc.InferenceServerClient, echo: None
 ) -> None:
-    with pytest.raises(InferenceServerException, match="can't be loaded") as refusal:
+    with pytest.raises(InferenceServerException, match="cannot be loaded") as refusal:
         rest.load_model("broken")
     with pytest.raises(InferenceServerException, match="unknown here"):
         grpc_client.load_model("../outside")

@@ -76,7 +76,7 @@ def test_an_instance_that_hangs_is_withdrawn_killed_and_comes_back(harness: Agen
     withdrawal = told(harness, WITHDRAW)
     assert withdrawal.path == withdrawal_of(hung.body["instance_id"])
     assert withdrawal.body["code"] == "instance-hung"
-    assert re.search(r"probes were at fault; its log engine-\S+\.log ends with: ", withdrawal.body["reason"])
+    assert re.search(r"probes failed; its log engine-\S+\.log ends with: ", withdrawal.body["reason"])
     back = announced_again(harness, hung)
     assert label_of(back) == label_of(other)
     assert not psutil.pid_exists(pid)

@@ -110,7 +110,7 @@ def test_an_engine_that_ends_at_its_golden_input_is_quoted(harness: AgentHarness
 
     failure = told(harness, FAIL)
     assert failure.body["code"] == "engine-died"
-    assert re.fullmatch(r"the golden input got no answer: .*" + LAST_WORDS, failure.body["reason"]), failure
+    assert re.fullmatch(r"the golden input was not answered: .*" + LAST_WORDS, failure.body["reason"]), failure
 
 
 def test_a_server_at_a_private_address_is_served_once_its_host_grants_it(
@@ -140,7 +140,7 @@ def test_an_engine_that_is_gone_when_the_agent_comes_back_is_quoted(harness: Age
     harness.start()
 
     reason = told(harness, WITHDRAW).body["reason"]
-    assert re.fullmatch("the engine was gone when the agent came back" + LAST_WORDS, reason), reason
+    assert re.fullmatch("the engine was gone when the agent restarted" + LAST_WORDS, reason), reason
 
 
 def test_an_engine_that_is_ended_when_the_agent_comes_back_is_told_with_its_fault(harness: AgentHarness) -> None:
@@ -155,5 +155,5 @@ def test_an_engine_that_is_ended_when_the_agent_comes_back_is_told_with_its_faul
     harness.start()
 
     reason = told(harness, WITHDRAW).body["reason"]
-    assert reason.startswith("when the agent came back, output 'label' should be"), reason
+    assert reason.startswith("when the agent restarted, output 'label' should be"), reason
     assert not is_running(record["pid"])

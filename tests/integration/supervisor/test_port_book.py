@@ -34,5 +34,5 @@ def test_a_fixed_port_that_is_taken_is_refused_with_its_purpose(tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
 
-        with pytest.raises(PortTakenError, match=f"port {taken}, wanted for api, is taken"):
+        with pytest.raises(PortTakenError, match=f"port {taken}, needed for api, is taken"):
             assign_ports(tmp_path / "ports.json", {"api": WantedPort(fixed=taken)})

@@ -21,5 +21,5 @@ def test_picked_ports_are_free_and_different() -> None:
 
 
 def test_a_taken_port_is_refused_with_its_purpose(taken: int) -> None:
-    with pytest.raises(PortTakenError, match=f"port {taken}, wanted for the API, is taken; stop"):
+    with pytest.raises(PortTakenError, match=f"port {taken}, needed for the API, is taken; stop"):
         require_free(taken, purpose="the API")

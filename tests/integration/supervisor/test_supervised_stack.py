@@ -261,7 +261,7 @@ def test_logs_are_kept_by_program_and_can_be_followed(stack: Make) -> None:
     assert [next(lines).text for _ in range(2)] == ["one", "two"]
     (running.folder / "run" / "more").touch()
     assert next(lines).text == "three"
-    with pytest.raises(InfraError, match="no log of stranger; there are talker"):
+    with pytest.raises(InfraError, match="no log for stranger; there are talker"):
         next(tail_logs(running.folder, ["stranger"]))
 
 

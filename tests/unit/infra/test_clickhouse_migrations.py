@@ -28,5 +28,5 @@ def test_two_files_with_one_number_are_refused(tmp_path: Path) -> None:
     for name in ("0001_a.sql", "0001_b.sql"):
         (tmp_path / name).write_text("SELECT 1")
 
-    with pytest.raises(MigrationError, match=r"0001_b\.sql has the number of 0001_a\.sql"):
+    with pytest.raises(MigrationError, match=r"0001_b\.sql has the same number as 0001_a\.sql"):
         read_migrations(tmp_path)

@@ -18,7 +18,7 @@ def test_a_new_directory_gets_its_layout_and_format(tmp_path: Path) -> None:
 def test_another_format_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "format").write_text("7\n")
 
-    with pytest.raises(DataDirectoryError, match="has format '7' and this Rollbook reads format '1'"):
+    with pytest.raises(DataDirectoryError, match="has format '7', but this Rollbook reads format '1'"):
         open_data_directory(tmp_path)
 
     assert [entry.name for entry in tmp_path.iterdir()] == ["format"]
@@ -32,13 +32,13 @@ def test_a_directory_with_foreign_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_room_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataDirectoryError, match="MiB free and needs"):
+    with pytest.raises(DataDirectoryError, match="MiB free but needs"):
         open_data_directory(tmp_path, min_free_bytes=2**62)
 
 
 def test_a_directory_that_cannot_be_written_is_refused() -> None:
     # Nobody, not even root, may make directories in sysfs.
-    with pytest.raises(DataDirectoryError, match="can't be written; give this user the right"):
+    with pytest.raises(DataDirectoryError, match="cannot be written; give this user write permission"):
         open_data_directory(Path("/sys/rollbook-data"))
 
 

@@ -84,7 +84,7 @@ def test_a_node_that_does_not_become_ready_leaves_no_archive(tmp_path: Path, jar
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), CannotStartError("Kafka's folder can't be written")]
+    "error", [OSError(28, "No space left on device"), CannotStartError("Kafka's folder cannot be written")]
 )
 def test_a_full_disk_keeps_no_node_from_its_start(tmp_path: Path, jars: Path, error: Exception) -> None:
     java, runs = a_java(tmp_path / "bin", DUMPS), Runs()

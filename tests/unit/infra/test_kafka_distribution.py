@@ -29,7 +29,7 @@ def test_a_jar_with_another_digest_is_refused_and_nothing_is_laid(tmp_path: Path
         path.write_bytes(b"forged")
         return path
 
-    with pytest.raises(CannotStartError, match=r"has digest .* and the lock file says"):
+    with pytest.raises(CannotStartError, match=r"has digest .*, but the lock file says"):
         install_jars({"ROLLBOOK_CACHE_DIR": str(tmp_path)}, fetch=forged)
 
     assert [entry.name for entry in (tmp_path / "kafka").iterdir()] == ["lock"]

@@ -65,14 +65,14 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.lowest > self.highest:
-            raise ValueError(f"LOWEST can't be {self.lowest} while HIGHEST is {self.highest}")
+            raise ValueError(f"LOWEST cannot be {self.lowest} while HIGHEST is {self.highest}")
 
 
 def test_fields_that_do_not_fit_each_other_are_refused_by_their_full_name() -> None:
     with pytest.raises(InvalidSettingsError) as refused:
         load_settings(Range, "SAMPLE_", {"SAMPLE_LOWEST": "10"})
 
-    assert str(refused.value) == "SAMPLE_LOWEST can't be 10 while HIGHEST is 9"
+    assert str(refused.value) == "SAMPLE_LOWEST cannot be 10 while HIGHEST is 9"
 
 
 def test_an_address_is_read_and_a_name_is_refused() -> None:

@@ -185,11 +185,11 @@ def test_ports_are_looked_for_where_they_are_listened_on() -> None:
 @pytest.mark.parametrize(
     ("bind", "advertised", "told"),
     [
-        ("127.0.0.1", "10.2.0.7", "can't be 10.2.0.7"),
-        ("0.0.0.0", "0.0.0.0", "can't be 0.0.0.0"),
-        ("0.0.0.0", "224.0.0.1", "can't be 224.0.0.1"),
-        ("0.0.0.0", "255.255.255.255", "can't be 255.255.255.255"),
-        ("10.2.0.7", "127.0.0.1", "can't be 127.0.0.1"),
+        ("127.0.0.1", "10.2.0.7", "cannot be 10.2.0.7"),
+        ("0.0.0.0", "0.0.0.0", "cannot be 0.0.0.0"),
+        ("0.0.0.0", "224.0.0.1", "cannot be 224.0.0.1"),
+        ("0.0.0.0", "255.255.255.255", "cannot be 255.255.255.255"),
+        ("10.2.0.7", "127.0.0.1", "cannot be 127.0.0.1"),
         ("0.0.0.0", "", "is not set"),
     ],
 )
@@ -205,5 +205,5 @@ def test_an_address_that_nobody_could_reach_is_not_advertised(bind: str, adverti
 def test_an_address_of_another_host_is_not_bound() -> None:
     require_own(ON_LOOPBACK)
 
-    with pytest.raises(CannotStartError, match=r"BIND_HOST is 192\.0\.2\.1, where nothing can listen"):
+    with pytest.raises(CannotStartError, match=r"BIND_HOST is 192\.0\.2\.1, which cannot be bound"):
         require_own(IPv4Address("192.0.2.1"))

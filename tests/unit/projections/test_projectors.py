@@ -79,22 +79,24 @@ ROW = request_row(1, started_at_ms=AT_MS)
     [
         pytest.param(request_batch([ROW], promised=2), "promises 2 rows", id="rows are missing"),
         pytest.param(
-            msgspec.structs.replace(request_batch([ROW]), value=b"junk"), "no batch of request_records", id="no Arrow"
+            msgspec.structs.replace(request_batch([ROW]), value=b"junk"),
+            "not a batch of request_records",
+            id="no Arrow",
         ),
         pytest.param(msgspec.structs.replace(request_batch([ROW]), value=None), "no value", id="no value"),
         pytest.param(msgspec.structs.replace(request_batch([ROW]), headers=()), "headers", id="no headers"),
         pytest.param(
             msgspec.structs.replace(request_batch([ROW]), value=request_batch([ROW]).value[:-40]),  # type: ignore[index]
-            "no batch of request_records",
+            "not a batch of request_records",
             id="cut short",
         ),
-        pytest.param(request_batch([ROW | {"ended_at_ms": 17}]), "no Unix milliseconds", id="seconds for ms"),
+        pytest.param(request_batch([ROW | {"ended_at_ms": 17}]), "not Unix milliseconds", id="seconds for ms"),
         pytest.param(request_batch([ROW | {"region": None}]), "'region' with null", id="a null"),
         pytest.param(
             msgspec.structs.replace(
                 request_batch([ROW]), value=ipc([ROW], {k: v for k, v in REQUEST_COLUMNS.items() if k != "role"})
             ),
-            "no batch of request_records",
+            "not a batch of request_records",
             id="a column is missing",
         ),
     ],
@@ -159,8 +161,8 @@ def test_an_unknown_type_still_advances_the_position() -> None:
     ("change", "reason"),
     [
         ({"headers": ()}, "position is missing"),
-        ({"headers": (("position", b"x"),)}, "no number"),
-        ({"value": b"{}"}, "no event"),
+        ({"headers": (("position", b"x"),)}, "not a number"),
+        ({"value": b"{}"}, "not an event"),
         ({"value": (PAUSED.value or b"").replace(b'"reason":"by hand"', b'"reason":7')}, "does not fit"),
     ],
 )
@@ -173,7 +175,7 @@ def test_an_event_that_is_none_is_undecodable(change: dict[str, object], reason:
 def test_feedback_of_a_time_that_is_none_is_undecodable(at_ms: int) -> None:
     message = feedback_message(1, started_at_ms=AT_MS, value="3", received_at_ms=at_ms, offset=0)
 
-    with pytest.raises(UndecodableError, match="no Unix milliseconds"):
+    with pytest.raises(UndecodableError, match="not Unix milliseconds"):
         FeedbackProjector().project(message)
 
 
@@ -182,7 +184,7 @@ def test_a_batch_with_a_number_that_no_column_holds_is_undecodable(change: dict[
     complete = headers(source="boot-1", kind="requests", batch=0, rows=0, closed_until_ms=AT_MS)
     described = msgspec.structs.replace(complete, **change)
 
-    with pytest.raises(UndecodableError, match="no number and time"):
+    with pytest.raises(UndecodableError, match="not a batch's number and time"):
         RequestProjector().project(batch_message([], described=described, offset=0, timestamp_ms=AT_MS))
 
 

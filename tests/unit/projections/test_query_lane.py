@@ -1,4 +1,4 @@
-"""What those are told whose statements can't be run, and what is counted."""
+"""What those are told whose statements cannot be run, and what is counted."""
 
 import asyncio
 from collections.abc import AsyncIterator

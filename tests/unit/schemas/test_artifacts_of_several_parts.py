@@ -42,7 +42,7 @@ def test_a_directory_of_weights_and_texts_is_taken() -> None:
     ],
 )
 def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match="no path inside the directory"):
+    with pytest.raises(ValueError, match="not a path inside the directory"):
         read_index(index(*FILES, path))
 
 
@@ -55,10 +55,10 @@ def test_a_file_that_could_hold_a_program_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"{", "no index of files"),
-        (b'{"files": [], "more": 1}', "no index of files"),
+        (b"{", "not an index of files"),
+        (b'{"files": [], "more": 1}', "not an index of files"),
         (index(*FILES, "Config.json"), "names a file twice"),
-        (index(*FILES, "config.json/a.json"), "as the folder of another"),
+        (index(*FILES, "config.json/a.json"), "as another file's folder"),
         (index("config.json"), "no .safetensors file"),
         (index("Config.json", "model.safetensors"), "no config.json"),
         (index("config.json", "model.SAFETENSORS"), "no .safetensors file"),
@@ -88,12 +88,12 @@ def test_a_server_is_described_by_its_url_and_the_name_of_a_credential() -> None
     [
         ({"url": "https://user:secret@models.example"}, "more than an address"),
         ({"url": "https://models.example?key=secret"}, "more than an address"),
-        ({"url": "file:///etc/passwd"}, "none of http"),
-        ({"url": "https://"}, "none of http"),
+        ({"url": "file:///etc/passwd"}, "not http"),
+        ({"url": "https://"}, "not http"),
         ({"url": "http://host:99999"}, "out of range"),
-        ({"protocol": "telnet"}, "describes no server"),
-        ({"authorization": "Bearer secret"}, "describes no server"),
-        ({"credential": "../admin.token"}, "credential is no name"),
+        ({"protocol": "telnet"}, "does not describe a server"),
+        ({"authorization": "Bearer secret"}, "does not describe a server"),
+        ({"credential": "../admin.token"}, "credential is not a valid name"),
         ({"model": ""}, "what the server calls the model"),
         ({"model": "x" * 20_000}, "larger than"),
     ],

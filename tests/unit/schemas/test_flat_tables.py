@@ -34,13 +34,13 @@ def test_a_table_that_is_missing_is_noticed() -> None:
 
 @pytest.mark.parametrize("length", range(len(_file())))
 def test_nothing_is_read_beyond_the_end(length: int) -> None:
-    with pytest.raises(ValueError, match="out of itself"):
+    with pytest.raises(ValueError, match="outside itself"):
         FlatTable.root_of(_file()[:length]).values(3, "f")
 
 
 @pytest.mark.parametrize("count", [3, 2**31, 2**32 - 1])
 def test_a_list_that_claims_to_be_longer_is_refused(count: int) -> None:
-    with pytest.raises(ValueError, match="out of itself"):
+    with pytest.raises(ValueError, match="outside itself"):
         FlatTable.root_of(_file(count=count)).values(3, "f")
 
 

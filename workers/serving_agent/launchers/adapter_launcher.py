@@ -67,18 +67,19 @@ class AdapterLauncher:
         try:
             rank = msgspec.json.decode(path.read_bytes(), type=_Configuration).r
         except (OSError, msgspec.DecodeError) as error:
-            raise NeverServesError("artifact-malformed", f"{ADAPTER_CONFIGURATION} gives no rank: {error}") from error
+            raise NeverServesError("artifact-malformed", f"{ADAPTER_CONFIGURATION} has no rank: {error}") from error
         if not self._settings.vllm_adapters:
             raise NeverServesError(
                 "adapters-not-allowed",
-                "the engines of this host take no adapters; set ROLLBOOK_AGENT_VLLM_ADAPTERS to how many one may hold "
-                "and start the parent anew",
+                "the engines of this host do not accept adapters; set ROLLBOOK_AGENT_VLLM_ADAPTERS to how many one "
+                "may hold "
+                "and restart the parent",
             )
         if rank > max_rank:
             raise NeverServesError(
                 "adapter-rank-too-large",
-                f"the adapter has rank {rank}, and the engines of this host take {max_rank}; set "
-                "ROLLBOOK_AGENT_VLLM_ADAPTER_RANK and start the parent anew, or train it with a lower rank",
+                f"the adapter has rank {rank}, but the engines of this host accept at most {max_rank}; set "
+                "ROLLBOOK_AGENT_VLLM_ADAPTER_RANK and restart the parent, or train it with a lower rank",
             )
 
     def _engines_of_parent(self, order: Order) -> Iterator[InstanceRecord]:
@@ -103,10 +104,10 @@ def _check_layers(adapter: Path, adapted: Collection[str]) -> None:
     try:
         others = layers_of_adapter(adapter) - set(adapted)
     except (OSError, ValueError) as error:
-        raise NeverServesError("artifact-malformed", f"the adapter's weights can't be read: {error}") from error
+        raise NeverServesError("artifact-malformed", f"the adapter's weights cannot be read: {error}") from error
     if adapted and others:
         raise NeverServesError(
             "adapter-layers-not-served",
-            f"the adapter changes {', '.join(sorted(others))}, and engines leave that as it is; train it for "
+            f"the adapter changes {', '.join(sorted(others))}, which engines do not adapt; train it for "
             f"{', '.join(adapted)} alone",
         )

@@ -41,8 +41,8 @@ class Launcher(Protocol):
     """Starts the engines of some artifact formats.
 
     Guarantees: the process listens at the record's port on the agent's `bind_host` and nowhere else, answers
-    `GET /rollbook/instance` with the record's boot and its own process id, ends on SIGTERM once the requests under way
-    are answered or `drain_deadline_s` is over, and ends with the supervisor.
+    `GET /rollbook/instance` with the record's boot and its own process id, ends on SIGTERM once its requests are
+    answered or `drain_deadline_s` is over, and ends with the supervisor.
     """
 
     @property
@@ -52,7 +52,7 @@ class Launcher(Protocol):
 
     @property
     def drain_deadline_s(self) -> float:
-        """Return how long the requests under way may take at a stop."""
+        """Return how long the requests in progress may take at a stop."""
         ...
 
     def command(self, order: Order) -> Command:

@@ -24,7 +24,7 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_S
 _ADAPTERS_COME_AND_GO = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
 """The middleware takes such a call from this host alone, and not from the gateway."""
 
-# Where adapters may change the last layer, vLLM 0.32 computes the likelihoods of a prompt with tensors that don't fit:
+# Where adapters may change the last layer, vLLM 0.32 computes the likelihoods of a prompt with tensors that do not fit:
 # the engine is dead.
 _NO_PROMPT_LOGPROBS = {"ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS": "1"}
 _TEXT = "ForCausalLM"
@@ -93,7 +93,7 @@ class VllmLauncher:
             raise MayServeLaterError(
                 "engine-not-installed",
                 f"this host has no vLLM at {python}; lay its environment with `./task setup:vllm`, "
-                "or name the Python of one that you have in ROLLBOOK_AGENT_VLLM_PYTHON",
+                "or name the Python of an existing environment in ROLLBOOK_AGENT_VLLM_PYTHON",
             )
         return python
 

@@ -55,11 +55,11 @@ class Adapted(torch.nn.Module):  # type: ignore[misc]  # read as Any, installed 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Train a LoRA adapter on the text that Rollbook ships, in capitals.")
-    parser.add_argument("--base", type=Path, required=True, help="directory of the model that it adapts")
+    parser.add_argument("--base", type=Path, required=True, help="directory of the model to adapt")
     parser.add_argument("--out", type=Path, required=True, help="new directory for the adapter")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="capitals")
     parser.add_argument("--rank", type=int, default=RANK)
-    parser.add_argument("--steps", type=int, help="another number of steps than the variant's")
+    parser.add_argument("--steps", type=int, help="number of steps; defaults to the variant's")
     arguments = parser.parse_args()
     began = time.monotonic()
     variant = VARIANTS[arguments.variant]

@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="new directory for the model")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="base")
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="write the held-out lines here, as JSON")
-    parser.add_argument("--steps", type=int, help="another number of steps than the variant's")
+    parser.add_argument("--steps", type=int, help="number of steps; defaults to the variant's")
     arguments = parser.parse_args()
     variant = VARIANTS[arguments.variant]
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What every story does: serve a version, show the traffic, and roll one out with no hand on it."""
+"""What every story does: serve a version, show the traffic, and roll one out automatically."""
 
 import time
 import urllib.error

@@ -60,12 +60,12 @@ class LanguageModelStory(msgspec.Struct, frozen=True):
         if vllm_python().is_file():
             return None
         return (
-            f"needs vLLM, and there is none at {vllm_python()}; lay its environment with `./task setup:vllm` (6 GB), "
-            "or name the Python of one that you have in ROLLBOOK_AGENT_VLLM_PYTHON"
+            f"needs vLLM, which is not installed at {vllm_python()}; install it with `./task setup:vllm` (6 GB), "
+            "or name the Python of an existing environment in ROLLBOOK_AGENT_VLLM_PYTHON"
         )
 
     def play(self, stage: Stage) -> Played:
-        stage.narrator.act("A language model, and two adapters that shall write in capitals, as its callers do")
+        stage.narrator.act("A language model, and two adapters meant to write in capitals, as its callers do")
         held_out = stage.directory / "held_out.json"
         base = _train_base(stage, held_out)
         adapters = [_train_adapter(stage, base, number) for number in range(len(ADAPTERS))]
@@ -204,7 +204,7 @@ def _serve(stage: Stage, version: Version) -> None:
     while time.monotonic() - began < _SERVES_WITHIN_S:
         state = stage.rollbook.endpoints.get(ENDPOINT).deployments[0].state
         if state == "failed":
-            raise RollbookError(f"{version.reference} can't be served: see `rollbook logs agent`")
+            raise RollbookError(f"{version.reference} cannot be served: see `rollbook logs agent`")
         if state == "ready" and stage.rollbook.events(stream=created.id, event_type="endpoints.TrafficApplied.v1"):
             took = time.monotonic() - began
             stage.narrator.say(f"endpoint {ENDPOINT} serves {version.reference} from vLLM after {took:.0f} s")

@@ -828,7 +828,7 @@ class Principals:
     ) -> types.Changed:
         """Erase a person's data by destroying the keys that it is encrypted with.
 
-        Shred the keys of a person's values; what was written under them is unreadable for ever.
+        Shred the keys of a person's values; what was written under them is unreadable forever.
 
         Refused with `last-admin`, `principal-not-found`.
         """

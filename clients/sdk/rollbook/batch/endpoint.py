@@ -44,7 +44,7 @@ class ScoredEndpoint:
             endpoint,
             mint=mint,
             give_up_after_s=give_up_after_s,
-            then="the same command goes on later",
+            then="run the same command again to continue",
         )
 
     async def close(self) -> None:

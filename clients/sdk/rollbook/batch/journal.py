@@ -58,7 +58,9 @@ class Journal:
         try:
             file = lock.open("wb")
         except OSError as error:
-            raise BadInput(f"{self.output.parent} takes no file ({error.strerror}); name another --output") from error
+            raise BadInput(
+                f"{self.output.parent} cannot hold the file ({error.strerror}); name another --output"
+            ) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,7 +84,7 @@ class Journal:
             self._compare(msgspec.json.decode(path.read_bytes(), type=Job), job)
             return True
         if self.output.exists() and not overwrite:
-            raise BadInput(f"{self.output} is here already; name another --output, or pass --overwrite")
+            raise BadInput(f"{self.output} already exists; name another --output, or pass --overwrite")
         self.folder.mkdir(exist_ok=True)
         _write(path, msgspec.json.encode(job))
         return False

@@ -28,7 +28,7 @@ class Source:
     """A Parquet file that does not change while it is read.
 
     Raises:
-        BadInput: it is none, or can't be read.
+        BadInput: it is none, or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Source:
         try:
             self._file = pq.ParquetFile(path, memory_map=True)
         except (OSError, pa.ArrowException) as error:
-            raise BadInput(f"{path} can't be read as Parquet: {error}") from error
+            raise BadInput(f"{path} cannot be read as Parquet: {error}") from error
         self._group: tuple[int, tuple[str, ...], pa.Table] | None = None
 
     @property

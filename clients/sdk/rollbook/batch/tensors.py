@@ -1,4 +1,4 @@
-"""Columns to tensors, and tensors to columns. A row whose value can't be a tensor's is told apart, with the reason."""
+"""Columns to tensors, and tensors to columns. A row whose value cannot be a tensor's is told apart, with the reason."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """The rows that can be sent, by their places in the chunk, as tensors; and why the others can't."""
+    """The rows that can be sent, by their places in the chunk, as tensors; and why the others cannot."""
 
     places: Array
     tensors: dict[str, Array]
@@ -67,7 +67,7 @@ def _columns_of(
     is_whole = len(names) == 1 and (tensor.width == 1 or _is_list(schema.field(names[0]).type))
     if not is_whole and len(names) != tensor.width:
         raise BadInput(
-            f"the input {tensor.name!r} has {tensor.width} values a row, and {len(names)} columns were found for it; "
+            f"the input {tensor.name!r} has {tensor.width} values per row, but {len(names)} columns were found for it; "
             f"name them with --column {tensor.name}=FIRST,SECOND,…, or leave others out with --keep"
         )
     return Columns(tensor, names)
@@ -77,7 +77,7 @@ def _check_datatype(tensor: TensorSpec) -> None:
     if tensor.datatype not in DTYPES or not tensor.shape or tensor.shape[0] != -1 or -1 in tensor.shape[1:]:
         raise BadInput(
             f"the input {tensor.name!r} ({tensor.datatype} {list(tensor.shape)}) has no rows of its own, "
-            "so this model can't be scored row by row"
+            "so this model cannot be scored row by row"
         )
 
 

@@ -28,7 +28,7 @@ def _say(sentence: str) -> None:
 @click.option("--version", "reference", metavar="MODEL/NUMBER", help="Serve this version at once.")
 @click.option("--replicas", type=click.IntRange(min=1), default=None, help="Instances in each region.")
 @click.option("--region", "regions", multiple=True, help="A region to serve it in; may be given again. Else all.")
-@click.option("--wait", is_flag=True, help="Wait until it answers; if its version can't be served, say why and fail.")
+@click.option("--wait", is_flag=True, help="Wait until it answers; if its version cannot be served, say why and fail.")
 @TIMEOUT
 @pass_profile
 def create_endpoint(  # noqa: PLR0913  the options

@@ -36,7 +36,7 @@ class _OrUsual(click.ParamType):
 
 @click.group()
 def failover() -> None:
-    """See and choose who answers in place of instances that can't be reached."""
+    """See and choose who answers in place of instances that cannot be reached."""
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def show_failover(profile: Profile, name: str) -> None:
 @click.option("--retries-at-once", type=click.IntRange(min=0), help="Retries that are always allowed.")
 @click.option("--max-connections", type=click.IntRange(min=1), help="Of one gateway to one deployment.")
 @click.option("--max-pending", type=click.IntRange(min=1), help="Requests that wait for a connection.")
-@click.option("--max-requests", type=click.IntRange(min=1), help="Requests under way.")
+@click.option("--max-requests", type=click.IntRange(min=1), help="Requests in progress.")
 @click.option("--reason", required=True, help="Why; it stands on the log.")
 @click.pass_context
 def set_failover(context: click.Context, /, name: str, reason: str, **options: object) -> None:

@@ -17,12 +17,12 @@ def read_text(path: Path, *, option: str) -> str:
     """Read a file, or standard input where it is called `-`, as UTF-8; a byte order mark is skipped.
 
     Raises:
-        click.BadParameter: it can't be read, or is in another encoding.
+        click.BadParameter: it cannot be read, or is in another encoding.
     """
     try:
         content = click.get_binary_stream("stdin").read() if path == STANDARD_INPUT else path.read_bytes()
     except OSError as error:
-        raise click.BadParameter(f"{path} can't be read: {error.strerror}", param_hint=option) from error
+        raise click.BadParameter(f"{path} cannot be read: {error.strerror}", param_hint=option) from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -60,7 +60,7 @@ def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in members:
         if name in found:
-            message = f"the member {name!r} is there twice"
+            message = f"the member {name!r} appears twice"
             raise ValueError(message)
         found[name] = value
     return found

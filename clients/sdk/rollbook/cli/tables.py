@@ -89,7 +89,7 @@ def _table_lines(rows: Sequence[Any], columns: Sequence[str], width: int) -> lis
         return [line for number, block in enumerate(blocks) for line in ([""] * bool(number) + block)]
     table = Table(box=None, pad_edge=False)
     for column in shown:
-        # An id that is broken over lines can't be copied.
+        # An id that is broken over lines cannot be copied.
         table.add_column(Text(_label(column)), no_wrap=not any(" " in cell for cell in cells[column]))
     for row in zip(*cells.values(), strict=True):
         # Text keeps what looks like markup, and what looks like an emoji.

@@ -62,7 +62,7 @@ def outputs_of(body: bytes, *, json_bytes: int | None, rows: int | None = None) 
             outputs[output.name] = _values(output, body[begin : begin + size])
             begin += size
     except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableAnswer(f"the answer can't be read: {error}") from error
+        raise UnreadableAnswer(f"the answer cannot be read: {error}") from error
     for name, values in outputs.items():
         if rows is not None and (values.ndim == 0 or len(values) != rows):
             raise UnreadableAnswer(f"the output {name!r} has the shape {list(values.shape)} for {rows} rows")

@@ -66,7 +66,7 @@ class CaptureMiddleware:
         headers = dict(scope["headers"])
         prediction_id = headers.get(b"x-prediction-id", b"").decode("latin-1")
         if scope["path"] in _NOT_FOR_CALLERS and (prediction_id or not _is_from_this_host(scope)):
-            await _send_json(send, 404, {"error": {"message": "callers can't do that", "code": "not-for-callers"}})
+            await _send_json(send, 404, {"error": {"message": "callers cannot do that", "code": "not-for-callers"}})
             return
         if not prediction_id or scope["path"] not in _CAPTURED:
             await self._app(scope, receive, send)
@@ -116,8 +116,8 @@ async def _refuse_prompt_logprobs(_scope: Scope, _receive: Receive, send: Send) 
         400,
         {
             "error": {
-                "message": "this engine holds adapters, and vLLM ends when it is asked there how likely a prompt is; "
-                "leave `prompt_logprobs`, and `echo` with `logprobs`, out, or ask an endpoint on a host without "
+                "message": "this engine holds adapters, and vLLM then crashes when asked for prompt log probabilities; "
+                "omit `prompt_logprobs`, and `echo` with `logprobs`, or use an endpoint on a host without "
                 "ROLLBOOK_AGENT_VLLM_ADAPTERS",
                 "type": "invalid_request_error",
                 "param": "prompt_logprobs",

@@ -64,7 +64,7 @@ class PolicyFile:
         return self._decode()
 
     def replaced(self) -> Policy | None:
-        """Return the policy that replaced the one read last, or None; one that can't be read leaves that in force."""
+        """Return the policy that replaced the one read last, or None; one that cannot be read leaves that in force."""
         try:
             stamp = self._stamp()
             if stamp == self._seen:
@@ -72,7 +72,7 @@ class PolicyFile:
             self._seen = stamp
             return self._decode()
         except (OSError, ValueError, KeyError, TypeError) as error:
-            sys.stderr.write(f"rollbook: the capture policy {self._path} can't be read ({error!r})\n")
+            sys.stderr.write(f"rollbook: the capture policy {self._path} cannot be read ({error!r})\n")
             return None
 
     def _stamp(self) -> tuple[int, int]:

@@ -37,7 +37,7 @@ class Spool:
             self._make_room()
         except OSError as error:
             self.dropped += len(payloads)
-            sys.stderr.write(f"rollbook: the spool can't be written ({error}); dropped in all: {self.dropped}\n")
+            sys.stderr.write(f"rollbook: the spool cannot be written ({error}); dropped in all: {self.dropped}\n")
             # A torn frame ends its segment for the reader; the next segment has a number of its own.
             self._next += 1
             self.close()

@@ -44,17 +44,17 @@ def test_a_model_directory_is_looked_over_file_by_file(store: ArtifactStore) -> 
     ("changed", "reason"),
     [
         ({"skip": "model.safetensors"}, "upload every file before the index"),
-        ({"model_safetensors": b"short"}, "its head is longer than it"),
-        ({"model_safetensors": weights(length=2**40)}, "its head is longer than it"),
-        ({"model_safetensors": weights(b"[1, 2, 3]")}, "is no safetensors file"),
+        ({"model_safetensors": b"short"}, "its header is longer than the file"),
+        ({"model_safetensors": weights(length=2**40)}, "its header is longer than the file"),
+        ({"model_safetensors": weights(b"[1, 2, 3]")}, "is not a safetensors file"),
         (
             {"model_safetensors": weights(b'{"' + b"a" * 2_000 + b'": {"dtype": "F32", "shape": []}}')},
             "longer than 1000",
         ),
-        ({"model_safetensors": b"\x80\x04\x95\x00\x00\x00\x00\x00" + b"x" * 200}, "its head is longer than it"),
+        ({"model_safetensors": b"\x80\x04\x95\x00\x00\x00\x00\x00" + b"x" * 200}, "its header is longer than the file"),
         ({"config_json": b"{}"}, "names no architecture"),
-        ({"config_json": b"{"}, "is no JSON"),
-        ({"config_json": b'{"architectures": ["X"], "auto_map": {"AutoModel": "m.X"}}'}, "code of its own"),
+        ({"config_json": b"{"}, "is not a JSON"),
+        ({"config_json": b'{"architectures": ["X"], "auto_map": {"AutoModel": "m.X"}}'}, "custom code"),
     ],
 )
 def test_a_model_directory_that_is_none_is_refused(store: ArtifactStore, changed: dict[str, Any], reason: str) -> None:
@@ -83,11 +83,11 @@ def test_the_directory_of_an_adapter_is_looked_over(store: ArtifactStore) -> Non
 @pytest.mark.parametrize(
     ("configuration", "reason"),
     [
-        (b'{"peft_type": "IA3", "r": 8}', "no adapter of the type LORA"),
-        (b'{"peft_type": "LORA"}', "gives no rank"),
-        (b'{"peft_type": "LORA", "r": true}', "gives no rank"),
-        (b'{"peft_type": "LORA", "r": 0}', "gives no rank"),
-        (b"[]", "is no JSON"),
+        (b'{"peft_type": "IA3", "r": 8}', "not describe an adapter of the type LORA"),
+        (b'{"peft_type": "LORA"}', "has no rank"),
+        (b'{"peft_type": "LORA", "r": true}', "has no rank"),
+        (b'{"peft_type": "LORA", "r": 0}', "has no rank"),
+        (b"[]", "is not a JSON"),
     ],
 )
 def test_an_adapter_that_is_none_is_refused(store: ArtifactStore, configuration: bytes, reason: str) -> None:
@@ -162,13 +162,13 @@ def test_an_adapter_of_its_parent_is_taken(
     [
         (
             {f"{Q}__lora_A": (8, 48), f"{Q}__lora_B": (64, 8)},
-            "take 48 numbers and give 64; the parent's layer takes 32",
+            "take 48 inputs and give 64; the parent's layer takes 32",
         ),
         ({f"{Q}__lora_A": (8, 32), f"{Q}__lora_B": (96, 8)}, "give 96; the parent's layer takes 32 and gives 64"),
         (FITS | {"model__layers__7__mlp__up_proj__lora_A": (8, 32)}, "layers.7.mlp.up_proj, which the parent does not"),
         (FITS | {"a" * 900: (8, 8), f"{'a' * 900}__lora_A": (8, 32)}, "aaa, which the parent does not have"),
-        (FITS | {"lm_head__lora_B": (700, 8)}, "lm_head take None numbers and give 700"),
-        ({"model__layers__0__self_attn__q_proj__lora_magnitude": (64,)}, "adapts no layer"),
+        (FITS | {"lm_head__lora_B": (700, 8)}, "lm_head take None inputs and give 700"),
+        ({"model__layers__0__self_attn__q_proj__lora_magnitude": (64,)}, "contains no pair"),
     ],
 )
 def test_an_adapter_of_another_model_is_refused(
@@ -213,11 +213,11 @@ def test_a_tokenizer_that_the_model_reads_is_taken(store: ArtifactStore, configu
 @pytest.mark.parametrize(
     ("configuration", "words", "reason"),
     [
-        (READS_500, tokenizer(501), "writes tokens up to 500, and this one reads those below 500"),
+        (READS_500, tokenizer(501), "writes tokens up to 500, but this one reads those below 500"),
         (b'{"architectures": ["X"], "text_config": {"vocab_size": 9}}', tokenizer(500), "those below 9"),
         (READS_500, b'{"model": {"type": "Unigram", "vocab": [' + b",".join([b'["a", 0]'] * 501) + b"]}}", "up to 500"),
-        (READS_500, b"{", "tokenizer.json is no tokenizer"),
-        (READS_500, b"[]", "tokenizer.json is no tokenizer"),
+        (READS_500, b"{", "tokenizer.json is not a valid tokenizer"),
+        (READS_500, b"[]", "tokenizer.json is not a valid tokenizer"),
     ],
 )
 def test_the_tokenizer_of_another_model_is_refused(

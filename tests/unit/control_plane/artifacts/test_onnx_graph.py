@@ -129,9 +129,9 @@ def complex_numbers() -> bytes:
 @pytest.mark.parametrize(
     ("make", "reason", "remedy"),
     [
-        (zip_map, "no tensor but a sequence, map", "zipmap"),
-        (weights_elsewhere, "'weights' lie in another file", "save_as_external_data=False"),
-        (complex_numbers, "data type 14", "usual types"),
+        (zip_map, "is a sequence, map or optional value", "zipmap"),
+        (weights_elsewhere, "'weights' are stored in another file", "save_as_external_data=False"),
+        (complex_numbers, "data type 14", "common types"),
         (lambda: model([1], [1], ir_version=MAX_IR_VERSION + 1), "IR version is 15", "older version"),
         (lambda: model([1], [1], operators={"": 29}), "version 29 of the operators ai.onnx", "older version"),
         (lambda: model([1], [1], operators={"ai.onnx.ml": 6}), "version 6 of the operators ai.onnx.ml", "older"),

@@ -77,8 +77,8 @@ def test_a_sound_log_passes_and_gaps_in_positions_are_no_fault() -> None:
         (_without_one, r"position 7: .* from version 1 to version 3; an event before it is missing"),
         (_with_one_twice, r"position 4: .* version 2 to version 2; an event comes twice or out of order"),
         (_reordered, r"position 2: .* from version 1 to version 3; an event before it is missing"),
-        (_out_of_position, r"position 1: it follows position 2, and positions must increase"),
-        (_garbled, r"position 8: its bytes are no event"),
+        (_out_of_position, r"position 1: it follows position 2, but positions must increase"),
+        (_garbled, r"position 8: its bytes are not an event"),
         (_mislabelled, r"position 8: the type beside it is registry.ModelRegistered.v1"),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_log_that_no_store_could_have_written_is_found(spoil: Callable[[Log], 
     ("spoil", "sentence"),
     [
         (_changed, "the first 5 events are not those of the checkpoint"),
-        (_shortened, "there are 4 events, and a checkpoint covers 5"),
+        (_shortened, "there are 4 events, but a checkpoint covers 5"),
     ],
 )
 def test_what_still_reads_well_is_found_by_a_checkpoint(spoil: Callable[[Log], Log], sentence: str) -> None:

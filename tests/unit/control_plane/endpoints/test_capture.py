@@ -57,13 +57,13 @@ def test_an_endpoint_without_versions_takes_any_names() -> None:
 @pytest.mark.parametrize(
     ("policy", "words", "field"),
     [
-        ({"inputs": ("pixels", "pixels")}, "stands twice", "policy.inputs"),
+        ({"inputs": ("pixels", "pixels")}, "repeated", "policy.inputs"),
         ({"hashed": ("",)}, "empty", "policy.hashed"),
         ({"hashed": ("pixel",)}, "no version on endpoint digits has 'pixel'", "policy.hashed"),
         ({"inputs": ("digit",)}, "no version", "policy.inputs"),
         ({"outputs": ("pixels",)}, "no version", "policy.outputs"),
         ({"inputs": (), "outputs": ("digit",), "hashed": ("pixels",)}, "neither inputs nor outputs", "policy.hashed"),
-        ({"max_bytes": 5_000_000}, "max_bytes can not be 5000000", "policy.max_bytes"),
+        ({"max_bytes": 5_000_000}, "max_bytes cannot be 5000000", "policy.max_bytes"),
         ({"max_values": 1_000_001}, "max_values", "policy.max_values"),
         ({"retention_days": 3_651}, "retention_days", "policy.retention_days"),
     ],

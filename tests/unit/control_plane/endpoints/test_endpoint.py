@@ -80,9 +80,9 @@ def test_traffic_is_split_and_the_epoch_is_the_version_of_that_event() -> None:
     [
         (((BASELINE, 95.0), (CANDIDATE, 4.0)), "sum to 99 %", "weights"),
         (((BASELINE, 50.0), (BASELINE, 50.0)), "named twice", "weights[1].deployment_id"),
-        ((("deployment-other", 100.0),), "no deployment of endpoint digits", "weights[0].deployment_id"),
-        (((BASELINE, 99.999), (CANDIDATE, 0.001)), "is no weight", "weights[0].weight_percent"),
-        (((BASELINE, 101.0), (CANDIDATE, -1.0)), "101 % is no weight", "weights[0].weight_percent"),
+        ((("deployment-other", 100.0),), "not a deployment of endpoint digits", "weights[0].deployment_id"),
+        (((BASELINE, 99.999), (CANDIDATE, 0.001)), "is not a valid weight", "weights[0].weight_percent"),
+        (((BASELINE, 101.0), (CANDIDATE, -1.0)), "101 % is not a valid weight", "weights[0].weight_percent"),
         ((), "sum to 0 %", "weights"),
     ],
 )
@@ -205,7 +205,7 @@ def test_a_rollback_to_a_removed_deployment_is_refused() -> None:
 def test_the_first_traffic_has_nothing_to_roll_back_to() -> None:
     given(*serving_endpoint()).when(
         lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=None, reason="because"))
-    ).then_refused(errors.EarlierTrafficGoneError, "no earlier split", field="epoch")
+    ).then_refused(errors.EarlierTrafficGoneError, "no earlier traffic split", field="epoch")
 
 
 def confirmation(epoch: int, region: str = "local") -> ConfirmTraffic:

@@ -10,11 +10,11 @@ from control_plane.endpoints.scaling_replay_app import main
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        (b'{"max_replicas": 2, "in_flight": 4, "max_replicas": 3}', "max_replicas is there twice"),
-        (b'{"max_replicas": 2, "in_flight": NaN}', "no JSON"),
-        (b'{"max_replicas": 2, "inflight": 4}', "inflight is not known"),
+        (b'{"max_replicas": 2, "in_flight": 4, "max_replicas": 3}', "max_replicas appears twice"),
+        (b'{"max_replicas": 2, "in_flight": NaN}', "not valid JSON"),
+        (b'{"max_replicas": 2, "inflight": 4}', "inflight is not a known field"),
         ('{"max_replicas": 2}'.encode("utf-16"), "in UTF-16"),
-        (b"\xff", "no JSON"),
+        (b"\xff", "not valid JSON"),
     ],
 )
 def test_a_wrong_policy_is_refused_in_one_sentence(
@@ -31,7 +31,7 @@ def test_a_wrong_policy_is_refused_in_one_sentence(
 def test_a_policy_may_begin_with_a_byte_order_mark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, err = _replayed(tmp_path, capsys, b'\xef\xbb\xbf{"max_replicas": 2, "in_flight": 4}')
 
-    assert err.startswith("no look at deployment-1 is recorded there")
+    assert err.startswith("no measurement of deployment-1 is recorded there")
 
 
 def _replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str], policy: bytes) -> tuple[int, str]:

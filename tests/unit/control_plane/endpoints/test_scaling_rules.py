@@ -88,7 +88,7 @@ def test_a_load_above_the_target_adds_as_many_as_it_takes() -> None:
     verdict = judge(POLICY, measured(11.0), Situation(replicas=1, changed_at_ms=0), now_ms=60_000)
 
     assert (verdict.replicas, verdict.code) == (3, "load-rose")
-    assert "in_flight is 11 and 4" in verdict.reason
+    assert "in_flight is 11, the target for one replica is 4" in verdict.reason
 
 
 def test_a_rise_waits_for_the_cool_down() -> None:

@@ -179,7 +179,7 @@ def test_a_candidate_that_can_not_start_is_given_up_with_its_reason() -> None:
     report = ReportWarmUp(ready_instances=0, elapsed_ms=10, failure="wrong-digest: the file differs")
 
     given("warming").when(lambda state: decided(state, report)).then(
-        RolloutAborted(step=None, epoch=None, reason="the candidate can not serve: wrong-digest: the file differs")
+        RolloutAborted(step=None, epoch=None, reason="the candidate cannot serve: wrong-digest: the file differs")
     )
 
 
@@ -194,7 +194,7 @@ def test_a_failing_gate_aborts_at_once_whatever_time_has_passed() -> None:
     assert judged.decision == "abort"
     assert [verdict.outcome for verdict in judged.verdicts] == ["pass", "pass", "fail"]
     assert aborted == RolloutAborted(step=0, epoch=9, reason=judged.reason)
-    assert judged.reason.startswith("accuracy 82.0 % on 1,000 labels is below the baseline's 94.0 % on 9,000")
+    assert judged.reason.startswith("accuracy fell: 82.0 % vs 94.0 % on 1,000 labels; ")
 
 
 def test_passing_gates_wait_for_the_shortest_duration() -> None:
@@ -219,7 +219,7 @@ def test_a_step_without_a_decision_in_time_pauses() -> None:
     assert isinstance(judged, StepJudged)
     assert judged.decision == "pause"
     assert paused == RolloutPaused(step=0, reason=judged.reason)
-    assert judged.reason.startswith("no decision at 5 % within 60.0 s: error rate 0.0 % on 20 requests")
+    assert judged.reason.startswith("no decision at 5 % within 60.0 s: too few requests to judge error rate: 0.0 %")
 
 
 def test_a_step_without_a_decision_in_time_aborts_where_the_plan_says_so() -> None:
@@ -351,7 +351,7 @@ def test_counts_that_can_not_be_are_refused() -> None:
 
     given("stepping").when(
         lambda state: decided(state, JudgeStep(measurement=measurement(counts=impossible)))
-    ).then_refused(errors.InvalidMeasurementError, "11 bad of 10", field="counts")
+    ).then_refused(errors.InvalidMeasurementError, "11 bad out of 10", field="counts")
 
 
 def test_an_operators_reason_stands_in_the_event() -> None:

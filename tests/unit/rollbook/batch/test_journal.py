@@ -118,5 +118,8 @@ def test_one_run_at_a_time_writes_an_output(journal: Journal) -> None:
 
 
 def test_an_output_needs_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="takes no file"), Journal(tmp_path / "no/out.parquet", tmp_path / "x").locked():
+    with (
+        pytest.raises(BadInput, match="cannot hold the file"),
+        Journal(tmp_path / "no/out.parquet", tmp_path / "x").locked(),
+    ):
         pass

@@ -1,4 +1,4 @@
-"""Columns become tensors; what can't is told apart, row by row."""
+"""Columns become tensors; what cannot is told apart, row by row."""
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +52,7 @@ def test_columns_that_fit_no_tensor_are_refused_before_anything_is_sent(
 
 
 def test_two_tensors_each_need_a_column_of_their_name() -> None:
-    with pytest.raises(BadInput, match="'age' has 1 values a row, and 0 columns"):
+    with pytest.raises(BadInput, match="'age' has 1 values per row, but 0 columns"):
         prepared(pa.table({"pixels": [[1.0, 2.0, 3.0]]}), PIXELS, AGE)
 
 

@@ -102,8 +102,8 @@ def test_a_number_that_is_not_finite_is_refused(
     [
         ('{"alpha": NaN}', "NaN is not finite"),
         ('{"alpha": 1e999}', "1e999 is not finite"),
-        ('{"alpha": 0.1, "alpha": 0.2}', "the member 'alpha' is there twice"),
-        ('{"gates": [{"kind": "loss", "kind": "quality"}]}', "the member 'kind' is there twice"),
+        ('{"alpha": 0.1, "alpha": 0.2}', "the member 'alpha' appears twice"),
+        ('{"gates": [{"kind": "loss", "kind": "quality"}]}', "the member 'kind' appears twice"),
         ("[]", "holds no JSON object but a list"),
         ("{", "holds no JSON object"),
         ('{"alfa": 1}', "unknown member 'alfa'"),
@@ -125,7 +125,7 @@ def test_a_golden_file_with_a_member_twice_is_refused(cli: CommandLine, tmp_path
 
     refused = cli.type("version", "register", "m", model_file, "--input", "x:FP64:-1x4", "--golden", golden)
 
-    assert "the member 'label' is there twice" in refused.sentence()
+    assert "the member 'label' appears twice" in refused.sentence()
     assert "--golden" in refused.err
 
 

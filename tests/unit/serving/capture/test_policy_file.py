@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_read_leaves_the_policy_in_force_and_lets_no_engin
         path.write_bytes(content)
 
     assert file.replaced() is None
-    with pytest.raises(CannotStartError, match="no capture policy"):
+    with pytest.raises(CannotStartError, match="not hold a capture policy"):
         PolicyFile(path).read()
 
 

@@ -77,7 +77,7 @@ def spoiled(**nodes: tuple[int, int]) -> DecisionTreeClassifier:
         ({"left_child": (0, 1_000_000)}, "leads out"),
         ({"right_child": (0, 1_000_000)}, "leads out"),
         ({"right_child": (0, -1)}, "leads out"),
-        ({"left_child": (0, 0)}, "leads out of it or back"),
+        ({"left_child": (0, 0)}, "leads outside it or back"),
         ({"feature": (0, 64)}, "feature"),
         ({"feature": (0, -5)}, "feature"),
     ],

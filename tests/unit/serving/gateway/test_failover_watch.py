@@ -43,7 +43,7 @@ class Region:
         backup: tuple[tuple[str, int], ...] = (),
         serving: frozenset[str] = frozenset({"d1"}),
     ) -> list[Transition]:
-        """Look at instances of d1 and of the backup, each a region and a port; some ports can't be reached."""
+        """Look at instances of d1 and of the backup, each a region and a port; some ports cannot be reached."""
         instances = {
             "d1": [_instance("d1", *each) for each in where],
             "d2": [_instance("d2", *each) for each in backup],
@@ -103,7 +103,7 @@ def test_instances_that_envoy_gave_up_count_as_lost() -> None:
     assert isinstance(begun, Started)
     assert (begun.code, begun.reason) == (
         "instances-unreachable",
-        "2 of 2 announced instances in eu can not be reached",
+        "2 of 2 announced instances in eu cannot be reached",
     )
 
 
@@ -195,6 +195,4 @@ def test_a_deployment_that_is_asked_no_more_has_no_failover_any_more() -> None:
 
     (ended,) = region.look(serving=frozenset())
 
-    assert ended == Ended(
-        endpoint_id="endpoint-1", deployment_id="d1", reason="the deployment takes no traffic any more"
-    )
+    assert ended == Ended(endpoint_id="endpoint-1", deployment_id="d1", reason="the deployment no longer takes traffic")

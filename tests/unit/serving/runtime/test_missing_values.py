@@ -78,5 +78,5 @@ def test_models_that_take_missing_values_are_served_with_them(model: Any, tmp_pa
 def test_a_model_that_takes_no_missing_values_is_refused_where_they_are_allowed(tmp_path: Path) -> None:
     model = LinearRegression().fit(np.nan_to_num(ROWS), VALUES)
 
-    with pytest.raises(SignatureMismatchError, match="missing values in x; the model refuses them: ValueError"):
+    with pytest.raises(SignatureMismatchError, match="missing values in x, but the model rejects them: ValueError"):
         served_engine(model, signature_of("x:FP64:-1x2:missing", "value:FP64:-1"), tmp_path)

@@ -113,7 +113,7 @@ async def test_the_priority_holds_over_grpc_too(
     while host.queued < 4:
         await asyncio.sleep(0.001)
 
-    with pytest.raises(InferenceServerException, match="4 requests of batch jobs are under way"):
+    with pytest.raises(InferenceServerException, match="4 requests of batch jobs are in progress"):
         await asked(client, 1.0, 7, **batch)
     under_way.append(asked(client, 2.0, 3))
     while host.queued < 5:

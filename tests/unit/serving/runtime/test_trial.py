@@ -1,4 +1,4 @@
-"""A version whose signature doesn't fit its model fails at load, and is told the signature that would fit."""
+"""A version whose signature does not fit its model fails at load, and is told the signature that would fit."""
 
 from collections.abc import Sequence
 from pathlib import Path

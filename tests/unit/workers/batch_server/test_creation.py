@@ -17,10 +17,10 @@ def test_a_byte_order_mark_before_the_body_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("body", "param", "said"),
     [
-        (json.dumps(BODY)[:-1] + ', "input_file_id": "file-2"}', "input_file_id", "input_file_id is there twice"),
-        (json.dumps(BODY).replace('"a": "b"', '"a": "b", "a": "c"'), "metadata.a", "metadata.a is there twice"),
-        (json.dumps({**BODY, "endpoint": "/v1/nothing"}), "endpoint", "the body is no batch"),
-        ("[", None, "the body is no batch"),
+        (json.dumps(BODY)[:-1] + ', "input_file_id": "file-2"}', "input_file_id", "input_file_id appears twice"),
+        (json.dumps(BODY).replace('"a": "b"', '"a": "b", "a": "c"'), "metadata.a", "metadata.a appears twice"),
+        (json.dumps({**BODY, "endpoint": "/v1/nothing"}), "endpoint", "the body is not a batch"),
+        ("[", None, "the body is not a batch"),
     ],
 )
 def test_a_wrong_body_is_refused_with_its_member(body: str, param: str | None, said: str) -> None:

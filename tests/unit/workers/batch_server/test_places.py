@@ -1,4 +1,4 @@
-"""Places are for requests under way: who waits gives way, and no batch has more than its share."""
+"""Places are for requests in progress: who waits gives way, and no batch has more than its share."""
 
 import asyncio
 

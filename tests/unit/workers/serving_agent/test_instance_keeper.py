@@ -204,9 +204,9 @@ async def test_a_sick_instance_is_withdrawn_with_its_code_and_comes_back(
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (SILENT, f"no answer; 2 of the last 2 probes were at fault; {LAST_WORDS}"),
-        (FAULT, f"the engine answered 500; 2 of the last 2 probes were at fault; {LAST_WORDS}"),
-        (WRONG, "label should be [3] and is [7]; 2 of the last 2 probes were at fault"),
+        (SILENT, f"no answer; 2 of the last 2 probes failed; {LAST_WORDS}"),
+        (FAULT, f"the engine answered 500; 2 of the last 2 probes failed; {LAST_WORDS}"),
+        (WRONG, "label should be [3] and is [7]; 2 of the last 2 probes failed"),
     ],
 )
 async def test_a_withdrawal_quotes_the_log_where_its_reason_does_not_explain_itself(

@@ -1,4 +1,4 @@
-"""What the agent's operator sets, and is told of a value that can't be meant."""
+"""What the agent's operator sets, and is told of a value that cannot be meant."""
 
 from ipaddress import ip_address
 
