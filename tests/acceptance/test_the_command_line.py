@@ -80,7 +80,7 @@ def test_a_capture_policy_is_seen_and_changed_option_by_option(cli: CommandLine,
     assert (second["inputs"], second["hashed"], second["sampling_rate"]) == ([], [], 0.5)
     assert "CapturePolicyChanged" in cli.told("events", "tail", "--no-follow", "--stream", created["id"])
     assert "no version on endpoint" in cli.refusal("capture", "set", name, "--hashed", "pixle", "--reason", "x")
-    assert "name what is to change" in cli.refusal("capture", "set", name, "--reason", "x")
+    assert "name what to change" in cli.refusal("capture", "set", name, "--reason", "x")
 
 
 def test_a_scaling_policy_is_set_explained_and_replayed(
@@ -105,7 +105,7 @@ def test_a_scaling_policy_is_set_explained_and_replayed(
     assert (changed["max_replicas"], why["replicas"], why["wanted_replicas"]) == (1, 1, 1)
     assert why["reason"]
     assert json.loads(replayed)["replica_seconds"] >= 0
-    assert "name what is to change" in cli.refusal("scaling", "set", service.name, "--reason", "x")
+    assert "name what to change" in cli.refusal("scaling", "set", service.name, "--reason", "x")
     assert "min_replicas" in cli.refusal(
         "scaling", "set", service.name, "--min", "9", "--max", "1", "--in-flight", "1", "--reason", "x"
     )
@@ -140,7 +140,7 @@ def test_a_deployment_is_placed_and_named_as_backup(cli: CommandLine, name: str,
     assert "not a deployment or deployed version" in cli.refusal(
         "failover", "set", name, "--backup", "x/9", "--reason", "x"
     )
-    assert "name what is to change" in cli.refusal("failover", "set", name, "--reason", "x")
+    assert "name what to change" in cli.refusal("failover", "set", name, "--reason", "x")
 
 
 def test_a_rollout_is_started_watched_and_stopped(
@@ -217,7 +217,7 @@ def _until_it_is_known(cli: CommandLine, prediction_id: str) -> Any:  # noqa: AN
         (("endpoint", "create", "x", "--version", "nobody/1"), "nobody"),
         (("traffic", "set", "x", "half"), "write DEPLOYMENT=PERCENT"),
         (("rollout", "get", "rollout-nothing"), "rollout"),
-        (("rollout", "start", "x", "y/1", "--plan", __file__), "holds no JSON object"),
+        (("rollout", "start", "x", "y/1", "--plan", __file__), "does not hold a JSON object"),
         (("rollout", "abort", "rollout-nothing"), "--reason"),
         (("who-served", "nonsense"), "prediction"),
         (("query", "DROP TABLE request_records"), "read"),

@@ -47,7 +47,7 @@ def test_so_is_a_model_of_another_library(stack: RunningStack, tmp_path: Path, n
     labels, printed = done_with(stack, tmp_path, commands, name=name)
 
     assert labels == "[0, 2]"
-    assert re.search(r"needs +the extra '(onnx|xgboost|lightgbm)' where it is served", printed)
+    assert re.search(r"needs +the extra '(onnx|xgboost|lightgbm)' on the serving host", printed)
 
 
 def test_every_library_of_the_page_is_tried() -> None:

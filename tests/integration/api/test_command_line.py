@@ -108,7 +108,7 @@ async def test_an_input_may_have_missing_values(
 async def test_an_input_of_another_form_is_refused(typed: Type, stage: Stage, model_file: str, value: str) -> None:
     done = await typed("version", "register", "digits", model_file, "--input", value)
 
-    assert any(part in done.sentence() for part in ("NAME:DATATYPE:SHAPE", "inputs[0].datatype", "is no data type"))
+    assert any(part in done.sentence() for part in ("NAME:DATATYPE:SHAPE", "inputs[0].datatype", "is not a data type"))
 
 
 async def test_a_golden_file_may_begin_with_a_byte_order_mark(

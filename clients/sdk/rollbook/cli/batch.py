@@ -27,7 +27,7 @@ _COLUMNS = ("rows", "scored", "rejected", "resumed", "output", "rejected_file", 
 
 @click.group()
 def batch() -> None:
-    """Score many rows at once, behind the requests of live callers."""
+    """Score many rows, at lower priority than live callers."""
 
 
 def _read_columns(
@@ -51,10 +51,13 @@ def _read_columns(
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
-    help="A Parquet file.",
+    help="Read rows from this Parquet file.",
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The Parquet file to write."
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Write predictions to this Parquet file.",
 )
 @click.option(
     "--column",
@@ -62,13 +65,23 @@ def _read_columns(
     metavar="TENSOR=A,B,…",
     multiple=True,
     callback=_read_columns,
-    help="Which columns make an input of the model; by default the one of its name, or all that are not kept.",
+    help="Map columns to a model input; defaults to the column of that name, or all columns not kept.",
 )
-@click.option("--keep", "kept", metavar="COLUMN", multiple=True, help="A column that the output has too, unsent.")
 @click.option(
-    "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way at a time."
+    "--keep",
+    "kept",
+    metavar="COLUMN",
+    multiple=True,
+    help="Copy this column to the output without sending it to the model.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an output of a job that is done.")
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Limit the number of concurrent requests.",
+)
+@click.option("--overwrite", is_flag=True, help="Overwrite the output of a finished job.")
 @GATEWAY
 @click.option(
     "--give-up-after",
@@ -76,7 +89,7 @@ def _read_columns(
     type=Number(min=0),
     default=600.0,
     show_default=True,
-    help="Seconds without any answer.",
+    help="Give up after this many seconds without an answer.",
 )
 @click.pass_obj
 def score(  # noqa: PLR0913 - click's values, one for each option
@@ -94,7 +107,7 @@ def score(  # noqa: PLR0913 - click's values, one for each option
 ) -> None:
     """Score every row of a Parquet file once against ENDPOINT.
 
-    A job that was ended, even killed, goes on with the same command. Rows without a prediction are written to
+    Run the same command again to resume a job that was stopped or killed. Rows without a prediction are written to
     OUTPUT.rejected.jsonl with the reason.
     """
     try:
@@ -102,7 +115,7 @@ def score(  # noqa: PLR0913 - click's values, one for each option
         from rollbook.batch.scoring import Options  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise RollbookError(
-            f"{error.name} is not installed, and Parquet is read with it: pip install 'rollbook[batch]'"
+            f"{error.name} is not installed, but it is needed to read Parquet: pip install 'rollbook[batch]'"
         ) from error
     options = Options(columns=columns, kept=kept, in_flight=in_flight, overwrite=overwrite)
     destination = Destination(
@@ -114,16 +127,16 @@ def score(  # noqa: PLR0913 - click's values, one for each option
                 score_file(rollbook, source, output, destination=destination, options=options, tell=tell)
             )
     except KeyboardInterrupt:
-        click.echo("\nstopped; the same command goes on from here", err=True)
+        click.echo("\nstopped; run the same command again to resume", err=True)
         sys.exit(_INTERRUPTED)
     except OSError as error:
-        raise RollbookError(f"{error}; what is done is kept, and the same command goes on") from error
+        raise RollbookError(f"{error}; finished rows are kept, run the same command again to resume") from error
     show(profile, summary, columns=_COLUMNS)
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[["Summary"], None]]:
-    """Show how far a job is: a bar for people, a line now and then for a log."""
+    """Show a job's progress: a bar on a terminal, otherwise a line now and then."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines()
@@ -167,6 +180,6 @@ class _Lines:
 
 
 def _rate(summary: "Summary", began: float) -> float:
-    """Return the rows a second of this run."""
+    """Return this run's rows per second."""
     done = summary.scored + summary.rejected - summary.resumed
     return done / max(time.monotonic() - began, 1e-9)

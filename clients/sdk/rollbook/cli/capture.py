@@ -13,16 +13,16 @@ from rollbook.resources import Endpoint
 
 
 class _Names(click.ParamType):
-    """Names with commas between them, or `none`; where it is allowed, `all`."""
+    """Comma-separated names, `none`, or where allowed `all`."""
 
     name = "names"
 
     def __init__(self, *, or_all: bool) -> None:
-        """Say whether `all` has a meaning."""
+        """Choose whether `all` is allowed."""
         self._or_all = or_all
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str] | None:  # noqa: ARG002 - click's own arguments
-        """Turn the text into what the API takes; all names are null there."""
+        """Convert the text to the API's value; `all` is null there."""
         if value == "all" and self._or_all:
             return None
         return [] if value == "none" else [name.strip() for name in value.split(",")]
@@ -30,7 +30,7 @@ class _Names(click.ParamType):
 
 @click.group()
 def capture() -> None:
-    """See and choose what is kept of an endpoint's predictions."""
+    """Show and change what is captured of an endpoint's predictions."""
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:
@@ -49,22 +49,27 @@ def show_capture(profile: Profile, name: str) -> None:
 
 @capture.command("set")
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--inputs", type=_Names(or_all=True), metavar="NAME,…", help="Inputs that are kept; or all, or none.")
-@click.option("--outputs", type=_Names(or_all=True), metavar="NAME,…", help="Outputs that are kept; or all, or none.")
-@click.option("--hashed", type=_Names(or_all=False), metavar="NAME,…", help="Those that leave as digests; or none.")
-@click.option("--sampling-rate", type=Number(0, 1), help="The share of predictions that is kept.")
-@click.option("--max-values", type=click.IntRange(min=0), help="Values of a tensor that are kept.")
-@click.option("--max-bytes", type=click.IntRange(min=0), help="Bytes of a tensor that are kept.")
-@click.option("--prediction/--no-prediction", default=None, help="Keep the value that feedback is compared with.")
-@click.option("--retention-days", type=click.IntRange(min=1), help="Days until it is deleted.")
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--inputs", type=_Names(or_all=True), metavar="NAME,…", help="Capture these inputs, or all, or none.")
+@click.option("--outputs", type=_Names(or_all=True), metavar="NAME,…", help="Capture these outputs, or all, or none.")
+@click.option(
+    "--hashed",
+    type=_Names(or_all=False),
+    metavar="NAME,…",
+    help="Replace the values of these tensors with digests, or none.",
+)
+@click.option("--sampling-rate", type=Number(0, 1), help="Capture this share of predictions.")
+@click.option("--max-values", type=click.IntRange(min=0), help="Capture at most this many values per tensor.")
+@click.option("--max-bytes", type=click.IntRange(min=0), help="Capture at most this many bytes per tensor.")
+@click.option("--prediction/--no-prediction", default=None, help="Capture the value that feedback is compared with.")
+@click.option("--retention-days", type=click.IntRange(min=1), help="Delete captured predictions after this many days.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @click.pass_context
 def set_capture(context: click.Context, /, name: str, reason: str, **options: object) -> None:
-    """Change what is kept of ENDPOINT's predictions; what is not named stays as it is."""
+    """Change what is captured of ENDPOINT's predictions; options left out stay unchanged."""
     given = click.core.ParameterSource.COMMANDLINE
     changes = {option: value for option, value in options.items() if context.get_parameter_source(option) is given}
     if not changes:
-        message = "name what is to change, for example --sampling-rate 0.1"
+        message = "name what to change, for example --sampling-rate 0.1"
         raise click.UsageError(message)
     profile = context.find_object(Profile)
     assert profile is not None, "the group sets it"

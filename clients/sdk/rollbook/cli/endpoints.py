@@ -12,7 +12,7 @@ from rollbook.resources import Endpoint
 
 @click.group()
 def endpoint() -> None:
-    """Create and look at the names that callers use."""
+    """Create, deploy to and inspect endpoints."""
 
 
 endpoint.add_command(endpoint_tokens)
@@ -25,10 +25,12 @@ def _say(sentence: str) -> None:
 
 @endpoint.command("create")
 @click.argument("name")
-@click.option("--version", "reference", metavar="MODEL/NUMBER", help="Serve this version at once.")
-@click.option("--replicas", type=click.IntRange(min=1), default=None, help="Instances in each region.")
-@click.option("--region", "regions", multiple=True, help="A region to serve it in; may be given again. Else all.")
-@click.option("--wait", is_flag=True, help="Wait until it answers; if its version cannot be served, say why and fail.")
+@click.option("--version", "reference", metavar="MODEL/NUMBER", help="Serve this version from the start.")
+@click.option("--replicas", type=click.IntRange(min=1), default=None, help="Run this many instances in each region.")
+@click.option("--region", "regions", multiple=True, help="Serve in this region (repeatable); defaults to all regions.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until it answers; fail with the reason if the version cannot be served."
+)
 @TIMEOUT
 @pass_profile
 def create_endpoint(  # noqa: PLR0913  the options
@@ -43,7 +45,7 @@ def create_endpoint(  # noqa: PLR0913  the options
 ) -> None:
     """Create endpoint NAME."""
     if wait and reference is None:
-        raise click.BadParameter("there is nothing to wait for without --version", param_hint="--wait")
+        raise click.BadParameter("--wait needs --version", param_hint="--wait")
     with profile.client() as rollbook:
         created = rollbook.endpoints.create(name, version=reference, replicas=replicas, regions=regions)
         if wait:
@@ -54,11 +56,17 @@ def create_endpoint(  # noqa: PLR0913  the options
 @endpoint.command("deploy")
 @click.argument("name", metavar="ENDPOINT")
 @click.argument("reference", metavar="MODEL/NUMBER")
-@click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="Instances in each region.")
-@click.option("--region", "regions", multiple=True, help="A region to have it in; may be given again. Else all.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Run this many instances in each region.",
+)
+@click.option("--region", "regions", multiple=True, help="Run in this region (repeatable); defaults to all regions.")
 @pass_profile
 def deploy_version(profile: Profile, name: str, reference: str, replicas: int, regions: tuple[str, ...]) -> None:
-    """Make a version available on ENDPOINT, without traffic."""
+    """Deploy a version to ENDPOINT, without traffic."""
     with profile.client() as rollbook:
         deployed = rollbook.endpoints.deploy(name, reference, replicas=replicas, regions=regions)
         show(profile, deployed, people_see=deployment_view(deployed))
@@ -68,10 +76,10 @@ def deploy_version(profile: Profile, name: str, reference: str, replicas: int, r
 @click.argument("name", metavar="ENDPOINT")
 @click.argument("deployment_id", metavar="DEPLOYMENT")
 @click.argument("regions", metavar="[REGION]…", nargs=-1)
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @pass_profile
 def place_deployment(profile: Profile, name: str, deployment_id: str, regions: tuple[str, ...], reason: str) -> None:
-    """Have DEPLOYMENT's instances in these regions alone; without any, wherever an agent is."""
+    """Run DEPLOYMENT's instances only in these regions; without any, in every region with an agent."""
     with profile.client() as rollbook:
         placed = rollbook.endpoints.place(name, deployment_id, regions, reason=reason)
         show(profile, placed, people_see=endpoint_view(placed))
@@ -98,7 +106,7 @@ def show_endpoint(profile: Profile, name: str) -> None:
 
 @click.group()
 def traffic() -> None:
-    """See and set which version answers how much of an endpoint's traffic."""
+    """Show and change how an endpoint's traffic is split among versions."""
 
 
 def _shares(answered: Endpoint) -> list[dict[str, object]]:
@@ -122,7 +130,7 @@ _SHARE_COLUMNS = ("version", "weight_percent", "state", "instances", "deployment
 @click.argument("name", metavar="ENDPOINT")
 @pass_profile
 def show_traffic(profile: Profile, name: str) -> None:
-    """Show the split of an endpoint's traffic."""
+    """Show an endpoint's traffic split."""
     with profile.client() as rollbook:
         show(profile, _shares(rollbook.endpoints.get(name)), columns=_SHARE_COLUMNS)
 
@@ -139,18 +147,18 @@ def show_traffic(profile: Profile, name: str) -> None:
 @click.option("--reason", default=None)
 @pass_profile
 def set_traffic(profile: Profile, name: str, weights: dict[str, float], reason: str | None) -> None:
-    """Split the traffic by hand; the percentages sum to 100."""
+    """Set the traffic split by hand; percentages must sum to 100."""
     with profile.client() as rollbook:
         show(profile, _shares(rollbook.endpoints.set_traffic(name, weights, reason=reason)), columns=_SHARE_COLUMNS)
 
 
 @traffic.command("rollback")
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--reason", required=True, help="Why; it stands on the log.")
-@click.option("--epoch", type=int, default=None, help="The traffic state to return to; the one before by default.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
+@click.option("--epoch", type=int, default=None, help="Restore this epoch's split; defaults to the previous one.")
 @pass_profile
 def rollback_traffic(profile: Profile, name: str, reason: str, epoch: int | None) -> None:
-    """Return ENDPOINT to an earlier traffic state at once; an active rollout is aborted."""
+    """Restore an earlier traffic split of ENDPOINT immediately; aborts an active rollout."""
     with profile.client() as rollbook:
         rolled_back = rollbook.endpoints.rollback(name, reason=reason, epoch=epoch)
         show(profile, _shares(rolled_back), columns=_SHARE_COLUMNS)

@@ -18,7 +18,7 @@ _PAGE = 1_000
 @click.argument("prediction_id")
 @pass_profile
 def who_served(profile: Profile, prediction_id: str) -> None:
-    """Say what served a prediction, and which event routed it."""
+    """Show which version served a prediction, and which event routed it."""
     with profile.client() as rollbook:
         show(profile, rollbook.predictions.who_served(prediction_id))
 
@@ -29,10 +29,12 @@ def events() -> None:
 
 
 @events.command("tail")
-@click.option("--after", type=int, default=None, help="A position; by default the last 20 events.")
+@click.option("--after", type=int, default=None, help="Start after this position; defaults to the last 20 events.")
 @click.option("--stream", default=None)
-@click.option("--type", "event_type", default=None, help="For example rollouts.RolloutAborted.v1")
-@click.option("--follow/--no-follow", default=True, help="Wait for more; Ctrl-C ends it.")
+@click.option(
+    "--type", "event_type", default=None, help="Print only this type, for example rollouts.RolloutAborted.v1."
+)
+@click.option("--follow/--no-follow", default=True, help="Wait for new events until Ctrl-C.")
 @pass_profile
 def tail_events(
     profile: Profile,
@@ -42,7 +44,7 @@ def tail_events(
     *,
     follow: bool,
 ) -> None:
-    """Print events as they happen, one a line."""
+    """Print events, one per line."""
     with profile.client() as rollbook:
         position = after if after is not None else max(0, rollbook.health.ready().position - 20)
         while True:
@@ -72,13 +74,13 @@ def _print_event(profile: Profile, recorded: LogEntry) -> None:
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="Read the statement from a file, or from standard input: -",
+    help="Read the statement from this file, or from standard input with -.",
 )
 @pass_profile
 def query(profile: Profile, sql: str | None, file: Path | None) -> None:
-    """Run one read-only SQL statement on ClickHouse: SQL, that of a file, or with `-` that of standard input."""
+    """Run one read-only SQL statement on the views, given as SQL, from a file, or with `-` from standard input."""
     if (sql is None) == (file is None):
-        message = "give one statement: as the argument SQL, or by --file"
+        message = "give one statement: either the argument SQL or --file"
         raise click.UsageError(message)
     if sql == str(STANDARD_INPUT):
         file = STANDARD_INPUT
@@ -107,7 +109,7 @@ def inference_token(profile: Profile, endpoints: tuple[str, ...], ttl_s: int) ->
 @click.command("gateway")
 @pass_profile
 def gateway_address(profile: Profile) -> None:
-    """Print the address to which callers send their requests."""
+    """Print the gateway's address, where callers send requests."""
     with profile.client() as rollbook:
         address = rollbook.health.ready().gateway_url
     if profile.as_json:

@@ -13,12 +13,12 @@ from rollbook.resources import Endpoint
 
 
 class _Regions(click.ParamType):
-    """Names with commas between them; `any`, or `none`."""
+    """Comma-separated names, `any`, or `none`."""
 
     name = "regions"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str] | None:  # noqa: ARG002 - click's own arguments
-        """Turn the text into what the API takes; any region is null there."""
+        """Convert the text to the API's value; `any` is null there."""
         if value == "any":
             return None
         return [] if value == "none" else [name.strip() for name in value.split(",")]
@@ -30,13 +30,13 @@ class _OrUsual(click.ParamType):
     name = "number"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Turn the text into what the API takes; the usual is null there."""
+        """Convert the text to the API's value; `usual` is null there."""
         return None if value == "usual" else int(click.INT.convert(value, param, ctx))
 
 
 @click.group()
 def failover() -> None:
-    """See and choose who answers in place of instances that cannot be reached."""
+    """Show and change who answers when instances cannot be reached."""
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _shown(endpoint: Endpoint) -> dict[str, Any]:
 @click.argument("name", metavar="ENDPOINT")
 @pass_profile
 def show_failover(profile: Profile, name: str) -> None:
-    """Show the failover policy of ENDPOINT, and the failovers that go on."""
+    """Show ENDPOINT's failover policy and its current failovers."""
     with profile.client() as rollbook:
         show(profile, _shown(rollbook.endpoints.get(name)))
 
@@ -61,24 +61,41 @@ def show_failover(profile: Profile, name: str) -> None:
     "--backup",
     "backup_deployment_id",
     metavar="VERSION",
-    help="A deployed version or deployment that helps out; or none.",
+    help="Fall back to this deployed version or deployment, or none.",
 )
-@click.option("--backup-regions", type=_Regions(), metavar="REGION,…", help="In this order; or any, or none.")
-@click.option("--max-retries", type=_OrUsual(), help="For one request; usual is what reaches the last level.")
-@click.option("--per-try-timeout-ms", type=_OrUsual(), help="After this a try is made elsewhere; usual is never.")
-@click.option("--retry-budget-percent", type=Number(0, 100), help="Of what is under way.")
-@click.option("--retries-at-once", type=click.IntRange(min=0), help="Retries that are always allowed.")
-@click.option("--max-connections", type=click.IntRange(min=1), help="Of one gateway to one deployment.")
-@click.option("--max-pending", type=click.IntRange(min=1), help="Requests that wait for a connection.")
-@click.option("--max-requests", type=click.IntRange(min=1), help="Requests in progress.")
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option(
+    "--backup-regions",
+    type=_Regions(),
+    metavar="REGION,…",
+    help="Fall back to these regions in order, or any, or none.",
+)
+@click.option(
+    "--max-retries",
+    type=_OrUsual(),
+    help="Retry a request this many times; `usual`: as often as it takes to reach the last level.",
+)
+@click.option(
+    "--per-try-timeout-ms", type=_OrUsual(), help="Try elsewhere after this many milliseconds; `usual`: never."
+)
+@click.option(
+    "--retry-budget-percent", type=Number(0, 100), help="Limit retries to this share of the requests in progress."
+)
+@click.option(
+    "--retries-at-once", type=click.IntRange(min=0), help="Allow this many concurrent retries regardless of the share."
+)
+@click.option(
+    "--max-connections", type=click.IntRange(min=1), help="Limit one gateway's connections to one deployment."
+)
+@click.option("--max-pending", type=click.IntRange(min=1), help="Limit the requests waiting for a connection.")
+@click.option("--max-requests", type=click.IntRange(min=1), help="Limit the requests in progress.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @click.pass_context
 def set_failover(context: click.Context, /, name: str, reason: str, **options: object) -> None:
-    """Change who answers in ENDPOINT's place; what is not named stays as it is."""
+    """Change ENDPOINT's failover policy; options left out stay unchanged."""
     given = click.core.ParameterSource.COMMANDLINE
     changes = {option: value for option, value in options.items() if context.get_parameter_source(option) is given}
     if not changes:
-        message = "name what is to change, for example --backup-regions us-east"
+        message = "name what to change, for example --backup-regions us-east"
         raise click.UsageError(message)
     if changes.get("backup_deployment_id") == "none":
         changes["backup_deployment_id"] = None

@@ -1,4 +1,4 @@
-"""Files that commands take: read strictly, so that a slip of the pen is named and nothing is guessed."""
+"""Reads the files that commands take, strictly: mistakes are reported and nothing is guessed."""
 
 import codecs
 import json
@@ -14,7 +14,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: Path, *, option: str) -> str:
-    """Read a file, or standard input where it is called `-`, as UTF-8; a byte order mark is skipped.
+    """Read a file, or standard input for `-`, as UTF-8, skipping a byte order mark.
 
     Raises:
         click.BadParameter: it cannot be read, or is in another encoding.
@@ -40,9 +40,9 @@ def read_json_object(path: Path, *, option: str) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_each_once, parse_constant=_refuse, parse_float=finite)
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{path} holds no JSON object: {error}", param_hint=option) from error
+        raise click.BadParameter(f"{path} does not hold a JSON object: {error}", param_hint=option) from error
     if not isinstance(value, dict):
-        raise click.BadParameter(f"{path} holds no JSON object but {_KINDS[type(value)]}", param_hint=option)
+        raise click.BadParameter(f"{path} holds {_KINDS[type(value)]}, not a JSON object", param_hint=option)
     return value
 
 

@@ -31,10 +31,10 @@ _MINUTE_MS = 60_000
 
 @click.command("tokens")
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--minutes", type=click.IntRange(1, 2_880), default=60, show_default=True, help="How far back.")
+@click.option("--minutes", type=click.IntRange(1, 2_880), default=60, show_default=True, help="Go back this far.")
 @pass_profile
 def endpoint_tokens(profile: Profile, name: str, minutes: int) -> None:
-    """Show tokens in and out, the times of streams and how answers ended, a line a minute and deployment."""
+    """Show token counts, stream timings and finish reasons, per minute and deployment."""
     since_ms = int(time.time() * 1_000) - minutes * _MINUTE_MS
     with profile.client() as rollbook:
         answer = rollbook.endpoints.tokens(name, since_ms=since_ms, bucket_ms=_MINUTE_MS)
@@ -50,21 +50,28 @@ def endpoint_tokens(profile: Profile, name: str, minutes: int) -> None:
     "--text",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
-    help="Text that no version has learned from: a passage a line, or objects with `text` in a .jsonl file.",
+    help="Read held-out text from this file: one passage per line, or objects with `text` in a .jsonl file.",
 )
 @click.option(
     "--version",
     "versions",
     metavar="MODEL/NUMBER",
     multiple=True,
-    help="Ask this version by name; may be given again.",
+    help="Ask this version by name (repeatable).",
 )
 @click.option(
-    "--feedback-name", default="loss", show_default=True, help="The feedback that a `loss` gate of a rollout reads."
+    "--feedback-name",
+    default="loss",
+    show_default=True,
+    help="Post the losses as this feedback, which a rollout's `loss` gate reads.",
 )
 @click.option("--no-feedback", is_flag=True, help="Measure only.")
 @click.option(
-    "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way at a time."
+    "--in-flight",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Limit the number of concurrent requests.",
 )
 @GATEWAY
 @pass_profile
@@ -81,8 +88,8 @@ def endpoint_evaluate(  # noqa: PLR0913 - click's values, one for each option
 ) -> None:
     """Measure the loss of ENDPOINT's language models on held-out text, through the gateway.
 
-    Each passage goes to the version that the traffic gives it, or to each --version. Each loss is sent as feedback, and
-    a rollout under way is judged by those of its traffic.
+    Each passage goes to the version that the traffic selects, or to each --version. Losses are sent as feedback, so
+    they count for an active rollout's gates.
     """
     evaluation = Evaluation(
         gateway=gateway or profile.gateway_url(),

@@ -34,13 +34,13 @@ _REFUSED = 1
     "--url",
     envvar="ROLLBOOK_URL",
     callback=checked_by(_sendable.url),
-    help="The API's address; by default that of the stack on this machine.",
+    help="Use the API at this address; defaults to the stack on this machine.",
 )
 @click.option(
     "--token",
     envvar="ROLLBOOK_TOKEN",
     callback=checked_by(_sendable.token),
-    help="A bearer token; by default the stack's own admin token.",
+    help="Use this bearer token; defaults to the stack's own admin token.",
 )
 @click.option(
     "--data-dir",
@@ -48,7 +48,7 @@ _REFUSED = 1
     type=click.Path(file_okay=False, path_type=Path),
     default=DEFAULT_DATA_DIR,
     show_default=True,
-    help="Where the stack on this machine keeps everything.",
+    help="Use the stack on this machine that keeps its data here.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.version_option(distribution_version("rollbook"))

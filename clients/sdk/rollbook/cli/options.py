@@ -12,7 +12,7 @@ from rollbook import RollbookError, _sendable
 
 Value = TypeVar("Value")
 
-LIMIT = click.option("--limit", type=click.IntRange(min=1), help="List at most so many; all by default.")
+LIMIT = click.option("--limit", type=click.IntRange(min=1), help="List at most this many; defaults to all.")
 
 
 class Number(click.FloatRange):
@@ -21,7 +21,7 @@ class Number(click.FloatRange):
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's own
-        """Turn the text into a number."""
+        """Convert the text to a number."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
@@ -99,12 +99,12 @@ TIMEOUT = click.option(
     type=Number(min=0),
     default=3600.0,
     show_default=True,
-    help="Seconds to wait at the longest.",
+    help="Wait at most this many seconds.",
 )
 
 GATEWAY = click.option(
     "--gateway",
     metavar="URL",
     callback=checked_by(_sendable.url),
-    help="The gateway; by default that of the stack on this machine.",
+    help="Use the gateway at this address; defaults to the stack on this machine.",
 )

@@ -28,11 +28,11 @@ DATATYPES = (
 _VERSION_COLUMNS = ("model_name", "number", "id", "metrics", "created_at")
 _REGISTERED_COLUMNS = (*_VERSION_COLUMNS, "inputs", "outputs", "read_from_the_file", "labels", "needs")
 _FORMAT_HELP = (
-    "skops, onnx, torch, xgboost, lightgbm, catboost, transformers, lora or external; needed where the file's ending "
-    "does not tell it, as for external."
+    "State the format: skops, onnx, torch, xgboost, lightgbm, catboost, transformers, lora or external; required where "
+    "the file's extension does not say, as for external."
 )
 _WITHOUT_CLASSES = frozenset({"lightgbm", "xgboost"})
-_NUMBERED = "numbers from 0, in the order of the classes; the file does not hold the classes"
+_NUMBERED = "numbers from 0, in the order of the classes; the file does not contain them"
 EXTRAS = frozenset({"catboost", "lightgbm", "onnx", "torch", "xgboost"})
 """The formats whose library is an extra of rollbook-server, which has their name."""
 
@@ -47,7 +47,7 @@ def model() -> None:
 @click.option("--description", default="")
 @pass_profile
 def register_model(profile: Profile, name: str, description: str) -> None:
-    """Give a model its name."""
+    """Register a model by name."""
     with profile.client() as rollbook:
         show(profile, rollbook.models.register(name, description=description))
 
@@ -79,10 +79,10 @@ def show_model(profile: Profile, name: str) -> None:
 @click.argument("name")
 @click.argument("alias")
 @click.argument("number", type=int)
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @pass_profile
 def set_alias(profile: Profile, name: str, alias: str, number: int, reason: str) -> None:
-    """Let ALIAS name version NUMBER of a model."""
+    """Point ALIAS at version NUMBER of a model."""
     with profile.client() as rollbook:
         show(profile, rollbook.models.set_alias(name, alias, number, reason=reason))
 
@@ -90,10 +90,10 @@ def set_alias(profile: Profile, name: str, alias: str, number: int, reason: str)
 @model.command("remove-alias")
 @click.argument("name")
 @click.argument("alias")
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @pass_profile
 def remove_alias(profile: Profile, name: str, alias: str, reason: str) -> None:
-    """Let ALIAS name nothing any more."""
+    """Remove ALIAS from a model."""
     with profile.client() as rollbook:
         show(profile, rollbook.models.remove_alias(name, alias, reason=reason))
 
@@ -112,7 +112,7 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
             message = f"{value!r}: write NAME:DATATYPE:SHAPE, for example pixels:FP64:-1x64{missing}"
             raise click.BadParameter(message, param=parameter)
         if match["datatype"] not in DATATYPES:
-            message = f"{value!r}: {match['datatype']} is no data type; write one of {', '.join(DATATYPES)}"
+            message = f"{value!r}: {match['datatype']} is not a data type; use one of {', '.join(DATATYPES)}"
             raise click.BadParameter(message, param=parameter)
         shape = [int(size) for size in re.split("[x,]", match["shape"])]
         tensor = {"name": match["name"], "datatype": match["datatype"], "shape": shape}
@@ -126,7 +126,7 @@ def for_people(version: Version) -> dict[str, Any]:
     sides = {"inputs": list(map(_in_one_line, signature.inputs)), "outputs": list(map(_in_one_line, signature.outputs))}
     fields: dict[str, Any] = msgspec.to_builtins(version)
     extra = version.artifact.format
-    needs = {"needs": f"the extra {extra!r} where it is served"} if extra in EXTRAS else {}
+    needs = {"needs": f"the extra {extra!r} on the serving host"} if extra in EXTRAS else {}
     labels = {"labels": _NUMBERED} if extra in _WITHOUT_CLASSES and _has_label(version) else {}
     return fields | sides | {"read_from_the_file": version.inferred} | labels | needs
 
@@ -145,17 +145,23 @@ def _in_one_line(tensor: Tensor) -> str:
 @click.argument("model_name", metavar="MODEL")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--format", "artifact_format", metavar="FORMAT", help=_FORMAT_HELP)
-@click.option("--input", "inputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE[:missing]")
-@click.option("--output", "outputs", multiple=True, callback=_tensors, help="NAME:DATATYPE:SHAPE")
-@click.option("--golden", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON: inputs, outputs.")
+@click.option(
+    "--input", "inputs", multiple=True, callback=_tensors, help="State an input: NAME:DATATYPE:SHAPE[:missing]."
+)
+@click.option("--output", "outputs", multiple=True, callback=_tensors, help="State an output: NAME:DATATYPE:SHAPE.")
+@click.option(
+    "--golden",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Attach this golden example: a JSON file with inputs and outputs.",
+)
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     callback=finite_numbers("NAME=NUMBER", example="accuracy=0.93"),
-    help="NAME=NUMBER, for example accuracy=0.93",
+    help="Record an offline metric, for example accuracy=0.93.",
 )
-@click.option("--parent", help="The version that an adapter adapts, such as story/1.")
+@click.option("--parent", help="Name the version that an adapter adapts, such as story/1.")
 @pass_profile
 def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     profile: Profile,
@@ -173,7 +179,7 @@ def register_version(  # noqa: PLR0913, PLR0917  one parameter an option
     FILE is a .skops, .onnx, .pt2, .ubj or .json (XGBoost), .lgb or .txt (LightGBM), .cbm (CatBoost), or a directory of
     safetensors.
 
-    Inputs and outputs that no option states are read from the file, where it tells them.
+    Inputs and outputs not given as options are read from the file where possible.
     """
     signature = {side: tensors for side, tensors in (("inputs", inputs), ("outputs", outputs)) if tensors}
     with profile.client() as rollbook:

@@ -26,11 +26,11 @@ _MACHINES = ("subject", "name", "cpu_percent", "memory_mib", "gpu_percent", "con
 
 @click.command("resources")
 @click.argument("endpoint", required=False)
-@click.option("--minutes", type=click.IntRange(1, 2_880), default=1, show_default=True, help="How far back.")
-@click.option("--history", is_flag=True, help="One line a minute in place of the newest alone.")
+@click.option("--minutes", type=click.IntRange(1, 2_880), default=1, show_default=True, help="Go back this far.")
+@click.option("--history", is_flag=True, help="Show one line per minute instead of only the newest.")
 @pass_profile
 def resources(profile: Profile, endpoint: str | None, minutes: int, *, history: bool) -> None:
-    """Show what the instances of ENDPOINT use, or without it, hosts and gateways. What was not measured is a dash."""
+    """Show what ENDPOINT's instances use, or without ENDPOINT, hosts and gateways. A dash means not measured."""
     since_ms = int((time.time() - 60 * minutes) * 1_000)
     with profile.client() as rollbook:
         answer = (

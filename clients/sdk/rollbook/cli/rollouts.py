@@ -19,19 +19,21 @@ _COLUMNS = ("id", "endpoint_name", "phase", "step", "weight_percent", "reason", 
 
 @click.group()
 def rollout() -> None:
-    """Move an endpoint to another version, step by step, and stay in charge."""
+    """Start, watch and control rollouts of versions."""
 
 
 @rollout.command("start")
 @click.argument("endpoint")
 @click.argument("version", metavar="MODEL/NUMBER")
-@click.option("--replicas", type=click.IntRange(min=1), help="Instances of the version, whatever the plan says.")
+@click.option(
+    "--replicas", type=click.IntRange(min=1), help="Run this many instances of the version, overriding the plan."
+)
 @click.option(
     "--plan",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"A JSON object with any of {', '.join(sorted(PLAN))}; what it leaves out has the server's defaults.",
 )
-@click.option("--wait", is_flag=True, help="Follow it until it is over, as `rollout watch` does.")
+@click.option("--wait", is_flag=True, help="Follow it until it ends, as `rollout watch` does.")
 @TIMEOUT
 @pass_profile
 def start_rollout(  # noqa: PLR0913  the options
@@ -44,7 +46,7 @@ def start_rollout(  # noqa: PLR0913  the options
     wait: bool,
     timeout_s: float,
 ) -> None:
-    """Start to move ENDPOINT to a version, judged by gates."""
+    """Start rolling out a version on ENDPOINT, guarded by gates."""
     settings = read_json_object(plan, option="--plan") if plan else {}
     if unknown := settings.keys() - PLAN:
         message = f"unknown member {min(unknown)!r} in {plan}; a plan has {', '.join(sorted(PLAN))}"
@@ -61,7 +63,7 @@ def start_rollout(  # noqa: PLR0913  the options
 
 @rollout.command("list")
 @click.option("--endpoint", default=None)
-@click.option("--active", is_flag=True, default=None, help="Only those that are not over.")
+@click.option("--active", is_flag=True, default=None, help="List only active rollouts.")
 @LIMIT
 @pass_profile
 def list_rollouts(profile: Profile, endpoint: str | None, limit: int | None, *, active: bool | None) -> None:
@@ -85,7 +87,7 @@ def get_rollout(profile: Profile, rollout_id: str) -> None:
 @TIMEOUT
 @pass_profile
 def watch_rollout(profile: Profile, rollout_id: str, timeout_s: float) -> None:
-    """Follow a rollout until it is over; the exit code is 0 when it was promoted, 2 when it was aborted."""
+    """Follow a rollout until it ends; exit with 0 if it completed, 2 if it was aborted."""
     with profile.client() as rollbook:
         _watch(profile, rollbook, rollout_id, timeout_s=timeout_s)
 
@@ -100,7 +102,7 @@ def _watch(profile: Profile, rollbook: Rollbook, rollout_id: str, *, timeout_s: 
 
 def _decision(name: str, summary: str) -> click.Command:
     @click.argument("rollout_id")
-    @click.option("--reason", required=True, help="Why; it stands on the log.")
+    @click.option("--reason", required=True, help="Reason, recorded in the audit log.")
     @pass_profile
     def decide(profile: Profile, rollout_id: str, reason: str) -> None:
         with profile.client() as rollbook:
@@ -110,9 +112,9 @@ def _decision(name: str, summary: str) -> click.Command:
 
 
 for _name, _summary in (
-    ("pause", "Keep the weights as they are until somebody decides."),
-    ("resume", "Go on judging."),
-    ("promote", "Give the candidate everything now, whatever the gates say."),
-    ("abort", "Give the baseline everything again."),
+    ("pause", "Pause a rollout at its current weights."),
+    ("resume", "Resume a paused rollout."),
+    ("promote", "Promote the candidate to all traffic now, regardless of the gates."),
+    ("abort", "Abort a rollout and return all traffic to the baseline."),
 ):
     rollout.add_command(_decision(_name, _summary))

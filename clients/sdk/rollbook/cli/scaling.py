@@ -17,7 +17,7 @@ from rollbook.resources import Endpoint, ScalingPolicy
 
 @click.group()
 def scaling() -> None:
-    """See and choose what the number of replicas follows."""
+    """Show and change how replicas follow the load."""
 
 
 @scaling.command("show")
@@ -34,7 +34,7 @@ def show_scaling(profile: Profile, name: str) -> None:
 @click.argument("name", metavar="ENDPOINT")
 @pass_profile
 def why(profile: Profile, name: str) -> None:
-    """Say why each deployment of ENDPOINT has as many replicas as it has."""
+    """Explain the number of replicas of each deployment of ENDPOINT."""
     with profile.client() as rollbook:
         answer = rollbook.endpoints.scaling(name)
         show(profile, {"deployments": msgspec.to_builtins(answer.deployments)})
@@ -42,26 +42,33 @@ def why(profile: Profile, name: str) -> None:
 
 @scaling.command("set")
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--off", is_flag=True, help="No policy: replicas as the deployments were added with.")
-@click.option("--min", "min_replicas", type=click.IntRange(min=0), help="At least so many replicas; 0 lets it sleep.")
-@click.option("--max", "max_replicas", type=click.IntRange(min=1), help="At most so many replicas.")
-@click.option("--in-flight", type=Number(min=0), help="Requests under way that one replica should have.")
-@click.option("--queue-depth", type=Number(min=0), help="Requests waiting that one replica should have.")
-@click.option("--latency-ms", type=Number(min=0), help="What requests should take on average.")
-@click.option("--tokens-waiting", type=Number(min=0), help="Prompt tokens waiting that one replica should have.")
-@click.option("--tolerance", type=Number(0, 1), help="How far a load may be from its target.")
-@click.option("--cool-down-ms", type=click.IntRange(min=0), help="Time from a change to the next rise.")
+@click.option("--off", is_flag=True, help="Remove the policy; deployments return to the replicas they were added with.")
 @click.option(
-    "--stabilisation-window-ms", type=click.IntRange(min=0), help="What replicas may shrink to has to suffice so long."
+    "--min",
+    "min_replicas",
+    type=click.IntRange(min=0),
+    help="Keep at least this many replicas; 0 allows scaling to zero.",
 )
-@click.option("--idle-before-zero-ms", type=click.IntRange(min=0), help="Time without any request before it sleeps.")
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--max", "max_replicas", type=click.IntRange(min=1), help="Allow at most this many replicas.")
+@click.option("--in-flight", type=Number(min=0), help="Aim for this many requests in progress per replica.")
+@click.option("--queue-depth", type=Number(min=0), help="Aim for this many waiting requests per replica.")
+@click.option("--latency-ms", type=Number(min=0), help="Aim for this mean latency of requests.")
+@click.option("--tokens-waiting", type=Number(min=0), help="Aim for this many waiting prompt tokens per replica.")
+@click.option("--tolerance", type=Number(0, 1), help="Tolerate this deviation from a target.")
+@click.option("--cool-down-ms", type=click.IntRange(min=0), help="Wait this long after a change before scaling up.")
+@click.option(
+    "--stabilisation-window-ms", type=click.IntRange(min=0), help="Scale down only to what was enough for this long."
+)
+@click.option(
+    "--idle-before-zero-ms", type=click.IntRange(min=0), help="Scale to zero after this long without requests."
+)
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @click.pass_context
 def set_scaling(context: click.Context, /, name: str, reason: str, *, off: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Change what the replicas of ENDPOINT follow; what is not named stays as it is."""
+    """Change ENDPOINT's scaling policy; options left out stay unchanged."""
     changes = {option: value for option, value in options.items() if value is not None}
     if off == bool(changes):
-        message = "name what is to change, for example --max 3 --in-flight 4; or --off"
+        message = "name what to change, for example --max 3 --in-flight 4; or --off"
         raise click.UsageError(message)
     profile = context.find_object(Profile)
     assert profile is not None, "the group sets it"
@@ -78,16 +85,18 @@ def set_scaling(context: click.Context, /, name: str, reason: str, *, off: bool,
 
 
 @scaling.command("replay")
-@click.option("--policy", type=click.Path(exists=True, dir_okay=False), required=True, help="A policy as JSON.")
-@click.option("--deployment", required=True, help="Whose recorded looks are replayed.")
-@click.option("--replicas", default=1, show_default=True, help="How many it has at the start.")
+@click.option(
+    "--policy", type=click.Path(exists=True, dir_okay=False), required=True, help="Read the policy from this JSON file."
+)
+@click.option("--deployment", required=True, help="Replay this deployment's measurements.")
+@click.option("--replicas", default=1, show_default=True, help="Start with this many replicas.")
 @click.argument("looks", nargs=-1, type=click.Path(exists=True, dir_okay=False))
 @pass_profile
 def replay(profile: Profile, policy: str, deployment: str, replicas: int, looks: tuple[str, ...]) -> None:
-    """Say what another policy would have done with recorded LOOKS; by default those of the stack on this machine."""
+    """Replay recorded LOOKS under another policy; defaults to those of the stack on this machine."""
     found = looks or tuple(sorted(map(str, Path(profile.data_dir, "autoscaler").glob("looks-*.jsonl"))))
     if not found:
-        message = "nothing was recorded yet: the autoscaler records deployments under a scaling policy"
+        message = "nothing is recorded yet; set a scaling policy first"
         raise click.UsageError(message)
     given = ["--policy", policy, "--deployment", deployment, "--replicas", str(replicas)]
     sys.exit(run_program("scaling-replay", [*given, *found]))

@@ -36,18 +36,18 @@ def _shown(endpoint: Endpoint) -> dict[str, object]:
 
 @traffic.group("shadow")
 def traffic_shadow() -> None:
-    """Copy requests to a version whose answers nobody gets."""
+    """Copy requests to a shadow version whose answers no caller sees."""
 
 
 @traffic_shadow.command("set")
 @click.argument("name", metavar="ENDPOINT")
 @click.argument("reference", metavar="MODEL/NUMBER", required=False)
-@click.option("--deployment", help="A ready deployment without traffic, in place of a version.")
-@click.option("--replicas", type=click.IntRange(min=1), help="Instances of a version that has to be started.")
+@click.option("--deployment", help="Copy to this ready deployment without traffic instead of a version.")
+@click.option("--replicas", type=click.IntRange(min=1), help="Run this many instances if the version must be deployed.")
 @click.option(
-    "--percent", type=Number(0, 100), default=100.0, show_default=True, help="The share of requests that is copied."
+    "--percent", type=Number(0, 100), default=100.0, show_default=True, help="Copy this share of the requests."
 )
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @pass_profile
 def set_shadow(  # noqa: PLR0913, PLR0917  one parameter an option
     profile: Profile,
@@ -58,7 +58,7 @@ def set_shadow(  # noqa: PLR0913, PLR0917  one parameter an option
     percent: float,
     reason: str,
 ) -> None:
-    """Copy requests of ENDPOINT to a version; it is started if need be."""
+    """Copy requests of ENDPOINT to a version, deploying it if needed."""
     with profile.client() as rollbook:
         shadowed = rollbook.endpoints.set_shadow(
             name, version=reference, deployment_id=deployment, replicas=replicas, percent=percent, reason=reason
@@ -68,22 +68,22 @@ def set_shadow(  # noqa: PLR0913, PLR0917  one parameter an option
 
 @traffic_shadow.command("remove")
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @pass_profile
 def remove_shadow(profile: Profile, name: str, reason: str) -> None:
-    """Copy nothing any more; the deployment stays."""
+    """Stop copying requests; the deployment stays."""
     with profile.client() as rollbook:
         show(profile, _shown(rollbook.endpoints.remove_shadow(name, reason=reason)))
 
 
 @traffic.command("key")
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--header", help="The header whose value tells callers apart.")
-@click.option("--claim", help="The claim of their tokens that does: sub.")
-@click.option("--reason", required=True, help="Why; it stands on the log.")
+@click.option("--header", help="Distinguish callers by this header.")
+@click.option("--claim", help="Distinguish callers by this claim of their tokens: sub.")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 @pass_profile
 def choose_key(profile: Profile, name: str, header: str | None, claim: str | None, reason: str) -> None:
-    """Choose what keeps a caller of ENDPOINT on one version."""
+    """Choose the key that keeps a caller of ENDPOINT on one version."""
     with profile.client() as rollbook:
         key = {"header": header, "claim": claim}
         show(profile, _shown(rollbook.endpoints.choose_assignment_key(name, key, reason)))
@@ -91,17 +91,17 @@ def choose_key(profile: Profile, name: str, header: str | None, claim: str | Non
 
 @click.group()
 def shadow() -> None:
-    """See what a shadow answers."""
+    """Compare a shadow with live traffic."""
 
 
 @shadow.command("compare")
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--since-ms", type=int, help="Unix ms; an hour ago by default.")
-@click.option("--tolerance", type=Number(min=0), help="How far numbers may differ and still agree.")
-@click.option("--pairs", type=click.IntRange(0, 1000), help="List this many pairs that differ, in place of the sums.")
+@click.option("--since-ms", type=int, help="Start at this Unix time in ms; defaults to an hour ago.")
+@click.option("--tolerance", type=Number(min=0), help="Treat numbers that differ by at most this as equal.")
+@click.option("--pairs", type=click.IntRange(0, 1000), help="List this many differing pairs instead of the totals.")
 @pass_profile
 def compare(profile: Profile, name: str, since_ms: int | None, tolerance: float | None, pairs: int | None) -> None:
-    """Compare what callers of ENDPOINT got with what its shadow answered to the same requests."""
+    """Compare the answers of ENDPOINT's shadow with those that callers got."""
     with profile.client() as rollbook:
         answered = rollbook.endpoints.compare_shadow(name, since_ms=since_ms, tolerance=tolerance, limit=pairs)
     if profile.as_json:

@@ -42,14 +42,19 @@ def run_program(name: str, arguments: list[str]) -> int:
 
 
 @click.command()
-@click.option("--detach", is_flag=True, help="Return when the stack is ready; end it with `rollbook down`.")
+@click.option("--detach", is_flag=True, help="Return when the stack is ready; stop it with `rollbook down`.")
 @click.option(
-    "--timeout", "timeout_s", type=Number(min=0), default=120.0, show_default=True, help="Seconds until ready."
+    "--timeout",
+    "timeout_s",
+    type=Number(min=0),
+    default=120.0,
+    show_default=True,
+    help="Wait at most this many seconds until ready.",
 )
 @click.option(
     "--regions",
     metavar="REGION,…",
-    help="Regions to run on this machine, each with its own gateway and agent; the first is home. Kept for next time.",
+    help="Run these regions on this machine, each with its own gateway and agent; the first is home; kept for later.",
 )
 @pass_profile
 def up(profile: Profile, *, detach: bool, timeout_s: float, regions: str | None) -> None:
@@ -76,7 +81,7 @@ def _print_addresses(profile: Profile, status: StackStatus) -> None:
 @click.option("--timeout", "timeout_s", type=Number(min=0), default=60.0, show_default=True, help="Seconds.")
 @pass_profile
 def down(profile: Profile, timeout_s: float) -> None:
-    """Stop the stack of the data directory, in order."""
+    """Stop the stack of the data directory."""
     status = profile.status()
     if status is None or not is_alive(status.pid):
         raise RollbookError(f"No stack runs in {profile.data_dir}.")
@@ -84,14 +89,14 @@ def down(profile: Profile, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while is_alive(status.pid):
         if time.monotonic() > deadline:
-            raise RollbookError(f"The supervisor (pid {status.pid}) did not end within {timeout_s:g} s.")
+            raise RollbookError(f"The supervisor (pid {status.pid}) did not stop within {timeout_s:g} s.")
         time.sleep(_POLL_S)
 
 
 @click.command("status")
 @pass_profile
 def stack_status(profile: Profile) -> None:
-    """Show each program of the stack: pid, state, addresses, restarts, and what failed in it in the last minute."""
+    """Show each program of the stack: pid, state, addresses, restarts and failures of the last minute."""
     status = profile.status()
     if status is None:
         raise RollbookError(f"No stack was ever started in {profile.data_dir}.")
@@ -147,13 +152,13 @@ def run(program: str, arguments: tuple[str, ...]) -> None:
 @click.command("demo", context_settings=_PASS_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> None:
-    """Show a canary promoted and one rolled back, on real parts; `rollbook demo --help` lists its options."""
+    """Run the demo: one canary promoted, one rolled back; `rollbook demo --help` lists its options."""
     sys.exit(run_program("demo", list(arguments)))
 
 
 @click.group("audit")
 def audit() -> None:
-    """Prove the log."""
+    """Verify the log."""
 
 
 @audit.command("verify", context_settings=_PASS_ON)

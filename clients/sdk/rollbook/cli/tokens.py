@@ -5,12 +5,12 @@ import click
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 
-_REASON = click.option("--reason", required=True, help="Why; it stands on the log.")
+_REASON = click.option("--reason", required=True, help="Reason, recorded in the audit log.")
 
 
 @click.group()
 def tokens() -> None:
-    """Change the key of inference tokens, or refuse tokens before they end."""
+    """Rotate the signing key of inference tokens, or revoke tokens."""
 
 
 @tokens.command("rotate-key")
@@ -19,9 +19,9 @@ def tokens() -> None:
 @_REASON
 @pass_profile
 def rotate_key(profile: Profile, overlap_s: int, lead_s: int, reason: str) -> None:
-    """Sign with a fresh key, --lead seconds from now, when every gateway has it.
+    """Sign with a new key, --lead seconds from now, once every gateway has it.
 
-    Tokens of the key before stay good for --overlap seconds more; 0 ends them, and every other key, at once.
+    Tokens signed with earlier keys stay valid for --overlap more seconds; 0 ends all earlier keys immediately.
     """
     with profile.client() as rollbook:
         rotated = rollbook.inference_tokens.rotate_key(reason=reason, overlap_s=overlap_s, lead_s=lead_s)
@@ -30,13 +30,13 @@ def rotate_key(profile: Profile, overlap_s: int, lead_s: int, reason: str) -> No
 
 @tokens.command("revoke")
 @click.argument("token_id", required=False)
-@click.option("--principal", "principal_id", help="All tokens that this principal has minted until now.")
+@click.option("--principal", "principal_id", help="Revoke all tokens that this principal has minted so far.")
 @_REASON
 @pass_profile
 def revoke(profile: Profile, token_id: str | None, principal_id: str | None, reason: str) -> None:
-    """Let gateways refuse the token TOKEN_ID (its `jti`) from now on."""
+    """Revoke the token TOKEN_ID (its `jti`); gateways reject it from now on."""
     if (token_id is None) == (principal_id is None):
-        message = "name a TOKEN_ID or a --principal, and not both"
+        message = "name either a TOKEN_ID or a --principal"
         raise click.UsageError(message)
     with profile.client() as rollbook:
         revoked = rollbook.inference_tokens.revoke(reason=reason, token_id=token_id, principal_id=principal_id)
@@ -46,7 +46,7 @@ def revoke(profile: Profile, token_id: str | None, principal_id: str | None, rea
 @tokens.command("keys")
 @pass_profile
 def keys(profile: Profile) -> None:
-    """List the public keys that gateways check tokens by."""
+    """List the public keys that gateways verify tokens with."""
     with profile.client() as rollbook:
         known = rollbook.inference_tokens.keys()
     show(profile, known.keys, columns=("kid", "kty", "crv", "alg", "x"))

@@ -49,7 +49,7 @@ def test_a_file_that_tells_no_format_is_refused_with_the_words_of_the_caller(cli
     [
         ("--input", "age:FP64:-1:missin", "age:FP64:-1:missing"),
         ("--output", "age:FP64:-1:missin", "write NAME:DATATYPE:SHAPE"),
-        ("--input", "age:FP99:-1", f"FP99 is no data type; write one of {', '.join(get_args(Datatype))}"),
+        ("--input", "age:FP99:-1", f"FP99 is not a data type; use one of {', '.join(get_args(Datatype))}"),
     ],
 )
 def test_a_tensor_that_is_written_wrongly_is_told_how_to_write_it(
@@ -104,8 +104,8 @@ def test_a_number_that_is_not_finite_is_refused(
         ('{"alpha": 1e999}', "1e999 is not finite"),
         ('{"alpha": 0.1, "alpha": 0.2}', "the member 'alpha' appears twice"),
         ('{"gates": [{"kind": "loss", "kind": "quality"}]}', "the member 'kind' appears twice"),
-        ("[]", "holds no JSON object but a list"),
-        ("{", "holds no JSON object"),
+        ("[]", "holds a list, not a JSON object"),
+        ("{", "does not hold a JSON object"),
         ('{"alfa": 1}', "unknown member 'alfa'"),
         (b"\xff\xfe{\x00}\x00", "is in UTF-16; save it as UTF-8"),
         (b'{"alpha": "\xff"}', "is not UTF-8 (byte 11)"),
