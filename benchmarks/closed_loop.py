@@ -21,7 +21,7 @@ _CREATED = 201
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is told: register models of new names for so long."""
+    """Settings of the process: register models of new names for so long."""
 
     api_url: str
     token: str

@@ -1,7 +1,7 @@
 """One of two instances is killed with -9 under load, again and again: how many requests fail, and how soon it is back.
 
 Each kill waits until both are there, so that each finds one of two. The slow answers around a kill are those that were
-under way at the dead instance, or met it before Envoy left it out.
+in progress at the dead instance, or met it before Envoy left it out.
 """
 
 import os

@@ -82,7 +82,7 @@ class Stack:
         os.kill(pid, signal.SIGSTOP)
 
     def _is_engine(self, process: psutil.Process) -> bool:
-        # Engines outlive their agent, so they are nobody's children; the agent's book names them.
+        # Engines outlive their agent, so they are no one's children; the agent's book names them.
         books = self.data_dir.glob("agent/*/instances.json")
         return process.pid in {record["pid"] for book in books for record in json.loads(book.read_bytes())}
 

@@ -1,4 +1,4 @@
-"""The same Envoy with the same two routes, written by hand: what a gateway costs that nobody can move."""
+"""The same Envoy with the same two routes, written by hand: what a gateway costs that no one can move."""
 
 import subprocess
 import time

@@ -54,7 +54,7 @@ def take_answer(buffer: bytearray) -> Answer | None:
     """Take the answer off the front of what has arrived, or None while it is not whole.
 
     Raises:
-        ConnectionError: it states no length, or is no HTTP.
+        ConnectionError: it states no length, or is not HTTP.
     """
     end = buffer.find(_END_OF_HEAD)
     if end < 0:
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         self._deliver(None)
 
     def close(self) -> None:
-        """End the connection; a request in flight is told so."""
+        """End the connection; a request in flight gets an error."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -60,7 +60,7 @@ async def _measured(api: Api, settings: ApiSettings) -> AsyncIterator[None]:
 
 @contextmanager
 def _listening(settings: ApiSettings) -> Iterator[socket.socket]:
-    """Take the port before the store is opened, so that a taken one is told as what it is."""
+    """Take the port before the store is opened, so that a taken port is reported as such."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

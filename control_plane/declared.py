@@ -32,7 +32,7 @@ from infra.operations import Operations
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the write side's operations stand on."""
+    """What the write side's operations need."""
 
     store: EventStore
     files: ArtifactStore

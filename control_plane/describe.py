@@ -1,7 +1,7 @@
 """Writes the OpenAPI document of the API, as it is published beside the other contracts.
 
 `python -m control_plane.describe` writes `schemas/generated/openapi.json`; with `--check` it only compares, and exits
-with 1 where what is committed is not what the code says.
+with 1 where the committed file is out of date.
 """
 
 import argparse

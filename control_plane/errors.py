@@ -40,7 +40,7 @@ class Forbidden(RollbookError):
 
 
 class Unknown(RollbookError):
-    """No such thing."""
+    """Not found."""
 
     code = "not-found"
 

@@ -26,14 +26,14 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """How a signature differs from what a file tells of its model, and at which field."""
+    """How a signature differs from what a file says of its model, and at which field."""
 
     field: str
     detail: str
 
 
 class FileDescription(Protocol):
-    """What a file tells of its model, seen from outside. Without inputs or outputs, it does not tell them."""
+    """What a file says of its model, seen from outside. Without inputs or outputs, it does not tell them."""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

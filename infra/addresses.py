@@ -32,7 +32,7 @@ class GrantedNetworks:
         return bool(self._networks)
 
     def allow(self, address: Address) -> bool:
-        """Tell whether connections may go there."""
+        """Return whether connections may go there."""
         return kind_of(address) == "public" or any(address in network for network in self._networks)
 
 
@@ -40,16 +40,16 @@ def read_networks(text: str) -> GrantedNetworks:
     """Read networks separated by commas; a single address is a network of its own.
 
     Raises:
-        ValueError: one of them is no network; the message quotes it.
+        ValueError: one of them is not a network; the message quotes it.
     """
     return GrantedNetworks(*(_read_network(part.strip()) for part in text.split(",")))
 
 
 def read_address(text: str) -> Address:
-    """Read an address. One of IPv4 in the spelling of IPv6 is what it is; the interface of an address is left out.
+    """Read an address. An IPv4 address spelled as IPv6 becomes IPv4; the interface of an address is left out.
 
     Raises:
-        ValueError: it is none in its usual form.
+        ValueError: it is not one in canonical form.
     """
     address = ip_address(text)
     if isinstance(address, IPv4Address):

@@ -39,7 +39,7 @@ class BackOff(msgspec.Struct, frozen=True, kw_only=True):
 class Background:
     """The long-lived work of one program, by name. Safe from any thread.
 
-    Work that returns has ended; work that fails in any way is started again after a pause, for as long as the program
+    Work that returns has ended; work that fails is started again after a pause, for as long as the program
     lives. What failed within the last minute counts as failing: readiness, metrics and `rollbook status` tell it.
     """
 

@@ -1,4 +1,4 @@
-"""What can go wrong in the ground that every program stands on.
+"""Failures of the infrastructure that every program uses.
 
 InfraError
 ├── CannotStartError          a person must change something; one sentence says what

@@ -1,4 +1,4 @@
-"""What a program counts and measures, for whoever scrapes it: OpenMetrics over HTTP on a port of its own.
+"""What a program counts and measures, for a scraper: OpenMetrics over HTTP on a port of its own.
 
 Parts of a program keep plain numbers; they are read when somebody asks, in the thread that answers.
 """

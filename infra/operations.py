@@ -26,7 +26,7 @@ OPERATORS_AND_SERVICES: Roles = OPERATORS | {"service"}
 SERVICES: Roles = frozenset({"service", "admin"})
 ADMINS: Roles = frozenset({"admin"})
 PUBLIC: Roles = frozenset()
-"""Nobody is asked for a token."""
+"""No one is asked for a token."""
 
 JSON = "application/json"
 _PLACEHOLDER = re.compile(r"\{(?P<name>[a-z_]+)(?P<number>:int)?\}")
@@ -68,7 +68,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What all kinds share.
 
     `path` has placeholders, `{endpoint}` or `{number:int}`. `asks` is the body of a POST or PUT and the parameters of
-    the rest. `answers` is the type of the answer's JSON, or None where it is no JSON. `also` are other
+    the rest. `answers` is the type of the answer's JSON, or None where it is not JSON. `also` are other
     statuses of the same answer. `errors` are the features' own errors; what every operation may answer is not repeated.
     `name` is needed where one handler serves several operations. `sdk` is the method of the client libraries, as
     `endpoints.create`; operations that only Rollbook's own programs use have none.
@@ -104,7 +104,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_body(self) -> bool:
-        """Whether what is asked stands in the body."""
+        """Whether the request has a body."""
         return self.method in ("POST", "PUT")
 
 

@@ -12,7 +12,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 def die_with_parent(parent: int, *, number: signal.Signals = signal.SIGKILL) -> None:
     """Ask the kernel for a signal when the parent dies; it survives ``exec``.
 
-    The parent may be gone before the request stands, so the process ends at once
+    The parent may be gone before the request takes effect, so the process ends at once
     when it is no longer a child of ``parent``.
     """
     if _prctl(_PR_SET_PDEATHSIG, number) and os.getppid() != parent:

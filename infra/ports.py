@@ -15,7 +15,7 @@ _KERNEL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def is_free(port: int, *, host: str = EVERY_ADDRESS) -> bool:
-    """Tell whether a server could listen on the port right now."""
+    """Return whether a server could listen on the port right now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

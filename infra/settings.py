@@ -131,7 +131,7 @@ def _decode(kind: type, value: object) -> object:
     if issubclass(kind, IPv4Address):
         return IPv4Address(str(value))
     if issubclass(kind, GrantedNetworks):
-        # Networks are no secrets, so their error may quote them.
+        # Networks are not secrets, so their error may quote them.
         return read_networks(str(value))
     raise NotImplementedError(f"settings of type {kind} are not supported")
 

@@ -23,7 +23,7 @@ def run_program(program: str, main: Main, *, drain_seconds: float = 10.0) -> int
     """Configure logs, run ``main`` until it ends or a signal comes, return the exit code.
 
     0: ended as asked; 78: cannot start until a person changes something, the
-    reason stands in the log as ``cannot_start``; 1: anything else.
+    reason is logged as ``cannot_start``; 1: anything else.
     """
     configure_logs(program)
     raise_open_files_limit()

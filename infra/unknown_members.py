@@ -1,4 +1,4 @@
-"""Finds a member of a JSON document that its type does not know: readers of events let it pass, callers are told."""
+"""Finds a member of a JSON document that its type does not know: readers of events ignore it, callers get an error."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -26,7 +26,7 @@ def _type_of(struct: type[msgspec.Struct]) -> inspect.Type:
 
 @cache
 def _is_closed(struct: type[msgspec.Struct]) -> bool:
-    """Tell whether the decoder refuses unknown members everywhere by itself."""
+    """Return whether the decoder refuses unknown members everywhere by itself."""
     return all(each.cls.__struct_config__.forbid_unknown_fields for each in _structs_in(_type_of(struct), set()))
 
 
@@ -66,7 +66,7 @@ def _unknown(value: Any, kind: inspect.Type, path: str) -> str | None:  # noqa: 
 
 
 def _inner(value: Any, kind: inspect.Type, path: str) -> Iterator[tuple[Any, inspect.Type, str]]:  # noqa: ANN401
-    """Yield the values inside of a value, with their types and where they stand."""
+    """Yield the values inside of a value, with their types and paths."""
     match kind:
         case inspect.Metadata(type=inner):
             yield value, inner, path
@@ -90,7 +90,7 @@ def _at(path: str, name: str) -> str:
 
 
 def _fits(value: Any, kind: inspect.Type) -> bool:  # noqa: ANN401  any JSON
-    """Tell whether a value that fits a union is of this member of it; structs of a union differ by their tags."""
+    """Return whether a value that fits a union is of this member of it; structs of a union differ by their tags."""
     if isinstance(kind, inspect.StructType) and kind.tag_field is not None:
         return isinstance(value, dict) and value.get(kind.tag_field) == kind.tag
     return True

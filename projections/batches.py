@@ -35,7 +35,7 @@ def batch_table(name: str, columns: Mapping[str, ColumnType]) -> Table:
 
 
 def batch_rows(message: Message, *, table: Table, kind: SourceKind, time_column: str) -> tuple[Rows, Rows]:
-    """Return the rows of a batch and the row that says how far its source has told everything.
+    """Return the rows of a batch and the row that says up to when its source is complete.
 
     Raises:
         UndecodableError: headers or columns are not as promised.

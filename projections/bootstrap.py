@@ -18,7 +18,7 @@ from projections.serving_metrics import operations as serving_metrics
 from projections.shadow_comparison import operations as shadow_comparison
 from projections.store import ClickHouseStore
 
-# Readers of the API, the judge among them. The SQL of people has connections of its own.
+# Readers of the API, including the judge. Users' SQL has its own connections.
 _CONNECTIONS = 6
 
 
@@ -31,7 +31,7 @@ class Views(msgspec.Struct, frozen=True, kw_only=True):
     lane: QueryLane
 
     async def is_reachable(self) -> bool:
-        """Tell whether ClickHouse answers now (for a health report)."""
+        """Return whether ClickHouse answers now (for a health report)."""
         return await self.store.is_reachable()
 
     async def close(self) -> None:

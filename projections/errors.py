@@ -1,10 +1,10 @@
 """What can go wrong on the read side.
 
 ProjectionError
-├── UndecodableError         a message is no batch, event or feedback: it goes to the dead letters
+├── UndecodableError         a message is not a batch, event or feedback: it goes to the dead letters
 ├── StoreUnavailableError    ClickHouse is away or overloaded: trying again may help
 ├── StoreRefusedError        ClickHouse understood and refused: trying again will not help
-└── QueryError               what a caller of a query is told; the API maps `code` and `status`
+└── QueryError               an error for the caller of a query; the API maps `code` and `status`
     ├── BadQuery             400
     ├── PredictionUnknown    404
     ├── TooManyStatements    429

@@ -1,4 +1,4 @@
-"""Remembers begun batches in ClickHouse, and tells a topic that was made anew from the one that was read before."""
+"""Remembers begun batches in ClickHouse, and recognises a topic that was recreated."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

@@ -21,7 +21,7 @@ def header(message: Message, name: str) -> str:
     """Return one header as text.
 
     Raises:
-        UndecodableError: it is missing or is no UTF-8.
+        UndecodableError: it is missing or is not UTF-8.
     """
     for key, value in message.headers:
         if key == name:
@@ -41,7 +41,7 @@ def body(message: Message) -> bytes:
 
 
 def text(value: bytes, *, what: str) -> str:
-    """Decode UTF-8, or say what is none."""
+    """Decode UTF-8, or say what is not."""
     try:
         return value.decode()
     except UnicodeDecodeError as error:

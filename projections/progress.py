@@ -16,7 +16,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one partition stands. `held` are messages of an unfinished replay, in offset order."""
+    """The progress of one partition. `held` are messages of an unfinished replay, in offset order."""
 
     next_offset: int = 0
     replay: Mark | None = None
@@ -41,7 +41,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resume(mark: Mark | None) -> Progress:
-    """Return where a partition stands after a restart or a rebalance."""
+    """Return a partition's progress after a restart or a rebalance."""
     return Progress() if mark is None else Progress(next_offset=mark.first, replay=mark)
 
 

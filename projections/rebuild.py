@@ -1,4 +1,4 @@
-"""Builds the tables anew from the topics, beside the live ones: to compare them, or to put them in their place.
+"""Rebuilds the tables from the topics, beside the live ones: to compare them, or to put them in their place.
 
 `python -m projections.rebuild --verify` says whether the live tables equal what the topics give; `--swap` exchanges
 them while the sink goes on. What retention took from a topic is kept from the live table and not compared.
@@ -41,7 +41,7 @@ Span = Mapping[int, tuple[int, int]]
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """The tables of one topic as they were built anew, and from which messages."""
+    """The tables of one topic as they were built again, and from which messages."""
 
     tables: tuple[Table, ...]
     span: Span

@@ -39,7 +39,7 @@ async def retry_until_done(
         try:
             return await action()
         except passing as error:
-            delay = backoff.delay(attempt, random.random())  # noqa: S311  jitter is no secret
+            delay = backoff.delay(attempt, random.random())  # noqa: S311  jitter is not a secret
             _log.warning("retrying", what=what, attempt=attempt, delay_s=round(delay, 3), error=str(error))
             attempt += 1
             await sleep(delay)

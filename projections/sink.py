@@ -42,7 +42,7 @@ class Marks(Protocol):
     """Where the begun batches are remembered; same errors as `Inserts`."""
 
     async def load(self, topic: str, partition: int) -> Mark | None:
-        """Return the latest begun batch, or None where there is none or it is of a log that is gone."""
+        """Return the latest begun batch, or None where there is none or its log is gone."""
         ...
 
     async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:

@@ -67,7 +67,7 @@ class ClickHouseStore:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, action)
 
     async def is_reachable(self) -> bool:
-        """Tell whether ClickHouse answers a query now."""
+        """Return whether ClickHouse answers a query now."""
         try:
             await self.select("SELECT 1")
         except (StoreUnavailableError, StoreRefusedError):
@@ -98,7 +98,7 @@ class ClickHouseStore:
 
 def _translated(error: InterfaceError | DatabaseError) -> StoreUnavailableError | StoreRefusedError:
     code = error.code
-    # Without a code nobody answered; an OperationalError with one is the server's own word.
+    # Without a code no one answered; an OperationalError with one is the server's own word.
     if (code is None and isinstance(error, OperationalError)) or code in _PASSING_CODES:
         return StoreUnavailableError(str(error), store_code=code)
     return StoreRefusedError(str(error), store_code=code)

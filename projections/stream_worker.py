@@ -53,7 +53,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deliveries:
-    """Joins what Faust fetched to what a sink settled, and tells the watchdog whether anything moves."""
+    """Joins what Faust fetched to what a sink settled, and reports progress to the watchdog."""
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
@@ -131,7 +131,7 @@ def _app(settings: WorkerSettings) -> faust.App:
         topic_disable_leader=True,
         table_standby_replicas=0,
         web_enabled=False,
-        # The unsettled come again after a rebalance and are told apart by the sink; waiting for them while
+        # The unsettled come again after a rebalance and are recognised by the sink; waiting for them while
         # ClickHouse is away would hang the whole group.
         stream_wait_empty=False,
         stream_buffer_maxsize=_MAX_BUFFERED,

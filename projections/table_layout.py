@@ -26,7 +26,7 @@ async def bring_up_to_date(store: ClickHouseStore) -> list[str]:
 
 
 async def identity(store: ClickHouseStore) -> str:
-    """Return the name of this database, forever different from that of one that was made anew."""
+    """Return the name of this database, forever different from that of one that was rebuilt."""
     rows = await retry_until_done(
         partial(store.select, _IDENTITY), what="read_identity", passing=StoreUnavailableError, backoff=Backoff()
     )

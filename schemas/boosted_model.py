@@ -1,4 +1,4 @@
-"""What the file of a gradient-boosting library tells of its model, and the signature that follows."""
+"""What the file of a gradient-boosting library says of its model, and the signature that follows."""
 
 import math
 from collections.abc import Iterator

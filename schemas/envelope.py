@@ -56,7 +56,7 @@ _decoder = msgspec.json.Decoder(Envelope)
 
 
 def encode_data(event: msgspec.Struct) -> msgspec.Raw:
-    """Encode an event struct to the JSON that stands in `data`."""
+    """Encode an event struct to the JSON of `data`."""
     return msgspec.Raw(_encoder.encode(event))
 
 
@@ -69,7 +69,7 @@ def decode(canonical: bytes) -> Envelope:
     """Read canonical bytes.
 
     Raises:
-        msgspec.DecodeError: the bytes are no envelope (msgspec.ValidationError where only a field is wrong).
+        msgspec.DecodeError: the bytes are not an envelope (msgspec.ValidationError where only a field is wrong).
     """
     return _decoder.decode(canonical)
 

@@ -29,7 +29,7 @@ def read_description(content: bytes) -> ExternalEngine:
     """Read a description.
 
     Raises:
-        ValueError: it is none, or it holds what does not belong into it; the message is one sentence.
+        ValueError: it is not valid, or contains what is not allowed; the message is one sentence.
     """
     if len(content) > MAX_BYTES:
         raise ValueError(f"the description is larger than {MAX_BYTES} bytes")

@@ -49,7 +49,7 @@ class FlatTable:
         return cls(whole, whole.whole("I", 0))
 
     def has(self, field: int) -> bool:
-        """Tell whether the file holds a field."""
+        """Return whether the file holds a field."""
         return self._place(field) is not None
 
     def number(self, field: int, form: Form, default: float = 0) -> float:

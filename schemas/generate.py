@@ -28,7 +28,7 @@ from schemas.observations import (
 
 FOLDER = Path(__file__).parent / "generated"
 WRITTEN_ELSEWHERE = {"openapi.json"}
-"""The API's document, which `control_plane.describe` writes: schemas stand on nothing of ours."""
+"""The API's document, which `control_plane.describe` writes: schemas import none of our packages."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _CLOUD_EVENT, _ARROW, _JSON = (
     "application/cloudevents+json",

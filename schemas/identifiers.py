@@ -53,17 +53,17 @@ def new_id(kind: Kind, *, now_ms: int, randomness: int) -> str:
 
 
 def kind_of(identifier: str) -> Kind | None:
-    """Return the kind that an id names, or None when the text is no id of ours."""
+    """Return the kind that an id names, or None when the text is not an id of ours."""
     match = _STREAM_ID.fullmatch(identifier)
     return Kind(match["kind"]) if match and match["kind"] in _KINDS else None
 
 
 def uuid_time_ms(identifier: str) -> int | None:
-    """Return when an id was made (Unix ms), or None when the text is no id of ours."""
+    """Return when an id was made (Unix ms), or None when the text is not an id of ours."""
     return UUID(identifier.partition("-")[2]).int >> 80 if kind_of(identifier) else None
 
 
 def prediction_started_at_ms(prediction_id: str) -> int | None:
-    """Return the gateway's start time (Unix ms) inside a prediction id, or None when it is no prediction id."""
+    """Return the gateway's start time (Unix ms) inside a prediction id, or None when it is not a prediction id."""
     match = _PREDICTION_ID.fullmatch(prediction_id)
     return int(match["started_at_ms"]) if match else None

@@ -42,7 +42,7 @@ def read_index(content: bytes, *, configuration: str = CONFIGURATION) -> ModelDi
     The directory has weights and this configuration.
 
     Raises:
-        ValueError: it is no index, or names what a model directory may not hold; the message is one sentence.
+        ValueError: it is not an index, or names what a model directory may not hold; the message is one sentence.
     """
     if len(content) > MAX_INDEX_BYTES:
         raise ValueError(f"the index is larger than {MAX_INDEX_BYTES} bytes")

@@ -66,7 +66,7 @@ OBSERVATION_COLUMNS: dict[str, ColumnType] = {
 }
 """Identity of a row: (boot_id, batch, row). `inputs` and `outputs` are JSON; `prediction` is the first output's first
 value as text, the one that feedback is compared with. `policy_version` is the stream version of the event that set the
-endpoint's capture policy, 0 for the usual one. The last five are of language models."""
+endpoint's capture policy, 0 for the default. The last five are of language models."""
 
 TELEMETRY_COLUMNS: dict[str, ColumnType] = {
     "workspace": "string",
@@ -83,9 +83,9 @@ TELEMETRY_COLUMNS: dict[str, ColumnType] = {
     "batch": "int64",
     "row": "int32",
 }
-"""Identity of a row: (source_id, batch, row). What was not measured has no row: nothing stands for it.
+"""Identity of a row: (source_id, batch, row). What was not measured has no row.
 
-`subject` is instance, host or gateway, and `boot_id` the process in it: counters begin anew with each. Instances alone
+`subject` is instance, host or gateway, and `boot_id` the process in it: counters begin again with each. Instances alone
 belong to a workspace, an endpoint and a deployment.
 """
 
@@ -140,7 +140,7 @@ SourceKind: TypeAlias = Literal["requests", "observations", "telemetry"]
 
 
 class BatchHeaders(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in the Kafka headers of a batch, each as UTF-8 text under the field's own name.
+    """The Kafka headers of a batch, each as UTF-8 text under the field's own name.
 
     A source is one boot of one shipper or engine. `batch` counts from 0 without gaps, empty batches included.
     Every row that ended before `closed_until_ms` (Unix ms) is in this batch or an earlier one of the source.

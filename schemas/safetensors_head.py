@@ -21,7 +21,7 @@ def read_head(content: BinaryIO, *, path: str, size_bytes: int) -> dict[str, Ten
     """Return the tensors by their names.
 
     Raises:
-        ValueError: it is no safetensors file; the message is one sentence.
+        ValueError: it is not a safetensors file; the message is one sentence.
     """
     length = int.from_bytes(content.read(_LENGTH_BYTES), "little")
     if length > min(_MAX_HEAD_BYTES, size_bytes - _LENGTH_BYTES):

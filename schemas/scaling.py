@@ -15,7 +15,7 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     `in_flight`, `queue_depth` and `tokens_waiting` are what one replica should have at most, `latency_ms` is the mean
     that requests should take. Replicas grow to what the load of now asks for, `cool_down_ms` after the last change;
     they shrink to what the highest load of the last `stabilisation_window_ms` asks for, never sooner than that after
-    a change. With `min_replicas` 0 a deployment sleeps once nobody asked it for `idle_before_zero_ms`.
+    a change. With `min_replicas` 0 a deployment sleeps once no one asked it for `idle_before_zero_ms`.
     """
 
     min_replicas: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 1
@@ -31,7 +31,7 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment has to do, over all its replicas; a figure that could not be had is null."""
+    """What a deployment must do, over all its replicas; a figure that is not available is null."""
 
     in_flight: float | None = None
     queue_depth: float | None = None
@@ -63,7 +63,7 @@ class LoadMeasurement(msgspec.Struct, frozen=True, kw_only=True):
 
     `scaling_version` is the stream version of the event that set policy or replicas, as the measurer knew it: a
     measurement of an earlier state is stale. `watched_ms` is how long each look has been complete, `idle_ms` how long
-    nobody asked for the deployment, `highest` the highest load within the policy's window.
+    no one asked for the deployment, `highest` the highest load within the policy's window.
     """
 
     scaling_version: int
@@ -85,7 +85,7 @@ class LoadWindow:
         self._idle_since_ms: int | None = None
 
     def measure(self, sample: LoadSample, *, window_ms: int, scaling_version: int) -> LoadMeasurement:
-        """Take in a look; an incomplete one starts the watch anew, as nobody knows what it missed."""
+        """Take in a look; an incomplete one starts the watch again, as no one knows what it missed."""
         if not sample.is_complete:
             self._watched_since_ms = None
         elif self._watched_since_ms is None:

@@ -27,8 +27,8 @@ REMEDY = (
 
 
 def is_unknown(function: str) -> bool:
-    """Tell whether a function of numpy or scipy is none of those; of other libraries this says nothing."""
+    """Return whether a function of numpy or scipy is none of those; of other libraries this says nothing."""
     if function.startswith("scipy."):
-        # The splines of scikit-learn hold private functions of scipy, and are built anew from their numbers.
+        # The splines of scikit-learn hold private functions of scipy, and are built again from their numbers.
         return not function.startswith(("scipy.special.", "scipy._lib."))
     return function.startswith("numpy.") and function not in UNIVERSAL_FUNCTIONS | CALCULATING_FUNCTIONS

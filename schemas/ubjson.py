@@ -11,10 +11,10 @@ _MAX_DEPTH = 64
 
 
 def decode(content: bytes) -> Any:  # noqa: ANN401 - any document
-    """Read one value, which has to be the whole content. Arrays of one type become `array.array`.
+    """Read one value, which must be the whole content. Arrays of one type become `array.array`.
 
     Raises:
-        ValueError: it is none, or goes on after its end.
+        ValueError: it is not valid, or continues after its end.
     """
     reader = _Reader(content)
     value = reader.value(reader.marker())

@@ -26,7 +26,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     is_revoked: bool = False
 
     def is_live(self, *, now_ms: int) -> bool:
-        """Tell whether the token opens anything at a time."""
+        """Return whether the token opens anything at a time."""
         return not self.is_revoked and (self.expires_at is None or now_ms < unix_ms(self.expires_at))
 
 
@@ -92,7 +92,7 @@ def _revoked(token: Token, token_id: str) -> Token:
 
 
 def row(state: Principal) -> CatalogueRow | None:
-    """Show a principal; nobody finds one by name, as the name is sealed."""
+    """Show a principal; it cannot be found by name, as the name is sealed."""
     if not state.id:
         return None
     return CatalogueRow(

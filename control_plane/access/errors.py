@@ -49,7 +49,7 @@ class PrincipalErasedError(Refused):
 
 
 class LastAdminError(Refused):
-    """Somebody has to be able to let others in."""
+    """Somebody must be able to let others in."""
 
     code = "last-admin"
 

@@ -18,7 +18,7 @@ async def ensure_first_principals(store: EventStore, tokens: TokenIndex, secrets
     """Make sure that the token files hold tokens that were issued.
 
     The file is written before the principal is registered: a crash between the two leaves a token that the next start
-    registers, never a principal whose token nobody knows. A token that somebody revoked stays revoked.
+    registers, never a principal whose token no one knows. A token that somebody revoked stays revoked.
     """
     for name, command in _FIRST.items():
         path = secrets_dir / f"{name}.token"

@@ -35,7 +35,7 @@ class TokenIndex:
         return None if expires_at_ms is not None and self._clock.now_ms() >= expires_at_ms else actor
 
     def is_known(self, token_sha256: str) -> bool:
-        """Tell whether a token was ever issued, whatever became of it."""
+        """Return whether a token was ever issued, whatever became of it."""
         return token_sha256 in self._issued
 
     def revoked_subjects(self) -> tuple[str, ...]:

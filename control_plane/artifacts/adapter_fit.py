@@ -35,7 +35,7 @@ def check_fit(adapter: BinaryIO, parent: BinaryIO, store: ArtifactStore) -> None
     """Refuse an adapter of another model; both are indexes of model directories that were looked over before.
 
     Raises:
-        AdapterDoesNotFitError: with the first layer that tells.
+        AdapterDoesNotFitError: with the first layer that does not fit.
     """
     adapted = _adapted(_tensors(adapter, store, configuration=ADAPTER_CONFIGURATION))
     if not adapted:

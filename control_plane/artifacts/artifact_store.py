@@ -66,10 +66,10 @@ class ArtifactStore:
                 raise ArtifactNotFoundError(digest) from None
 
     def path_of(self, digest: str) -> Path:
-        """Return where a file lies, or would lie.
+        """Return a file's path, whether it exists or not.
 
         Raises:
-            MalformedDigestError: the text is no digest.
+            MalformedDigestError: the text is not a digest.
         """
         name = hex_of(digest)
         return self._root / "sha256" / name[:2] / name

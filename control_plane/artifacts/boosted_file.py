@@ -1,4 +1,4 @@
-"""What the file of a gradient-boosting library tells, and which signatures it contradicts. No library is imported."""
+"""What the file of a gradient-boosting library says, and which signatures it contradicts. No library is imported."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from schemas.events.registry import FLOATS, ArtifactFormat, Signature, Tensor
 from schemas.lightgbm_text import read_text
 from schemas.xgboost_document import read_document
 
-# A document takes several times its bytes once it is decoded; of a larger file nothing is told.
+# A document takes several times its bytes once it is decoded; a larger file is not read.
 _MAX_BYTES = 64 * 1024**2
 
 
@@ -69,7 +69,7 @@ class BoostedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_catboost(file: BinaryIO) -> BoostedFile | None:
-    """Return what the file tells; None of a file that is too large to be read here.
+    """Return what the file says; None of a file that is too large to be read here.
 
     Raises:
         NotAModelError: CatBoost did not write it.
@@ -79,7 +79,7 @@ def check_catboost(file: BinaryIO) -> BoostedFile | None:
 
 
 def check_xgboost(file: BinaryIO) -> BoostedFile | None:
-    """Return what the file tells; None of a file that is too large to be read here.
+    """Return what the file says; None of a file that is too large to be read here.
 
     Raises:
         NotAModelError: XGBoost did not write it.
@@ -88,7 +88,7 @@ def check_xgboost(file: BinaryIO) -> BoostedFile | None:
 
 
 def check_lightgbm(file: BinaryIO) -> BoostedFile | None:
-    """Return what the file tells; None of a file that is too large to be read here.
+    """Return what the file says; None of a file that is too large to be read here.
 
     Raises:
         NotAModelError: LightGBM did not write it.

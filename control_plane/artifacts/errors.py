@@ -100,7 +100,7 @@ class NotAModelError(Refused):
 
 
 class UnservableModelError(Refused):
-    """The file is a model of its format, and no engine of ours runs it."""
+    """The file is a model of its format, and none of our engines runs it."""
 
     code = "artifact-cannot-be-served"
 
@@ -122,7 +122,7 @@ class AdapterDoesNotFitError(Refused):
 
 
 class RangeNotSatisfiableError(Refused):
-    """The range lies outside the file."""
+    """The range is outside the file."""
 
     code = "range-not-satisfiable"
 

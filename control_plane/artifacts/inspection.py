@@ -44,7 +44,7 @@ _PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 class InspectedArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """An artifact, and what its file tells of the model."""
+    """An artifact, and what its file says of the model."""
 
     artifact: Artifact
     description: Told | None = None
@@ -68,12 +68,12 @@ class ArtifactInspector:
     def inspect(
         self, digest: str, *, artifact_format: ArtifactFormat, parent: Artifact | None = None
     ) -> InspectedArtifact:
-        """Return the artifact, and what its file tells of the model; `parent` is what an adapter is to adapt.
+        """Return the artifact, and what its file says of the model; `parent` is what an adapter is to adapt.
 
         Raises:
-            MalformedDigestError: the text is no digest.
+            MalformedDigestError: the text is not a digest.
             ArtifactNotFoundError: the store does not hold it.
-            NotAModelError: it is no model of this format.
+            NotAModelError: it is not a model of this format.
             UnservableModelError: no engine runs it.
             AdapterDoesNotFitError: it adapts another model than the parent.
         """

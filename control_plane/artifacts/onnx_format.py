@@ -31,7 +31,7 @@ def check_onnx(file: BinaryIO) -> Graph:
     """Return what the graph takes and gives.
 
     Raises:
-        NotAModelError: the file is no ModelProto.
+        NotAModelError: the file is not a ModelProto.
         UnservableModelError: it is one, and no engine runs it.
     """
     try:

@@ -43,7 +43,7 @@ _DATATYPES: dict[int, Datatype] = {
 
 
 class GraphTensor(msgspec.Struct, frozen=True, kw_only=True):
-    """An input or output; `shape` is None where the graph does not tell it, and -1 where a size is free."""
+    """An input or output; `shape` is None where the graph does not say, and -1 where a size is free."""
 
     name: str
     datatype: Datatype
@@ -95,8 +95,8 @@ def read_graph(file: BinaryIO, *, start: int, end: int) -> Graph:
     """Read the inputs and outputs of a graph.
 
     Raises:
-        UnservableModelError: one of them is no tensor, or weights lie in another file.
-        MalformedMessageError: it is no GraphProto.
+        UnservableModelError: one of them is not a tensor, or weights lie in another file.
+        MalformedMessageError: it is not a GraphProto.
     """
     weights: set[str] = set()
     given: list[Field] = []

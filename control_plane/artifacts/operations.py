@@ -73,7 +73,7 @@ def operations(store: ArtifactStore) -> Operations:
 async def put_artifact(store: ArtifactStore, request: AnyRequest, digest: str) -> Response[StoredArtifact]:
     """Keep a file."""
     was_there = await asyncio.to_thread(store.find, digest) is not None
-    # A file that is there is written again all the same: that proves the bytes, and mends a damaged disk.
+    # A file that is there is written again all the same: that proves the bytes, and repairs a damaged disk.
     kept = await _received(request, store, digest)
     return Response(kept, status_code=_OK if was_there else _CREATED)
 

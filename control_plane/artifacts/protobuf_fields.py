@@ -12,11 +12,11 @@ _MAX_TEXT_BYTES = 4096
 
 
 class MalformedMessageError(Exception):
-    """The bytes are no message; the text is the reason."""
+    """The bytes are not a message; the text is the reason."""
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field's number and wire type; of a varint its value, of anything else where it lies in the file."""
+    """A field's number and wire type; for a varint its value, for anything else its place in the file."""
 
     number: int
     wire_type: int

@@ -20,7 +20,7 @@ def asked_range(header: str | None, *, size_bytes: int) -> ByteRange | None:
     """Return the part of the file that was asked for; None for all of it.
 
     Raises:
-        RangeNotSatisfiableError: the range lies outside the file.
+        RangeNotSatisfiableError: the range is outside the file.
     """
     match = _ONE_RANGE.fullmatch(header.strip()) if header else None
     if match is None or not (match["first"] or match["last"]):

@@ -1,8 +1,8 @@
-"""Whether the shapes that a signature promises and those that a file tells can both hold; -1 is a free size."""
+"""Whether the shapes that a signature promises and those that a file states can both hold; -1 is a free size."""
 
 
 def takes(promised: tuple[int, ...], held: tuple[int, ...]) -> bool:
-    """Whether the model takes what the signature lets through; a free number of rows has to be free in both."""
+    """Whether the model takes what the signature lets through; a free number of rows must be free in both."""
     if promised and held and promised[0] < 0 < held[0]:
         return False
     return _agree(promised, held)

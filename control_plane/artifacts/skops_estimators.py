@@ -74,7 +74,7 @@ def first_of(tree: Schema, model: Node) -> Node:
 
 
 def unfitted_of(tree: Schema, model: Node, *, depth: int = 0) -> Node | None:
-    """Return a part of a model that has to be fitted and is not; None where there is none, or it is not certain."""
+    """Return a part of a model that must be fitted and is not; None where there is none, or it is not certain."""
     if depth == _MAX_DEPTH:
         return None
     frozen = tree.attribute(model, "estimator") if _class_of(model) == "FrozenEstimator" else None
@@ -90,7 +90,7 @@ def unfitted_of(tree: Schema, model: Node, *, depth: int = 0) -> Node | None:
 
 
 def has_no_columns(tree: Schema, first: Node) -> bool:
-    """Tell whether an estimator was fitted on rows without columns."""
+    """Return whether an estimator was fitted on rows without columns."""
     count = tree.value(tree.attribute(first, "n_features_in_"))
     return isinstance(count, int) and count < 1
 
@@ -123,7 +123,7 @@ def takes_texts(tree: Schema, first: Node) -> Mapping[int, bool] | None:
 
 
 def predicted(tree: Schema, final: Node) -> Tensor | None:
-    """Return what `predict` answers; None where that is not told."""
+    """Return what `predict` answers; None where that is not known."""
     name = _class_of(final)
     if name in _REGRESSORS or (name.endswith("Regressor") and name != "MultiOutputRegressor"):
         targets = _targets(tree, final)

@@ -47,7 +47,7 @@ class _Schema(msgspec.Struct, frozen=True):
 
 
 def check_skops(file: BinaryIO) -> SkopsModel:
-    """Return what the file tells of its model.
+    """Return what the file says of its model.
 
     Raises:
         NotAModelError: skops did not write the file.

@@ -1,6 +1,6 @@
-"""What a skops file tells of its model, read from its schema: the types in it, the columns it takes, what it predicts.
+"""What a skops file says of its model, read from its schema: the types in it, the columns it takes, what it predicts.
 
-Nothing of scikit-learn is imported. What the file does not tell is left open, and decided when the model is loaded.
+Nothing of scikit-learn is imported. What the file does not say is left open, and decided when the model is loaded.
 """
 
 import math
@@ -30,7 +30,7 @@ _BOOSTING_LIBRARIES: Mapping[ArtifactFormat, str] = {
     "lightgbm": "LightGBM",
     "catboost": "CatBoost",
 }
-# A large vocabulary takes many times its bytes once it is decoded; of such a file nothing is told.
+# A large vocabulary takes many times its bytes once it is decoded; such a file is not read.
 _MAX_BYTES = 16 * 1024**2
 _MAX_INPUTS = 64
 _MAX_NAME_LENGTH = 200
@@ -42,7 +42,7 @@ _NAMES_OF_OTHERS = frozenset(
 
 
 class SkopsModel(msgspec.Struct, frozen=True, kw_only=True):
-    """Inputs and outputs that fit, where the file tells them, and what is certain of them."""
+    """Inputs and outputs that fit, where the file states them, and what is certain of them."""
 
     estimator: str
     inputs: tuple[Tensor, ...] = ()
@@ -89,7 +89,7 @@ def read_model(schema: bytes, headers: Mapping[str, bytes]) -> SkopsModel:
     """Read the schema of a file; `headers` are those of its arrays by their names.
 
     Raises:
-        NotAModelError: the schema is no tree of objects.
+        NotAModelError: the schema is not a tree of objects.
         UnservableModelError: it names types of others than scikit-learn, numpy and scipy, or functions that are not
             known to be safe, or the model is not fitted.
     """

@@ -1,6 +1,6 @@
 """Looks at an exported program of torch from outside: its members and what its graph is made of. Nothing is loaded.
 
-The runtime looks closer before it loads one; this tells a wrong file at the upload.
+The runtime looks closer before it loads one; this catches a wrong file at the upload.
 """
 
 import re

@@ -84,7 +84,7 @@ class TorchProgram(msgspec.Struct, frozen=True, kw_only=True):
     has_names: bool
 
     def difference_from(self, signature: Signature) -> Difference | None:
-        """Say how a signature differs from the program; inputs are told apart by their order."""
+        """Say how a signature differs from the program; inputs are matched by their order."""
         if len(signature.inputs) != len(self.inputs):
             names = ", ".join(tensor.name for tensor in self.inputs)
             return Difference(field="signature.inputs", detail=f"the program takes {len(self.inputs)} inputs: {names}")

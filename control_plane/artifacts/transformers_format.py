@@ -21,7 +21,7 @@ _MAX_CONFIGURATION_BYTES = 1024**2
 
 
 def check_transformers(file: BinaryIO, store: ArtifactStore) -> None:
-    """Refuse a file that is no index, or whose files are not in the store or not what their names say.
+    """Refuse a file that is not an index, or whose files are not in the store or not what their names say.
 
     Raises:
         NotAModelError: with the reason.
@@ -38,7 +38,7 @@ def check_transformers(file: BinaryIO, store: ArtifactStore) -> None:
 
 
 def check_lora(file: BinaryIO, store: ArtifactStore) -> None:
-    """Refuse a file that is no index of an adapter, as PEFT writes it.
+    """Refuse a file that is not an index of an adapter, as PEFT writes it.
 
     Raises:
         NotAModelError: with the reason.

@@ -1,6 +1,6 @@
 """Rebuilds the store's file from the topic alone, positions and their gaps as they were.
 
-The catalogue is made anew when the store is next opened; kept answers and subject keys are not part of the log and
+The catalogue is rebuilt when the store is next opened; kept answers and subject keys are not part of the log and
 come from nowhere: keys are kept by themselves, and a repeated command of the last day counts as new.
 """
 

@@ -30,7 +30,7 @@ class TopicLog:
 
         Raises:
             LogUnreadableError: the broker stopped answering.
-            LogBrokenError: a record is none of ours.
+            LogBrokenError: a record is not one of ours.
         """
         while self._next < self._end:
             try:

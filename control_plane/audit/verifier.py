@@ -86,7 +86,7 @@ async def _compare(
 def _take_both(
     in_store: HistoryChecker, in_topic: HistoryChecker, stored: LoggedEvent | None, published: LoggedEvent
 ) -> None:
-    # Each by itself first: what breaks the rules of a history is told more plainly than that two copies differ.
+    # Each by itself first: a broken history is a clearer message than two copies that differ.
     if stored is not None:
         in_store.take(stored)
     in_topic.take(published)

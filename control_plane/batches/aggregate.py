@@ -108,7 +108,7 @@ def start(state: Batch, command: StartBatch) -> list[msgspec.Struct]:
 
 
 def fail(state: Batch, command: FailBatch) -> list[msgspec.Struct]:
-    """Note that the input is no list of requests."""
+    """Note that the input is not a list of requests."""
     problems = tuple(BatchProblem(code=one.code, line=one.line) for one in command.problems)
     if state.phase == "failed" and state.problems == problems:
         return []

@@ -70,7 +70,7 @@ class BatchNotStartedError(Refused):
 
 
 class BatchUnfinishedError(Refused):
-    """Requests are left, nobody cancelled the batch, and its time is not over."""
+    """Requests are left, no one cancelled the batch, and its time is not over."""
 
     code = "batch-unfinished"
 

@@ -38,7 +38,7 @@ def start_batch(unit: UnitOfWork, batch_id: str, command: StartBatch) -> Reply:
 
 
 def fail_batch(unit: UnitOfWork, batch_id: str, command: FailBatch) -> Reply:
-    """Note that there are none."""
+    """Record that there are none."""
     return _decided(unit, batch_id, lambda state: aggregate.fail(state, command))
 
 
@@ -59,8 +59,8 @@ def batch_to_act_for(
 
     Raises:
         BatchNotFoundError: there is no such batch.
-        BatchFinishedError: nothing is asked for it any more.
-        BatchOwnerMayNotActError: nobody may act for its owner any more.
+        BatchFinishedError: it has already ended.
+        BatchOwnerMayNotActError: its owner may no longer act.
     """
     row = catalogue.get(Kind.BATCH, batch_id, workspace=workspace)
     if row is None:

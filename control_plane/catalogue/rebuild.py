@@ -1,4 +1,4 @@
-"""Makes the catalogue anew from the log: the rows are a fold, so they can always be thrown away."""
+"""Rebuilds the catalogue from the log: the rows are a fold, so they can always be thrown away."""
 
 from collections.abc import Iterable
 

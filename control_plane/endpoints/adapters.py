@@ -21,7 +21,7 @@ def adapters_run_beside_their_parent(version: DeployableVersion, *, among: Colle
 
 
 def has_adapters(deployment: DeploymentAdded, *, among: Collection[DeploymentAdded]) -> bool:
-    """Tell whether adapters run in a deployment, and could run in no other one of the same version."""
+    """Return whether adapters run in a deployment, and could run in no other one of the same version."""
     version_id = deployment.version.version_id
     others = [each for each in among if each.deployment_id != deployment.deployment_id]
     has_twin = any(each.version.version_id == version_id for each in others)

@@ -69,8 +69,8 @@ class Replicas(msgspec.Struct, frozen=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What decisions and the catalogue need of an endpoint; `epochs` ends with the current one.
 
-    `capture_version` is the stream version of the event that set the capture policy, 0 for the usual one.
-    `placements` are the latest of each deployment, `failovers` those that are going on. `replicas` is the current count
+    `capture_version` is the stream version of the event that set the capture policy, 0 for the default.
+    `placements` are the latest of each deployment, `failovers` the current ones. `replicas` is the current count
     of each deployment, whereas a deployment's own is the one that it was added with.
     """
 
@@ -113,7 +113,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return next((each.regions for each in self.placements if each.deployment_id == deployment_id), ())
 
     def failover_of(self, region: str, deployment_id: str) -> FailoverStarted | None:
-        """Return the failover of a deployment that goes on in a region."""
+        """Return the current failover of a deployment in a region."""
         return next((each for each in self.failovers if _is_of(each, region, deployment_id)), None)
 
 

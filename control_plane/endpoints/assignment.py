@@ -1,4 +1,4 @@
-"""What callers of an endpoint are told apart by, so that each keeps the version that it has."""
+"""The key that distinguishes an endpoint's callers, so that each keeps its version."""
 
 import re
 
@@ -15,7 +15,7 @@ _CLAIMS = ("sub",)
 
 
 def choose_assignment_key(state: Endpoint, command: ChooseAssignmentKey) -> list[msgspec.Struct]:
-    """Assign callers by another key; callers are dealt anew, as their keys are others."""
+    """Assign callers by another key; callers are dealt again, as their keys are others."""
     key = command.key
     if (key.header is None) == (key.claim is None):
         raise errors.InvalidAssignmentKeyError(

@@ -72,14 +72,14 @@ class SetScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ReportLoad(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment has to do."""
+    """What a deployment must do."""
 
     deployment_id: str
     measurement: LoadMeasurement
 
 
 class WakeDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody asks for a deployment that sleeps."""
+    """A request arrives for a sleeping deployment."""
 
     deployment_id: str
     reason: str
@@ -101,7 +101,7 @@ class PlaceDeployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportFailoverStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A region's gateway sees others answer than usual."""
+    """A region's gateway reports that a failover has started."""
 
     region: Label
     deployment_id: Label
@@ -114,7 +114,7 @@ class ReportFailoverStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 class ReportFailoverEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A region's gateway sees a deployment answer as usual again."""
+    """A region's gateway reports that a failover has ended."""
 
     region: Label
     deployment_id: Label
@@ -123,7 +123,7 @@ class ReportFailoverEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class SetShadow(msgspec.Struct, frozen=True, kw_only=True):
-    """Copy a share of the requests to a deployment that answers nobody; it replaces the shadow before."""
+    """Copy a share of the requests to a deployment that answers no one; it replaces the shadow before."""
 
     deployment_id: str
     percent: float

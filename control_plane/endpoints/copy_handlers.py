@@ -48,7 +48,7 @@ def choose_assignment_key(
 def _of_version(
     uow: UnitOfWork, endpoint: Loaded[Endpoint], *, version: str, replicas: int
 ) -> tuple[Loaded[Endpoint], str]:
-    """Take a deployment of the version that serves nobody, or add one."""
+    """Take a deployment of the version that serves no one, or add one."""
     version_id = deployable_version(uow.catalogue, version, workspace=uow.actor.workspace).reference.version_id
     weights = weights_of(endpoint.state.allocations)
     for each in endpoint.state.deployments:

@@ -76,13 +76,13 @@ class InvalidFailoverPolicyError(Invalid):
 
 
 class InvalidRegionsError(Invalid):
-    """The regions are no names, stand twice or are too many."""
+    """The regions are not names, are repeated or are too many."""
 
     code = "invalid-regions"
 
 
 class InvalidShadowError(Invalid):
-    """The share of requests to copy is none that there can be."""
+    """The share of requests to copy is not possible."""
 
     code = "invalid-shadow"
 
@@ -94,7 +94,7 @@ class InvalidAssignmentKeyError(Invalid):
 
 
 class InvalidConfirmationError(Invalid):
-    """The epoch is none that the endpoint ever had."""
+    """The endpoint never had this epoch."""
 
     code = "unknown-epoch"
 
@@ -148,6 +148,6 @@ class EarlierTrafficGoneError(Refused):
 
 
 class InstanceChangedError(Refused):
-    """An instance id stands for one process on one host, forever."""
+    """An instance id belongs to one process on one host, permanently."""
 
     code = "instance-changed"

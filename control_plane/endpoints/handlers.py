@@ -241,7 +241,7 @@ def _require_deployment(uow: UnitOfWork, endpoint_id: str, deployment_id: str) -
 
 
 def moment(text: str, *, field: str) -> str:
-    """Return the time as it was given, or refuse what is none."""
+    """Return the time as given, or refuse an invalid one."""
     try:
         unix_ms(text)
     except ValueError as error:

@@ -22,7 +22,7 @@ def buckets_of(weight_percent: float) -> int | None:
 
 
 def reallocate(current: Sequence[Allocation], buckets: Mapping[str, int]) -> tuple[Allocation, ...]:
-    """Deal the buckets anew so that the fewest change their owner; `buckets` has to sum to 10,000.
+    """Deal the buckets again so that the fewest change their owner; `buckets` must sum to 10,000.
 
     A deployment that shrinks gives its highest buckets; one that grows keeps all it has. Free buckets are dealt from
     the lowest up, to those that grow in the order of `buckets`. The same input gives the same ranges forever.

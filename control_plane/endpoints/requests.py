@@ -60,7 +60,7 @@ class WakeDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_un
 
 
 class FailoverPolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole policy; what is left out is as usual. `backup` is a deployment's id, or its version as model/number."""
+    """The whole policy, with defaults. `backup` is a deployment's id, or its version as model/number."""
 
     backup: Label | None = None
     backup_regions: Regions | None = None

@@ -67,7 +67,7 @@ def verdict_on(state: Endpoint, deployment_id: str, measurement: LoadMeasurement
 
 
 def scaling_version_of(state: Endpoint, replicas: Replicas) -> int:
-    """Return the version of the last event that a measurement has to know of."""
+    """Return the version of the last event that a measurement must know of."""
     return max(state.scaling_version, replicas.version)
 
 
@@ -86,7 +86,7 @@ def require_valid_policy(policy: ScalingPolicy) -> None:
 
 
 def _kept_as(state: Endpoint, deployment_id: str) -> Literal["kept-as-shadow", "kept-as-backup"] | None:
-    """Nobody waits for a shadow, so nobody would wake it; a backup is asked when there is no time to wait."""
+    """No one waits for a shadow, so no one would wake it; a backup is asked when there is no time to wait."""
     if deployment_id == state.failover.backup_deployment_id:
         return "kept-as-backup"
     is_shadow = state.shadow is not None and state.shadow.deployment_id == deployment_id

@@ -1,4 +1,4 @@
-"""The last measurement of each deployment, in memory: for people, never for a decision; told anew within seconds."""
+"""The last measurement of each deployment, in memory: for people, never for decisions; refreshed within seconds."""
 
 from collections import OrderedDict
 
@@ -17,7 +17,7 @@ class KeptMeasurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastMeasurements:
-    """Bounded; the one that was not told for longest is forgotten first."""
+    """Bounded; the least recently reported one is forgotten first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, KeptMeasurement] = OrderedDict()
@@ -30,5 +30,5 @@ class LastMeasurements:
             self._kept.popitem(last=False)
 
     def of(self, deployment_id: str) -> KeptMeasurement | None:
-        """Return what was told last."""
+        """Return the last report."""
         return self._kept.get(deployment_id)

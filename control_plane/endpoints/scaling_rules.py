@@ -32,9 +32,9 @@ Code = Literal[
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """What is already the case. `floor` is what a rollout that is under way needs, 0 without one.
+    """What is already the case. `floor` is what a rollout that is in progress needs, 0 without one.
 
-    `kept_as` is set for a deployment that has to be awake without being asked, or it would be of no use when it is.
+    `kept_as` is set for a deployment that must be awake without being asked, or it would be of no use when it is.
     """
 
     replicas: int
@@ -44,7 +44,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lowest(self) -> int:
-        """How many replicas there have to be, whatever the policy allows."""
+        """How many replicas there must be, whatever the policy allows."""
         return max(self.floor, int(self.kept_as is not None))
 
 
@@ -175,7 +175,7 @@ def _required(policy: ScalingPolicy, situation: Situation) -> Code:
 
 
 def _sleep(policy: ScalingPolicy, measurement: LoadMeasurement, current: int, *, since_ms: int) -> Verdict:
-    """One replica stays until nobody asked for long enough; the watch of a new replica begins with it."""
+    """One replica stays until no one asked for long enough; the watch of a new replica begins with it."""
     idle_ms = min(measurement.idle_ms, since_ms)
     if idle_ms < policy.idle_before_zero_ms or since_ms < policy.stabilisation_window_ms:
         return _stay(current, "not-idle-long-enough", f"no requests for {idle_ms} of {policy.idle_before_zero_ms} ms")

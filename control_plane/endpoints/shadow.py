@@ -32,7 +32,7 @@ def set_shadow(state: Endpoint, command: SetShadow, *, ready: Mapping[str, int] 
 
 
 def remove_shadow(state: Endpoint, command: RemoveShadow) -> list[msgspec.Struct]:
-    """Copy nothing any more, whoever owns the traffic; without a shadow there is nothing to do."""
+    """Stop copying, whoever owns the traffic; without a shadow there is nothing to do."""
     if state.shadow is None:
         return []
     return [ShadowRemoved(deployment_id=state.shadow.deployment_id, reason=command.reason)]

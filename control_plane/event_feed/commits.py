@@ -1,4 +1,4 @@
-"""Tells who waits that the log has grown: long polls of this process, and the relay beside it."""
+"""Notifies waiters that the log has grown: long polls of this process, and the relay beside it."""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ class Commits:
         return not self.is_closing
 
     def drain(self) -> None:
-        """Let everybody go who waits, and make nobody wait any more."""
+        """Release all waiters, and let no one wait any more."""
         self.is_closing = True
         self._grown.set()
 

@@ -78,7 +78,7 @@ def _key(context: CommandContext) -> AnswerKey | None:
 
 
 def _key_of(subject: str, keys: StagedKeys) -> SubjectKey:
-    """Return the subject's key; one that nobody keeps when the command itself shredded it."""
+    """Return the subject's key; one that no one keeps when the command itself shredded it."""
     existing = keys.keys_of(subject)
     return existing[-1] if existing else fresh_key(subject)
 

@@ -48,7 +48,7 @@ def open_log_file(path: Path) -> Iterator[LogFile]:
     """Open the file for reading only.
 
     Raises:
-        sqlite3.OperationalError: there is no such file, or it is no store.
+        sqlite3.OperationalError: there is no such file, or it is not a store.
     """
     location = f"file:{quote(str(path))}?mode=ro"
     with closing(sqlite3.connect(location, uri=True, isolation_level=None)) as connection:

@@ -26,7 +26,7 @@ _INSERT_AT = (
 _SELECT_STREAM = f"""
 SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
 WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version
-"""  # noqa: S608  the table's name is a constant of ours
+"""  # noqa: S608  the table's name is a constant
 SELECT_LOG = f"""
 SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
 WHERE position > ? ORDER BY position LIMIT ?

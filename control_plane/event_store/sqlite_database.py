@@ -37,7 +37,7 @@ _FORGET_ANSWERS = f"""
 DELETE FROM commands WHERE expires_at_ms <= ? AND rowid IN (
     SELECT rowid FROM commands ORDER BY rowid LIMIT {_FORGOTTEN_AT_ONCE}
 )
-"""  # noqa: S608  a number of ours
+"""  # noqa: S608  a number from our own code
 
 
 class SqliteDatabase:

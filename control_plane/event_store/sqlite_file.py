@@ -88,7 +88,7 @@ def open_recorder(path: Path) -> Iterator[PositionRecorder]:
 def only_writer(path: Path) -> Iterator[None]:
     """Keep every other process from writing to the file; the kernel lets go when this one dies.
 
-    The writer's folded states are right only while nobody else appends.
+    The writer's folded states are right only while no one else appends.
     """
     with path.with_name(f"{path.name}.lock").open("a") as file:
         try:

@@ -152,7 +152,7 @@ async def open_sqlite_store(  # noqa: PLR0913  the store's surroundings; all but
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, or make an empty one; on leaving, the commands that wait are finished first.
 
-    The catalogue is made anew from the log where a restore or another release left it to be.
+    The catalogue is rebuilt from the log where a restore or another release left it to be.
 
     Raises:
         CannotStartError: another process writes to the file, or it cannot be opened or written.

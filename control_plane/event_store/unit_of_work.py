@@ -54,7 +54,7 @@ class CommandUnit:
     ) -> Loaded[State]:
         before = self._known(aggregate, stream)
         if before.version != expected_version or before.workspace != self.actor.workspace:
-            # Another workspace's stream does not exist for this actor, so its version is not told.
+            # Another workspace's stream does not exist for this actor, so its version is not shown.
             found = before.version if before.workspace == self.actor.workspace else None
             raise StaleVersionError(stream=stream, expected=expected_version, found=found)
         if not events:
@@ -104,7 +104,7 @@ class CommandUnit:
         if known is None or known.aggregate is not aggregate:
             known = self._read(aggregate, stream)
             if known.version:
-                # A stream that is not there belongs to nobody yet, so nobody's look at it is remembered.
+                # A stream that is not there belongs to no one yet, so no one's look at it is remembered.
                 self._states[stream] = known
         return known
 

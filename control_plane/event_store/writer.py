@@ -97,7 +97,7 @@ class Writer:
             taken = [first]
             try:
                 self._commit(self._take_group(taken), taken)
-            except BaseException as error:  # noqa: BLE001  the rim of the only writer: its callers hear, and it goes on
+            except BaseException as error:  # noqa: BLE001  the rim of the only writer: its callers get the error, and it goes on
                 self._background.failed(WORK, error)
                 self._begin_again(taken)
 

@@ -1,4 +1,4 @@
-"""What callers send as feedback, and how it is told to the read side."""
+"""What callers send as feedback, and how it reaches the read side."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated

@@ -61,7 +61,7 @@ class RotationUnderWayError(Refused):
 
 
 class TooManySigningKeysError(Refused):
-    """Every key that counts has to be known to every gateway."""
+    """Every key that counts must be known to every gateway."""
 
     code = "too-many-signing-keys"
 

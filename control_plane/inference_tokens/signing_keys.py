@@ -105,7 +105,7 @@ class SigningKeys:
                     path.unlink(missing_ok=True)
                     _log.info("signing_key_discarded", key_id=key_id)
         except (RollbookError, OSError, ValueError, TypeError) as error:
-            # The rotation is committed, and its caller has to hear so; the next one tries again.
+            # The rotation is committed, and its caller must hear so; the next one tries again.
             _log.warning("signing_keys_not_discarded", reason=str(error))
 
     def _load_first(self) -> SigningKey:

@@ -102,7 +102,7 @@ class RemoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class VersionContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version is made of, once its file was looked at; `description` is what the file tells."""
+    """What a version is made of, once its file was looked at; `description` is what the file says."""
 
     artifact: Artifact
     description: FileDescription | None = None

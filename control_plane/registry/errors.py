@@ -63,7 +63,7 @@ class SignatureDiffersError(Invalid):
 
 
 class SignatureNotToldError(Invalid):
-    """Nobody stated what the model takes or gives, and the file does not tell it."""
+    """No one stated what the model takes or gives, and the file does not say."""
 
     code = "signature-not-told"
 

@@ -1,4 +1,4 @@
-"""What a name, a signature and a golden example have to be."""
+"""What a name, a signature and a golden example must be."""
 
 import math
 import re
@@ -41,13 +41,13 @@ _VERBS: dict[Side, str] = {"inputs": "takes", "outputs": "gives"}
 
 
 def names_fit_in_a_path(name: str) -> None:
-    """Refuse a name that could not stand in a URL as it is, or would be read there as an id."""
+    """Refuse a name that does not fit in a URL unchanged, or would be read there as an id."""
     if not _NAME.fullmatch(name) or kind_of(name.lower()) is not None:
         raise InvalidNameError(name)
 
 
 def aliases_are_not_numbers(alias: str) -> None:
-    """Refuse an alias that could not stand behind a model's name, or would be read there as a version's number."""
+    """Refuse an alias that does not fit behind a model's name, or would be read there as a version's number."""
     if not _ALIAS.fullmatch(alias) or alias.isdecimal():
         raise InvalidAliasError(alias)
 
@@ -80,7 +80,7 @@ def tensor_names_are_unique(signature: Signature) -> None:
 
 
 def sizes_are_fixed_or_free(signature: Signature) -> None:
-    """Refuse a tensor without values, which nobody could ask or answer."""
+    """Refuse a tensor without values, which cannot be used."""
     for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
         for index, tensor in enumerate(tensors):
             if 0 in tensor.shape:
@@ -109,7 +109,7 @@ def complete_signature(
     """Return the whole signature, and those of its sides that were read from the file.
 
     Raises:
-        SignatureNotToldError: a side is neither stated nor told.
+        SignatureNotToldError: a side is neither stated nor in the file.
     """
     inputs = _side("inputs", stated.inputs, description.inputs if description else ())
     outputs = _side("outputs", stated.outputs, description.outputs if description else ())
@@ -118,7 +118,7 @@ def complete_signature(
 
 
 def files_can_keep_what_signatures_promise(signature: Signature, description: FileDescription | None) -> None:
-    """Refuse a signature of which the file tells something else."""
+    """Refuse a signature of which the file says something else."""
     difference = description.difference_from(signature) if description else None
     if difference is not None and description is not None:
         remedy = _remedy(signature, description.inputs, description.outputs)
@@ -205,7 +205,7 @@ def _remedy(signature: Signature, inputs: tuple[Tensor, ...], outputs: tuple[Ten
 
 
 def _named_as(stated: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return what the file tells; an only tensor keeps the name that was stated."""
+    """Return what the file says; an only tensor keeps the name that was stated."""
     if len(stated) == len(found) == 1:
         return (msgspec.structs.replace(found[0], name=stated[0].name),)
     return found

@@ -16,7 +16,7 @@ class InspectedFile(Protocol):
 
     @property
     def description(self) -> FileDescription | None:
-        """What the file tells of its model; None where its format tells nothing."""
+        """What the file says of its model; None where its format says nothing."""
         ...
 
 
@@ -30,5 +30,5 @@ class Artifacts(Protocol):
 
         Raises:
             Unknown: there is no such file.
-            Refused: it is no model of this format, or adapts another model than the parent.
+            Refused: it is not a model of this format, or adapts another model than the parent.
         """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Nudges(asyncio.DatagramProtocol):
-    """Counts every datagram as one and the same thing: look now."""
+    """Treats every datagram alike: look now."""
 
     def __init__(self) -> None:
         self._woken = asyncio.Event()

@@ -43,7 +43,7 @@ class Publisher:
             raise PublishingError(f"positions {events[0].position}–{events[-1].position}: {error!r}") from error
         expected = list(range(self._next_offset, self._next_offset + len(events)))
         if offsets != expected:
-            # Somebody else wrote, or the topic was made anew under the producer.
+            # Somebody else wrote, or the topic was rebuilt under the producer.
             raise PublishingError(
                 f"the broker gave offsets {offsets[0]}–{offsets[-1]} instead of {expected[0]} onwards"
             )

@@ -1,4 +1,4 @@
-"""How an event stands in the topic: key, canonical bytes as value, and headers that only copy."""
+"""How an event is stored in the topic: key, canonical bytes as value, and headers that only copy."""
 
 from typing import Any, Protocol
 
@@ -36,7 +36,7 @@ def to_record(event: LoggedEvent) -> TopicRecord:
     """Return the message of an event.
 
     Raises:
-        msgspec.DecodeError: the stored bytes are no envelope.
+        msgspec.DecodeError: the stored bytes are not an envelope.
     """
     envelope = decode(event.canonical)
     copied = {

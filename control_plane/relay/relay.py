@@ -1,7 +1,7 @@
 """Publishes the store's log to its topic, in order, from where the topic ends.
 
 The topic is a function of the store: record n is event n. What is in the topic is all that the relay remembers, so a
-crash at any moment, a broker that lost its end or a topic made anew are one and the same case: look where it ends.
+crash at any moment, a broker that lost its end or a topic rebuilt are one and the same case: look where it ends.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ class Relay:
             await self._nudges.wait(at_most_seconds=self._pace.poll_seconds)
 
     async def _tail(self, *, after_failure: bool) -> Tail:
-        """Find the end of the topic; after a failure only once it stands still, as a late batch may yet arrive."""
+        """Find the end of the topic; after a failure only once it no longer grows, as a late batch may yet arrive."""
         tail = await read_tail(self._connection, self._topic)
         while after_failure:
             await asyncio.sleep(self._pace.settle_seconds)

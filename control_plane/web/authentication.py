@@ -1,4 +1,4 @@
-"""Who sends a request, and whether their role lets them: each route states the least role, or it answers nobody."""
+"""Who sends a request, and whether their role lets them: each route states the least role, or it answers no one."""
 
 import hashlib
 from typing import Any, Protocol

@@ -18,7 +18,7 @@ _MEMBER = re.compile(r"Object (?P<fault>contains unknown|missing required) field
 
 
 class MalformedJsonError(Invalid):
-    """The body is no JSON at all."""
+    """The body is not JSON at all."""
 
     code = "malformed-json"
 
@@ -33,7 +33,7 @@ def decode_body(body: bytes, struct: type[Body]) -> Body:
     """Read a JSON body. It is closed: a member that the struct does not know is refused, however deep it stands.
 
     Raises:
-        MalformedJsonError: it is no JSON.
+        MalformedJsonError: it is not JSON.
         InvalidBodyError: it does not fit; the field is the JSON path.
     """
     # Editors and shells of Windows put a byte order mark before UTF-8; RFC 8259 lets a reader skip it.

@@ -61,7 +61,7 @@ def expected_version(request: Request[Any, Any, Any]) -> int | None:
     """Return the stream version of If-Match; None without the header.
 
     Raises:
-        BadHeaderError: the header is no version.
+        BadHeaderError: the header is not a version.
     """
     header = request.headers.get("if-match")
     if header is None:

@@ -131,7 +131,7 @@ def _asked_of(operation: Operation) -> Serve | None:
     if struct is None:
         return None
     fields = msgspec.structs.fields(struct)
-    # No body stands for an object, where nothing has to be in it.
+    # An empty body means an empty object, where no member is required.
     empty = b"" if any(field.required for field in fields) else b"{}"
     known = {field.encode_name for field in fields}
 

@@ -36,7 +36,7 @@ _DEFAULTS: dict[str, str] = {
     # Threads for the text of an answer cost more than the text of a small one, and nearly all are small.
     "output_format_parallel_formatting": "0",
 }
-# The connection's address decodes a value before it takes the address apart, so others cannot stand in it.
+# The connection's address decodes a value before it splits the address, so other characters are not allowed.
 _PLAIN_VALUE = re.compile(r"[\w.-]+", re.ASCII)
 _DEFAULT_FORMAT = "TabSeparated"
 
@@ -132,7 +132,7 @@ class Engine:
         self._keeper.close()
 
     def _connect(self, request: QueryRequest) -> Connection:
-        # What stands in the address costs nothing; a SET costs as much as a small query.
+        # Settings in the address cost nothing; a SET costs as much as a small query.
         plain = {name: value for name, value in request.settings.items() if self._is_plain(name, value)}
         settings = {**_DEFAULTS, **plain, **self._limits.settings(request.settings)}
         try:
@@ -223,7 +223,7 @@ def _insert(connection: Connection, head: bytes, data_format: str, data: bytes) 
 def _stream(connection: Connection, sql: str, output_format: str, parameters: dict[str, str]) -> Answer:
     result = connection.send_query(sql, output_format, params=parameters)
     chunks, summary = [], Summary()
-    # Two chunks tell whether a result is small: then it can go out whole, with its length.
+    # Two chunks show whether a result is small: then it can go out whole, with its length.
     for chunk in _first_two(result):
         chunks.append(chunk.bytes())
         summary = _summary(chunk)

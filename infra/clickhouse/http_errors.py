@@ -1,4 +1,4 @@
-"""ClickHouse's exceptions as its HTTP interface tells them: code, text and status."""
+"""ClickHouse's exceptions as its HTTP interface reports them: code, text and status."""
 
 import re
 

@@ -2,7 +2,7 @@
 
 A file ``0001_create_x.sql`` holds one or more statements, parted by lines that hold
 only ``--;;``. ClickHouse has no transactions, so each statement is recorded once it is
-done, and has to bear being run twice (``IF NOT EXISTS``) for a crash in between.
+done, and must bear being run twice (``IF NOT EXISTS``) for a crash in between.
 """
 
 import hashlib
@@ -125,7 +125,7 @@ def _apply(client: Client, migration: Migration, done: set[tuple[int, int]]) -> 
 
 @contextmanager
 def _hold_lock(client: Client) -> Iterator[None]:
-    """Hold a lock that is a table: its creation is atomic, its comment tells that the holder lives."""
+    """Hold a lock that is a table: its creation is atomic, its comment shows that the holder is alive."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not _take(client):
         if time.monotonic() > deadline:

@@ -54,7 +54,7 @@ def _make(java: Path, archive: Path, run_once: RunOnce) -> None:
     try:
         made = work / archive.name
         try:
-            # A Java need not have an archive of its own classes to build on: the one that Rollbook brings has none.
+            # A Java need not have an archive of its own classes to build on: the one that comes with Rollbook has none.
             # This one stays where it was made, as the archive above it names its place.
             platform = archive.with_suffix(".platform.jsa")
             _dump_platform(java, platform)

@@ -39,7 +39,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
 
     def __post_init__(self) -> None:
-        """Refuse a half-told user, one that would be sent to nobody, and files that are not there."""
+        """Refuse an incomplete user, a user without authentication, and missing files."""
         if self.has_user and (self.user is None or self.password_file is None):
             missing = "USER" if self.user is None else "PASSWORD_FILE"
             raise ValueError(f"{missing} is not set, but SECURITY_PROTOCOL {self.security_protocol} needs it")
@@ -55,17 +55,17 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_user(self) -> bool:
-        """Tell whether Kafka asks who is calling."""
+        """Return whether Kafka asks who is calling."""
         return self.security_protocol.startswith("SASL")
 
     @property
     def has_tls(self) -> bool:
-        """Tell whether the connection is encrypted."""
+        """Return whether the connection is encrypted."""
         return self.security_protocol.endswith("SSL")
 
     @property
     def variables(self) -> dict[str, str]:
-        """Return what is not as it would be by itself, as programs are told it."""
+        """Return the settings that differ from their defaults, as programs read them."""
         fields = msgspec.structs.fields(self)
         values = {field.name.upper(): getattr(self, field.name) for field in fields}
         return {

@@ -38,7 +38,7 @@ _log = structlog.get_logger(__name__)
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
-# What a node asks of itself it asks nobody for: the controller has no user, and must not be reached from elsewhere.
+# What a node asks of itself it asks no one for: the controller has no user, and must not be reached from elsewhere.
 _ITSELF = "127.0.0.1"
 
 

@@ -20,7 +20,7 @@ _POLL_MS = 500
 class RegistryLog:
     """One pass over the log; after a LogAwayError it is closed and another is begun.
 
-    The mark is set before a snapshot is taken, so nothing lies between the two.
+    The mark is set before a snapshot is taken, so nothing is lost between the two.
     """
 
     def __init__(self, connection: KafkaConnection, *, client_id: str) -> None:

@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a topic has to be. ``retention_ms`` of -1 keeps forever."""
+    """What a topic must be. ``retention_ms`` of -1 keeps forever."""
 
     name: str
     partitions: int

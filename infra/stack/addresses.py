@@ -16,7 +16,7 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
     """The address that programs listen on, and the one at which others reach them; without it the same.
 
     Raises:
-        ValueError: nobody could reach the programs there.
+        ValueError: no one could reach the programs there.
     """
 
     bind: IPv4Address = ON_LOOPBACK
@@ -53,7 +53,7 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def announced(self) -> str:
-        """Where others are told to reach them."""
+        """The address at which others reach them."""
         return str(self.advertised or self.dialled)
 
 

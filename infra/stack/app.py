@@ -59,7 +59,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
     def __post_init__(self) -> None:
-        """Refuse addresses at which nobody would be reached."""
+        """Refuse addresses at which no one would be reached."""
         _ = self.hosts
 
     @property

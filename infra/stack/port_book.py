@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 class WantedPort(msgspec.Struct, frozen=True):
-    """A port to be had: ``fixed`` was asked for by a person, ``preferred`` is only nice; ``host`` is what binds it."""
+    """A port to assign: ``fixed`` is required by a person, ``preferred`` is optional; ``host`` is what binds it."""
 
     fixed: int | None = None
     preferred: int | None = None

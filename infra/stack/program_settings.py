@@ -1,4 +1,4 @@
-"""How programs of the stack are told their settings: by environment, each with its own prefix."""
+"""How programs of the stack get their settings: by environment, each with its own prefix."""
 
 from collections.abc import Mapping
 
@@ -38,7 +38,7 @@ def only(common: Mapping[str, str], *names: str) -> dict[str, str]:
 
 
 def kafka_of(common: Mapping[str, str]) -> tuple[str, ...]:
-    """Name what every client of Kafka is told."""
+    """Name the settings of every Kafka client."""
     return tuple(name for name in common if name.startswith("KAFKA_"))
 
 

@@ -25,7 +25,7 @@ _PORTS = ("gateway", "ads", "envoy_admin", "follower_metrics", "shipper_metrics"
 def settled_regions(data: DataDirectory, asked: str | None) -> tuple[str, ...]:
     """Return the regions of a data directory: those asked for, which are kept, else those of the last time.
 
-    A region is never dropped: its instances would be counted on, and nobody would be there to withdraw them.
+    A region is never dropped: its instances would be counted on, and no one would be there to withdraw them.
     """
     path = data.root / "regions.json"
     known = _known(path, data)

@@ -1,4 +1,4 @@
-"""What a supervisor is told: programs as data, and checks that tell when one is ready."""
+"""A supervisor's plan: programs as data, and checks for when one is ready."""
 
 import asyncio
 import os
@@ -106,9 +106,9 @@ async def is_ready(check: Readiness) -> bool:
 
 
 def is_of_process(check: Readiness, pid: int) -> bool:
-    """Whether the process or a child of it listens where the check asked; a stranger may have taken the port.
+    """Whether the process or a child of it listens where the check asked; another program may have taken the port.
 
-    True as well where the system does not tell who listens.
+    True as well where the system does not say who listens.
     """
     port = _port_of(check)
     if port is None:

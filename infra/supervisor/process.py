@@ -74,7 +74,7 @@ class SupervisedProgram:
         self._change("stopped")
 
     def let_go(self) -> None:
-        """Start the program no more; one that runs goes on until ``stop``."""
+        """Do not start the program again; a running one continues until ``stop``."""
         self._stopping.set()
 
     async def stop(self) -> None:
@@ -193,5 +193,5 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 
 def _inherited() -> dict[str, str]:
-    # Without bytecode files every start compiles its libraries anew: 10 s instead of 4 for an engine.
+    # Without bytecode files every start compiles its libraries again: 10 s instead of 4 for an engine.
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -1,4 +1,4 @@
-"""What a stack tells about itself, for the command line and for tests."""
+"""The status of a stack, for the command line and for tests."""
 
 import fcntl
 import json
@@ -55,7 +55,7 @@ def write_status(data_dir: Path, status: StackStatus) -> None:
 def read_status(data_dir: Path) -> StackStatus | None:
     """Return the last word of the stack on a data directory; None when there was never one.
 
-    A stack whose supervisor died without a word is told as ``stopped`` or, when it
+    A stack whose supervisor died without a word is reported as ``stopped`` or, when it
     said so, ``failed``: the lock on the directory, not the file, says who lives.
     """
     try:

@@ -33,7 +33,7 @@ def recorded_event(message: Message) -> RecordedEvent:
     """Read an event and its position.
 
     Raises:
-        UndecodableError: the value is no envelope, or the position header is missing or no number.
+        UndecodableError: the value is not an envelope, or the position header is missing or no number.
     """
     canonical = body(message)
     position = header(message, POSITION_HEADER)

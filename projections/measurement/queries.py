@@ -60,7 +60,7 @@ _LABELS = f"""
     SETTINGS max_threads = 1
 """  # noqa: S608  the fragment above is a constant of this module
 
-# What callers report of a prediction by itself: no answer is compared, and text that is no number counts for nothing.
+# What callers report of a prediction: no answer is compared, and text that is not a number does not count.
 _NUMBERS = f"""
     SELECT arm, count() AS reported, countIf(number > {{threshold:Float64}}) AS over,
            countIf(number < {{threshold:Float64}}) AS under
@@ -101,7 +101,7 @@ _UNLIMITED_TOKENS = 2**62
 
 
 class AnswerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Beyond what an answer of a language model counts as late, slow or long; None where nobody asks for it."""
+    """Beyond what an answer of a language model counts as late, slow or long; None where no one asks for it."""
 
     first_token_ms: float | None = None
     between_tokens_ms: float | None = None

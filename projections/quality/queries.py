@@ -70,7 +70,7 @@ async def quality_of_endpoint(
     since_ms: int | None,
     bucket_ms: int,
 ) -> Quality:
-    """Return accuracy with its count since a time (Unix ms; an hour ago unless told)."""
+    """Return accuracy with its count since a time (Unix ms; by default an hour ago)."""
     parameters = {
         "workspace": workspace,
         "endpoint_id": endpoint_id,

@@ -39,8 +39,8 @@ class FairTurns:
         return len(self._waiting.get(principal, ()))
 
     def must_wait(self, principal: str) -> bool:
-        """Tell whether no place is free for this principal now."""
-        # Nobody who could be served waits, or a place would have been given to them: no one is overtaken.
+        """Return whether no place is free for this principal now."""
+        # No one who could be served waits, or a place would have been given to them: no one is overtaken.
         return self.running >= self.at_once or self._running[principal] >= self.at_once_each
 
     async def acquire(self, principal: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the statements of people run: beside the views that the judge and others wait for, few at once, and fairly."""
+"""Runs users' SQL statements: few at once, fairly, and apart from the views that the judge and others wait for."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What instances, hosts and gateways use, and what they have in hand: now, or over time."""
+"""What instances, hosts and gateways use, and how busy they are: now, or over time."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _MS = 1_000
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """One span of time of one process. A measure that nobody took is null, never zero; rates need two samples."""
+    """One span of time of one process. A measure that no one took is null, never zero; rates need two samples."""
 
     bucket_ms: int
     subject: str
@@ -63,7 +63,7 @@ class ResourcesOverTime(msgspec.Struct, frozen=True, kw_only=True):
 async def resources_of_endpoint(
     reader: Reader, endpoint_id: str, *, workspace: str, since_ms: int | None, bucket_ms: int
 ) -> ResourcesOverTime:
-    """Return what the instances of an endpoint used since a time (Unix ms; an hour ago unless told)."""
+    """Return what the instances of an endpoint used since a time (Unix ms; by default an hour ago)."""
     where = {"workspace": workspace, "endpoint_id": endpoint_id, "subjects": ["instance"]}
     return await _resources(reader, where, since_ms=since_ms, bucket_ms=bucket_ms)
 

@@ -11,7 +11,7 @@ from projections.rollout_timeline.queries import Timeline, timeline_of_rollout
 
 
 class UpTo(msgspec.Struct, frozen=True, kw_only=True):
-    """Which position of the log has to be in the answer, and how long to wait for it."""
+    """Which position of the log must be in the answer, and how long to wait for it."""
 
     min_position: int | None = None
     wait_ms: int = 0

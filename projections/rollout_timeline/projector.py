@@ -13,7 +13,7 @@ from schemas.events import endpoints, rollouts
 
 
 def timeline_rows(recorded: RecordedEvent, message: Message) -> Rows:
-    """Return the entry of an event, or no row when the event is none of a rollout's."""
+    """Return the entry of an event, or no row when the event is not a rollout's."""
     envelope = recorded.envelope
     entry = entry_of(decode_data(envelope.type, envelope.data), envelope)
     if entry is None:

@@ -44,7 +44,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """One span of time of one deployment under one epoch. `errors` counts by class.
 
     `in_flight` and `queue_depth` are means over the span, of all the deployment's instances together as the agents
-    sampled them; null where nobody did.
+    sampled them; null where no one did.
     """
 
     bucket_ms: int
@@ -70,7 +70,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 async def metrics_of_endpoint(
     reader: Reader, endpoint_id: str, *, workspace: str, since_ms: int | None, bucket_ms: int
 ) -> Metrics:
-    """Return the metrics since a time (Unix ms; an hour ago unless told)."""
+    """Return the metrics since a time (Unix ms; by default an hour ago)."""
     since_ms = check_buckets(reader.now_ms(), since_ms, bucket_ms)
     parameters = {"workspace": workspace, "endpoint_id": endpoint_id, "since_ms": since_ms, "bucket_ms": bucket_ms}
     rows, in_hand, marks = await asyncio.gather(
@@ -84,7 +84,7 @@ async def metrics_of_endpoint(
 
 
 def check_buckets(now_ms: int, since_ms: int | None, bucket_ms: int) -> int:
-    """Return where the buckets begin, or refuse so many that the answer would be of no use."""
+    """Return where the buckets begin, or refuse too many buckets."""
     since_ms = now_ms - _HOUR_MS if since_ms is None else since_ms
     if not 1 <= bucket_ms <= _MAX_BUCKET_MS:
         raise BadQuery(

@@ -63,7 +63,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 async def tokens_of_endpoint(
     reader: Reader, endpoint_id: str, *, workspace: str, since_ms: int | None, bucket_ms: int
 ) -> Tokens:
-    """Return what was read and written since a time (Unix ms; an hour ago unless told)."""
+    """Return what was read and written since a time (Unix ms; by default an hour ago)."""
     since_ms = check_buckets(reader.now_ms(), since_ms, bucket_ms)
     parameters = {"workspace": workspace, "endpoint_id": endpoint_id, "since_ms": since_ms, "bucket_ms": bucket_ms}
     rows, marks = await asyncio.gather(reader.select(_TOKENS, parameters), watermarks(reader, ("observations",)))
@@ -77,7 +77,7 @@ def _bucket(row: dict[str, object]) -> TokenBucket:
 
 def _quantiles(values: object) -> dict[str, object] | None:
     numbers = list(values) if isinstance(values, list | tuple) else []
-    # Quantiles of nothing are no numbers.
+    # Quantiles of nothing are not numbers.
     if not numbers or any(number != number for number in numbers):  # noqa: PLR0124 - NaN alone differs from itself
         return None
     return dict(zip(("p50", "p95", "p99"), numbers, strict=True))

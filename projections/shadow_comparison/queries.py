@@ -120,7 +120,7 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when (an hour ago unless told), how far numbers may differ, and how many pairs are to be listed."""
+    """Since when (by default an hour ago), how far numbers may differ, and how many pairs are to be listed."""
 
     since_ms: int | None = None
     tolerance: float = 0.0

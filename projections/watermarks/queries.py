@@ -1,4 +1,4 @@
-"""The watermarks, as the sources stand now."""
+"""The current watermarks of the sources."""
 
 from projections.reading import Reader
 from projections.watermarks.watermark import SourceProgress, Watermark, WatermarkPolicy, watermark_of

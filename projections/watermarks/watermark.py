@@ -9,7 +9,7 @@ Freshness: TypeAlias = Literal["fresh", "late", "no_data"]
 
 
 class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one source has told everything. All times are Unix ms."""
+    """Up to when one source is complete. All times are Unix ms."""
 
     kind: str
     source: str
@@ -21,7 +21,7 @@ class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatermarkPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When a view is late, and when a source that died without a word stops counting.
+    """When a view is late, and when a source that died silently stops counting.
 
     A silent source is replaced by a newer one of its kind and region: at once when it shipped requests, as the
     newer one reads the same log; after `replaced_after_ms` when it shipped observations, as its spool may still come.

@@ -51,7 +51,7 @@ class BatchStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """The file is no list of requests; none was asked. The first of its problems."""
+    """The file is not a list of requests; none was asked. The first of its problems."""
 
     problems: tuple[BatchProblem, ...]
 

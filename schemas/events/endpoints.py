@@ -106,14 +106,14 @@ DEFAULT_KEY = AssignmentKey(header=DEFAULT_KEY_HEADER)
 
 
 class AssignmentKeyChosen(msgspec.Struct, frozen=True, kw_only=True):
-    """From now on callers are assigned to buckets by this key; a request without one is drawn anew each time."""
+    """From now on callers are assigned to buckets by this key; a request without one is drawn again each time."""
 
     key: AssignmentKey
     reason: str
 
 
 class ShadowSet(msgspec.Struct, frozen=True, kw_only=True):
-    """This share of the endpoint's requests is copied to the deployment, whose answers nobody gets.
+    """This share of the endpoint's requests is copied to the deployment, whose answers no one gets.
 
     It takes the place of the shadow before, if there was one. Copying begins with the first instance.
     """
@@ -152,7 +152,7 @@ class EndpointReleased(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceAnnounced(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine answers its golden input and may take traffic at this address; stands in the instance's stream."""
+    """An engine answers its golden input and may take traffic at this address; recorded in the instance's stream."""
 
     endpoint_id: str
     deployment_id: str
@@ -214,7 +214,7 @@ class ReplicasChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentPlaced(msgspec.Struct, frozen=True, kw_only=True):
-    """The deployment is to have its instances in these regions alone; without any, wherever an agent is.
+    """The deployment must run only in these regions; without any, in every region with an agent.
 
     Of a deployment that begins with a placement this stands before `DeploymentAdded`, so that no agent starts instances
     where none are wanted.
@@ -231,8 +231,8 @@ class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
     A region's requests go to instances of the region first, then to those of the backup regions in order; without a
     list, of any other region. When no region has a healthy instance of the version, the backup deployment answers.
     Without `max_retries` a request is tried often enough to reach the last of these levels. Retries are limited to a
-    share of what is under way, above `retries_at_once`. The last three bound what one gateway asks of one deployment at
-    the same time.
+    share of the requests in progress, above `retries_at_once`. The last three limit what one gateway uses of one
+    deployment at a time.
     """
 
     backup_deployment_id: str | None = None

@@ -89,14 +89,14 @@ class ModelRegistered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionNumberAssigned(msgspec.Struct, frozen=True, kw_only=True):
-    """A model gave its next number to a version; stands in the model's stream."""
+    """A model gave its next number to a version; recorded in the model's stream."""
 
     version_id: str
     number: int
 
 
 class VersionAliasSet(msgspec.Struct, frozen=True, kw_only=True):
-    """An alias of a model names this version from now on; stands in the model's stream."""
+    """An alias of a model names this version from now on; recorded in the model's stream."""
 
     alias: str
     version_id: str
@@ -105,16 +105,16 @@ class VersionAliasSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionAliasRemoved(msgspec.Struct, frozen=True, kw_only=True):
-    """An alias of a model names nothing any more; stands in the model's stream."""
+    """An alias of a model was removed; recorded in the model's stream."""
 
     alias: str
     reason: str
 
 
 class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An immutable version exists; stands in the version's stream.
+    """An immutable version exists; recorded in the version's stream.
 
-    `inferred` names the sides of the signature that nobody stated, as the file tells them. Others are written without.
+    `inferred` names the sides of the signature that no one stated, as the file says them. Others are written without.
     """
 
     model_id: str

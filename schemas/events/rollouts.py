@@ -212,14 +212,14 @@ class StepJudged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutPaused(msgspec.Struct, frozen=True, kw_only=True):
-    """The weights stay as they are until somebody resumes, promotes or aborts."""
+    """The weights stay unchanged until someone resumes, promotes or aborts."""
 
     step: int | None
     reason: str
 
 
 class RolloutResumed(msgspec.Struct, frozen=True, kw_only=True):
-    """Judging goes on where it stopped."""
+    """Judging continues where it stopped."""
 
     step: int | None
     reason: str

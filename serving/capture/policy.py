@@ -41,17 +41,17 @@ _encoder = msgspec.json.Encoder()
 
 
 def is_sampled(policy: CapturePolicy, prediction_id: str) -> bool:
-    """Tell whether a prediction belongs to the sample."""
+    """Return whether a prediction belongs to the sample."""
     digest = hashlib.blake2b(prediction_id.encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") < policy.sampling_rate * _SAMPLE_SPACE
 
 
 def captured_inputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> str:
-    """Return what the policy lets through of a request's inputs, as JSON; "" for a body that is no request."""
+    """Return what the policy lets through of a request's inputs, as JSON; "" for a body that is not a request."""
     try:
         tensors = _requests.decode(body).inputs
         kept = {tensor.name: _kept(policy, tensor, hash_key) for tensor in tensors if _wanted(policy.inputs, tensor)}
-        # Data that passes as it came is read for the first time here: it may hold bytes that are no text.
+        # Data that passes as it came is read for the first time here: it may hold bytes that are not text.
         return _encoder.encode(kept).decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

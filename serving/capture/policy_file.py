@@ -13,7 +13,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PolicyInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy, and the stream version of the event that set it; 0 is the usual one, which no event set."""
+    """A policy, and the stream version of the event that set it; 0 is the default, which no event set."""
 
     version: int = 0
     policy: CapturePolicy = CapturePolicy()

@@ -92,7 +92,7 @@ class Recorder:
         return self._last_ms
 
     def wants(self, prediction_id: str) -> bool:
-        """Tell whether the exchange of a prediction is to be recorded, and count it where it is not."""
+        """Return whether the exchange of a prediction is to be recorded, and count it where it is not."""
         if _in_sample(self._in_force, prediction_id):
             return True
         self._seen += 1
@@ -160,7 +160,7 @@ class Recorder:
         policy = in_force.policy
         request, answer = exchange.request, exchange.answer
         if exchange.written:
-            # One value more than is kept tells that there were more; a digest is one of all values.
+            # One value more than is kept shows that there were more; a digest covers all values.
             request, answer = exchange.written(None if policy.hashed else policy.max_values + 1)
         return msgspec.structs.replace(
             _without_values(exchange, in_force),

@@ -1,4 +1,4 @@
-"""What stands in the frames of a spool: captured predictions, and marks that say up to when they are complete."""
+"""The contents of a spool's frames: captured predictions, and marks that say up to when they are complete."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ _Status = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """One prediction after the capture policy; times are Unix milliseconds.
 
-    `policy_version` names that policy: the stream version of its event, 0 for the usual one. Tokens and their times are
+    `policy_version` names that policy: the stream version of its event, 0 for the default. Tokens and their times are
     those of language models, -1 where they are unknown; `first_token_ms` and `token_ms` (between two tokens) are known
     of streams only.
     """
@@ -37,7 +37,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):
     """Every prediction that ended before `closed_until_ms` stands before this mark.
 
     `seen` counts the predictions of this boot until then, `unsampled` those that the sampling rate left out. Both go
-    on from mark to mark, so a spool that has to drop records, and marks with them, loses no count.
+    on from mark to mark, so a spool that must drop records, and marks with them, loses no count.
     """
 
     closed_until_ms: int
@@ -60,7 +60,7 @@ def decode(payload: bytes) -> ObservationRecord | Mark:
     """Read the payload of a frame: MessagePack from our runtime, JSON from inside engines that lack our libraries.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: it is invalid.
     """
     # In MessagePack this byte is the number 91, which no record begins with.
     return _json_decoder.decode(payload) if payload.startswith(_JSON_ARRAY) else _decoder.decode(payload)

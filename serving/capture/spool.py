@@ -1,4 +1,4 @@
-"""The writing end of a spool: bounded on disk, never in the way of a prediction, and honest about what it drops."""
+"""The writing end of a spool: bounded on disk, never blocking a prediction, and reporting what it drops."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence

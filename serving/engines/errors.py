@@ -1,7 +1,7 @@
 """Why an engine cannot be loaded, or cannot answer.
 
 EngineError
-├── CannotLoadError           the version will never run as it is; `code` stands in InstanceFailed
+├── CannotLoadError           the version will never run as it is; `code` is that of InstanceFailed
 │   ├── MalformedArtifactError   the file is not of its format
 │   ├── UntrustedTypeError       the file would create objects of a type that we do not trust
 │   ├── EngineNotInstalledError  the library behind the format is missing here

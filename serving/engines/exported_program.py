@@ -53,7 +53,7 @@ def safe_program(path: Path) -> bytes:
     """Return an archive with what is needed of a file and nothing that could run code.
 
     Raises:
-        MalformedArtifactError: the file is no exported program, or keeps tensors as pickles.
+        MalformedArtifactError: the file is not an exported program, or keeps tensors as pickles.
         UntrustedTypeError: its graph names more than torch's own operators on tensors.
     """
     copy = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Checks LightGBM's files, and writes them anew with only what was checked, before its compiled code reads them."""
+"""Checks LightGBM's files, and writes them again with only what was checked, before its compiled code reads them."""
 
 import re
 from pathlib import Path
@@ -55,7 +55,7 @@ def _header(model: LightgbmText) -> str:
     kept = {name: header[name] for name in _HEADER if name in header}
     if not all(_PLAIN.fullmatch(value) for value in kept.values()):
         raise MalformedArtifactError("the artifact's header has characters that LightGBM does not write")
-    # Columns are told apart by their place. Sizes of trees, which the reader would jump by, are left out.
+    # Columns are identified by their position. Sizes of trees, which the reader would jump by, are left out.
     kept["feature_names"] = " ".join(f"Column_{number}" for number in range(model.columns))
     kept["feature_infos"] = " ".join(["none"] * model.columns)
     flags = ["average_output"] if "average_output" in header else []

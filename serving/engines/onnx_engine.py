@@ -40,7 +40,7 @@ _DATATYPES = {
     "tensor(string)": "BYTES",
 }
 _ONNX_BF16 = 16
-"""TensorProto.BFLOAT16: numpy has no such type, so onnxruntime is told the number."""
+"""TensorProto.BFLOAT16: numpy has no such type, so onnxruntime gets the number."""
 
 
 class OnnxEngine:
@@ -146,7 +146,7 @@ def _check_form(kind: str, tensor: Tensor, node: Any) -> None:  # noqa: ANN401 -
         raise SignatureMismatchError(
             f"the signature says that {kind} {tensor.name!r} is {tensor.datatype}; in the graph it is {datatype}"
         )
-    # Of a tensor whose shape the graph does not tell, onnxruntime says that it has none.
+    # For a tensor without a shape in the graph, onnxruntime reports none.
     if kind == "input" and node.shape and not _takes(tensor.shape, node.shape):
         raise SignatureMismatchError(
             f"the signature says that input {tensor.name!r} is {list(tensor.shape)}; in the graph it is {node.shape}"
@@ -154,7 +154,7 @@ def _check_form(kind: str, tensor: Tensor, node: Any) -> None:  # noqa: ANN401 -
 
 
 def _takes(promised: tuple[int, ...], held: list[Any]) -> bool:
-    """Whether the graph takes what the signature lets through; a free number of rows has to be free in both."""
+    """Whether the graph takes what the signature lets through; a free number of rows must be free in both."""
     if len(promised) != len(held) or (promised[0] < 0 and isinstance(held[0], int)):
         return False
     return all(

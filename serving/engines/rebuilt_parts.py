@@ -1,4 +1,4 @@
-"""Replaces parts whose insides compiled code follows without bounds by parts built anew from their data.
+"""Replaces parts whose insides compiled code follows without bounds by parts built again from their data.
 
 A search tree and a spline are restored without the checks of their constructors. Nothing of them is asked here but
 their data, which numpy holds; what is built of those is built by the library itself.
@@ -29,10 +29,10 @@ _TREE_NAMES = tuple(f"{kind}{bits}" for kind in ("KDTree", "BallTree") for bits 
 
 
 def rebuild_parts(model: object) -> None:
-    """Build every search tree and spline of a model anew.
+    """Build every search tree and spline of a model again.
 
     Raises:
-        MalformedArtifactError: it cannot be built, or stands where scikit-learn puts none.
+        MalformedArtifactError: it cannot be built, or is where scikit-learn puts none.
     """
     rebuilt: set[int] = set()
     for _, part in list(parts_of(model)):

@@ -75,7 +75,7 @@ def _fitting(model: Any, given: Signature) -> Signature | None:  # noqa: ANN401 
     for sample in samples_for(model, rows.inputs):
         try:
             return Signature(inputs=inputs, outputs=_answered(model, rows.of(sample)))
-        except Exception:  # noqa: BLE001, S112 - this is advice on the way to a refusal, which is told anyway
+        except Exception:  # noqa: BLE001, S112 - this is advice for a refusal that is raised anyway
             continue
     return None
 

@@ -43,17 +43,17 @@ INERT_TYPES = (
     "sklearn.utils.validation.check_array",
 )
 """Beyond what skops trusts by itself (scikit-learn's estimators, numpy's universal functions): functions that only
-calculate, and parts of estimators that only hold values. What a `partial` calls has to be trusted itself."""
+calculate, and parts of estimators that only hold values. What a `partial` calls must be trusted itself."""
 SPARSE_TYPES = tuple(f"scipy.sparse._{kind}.{kind}_{form}" for kind in ("csr", "csc") for form in ("matrix", "array"))
 CHECKED_TYPES = (*TREE_TYPES, *REBUILT_TYPES, *SPARSE_TYPES)
-"""These hold indices that compiled code follows; they are checked, or built anew, before anything is asked."""
+"""These hold indices that compiled code follows; they are checked, or built again, before anything is asked."""
 
 
 def load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the file holds
     """Load a model.
 
     Raises:
-        MalformedArtifactError: it is no file of skops, or a structure in it leads out of its arrays.
+        MalformedArtifactError: it is not a file of skops, or a structure in it leads out of its arrays.
         UntrustedTypeError: it would create objects of a type that we do not trust.
     """
     trusted = _trusted_types(path)

@@ -60,7 +60,7 @@ def methods_for(model: object, outputs: tuple[Tensor, ...]) -> dict[str, str]:
 
 
 def looks_at_all_rows(model: object) -> bool:
-    """Whether a row is answered otherwise when others are asked with it, so that each has to be asked alone."""
+    """Whether a row is answered otherwise when others are asked with it, so that each must be asked alone."""
     return any(type(part).__name__ in _LOOK_AT_ALL_ROWS for _, part in parts_of(model))
 
 

@@ -14,13 +14,13 @@ def integers(values: Any, *, what: str, size: int | None = None) -> Integers:  #
     """Return a list of whole numbers.
 
     Raises:
-        MalformedArtifactError: it is none, or has another size.
+        MalformedArtifactError: it is not one, or has another size.
     """
     return _numbers(values, kinds="iu", size=size, what=what).astype(np.int64)
 
 
 def check_numbers(values: Any, *, what: str, size: int) -> None:  # noqa: ANN401 - whatever a file holds
-    """Refuse what is no list of so many numbers."""
+    """Refuse what is not a list of so many numbers."""
     _numbers(values, kinds="fiu", size=size, what=what)
 
 
@@ -43,7 +43,7 @@ def check_within(values: Integers, stop: int, *, what: str, start: int = 0) -> N
 
 
 def check_descent(children: Integers, nodes: int, *, what: str) -> None:
-    """Refuse children that are no nodes, or that two nodes share: then every way down from the root, node 0, ends."""
+    """Refuse children that are not nodes, or that two nodes share: then every way down from the root, node 0, ends."""
     check_within(children, nodes, start=1, what=what)
     if len(np.unique(children)) != len(children):
         raise MalformedArtifactError(f"{what} has a node twice, so it is not a tree")

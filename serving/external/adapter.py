@@ -46,10 +46,10 @@ class _Identity(msgspec.Struct, frozen=True):
 async def loaded_adapter(
     parent: ParentEngine, *, name: str, folder: Path, session: aiohttp.ClientSession, when_gone: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """Have the adapter in the engine; call `when_gone` once the engine is another one or none.
+    """Load the adapter into the engine; call `when_gone` once the engine is another one or none.
 
     Raises:
-        AdapterRefusedError: the engine says no.
+        AdapterRefusedError: the engine refuses it.
         CannotStartError: the engine has ended meanwhile.
     """
     engine = _Engine(parent, session)

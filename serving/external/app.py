@@ -1,4 +1,4 @@
-"""The program that stands for an external engine: a relay on this host, with capture, as one instance."""
+"""The program that represents an external engine: a relay on this host, with capture, as one instance."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the relay is told by its environment."""
+    """Settings of the relay, from its environment."""
 
     host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
@@ -105,7 +105,7 @@ async def run_relay(settings: ExternalSettings, stopping: asyncio.Event) -> None
 
 
 class _Identified:
-    """Tells whose process this is, as every engine of ours does, and counts the calls under way."""
+    """Answers whose process this is, as all our engines do, and counts the calls in progress."""
 
     def __init__(self, application: Application, instance: Instance) -> None:
         self._application = application
@@ -130,7 +130,7 @@ class _Identified:
 async def _adapter(
     settings: ExternalSettings, manifest: Manifest, stopping: asyncio.Event
 ) -> AsyncIterator[tuple[ExternalEngine, Relay]]:
-    """Load the adapter into its parent's engine, and stand for it there under the instance's id."""
+    """Load the adapter into its parent's engine, and represent it there under the instance's id."""
     parent = ParentEngine(host=settings.parent_host, port=settings.parent_port, boot_id=settings.parent_boot_id)
     engine = ExternalEngine(protocol="openai", url=parent.url, model=settings.instance_id)
     rewording = Rewording({"model": manifest.endpoint, "system_fingerprint": manifest.deployment_id})

@@ -1,4 +1,4 @@
-"""What is told of a server at an address that is neither public nor granted to this host."""
+"""The error about a server at an address that is neither public nor granted to this host."""
 
 import aiohttp
 
@@ -8,7 +8,7 @@ _SETTING = "ROLLBOOK_AGENT_EXTERNAL_NETWORKS"
 
 
 def explain_grant(error: AddressNotGrantedError) -> str:
-    """Return the reason, and what whoever runs this host may do about it."""
+    """Return the reason, and what this host's operator can do about it."""
     return f"{error}; to allow it, start the agent of this host with {_SETTING}={','.join(error.addresses)}"
 
 

@@ -1,4 +1,4 @@
-"""Passes calls on to a server that already runs: the model's name there, the credential, and nothing of the caller's.
+"""Forwards calls to a running server: the model's name there, the credential, and nothing else from the caller.
 
 An ASGI application. It holds a body whole, as the model's name stands in it; an answer passes through as it comes.
 """
@@ -43,9 +43,9 @@ class _Output(msgspec.Struct):
 
 
 class Relay:
-    """Stands for one external engine. Redirects are not followed: the credential is for one origin alone.
+    """Represents one external engine. Redirects are not followed: the credential is for one origin alone.
 
-    `probes` are connections of its own for health: a server whose connections are all at work is none that is gone.
+    `probes` are connections of its own for health: a server whose connections are all at work is not gone.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Relay:
         asking = asyncio.ensure_future(self._ask(scope, path, content, send))
         leaving = asyncio.ensure_future(_left(receive))
         try:
-            # Nobody pays for an answer that nobody reads: with the caller the call to the server ends too.
+            # No one pays for an answer that no one reads: with the caller the call to the server ends too.
             await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (asking, leaving):

@@ -1,4 +1,4 @@
-"""Answers of another deployment's engine, said in the name of ours: which model, and which deployment answered."""
+"""Answers of another deployment's engine, rewritten as ours: which model, and which deployment answered."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -16,7 +16,7 @@ class Rewording:
         self._fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
 
     async def of(self, chunks: AsyncIterator[bytes], *, content_type: str) -> AsyncIterator[bytes]:
-        """Yield the answer; what is no JSON object stays as it is."""
+        """Yield the answer; what is not a JSON object stays unchanged."""
         held = b""
         is_stream = content_type.startswith(_EVENTS)
         async for chunk in chunks:

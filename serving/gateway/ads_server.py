@@ -45,7 +45,7 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         return len(changed)
 
     async def start(self, *, port: int, on_taken: OnTaken) -> None:
-        """Listen on loopback; `on_taken` hears of what Envoy acknowledges.
+        """Listen on loopback; `on_taken` receives what Envoy acknowledges.
 
         Raises:
             RuntimeError: the port is taken.

@@ -18,7 +18,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class AdsStore:
-    """Newest state by (type, name). A removed resource leaves a mark, so that a stream can tell Envoy."""
+    """Newest state by (type, name). A removed resource leaves a mark, so that a stream can inform Envoy."""
 
     def __init__(self) -> None:
         self._held: dict[str, dict[str, Held]] = {}

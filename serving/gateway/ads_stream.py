@@ -32,7 +32,7 @@ OnTaken = Callable[[str, list[str]], None]
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """A response that waits for its ACK or NACK, with the serials of what stands in it."""
+    """A response that waits for its ACK or NACK, with the serials of its resources."""
 
     type_url: str
     serials: dict[str, int]

@@ -1,7 +1,7 @@
 """Which deployment a caller is assigned to: the buckets that the event names, dealt by a key that the endpoint chose.
 
 Envoy hashes the salt and the key with xxh64 and seed 0, and takes the rest of the division by the sum of the weights,
-which is the number of buckets. A request without a key is drawn anew each time.
+which is the number of buckets. A request without a key is drawn again each time.
 """
 
 import re

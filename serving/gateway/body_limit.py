@@ -33,7 +33,7 @@ def body_limit(*, max_body_bytes: int) -> hcm_pb2.HttpFilter:
 
 
 def unless_named(filter_: hcm_pb2.HttpFilter) -> hcm_pb2.HttpFilter:
-    """Leave a filter out where a header names the endpoint: such a body streams through and is read by nobody here."""
+    """Leave a filter out where a header names the endpoint: such a body streams through and is read by no one here."""
     return _unless(filter_, _skip_if(names.ENDPOINT, _ANYTHING))
 
 

@@ -120,7 +120,7 @@ def _overload_manager(values: Bootstrap) -> dict[str, Any]:
     package = _TYPE + "envoy.extensions.resource_monitors."
     return {
         "refresh_interval": "0.25s",
-        # Streams that hold 1 MiB and more are told apart, so that the largest are ended first.
+        # Streams that hold 1 MiB and more are tracked, so that the largest are ended first.
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
         "resource_monitors": [
             {

@@ -1,4 +1,4 @@
-"""One cluster a deployment: its limits, and when an instance is left out. Who its instances are is told elsewhere."""
+"""One cluster a deployment: its limits, and when an instance is left out. Its instances are configured elsewhere."""
 
 from typing import Annotated
 
@@ -74,7 +74,7 @@ def _slow_start(window_s: float) -> cluster_pb2.Cluster.SlowStartConfig:
 
 
 def _limits(policy: FailoverPolicy) -> circuit_breaker_pb2.CircuitBreakers:
-    # When one of two instances dies, half of what is under way is tried again in the same moment. What is retried are
+    # When one of two instances dies, half of what is in progress is tried again in the same moment. What is retried are
     # instances that cannot be reached or heard; an overloaded one answers 503, which is not.
     budget = circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
         budget_percent=percent_pb2.Percent(value=policy.retry_budget_percent),

@@ -89,7 +89,7 @@ class RefusedByControlPlaneError(Exception):
 
 
 class ControlPlaneClient:
-    """Calls with the service token, which is read anew for each, as it may be replaced.
+    """Calls with the service token, which is read again for each, as it may be replaced.
 
     Every call raises httpx.HTTPError or OSError where the control plane cannot answer now.
     """

@@ -171,7 +171,7 @@ def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb
 
 def _by_version(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> list[route_pb2.Route]:
     """Route calls for `endpoint@version` or `endpoint:alias` to that version, whatever the weights. They count in no
-    epoch: nobody drew their version by lot, so they say nothing about the split.
+    epoch: no one drew their version by lot, so they say nothing about the split.
     """  # noqa: D205 - one sentence needs the room
     serving = traffic.deployments()
     # Where two deployments have a version, the one that takes traffic is asked first.

@@ -45,7 +45,7 @@ async def read_events(
 
     Raises:
         KafkaError: the broker is away; the caller opens the feed again.
-        msgspec.DecodeError: a record is no event.
+        msgspec.DecodeError: a record is not an event.
     """
     start = await _checked_start(connection, client_id=client_id, cursor=cursor)
     consumer = await consumer_from_offset(

@@ -1,4 +1,4 @@
-"""Looks every moment at who answers in the region, and has each change told."""
+"""Looks every moment at who answers in the region, and reports each change."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ async def watch_failovers(
 
 
 async def _unreachable(health: InstanceHealth) -> frozenset[Address] | None:
-    """Ask Envoy; without an answer nothing is concluded, as nobody is served then."""
+    """Ask Envoy; without an answer nothing is concluded, as no one is served then."""
     try:
         return await health.unreachable()
     except (httpx.HTTPError, msgspec.DecodeError) as error:

@@ -1,4 +1,4 @@
-"""Tells the control plane of failovers, in order and with patience; the gateway has long done what it tells of."""
+"""Reports failovers to the control plane, in order and with retries, after the gateway has made them."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ class _Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailoverReports:
-    """Holds what is to be told; beyond its bound the oldest is let go of, and that is logged."""
+    """Holds reports to send; above its limit the oldest is dropped, and that is logged."""
 
     def __init__(self, control_plane: ControlPlaneClient, *, clock: Clock, region: str) -> None:
         self._control_plane = control_plane
@@ -48,7 +48,7 @@ class FailoverReports:
             self._has_some.set()
 
     async def report_forever(self) -> None:
-        """Tell them one by one, until cancelled."""
+        """Send them one by one, until cancelled."""
         pause_s = _FIRST_PAUSE_S
         while True:
             await self._has_some.wait()

@@ -1,4 +1,4 @@
-"""What an endpoint's events say of placements and of failovers that go on. Pure."""
+"""What an endpoint's events say of placements and of current failovers. Pure."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""Notices when a region is served by others than usual, and when it is as usual again. Pure: no clock, no I/O.
+"""Detects when a region's failovers start and end. Pure: no clock, no I/O.
 
 A change counts once it has lasted, so that an instance that comes and goes makes no stream of events.
 """
@@ -18,7 +18,7 @@ Address = tuple[str, int]
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """Others answer for a deployment than usual."""
+    """A failover started: others answer for a deployment."""
 
     endpoint_id: str
     deployment_id: str
@@ -30,7 +30,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment answers as usual, or is asked no more."""
+    """A failover ended: the deployment answers again, or gets no more requests."""
 
     endpoint_id: str
     deployment_id: str
@@ -64,7 +64,7 @@ class _Answering(msgspec.Struct, frozen=True):
 
 
 class _Going(msgspec.Struct, frozen=True, kw_only=True):
-    """A failover that was told, by the names of regions that it was told with."""
+    """A reported failover, with the region names of the report."""
 
     endpoint_id: str
     from_region: str

@@ -31,7 +31,7 @@ _NAMING_MODEL = r"^([^@:]+).*$"
 def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
     """Return the chain for callers: who is it, may the token do that, which endpoint, then the router.
 
-    The body limit stands before the routing header, so that a refused body is recorded without an endpoint.
+    The body limit comes before the routing header, so that a refused body is recorded without an endpoint.
     """
     return [
         _filter(names.IDENTITY_FILTER, _identity(role=names.PRIMARY_ROLE)),
@@ -107,7 +107,7 @@ def _routing_header() -> mutation_pb2.HeaderMutation:
 
 
 def _route_again() -> filter_state_pb2.Config:
-    # The filters before have made Envoy choose a route, when nobody knew the endpoint. Only this filter forgets that
+    # The filters before have made Envoy choose a route, when no one knew the endpoint. Only this filter forgets that
     # choice; the option, field 2, is younger than the generated messages.
     config = filter_state_pb2.Config()
     config.MergeFromString(b"\x10\x01")

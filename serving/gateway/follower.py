@@ -73,7 +73,7 @@ class Follower:
 
     @property
     def failovers(self) -> list[tuple[str, FailoverStarted]]:
-        """The failovers that go on, with their endpoints, as the log says."""
+        """The current failovers with their endpoints, as the log says."""
         return [(each.id, failover) for each in self._table.endpoints.values() for failover in each.failovers]
 
     def picture(self) -> Picture:

@@ -1,6 +1,6 @@
 """Routing gRPC by the model's name inside the message, with the same weights and stickiness as REST.
 
-A filter of Envoy's that knows protobuf reads the name, wherever it stands in the message; a caller may name the
+A filter of Envoy's that knows protobuf reads the name, wherever it is in the message; a caller may name the
 endpoint in a header instead. Instances speak gRPC over HTTP/2 at their one port, so each deployment has a second
 cluster with the same instances.
 """
@@ -35,7 +35,7 @@ _NAMING_FIELDS = {
 }
 """Methods that concern one model, and the field that names it."""
 _SERVER_METHODS = ("ServerLive", "ServerMetadata", "ServerReady")
-"""Methods that name no model: a header has to name the endpoint. The repository's are the agent's, and never routed."""
+"""Methods that name no model: a header must name the endpoint. The repository's are the agent's, and never routed."""
 _FIELD_NUMBER = 1
 _EXTRACTED = "envoy.filters.http.grpc_field_extraction"
 # What was extracted is a list, which Envoy writes as JSON. Only one of the two fields is there.
@@ -49,7 +49,7 @@ _IDLE_S = 300
 
 
 def speaks_grpc(artifact: Artifact) -> bool:
-    """Tell whether the engine that runs an artifact answers gRPC: our runtime does, vLLM and relays do not."""
+    """Return whether the engine that runs an artifact answers gRPC: our runtime does, vLLM and relays do not."""
     return artifact.format in _GRPC_FORMATS
 
 

@@ -89,7 +89,7 @@ def _manager(name: str, *, log: accesslog_pb2.AccessLog, limits: Limits) -> hcm_
 
 
 def _routes_by_header() -> hcm_pb2.ScopedRoutes:
-    # A scope an endpoint rather than a virtual host an endpoint: Envoy builds all virtual hosts of a table anew for a
+    # A scope an endpoint rather than a virtual host an endpoint: Envoy builds all virtual hosts of a table again for a
     # change of one (measured: 240 ms of CPU with a thousand), and a scope alone.
     builder = hcm_pb2.ScopedRoutes.ScopeKeyBuilder
     whole_header = builder.FragmentBuilder.HeaderValueExtractor(name=names.ROUTE, index=0)

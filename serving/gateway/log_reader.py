@@ -51,7 +51,7 @@ class LogReader:
         header, first = read_header(log_path(self._folder, number))
         offset = max(place.offset, first) if place.file_number == number else first
         data = self._bytes(number, offset, max_bytes)
-        # No line of ours fills a whole piece: what does is no record.
+        # No line of ours fills a whole piece: what does is not a record.
         is_all = len(data) == max_bytes and b"\n" not in data
         is_last = following is not None and len(data) < max_bytes
         lines = read_lines(data, header=header, offset=offset, region=self._region, is_final=is_all or is_last)

@@ -25,12 +25,12 @@ class Markers:
         self._connections = [LocalConnection(folder / names.MARKER_SOCKET) for _ in range(workers)]
 
     async def send(self) -> bool:
-        """Have each worker write a marker; tell whether all did."""
+        """Have each worker write a marker; return whether all did."""
         try:
             for worker, connection in enumerate(self._connections):
                 await connection.request("GET", f"/{worker}")
         except ConnectionError as error:
-            # All anew, one after the other: only then does each worker have one of them again.
+            # All again, one after the other: only then does each worker have one of them again.
             self.close()
             _log.warning("marker_failed", error=str(error))
             return False

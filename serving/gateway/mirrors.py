@@ -1,4 +1,4 @@
-"""Shadow traffic: copies of requests for a version that answers nobody.
+"""Shadow traffic: copies of requests for a version that answers no one.
 
 Envoy makes the copy and throws its answer away, so nothing that a shadow does reaches a caller. A copy comes back into
 the gateway by a listener inside Envoy, which writes a request record of it like of any other, under the role `shadow`
@@ -22,7 +22,7 @@ from serving.gateway import names
 from serving.gateway.protos import literal, overwrite, packed, seconds
 from serving.gateway.routing_state import EndpointRoute, Shadow
 
-# Copies under way at once: of all shadows of a gateway, and of one shadow. A copy beyond is refused and recorded so,
+# Copies in progress at once: of all shadows of a gateway, and of one shadow. Others are rejected and recorded so,
 # and a shadow that hangs costs no more memory, nor another shadow its copies.
 _MAX_COPIES = 4_096
 _MAX_COPIES_OF_ONE = 256
@@ -59,9 +59,9 @@ def shadow_name(deployment_id: str) -> str:
 
 
 def shadow_cluster(rest: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
-    """Build a shadow's cluster after its deployment's, with the limits of one that nobody waits for.
+    """Build a shadow's cluster after its deployment's, with the limits of one that no one waits for.
 
-    A cluster of its own, as Envoy has to warm one anew whose limits change.
+    A cluster of its own, as Envoy must warm one again whose limits change.
     """
     cluster = cluster_pb2.Cluster()
     cluster.CopyFrom(rest)
@@ -94,7 +94,7 @@ def mirrored(routes: Iterable[route_pb2.Route], endpoint: EndpointRoute, *, key:
 def shadow_routes(serving: Sequence[route_pb2.Route], endpoint: EndpointRoute) -> list[route_pb2.Route]:
     """Build the routes of copies after those of the requests.
 
-    A copy that is under way while the shadow is taken away must not be served as a request, so it ends here.
+    A copy that is in progress while the shadow is taken away must not be served as a request, so it ends here.
     """
     if endpoint.shadow is None:
         return [_ended(serving)]

@@ -15,7 +15,7 @@ SUBJECT = "x-rollbook-subject"
 """Who a token is for; between a filter and the choice of a bucket only."""
 ENDPOINT = "x-rollbook-endpoint"
 GRPC_MODEL = "x-rollbook-grpc-model"
-"""What stood as the model's name in a message of gRPC; between two filters only."""
+"""The model's name in a gRPC message; used between two filters only."""
 SCOPES = "x-rollbook-scopes"
 """The endpoints that a token may call, as JSON; for the batch server alone."""
 ROUTE = "x-rollbook-route"
@@ -35,7 +35,7 @@ PROBE = "x-rollbook-probe"
 REASON = "x-rollbook-reason"
 """A code that says why the gateway did not let a request through to an instance."""
 UNANSWERED = "x-rollbook-unanswered"
-"""Written by what stands before an engine of others: nobody answered, another instance may."""
+"""Written by the relay of an external engine: no one answered, another instance may."""
 HOLD_FULL, HOLD_TIMEOUT = "hold-full", "hold-timeout"
 
 NOT_FROM_CLIENTS = (
@@ -55,7 +55,7 @@ NOT_FROM_CLIENTS = (
     WORKSPACE,
     PROBE,
 )
-"""Headers that a client may send but nobody may believe; only the gateway writes them."""
+"""Headers that a client may send but no one may believe; only the gateway writes them."""
 
 PRIMARY_ROLE = "primary"
 PROBE_ROLE = "probe"

@@ -51,7 +51,7 @@ def _model_header() -> mutation_pb2.HeaderMutation:
 def _for_openai_calls(name: str, config: Message) -> hcm_pb2.HttpFilter:
     """Let a filter work on POST /v1/… alone, and not where a header names the endpoint: nothing else is parsed.
 
-    Files and batches name no model: what stands in them is for their server.
+    Files and batches name no model: their contents are for their server.
     """
     predicate = matcher_pb2.Matcher.MatcherList.Predicate
     is_call = predicate(

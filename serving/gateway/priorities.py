@@ -21,7 +21,7 @@ InstancesOf = Callable[[str], Iterable[Instance]]
 
 # While 72 % of a level is healthy, it takes everything; below, the next level takes what is missing.
 _SPARE_PERCENT = 140
-# Another version is no spare capacity: it answers only where nothing of the version that was drawn is left.
+# Another version is not spare capacity: it answers only where nothing of the version that was drawn is left.
 _ALL_OR_NOTHING_PERCENT = 1_000_000
 _ADDRESSES_KEPT = 16_384
 
@@ -63,7 +63,7 @@ def load_assignment(
 ) -> endpoint_pb2.ClusterLoadAssignment:
     """List the levels for Envoy; one without instances stays, so that all others keep their numbers.
 
-    Of a deployment that is `held`, nobody is there to answer at any level, and the waiting room is asked.
+    Of a deployment that is `held`, no one is there to answer at any level, and the waiting room is asked.
     """
     listed = tuple(levels)
     has_backup = any(level.deployment_id != deployment_id for level in listed)
@@ -132,7 +132,7 @@ def _waiting_room(deployment_id: str, *, priority: int) -> endpoint_components_p
     return endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[address], priority=priority)
 
 
-# One that comes or goes has the list of its thousand siblings written anew.
+# One that comes or goes has the list of its thousand siblings written again.
 @lru_cache(maxsize=_ADDRESSES_KEPT)
 def _address(instance: Instance, version: VersionReference) -> endpoint_components_pb2.LbEndpoint:
     """Write down who an instance is: the answer and the record take it from here, whoever was to be asked."""

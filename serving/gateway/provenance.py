@@ -1,4 +1,4 @@
-"""Who answered: taken from the instance that did, as it may stand in for the deployment that was drawn."""
+"""Who answered: taken from the instance that did, which may replace the deployment that was drawn."""
 
 from envoy.config.core.v3 import base_pb2
 
@@ -7,7 +7,7 @@ from serving.gateway.protos import overwrite
 
 
 def of_instance(key: str) -> str:
-    """Format a word of what is known of the instance that was asked last; nothing where none was."""
+    """Format a fact about the instance that was asked last; empty where none was."""
     return f"%METADATA(UPSTREAM_HOST:{names.METADATA}:{key})%"
 
 

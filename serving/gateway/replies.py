@@ -20,7 +20,7 @@ _DETAILS = "%RESPONSE_CODE_DETAILS%"
 _UNREADABLE = "the gateway cannot read the request's path or headers; correct them, `code` says what is wrong"
 _UNKNOWN = "no endpoint of this name is in the token's workspace"
 
-# What OpenAI's clients tell apart: the type and the code of an error, by status.
+# What OpenAI's clients distinguish: the type and the code of an error, by status.
 _OPENAI_ERRORS = {
     400: ("invalid_request_error", "invalid_request"),
     401: ("authentication_error", "invalid_api_key"),

@@ -21,7 +21,7 @@ unavailable, unauthenticated; all others are the engine's failure."""
 
 
 class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that is no record, with where it stood."""
+    """A line that is not a record, with its position."""
 
     line: bytes
     gateway_id: str
@@ -42,7 +42,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     consumed: int
 
 
-# What the columns hold: a line beyond is dead, as one such row would end the shipper at each start.
+# What the columns hold: a larger line is dead, as one such row would end the shipper at each start.
 _Short = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 _Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _MAX_DIGITS = 18
@@ -159,7 +159,7 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
 
 
 def _flags(record: _Line) -> str:
-    """Return Envoy's flags, and our own code where a waiting room refused; other words in that header are nobody's."""
+    """Return Envoy's flags, and our own code where a waiting room refused; other values of that header are ignored."""
     flags = [record.fl] if record.fl not in {None, "-"} else []
     return ",".join(flag for flag in (*flags, record.why if record.why in _OUR_CODES else None) if flag)
 
@@ -177,7 +177,7 @@ def _number(text: str) -> int:
 
 
 def _status(record: _Line) -> int:
-    """Return what REST would have answered: gRPC tells a failure after an HTTP 200, in its trailers."""
+    """Return what REST would have answered: gRPC reports a failure after an HTTP 200, in its trailers."""
     if record.gs and record.st == HTTPStatus.OK:
         return _HTTP_OF_GRPC.get(record.gs, HTTPStatus.INTERNAL_SERVER_ERROR)
     return record.st or 0

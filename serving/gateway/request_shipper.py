@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> None:
-    """Ship until asked to stop, then close the source, so that nobody waits for it."""
+    """Ship until asked to stop, then close the source, so that no one waits for it."""
     settings.ready_file.unlink(missing_ok=True)
     folder = gateway_folder(settings.data_dir, settings.region)
     sink = KafkaSink(settings.kafka)

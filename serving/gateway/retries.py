@@ -74,7 +74,7 @@ def retries(policy: FailoverPolicy, *, levels: int) -> int:
 def tries_a_level(levels: int) -> int:
     """Return how often a level is tried before the next: the other instance first, where that can be done.
 
-    Envoy looks anew at what is left only when it changes the level; between, it may choose one whose last instance was
+    Envoy looks again at what is left only when it changes the level; between, it may choose one whose last instance was
     ejected a moment ago, and give up. With two tries at two levels there is no try between.
     """
     return 2 if levels <= _FEW_LEVELS else 1

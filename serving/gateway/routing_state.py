@@ -70,7 +70,7 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     placements: dict[str, tuple[str, ...]] = {}
     """The regions of deployments that are placed in some; others are wherever an agent is."""
     failovers: tuple[FailoverStarted, ...] = ()
-    """Those of all regions that go on, as the log says."""
+    """The current failovers of all regions, as the log says."""
     without_grpc: frozenset[str] = frozenset()
     """Deployments whose engines answer REST alone."""
     shadow: Shadow | None = None

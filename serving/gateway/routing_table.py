@@ -43,7 +43,7 @@ NOTHING = Change()
 
 
 def may_sleep(policy: ScalingPolicy | None) -> bool:
-    """Tell whether deployments under a policy may have no instance at all."""
+    """Return whether deployments under a policy may have no instance at all."""
     return policy is not None and policy.min_replicas == 0
 
 
@@ -90,14 +90,14 @@ class RoutingTable:
         return levels_of(deployment_id, endpoint=endpoint, home=self.home, instances_of=self.instances_of)
 
     def is_answered(self, deployment_id: str) -> bool:
-        """Tell whether a deployment has an instance at any of its levels."""
+        """Return whether a deployment has an instance at any of its levels."""
         endpoint = self.endpoint_of(deployment_id)
         return endpoint is not None and any(
             level.instances for level in self.levels_of(deployment_id, endpoint=endpoint)
         )
 
     def is_held(self, deployment_id: str) -> bool:
-        """Tell whether requests for a deployment have to wait for the first instance."""
+        """Return whether requests for a deployment must wait for the first instance."""
         endpoint = self.endpoint_of(deployment_id)
         return endpoint is not None and endpoint.holds and not self.is_answered(deployment_id)
 
@@ -113,7 +113,7 @@ class RoutingTable:
         return frozenset(endpoint.id for endpoint in found if endpoint)
 
     def could_be_elsewhere(self, deployment_id: str, *, endpoint: EndpointRoute) -> bool:
-        """Tell whether others than this region's instances might answer for a deployment; cheap, as most have none."""
+        """Return whether instances outside this region might answer for a deployment; cheap, as most have none."""
         if endpoint.failover.backup_deployment_id is not None or deployment_id in endpoint.placements:
             return True
         has_failover = any(failover.deployment_id == deployment_id for failover in endpoint.failovers)
@@ -129,7 +129,7 @@ class RoutingTable:
         return frozenset(found)
 
     def is_shadow(self, deployment_id: str) -> bool:
-        """Tell whether copies of requests go to a deployment."""
+        """Return whether copies of requests go to a deployment."""
         endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
         return bool(endpoint and endpoint.shadow and endpoint.shadow.deployment_id == deployment_id)
 

@@ -49,7 +49,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_progress(path: Path) -> Progress | None:
-    """Return where an earlier shipper stood; None where there was none, or it is unreadable: then all is sent again."""
+    """Return an earlier shipper's progress; None where there was none, or it is unreadable: then all is sent again."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Progress)
     except FileNotFoundError:

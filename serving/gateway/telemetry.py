@@ -1,4 +1,4 @@
-"""Samples what Envoy counts and has in hand, and ships each sample as a batch; while Kafka is away there are none."""
+"""Samples Envoy's counters and gauges, and ships each sample as a batch; while Kafka is away there are none."""
 
 import asyncio
 import re

@@ -35,7 +35,7 @@ def folded(rules: TokenRules, event: msgspec.Struct, envelope: Envelope) -> Toke
 
 
 def renewed(rules: TokenRules, answer: TokenRules) -> TokenRules:
-    """Return the rules after an answer of the control plane, which may be older than what the log has told since.
+    """Return the rules after an answer of the control plane, which may be older than the log.
 
     Who was erased stays refused. Keys and revocations that have ended are no longer in an answer, and go.
     """

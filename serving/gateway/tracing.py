@@ -20,7 +20,7 @@ _TAGS_OF_REQUEST = {
     "rollbook.endpoint": names.ENDPOINT,
     "rollbook.epoch": names.EPOCH,
 }
-# Of the instance that answered, which may stand in for the deployment that was drawn.
+# Of the instance that answered, which may replace the deployment that was drawn.
 _TAGS_OF_INSTANCE = {"rollbook.deployment_id": "deployment_id", "rollbook.version": "version"}
 
 

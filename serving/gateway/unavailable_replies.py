@@ -1,4 +1,4 @@
-"""When to come again: said with every answer of Envoy's own that nobody could be asked."""
+"""When to come again: said with every answer of Envoy's own that no one could be asked."""
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
@@ -7,7 +7,7 @@ from serving.gateway.protos import overwrite
 
 _RETRY_AFTER_S = 1
 _NOBODY_ASKED = ("UO", "UH", "UF", "UC")
-"""Envoy's flags, which stand in the record: a limit reached, no instance, none reached, a connection lost."""
+"""Envoy's flags in the record: a limit reached, no instance, none reached, a connection lost."""
 
 
 def with_retry_after(replies: hcm_pb2.LocalReplyConfig) -> hcm_pb2.LocalReplyConfig:

@@ -1,6 +1,6 @@
 """Holds the first requests for deployments that sleep, until an instance is there; then Envoy sends them on itself.
 
-Envoy has a socket a sleeping deployment in place of its instances. What comes in there is not read, only held: when
+Envoy has one socket per sleeping deployment in place of its instances. What comes in there is not read, only held: when
 an instance answers, the connection is reset, and Envoy, which kept the request, tries again on the instance. So bodies
 of any protocol are never copied, and the record tells of two attempts. Too many, or too long: 503, Retry-After and a
 code. HTTP/2 is spoken just well enough to hold and to refuse streams.
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class WaitingRoom:
-    """One deployment's socket, and who waits there. `on_arrival` hears of each request that has to wait."""
+    """One deployment's socket, and who waits there. `on_arrival` hears of each request that must wait."""
 
     def __init__(
         self, deployment_id: str, folder: Path, *, limit: int, max_s: float, on_arrival: Callable[[str], None]
@@ -55,7 +55,7 @@ class WaitingRoom:
         self._is_open.clear()
 
     def let_go(self) -> None:
-        """Let all go on who wait, and whoever still comes: an instance is there."""
+        """Release all who wait, and all who still come: an instance is ready."""
         self._is_open.set()
 
     async def close(self) -> None:
@@ -73,7 +73,7 @@ class WaitingRoom:
             try:
                 connection, _ = await loop.sock_accept(self._socket)
             except OSError as error:
-                # Too many open files, most likely. Who came waits in the backlog meanwhile.
+                # Too many open files, most likely. New connections wait in the backlog meanwhile.
                 _log.error("request_not_accepted", deployment_id=self.deployment_id, reason=str(error))
                 await asyncio.sleep(_ACCEPT_AGAIN_S)
                 continue
@@ -110,7 +110,7 @@ class WaitingRoom:
             waiting.cancel()
 
     async def _wait(self) -> str | None:
-        """Return None once an instance is there, or the code of why there is no waiting any more."""
+        """Return None once an instance is there, or the code of the reason to stop waiting."""
         if self.waiting >= self._limit:
             _log.warning(
                 "request_not_held", deployment_id=self.deployment_id, code=names.HOLD_FULL, waiting=self.waiting

@@ -54,7 +54,7 @@ class WaitingRooms:
         return deployment_id in self._rooms
 
     def prepare(self, change: Change, table: RoutingTable) -> None:
-        """Open rooms that a change calls for; to be done before Envoy is told to use them.
+        """Open rooms that a change calls for; call it before Envoy is configured to use them.
 
         One that cannot be opened is tried again in the background: Envoy refuses its requests until then, and must hear
         of the rest of the change all the same.
@@ -70,7 +70,7 @@ class WaitingRooms:
                 self._unopened.discard(deployment_id)
 
     def let_go(self, deployment_id: str) -> None:
-        """Let who waits go on: Envoy has acknowledged an instance."""
+        """Release those who wait: Envoy has acknowledged an instance."""
         if deployment_id in self._rooms:
             self._rooms[deployment_id].let_go()
 

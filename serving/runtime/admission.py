@@ -58,7 +58,7 @@ class Hold:
         """Let more of the request in.
 
         Raises:
-            OverloadedError: too much is under way.
+            OverloadedError: too much is in progress.
         """
         self._intake.admit(size_bytes)
         self.size_bytes += size_bytes

@@ -43,7 +43,7 @@ _log = structlog.get_logger(__name__)
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the runtime is told by its environment."""
+    """Settings of the runtime, from its environment."""
 
     host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
@@ -92,7 +92,7 @@ async def _run(stopping: asyncio.Event) -> None:
 
 
 async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> None:
-    """Serve one model at its own port until stopped; then answer what is under way.
+    """Serve one model at its own port until stopped; then answer what is in progress.
 
     Raises:
         CannotStartError: the model cannot be loaded, or the port is another's.
@@ -103,7 +103,7 @@ async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> 
             stack.enter_context(watch_process(settings.watch_pid, stopping.set))
         repository = _repository(settings)
         stack.callback(repository.close)
-        # Listening before the model is there lets the agent tell a slow start from a dead one.
+        # Listening before the model is loaded lets the agent distinguish a slow start from a dead one.
         server = await _serve(stack, settings, manifest, repository)
         if not await _is_loaded(settings, repository, stopping):
             return

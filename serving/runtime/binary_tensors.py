@@ -61,7 +61,7 @@ def _numbers(sent: InputTensor, raw: memoryview, wire: np.dtype[np.generic]) -> 
     numbers = np.frombuffer(raw, dtype=wire)
     if sent.datatype == "BF16":
         return from_bf16_bits(numbers)
-    # Not a copy on the usual machine. The array is read-only, and engines do not write to their inputs.
+    # Not a copy on little-endian machines. The array is read-only, and engines do not write to their inputs.
     return numbers.astype(wire.newbyteorder("="), copy=False)
 
 

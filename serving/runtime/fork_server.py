@@ -101,7 +101,7 @@ def _become_runtime(program: Program, environment: Mapping[str, str], log: int) 
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        # Above all the client's socket, whose end has to show that the fork server is gone.
+        # Above all the client's socket, whose end must show that the fork server is gone.
         os.closerange(3, max(int(entry.name) for entry in Path("/proc/self/fd").iterdir()) + 1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.clear()

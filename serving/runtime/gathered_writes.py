@@ -1,7 +1,7 @@
 """What a server writes in one turn of the event loop leaves in one piece.
 
 A server writes the head of an answer and then its body. A process that is killed between the two has begun an answer
-that nobody else may begin again; in one piece, the gateway has either the answer or nothing, and asks another instance.
+that no one else may begin again; in one piece, the gateway has either the answer or nothing, and asks another instance.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class GatheredWrites(asyncio.Transport):
             self._loop.call_soon(self._flush)
         self._pieces.append(bytes(data))
         self._size += len(data)
-        # Whoever writes much in one turn has to hear soon that the other side is slow.
+        # Whoever writes much in one turn must hear soon that the other side is slow.
         if self._size > _ONE_PIECE_BYTES:
             self._flush()
 

@@ -60,7 +60,7 @@ def read_request(body: bytes | memoryview) -> InferRequest:
     """Read a body.
 
     Raises:
-        InvalidRequestError: it is no JSON, or no request of the protocol.
+        InvalidRequestError: it is not JSON, or no request of the protocol.
     """
     try:
         return _decoder.decode(body)

@@ -1,4 +1,4 @@
-"""Who this engine process is, as it tells the agent that started it or adopts it."""
+"""The identity of this engine process, for the agent that started it or adopts it."""
 
 import os
 from typing import Any

@@ -10,7 +10,7 @@ _FILE = "failure.json"
 
 
 class LoadFailure(msgspec.Struct, frozen=True):
-    """The code and reason that stand in InstanceFailed."""
+    """The code and reason of InstanceFailed."""
 
     code: str
     reason: str

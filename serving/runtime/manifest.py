@@ -1,4 +1,4 @@
-"""What lies beside a verified artifact and tells the runtime what it runs; the serving agent writes it."""
+"""Describes a verified artifact to the runtime; the serving agent writes it."""
 
 from pathlib import Path
 

@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 class HostLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one model may have under way.
+    """How much one model may have in progress.
 
     `threads` calls of the engine run side by side and `queue_bound` requests wait; a call that joins requests stays
     within about `batch_ms`.
@@ -67,7 +67,7 @@ class _Call(msgspec.Struct, frozen=True):
 
 
 class ModelHost:
-    """Holds an engine once it is loaded, and counts what is under way."""
+    """Holds an engine once it is loaded, and counts what is in progress."""
 
     def __init__(self, limits: HostLimits) -> None:
         self._executor = ThreadPoolExecutor(max_workers=limits.threads, thread_name_prefix="predict")
@@ -93,7 +93,7 @@ class ModelHost:
         self._batches = joins and is_batchable(engine.signature)
 
     async def idle(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until nothing is in progress."""
         await self._idle.wait()
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class ModelHost:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def predict(self, inputs: Tensors, *, is_patient: bool = False) -> Prediction:
-        """Answer inputs that fit the signature; patient ones once nobody else waits.
+        """Answer inputs that fit the signature; patient ones once no one else waits.
 
         Raises:
             OverloadedError: as many predictions as allowed are queued, or no engine is loaded, yet or any more.
@@ -218,7 +218,7 @@ def _predict_together(engine: Engine, batch: Sequence[_Waiting]) -> _Call | None
         outputs = engine.predict(joined([request.inputs for request in batch]))
         took_ns = time.perf_counter_ns() - began_ns
         parts = split_rows(outputs, rows)
-    except BaseException:  # noqa: BLE001  the rim of a thread: whatever it is, SystemExit too, the thread has to go on
+    except BaseException:  # noqa: BLE001  the rim of a thread: whatever it is, SystemExit too, the thread must go on
         # One request's values may be at fault; alone, each gets its own answer.
         return None
     return None if parts is None else _Call(parts, sum(rows), began_ns, took_ns)

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 _MAX_BYTES = 1024**2
-"""Reading such a body takes a slower way; a larger one is told that it is no JSON."""
+"""Reading such a body takes a slower way; a larger one is rejected as not JSON."""
 
 
 def tensor_with_a_non_number(body: bytes) -> str | None:

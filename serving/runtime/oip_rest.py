@@ -53,7 +53,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A status and a body. `json_bytes` tells how much of the body is JSON where bytes of tensors follow."""
+    """A status and a body. `json_bytes` says how much of the body is JSON where bytes of tensors follow."""
 
     status: int
     body: bytes = b""
@@ -187,7 +187,7 @@ class OipRest:
         try:
             with self._intake.hold() as hold:
                 body = await read_body(headers, receive, hold=hold, limit_bytes=self._max_body_bytes)
-                # Meanwhile the model may have been loaded anew, or unloaded. From here on its host counts the request.
+                # Meanwhile the model may have been loaded again, or unloaded. From here on its host counts the request.
                 model = self._repository.find(name, version)
                 signature = model.manifest.signature
                 request = read_request(body.json)

@@ -1,4 +1,4 @@
-"""The state of a runtime process as OpenMetrics text, for whoever scrapes it."""
+"""The state of a runtime process as OpenMetrics text, for a scraper."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -8,7 +8,7 @@ _BATCH = "batch"
 
 
 def is_patient(priority: str | None) -> bool:
-    """Tell whether a request waits until nobody else does.
+    """Return whether a request waits until no one else does.
 
     Raises:
         InvalidRequestError: A priority that does not exist.

@@ -113,7 +113,7 @@ class ModelRepository:
         return [self._state_of(name) for name in sorted(self._places())]
 
     async def load(self, name: str) -> ServedModel:
-        """Load a model, or load it anew; until that is done the one before answers.
+        """Load a model, or load it again; until that is done the one before answers.
 
         Raises:
             UnknownModelError: no model has this name.
@@ -137,7 +137,7 @@ class ModelRepository:
             return model
 
     async def unload(self, name: str) -> None:
-        """Take no more requests for a model, and forget it once those under way are answered.
+        """Take no more requests for a model, and forget it once those in progress are answered.
 
         Raises:
             UnknownModelError: no model has this name.

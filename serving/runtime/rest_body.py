@@ -28,7 +28,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: H
 
     Raises:
         TooLargeError: it is above the limit.
-        OverloadedError: with it, too many bytes would be under way.
+        OverloadedError: with it, too many bytes would be in progress.
         InvalidRequestError: it is compressed, cut short or parted wrongly.
     """
     if headers.get(b"content-encoding", b"identity") != b"identity":

@@ -18,7 +18,7 @@ from infra.tracing import Application
 from serving.runtime.either_protocol import either_protocol
 from serving.runtime.gathered_writes import GatheringProtocol
 
-# Envoy pools connections and closes idle ones itself (after an hour unless told otherwise). A server that closes them
+# Envoy pools connections and closes idle ones itself (after an hour by default). A server that closes them
 # first resets requests that are just being sent, so ours waits longer than any gateway does.
 _KEEP_ALIVE_S = 2 * 60 * 60
 _BACKLOG = 2_048
@@ -52,7 +52,7 @@ def private_socket() -> Iterator[str]:
 async def serving_grpc(
     handler: grpc.GenericRpcHandler, *, path: str, max_body_bytes: int, drain_s: float
 ) -> AsyncIterator[None]:
-    """Answer gRPC at a private socket. At the end the calls under way are answered and all connections closed."""
+    """Answer gRPC at a private socket. At the end the calls in progress are answered and all connections closed."""
     options = [
         ("grpc.max_receive_message_length", max_body_bytes + _FRAME_ROOM),
         ("grpc.max_send_message_length", -1),

@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SharedRuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is told by its environment; instances bring settings of their own."""
+    """Settings of the process, from its environment; instances bring settings of their own."""
 
     address: Annotated[str, msgspec.Meta(min_length=1, description="name of the abstract Unix socket for orders")]
     watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process is gone; 0: none")] = 0
@@ -169,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _run(stopping: asyncio.Event) -> None:
     settings = load_settings(SharedRuntimeSettings, PREFIX, os.environ)
-    # Loads and the ends of recorders of all instances run there; the usual few would wait for each other.
+    # Loads and the ends of recorders of all instances run there; the default few would wait for each other.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="instances"))
     runtime = SharedRuntime()
     async with AsyncExitStack() as stack:
@@ -207,7 +207,7 @@ async def _taking_orders(address: str, runtime: SharedRuntime) -> AsyncIterator[
 
 
 def _is_ours(writer: asyncio.StreamWriter) -> bool:
-    """Tell whether the other end runs as the same user: an abstract socket has no file whose mode would say so."""
+    """Return whether the other end runs as the same user: an abstract socket has no file whose mode would say so."""
     peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     _, user, _ = _PEER.unpack(peer)
     return bool(user == os.geteuid())

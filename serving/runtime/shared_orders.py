@@ -21,7 +21,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag="hold"):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
-    """End the connection's instance once what is under way is answered, or the time for that is over."""
+    """End the connection's instance once what is in progress is answered, or the time for that is over."""
 
     deadline_s: float
 

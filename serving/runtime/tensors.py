@@ -1,4 +1,4 @@
-"""Tensors between the JSON of the Open Inference Protocol and numpy; a fault is told with the tensor's name."""
+"""Tensors between the JSON of the Open Inference Protocol and numpy; a fault names the tensor."""
 
 import math
 from functools import cache
@@ -21,7 +21,7 @@ _MAX_RANK = 32
 
 
 class InputTensor(msgspec.Struct, frozen=True):
-    """An input as it stands in a request; `data` is read only once the data type is known."""
+    """An input as sent in a request; `data` is read only once the data type is known."""
 
     name: str
     datatype: str
@@ -31,7 +31,7 @@ class InputTensor(msgspec.Struct, frozen=True):
 
 
 class OutputTensor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An output as it stands in an answer; `data` is flattened, row by row, or follows as bytes after the JSON."""
+    """An output as sent in an answer; `data` is flattened, row by row, or follows as bytes after the JSON."""
 
     name: str
     datatype: str
@@ -56,7 +56,7 @@ def check_fits(sent: InputTensor, expected: Tensor) -> None:
 
 
 def wanted_form(tensor: Tensor) -> str:
-    """Say what a tensor has to be: its data type and shape."""
+    """Say what a tensor must be: its data type and shape."""
     sizes = ", ".join("any" if size < 0 else str(size) for size in tensor.shape)
     return f"{tensor.datatype} [{sizes}]"
 

@@ -28,8 +28,8 @@ def try_out(engine: Engine, golden: GoldenExample | None = None) -> bool:
     Raises:
         SignatureMismatchError: its answer has another data type or shape than the signature promises, or not a row for
             each that was asked; or it answers one request and fails on several of it, joined.
-        UnansweredInputError: the model fails on its golden input, or on every made-up one that has to fit. An answer
-            that is no finite number is a failure too.
+        UnansweredInputError: the model fails on its golden input, or on every made-up one that must fit. An answer
+            that is not a finite number is a failure too.
     """
     is_joined = is_batchable(engine.signature)
     answered = _answered(engine, golden)

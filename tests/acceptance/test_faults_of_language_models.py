@@ -86,14 +86,14 @@ def identity_of(port: int) -> dict[str, Any]:
 
 
 def asked_each(gateway: httpx.Client, name: str, ports: list[int]) -> bool:
-    """Tell whether calls of ours are under way at each engine at a time."""
+    """Return whether calls of ours are in progress at each engine at a time."""
     body: dict[str, object] = {"model": name, "prompt": "Return", "max_tokens": 20, "stream": True}
     streams = [Stream(gateway, body) for _ in range(STREAMS)]
     for stream in streams:
         stream.start()
     for stream in streams:
         stream.has_begun.wait(60)
-    # The golden inputs are under way for a moment too.
+    # The golden inputs are in progress for a moment too.
     busy = [identity_of(port)["in_flight"] > 1 for port in ports]
     for stream in streams:
         stream.join(60)

@@ -1,4 +1,4 @@
-"""The limits of an endpoint change while it serves: nobody is refused."""
+"""The limits of an endpoint change while it serves: no one is refused."""
 
 from pathlib import Path
 

@@ -64,7 +64,7 @@ def _tell(stack: RunningStack, rollbook: Rollbook, service: DigitsService) -> St
 
 
 def _kill_all(service: DigitsService, rollout: Rollout) -> Iterator[str]:
-    """Kill one after the other, each while the rollout is under way; yield what was killed and came back."""
+    """Kill one after the other, each while the rollout is in progress; yield what was killed and came back."""
     for step, programs in enumerate((AT_TEN_PERCENT, AT_FIFTY_PERCENT)):
         service.until_step_is_applied(rollout.id, step)
         for program in programs:

@@ -36,7 +36,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True):
         return self.rollbook.endpoints.get(NAME)
 
     def is_whole(self) -> bool:
-        """Tell whether all instances are announced and nobody stands in for others."""
+        """Return whether all instances are announced and no one stands in for others."""
         states = {deployment.state for deployment in self.endpoint.deployments}
         return states == {"ready"} and not self.endpoint.failovers
 

@@ -1,6 +1,6 @@
 """The tables of docs/reference that come from the code.
 
-Each stands in its page between two marks. `python -m tests.architecture.reference_pages` writes them anew;
+Each stands in its page between two marks. `python -m tests.architecture.reference_pages` writes them again;
 test_documentation.py fails where a page says something else than the code.
 """
 

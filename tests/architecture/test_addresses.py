@@ -28,7 +28,7 @@ def test_no_code_outside_the_stack_names_the_hosts_own_address() -> None:
 
 
 def _literals(source: Source) -> Iterator[tuple[int, str]]:
-    """Texts and names of attributes; a docstring is no code."""
+    """Texts and names of attributes; a docstring is not a code."""
     prose = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(source.tree):
         match node:

@@ -194,7 +194,7 @@ def test_torch_calculates_in_bf16_where_the_signature_says_so(tmp_path: Path) ->
     engine = load_engine("torch", path, Signature(inputs=(tensor,), outputs=(tensor,)))
     outputs = engine.predict({"x": np.array([[1.0, 1.00390625], [3.0, -0.5]], dtype=np.float32)})
 
-    # 1.00390625 is no BF16 and becomes 1.
+    # 1.00390625 is not a BF16 and becomes 1.
     assert outputs["x"].tolist() == [[2.0, 2.0], [6.0, -1.0]]
     assert outputs["x"].dtype == np.float32
     with pytest.raises(SignatureMismatchError, match="'x' is FP32"):
@@ -212,7 +212,7 @@ def test_onnx_gives_back_bf16_as_it_was_and_refuses_texts_beside_it(tmp_path: Pa
         {"in_BF16": np.array([[-1.5], [1.00390625]], dtype=np.float32), "in_FP32": np.ones((2, 1), dtype=np.float32)}
     )
 
-    # 1.00390625 is no BF16 and becomes 1.
+    # 1.00390625 is not a BF16 and becomes 1.
     assert outputs["out_BF16"].tolist() == [[-1.5], [1.0]]
     assert outputs["out_FP32"].tolist() == [[1.0], [1.0]]
     with pytest.raises(SignatureMismatchError):

@@ -39,7 +39,7 @@ model.fit(rows, species)
 """,
 }
 
-# Training loads torch anew, which takes most of the time on a busy machine.
+# Training loads torch again, which takes most of the time on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 

@@ -16,7 +16,7 @@ _STEP_MS, _BAKE_MS = 15_000, 10_000
 
 
 class Conductor:
-    """Starts a rollout whenever none is under way; what the API does not answer is asked again."""
+    """Starts a rollout whenever none is in progress; what the API does not answer is asked again."""
 
     def __init__(self, service: DigitsService) -> None:
         self._service = service

@@ -53,7 +53,7 @@ class Copies:
         self._harms = harms
 
     def was_one_well(self, deployment_id: str, window: Window) -> bool:
-        """Tell whether some instance was well during the whole window."""
+        """Return whether some instance was well during the whole window."""
         away = [self.away(instance) for instance in self._deployments[deployment_id]]
         return any(not any(_overlap(window, each) for each in windows) for windows in away)
 
@@ -124,7 +124,7 @@ class Judge:
         return self._copies.was_one_well(record.drawn_deployment_id, window)
 
     def may_be_unknown(self, call: Call) -> bool:
-        """Tell whether the record of an answer may be lost, as the gateway was killed right after it."""
+        """Return whether the record of an answer may be lost, as the gateway was killed right after it."""
         return any(began - UNFLUSHED_S <= call.ended_at <= until for began, until in self._gateway)
 
 

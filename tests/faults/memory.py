@@ -48,7 +48,7 @@ class MemoryWatch:
             process = psutil.Process(pid)
             if time.time() - process.create_time() < _GROWN_UP_S:
                 return
-            # The agent's engines are no children of its; a launcher's program is.
+            # The agent's engines are not its children; a launcher's program is.
             family = [process, *process.children(recursive=True)] if name != "agent" else [process]
             held = sum(one.memory_info().rss for one in family) / _MIB
         except psutil.NoSuchProcess:

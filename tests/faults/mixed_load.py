@@ -72,7 +72,7 @@ class MixedLoad:
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Send until told to stop, then wait for what is under way and post the last labels."""
+        """Send until told to stop, then wait for what is in progress and post the last labels."""
         kinds: dict[str, Callable[[int], Awaitable[Seen]]] = {
             "rest": lambda number: self._rest(self._plan.digits, number),
             "single": lambda number: self._rest(self._plan.single, number),

@@ -22,7 +22,7 @@ PROGRAMS = (
     "autoscaler",
 )
 PAUSED_S = (2.0, 9.0)
-# Callers wait at most 30 s, so that a gateway that stands still for this long fails nobody.
+# Callers wait at most 30 s, so that a gateway that stands still for this long fails no one.
 SLOW_S = 12.0
 ENGINE, SERVER = "engine", "server"
 _DEEDS: tuple[tuple[Deed, str, int], ...] = (

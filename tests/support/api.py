@@ -85,7 +85,7 @@ class RunningApi(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def done(request: Awaitable[httpx.Response]) -> dict[str, Any]:
-    """Return the answer of a request that has to succeed."""
+    """Return the answer of a request that must succeed."""
     answer = await request
     assert answer.is_success, answer.text
     return cast("dict[str, Any]", answer.json())

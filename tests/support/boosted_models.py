@@ -23,7 +23,7 @@ def rows_with_categories() -> tuple[Any, Any]:
 
 
 def told_signature(artifact_format: ArtifactFormat, path: Path, folder: Path) -> Signature:
-    """Return the signature that a file tells at its registration."""
+    """Return the signature that a file says at its registration."""
     with path.open("rb") as file:
         told = CHECKS[artifact_format](file, ArtifactStore(folder / "store", max_bytes=2**30))
     assert told is not None

@@ -54,7 +54,7 @@ class CommandLine:
         return json.loads(self.told("--json", *arguments))
 
     def refusal(self, *arguments: str) -> str:
-        """Return what a command that fails says, which is no traceback."""
+        """Return what a command that fails says, which is not a traceback."""
         typed = self.type(*arguments)
         assert typed.code != 0, typed.out
         assert "Traceback" not in typed.err

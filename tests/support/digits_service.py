@@ -58,7 +58,7 @@ class DigitsService(msgspec.Struct, frozen=True, kw_only=True):
         return self.rollbook.inference_tokens.mint([self.name]).token
 
     def serves(self) -> bool:
-        """Tell whether the gateway answers for the endpoint."""
+        """Return whether the gateway answers for the endpoint."""
         headers = {"authorization": f"Bearer {self.inference_token()}"}
         try:
             url = f"{self.stack.gateway_url}/v2/models/{self.name}/ready"

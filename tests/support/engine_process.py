@@ -59,7 +59,7 @@ def settings_of(root: Path, *, port: int, spool: str = "spool") -> dict[str, str
         "ROLLBOOK_RUNTIME_BOOT_ID": "boot-1",
         "ROLLBOOK_RUNTIME_INSTANCE_ID": "instance-1",
         "OMP_NUM_THREADS": "1",
-        # Compiling scikit-learn anew takes most of a start.
+        # Compiling scikit-learn again takes most of a start.
         "PYTHONDONTWRITEBYTECODE": "",
     }
 

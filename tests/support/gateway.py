@@ -61,7 +61,7 @@ class BackEnd:
     async def kill(self) -> None:
         """Go away as a killed process does: no more answers, open connections reset."""
         assert self._server
-        # Nobody is accepted from now on; who was accepted a moment ago has a transport a few turns of the loop later,
+        # No one is accepted from now on; who was accepted a moment ago has a transport a few turns of the loop later,
         # which a server that is closed would refuse and leave open.
         for one in self._server.sockets:
             asyncio.get_running_loop().remove_reader(one.fileno())

@@ -85,7 +85,7 @@ class MemoryLog:
         return [event for name, event, _ in self.events if name == stream]
 
     def replayed(self, aggregate: Aggregate[State], stream: str) -> State:
-        """Fold a stream anew from its events."""
+        """Fold a stream again from its events."""
         state = aggregate.initial
         for name, event, context in self.events:
             if name == stream:

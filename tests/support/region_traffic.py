@@ -59,7 +59,7 @@ class RegionTraffic:
         return self.answers[gateway][-count:]
 
     def comes_from(self, gateway: str, *, region: str | None = None, version: str | None = None) -> bool:
-        """Tell whether the last answers at a gateway all came from a region, or a version."""
+        """Return whether the last answers at a gateway all came from a region, or a version."""
         last = self.last(gateway)
         return len(last) == 20 and all(
             region in (None, answer.region) and version in (None, answer.version) for answer in last

@@ -29,7 +29,7 @@ class Plane(Protocol):
 
 
 class GatewaySource(Protocol):
-    """What gateways have under way."""
+    """What gateways have in progress."""
 
     async def traffic(self) -> dict[str, Traffic]: ...
 
@@ -61,7 +61,7 @@ class _Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Autoscaler:
-    """Two at once only measure twice: what they tell is settled by the endpoint's own version."""
+    """Two at once only measure twice: conflicts are settled by the endpoint's version."""
 
     def __init__(self, plane: Plane, sources: Sources, *, clock: Clock, recording: Recording) -> None:
         self._plane = plane
@@ -82,7 +82,7 @@ class Autoscaler:
         return len(self._watched)
 
     async def look_at_all(self) -> None:
-        """Look once at each deployment, and tell what was seen."""
+        """Measure each deployment once, and report the result."""
         if self.is_stale:
             await self._read_snapshot()
         if not self._watched:

@@ -52,7 +52,7 @@ class ScalingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlPlane:
-    """The public API, with a service token that is read anew for each call, as it may be replaced."""
+    """The public API, with a service token that is read again for each call, as it may be replaced."""
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)

@@ -22,7 +22,7 @@ _PROMPT_TOKENS = ("vllm:request_prompt_tokens_sum", "vllm:request_prompt_tokens_
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters of an instance since its start, and what waits now where the engine tells it."""
+    """Counters of an instance since its start, and what waits now where the engine reports it."""
 
     answered: float = 0.0
     seconds: float = 0.0

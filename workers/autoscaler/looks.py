@@ -20,7 +20,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look_at(reading: Reading, before: Reading | None) -> LoadSample:
-    """Say what a deployment has to do; figures per time need a reading before."""
+    """Say what a deployment must do; figures per time need a reading before."""
     rates = _rates(reading, before)
     in_flight = None if reading.traffic is None else float(reading.traffic.active)
     is_complete = reading.traffic is not None and (reading.engines is not None or not reading.asks_engines)
@@ -34,7 +34,7 @@ def look_at(reading: Reading, before: Reading | None) -> LoadSample:
 
 
 def _is_busy(now: Traffic | None, before: Traffic | None) -> bool:
-    """Requests that came and went between two looks count too; so does a gateway that began to count anew."""
+    """Requests that came and went between two looks count too; so does a gateway that began to count again."""
     if now is None or now.active:
         return True
     return before is not None and now.total not in {before.total, 0}
@@ -61,7 +61,7 @@ def _rates(reading: Reading, before: Reading | None) -> dict[str, float | None]:
 
 
 def _grown(now: Mapping[str, Counters], before: Mapping[str, Counters]) -> tuple[float, float, float]:
-    """Add up what counters grew; an instance that began anew counts from nought."""
+    """Add up what counters grew; an instance that began again counts from nought."""
     answered = seconds = queued = 0.0
     for instance_id, counters in now.items():
         earlier = before.get(instance_id, Counters())

@@ -12,7 +12,7 @@ PREFIX = "ROLLBOOK_AUTOSCALER_"
 
 
 class AutoscalerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the autoscaler has to be told."""
+    """Settings of the autoscaler."""
 
     data_dir: Annotated[
         Path, msgspec.Meta(description="the stack's data directory; measurements are recorded below it")

@@ -55,7 +55,7 @@ class Bearer:
 
         Raises:
             PartAwayError: none can be had now.
-            RefusedError: nobody may act for the batch's owner.
+            RefusedError: no one may act for the batch's owner.
         """
         async with self._minting:
             if time.time() > self._good_until - _RENEWED_BEFORE_S:
@@ -162,7 +162,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _as_json(content: bytes) -> msgspec.Raw:
-    """Write an answer on one line; what is no JSON becomes a text."""
+    """Write an answer on one line; what is not JSON becomes a text."""
     try:
         content.decode("utf-8")
         return msgspec.Raw(msgspec.json.format(content, indent=-1))

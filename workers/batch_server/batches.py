@@ -66,7 +66,7 @@ class Batches:
             self._run(record.id)
 
     async def close(self) -> None:
-        """Stop all where they stand."""
+        """Stop all of them; the next process resumes."""
         for run in self._runs.values():
             run.leave()
         if self._tasks:
@@ -104,10 +104,10 @@ class Batches:
         return self.shown(self._parts.book[record.id])
 
     async def cancel(self, caller: Caller, batch_id: str) -> BatchObject:
-        """Ask for the end of a batch.
+        """Cancel a batch.
 
         Raises:
-            ApiError: there is no such batch of the caller's, or it ends by itself already.
+            ApiError: the caller has no such batch, or it has ended.
         """
         record = self._parts.book.of(caller, batch_id)
         if record.status in ("cancelling", "cancelled"):
@@ -123,10 +123,10 @@ class Batches:
         return self.shown(self._parts.book[batch_id])
 
     async def end(self, batch_id: str, *, reason: str) -> None:
-        """Tell the log that a batch is to end, and stop asking.
+        """Record that a batch is to end, and stop sending.
 
         Raises:
-            ApiError: the log cannot be told now, or does not take it.
+            ApiError: the control plane does not answer, or refuses.
         """
         try:
             await self._parts.plane.cancel(batch_id, reason=reason)
@@ -170,7 +170,7 @@ class Batches:
         try:
             answer = await self._parts.plane.create(creation_of(record))
         except PartAwayError as error:
-            # The log may know of it though nobody said so: it is settled once the control plane answers.
+            # The log may know of it though no one said so: it is settled once the control plane answers.
             self._run(record.id)
             raise control_plane_unavailable() from error
         except RefusedError as error:

@@ -19,7 +19,7 @@ ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "expir
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a batch; times are Unix seconds. The log has the same in events, without lines and metadata.
 
-    `is_announced` says that the log knows of it; before that nobody sees it.
+    `is_announced` says that the log knows of it; before that no one sees it.
     """
 
     id: str

@@ -1,6 +1,6 @@
 """Who calls: what the gateway says of the token that it has checked.
 
-The socket is this user's alone, so that nobody but the gateway can say so.
+The socket is this user's alone, so that no one but the gateway can say so.
 """
 
 from http import HTTPStatus
@@ -21,7 +21,7 @@ class Caller(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...] = ()
 
     def owns(self, workspace: str, owner: str) -> bool:
-        """Tell whether something belongs to the caller."""
+        """Return whether something belongs to the caller."""
         return (workspace, owner) == (self.workspace, self.subject)
 
 

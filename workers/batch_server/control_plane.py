@@ -54,7 +54,7 @@ class _Feed(msgspec.Struct, frozen=True):
 
 
 class ControlPlane:
-    """The public API, with a service token that is read anew for each call, as it may be replaced."""
+    """The public API, with a service token that is read again for each call, as it may be replaced."""
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
@@ -81,7 +81,7 @@ class ControlPlane:
         return await self._call("POST", f"/v1/batches/{batch_id}/fail", BatchAnswer, body={"problems": problems})
 
     async def cancel(self, batch_id: str, *, reason: str) -> BatchAnswer:
-        """Ask for the end of a batch."""
+        """Cancel a batch."""
         return await self._call("POST", f"/v1/batches/{batch_id}/cancel", BatchAnswer, body={"reason": reason})
 
     async def finish(
@@ -96,7 +96,7 @@ class ControlPlane:
         return await self._call("POST", f"/v1/batches/{batch_id}/token", TokenAnswer, body={})
 
     async def has_endpoint(self, name: str) -> bool:
-        """Tell whether there is an endpoint of this name."""
+        """Return whether there is an endpoint of this name."""
         try:
             await self._call("GET", f"/v1/endpoints/{quote(name, safe='')}", dict[str, Any])
         except RefusedError as error:

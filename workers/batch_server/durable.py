@@ -19,7 +19,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that nobody looks at yet."""
+    """Write a file that no one looks at yet."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()

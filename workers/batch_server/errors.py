@@ -1,7 +1,7 @@
 """What can be in the batch server's way.
 
 BatchServerError
-├── ApiError          what a caller is told, in OpenAI's form
+├── ApiError          an error for the caller, in OpenAI's form
 ├── PartAwayError     API or gateway does not answer now; trying again may help
 └── RefusedError      the API says no; the same again would be refused too
 """
@@ -14,7 +14,7 @@ class BatchServerError(Exception):
 
 
 class ApiError(BatchServerError):
-    """An answer that is an error: its status, one sentence with the remedy, and what OpenAI's clients tell apart."""
+    """An answer that is an error: its status, one sentence with the remedy, and what OpenAI's clients distinguish."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class RefusedError(BatchServerError):
 
 
 def not_found(what: str, identifier: str, *, param: str) -> ApiError:
-    """Say that there is no such thing, or none of this caller's: which of the two is not told."""
+    """Say that there is no such thing, or none of this caller's: which of the two is not revealed."""
     return ApiError(
         HTTPStatus.NOT_FOUND,
         f"no such {what}: {identifier[:100]}; list the existing ones as their owner",

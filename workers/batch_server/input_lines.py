@@ -17,7 +17,7 @@ _HASHED_BYTES = 16
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What lines of an input have to keep to."""
+    """What lines of an input must keep to."""
 
     endpoint: str
     max_requests: int
@@ -58,7 +58,7 @@ class _WrongLine(Exception):
 
 
 def checked(path: Path, rules: Rules) -> Checked:
-    """Look at every line; the first problems are told, and the lines after them not looked at."""
+    """Look at every line; the first problems are reported, and the lines after them not read."""
     found, seen = Checked(), set[bytes]()
     with path.open("rb") as file:
         for line, text in _lines(file, max_line_bytes=rules.max_line_bytes):

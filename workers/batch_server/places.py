@@ -15,7 +15,7 @@ class Places:
     """What all batches share. Used from one event loop."""
 
     def __init__(self, number: int, *, waiting_bytes: int = _WAITING_BYTES) -> None:
-        """Take how many requests may be under way together, and what the bodies of those that wait may hold."""
+        """Take how many requests may be in progress together, and what the bodies of those that wait may hold."""
         self._number = number
         self._free = asyncio.Semaphore(number)
         self._shares = 0
@@ -32,7 +32,7 @@ class Places:
 
     @property
     def max_per_batch(self) -> int:
-        """How many requests of one batch may be in hand, those that wait among them."""
+        """How many requests of one batch may be in progress, including waiting ones."""
         return max(1, self._number // max(1, self._shares))
 
     async def take(self, stop: Stop) -> bool:
@@ -62,13 +62,13 @@ class Share:
     """The part of one batch."""
 
     def __init__(self, places: Places) -> None:
-        """Begin with nothing in hand."""
+        """Start with nothing in progress."""
         self._places = places
         self._in_hand = 0
         self._one_ended = asyncio.Event()
 
     async def place(self, stop: Stop) -> "Place | None":
-        """Wait until this batch may have one more request in hand; None when nothing more is to be asked."""
+        """Wait until this batch may send one more request; None when nothing more is to be sent."""
         while self._in_hand >= self._places.max_per_batch:
             if stop.is_set:
                 return None
@@ -81,7 +81,7 @@ class Share:
         return Place(self._places, self)
 
     def ended(self) -> None:
-        """Have one request less in hand."""
+        """Count one request less in progress."""
         self._in_hand -= 1
         self._one_ended.set()
 

@@ -1,6 +1,6 @@
 """What came of a batch's requests: two files that grow by whole lines, and are the output and the errors in the end.
 
-A request is done once its line is on disk. After a kill the files tell what is done; a line that was being written is
+A request is done once its line is on disk. After a kill the files show what is done; a line that was being written is
 cut off, and its request asked again. So each request has one line in one of the files, whatever happens.
 """
 
@@ -78,7 +78,7 @@ class Results:
                 file.close()
 
     def is_done(self, number: int) -> bool:
-        """Tell whether a request has its line."""
+        """Return whether a request has its line."""
         return bool(self._done[number])
 
     @property

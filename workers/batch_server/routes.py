@@ -149,7 +149,7 @@ async def _errors_as_openai(request: web.Request, handler: Handler) -> web.Strea
         if error.errno in FULL:
             return _refusal(storage_full())
         return _fault(request, error)
-    except Exception as error:  # noqa: BLE001  the rim: told without its text, which the log has
+    except Exception as error:  # noqa: BLE001  the rim: answered without its text, which is logged
         return _fault(request, error)
 
 

@@ -1,4 +1,4 @@
-"""Runs one batch from where it stands to its end. Each step may be begun again after a kill."""
+"""Runs one batch from its current state to its end. Each step may be begun again after a kill."""
 
 import asyncio
 from pathlib import Path
@@ -48,7 +48,7 @@ class BatchRun:
         return (self._work.results.counts[True], self._work.results.counts[False]) if self._work else None
 
     def leave(self) -> None:
-        """Stop where it stands; the next process goes on."""
+        """Stop; the next process resumes."""
         self._leaving.set()
         self._stop.set(_SHUTDOWN)
 
@@ -244,7 +244,7 @@ class BatchRun:
 
 
 def creation_of(record: BatchRecord) -> dict[str, Any]:
-    """Return what the control plane is told of a batch that begins."""
+    """Return the request that announces a new batch to the control plane."""
     return {
         "batch_id": record.id,
         "owner_id": record.owner,

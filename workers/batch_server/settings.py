@@ -12,7 +12,7 @@ _MIB = 1024**2
 
 
 class BatchesSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the batch server has to be told."""
+    """Settings of the batch server."""
 
     data_dir: Annotated[
         Path, msgspec.Meta(description="the stack's data directory; files and batches are stored below it")

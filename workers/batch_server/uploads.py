@@ -23,7 +23,7 @@ _MAX_NAME_LENGTH = 255
 _MAX_UPLOADS = 16
 _MAX_UPLOADS_PER_CALLER = 4
 _MAX_FIELDS = 32
-# A file has to come faster than this, once it has come for a while; else few slow ones would keep everybody out.
+# A file must come faster than this, once it has come for a while; else few slow ones would keep everybody out.
 _MIN_BYTES_PER_S = 4_096
 _PATIENCE_S = 60.0
 _MAX_SECONDS_DIGITS = len("1000000000")

@@ -1,4 +1,4 @@
-"""The judge's calls to the control plane. Every call has a timeout; trouble is told apart as away or refused."""
+"""The judge's calls to the control plane. Every call has a timeout; a failure is either away or refused."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -24,7 +24,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlPlane:
-    """The public API, with the judge's own service token, which is read anew for each call, as it may be replaced."""
+    """The public API, with the judge's own service token, which is read again for each call, as it may be replaced."""
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
@@ -35,7 +35,7 @@ class ControlPlane:
         await self._client.aclose()
 
     async def snapshot(self) -> SnapshotAnswer:
-        """Return the active rollouts and the position they stand at."""
+        """Return the active rollouts and their position in the log."""
         return await self._call("GET", "/v1/snapshots/rollouts", SnapshotAnswer)
 
     async def look(self, look: LookAtView) -> MeasurementAnswer:

@@ -73,7 +73,7 @@ class LastSent(msgspec.Struct, frozen=True):
 
 
 def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView | None:
-    """Return the next deed for a rollout, or None while there is nothing to tell or nothing is served yet."""
+    """Return the next action for a rollout, or None while there is nothing to report or nothing is served yet."""
     match watched.phase:
         case "warming":
             return _warm_up(watched, now_s=now_s)
@@ -108,7 +108,7 @@ def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement |
 
 
 def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
-    """Say that the view cannot be seen, since when is told by the judge's clock: a step ends though no view comes.
+    """Report that the view is unavailable, timed by the judge's clock: a step ends even without a view.
 
     None of its gates can pass by that; only the step's longest duration is decided.
     """
@@ -126,7 +126,7 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
 
 
 def sent_of(measurement: Measurement) -> LastSent:
-    """Return what makes a measurement news: its watermark, and for a view that stands still the passing seconds."""
+    """Return what makes a measurement news: its watermark, and for a stalled view the passing seconds."""
     seconds = 0 if measurement.freshness == "fresh" else measurement.elapsed_ms // 1000
     return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, seconds)
 

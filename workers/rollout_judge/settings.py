@@ -12,7 +12,7 @@ PREFIX = "ROLLBOOK_JUDGE_"
 
 
 class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judge has to be told."""
+    """Settings of the judge."""
 
     api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
     token_file: Annotated[Path, msgspec.Meta(description="file with a token of the role service")]

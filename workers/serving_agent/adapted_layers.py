@@ -15,8 +15,8 @@ _LORA = ".lora_"
 def layers_to_adapt(model: Path) -> tuple[str, ...]:
     """Return the layers that adapters of a model may change; none where its blocks have others than these.
 
-    The last layer is left as it is, so that vLLM can tell how likely a prompt is. For a model with other layers that is
-    not known to be so, and vLLM adapts all that it knows.
+    The last layer stays unchanged, so that vLLM can compute prompt log probabilities. For a model with other layers
+    this is not known, and vLLM adapts all that it knows.
     """
     matrices = {name.removesuffix(".weight").rpartition(".")[2] for name in _matrices(model) if _is_in_block(name)}
     return LAYERS if matrices and matrices <= set(LAYERS) else ()

@@ -32,7 +32,7 @@ class ServingAgent:
         self._is_stopping = False
 
     def begin(self, snapshot: ServingSnapshot) -> DesiredState:
-        """Start anew from a snapshot, and return the state that events are to be folded into."""
+        """Start again from a snapshot, and return the state that events are to be folded into."""
         settings = self._parts.settings
         self._desired = DesiredState(snapshot, agent_id=settings.agent_id, region=settings.region)
         return self._desired

@@ -140,7 +140,7 @@ async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
 
 
 async def _marked(log: RegistryLog) -> bool:
-    """Mark the log's end; while Kafka is away, snapshots alone tell what is wanted."""
+    """Mark the log's end; while Kafka is away, only snapshots say what is wanted."""
     try:
         await log.mark_end()
     except LogAwayError as error:

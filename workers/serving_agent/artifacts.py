@@ -1,4 +1,4 @@
-"""Fetches artifacts, checks them before anything else looks at them, and lays model directories."""
+"""Fetches artifacts, checks them before anything else reads them, and prepares model directories."""
 
 import asyncio
 import errno
@@ -58,7 +58,7 @@ class ModelShelf:
         return frozenset(path.name for path in self._directory.iterdir() if path.name != _FETCHED)
 
     def directory_of(self, deployment_id: str) -> Path:
-        """Return where the model of a deployment lies, or would lie."""
+        """Return the path of a deployment's model, whether it exists or not."""
         return self._directory / deployment_id
 
     async def prepare(self, deployment: Deployment) -> Path:
@@ -66,7 +66,7 @@ class ModelShelf:
 
         Raises:
             NeverServesError: the artifact is not what the version says, or not what its format says.
-            MayServeLaterError: it cannot be had now, or the disk is full.
+            MayServeLaterError: it is not available now, or the disk is full.
         """
         artifact = deployment.artifact
         with self._keep_from_discard(artifact.digest):
@@ -92,7 +92,7 @@ class ModelShelf:
         _log.info("model_discarded", deployment_id=deployment_id)
 
     async def _prepare_directory(self, deployment: Deployment, index: Path) -> Path:
-        """Fetch what an index names, one file after the other, and lay it all by hard links."""
+        """Fetch what an index names, one file after another, and hard-link it all."""
         configuration = _CONFIGURATIONS[deployment.artifact.format]
         files = read_index(await asyncio.to_thread(index.read_bytes), configuration=configuration).files
         with self._keep_from_discard(*(file.digest for file in files)):
@@ -107,7 +107,7 @@ class ModelShelf:
         try:
             yield
         finally:
-            # Only what is still being laid is remembered.
+            # Only what is still in preparation is remembered.
             self._in_use -= Counter(names)
 
     @asynccontextmanager
@@ -173,7 +173,7 @@ class ModelShelf:
                     held += len(chunk)
                     await asyncio.to_thread(file.write, chunk)
                     if held > artifact.size_bytes:
-                        # More than was promised: the check of size and digest tells the rest.
+                        # More than was promised: the check of size and digest does the rest.
                         return
 
 

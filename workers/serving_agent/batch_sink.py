@@ -27,7 +27,7 @@ class Sink(Protocol):
 
 
 class KafkaSink:
-    """A producer that is replaced after an error; sources share it, each with one message under way."""
+    """A producer that is replaced after an error; sources share it, each with one message in progress."""
 
     def __init__(self, connection: KafkaConnection, *, client_id: str) -> None:
         self._connection = connection

@@ -19,10 +19,10 @@ from workers.serving_agent.errors import PartAwayError, RefusedError
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 _MIN_PAUSE_S = 0.1
 _MAX_PAUSE_S = 5.0
-# The control plane takes 2,000, and so does a rollout, which tells the code before the reason of its candidate.
+# The control plane takes 2,000, and so does a rollout, which puts the code before its candidate's reason.
 _MAX_REASON = 1_900
 _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
-"""A token may be replaced, and the file is read anew for each call."""
+"""A token may be replaced, and the file is read again for each call."""
 
 _log = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ class ControlPlane:
         """Return what is to be served, at a position of the log.
 
         Raises:
-            PartAwayError: no answer of ours came.
+            PartAwayError: the control plane's answer did not come.
         """
         try:
             answer = await self._client.get("/v1/snapshots/serving", headers=self._authorization())

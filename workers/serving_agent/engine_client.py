@@ -68,7 +68,7 @@ class EngineClient(Protocol):
 
 
 async def ask_identity(client: httpx.AsyncClient) -> EngineIdentity:
-    """Ask who answers at an address; every engine of ours tells it the same way."""
+    """Ask which instance answers at an address; all our engines report it the same way."""
     try:
         answer = await client.get("/rollbook/instance")
         answer.raise_for_status()
@@ -78,7 +78,7 @@ async def ask_identity(client: httpx.AsyncClient) -> EngineIdentity:
 
 
 async def succeeds(client: httpx.AsyncClient, path: str) -> bool:
-    """Tell whether a GET is answered well."""
+    """Return whether a GET is answered well."""
     try:
         return (await client.get(path)).is_success
     except (httpx.HTTPError, *UNREADABLE):

@@ -1,4 +1,4 @@
-"""Reads what an engine says of itself at /metrics: the name of each sample tells which engine it is from. Pure."""
+"""Reads what an engine says of itself at /metrics: the name of each sample identifies its engine. Pure."""
 
 from collections.abc import Iterator
 

@@ -15,7 +15,7 @@ from workers.serving_agent.launchers.base import Command
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """What an engine needs of the agent's environment. No tokens, no settings of others; and no PYTHONDONTWRITEBYTECODE,
-as compiling scikit-learn anew would take most of a start."""
+as compiling scikit-learn again would take most of a start."""
 
 _SAME_START_S = 0.05
 _LARGE_LOG_BYTES = 16 * 1024 * 1024
@@ -26,7 +26,7 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int:
-        """Return the process id that the engine itself tells."""
+        """Return the process id that the engine reports."""
         ...
 
     @property
@@ -36,7 +36,7 @@ class Process(Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Tell whether the engine is gone."""
+        """Return whether the engine is gone."""
         ...
 
     async def wait(self, timeout_s: float | None = None) -> bool:
@@ -92,12 +92,12 @@ class EngineProcess:
 
     def _send(self, number: signal.Signals) -> None:
         if not self.has_ended:
-            # It may be gone already, and the loop not told yet.
+            # It may be gone already, and the loop not notified yet.
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, number)
 
     def release(self) -> None:
-        """Let go of a process that is none of ours."""
+        """Release a process that is not ours."""
         if not self.has_ended:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)
@@ -144,7 +144,7 @@ def environment_of(command: Command, environ: Mapping[str, str]) -> dict[str, st
 
 
 def settings_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a process is told: what the operator chose for all of its kind, and its own."""
+    """Return a process's settings: the operator's for all of its kind, and its own."""
     return {**{name: environ[name] for name in command.inherits if name in environ}, **command.environment}
 
 

@@ -1,11 +1,11 @@
-"""What the serving agent meets.
+"""Failures that the serving agent handles.
 
 AgentError
 ├── PartAwayError          the control plane, Kafka or an engine cannot answer now; trying again may help
-│   └── EngineBusyError    an engine refuses for its load; it is no fault of the engine
+│   └── EngineBusyError    an engine refuses for its load; it is not a fault of the engine
 ├── CaptureNotHandedOverError  a capture policy cannot be written for the engines; trying again may help
 ├── RefusedError           the control plane understood a call and refuses it; the same call meets the same
-└── CannotServeError       an instance cannot be brought up; `code` stands in InstanceFailed
+└── CannotServeError       an instance cannot be brought up; `code` is that of InstanceFailed
     ├── NeverServesError       the version will not run as it is: starting again meets the same
     │   └── EngineFaultError   the engine failed at its golden input; its log says of what
     └── MayServeLaterError     this host cannot run it now: starting again may help

@@ -59,7 +59,7 @@ class ForkServer:
             try:
                 pid, pidfd = await asyncio.shield(asking)
             except asyncio.CancelledError:
-                # It comes up all the same, and nobody would know of it.
+                # It comes up all the same, and no one would know of it.
                 await _end_unwanted(asking)
                 raise
         return EngineProcess(pid, child=None, pidfd=pidfd)

@@ -1,4 +1,4 @@
-"""What probes say of an instance, and when it has to leave rotation. Pure: outcomes in, a verdict out.
+"""What probes say of an instance, and when it must leave rotation. Pure: outcomes in, a verdict out.
 
 Faults are counted among the last probes and not in a row, and the second look comes after a drawn time: an instance
 whose trouble comes and goes would else be asked in its good moments and stay.
@@ -103,7 +103,7 @@ def observe(health: Health, outcome: Outcome, rules: HealthRules) -> Health:
 
 
 def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -> Sickness | None:
-    """Return why the instance has to leave rotation, or None while it may stay.
+    """Return why the instance must leave rotation, or None while it may stay.
 
     One that is merely slow stays where no other could take its traffic: a slow answer is better than none, and load
     that makes all of them slow must not take one after the other away.

@@ -66,7 +66,7 @@ class InstanceKeeper:
 
     @property
     def is_healthy(self) -> bool:
-        """Tell whether an instance serves here whose last probe was no fault."""
+        """Return whether an instance serves here whose last probe was no fault."""
         return self._health is not None and self._health.faults == 0
 
     def retire(self) -> None:
@@ -251,7 +251,7 @@ class InstanceKeeper:
             _log.warning("instance_not_withdrawn", instance_id=record.instance_id, reason=str(error))
 
     async def _withdrawn(self) -> None:
-        """Wait until a withdrawal under way is recorded; at a stop the engine goes whether it is or not.
+        """Wait until a withdrawal in progress is recorded; at a stop the engine goes whether it is or not.
 
         What is left then is disowned by the next agent.
         """

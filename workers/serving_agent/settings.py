@@ -1,4 +1,4 @@
-"""What the serving agent is told by its environment."""
+"""Settings of the serving agent, from its environment."""
 
 from ipaddress import IPv4Address
 from pathlib import Path

@@ -137,7 +137,7 @@ class Seat:
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
-            # It begins all the same, and nobody would know of it.
+            # It begins all the same, and no one would know of it.
             with suppress(MayServeLaterError):
                 (await asking).end(deadline_s=0)
             raise
@@ -157,7 +157,7 @@ class Seat:
 
 
 class _Host:
-    """A shared process and the endpoints of its instances. `kin` is None where it is not known, and takes nobody."""
+    """A shared process and the endpoints of its instances. `kin` is None where it is not known, and takes no one."""
 
     def __init__(self, name: str, process: EngineProcess, kin: Kin | None) -> None:
         self.name = name

@@ -150,7 +150,7 @@ class Telemetry:
     def _of_host(self) -> dict[str, float]:
         memory = psutil.virtual_memory()
         return {
-            # The first look has nothing to compare with: what psutil then calls 0 is no measurement.
+            # The first look has nothing to compare with: what psutil then calls 0 is not a measurement.
             **({"cpu_percent": psutil.cpu_percent() * psutil.cpu_count()} if self._has_looked else {}),
             "memory_bytes": float(memory.total - memory.available),
             "memory_limit_bytes": float(memory.total),

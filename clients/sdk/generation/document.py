@@ -101,17 +101,17 @@ def answer_of(operation: Schema) -> Schema | None:
 
 
 def is_upload(operation: Schema) -> bool:
-    """Tell whether an operation takes a file's bytes."""
+    """Return whether an operation takes a file's bytes."""
     return "application/octet-stream" in operation.get("requestBody", {}).get("content", {})
 
 
 def is_download(operation: Schema) -> bool:
-    """Tell whether an operation answers a file's bytes."""
+    """Return whether an operation answers a file's bytes."""
     return "application/octet-stream" in operation["responses"].get("200", {}).get("content", {})
 
 
 def is_page(schema: Schema) -> bool:
-    """Tell whether an answer is one page of a list."""
+    """Return whether an answer is one page of a list."""
     return name_in(schema.get("$ref", "")).endswith("Page")
 
 

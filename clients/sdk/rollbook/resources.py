@@ -82,7 +82,7 @@ class ErrorRateGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="err
 
 
 class FailoverPolicyBody(Shape, frozen=True, kw_only=True):
-    """The whole policy; what is left out is as usual. `backup` is a deployment's id, or its version as model/number."""
+    """The whole policy, with defaults. `backup` is a deployment's id, or its version as model/number."""
 
     backup: str | None = None
     backup_regions: list[str] | None = None
@@ -186,7 +186,7 @@ class ScalingPolicy(Shape, frozen=True, kw_only=True):
     `in_flight`, `queue_depth` and `tokens_waiting` are what one replica should have at most, `latency_ms` is the mean
     that requests should take. Replicas grow to what the load of now asks for, `cool_down_ms` after the last change;
     they shrink to what the highest load of the last `stabilisation_window_ms` asks for, never sooner than that after
-    a change. With `min_replicas` 0 a deployment sleeps once nobody asked it for `idle_before_zero_ms`.
+    a change. With `min_replicas` 0 a deployment sleeps once no one asked it for `idle_before_zero_ms`.
     """
 
     min_replicas: int = 1
@@ -320,7 +320,7 @@ class Bucket(Shape, frozen=True, kw_only=True):
     """One span of time of one deployment under one epoch. `errors` counts by class.
 
     `in_flight` and `queue_depth` are means over the span, of all the deployment's instances together as the agents
-    sampled them; null where nobody did.
+    sampled them; null where no one did.
     """
 
     bucket_ms: int
@@ -378,8 +378,8 @@ class FailoverPolicy(Shape, frozen=True, kw_only=True):
     A region's requests go to instances of the region first, then to those of the backup regions in order; without a
     list, of any other region. When no region has a healthy instance of the version, the backup deployment answers.
     Without `max_retries` a request is tried often enough to reach the last of these levels. Retries are limited to a
-    share of what is under way, above `retries_at_once`. The last three bound what one gateway asks of one deployment at
-    the same time.
+    share of the requests in progress, above `retries_at_once`. The last three limit what one gateway uses of one
+    deployment at a time.
     """
 
     backup_deployment_id: str | None = None
@@ -464,7 +464,7 @@ class KnownFeedback(Shape, frozen=True, kw_only=True):
 
 
 class Load(Shape, frozen=True, kw_only=True):
-    """What a deployment has to do, over all its replicas; a figure that could not be had is null."""
+    """What a deployment must do, over all its replicas; a figure that is not available is null."""
 
     in_flight: float | None = None
     queue_depth: float | None = None
@@ -477,7 +477,7 @@ class LoadMeasurement(Shape, frozen=True, kw_only=True):
 
     `scaling_version` is the stream version of the event that set policy or replicas, as the measurer knew it: a
     measurement of an earlier state is stale. `watched_ms` is how long each look has been complete, `idle_ms` how long
-    nobody asked for the deployment, `highest` the highest load within the policy's window.
+    no one asked for the deployment, `highest` the highest load within the policy's window.
     """
 
     scaling_version: int
@@ -621,7 +621,7 @@ class Readiness(Shape, frozen=True, kw_only=True):
 
 
 class Resources(Shape, frozen=True, kw_only=True):
-    """One span of time of one process. A measure that nobody took is null, never zero; rates need two samples."""
+    """One span of time of one process. A measure that no one took is null, never zero; rates need two samples."""
 
     bucket_ms: int
     subject: str
@@ -686,7 +686,7 @@ class Served(Shape, frozen=True, kw_only=True):
 
 
 class ShadowSet(Shape, frozen=True, kw_only=True):
-    """This share of the endpoint's requests is copied to the deployment, whose answers nobody gets.
+    """This share of the endpoint's requests is copied to the deployment, whose answers no one gets.
 
     It takes the place of the shadow before, if there was one. Copying begins with the first instance.
     """

@@ -19,7 +19,7 @@ from schemas.events.rollouts import AnswerTokensGate, BetweenTokensGate, Counts,
 
 
 class FirstTokenRule(msgspec.Struct, frozen=True):
-    """The share of streams that begin late may exceed the concurrent baseline's by so much and no more."""
+    """The share of streams that begin late may exceed the concurrent baseline's by a limit at most."""
 
     kind: ClassVar[str] = "first_token"
     compares_over_time: ClassVar[bool] = False
@@ -34,7 +34,7 @@ class FirstTokenRule(msgspec.Struct, frozen=True):
 
 
 class BetweenTokensRule(msgspec.Struct, frozen=True):
-    """The share of slow streams may exceed the concurrent baseline's by so much and no more."""
+    """The share of slow streams may exceed the concurrent baseline's by a limit at most."""
 
     kind: ClassVar[str] = "between_tokens"
     compares_over_time: ClassVar[bool] = False
@@ -49,7 +49,7 @@ class BetweenTokensRule(msgspec.Struct, frozen=True):
 
 
 class TruncationRule(msgspec.Struct, frozen=True):
-    """The share of answers that were cut off may exceed the concurrent baseline's by so much and no more."""
+    """The share of answers that were cut off may exceed the concurrent baseline's by a limit at most."""
 
     kind: ClassVar[str] = "truncation"
     compares_over_time: ClassVar[bool] = False
@@ -64,7 +64,7 @@ class TruncationRule(msgspec.Struct, frozen=True):
 
 
 class AnswerTokensRule(msgspec.Struct, frozen=True):
-    """The share of long answers may exceed the concurrent baseline's by so much and no more."""
+    """The share of long answers may exceed the concurrent baseline's by a limit at most."""
 
     kind: ClassVar[str] = "answer_tokens"
     compares_over_time: ClassVar[bool] = False

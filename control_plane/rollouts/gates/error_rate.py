@@ -9,7 +9,7 @@ from schemas.events.rollouts import Counts, ErrorRateGate, Verdict
 
 
 class ErrorRateRule(msgspec.Struct, frozen=True):
-    """The candidate's share of failed requests may exceed the concurrent baseline's by so much and no more."""
+    """The candidate's share of failed requests may exceed the concurrent baseline's by a limit at most."""
 
     kind: ClassVar[str] = "error_rate"
     compares_over_time: ClassVar[bool] = True

@@ -16,7 +16,7 @@ from schemas.events.rollouts import Counts, LatencyGate, Verdict
 
 
 class LatencyRule(msgspec.Struct, frozen=True):
-    """The share of requests over a threshold may exceed the concurrent baseline's by so much and no more.
+    """The share of requests over a threshold may exceed the concurrent baseline's by a limit at most.
 
     A share over a fixed threshold, rather than a quantile, has bounds that hold at any time and at any traffic.
     """

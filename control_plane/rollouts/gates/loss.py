@@ -17,7 +17,7 @@ from schemas.events.rollouts import Counts, LossGate, Verdict
 
 
 class LossRule(msgspec.Struct, frozen=True):
-    """The share of predictions over a threshold may exceed the concurrent baseline's by so much and no more.
+    """The share of predictions over a threshold may exceed the concurrent baseline's by a limit at most.
 
     A share rather than a mean, as the mean of a loss without an upper limit has no bounds that hold at any time.
     """

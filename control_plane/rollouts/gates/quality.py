@@ -16,7 +16,7 @@ from schemas.events.rollouts import Counts, QualityGate, Verdict
 
 
 class QualityRule(msgspec.Struct, frozen=True):
-    """The candidate's accuracy may fall below the concurrent baseline's by so much and no more."""
+    """The candidate's accuracy may fall below the concurrent baseline's by a limit at most."""
 
     kind: ClassVar[str] = "quality"
     compares_over_time: ClassVar[bool] = False

@@ -17,7 +17,7 @@ from schemas.events.rollouts import Counts, RatingGate, Verdict
 
 
 class RatingRule(msgspec.Struct, frozen=True):
-    """The share of predictions rated below a threshold may exceed the concurrent baseline's by so much and no more."""
+    """The share of predictions rated below a threshold may exceed the concurrent baseline's by a limit at most."""
 
     kind: ClassVar[str] = "rating"
     compares_over_time: ClassVar[bool] = False

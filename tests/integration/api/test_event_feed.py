@@ -46,7 +46,7 @@ async def test_one_type_is_read_from_a_position(api: RunningApi, stage: Stage) -
 
 
 async def reading(api: RunningApi, **asked: str | int) -> "asyncio.Task[dict[str, Any]]":
-    """Ask for what comes after the log's head, and say when the request is under way."""
+    """Ask for what comes after the log's head, and say when the request is in progress."""
     asked = {"after": await api.head(), "wait_ms": MAX_WAIT_MS, **asked}
     waiting = asyncio.create_task(done(api.admin.get("/v1/events", params=asked)))
     # The API reads the log for one after the other: when it has answered these, that one waits.

@@ -29,7 +29,7 @@ async def test_it_serves_and_ends_though_somebody_waits(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
         asked = f"GET /v1/events?after=99&wait_ms={MAX_WAIT_MS} HTTP/1.1\r\nHost: api\r\nConnection: close\r\n"
         writer.write(f"{asked}Authorization: Bearer {token}\r\n\r\n".encode())
-        # What is asked later is answered, so what was asked before is under way.
+        # What is asked later is answered, so what was asked before is in progress.
         for _ in range(3):
             await until_ready(port)
 

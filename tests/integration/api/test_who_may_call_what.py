@@ -1,4 +1,4 @@
-"""Every route lets in whom it names, and nobody else."""
+"""Every route lets in whom it names, and no one else."""
 
 from typing import Any
 

@@ -236,7 +236,7 @@ def test_a_long_query_holds_nobody_up(server: Server) -> None:
 
 
 def test_a_query_that_finds_no_place_is_told_to_come_again(server: Server) -> None:
-    # A result that nobody fetches, and that is larger than all buffers on its way, keeps its query's place.
+    # A result that no one fetches, and that is larger than all buffers on its way, keeps its query's place.
     rows = 5_000_000
     with ExitStack() as stack:
         holders = [stack.enter_context(server.stream(f"SELECT number FROM numbers({rows})")) for _ in range(4)]

@@ -48,7 +48,7 @@ class Server:
         assert request.transport is not None
         self.asked_at.append(request.transport.get_extra_info("sockname")[0])
         answer = web.json_response({"choices": []})
-        # The next call has to connect anew.
+        # The next call must connect again.
         answer.force_close()
         return answer
 

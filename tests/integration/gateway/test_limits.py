@@ -59,7 +59,7 @@ def connections(gateway: Gateway, count: int) -> Iterator[list[socket.socket]]:
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Tell whether the other side has closed a connection on which it never sends anything."""
+    """Return whether the other side has closed a connection on which it never sends anything."""
     connection.settimeout(0)
     try:
         return connection.recv(1, socket.MSG_PEEK) == b""

@@ -52,7 +52,7 @@ async def copies_made(gateway: Gateway) -> int:
 
 
 async def holds(gateway: Gateway, copies: int) -> bool:
-    """Tell whether so many copies are under way to the shadow."""
+    """Return whether so many copies are in progress to the shadow."""
     (count,) = (await gateway.stats(r"^cluster\.d2~shadow\.upstream_rq_active$")).values()
     return count == copies
 
@@ -139,7 +139,7 @@ async def test_callers_do_not_feel_a_shadow_in_trouble(
     # More than a shadow may hold at once.
     await all_are_answered(client, 600, body=b"x" * 10_000)
 
-    # Those that the shadow took first are under way to the last: nobody waited for them.
+    # Those that the shadow took first are in progress to the last: no one waited for them.
     await until(lambda: holds(gateway, MAX_COPIES if trouble == "hung" else 0), why="copies under way")
     assert primary.requests == 600
     assert all(record["st"] == 200 for record in await recorded(gateway, role="primary", count=600))

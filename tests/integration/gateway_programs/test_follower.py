@@ -98,7 +98,7 @@ class Plant:
         await until(lambda: (ENDPOINT, epoch) in self.control_plane.applied, why=f"epoch {epoch} reported")
 
     def has_kept_all(self) -> bool:
-        """Tell whether the follower has written down that it has read all events."""
+        """Return whether the follower has written down that it has read all events."""
         kept = read_state(gateway_folder(self.data_dir, "local") / names.SNAPSHOT)
         return bool(kept and kept.cursor and kept.cursor.position == self.log.position)
 
@@ -219,7 +219,7 @@ async def test_a_failover_to_another_region_and_its_end_are_told_once_each(plant
     await plant.serves(epoch)
     told = plant.control_plane.failovers
 
-    # Nobody withdraws it: its host is gone with its agent.
+    # No one withdraws it: its host is gone with its agent.
     await plant.back_ends[0].kill()
     await until(lambda: _asked(plant, epoch, told, 1), why="the failover told")
     await plant.publish("instance-d1", withdrawn(ENDPOINT, "d1"))

@@ -99,7 +99,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 async def _register(client: httpx.AsyncClient, people: Caller) -> None:
     digest = served("skops").artifact.digest
     await people.done("POST", "/v1/models", {"name": "digits"})
-    headers = {"Authorization": f"Bearer {people._token}"}  # noqa: SLF001  the one upload that is no JSON
+    headers = {"Authorization": f"Bearer {people._token}"}  # noqa: SLF001  the one upload that is not JSON
     put = await client.put(f"/v1/artifacts/{digest}", content=model_bytes("skops"), headers=headers)
     assert put.is_success, put.text
     for _ in (1, 2):

@@ -177,7 +177,7 @@ class AgentHarness:
             "PRELOAD_LIBRARIES": "false",
         }
         environ = {**os.environ, **{f"ROLLBOOK_AGENT_{name}": value for name, value in settings.items()}}
-        # Compiling every module anew takes most of a start.
+        # Compiling every module again takes most of a start.
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         with (self.root / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(

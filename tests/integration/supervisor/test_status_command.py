@@ -1,4 +1,4 @@
-"""`rollbook status` on what a supervisor wrote, and on what a program tells about itself."""
+"""`rollbook status` on what a supervisor wrote, and on what a program says about itself."""
 
 import os
 from pathlib import Path

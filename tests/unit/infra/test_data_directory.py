@@ -37,7 +37,7 @@ def test_a_directory_without_room_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_written_is_refused() -> None:
-    # Nobody, not even root, may make directories in sysfs.
+    # No one, not even root, may make directories in sysfs.
     with pytest.raises(DataDirectoryError, match="cannot be written; give this user write permission"):
         open_data_directory(Path("/sys/rollbook-data"))
 

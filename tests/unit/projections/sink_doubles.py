@@ -20,7 +20,7 @@ class Crash(Exception):
 
 
 class NumberProjector:
-    """One row a message; a value that is no number is undecodable."""
+    """One row a message; a value that is not a number is undecodable."""
 
     topic = FEEDBACK
     tables = (NUMBERS, HIGHEST)

@@ -16,7 +16,7 @@ PATIENCE_S = 0.04
 
 
 class Consumer:
-    """Has a message that nobody settles; each look takes a while, and the first fails as in a rebalance."""
+    """Has a message that no one settles; each look takes a while, and the first fails as in a rebalance."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock

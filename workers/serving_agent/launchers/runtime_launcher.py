@@ -16,7 +16,7 @@ SLOW_LIBRARIES = ("serving.engines.sklearn_engine",)
 """Those of scikit-learn models, which take seconds to load."""
 
 # What forks have loaded, by format. onnxruntime starts a thread, so a fork loads it itself; torch brings its own copies
-# of libraries that scikit-learn has loaded, so its engines are no forks. XGBoost and LightGBM load scikit-learn.
+# of libraries that scikit-learn has loaded, so its engines are not forks. XGBoost and LightGBM load scikit-learn.
 # A fork loads them and CatBoost itself, so that they are found if they are installed later.
 _FORKED: dict[str, tuple[str, ...]] = {
     "skops": SLOW_LIBRARIES,

@@ -19,7 +19,7 @@ from workers.serving_agent.settings import AgentSettings
 ENVIRONMENT = ".venv-vllm"
 _MIDDLEWARE = "rollbook_capture.middleware.CaptureMiddleware"
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-"""The model directory holds all there is; an engine asks nobody for more and reports to nobody."""
+"""The model directory holds all there is; an engine asks no one for more and reports to no one."""
 
 _ADAPTERS_COME_AND_GO = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
 """The middleware takes such a call from this host alone, and not from the gateway."""

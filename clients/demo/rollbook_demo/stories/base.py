@@ -68,7 +68,7 @@ class Story(Protocol):
         """Return what its stack is started with, besides the environment's own."""
 
     def what_is_missing(self) -> str | None:
-        """Return what has to be installed first and how, or None when all is there. Asked before anything starts."""
+        """Return what must be installed first and how, or None when all is there. Asked before anything starts."""
 
     def play(self, stage: Stage) -> Played:
         """Tell it.

@@ -35,7 +35,7 @@ _MAX_STEP_MS = 600_000
 _MAX_CHARACTERS = 400
 _TRIED = 60
 _WORTH_IT = 0.3
-"""In nats a token: by so much a passage has to be easier than the first version's usual one."""
+"""In nats a token: by so much a passage must be easier than the first version's usual one."""
 LOSSES = f"""
 SELECT version, count() AS passages, round(avg(toFloat64OrZero(value)), 3) AS held_out_loss,
        round(quantile(0.5)(duration_ms), 1) AS p50_ms

@@ -69,7 +69,7 @@ class ScoredEndpoint:
 
         Raises:
             Refused: some of the rows are at fault.
-            TooLarge: fewer at a time have to be sent.
+            TooLarge: fewer must be sent at a time.
             GaveUp: the endpoint does not answer, or refuses everything.
         """
         body, headers = request_of(tensors, specs)

@@ -21,7 +21,7 @@ _JOB = "job.json"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What has to be the same for a job to go on."""
+    """What must be the same for a job to go on."""
 
     input_digest: str
     gateway: str

@@ -145,7 +145,7 @@ class BatchJob:
         self._learn(len(places), answer.took_s, sum(values.nbytes for values in tensors.values()))
 
     def _learn(self, rows: int, took_s: float, size: int) -> None:
-        """Send as many rows at a time as are answered soon, so that nobody waits long behind them."""
+        """Send as many rows at a time as are answered soon, so that no one waits long behind them."""
         if took_s > _SLOW_S:
             self._rows = max(1, min(self._rows, rows // 2))
         elif took_s < _QUICK_S and rows >= self._rows and 2 * size <= _MAX_REQUEST_BYTES:

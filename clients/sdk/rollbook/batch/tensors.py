@@ -184,7 +184,7 @@ def _is_list(kind: pa.DataType) -> bool:
 def as_column(values: Array) -> pa.Array:
     """Return the rows of an output as a column; more than one value a row becomes a list of fixed size."""
     if values.dtype == object:
-        # Bytes that are no text are shown escaped, so that the column has one type whatever comes.
+        # Bytes that are not text are shown escaped, so that the column has one type whatever comes.
         texts = [value.decode(errors="backslashreplace") for value in values.reshape(-1)]
         flat: pa.Array = pa.array(texts, pa.string())
     else:

@@ -68,7 +68,7 @@ def _print_event(profile: Profile, recorded: LogEntry) -> None:
     click.echo(f"{recorded.position:>8}  {event['time']}  {event['type']:<40}  {event['stream']}")
 
 
-# A statement may begin with a comment, `-- x`, and is no option then.
+# A statement may begin with a comment, `-- x`, and is not an option then.
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("sql", required=False, type=click.UNPROCESSED)
 @click.option(

@@ -121,7 +121,7 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
 
 
 def for_people(version: Version) -> dict[str, Any]:
-    """Return a version with its tensors as the options state them, and what has to be installed to serve it."""
+    """Return a version with its tensors as the options state them, and what must be installed to serve it."""
     signature = version.signature
     sides = {"inputs": list(map(_in_one_line, signature.inputs)), "outputs": list(map(_in_one_line, signature.outputs))}
     fields: dict[str, Any] = msgspec.to_builtins(version)

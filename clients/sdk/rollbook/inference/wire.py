@@ -13,7 +13,7 @@ _LENGTH_BYTES = 4
 
 
 class UnreadableAnswer(Exception):
-    """The bytes are no answer of the protocol."""
+    """The bytes are not an answer of the protocol."""
 
 
 class _Output(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ class Exchange:
 
     @property
     def asks_for_prompt_logprobs(self) -> bool:
-        """Tell whether the caller wants to know how likely the prompt was, not only the answer."""
+        """Return whether the caller wants to know how likely the prompt was, not only the answer."""
         # vLLM's chat counts `echo` alone as a wish for them.
         is_scored = self._is_chat or self._asked.get("logprobs") is not None
         return self._asked.get("prompt_logprobs") is not None or bool(self._asked.get("echo") and is_scored)
@@ -233,7 +233,7 @@ class Exchange:
         return 1
 
     def _tokens(self) -> tuple[int, int]:
-        """Return tokens in and out; a stream that broke off told no usage, so its pieces are counted."""
+        """Return tokens in and out; a stream that broke off reported no usage, so its pieces are counted."""
         given = _number(self._usage.get("prompt_tokens", self._usage.get("input_tokens")), otherwise=-1)
         made = _number(self._usage.get("completion_tokens", self._usage.get("output_tokens")), otherwise=-1)
         return given, made if made >= 0 or not self._is_stream else self._pieces

@@ -30,7 +30,7 @@ _SPOOL_MAX_BYTES = 256 * 1024**2
 
 
 class CaptureMiddleware:
-    """Captures calls that the gateway gave a prediction id, tells who this process is, and passes all else on."""
+    """Captures calls with the gateway's prediction id, answers who this process is, and passes everything else on."""
 
     def __init__(self, app: Application, environ: Mapping[str, str] = os.environ) -> None:
         self._app = app

@@ -28,7 +28,7 @@ class Policy:
         self._key = hash_key
 
     def samples(self, prediction_id: str) -> bool:
-        """Tell whether a prediction belongs to the sample."""
+        """Return whether a prediction belongs to the sample."""
         digest = hashlib.blake2b(prediction_id.encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big") < self._rate * _SAMPLE_SPACE
 
@@ -59,7 +59,7 @@ class PolicyFile:
         self._seen: tuple[int, int] | None = None
 
     def read(self) -> Policy:
-        """Return the policy to begin with; without one nothing may run, as nobody knows what may be kept."""
+        """Return the policy to begin with; without one nothing may run, as no one knows what may be kept."""
         self._seen = self._stamp()
         return self._decode()
 

@@ -34,7 +34,7 @@ class Recorder:
         self._thread.start()
 
     def wants(self, prediction_id: str) -> bool:
-        """Tell whether a call belongs to the sample, and count it where it does not."""
+        """Return whether a call belongs to the sample, and count it where it does not."""
         if self._policy.samples(prediction_id):
             return True
         with self._lock:
@@ -97,7 +97,7 @@ class Recorder:
             self._unsampled += len(pending) - len(sampled)
             unsampled = min(self._unsampled, seen)
         if is_over or now_ms - self._marked_ms >= _MARK_MS:
-            # Whatever is recorded after this moment says a time that is no earlier.
+            # Whatever is recorded after this moment gets a time that is not earlier.
             taken.append(written(["m", now_ms, seen, unsampled]).encode())
             self._marked_ms = now_ms
         return taken

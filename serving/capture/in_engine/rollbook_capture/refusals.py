@@ -14,7 +14,7 @@ _TOO_LONG = ("maximum context length", "max_model_len", "maximum model length")
 
 
 def rewording(send: Send) -> Send:
-    """Send answers on; a refusal whose code is a number is worded anew, at its end."""
+    """Send answers on; a refusal whose code is a number is worded again, at its end."""
     start: list[Message] = []
     held = bytearray()
 

@@ -28,7 +28,7 @@ class Spool:
         self.dropped = 0
 
     def append(self, payloads: Sequence[bytes]) -> None:
-        """Write frames; what the disk refuses is dropped, and the next frames are tried anew."""
+        """Write frames; what the disk refuses is dropped, and the next frames are tried again."""
         try:
             content = b"".join(_HEAD.pack(len(part), zlib.crc32(part)) + part for part in payloads)
             self._write(memoryview(content))

@@ -1,4 +1,4 @@
-"""Somebody can always let others in: an admin whose tokens have expired is nobody."""
+"""Somebody can always let others in: an admin whose tokens have expired is no one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A file that is no model is told apart from outside; nothing of it is loaded."""
+"""A file that is not a model is told apart from outside; nothing of it is loaded."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""What a file that is no model of its format is told: the reason, and how that format is saved."""
+"""What a file that is not a model of its format is told: the reason, and how that format is saved."""
 
 import hashlib
 import pickle

@@ -1,4 +1,4 @@
-"""What a skops file tells of its model without being loaded; what it contradicts is told at registration."""
+"""What a skops file says of its model without being loaded; what it contradicts is told at registration."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A signature is what was stated, completed by what the file tells, and never what the file contradicts."""
+"""A signature is what was stated, completed by what the file says, and never what the file contradicts."""
 
 from pathlib import Path
 from typing import Any

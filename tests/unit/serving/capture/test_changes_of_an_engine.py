@@ -1,4 +1,4 @@
-"""Who may load and unload adapters in an engine that is not ours: its own host, and nobody else."""
+"""Who may load and unload adapters in an engine that is not ours: its own host, and no one else."""
 
 from pathlib import Path
 

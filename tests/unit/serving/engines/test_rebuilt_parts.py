@@ -1,4 +1,4 @@
-"""What compiled code would follow out of its arrays is built anew, or refused before it is asked."""
+"""What compiled code would follow out of its arrays is built again, or refused before it is asked."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Each epoch is probed and reported by itself: trouble with one endpoint is no trouble of another."""
+"""Each epoch is probed and reported by itself: trouble with one endpoint does not affect another."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -30,7 +30,7 @@ def test_an_ejected_instance_is_lost_until_it_has_answered_again() -> None:
 
     assert seen.take(clusters((1, False, 7), (2, False, 7))) == frozenset()
     assert seen.take(clusters((1, True, 7), (2, False, 8))) == {("127.0.0.1", 1)}
-    # The ejection is over, and nobody has tried it.
+    # The ejection is over, and no one has tried it.
     assert seen.take(clusters((1, False, 7), (2, False, 9))) == {("127.0.0.1", 1)}
     assert seen.take(clusters((1, False, 8), (2, False, 9))) == frozenset()
 

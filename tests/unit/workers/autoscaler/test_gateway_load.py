@@ -1,4 +1,4 @@
-"""What gateways have under way, read from Envoy's page of clusters."""
+"""What gateways have in progress, read from Envoy's page of clusters."""
 
 import httpx
 import msgspec

@@ -1,4 +1,4 @@
-"""What the control plane says of our token, or of the moment, is no word on a batch."""
+"""What the control plane says of our token, or of the moment, says nothing about a batch."""
 
 from pathlib import Path
 

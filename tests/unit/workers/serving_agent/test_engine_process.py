@@ -44,7 +44,7 @@ async def test_what_a_killed_engine_left_behind_is_ended(tmp_path: Path) -> None
 
 def has_ended(process: psutil.Process) -> bool:
     try:
-        # Nobody may have taken note of its end yet.
+        # No one may have taken note of its end yet.
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
