@@ -37,5 +37,5 @@ def test_a_frame_has_a_row_for_each_row() -> None:
 
 
 def test_another_answer_is_refused() -> None:
-    with pytest.raises(RollbookError, match="can't be read"):
+    with pytest.raises(RollbookError, match="cannot be read"):
         result_in(httpx.Response(200, json={"predictions": [1]}))
