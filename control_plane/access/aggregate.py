@@ -110,10 +110,10 @@ def row(state: Principal) -> CatalogueRow | None:
 PRINCIPALS = Aggregate(kind=Kind.PRINCIPAL, initial=Principal(), evolve=evolve, row=row)
 
 
-def grant_role(state: Principal, role: Role) -> tuple[msgspec.Struct, ...]:
+def grant_role(state: Principal, role: Role, reason: str | None) -> tuple[msgspec.Struct, ...]:
     """Decide on a role; the one that the principal has changes nothing."""
     _require_not_erased(state)
-    return () if state.role == role else (RoleGranted(role=role),)
+    return () if state.role == role else (RoleGranted(role=role, reason=reason),)
 
 
 def issue_token(state: Principal, token: Token) -> tuple[msgspec.Struct, ...]:

@@ -24,6 +24,7 @@ class GrantRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Change what a principal may do."""
 
     role: Role
+    reason: Reason | None = None
 
 
 class IssueToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

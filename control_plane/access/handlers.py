@@ -85,7 +85,7 @@ def grant_principal_role(
     before = _load(unit, principal_id, expected_version)
     if command.role != "admin":
         _require_another_admin(unit, before.state)
-    return _change(unit, before, grant_role(before.state, command.role))
+    return _change(unit, before, grant_role(before.state, command.role, command.reason))
 
 
 def revoke_principal_token(

@@ -35,9 +35,10 @@ class TokenRevoked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleGranted(msgspec.Struct, frozen=True, kw_only=True):
-    """The principal's role is now this one."""
+    """The principal's role is now this one; `reason` is null where nobody gave one."""
 
     role: Role
+    reason: str | None
 
 
 class PrincipalErased(msgspec.Struct, frozen=True, kw_only=True):

@@ -806,6 +806,7 @@ class AsyncPrincipals:
         principal_id: str,
         role: Literal["admin", "operator", "service", "viewer"],
         *,
+        reason: str | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.Changed:
@@ -818,7 +819,7 @@ class AsyncPrincipals:
         return await self._connection.command(
             "POST",
             _wire.path("/v1/principals/{principal_id}/role", principal_id=principal_id),
-            _wire.body({"role": role}),
+            _wire.body({"role": role}, reason=reason),
             types.Changed,
             idempotency_key=idempotency_key,
             if_match=if_match,
