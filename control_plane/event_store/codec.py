@@ -7,7 +7,7 @@ from eventsourcing.persistence import Notification, StoredEvent
 
 from control_plane.event_store.errors import EventTooLargeError, NewerEventError
 from control_plane.ports import Aggregate, CommandContext, EventContext, State
-from schemas.catalogue import TYPE_NAMES, decode_data
+from schemas.catalogue import TYPE_NAMES, NotUnderstood, decode_data, read_data
 from schemas.envelope import MAX_EVENT_BYTES, Envelope, RecordedEvent, decode, encode, encode_data
 from schemas.identifiers import EventId, StreamId
 
@@ -58,17 +58,29 @@ def to_recorded(notification: Notification) -> RecordedEvent:
     return RecordedEvent(position=notification.id, envelope=decode(notification.state), canonical=notification.state)
 
 
-def fold(aggregate: Aggregate[State], state: State, envelopes: Sequence[Envelope]) -> State:
-    """Apply events to a state, always as they read from the log.
+def fold_own(aggregate: Aggregate[State], state: State, envelopes: Sequence[Envelope]) -> State:
+    """Apply events that are about to be stored, as they will read from the log.
 
     Raises:
-        msgspec.ValidationError: an event's values do not fit its type; folded before it is stored, it never is.
-        NewerEventError: a type is unknown here; deciding on half a history would be worse than not deciding.
+        msgspec.ValidationError: an event's values do not fit its type; so it never is stored.
     """
     for envelope in envelopes:
         event = decode_data(envelope.type, envelope.data)
-        if event is None:
-            raise NewerEventError(stream=envelope.stream, type_name=envelope.type)
+        assert event is not None, "what was encoded here has a type that is known here"
+        state = aggregate.evolve(state, event, _context_of(envelope))
+    return state
+
+
+def fold(aggregate: Aggregate[State], state: State, envelopes: Sequence[Envelope]) -> State:
+    """Apply events of the log to a state.
+
+    Raises:
+        NewerEventError: an event can't be read here; deciding on half a history would be worse than not deciding.
+    """
+    for envelope in envelopes:
+        event = read_data(envelope.type, envelope.data)
+        if isinstance(event, NotUnderstood):
+            raise NewerEventError(stream=envelope.stream, type_name=envelope.type, detail=event.detail)
         state = aggregate.evolve(state, event, _context_of(envelope))
     return state
 

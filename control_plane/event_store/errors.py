@@ -94,12 +94,12 @@ class StoreBusyError(Unavailable):
 
 
 class NewerEventError(Unavailable):
-    """A stream holds an event of a type that this release does not know, so nothing may be decided on it."""
+    """A stream holds an event that only a newer release can read, so nothing may be decided on it."""
 
     code = "written-by-newer-release"
 
-    def __init__(self, *, stream: str, type_name: str) -> None:
+    def __init__(self, *, stream: str, type_name: str, detail: str) -> None:
         super().__init__(
-            f"{stream} holds {type_name}, which this release does not know",
+            f"{stream} holds an event {type_name} that this release can't read: {detail}",
             remedy="run the release that wrote it, or a later one",
         )

@@ -5,7 +5,7 @@ from typing import cast
 
 import msgspec
 
-from control_plane.event_store.codec import EventFrame, encode_event, fold, to_stored
+from control_plane.event_store.codec import EventFrame, encode_event, fold, fold_own, to_stored
 from control_plane.event_store.errors import StaleVersionError
 from control_plane.event_store.folded_states import FoldedState
 from control_plane.event_store.group import Group
@@ -61,7 +61,7 @@ class CommandUnit:
             return Loaded(cast("State", before.state), before.version)
         envelopes = self._envelopes(stream, expected_version, events, event_ids)
         # Folding before storing proves that what is stored can be read back.
-        state = fold(aggregate, cast("State", before.state), envelopes)
+        state = fold_own(aggregate, cast("State", before.state), envelopes)
         # The row goes first: a taken name is the one refusal that a handler may want to go on after.
         self._catalogue_row(aggregate, stream, state)
         self._store(stream, envelopes)

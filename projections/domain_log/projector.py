@@ -16,7 +16,7 @@ POSITION_HEADER = "position"
 
 
 class RegistryProjector:
-    """Fills the views of the registry. An unknown type still gets its row, and so advances the position."""
+    """Fills the views of the registry. An event of a newer release still gets its row, and so advances the position."""
 
     topic = REGISTRY_EVENTS
     tables = (ROLLOUT_TIMELINE, DOMAIN_EVENTS)
@@ -25,8 +25,8 @@ class RegistryProjector:
         recorded = recorded_event(message)
         try:
             return (timeline_rows(recorded, message), event_row(recorded, message))
-        except (msgspec.DecodeError, ValueError) as error:
-            raise UndecodableError(f"the data does not fit {recorded.envelope.type}: {error}") from error
+        except ValueError as error:
+            raise UndecodableError(f"{recorded.envelope.type} has a time that is none: {error}") from error
 
 
 def recorded_event(message: Message) -> RecordedEvent:

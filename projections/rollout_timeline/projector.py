@@ -7,7 +7,7 @@ import msgspec
 from projections.messages import Message
 from projections.rollout_timeline.rows import ROLLOUT_TIMELINE, Entry
 from projections.tables import Rows
-from schemas.catalogue import decode_data
+from schemas.catalogue import read_data
 from schemas.envelope import Envelope, RecordedEvent, unix_ms
 from schemas.events import endpoints, rollouts
 
@@ -15,7 +15,7 @@ from schemas.events import endpoints, rollouts
 def timeline_rows(recorded: RecordedEvent, message: Message) -> Rows:
     """Return the entry of an event, or no row when the event is not a rollout's."""
     envelope = recorded.envelope
-    entry = entry_of(decode_data(envelope.type, envelope.data), envelope)
+    entry = entry_of(read_data(envelope.type, envelope.data), envelope)
     if entry is None:
         return Rows(ROLLOUT_TIMELINE, [])
     where = {

@@ -37,7 +37,7 @@ from serving.gateway.priorities import Home
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
 from serving.gateway.retries import MAX_HELD
-from serving.gateway.snapshot_file import KeptState, read_state
+from serving.gateway.starting_state import starting_state
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 
 PREFIX = "ROLLBOOK_FOLLOWER_"
@@ -115,7 +115,7 @@ async def _serve(settings: FollowerSettings) -> None:
     folder = gateway_folder(settings.data_dir, settings.region)
     prober, background = Prober(folder), Background()
     async with ControlPlaneClient(settings.api_url, token_file=settings.token_file) as control_plane:
-        kept = read_state(folder / names.SNAPSHOT) or await _first_state(control_plane)
+        kept = await starting_state(folder / names.SNAPSHOT, control_plane)
         ads = AdsServer()
         reports = AppliedReports(
             control_plane,
@@ -179,16 +179,6 @@ async def _start(ads: AdsServer, follower: Follower, *, port: int) -> None:
         await ads.start(port=port, on_taken=follower.on_taken)
     except RuntimeError as error:
         raise CannotStartError(f"port {port}, needed for the gateway's configuration, is taken; free it") from error
-
-
-async def _first_state(control_plane: ControlPlaneClient) -> KeptState:
-    """Ask the control plane, for as long as it takes: without any state there is nothing to serve."""
-    while True:
-        try:
-            return KeptState(snapshot=await control_plane.serving_snapshot(), cursor=None)
-        except (httpx.HTTPError, OSError) as error:
-            _log.warning("snapshot_delayed", error=repr(error))
-            await asyncio.sleep(_RETRY_S)
 
 
 async def _follow_log(follower: Follower, connection: KafkaConnection) -> None:

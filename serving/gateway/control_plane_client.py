@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 
+from infra.newer_release import items_understood
 from schemas.envelope import rfc3339
 from schemas.events.endpoints import (
     DEFAULT_KEY,
@@ -18,7 +19,6 @@ from schemas.events.endpoints import (
     FailoverStarted,
     VersionReference,
 )
-from schemas.events.registry import Artifact
 from schemas.scaling import ScalingPolicy
 from serving.gateway.grpc_routing import speaks_grpc
 from serving.gateway.routing_state import (
@@ -35,10 +35,16 @@ from serving.gateway.routing_table import may_sleep
 _TIMEOUT_S = 10.0
 
 
+class _Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway reads of it; a format that is unknown here is routed all the same."""
+
+    format: str
+
+
 class _Deployment(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     version: VersionReference
-    artifact: Artifact
+    artifact: _Artifact
     regions: tuple[str, ...] = ()
 
 
@@ -77,8 +83,8 @@ class _Keys(msgspec.Struct, frozen=True, kw_only=True):
 
 class _ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     position: int
-    endpoints: tuple[_Endpoint, ...]
-    instances: tuple[Instance, ...]
+    endpoints: tuple[dict[str, Any], ...]
+    instances: tuple[dict[str, Any], ...]
     jwks: _Keys
     aliases: dict[str, dict[str, str]] = {}
     revoked_subjects: tuple[str, ...]
@@ -94,8 +100,8 @@ class ControlPlaneClient:
     Every call raises httpx.HTTPError or OSError where the control plane cannot answer now.
     """
 
-    def __init__(self, url: str, *, token_file: Path) -> None:
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S)
+    def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, transport=transport)
         self._token_file = token_file
 
     async def __aenter__(self) -> Self:
@@ -162,8 +168,8 @@ class ControlPlaneClient:
 def _routing_snapshot(answer: _ServingSnapshot) -> RoutingSnapshot:
     return RoutingSnapshot(
         position=answer.position,
-        endpoints=tuple(_endpoint(endpoint) for endpoint in answer.endpoints),
-        instances=answer.instances,
+        endpoints=tuple(_endpoint(endpoint) for endpoint in items_understood(answer.endpoints, _Endpoint)),
+        instances=items_understood(answer.instances, Instance),
         aliases=answer.aliases,
         tokens=answer.jwks.rules(revoked_subjects=answer.revoked_subjects),
     )
@@ -177,7 +183,7 @@ def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
         name=endpoint.name,
         salt=endpoint.salt,
         deployments={deployment.id: deployment.version for deployment in endpoint.deployments},
-        without_grpc=frozenset(each.id for each in endpoint.deployments if not speaks_grpc(each.artifact)),
+        without_grpc=frozenset(each.id for each in endpoint.deployments if not speaks_grpc(each.artifact.format)),
         wanted=traffic,
         holds=may_sleep(endpoint.scaling),
         failover=endpoint.failover,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from infra.newer_release import NewerEvents
 from schemas.catalogue import TYPE_NAMES
 from schemas.events.endpoints import FailoverStarted, TrafficShifted
 from serving.gateway import names
@@ -41,7 +42,7 @@ class Follower:
         snapshot_path: Path,
         home: Home | None = None,
     ) -> None:
-        self._table = RoutingTable(state.snapshot, home=home)
+        self._table = RoutingTable(state.snapshot, home=home, on_newer=NewerEvents().tell)
         self.cursor = state.cursor
         self._ads = ads
         self._reports = reports

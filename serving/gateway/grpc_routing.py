@@ -20,7 +20,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import any_pb2, descriptor_pb2
 
-from schemas.events.registry import Artifact, ArtifactFormat
+from schemas.events.registry import ArtifactFormat
 from serving.gateway import names
 from serving.gateway.protos import overwrite, packed, seconds
 
@@ -48,9 +48,9 @@ _SUFFIX = "~grpc"
 _IDLE_S = 300
 
 
-def speaks_grpc(artifact: Artifact) -> bool:
-    """Return whether the engine that runs an artifact answers gRPC: our runtime does, vLLM and relays do not."""
-    return artifact.format in _GRPC_FORMATS
+def speaks_grpc(artifact_format: str) -> bool:
+    """Return whether the engine that runs a format answers gRPC: our runtime does, vLLM and relays do not."""
+    return artifact_format in _GRPC_FORMATS
 
 
 def grpc_name(deployment_id: str) -> str:

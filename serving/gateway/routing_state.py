@@ -109,6 +109,8 @@ class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[Instance, ...]
     tokens: TokenRules
     aliases: dict[str, dict[str, str]] = {}
+    has_passed_over: bool = False
+    """Whether events of a newer release are missing in it."""
 
 
 InstancesByDeployment = Mapping[str, Mapping[str, Instance]]

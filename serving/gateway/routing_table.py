@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from schemas.catalogue import decode_data
+from infra.newer_release import OnNewer
+from schemas.catalogue import NotUnderstood, read_data
 from schemas.envelope import Envelope
 from schemas.events import endpoints, registry
 from schemas.events.endpoints import VersionReference
@@ -50,12 +51,14 @@ def may_sleep(policy: ScalingPolicy | None) -> bool:
 class RoutingTable:
     """The fold. An epoch is served once each deployment with weight has an instance; until then the one before is."""
 
-    def __init__(self, snapshot: RoutingSnapshot, *, home: Home | None = None) -> None:
+    def __init__(self, snapshot: RoutingSnapshot, *, home: Home | None = None, on_newer: OnNewer | None = None) -> None:
         self.home = home or Home()
         self.position = snapshot.position
         self.tokens = snapshot.tokens
         self.endpoints: dict[str, EndpointRoute] = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
         self.aliases: Aliases = snapshot.aliases
+        self.has_passed_over = snapshot.has_passed_over
+        self._on_newer = on_newer
         self._instances: dict[str, Instance] = {}
         self._of_deployment: dict[str, dict[str, Instance]] = {}
         self._endpoint_of: dict[str, str] = {}
@@ -134,11 +137,16 @@ class RoutingTable:
         return bool(endpoint and endpoint.shadow and endpoint.shadow.deployment_id == deployment_id)
 
     def waiting(self, endpoint_id: str) -> frozenset[str]:
-        """Return the deployments without an instance that keep the newest epoch from being served."""
+        """Return the deployments that keep the newest epoch from being served.
+
+        They have no instance yet, or only a newer release can read what they are.
+        """
         endpoint = self.endpoints[endpoint_id]
-        if endpoint.wanted is None or endpoint.wanted == endpoint.served or endpoint.holds:
+        if endpoint.wanted is None or endpoint.wanted == endpoint.served:
             return frozenset()
-        return frozenset(part for part in endpoint.wanted.deployments() if not self._of_deployment.get(part))
+        wanted = endpoint.wanted.deployments()
+        without = (part for part in wanted if not endpoint.holds and not self._of_deployment.get(part))
+        return (wanted - endpoint.deployments.keys()) | frozenset(without)
 
     def snapshot(self) -> RoutingSnapshot:
         """Return the state as a value that a table can start from."""
@@ -148,6 +156,7 @@ class RoutingTable:
             instances=tuple(self._instances.values()),
             tokens=self.tokens,
             aliases={model: dict(named) for model, named in self.aliases.items()},
+            has_passed_over=self.has_passed_over,
         )
 
     def renew_tokens(self, tokens: TokenRules) -> Change:
@@ -155,25 +164,43 @@ class RoutingTable:
         return self._take_tokens(renewed(self.tokens, tokens))
 
     def apply(self, envelope: Envelope, *, position: int) -> Change:
-        """Fold one event; one at or before the table's position changes nothing.
-
-        Raises:
-            msgspec.ValidationError: the data does not fit its type; the position is not moved.
-        """
+        """Fold one event; one at or before the table's position changes nothing, nor does one of a newer release."""
         if position <= self.position:
             return NOTHING
-        event = decode_data(envelope.type, envelope.data)
+        event = read_data(envelope.type, envelope.data)
         change = self._fold(event, envelope)
         self.position = position
         return change
 
     def _fold(  # noqa: PLR0911 - one answer an event type
-        self, event: msgspec.Struct | None, envelope: Envelope
+        self, event: msgspec.Struct, envelope: Envelope
     ) -> Change:
         stream = str(envelope.stream)
         match event:
+            case NotUnderstood():
+                return self._pass_over(event)
             case endpoints.EndpointCreated():
                 return self._create(event, envelope)
+            case endpoints.InstanceAnnounced():
+                return self._announce(stream, event)
+            case endpoints.InstanceWithdrawn() | endpoints.InstanceFailed():
+                return self._withdraw(stream)
+            case registry.VersionAliasSet() | registry.VersionAliasRemoved():
+                self.aliases = with_alias(self.aliases, event, model_id=stream)
+                return self._rename_all()
+            case _ if stream in self.endpoints:
+                return self._fold_endpoint(stream, event, envelope)
+            case _:
+                return self._take_tokens(folded(self.tokens, event, envelope))
+
+    def _pass_over(self, event: NotUnderstood) -> Change:
+        self.has_passed_over = True
+        if self._on_newer:
+            self._on_newer(event)
+        return NOTHING
+
+    def _fold_endpoint(self, stream: str, event: msgspec.Struct, envelope: Envelope) -> Change:
+        match event:
             case endpoints.DeploymentAdded():
                 return self._add_deployment(stream, event)
             case endpoints.DeploymentRemoved():
@@ -183,15 +210,8 @@ class RoutingTable:
                 return self._replace(stream, wanted=traffic)
             case endpoints.TrafficApplied(region=region, epoch=epoch) if region == self.home.region:
                 return self._note_applied(stream, epoch)
-            case endpoints.InstanceAnnounced():
-                return self._announce(stream, event)
-            case endpoints.InstanceWithdrawn() | endpoints.InstanceFailed():
-                return self._withdraw(stream)
-            case msgspec.Struct():
-                tokens = self._take_tokens(folded(self.tokens, event, envelope))
-                return tokens | self._fold_failover(stream, event)
             case _:
-                return NOTHING
+                return self._fold_failover(stream, event)
 
     def _fold_failover(self, stream: str, event: msgspec.Struct) -> Change:
         match event:
@@ -211,12 +231,11 @@ class RoutingTable:
     def _fold_choice(self, stream: str, event: msgspec.Struct) -> Change:
         match event:
             case endpoints.ShadowSet(deployment_id=deployment_id, percent=percent):
-                return self._set_shadow(stream, Shadow(deployment_id=deployment_id, percent=percent))
+                is_known = deployment_id in self.endpoints[stream].deployments
+                shadow = Shadow(deployment_id=deployment_id, percent=percent) if is_known else None
+                return self._set_shadow(stream, shadow)
             case endpoints.ShadowRemoved():
                 return self._set_shadow(stream, None)
-            case registry.VersionAliasSet() | registry.VersionAliasRemoved():
-                self.aliases = with_alias(self.aliases, event, model_id=stream)
-                return self._rename_all()
             case endpoints.AssignmentKeyChosen(key=key):
                 return self._replace(stream, assigned_by=key) | Change(endpoints=frozenset({stream}))
             case _:
@@ -236,7 +255,7 @@ class RoutingTable:
         endpoint = self.endpoints[endpoint_id]
         deployments = {**endpoint.deployments, event.deployment_id: event.version}
         # The route changes too: callers may name the version before it takes a share of the traffic.
-        silent = frozenset() if speaks_grpc(event.artifact) else frozenset({event.deployment_id})
+        silent = frozenset() if speaks_grpc(event.artifact.format) else frozenset({event.deployment_id})
         replaced = self._replace(
             endpoint_id,
             deployments=deployments,
@@ -278,6 +297,8 @@ class RoutingTable:
 
     def _announce(self, instance_id: str, event: endpoints.InstanceAnnounced) -> Change:
         change = self._withdraw(instance_id)
+        if event.endpoint_id not in self.endpoints:
+            return change
         self._place(
             Instance(
                 id=instance_id,

@@ -2,11 +2,12 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
 
+from infra.newer_release import items_understood
 from schemas.scaling import LoadMeasurement, ScalingPolicy
 from workers.autoscaler.errors import PartAwayError, RefusedError
 
@@ -41,6 +42,12 @@ class SnapshotAnswer(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[InstanceAnswer, ...]
 
 
+class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    endpoints: tuple[dict[str, Any], ...]
+    instances: tuple[dict[str, Any], ...]
+
+
 class ScalingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a measurement."""
 
@@ -64,7 +71,12 @@ class ControlPlane:
 
     async def snapshot(self) -> SnapshotAnswer:
         """Return what is served, with its policies."""
-        return await self._call("GET", "/v1/snapshots/serving", SnapshotAnswer)
+        answer = await self._call("GET", "/v1/snapshots/serving", _Snapshot)
+        return SnapshotAnswer(
+            position=answer.position,
+            endpoints=items_understood(answer.endpoints, EndpointAnswer),
+            instances=items_understood(answer.instances, InstanceAnswer),
+        )
 
     async def report_load(self, endpoint_id: str, deployment_id: str, measurement: LoadMeasurement) -> ScalingAnswer:
         """Send a measurement and return what was decided on it."""

@@ -2,13 +2,14 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
 
+from infra.newer_release import items_understood
 from schemas.events.rollouts import Measurement
-from workers.rollout_judge.answers import MeasurementAnswer, SnapshotAnswer
+from workers.rollout_judge.answers import ActiveRolloutAnswer, MeasurementAnswer, SnapshotAnswer
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.looks import LookAtView, ReportWarmUp
 
@@ -21,6 +22,12 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
     decision: str
     reason: str = ""
+
+
+class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    at: str
+    rollouts: tuple[dict[str, Any], ...]
 
 
 class ControlPlane:
@@ -36,7 +43,9 @@ class ControlPlane:
 
     async def snapshot(self) -> SnapshotAnswer:
         """Return the active rollouts and their position in the log."""
-        return await self._call("GET", "/v1/snapshots/rollouts", SnapshotAnswer)
+        answer = await self._call("GET", "/v1/snapshots/rollouts", _Snapshot)
+        rollouts = items_understood(answer.rollouts, ActiveRolloutAnswer)
+        return SnapshotAnswer(position=answer.position, at=answer.at, rollouts=rollouts)
 
     async def look(self, look: LookAtView) -> MeasurementAnswer:
         """Return the counts of an epoch's arms."""

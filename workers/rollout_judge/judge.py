@@ -7,7 +7,8 @@ from typing import Protocol
 import structlog
 
 from infra.background import Background
-from schemas.catalogue import decode_data
+from infra.newer_release import NewerEvents
+from schemas.catalogue import NotUnderstood, read_data
 from schemas.envelope import RecordedEvent
 from schemas.events.rollouts import Measurement
 from workers.rollout_judge.answers import MeasurementAnswer, SnapshotAnswer
@@ -59,6 +60,7 @@ class Judge:
         self._plane = plane
         self._monotonic = monotonic
         self._background = background
+        self._newer = NewerEvents()
         self._position = 0
         self._sent: dict[str, LastSent] = {}
         self._quiet_until: dict[str, float] = {}
@@ -83,13 +85,15 @@ class Judge:
             self.fold(recorded)
 
     def fold(self, recorded: RecordedEvent) -> None:
-        """Take in one event; those that the snapshot covers, and types made by a newer release, only pass."""
+        """Take in one event; those that the snapshot covers, and those of a newer release, only pass."""
         if recorded.position <= self._position:
             return
         self._position = recorded.position
-        event = decode_data(recorded.envelope.type, recorded.envelope.data)
-        if event is not None:
-            self.rollouts = after_event(self.rollouts, recorded, event, seen_s=self._monotonic())
+        event = read_data(recorded.envelope.type, recorded.envelope.data)
+        if isinstance(event, NotUnderstood):
+            self._newer.tell(event)
+            return
+        self.rollouts = after_event(self.rollouts, recorded, event, seen_s=self._monotonic())
 
     async def look_at_all(self) -> None:
         """Look once at each active rollout, a few at a time."""

@@ -5,6 +5,7 @@ from functools import partial
 
 import structlog
 
+from infra.newer_release import NewerEvents
 from workers.serving_agent.control_plane import ServingSnapshot
 from workers.serving_agent.desired import DesiredState
 from workers.serving_agent.errors import RefusedError
@@ -24,6 +25,7 @@ class ServingAgent:
     def __init__(self, parts: AgentParts, group: asyncio.TaskGroup) -> None:
         self._parts = parts
         self._group = group
+        self._newer = NewerEvents()
         self._desired: DesiredState | None = None
         self._keepers: dict[Slot, InstanceKeeper] = {}
         self._tasks: dict[Slot, asyncio.Task[None]] = {}
@@ -34,7 +36,9 @@ class ServingAgent:
     def begin(self, snapshot: ServingSnapshot) -> DesiredState:
         """Start again from a snapshot, and return the state that events are to be folded into."""
         settings = self._parts.settings
-        self._desired = DesiredState(snapshot, agent_id=settings.agent_id, region=settings.region)
+        self._desired = DesiredState(
+            snapshot, agent_id=settings.agent_id, region=settings.region, on_newer=self._newer.tell
+        )
         return self._desired
 
     def hand_over_captures(self) -> None:

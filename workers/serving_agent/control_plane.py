@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import msgspec
 import structlog
 
+from infra.newer_release import items_understood
 from schemas.events.endpoints import CapturePolicy, InstanceFailed, VersionReference
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from workers.serving_agent.errors import PartAwayError, RefusedError
@@ -60,6 +62,12 @@ class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[SnapshotInstance, ...]
 
 
+class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    endpoints: tuple[dict[str, Any], ...]
+    instances: tuple[dict[str, Any], ...]
+
+
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     """The body of POST /v1/instances."""
 
@@ -77,8 +85,8 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 class ControlPlane:
     """The public API with the agent's service token."""
 
-    def __init__(self, url: str, *, token_file: Path) -> None:
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT)
+    def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
 
     async def close(self) -> None:
@@ -94,7 +102,7 @@ class ControlPlane:
         try:
             answer = await self._client.get("/v1/snapshots/serving", headers=self._authorization())
             answer.raise_for_status()
-            return msgspec.json.decode(answer.content, type=ServingSnapshot)
+            return _understood(msgspec.json.decode(answer.content, type=_Snapshot))
         except (httpx.HTTPError, OSError, msgspec.DecodeError) as error:
             raise PartAwayError(f"GET /v1/snapshots/serving: {error!r}") from error
 
@@ -163,3 +171,16 @@ class ControlPlane:
 
     def _authorization(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
+
+
+def _understood(answer: _Snapshot) -> ServingSnapshot:
+    """Read an answer; a deployment of a newer release, such as one of a format that is unknown here, is left out."""
+    endpoints = (
+        {**each, "deployments": items_understood(each.get("deployments", ()), SnapshotDeployment)}
+        for each in answer.endpoints
+    )
+    return ServingSnapshot(
+        position=answer.position,
+        endpoints=items_understood(endpoints, SnapshotEndpoint),
+        instances=items_understood(answer.instances, SnapshotInstance),
+    )

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from schemas.catalogue import decode_data
+from infra.newer_release import OnNewer
+from schemas.catalogue import NotUnderstood, read_data
 from schemas.envelope import Envelope
 from schemas.events.endpoints import (
     CapturePolicyChanged,
@@ -44,9 +45,12 @@ class DesiredState:
     `captures` holds the capture policy of each endpoint.
     """
 
-    def __init__(self, snapshot: ServingSnapshot, *, agent_id: str, region: str) -> None:
+    def __init__(
+        self, snapshot: ServingSnapshot, *, agent_id: str, region: str, on_newer: OnNewer | None = None
+    ) -> None:
         self._agent_id = agent_id
         self._region = region
+        self._on_newer = on_newer
         self._position = snapshot.position
         self._names = {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
         self.deployments = {
@@ -75,21 +79,23 @@ class DesiredState:
         }
 
     def apply(self, envelope: Envelope, *, position: int) -> None:
-        """Fold one event; one at or before the snapshot changes nothing.
-
-        Raises:
-            msgspec.ValidationError: the data does not fit its type.
-        """
+        """Fold one event; one at or before the snapshot, and one of a newer release, changes nothing."""
         if position <= self._position:
             return
         self._position = position
-        match decode_data(envelope.type, envelope.data):
+        event = read_data(envelope.type, envelope.data)
+        if isinstance(event, NotUnderstood) and self._on_newer:
+            self._on_newer(event)
+        self._fold(event, envelope)
+
+    def _fold(self, event: msgspec.Struct, envelope: Envelope) -> None:
+        match event:
             case EndpointCreated(name=name):
                 self._names[str(envelope.stream)] = name
                 self.captures[str(envelope.stream)] = PolicyInForce()
             case CapturePolicyChanged(policy=policy):
                 self.captures[str(envelope.stream)] = PolicyInForce(version=envelope.streamversion, policy=policy)
-            case DeploymentAdded() as added:
+            case DeploymentAdded() as added if envelope.stream in self._names:
                 self._add(added, envelope)
             case DeploymentPlaced(deployment_id=deployment_id, regions=regions):
                 # It comes before the deployment itself where that begins with a placement.

@@ -1,0 +1,41 @@
+"""What a program does with that which a newer release than its own wrote: passes it over, and says so."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias, TypeVar
+
+import msgspec
+import structlog
+
+from schemas.catalogue import NotUnderstood
+
+Item = TypeVar("Item")
+OnNewer: TypeAlias = Callable[[NotUnderstood], None]
+
+_log = structlog.get_logger(__name__)
+
+
+class NewerEvents:
+    """Says once for each type that its events are passed over, as there may be thousands of them."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, event: NotUnderstood) -> None:
+        """Hear of one."""
+        if event.type_name not in self._told:
+            self._told.add(event.type_name)
+            _log.warning("newer_event_passed_over", type=event.type_name, detail=event.detail)
+
+
+def items_understood(items: Iterable[object], kind: type[Item]) -> tuple[Item, ...]:
+    """Return the items of a decoded list; those that only a newer release can read are left out."""
+    return tuple(item for each in items if (item := _understood(each, kind)) is not None)
+
+
+def _understood(item: object, kind: type[Item]) -> Item | None:
+    try:
+        return msgspec.convert(item, kind)
+    except msgspec.ValidationError as error:
+        identifier = item.get("id", "") if isinstance(item, dict) else ""
+        _log.warning("newer_item_left_out", kind=kind.__name__, id=identifier, detail=str(error))
+        return None

@@ -1,0 +1,197 @@
+"""Whoever reads the log reads one that a newer release wrote: whatever it can't understand stops nobody.
+
+Each reader goes through the same story, in which events have unknown types, unknown variants and unknown members.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from control_plane.audit.history import check_history
+from control_plane.bootstrap import AGGREGATES
+from control_plane.catalogue.rebuild import rows_of
+from control_plane.event_feed import operations as event_feed
+from control_plane.event_store.log_file import LoggedEvent
+from control_plane.relay.record import from_record, to_record
+from infra.background import Background
+from projections.domain_log.projector import RegistryProjector
+from projections.messages import Message
+from schemas.envelope import RecordedEvent
+from schemas.topics import REGISTRY_EVENTS
+from serving.gateway.resources import everything, update_for
+from serving.gateway.routing_table import RoutingTable
+from tests.support.log_story import log_story, recorded, with_data, with_type
+from tests.support.routing import NOTHING_KNOWN
+from tests.unit.workers.rollout_judge.pictures import MemoryPlane, snapshot, view
+from workers.rollout_judge.judge import Judge
+from workers.serving_agent.control_plane import ServingSnapshot
+from workers.serving_agent.desired import DesiredState
+
+STORY = log_story()
+Log = Sequence[RecordedEvent]
+
+
+def gateway(log: Log) -> tuple[int, object]:
+    """Fold the log as the follower does, and build what Envoy is told after each event."""
+    table = RoutingTable(NOTHING_KNOWN)
+    for event in log:
+        update_for(table.apply(event.envelope, position=event.position), table)
+    told = update_for(everything(table), table)
+    return table.position, {(each.type_url, each.name, each.version) for each in told.resources}
+
+
+def agent(log: Log) -> tuple[int, object]:
+    state = DesiredState(ServingSnapshot(position=0, endpoints=(), instances=()), agent_id="agent", region="local")
+    for event in log:
+        state.apply(event.envelope, position=event.position)
+    return log[-1].position, (state.deployments, state.wanted_replicas(), state.captures, state.announced)
+
+
+def judge(log: Log) -> tuple[int, object]:
+    plane = MemoryPlane(snapshot(position=0), view())
+    reader = Judge(plane, monotonic=lambda: 0.0, background=Background())
+    pictures = []
+    for event in log:
+        reader.fold(event)
+        pictures.append(dict(reader.rollouts))
+    return reader.position, [picture for number, picture in enumerate(pictures) if picture not in pictures[:number]]
+
+
+def views(log: Log) -> tuple[int, object]:
+    projector, parts = RegistryProjector(), []
+    for offset, event in enumerate(log):
+        message = Message(
+            topic=REGISTRY_EVENTS.name,
+            partition=0,
+            offset=offset,
+            timestamp_ms=0,
+            key=event.envelope.stream.encode(),
+            value=event.canonical,
+            headers=(("position", str(event.position).encode()),),
+        )
+        parts.append(projector.project(message))
+    timeline = [row["summary"] for rows, _ in parts for row in _mappings(rows.values)]
+    (last,) = _mappings(parts[-1][1].values)
+    return last["position"], timeline
+
+
+def _mappings(values: Any) -> list[dict[str, Any]]:  # noqa: ANN401  rows may also be columns
+    return list(values)
+
+
+def catalogue(log: Log) -> tuple[int, object]:
+    return log[-1].position, [
+        msgspec.structs.replace(row, stream_version=0, body=b"") for row in rows_of(log, AGGREGATES)
+    ]
+
+
+def relay(log: Log) -> tuple[int, object]:
+    records = [to_record(_logged(event)) for event in log]
+    read = [from_record(_Consumed(offset, record)) for offset, record in enumerate(records)]
+    assert [event.canonical for event in read] == [event.canonical for event in log]
+    return read[-1].position, None
+
+
+class _Consumed:
+    def __init__(self, offset: int, record: Any) -> None:  # noqa: ANN401  what aiokafka would return
+        self.offset, self.key, self.value, self.headers = offset, record.key, record.value, record.headers
+
+
+def audit(log: Log) -> tuple[int, object]:
+    """Verify the log, which is also how a restore reads it."""
+    evidence = check_history("store", [_logged(event) for event in log])
+    assert evidence.size == len(log)
+    return evidence.position, None
+
+
+def feed(log: Log) -> tuple[int, object]:
+    fed = event_feed._feed(list(log), head=log[-1].position, read_until=log[-1].position)  # noqa: SLF001  the rim
+    assert msgspec.json.decode(msgspec.json.encode(fed))["items"][-1]["position"] == log[-1].position
+    return fed.read_until, None
+
+
+def _logged(event: RecordedEvent) -> LoggedEvent:
+    envelope = event.envelope
+    return LoggedEvent(event.position, envelope.stream, envelope.streamversion, envelope.type, event.canonical)
+
+
+READERS: dict[str, Callable[[Log], tuple[int, object]]] = {
+    "gateway": gateway,
+    "agent": agent,
+    "judge": judge,
+    "views": views,
+    "catalogue": catalogue,
+    "relay": relay,
+    "audit": audit,
+    "feed": feed,
+}
+VARIANTS: dict[str, dict[str, object]] = {
+    "registry.ModelVersionRegistered.v1": {"artifact": {"digest": "sha256:00", "size_bytes": 1, "format": "gguf"}},
+    "endpoints.DeploymentAdded.v1": {"artifact": {"digest": "sha256:00", "size_bytes": 1, "format": "gguf"}},
+    "rollouts.RolloutStarted.v1": {"gates": [{"kind": "fairness", "max_gap": 0.1}]},
+    "rollouts.StepJudged.v1": {"decision": "ponder"},
+    "access.PrincipalRegistered.v1": {"kind": "team"},
+    "access.RoleGranted.v2": {"role": "owner"},
+    "batches.BatchCreated.v1": {"endpoint": "/v1/images/generations"},
+}
+"""What a newer release may say in an event of a known type."""
+
+
+def replaced(event: RecordedEvent, other: RecordedEvent) -> list[RecordedEvent]:
+    return [other if one is event else one for one in STORY]
+
+
+@pytest.fixture(params=list(READERS.values()), ids=list(READERS))
+def reader(request: pytest.FixtureRequest) -> Iterator[Callable[[Log], tuple[int, object]]]:
+    with capture_logs() as logs:
+        yield request.param
+    # The gateway leaves out what it can't build, and says so.
+    assert [entry for entry in logs if entry["event"] == "resources_not_built"] == []
+
+
+def test_unknown_members_are_passed_over(reader: Callable[[Log], tuple[int, object]]) -> None:
+    newer = [with_data(event, surprise={"of": "a newer release"}) for event in STORY]
+
+    assert reader(newer) == reader(STORY)
+
+
+def test_events_of_unknown_types_change_nothing_but_the_position(
+    reader: Callable[[Log], tuple[int, object]],
+) -> None:
+    newer: list[RecordedEvent] = []
+    for event in STORY:
+        unknown = msgspec.structs.replace(
+            event.envelope, type="later.SomethingNew.v1", stream=f"later-{event.position}", streamversion=1
+        )
+        newer += [
+            recorded(2 * event.position - 1, event.envelope),
+            recorded(2 * event.position, unknown),
+        ]
+
+    position, picture = reader(newer)
+
+    assert (position, picture) == (2 * len(STORY), reader(STORY)[1])
+
+
+@pytest.mark.parametrize("event", STORY, ids=lambda event: f"{event.position}-{event.envelope.type}")
+def test_a_newer_version_of_an_event_stops_nobody(
+    reader: Callable[[Log], tuple[int, object]], event: RecordedEvent
+) -> None:
+    newer = with_type(event, f"{event.envelope.type.partition('.v')[0]}.v9")
+
+    position, _ = reader(replaced(event, newer))
+
+    assert position == len(STORY)
+
+
+@pytest.mark.parametrize("type_name", VARIANTS)
+def test_an_unknown_variant_stops_nobody(reader: Callable[[Log], tuple[int, object]], type_name: str) -> None:
+    newer = [with_data(event, **VARIANTS[type_name]) if event.envelope.type == type_name else event for event in STORY]
+    assert newer != STORY
+
+    position, _ = reader(newer)
+
+    assert position == len(STORY)
