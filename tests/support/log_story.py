@@ -1,5 +1,7 @@
 """A log with an event of most kinds, in an order that the aggregates allow: a canary beside all that surrounds it."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from schemas.catalogue import EVENT_TYPES, TYPE_NAMES
@@ -121,26 +123,29 @@ _FACTS: tuple[tuple[str, msgspec.Struct], ...] = (
 )
 
 
-def log_story() -> list[RecordedEvent]:
-    """Return the log."""
+def log_story(wanted: Callable[[RecordedEvent], bool] = lambda _: True) -> list[RecordedEvent]:
+    """Return the log; of a part of the events, as if the others had never been."""
     versions: dict[str, int] = {}
     log: list[RecordedEvent] = []
-    for position, (stream, event) in enumerate(_FACTS, start=1):
-        versions[stream] = versions.get(stream, 0) + 1
+    for stream, event in _FACTS:
+        position = len(log) + 1
+        version = versions.get(stream, 0) + 1
         envelope = Envelope(
             type=TYPE_NAMES[type(event)],
             id=EventId(_id("event", position)),
             time=AT,
             workspace="default",
             stream=StreamId(stream),
-            streamversion=versions[stream],
+            streamversion=version,
             actor=PRINCIPAL,
             correlationid="c",
             causationid="c",
             commandid="c",
             data=encode_data(event),
         )
-        log.append(recorded(position, envelope))
+        if wanted(recorded(position, envelope)):
+            versions[stream] = version
+            log.append(recorded(position, envelope))
     return log
 
 
