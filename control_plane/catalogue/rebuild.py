@@ -11,7 +11,7 @@ from control_plane.ports import Aggregates, CatalogueRow
 from schemas.envelope import RecordedEvent
 from schemas.identifiers import kind_of
 
-FORMAT = "1"
+FORMAT = "2"
 """Raised when a row writer changes what it writes; a store with another format rebuilds its rows when it is opened."""
 
 

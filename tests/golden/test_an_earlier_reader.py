@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import msgspec
 import pytest
 
 from schemas.envelope import RecordedEvent
+from tests.support.earlier_release import KEPT, unpack_reader
 from tests.support.log_story import log_story, with_data
 
-FOLDER = Path(__file__).with_name("at_3262325")
 SAMPLES = sorted(Path(__file__).with_name("events").glob("*.json"))
 SINCE = ("batches.", "endpoints.ReplicasChanged.", "endpoints.ScalingPolicySet.", "registry.VersionAlias")
 """Types that it does not know, beside later versions of those that it knows."""
@@ -24,16 +23,13 @@ DECODING = {"gateway", "agent", "judge", "views", "catalogue"}
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Unpack the code of the earlier release."""
-    folder = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(FOLDER / "reader.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return unpack_reader(tmp_path_factory.mktemp("earlier"))
 
 
 def stopped(release: Path, log: Sequence[bytes]) -> dict[str, str]:
     """Return what stopped which reader; the others came to the end."""
     done = subprocess.run(
-        [sys.executable, str(FOLDER / "read_log.py"), str(release)],
+        [sys.executable, str(KEPT / "read_log.py"), str(release)],
         input=b"\n".join(log),
         env={"PYTHONPATH": str(release), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

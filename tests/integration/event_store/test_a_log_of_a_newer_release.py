@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from control_plane.catalogue.rebuild import FORMAT
 from control_plane.event_store.errors import NewerEventError
 from control_plane.ports import EventStore
 from schemas.envelope import encode
@@ -21,7 +22,7 @@ NEWER = ("unknown type", "unknown form")
 
 
 @asynccontextmanager
-async def went_on_with(folder: Path, newer: str, *, format_of_rows: str = "1") -> AsyncIterator[EventStore]:
+async def went_on_with(folder: Path, newer: str, *, format_of_rows: str = FORMAT) -> AsyncIterator[EventStore]:
     """Open a store with two models, the first of which got one more event by a newer release."""
     async with open_sqlite(folder, FakeClock(), []) as store:
         for number, name in enumerate(("digits", "letters"), start=1):

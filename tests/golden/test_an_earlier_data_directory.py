@@ -1,0 +1,122 @@
+"""What an earlier release stored reads as it was meant; in the acceptance tests a stack goes on with it."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from control_plane.access.aggregate import PRINCIPALS
+from control_plane.audit.verifier import verify_store
+from control_plane.bootstrap import AGGREGATES
+from control_plane.catalogue.rebuild import rows_of
+from control_plane.event_store.codec import fold
+from control_plane.event_store.log_file import open_log_file
+from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
+from control_plane.keys.key_file import open_key_file
+from control_plane.ports import CatalogueRow
+from projections.domain_log.projector import RegistryProjector
+from projections.messages import Message
+from schemas.catalogue import EVENT_TYPES, NotUnderstood, read_data
+from schemas.envelope import RecordedEvent, decode
+from schemas.events.access import RoleGranted
+from schemas.topics import REGISTRY_EVENTS
+from tests.support.catalogue_bodies import BODIES
+from tests.support.earlier_release import unpack_data_directory
+from tests.support.fakes import FakeClock
+
+SIZE, ROOT = 58, "a2706f0352b121cfc0cad33ebded461636dc66919b1ee60768dc8fa1f2d8dd16"
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpack the data directory."""
+    return unpack_data_directory(tmp_path_factory.mktemp("left"))
+
+
+@pytest.fixture(scope="module")
+def log(left: Path) -> list[RecordedEvent]:
+    with open_log_file(left / "events" / "registry.sqlite") as file:
+        return [
+            RecordedEvent(position=event.position, envelope=decode(event.canonical), canonical=event.canonical)
+            for event in file.read(after=0, limit=10_000)
+        ]
+
+
+def test_its_log_verifies_to_the_root_that_it_had(left: Path) -> None:
+    evidence = verify_store(left / "events" / "registry.sqlite")
+
+    assert (evidence.size, evidence.root.hex()) == (SIZE, ROOT)
+
+
+def test_each_of_its_events_is_read(log: list[RecordedEvent]) -> None:
+    read = [read_data(event.envelope.type, event.envelope.data) for event in log]
+
+    assert [event for event in read if isinstance(event, NotUnderstood)] == []
+
+
+def test_roles_that_were_granted_without_a_reason_are_read_as_the_newest_version(log: list[RecordedEvent]) -> None:
+    stored = [event.envelope for event in log if event.envelope.type.startswith("access.RoleGranted.")]
+
+    read = [read_data(envelope.type, envelope.data) for envelope in stored]
+
+    assert {envelope.type for envelope in stored} == {"access.RoleGranted.v1"}
+    assert RoleGranted(role="admin", reason=None) in read
+    of_one = [event.envelope for event in log if event.envelope.stream == stored[0].stream]
+    assert fold(PRINCIPALS, PRINCIPALS.initial, of_one).role == "admin"
+
+
+def test_the_views_are_built_of_it(log: list[RecordedEvent]) -> None:
+    rows = [
+        RegistryProjector().project(
+            Message(
+                topic=REGISTRY_EVENTS.name,
+                partition=0,
+                offset=offset,
+                timestamp_ms=0,
+                key=event.envelope.stream.encode(),
+                value=event.canonical,
+                headers=(("position", str(event.position).encode()),),
+            )
+        )
+        for offset, event in enumerate(log)
+    ]
+
+    assert [len(stored) for _, stored in rows] == [1] * len(log)
+    assert sum(len(entries) for entries, _ in rows) > 10
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
+    numbers: Iterator[int] = itertools.count(1)
+    with open_key_file(folder / "events" / "keys.sqlite") as keys:
+        async with open_sqlite_store(
+            folder / "events" / "registry.sqlite",
+            keys=keys,
+            aggregates=AGGREGATES,
+            clock=FakeClock(),
+            randomness=lambda: next(numbers),
+            after_commit=lambda _: None,
+        ) as store:
+            yield store
+
+
+async def test_its_catalogue_means_what_a_rebuild_gives(tmp_path: Path, log: list[RecordedEvent]) -> None:
+    async with opened(unpack_data_directory(tmp_path)) as store:
+        found = [row for kind in BODIES for row in store.catalogue().find(kind, workspace="default", limit=1_000)]
+
+    assert meant(found) == meant(rows_of(log, AGGREGATES))
+
+
+def meant(rows: list[CatalogueRow]) -> dict[str, tuple[CatalogueRow, msgspec.Struct]]:
+    """Return rows by id, with their bodies as they are read today: those of then lack what was added since."""
+    return {
+        row.id: (msgspec.structs.replace(row, body=b""), msgspec.json.decode(row.body, type=BODIES[row.kind]))
+        for row in rows
+    }
+
+
+def test_nearly_every_type_that_it_knew_is_in_its_log(log: list[RecordedEvent]) -> None:
+    assert len({event.envelope.type for event in log} & EVENT_TYPES.keys()) >= 20
