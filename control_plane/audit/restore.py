@@ -42,7 +42,7 @@ async def restore_store(path: Path, connection: KafkaConnection) -> Evidence:
 
 def _prepare(path: Path) -> Path:
     if path.exists():
-        raise LogUnreadableError(f"{path} exists already; move it away to restore it from the topic")
+        raise LogUnreadableError(f"{path} already exists; move it away to restore it from the topic")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.restoring")
     unfinished.unlink(missing_ok=True)

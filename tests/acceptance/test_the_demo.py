@@ -82,7 +82,7 @@ def test_a_directory_that_is_there_is_refused(processes: MarkedProcesses, tmp_pa
     )
 
     assert told.returncode != 0
-    assert "exists already" in told.stderr
+    assert "already exists" in told.stderr
     assert processes.alive() == []
 
 

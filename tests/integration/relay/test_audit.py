@@ -155,7 +155,7 @@ async def test_a_store_is_rebuilt_from_the_topic_alone(installation: Installatio
         assert store.read(after=0, limit=100) == log
         assert store.catalogue().find(Kind.MODEL, workspace="default") == rows
         assert (await store.execute(context(), assign(model_id(1)))).position == log[-1].position + 1
-    with pytest.raises(LogUnreadableError, match="exists already"):
+    with pytest.raises(LogUnreadableError, match="already exists"):
         await restore_store(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
 
 
