@@ -129,12 +129,17 @@ class Question(Operation, frozen=True, kw_only=True):
     is_tagged: bool = False
     """Whether the answer carries an ETag, for a command's If-Match."""
 
+    formats: tuple[str, ...] = ()
+    """Other media types than JSON that the caller may choose."""
+
 
 class Transfer(Operation, frozen=True, kw_only=True):
     """Moves a file: `handler(request, …)` reads and answers by itself, as the web framework has it."""
 
     upload: str | None = None
     download: str | None = None
+    headers: tuple[str, ...] = ()
+    """What the answer says of the file."""
 
 
 class Operations(msgspec.Struct, frozen=True):

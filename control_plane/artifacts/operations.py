@@ -21,6 +21,8 @@ _READING = (errors.MalformedDigestError, errors.ArtifactNotFoundError, errors.Ar
 
 AnyRequest = Request[Any, Any, Any]
 
+_DESCRIBING = ("ETag", "Accept-Ranges", "Cache-Control")
+
 
 def operations(store: ArtifactStore) -> Operations:
     """Declare them."""
@@ -53,6 +55,7 @@ def operations(store: ArtifactStore) -> Operations:
                 handler=partial(get_artifact, store),
                 sdk="artifacts.download",
                 download=_MEDIA_TYPE,
+                headers=(*_DESCRIBING, "Content-Range"),
                 also=(_PARTIAL,),
                 roles=READERS,
                 summary="Download a file, or part of it with Range",
@@ -62,6 +65,7 @@ def operations(store: ArtifactStore) -> Operations:
                 method="HEAD",
                 path=path,
                 handler=partial(head_artifact, store),
+                headers=_DESCRIBING,
                 roles=READERS,
                 summary="Check whether the store holds a file, and how large it is",
                 errors=_READING,

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import msgspec
@@ -15,7 +16,15 @@ from control_plane.event_store import errors as store_errors
 from control_plane.web.authentication import PUBLIC, RoleTooWeakError
 from control_plane.web.bodies import InvalidBodyError, MalformedJsonError
 from control_plane.web.command_runner import BadHeaderError
-from control_plane.web.problems import MEDIA_TYPE, BodyTooLarge, Problem, Unauthenticated, status_of_kind
+from control_plane.web.problems import (
+    LATER,
+    MEDIA_TYPE,
+    BodyTooLarge,
+    NoSuchRoute,
+    Problem,
+    Unauthenticated,
+    status_of_kind,
+)
 from infra.operations import JSON, Command, Operation, Operations, Question, Transfer
 
 Document: TypeAlias = dict[str, Any]
@@ -30,10 +39,16 @@ _TEXT = {"type": "string"}
 _ASKED_HEADERS = {
     "Idempotency-Key": "Makes the command safe to repeat for 24 hours; 1 to 200 characters.",
     "If-Match": "Lets the command pass only if its stream is still at this version, as an ETag.",
+    "Range": "The part of the file that is wanted, `bytes=0-99`.",
     "X-Correlation-Id": "Kept on the events of the command, and answered.",
 }
 _HEADERS = {
     "ETag": "The version of the stream, for If-Match of a command.",
+    "Accept-Ranges": "A part of the file may be asked for by Range.",
+    "Cache-Control": "The content under a digest never changes.",
+    "Content-Range": "Which part of the file this is.",
+    "Retry-After": "After so many seconds it may be tried again.",
+    "WWW-Authenticate": "A bearer token is asked for.",
     "Idempotent-Replayed": "`true` where the answer was given before.",
     "Rollbook-Position": "The place in the log up to which the effects of the command reach.",
     "X-Correlation-Id": "The caller's, or one made for this request.",
@@ -76,7 +91,7 @@ def document_of(groups: Sequence[Operations], *, version: str) -> Document:
         "components": {
             "schemas": {**schemas.components, **problems},
             "parameters": {_component(name): _header_parameter(name, text) for name, text in _ASKED_HEADERS.items()},
-            "responses": {name: _named_refusal(name, schema) for name, schema in problems.items()},
+            "responses": _named_refusals(groups),
             "headers": {_component(name): {"description": text, "schema": _TEXT} for name, text in _HEADERS.items()},
             "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer"}},
         },
@@ -202,6 +217,8 @@ def _asked_headers(operation: Operation) -> Iterator[str]:
         yield "Idempotency-Key"
     if isinstance(operation, Command) and operation.takes_version:
         yield "If-Match"
+    if isinstance(operation, Transfer) and operation.download:
+        yield "Range"
     if operation.roles:
         yield "X-Correlation-Id"
 
@@ -223,6 +240,8 @@ def _successes(operation: Operation, schemas: _Schemas) -> Document:
         if isinstance(operation, Command):
             schema = {"allOf": [schema, schemas.of(Position)]}
         shown["content"] = {JSON: {"schema": schema}}
+    if isinstance(operation, Question):
+        shown.setdefault("content", {}).update({kind: {"schema": _TEXT} for kind in operation.formats})
     if isinstance(operation, Transfer) and operation.download:
         shown["content"] = {operation.download: {"schema": {"type": "string", "format": "binary"}}}
     return {str(status): shown for status in (operation.status, *operation.also)}
@@ -234,6 +253,8 @@ def _answered_headers(operation: Operation) -> Iterator[str]:
         yield from ("ETag", "Rollbook-Position", "Idempotent-Replayed")
     if isinstance(operation, Question) and operation.is_tagged:
         yield "ETag"
+    if isinstance(operation, Transfer):
+        yield from operation.headers
 
 
 def _refusals(operation: Operation, schemas: _Schemas) -> Document:
@@ -246,23 +267,31 @@ def _refusals(operation: Operation, schemas: _Schemas) -> Document:
             refusals[str(status)] = {"$ref": f"#/components/responses/{_problem_name(min(codes))}"}
             continue
         one_of = {"oneOf": [{"$ref": _REFERENCE.format(name=_problem_name(code))} for code in sorted(codes)]}
-        refusals[str(status)] = _refusal(", ".join(sorted(codes)), one_of)
+        refusals[str(status)] = _refusal(", ".join(sorted(codes)), one_of, status)
     return refusals
 
 
-def _refusal(description: str, schema: Document) -> Document:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+def _refusal(description: str, schema: Document, status: int | None = None) -> Document:
+    refusal = {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    header = "WWW-Authenticate" if status == HTTPStatus.UNAUTHORIZED else "Retry-After" if status in LATER else None
+    if header is not None:
+        refusal["headers"] = {header: {"$ref": f"#/components/headers/{_component(header)}"}}
+    return refusal
 
 
-def _named_refusal(name: str, schema: Document) -> Document:
-    code = schema["allOf"][1]["properties"]["code"]["const"]
-    return _refusal(code, {"$ref": _REFERENCE.format(name=name)})
+def _named_refusals(groups: Sequence[Operations]) -> Document:
+    """Return the refusal of each code, for operations that have no other one of its status."""
+    statuses = {kind.code: status_of_kind(kind) for kind in _all_errors(groups)}
+    return {
+        _problem_name(code): _refusal(code, {"$ref": _REFERENCE.format(name=_problem_name(code))}, status)
+        for code, status in sorted(statuses.items())
+    }
 
 
 def _problems(groups: Sequence[Operations], problem: Document) -> Document:
     """Return a schema for each code that an operation answers."""
     meanings: dict[str, set[str]] = defaultdict(set)
-    for kind in (kind for group in groups for operation in group.operations for kind in _errors_of(operation)):
+    for kind in _all_errors(groups):
         meanings[kind.code].add(inspect.cleandoc(kind.__doc__ or "").partition("\n")[0])
     return {
         _problem_name(code): {
@@ -277,10 +306,16 @@ def _problem_name(code: str) -> str:
     return f"{code.title().replace('-', '')}Problem"
 
 
+def _all_errors(groups: Sequence[Operations]) -> Iterator[Any]:
+    yield from (kind for group in groups for operation in group.operations for kind in _errors_of(operation))
+
+
 def _errors_of(operation: Operation) -> Iterator[Any]:
     yield from operation.errors
     if operation.roles:
         yield from (Unauthenticated, RoleTooWeakError)
+    if any(each.is_number for each in operation.placeholders):
+        yield NoSuchRoute
     if operation.asks is not None:
         yield from (InvalidBodyError, MalformedJsonError, BodyTooLarge) if operation.has_body else (errors.Invalid,)
     if isinstance(operation, Command):

@@ -13,7 +13,7 @@ from control_plane.web.bodies import sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
-_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _SHOWN = "send the type that /openapi shows"
 _log = structlog.get_logger(__name__)
 
@@ -27,6 +27,7 @@ _STATUS: dict[type[errors.RollbookError], HTTPStatus] = {
 }
 # Where HTTP has a status of its own for one error.
 _STATUS_OF_CODE = {
+    "no-such-route": HTTPStatus.NOT_FOUND,
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
     "body-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "artifact-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -82,6 +83,12 @@ def status_of_kind(kind: Any) -> HTTPStatus:  # noqa: ANN401  an error of ours, 
     return next(status for root, status in _STATUS.items() if issubclass(kind, root))
 
 
+class NoSuchRoute(errors.RollbookError):
+    """No operation has this path, as where a word takes the place of a number."""
+
+    code = "no-such-route"
+
+
 def answer_refusal(request: Request[Any, Any, Any], error: errors.RollbookError) -> Response[bytes]:
     """Answer one of our own errors."""
     status = status_of_kind(type(error))
@@ -114,7 +121,10 @@ def answer_framework_error(request: Request[Any, Any, Any], error: HTTPException
     if wrong is not None:
         return answer_refusal(request, wrong)
     code, remedy = _CODES.get(status, "invalid-request"), _REMEDIES.get(status, "look the request up under /openapi")
-    return _response(request, status, code, error.detail, remedy=remedy)
+    answer = _response(request, status, code, error.detail, remedy=remedy)
+    # What is allowed in place of a refused method.
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def answer_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -157,7 +167,7 @@ def _response(
         correlation_id=request.scope.get("state", {}).get("correlation_id"),
     )
     headers = {}
-    if status in _LATER:
+    if status in LATER:
         headers["retry-after"] = RETRY_AFTER_S
     if status is HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from infra.operations import READERS, Caller, Content, Operations, Question
+from infra.operations import JSON, READERS, Caller, Content, Operations, Question
 from projections.errors import BadQuery, QueriesBusy, TooManyStatements, ViewUnavailable
 from projections.query.lane import QueryLane
 from projections.query.queries import MEDIA_TYPES, Sql, run_sql
@@ -16,6 +16,7 @@ def operations(lane: QueryLane) -> Operations:
         handler=partial(query_views, lane),
         asks=Sql,
         answers=dict,
+        formats=tuple(sorted(set(MEDIA_TYPES.values()) - {JSON})),
         roles=READERS,
         summary="Run read-only SQL on the views, limited to the caller's workspace",
         errors=(BadQuery, TooManyStatements, QueriesBusy, ViewUnavailable),

@@ -1097,7 +1097,7 @@ class AsyncVersions:
     async def show(self, model: str, number: int) -> types.Version:
         """Get a version by its model and number.
 
-        Refused with `model-not-found`, `version-not-found`.
+        Refused with `model-not-found`, `no-such-route`, `version-not-found`.
         """
         return await self._connection.get(
             _wire.path("/v1/models/{model}/versions/{number}", model=model, number=number), types.Version

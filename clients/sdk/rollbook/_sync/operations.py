@@ -1096,7 +1096,7 @@ class Versions:
     def show(self, model: str, number: int) -> types.Version:
         """Get a version by its model and number.
 
-        Refused with `model-not-found`, `version-not-found`.
+        Refused with `model-not-found`, `no-such-route`, `version-not-found`.
         """
         return self._connection.get(
             _wire.path("/v1/models/{model}/versions/{number}", model=model, number=number), types.Version
