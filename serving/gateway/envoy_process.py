@@ -184,7 +184,7 @@ async def _watch(
             task.result()
         if ended in done:
             raise RuntimeError(f"Envoy ended by itself with code {process.returncode}")
-        await _drain(admin, markers)
+        await _drain(settings.admin_port, markers)
     finally:
         for task in (*work, ended, asked):
             task.cancel()
@@ -224,10 +224,10 @@ async def _reopen_logs(admin_port: int) -> bool:
     return False
 
 
-async def _drain(admin: LocalConnection, markers: Markers) -> None:
-    """Stop taking connections and let the requests in flight end, within the deadline."""
+async def _drain(admin_port: int, markers: Markers) -> None:
+    """Stop taking connections and let the requests in flight end, within the deadline; markers go on meanwhile."""
     with suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(_DRAIN_S):
+        async with asyncio.timeout(_DRAIN_S), LocalConnection(admin_port) as admin:
             await admin.request("POST", "/drain_listeners?inboundonly&graceful&skip_exit")
             await _poll_until(lambda: _is_idle(admin))
             await markers.send()

@@ -23,18 +23,20 @@ class Markers:
 
     def __init__(self, folder: Path, *, workers: int) -> None:
         self._connections = [LocalConnection(folder / names.MARKER_SOCKET) for _ in range(workers)]
+        self._sending = asyncio.Lock()
 
     async def send(self) -> bool:
-        """Have each worker write a marker; return whether all did."""
-        try:
-            for worker, connection in enumerate(self._connections):
-                await connection.request("GET", f"/{worker}")
-        except ConnectionError as error:
-            # All again, one after the other: only then does each worker have one of them again.
-            self.close()
-            _log.warning("marker_failed", error=str(error))
-            return False
-        return True
+        """Have each worker write a marker; return whether all did. Another call waits until this one is through."""
+        async with self._sending:
+            try:
+                for worker, connection in enumerate(self._connections):
+                    await connection.request("GET", f"/{worker}")
+            except ConnectionError as error:
+                # All again, one after the other: only then does each worker have one of them again.
+                self.close()
+                _log.warning("marker_failed", error=str(error))
+                return False
+            return True
 
     async def send_forever(self) -> None:
         """Keep the log provable until cancelled."""
