@@ -54,7 +54,7 @@ _REFUSED = 1
 @click.version_option(distribution_version("rollbook"))
 @click.pass_context
 def cli(context: click.Context, *, url: str | None, token: str | None, data_dir: Path, as_json: bool) -> None:
-    """Rollbook, the event-sourced control plane for AI models."""
+    """Roll out AI models gradually, and find out what happened and why."""
     context.obj = Profile(data_dir=data_dir.absolute(), url=url, token=token, as_json=as_json)
 
 
