@@ -1,6 +1,7 @@
 """What a program does with that which a newer release than its own wrote: passes it over, and says so."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -37,5 +38,11 @@ def _understood(item: object, kind: type[Item]) -> Item | None:
         return msgspec.convert(item, kind)
     except msgspec.ValidationError as error:
         identifier = item.get("id", "") if isinstance(item, dict) else ""
-        _log.warning("newer_item_left_out", kind=kind.__name__, id=identifier, detail=str(error))
+        _say_once(kind.__name__, str(identifier), str(error))
         return None
+
+
+@lru_cache(maxsize=1_024)
+def _say_once(kind: str, identifier: str, detail: str) -> None:
+    """Say what is left out, and not again each time that the same list is read."""
+    _log.warning("newer_item_left_out", kind=kind, id=identifier, detail=detail)

@@ -166,10 +166,13 @@ class ControlPlaneClient:
 
 
 def _routing_snapshot(answer: _ServingSnapshot) -> RoutingSnapshot:
+    endpoints = items_understood(answer.endpoints, _Endpoint)
+    instances = items_understood(answer.instances, Instance)
     return RoutingSnapshot(
         position=answer.position,
-        endpoints=tuple(_endpoint(endpoint) for endpoint in items_understood(answer.endpoints, _Endpoint)),
-        instances=items_understood(answer.instances, Instance),
+        endpoints=tuple(map(_endpoint, endpoints)),
+        instances=instances,
+        has_passed_over=len(endpoints) + len(instances) < len(answer.endpoints) + len(answer.instances),
         aliases=answer.aliases,
         tokens=answer.jwks.rules(revoked_subjects=answer.revoked_subjects),
     )

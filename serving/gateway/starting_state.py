@@ -15,17 +15,19 @@ _log = structlog.get_logger(__name__)
 
 
 async def starting_state(path: Path, control_plane: ControlPlaneClient) -> KeptState:
-    """Return the kept state; one that lacks events of a newer release only where the control plane is away."""
+    """Return the kept state; one that lacks events of a newer release only where the control plane tells no more."""
     kept = read_state(path)
     if kept is None:
         return await _first_state(control_plane)
     if not kept.snapshot.has_passed_over:
         return kept
     try:
-        return await _asked(control_plane)
+        asked = await _asked(control_plane)
     except (httpx.HTTPError, OSError) as error:
         _log.warning("kept_state_has_gaps", error=repr(error))
         return kept
+    # What cannot be read may have a route in the kept state, which goes on being served.
+    return kept if asked.snapshot.has_passed_over else asked
 
 
 async def _first_state(control_plane: ControlPlaneClient) -> KeptState:

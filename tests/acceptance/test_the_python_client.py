@@ -98,11 +98,11 @@ def test_a_stack_that_does_not_run_is_started_and_ends_with_the_client(
 
     with Rollbook.local(stack.data_dir, timeout_s=WITHIN_S) as rollbook:
         ready = rollbook.health.ready()
-        was_running = stack.is_running()
+        pid = stack.running_pid()
 
     assert ready.status == "ready"
-    assert was_running
-    assert not stack.is_running()
+    assert pid is not None
+    assert stack.running_pid() is None
 
 
 def test_refusals_say_what_and_where(rollbook: Rollbook, name: str, tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ class ServingAgent:
         """Do what brings the actual state to the desired one."""
         if self._desired is None or self._is_stopping:
             return
-        for action in reconcile(self._desired.wanted_replicas(), self._actual(self._desired)):
+        for action in reconcile(
+            self._desired.wanted_replicas(), self._actual(self._desired), is_complete=self._desired.is_complete
+        ):
             self._do(action, self._desired)
 
     def looked_at(self) -> list[Looked]:

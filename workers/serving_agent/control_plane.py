@@ -60,6 +60,8 @@ class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     endpoints: tuple[SnapshotEndpoint, ...]
     instances: tuple[SnapshotInstance, ...]
+    is_complete: bool = True
+    """Whether nothing was left out that only a newer release can read."""
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,12 +177,15 @@ class ControlPlane:
 
 def _understood(answer: _Snapshot) -> ServingSnapshot:
     """Read an answer; a deployment of a newer release, such as one of a format that is unknown here, is left out."""
-    endpoints = (
+    given = [
         {**each, "deployments": items_understood(each.get("deployments", ()), SnapshotDeployment)}
         for each in answer.endpoints
-    )
+    ]
+    endpoints = items_understood(given, SnapshotEndpoint)
+    deployments = sum(len(each.get("deployments", ())) for each in answer.endpoints)
     return ServingSnapshot(
         position=answer.position,
-        endpoints=items_understood(endpoints, SnapshotEndpoint),
+        endpoints=endpoints,
         instances=items_understood(answer.instances, SnapshotInstance),
+        is_complete=len(endpoints) == len(given) and sum(len(each.deployments) for each in endpoints) == deployments,
     )

@@ -42,7 +42,7 @@ class DesiredState:
 
     A deployment that is placed in no region is wanted wherever an agent is; each agent runs all its replicas.
 
-    `captures` holds the capture policy of each endpoint.
+    `captures` holds the capture policy of each endpoint. Where something is not understood, `is_complete` is false.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class DesiredState:
         self._region = region
         self._on_newer = on_newer
         self._position = snapshot.position
+        self.is_complete = snapshot.is_complete
         self._names = {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
         self.deployments = {
             deployment.id: Deployment(

@@ -52,17 +52,19 @@ class DiscardModel(msgspec.Struct, frozen=True, order=True):
 Action: TypeAlias = Keep | Retire | Disown | DiscardModel
 
 
-def reconcile(replicas: Mapping[str, int], actual: Actual) -> list[Action]:
+def reconcile(replicas: Mapping[str, int], actual: Actual, *, is_complete: bool = True) -> list[Action]:
     """Return the actions, retirements first: they free the ports and memory that others may need.
 
     A slot that is still retiring is left alone; where a replica is wanted again meanwhile, it gets the next free slot,
-    as requests may be waiting for it and a drain may take long.
+    as requests may be waiting for it and a drain may take long. Where what is wanted is not understood completely,
+    slots of deployments that are not named are left as they are: they may be wanted.
     """
     present = actual.kept | actual.recorded.keys()
     wanted = {slot for deployment, count in replicas.items() for slot in _wanted(deployment, count, present, actual)}
     used = {slot.deployment_id for slot in present | actual.retiring} | replicas.keys()
+    unwanted = {slot for slot in present - wanted if is_complete or slot.deployment_id in replicas}
     return [
-        *(Retire(slot) for slot in sorted(present - wanted - actual.retiring)),
+        *(Retire(slot) for slot in sorted(unwanted - actual.retiring)),
         *(Disown(instance) for instance in sorted(actual.announced - set(actual.recorded.values()))),
         *(Keep(slot) for slot in sorted(wanted - actual.kept - actual.retiring)),
         *(DiscardModel(deployment) for deployment in sorted(actual.models - used)),

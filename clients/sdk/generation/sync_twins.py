@@ -6,7 +6,7 @@ _RENAMES = (
     (r"await anyio\.open_file\((\w+), \"(\w+)\"\)", r'\1.open("\2")'),
     (r"\.aread\b", ".read"),
     (r"\.aiter_bytes\b", ".iter_bytes"),
-    (r"_wire\.async_(sleep|in_thread)\b", r"_wire.\1"),
+    (r"_wire\.async_(sleep|in_thread|lock)\b", r"_wire.\1"),
     (r"^import anyio\n", ""),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),

@@ -3,8 +3,11 @@
 import hashlib
 import mimetypes
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -72,6 +75,14 @@ def page_size(limit: int | None, *, so_far: int) -> int | None:
     return None if limit is None else min(MAX_PAGE_ITEMS, limit - so_far)
 
 
+def is_on_this_machine(url: str) -> bool:
+    """Tell whether an address is one of this machine's own."""
+    host = httpx.URL(url).host
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
 def headers_for(token: str | None) -> dict[str, str]:
     """Return the headers of every call.
 
@@ -90,11 +101,14 @@ def command_headers(idempotency_key: str | None, if_match: int | None) -> dict[s
 
 
 def segment(name: str) -> str:
-    """Return a name as one part of a path, whatever signs it has.
+    """Return a name as one part of a path, whatever characters it has.
 
     Raises:
-        RollbookError: it is no text.
+        RollbookError: it is not text, or would name another path.
     """
+    if name in {"", ".", ".."}:
+        message = f"{name!r} is not the name of anything; give a name or an id"
+        raise RollbookError(message)
     try:
         return quote(name, safe="")
     except UnicodeEncodeError as error:
@@ -111,9 +125,9 @@ def pause_before_retry_s(attempt: int, answer: httpx.Response | None = None) -> 
     if attempt >= _MAX_ATTEMPTS:
         return None
     pause_s = _FIRST_PAUSE_S * 2.0 ** (attempt - 1)
-    if answer is None or answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+    if answer is None:
         return pause_s
-    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+    if answer.status_code in {httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS}:
         asked = answer.headers.get("retry-after", "")
         return max(pause_s, min(float(asked), _MAX_PAUSE_S)) if asked.isdecimal() else pause_s
     return None
@@ -146,6 +160,16 @@ def body(required: Object, **optional: object) -> dict[str, Any]:
 async def async_in_thread(call: Callable[[], T]) -> T:
     """Run what blocks without holding the event loop."""
     return await anyio.to_thread.run_sync(call)
+
+
+def async_lock() -> anyio.Lock:
+    """Return a lock between tasks."""
+    return anyio.Lock()
+
+
+def lock() -> threading.Lock:
+    """Return a lock between threads."""
+    return threading.Lock()
 
 
 def in_thread(call: Callable[[], T]) -> T:
@@ -215,6 +239,11 @@ def digest_of_bytes(content: bytes) -> str:
 def is_directory(path: Path) -> bool:
     """Tell whether a model is a directory of files."""
     return path.is_dir()
+
+
+def move(path: Path, to: Path) -> None:
+    """Put a file in the place of another."""
+    path.replace(to)
 
 
 def remove(path: Path) -> None:

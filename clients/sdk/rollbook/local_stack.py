@@ -1,5 +1,6 @@
 """The stack on this machine: whether it runs, where it listens, and how it is started and stopped."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -56,6 +57,7 @@ class LocalStack:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+        self._started: subprocess.Popen[bytes] | None = None
 
     def status(self) -> StackStatus | None:
         """Return what the supervisor wrote last, or None where no stack was ever started.
@@ -69,10 +71,18 @@ class LocalStack:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RollbookError(f"{path} cannot be read ({error}); start the stack again with `rollbook up`") from error
 
-    def is_running(self) -> bool:
-        """Tell whether a supervisor runs on the data directory."""
-        status = self.status()
-        return status is not None and is_alive(status.pid)
+    def running_pid(self) -> int | None:
+        """Return the pid of the supervisor that runs on the directory: it holds the lock there as long as it lives."""
+        path = self.data_dir / "lock"
+        try:
+            with path.open(encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            text = path.read_text(encoding="utf-8").strip()
+            return int(text) if text.isdigit() else None
+        return None
 
     def address(self, program: str) -> str | None:
         """Return where a program listens, by what the supervisor wrote last."""
@@ -83,6 +93,38 @@ class LocalStack:
         """Return the stack's own admin token."""
         path = self.data_dir / "secrets" / "admin.token"
         return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.exists() else None
+
+    def ensure_running(self, *, timeout_s: float) -> None:
+        """Wait until the stack is ready, and start it where it does not run.
+
+        Raises:
+            RollbookError: it does not start.
+            TookTooLong: it is not ready in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self.running_pid() is not None:
+            if _is_ready(self, self.running_pid()):
+                return
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"The stack in {self.data_dir} was not ready after {timeout_s:g} s.")
+            time.sleep(_POLL_S)
+        self._started = start_supervisor(self.data_dir, in_new_session=True)
+        wait_until_ready(self, self._started, timeout_s=timeout_s)
+
+    def stop_if_started(self) -> None:
+        """Stop the stack, if it was started here."""
+        if self._started is not None:
+            stop(self._started)
+            self._started = None
+
+
+def _is_ready(stack: LocalStack, pid: int | None) -> bool:
+    try:
+        status = stack.status()
+    except RollbookError:
+        # The supervisor writes the file anew once it is up.
+        return False
+    return status is not None and status.pid == pid and status.state == "ready"
 
 
 def program_command(name: str, *arguments: str) -> list[str]:
@@ -116,17 +158,16 @@ def wait_until_ready(stack: LocalStack, supervisor: subprocess.Popen[bytes], *, 
     """Wait until a started supervisor says that the whole stack is ready.
 
     Raises:
-        RollbookError: it ended, or the time is over. What it said before it had a log stands on standard error.
+        RollbookError: it ended. What it said before it had a log is on standard error.
+        TookTooLong: it is not ready in time, and still starting.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        status = stack.status()
-        if status is not None and status.pid == supervisor.pid and status.state == "ready":
+        if _is_ready(stack, supervisor.pid) and (status := stack.status()) is not None:
             return status
         if supervisor.poll() is not None:
             raise RollbookError(_why_not_started(stack, supervisor.pid))
         time.sleep(_POLL_S)
-    supervisor.terminate()
     raise TookTooLong(f"The stack was not ready after {timeout_s:g} s; see {stack.data_dir / 'logs'}.")
 
 
@@ -142,23 +183,6 @@ def data_dir_or_default(data_dir: Path | str | None) -> Path:
     return Path(data_dir or os.environ.get("ROLLBOOK_DATA_DIR") or DEFAULT_DATA_DIR).absolute()
 
 
-def start_unless_running(stack: LocalStack, *, timeout_s: float) -> subprocess.Popen[bytes] | None:
-    """Return the supervisor of a stack that had to be started and is ready, or None where one runs.
-
-    Raises:
-        RollbookError: it does not start.
-    """
-    if stack.is_running():
-        return None
-    supervisor = start_supervisor(stack.data_dir, in_new_session=True)
-    try:
-        wait_until_ready(stack, supervisor, timeout_s=timeout_s)
-    except BaseException:
-        stop(supervisor)
-        raise
-    return supervisor
-
-
 def api_url(stack: LocalStack) -> str:
     """Return the address of the API.
 
@@ -172,16 +196,14 @@ def api_url(stack: LocalStack) -> str:
 
 
 def stop(supervisor: subprocess.Popen[bytes]) -> None:
-    """Stop a stack that was started here, in order."""
-    supervisor.terminate()
-    supervisor.wait(timeout=_STOP_TIMEOUT_S)
+    """Stop a stack that was started here, in order.
 
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs."""
+    Raises:
+        TookTooLong: it has not ended in time.
+    """
+    if supervisor.poll() is None:
+        supervisor.terminate()
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+        supervisor.wait(timeout=_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise TookTooLong(f"The stack (pid {supervisor.pid}) has not ended after {_STOP_TIMEOUT_S:g} s.") from error

@@ -51,6 +51,10 @@ def test_a_canary_is_made_of_its_weights() -> None:
     }
 
 
+def test_a_long_step_has_a_longer_end() -> None:
+    assert Canary.in_steps(100, min_s=7_200).steps[0].max_duration_ms == 7_200_000
+
+
 def test_a_gate_says_its_kind() -> None:
     gate = QualityGate(feedback_name="label", max_drop=0.02, min_labels=100)
 

@@ -1,6 +1,5 @@
 """The client: one attribute for each kind of thing."""
 
-import subprocess
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +34,7 @@ class AsyncRollbook:
 
         `gateway` is where endpoints are asked; by default where the control plane says.
         """
-        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._stack: local_stack.LocalStack | None = None
         self._connection = AsyncConnection(url, token, timeout_s)
         self.models = operations.AsyncModels(self._connection)
         self.versions = AsyncVersions(self._connection)
@@ -55,19 +54,23 @@ class AsyncRollbook:
 
     @classmethod
     async def local(cls, data_dir: Path | str | None = None, *, timeout_s: float = 180.0) -> Self:
-        """Return a client of the stack on this machine; one that does not run is started, and ends with the client.
+        """Return a client of the stack on this machine, which is started where it does not run.
 
-        `data_dir` is by default that of the `rollbook` command: `$ROLLBOOK_DATA_DIR`, or `rollbook-data` here. Starting
-        needs `rollbook-server` to be installed; a stack that ran before goes on afterwards.
+        The client that started it ends it when it is closed, for others that joined as well; a stack that ran before
+        goes on. `data_dir` is by default that of the `rollbook` command: `$ROLLBOOK_DATA_DIR`, or `rollbook-data` here.
+        Starting needs `rollbook-server` to be installed.
 
         Raises:
             RollbookError: the stack does not start; the sentence says why.
         """
         stack = local_stack.LocalStack(local_stack.data_dir_or_default(data_dir))
-        start = partial(local_stack.start_unless_running, stack, timeout_s=timeout_s)
-        supervisor = await _wire.async_in_thread(start)
-        client = cls(local_stack.api_url(stack), token=stack.token())
-        client._supervisor = supervisor
+        try:
+            await _wire.async_in_thread(partial(stack.ensure_running, timeout_s=timeout_s))
+            client = cls(local_stack.api_url(stack), token=stack.token())
+        except BaseException:
+            stack.stop_if_started()
+            raise
+        client._stack = stack
         return client
 
     def endpoint(self, name: str) -> AsyncEndpointHandle:
@@ -116,11 +119,12 @@ class AsyncRollbook:
 
     async def aclose(self) -> None:
         """Close the connections, and end the stack that `local` started."""
-        await self._gateway.aclose()
-        await self._connection.aclose()
-        if self._supervisor is not None:
-            await _wire.async_in_thread(partial(local_stack.stop, self._supervisor))
-            self._supervisor = None
+        try:
+            await self._gateway.aclose()
+            await self._connection.aclose()
+        finally:
+            if self._stack is not None:
+                await _wire.async_in_thread(self._stack.stop_if_started)
 
     async def events(
         self,

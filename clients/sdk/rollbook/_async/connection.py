@@ -19,7 +19,13 @@ class AsyncConnection:
     def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
         """Prepare the pool; nothing is sent yet."""
         self._url = url
-        self._http = httpx.AsyncClient(base_url=_sendable.url(url), headers=_wire.headers_for(token), timeout=timeout_s)
+        self._http = httpx.AsyncClient(
+            base_url=_sendable.url(url),
+            headers=_wire.headers_for(token),
+            timeout=timeout_s,
+            # What is on this machine is asked directly, whatever proxy leads outside.
+            trust_env=not _wire.is_on_this_machine(url),
+        )
 
     async def aclose(self) -> None:
         """Close the pool."""
@@ -77,18 +83,21 @@ class AsyncConnection:
         return _wire.read_answer(await self._send("PUT", path, body=content), result)
 
     async def download(self, path: str, to: Path) -> None:
-        """Write what is answered to a file; one that could not be read to its end is removed again."""
+        """Write what is answered to a file, whole or not at all."""
+        part = to.with_name(f".{to.name}.part")
         try:
             async with self._http.stream("GET", path) as answer:
                 if answer.is_error:
                     await answer.aread()
-                    _wire.read_answer(answer, type(None))
-                async with await anyio.open_file(to, "wb") as file:
+                    _wire.require_success(answer)
+                async with await anyio.open_file(part, "wb") as file:
                     async for chunk in answer.aiter_bytes():
                         await file.write(chunk)
+            _wire.move(part, to)
         except httpx.TransportError as error:
-            _wire.remove(to)
             raise self._unreachable(error) from error
+        finally:
+            _wire.remove(part)
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  httpx's own arguments
         attempt = 0
@@ -122,7 +131,7 @@ class AsyncConnection:
         return await self._http.request(method, path, **request)
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
-        return Unreachable(f"No answer from {self._url} ({type(error).__name__}). Is it up? Try: rollbook status")
+        return Unreachable(f"No answer from {self._url} ({type(error).__name__}). Is it up, and is that its address?")
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

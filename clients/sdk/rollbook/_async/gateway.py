@@ -9,7 +9,7 @@ import msgspec
 from rollbook import _wire
 from rollbook._async import operations
 from rollbook._async.connection import AsyncConnection
-from rollbook.errors import RollbookError
+from rollbook.errors import Denied, RollbookError
 
 _TOKEN_LIVES_S = 1_800.0
 
@@ -35,6 +35,7 @@ class AsyncGateway:
         self._url = url
         self._timeout_s = timeout_s
         self._connection: AsyncConnection | None = None
+        self._preparing = _wire.async_lock()
         self._minted: dict[str, tuple[str, float]] = {}
 
     async def aclose(self) -> None:
@@ -73,16 +74,24 @@ class AsyncGateway:
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Send a request for an endpoint, and return an answer of success."""
-        if self._connection is None:
-            url = self._url or (await self._health.ready()).gateway_url
-            self._connection = AsyncConnection(url, None, self._timeout_s)
-        headers = {**(headers or {}), "authorization": f"Bearer {await self._token(endpoint)}"}
-        return await self._connection.ask(method, _wire.path(path, endpoint=endpoint), content=content, headers=headers)
+        path = _wire.path(path, endpoint=endpoint)
+        connection, bearer = await self._prepared(endpoint)
+        try:
+            return await connection.ask(method, path, content=content, headers={**(headers or {}), **bearer})
+        except Denied:
+            # The signing key may have changed since the token was minted, or the token was revoked.
+            self._minted.pop(endpoint, None)
+        connection, bearer = await self._prepared(endpoint)
+        return await connection.ask(method, path, content=content, headers={**(headers or {}), **bearer})
 
-    async def _token(self, endpoint: str) -> str:
-        token, until = self._minted.get(endpoint, ("", 0.0))
-        if time.monotonic() < until:
-            return token
-        minted = await self._tokens.mint([endpoint])
-        self._minted[endpoint] = (minted.token, time.monotonic() + _TOKEN_LIVES_S)
-        return minted.token
+    async def _prepared(self, endpoint: str) -> tuple[AsyncConnection, dict[str, str]]:
+        """Return the connection and the header with the token, both made once, whoever asks at the same time."""
+        async with self._preparing:
+            if self._connection is None:
+                url = self._url or (await self._health.ready()).gateway_url
+                self._connection = AsyncConnection(url, None, self._timeout_s)
+            token, until = self._minted.get(endpoint, ("", 0.0))
+            if time.monotonic() >= until:
+                token = (await self._tokens.mint([endpoint])).token
+                self._minted[endpoint] = (token, time.monotonic() + _TOKEN_LIVES_S)
+            return self._connection, {"authorization": f"Bearer {token}"}

@@ -94,6 +94,7 @@ class AsyncEndpointHandle:
         self._feedback = feedback
         self._gateway = gateway
         self._inputs: list[dict[str, Any]] | None = None
+        self._version = ""
 
     async def get(self) -> resources.Endpoint:
         """Return its deployments, instances and traffic."""
@@ -161,7 +162,7 @@ class AsyncEndpointHandle:
         """Ask the model, through the gateway, as callers do; needs the extra `inference`.
 
         `inputs` is a pandas frame, an array (or lists) for a model with one input, or a mapping from the inputs' names
-        to arrays. What the model takes is asked of the gateway once.
+        to arrays. What the model takes is asked of the gateway first, and again once another version has answered.
 
         Raises:
             RollbookError: numpy is missing, or an input does not fit; the sentence names it.
@@ -178,8 +179,13 @@ class AsyncEndpointHandle:
             self._inputs = await self._gateway.model(self.name)
         specs = msgspec.convert(self._inputs, list[TensorSpec])
         body, headers = request_of(tensors_of(inputs, specs), specs)
-        return result_in(await self._gateway.infer(self.name, body, headers))
+        result = result_in(await self._gateway.infer(self.name, body, headers))
+        if result.version != self._version:
+            # Another version may take other inputs: they are asked for again before the next call.
+            self._inputs, self._version = None, result.version
+        return result
 
     async def send_feedback(self, prediction_id: str, value: bool | float | str, *, name: str = "label") -> None:  # noqa: FBT001  a label may be true
         """Say what became known of a prediction, for example its true label; gates of rollouts read it by its name."""
-        await self._feedback.send([{"prediction_id": prediction_id, "name": name, "value": value}])
+        plain = getattr(value, "item", lambda: value)()  # numpy's numbers are no JSON
+        await self._feedback.send([{"prediction_id": prediction_id, "name": name, "value": plain}])

@@ -1,5 +1,6 @@
 """Versions, with the files that they are made of."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ class AsyncVersions(operations.AsyncVersions):
         """
         if _wire.is_directory(path):
             return await self._upload_directory(path)
-        return await self._artifacts.put(_wire.digest_of(path), path)
+        digest = await _wire.async_in_thread(partial(_wire.digest_of, path))
+        return await self._artifacts.put(digest, path)
 
     async def register(  # noqa: PLR0913  the parts of a version are independent
         self,
@@ -64,7 +66,7 @@ class AsyncVersions(operations.AsyncVersions):
         files = _wire.files_of(directory)
         for file in files.values():
             await self.upload(file)
-        index = _wire.index_of(files)
+        index = await _wire.async_in_thread(partial(_wire.index_of, files))
         return await self._artifacts.put(_wire.digest_of_bytes(index), index)
 
     async def get(self, version: str) -> Version:

@@ -1,7 +1,6 @@
 # Generated from ../_async/client.py by clients/sdk/generate.py; edit that one.
 """The client: one attribute for each kind of thing."""
 
-import subprocess
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +35,7 @@ class Rollbook:
 
         `gateway` is where endpoints are asked; by default where the control plane says.
         """
-        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._stack: local_stack.LocalStack | None = None
         self._connection = Connection(url, token, timeout_s)
         self.models = operations.Models(self._connection)
         self.versions = Versions(self._connection)
@@ -56,19 +55,23 @@ class Rollbook:
 
     @classmethod
     def local(cls, data_dir: Path | str | None = None, *, timeout_s: float = 180.0) -> Self:
-        """Return a client of the stack on this machine; one that does not run is started, and ends with the client.
+        """Return a client of the stack on this machine, which is started where it does not run.
 
-        `data_dir` is by default that of the `rollbook` command: `$ROLLBOOK_DATA_DIR`, or `rollbook-data` here. Starting
-        needs `rollbook-server` to be installed; a stack that ran before goes on afterwards.
+        The client that started it ends it when it is closed, for others that joined as well; a stack that ran before
+        goes on. `data_dir` is by default that of the `rollbook` command: `$ROLLBOOK_DATA_DIR`, or `rollbook-data` here.
+        Starting needs `rollbook-server` to be installed.
 
         Raises:
             RollbookError: the stack does not start; the sentence says why.
         """
         stack = local_stack.LocalStack(local_stack.data_dir_or_default(data_dir))
-        start = partial(local_stack.start_unless_running, stack, timeout_s=timeout_s)
-        supervisor = _wire.in_thread(start)
-        client = cls(local_stack.api_url(stack), token=stack.token())
-        client._supervisor = supervisor
+        try:
+            _wire.in_thread(partial(stack.ensure_running, timeout_s=timeout_s))
+            client = cls(local_stack.api_url(stack), token=stack.token())
+        except BaseException:
+            stack.stop_if_started()
+            raise
+        client._stack = stack
         return client
 
     def endpoint(self, name: str) -> EndpointHandle:
@@ -117,11 +120,12 @@ class Rollbook:
 
     def close(self) -> None:
         """Close the connections, and end the stack that `local` started."""
-        self._gateway.close()
-        self._connection.close()
-        if self._supervisor is not None:
-            _wire.in_thread(partial(local_stack.stop, self._supervisor))
-            self._supervisor = None
+        try:
+            self._gateway.close()
+            self._connection.close()
+        finally:
+            if self._stack is not None:
+                _wire.in_thread(self._stack.stop_if_started)
 
     def events(
         self,

@@ -19,7 +19,13 @@ class Connection:
     def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
         """Prepare the pool; nothing is sent yet."""
         self._url = url
-        self._http = httpx.Client(base_url=_sendable.url(url), headers=_wire.headers_for(token), timeout=timeout_s)
+        self._http = httpx.Client(
+            base_url=_sendable.url(url),
+            headers=_wire.headers_for(token),
+            timeout=timeout_s,
+            # What is on this machine is asked directly, whatever proxy leads outside.
+            trust_env=not _wire.is_on_this_machine(url),
+        )
 
     def close(self) -> None:
         """Close the pool."""
@@ -77,18 +83,21 @@ class Connection:
         return _wire.read_answer(self._send("PUT", path, body=content), result)
 
     def download(self, path: str, to: Path) -> None:
-        """Write what is answered to a file; one that could not be read to its end is removed again."""
+        """Write what is answered to a file, whole or not at all."""
+        part = to.with_name(f".{to.name}.part")
         try:
             with self._http.stream("GET", path) as answer:
                 if answer.is_error:
                     answer.read()
-                    _wire.read_answer(answer, type(None))
-                with to.open("wb") as file:
+                    _wire.require_success(answer)
+                with part.open("wb") as file:
                     for chunk in answer.iter_bytes():
                         file.write(chunk)
+            _wire.move(part, to)
         except httpx.TransportError as error:
-            _wire.remove(to)
             raise self._unreachable(error) from error
+        finally:
+            _wire.remove(part)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  httpx's own arguments
         attempt = 0
@@ -122,7 +131,7 @@ class Connection:
         return self._http.request(method, path, **request)
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
-        return Unreachable(f"No answer from {self._url} ({type(error).__name__}). Is it up? Try: rollbook status")
+        return Unreachable(f"No answer from {self._url} ({type(error).__name__}). Is it up, and is that its address?")
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import msgspec
 from rollbook import _wire
 from rollbook._sync import operations
 from rollbook._sync.connection import Connection
-from rollbook.errors import RollbookError
+from rollbook.errors import Denied, RollbookError
 
 _TOKEN_LIVES_S = 1_800.0
 
@@ -36,6 +36,7 @@ class Gateway:
         self._url = url
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
+        self._preparing = _wire.lock()
         self._minted: dict[str, tuple[str, float]] = {}
 
     def close(self) -> None:
@@ -74,16 +75,24 @@ class Gateway:
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Send a request for an endpoint, and return an answer of success."""
-        if self._connection is None:
-            url = self._url or (self._health.ready()).gateway_url
-            self._connection = Connection(url, None, self._timeout_s)
-        headers = {**(headers or {}), "authorization": f"Bearer {self._token(endpoint)}"}
-        return self._connection.ask(method, _wire.path(path, endpoint=endpoint), content=content, headers=headers)
+        path = _wire.path(path, endpoint=endpoint)
+        connection, bearer = self._prepared(endpoint)
+        try:
+            return connection.ask(method, path, content=content, headers={**(headers or {}), **bearer})
+        except Denied:
+            # The signing key may have changed since the token was minted, or the token was revoked.
+            self._minted.pop(endpoint, None)
+        connection, bearer = self._prepared(endpoint)
+        return connection.ask(method, path, content=content, headers={**(headers or {}), **bearer})
 
-    def _token(self, endpoint: str) -> str:
-        token, until = self._minted.get(endpoint, ("", 0.0))
-        if time.monotonic() < until:
-            return token
-        minted = self._tokens.mint([endpoint])
-        self._minted[endpoint] = (minted.token, time.monotonic() + _TOKEN_LIVES_S)
-        return minted.token
+    def _prepared(self, endpoint: str) -> tuple[Connection, dict[str, str]]:
+        """Return the connection and the header with the token, both made once, whoever asks at the same time."""
+        with self._preparing:
+            if self._connection is None:
+                url = self._url or (self._health.ready()).gateway_url
+                self._connection = Connection(url, None, self._timeout_s)
+            token, until = self._minted.get(endpoint, ("", 0.0))
+            if time.monotonic() >= until:
+                token = (self._tokens.mint([endpoint])).token
+                self._minted[endpoint] = (token, time.monotonic() + _TOKEN_LIVES_S)
+            return self._connection, {"authorization": f"Bearer {token}"}

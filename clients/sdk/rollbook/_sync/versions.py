@@ -1,6 +1,7 @@
 # Generated from ../_async/versions.py by clients/sdk/generate.py; edit that one.
 """Versions, with the files that they are made of."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ class Versions(operations.Versions):
         """
         if _wire.is_directory(path):
             return self._upload_directory(path)
-        return self._artifacts.put(_wire.digest_of(path), path)
+        digest = _wire.in_thread(partial(_wire.digest_of, path))
+        return self._artifacts.put(digest, path)
 
     def register(  # noqa: PLR0913  the parts of a version are independent
         self,
@@ -65,7 +67,7 @@ class Versions(operations.Versions):
         files = _wire.files_of(directory)
         for file in files.values():
             self.upload(file)
-        index = _wire.index_of(files)
+        index = _wire.in_thread(partial(_wire.index_of, files))
         return self._artifacts.put(_wire.digest_of_bytes(index), index)
 
     def get(self, version: str) -> Version:

@@ -42,11 +42,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return url
 
     def gateway_url(self) -> str:
-        """Return the address of the gateway of the stack in the data directory.
+        """Return the address of the gateway: that of the chosen control plane, else of the stack in the data directory.
 
         Raises:
             RollbookError: none runs there.
         """
+        if self.url:
+            with self.client() as rollbook:
+                return rollbook.health.ready().gateway_url
         status = self.status()
         address = status.address("envoy") if status else None
         if address is None:
@@ -56,8 +59,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return address
 
     def client(self) -> Rollbook:
-        """Return a client of the chosen control plane, with the chosen or the stack's own token."""
-        return Rollbook(self.api_url(), token=self.token or self.stack.token())
+        """Return a client of the chosen control plane, or of the stack with its own token.
+
+        The stack's token goes to the stack alone, and to no other address.
+        """
+        url = self.api_url()
+        is_own = not self.url or self.url.rstrip("/") == self.stack.address("api")
+        return Rollbook(url, token=self.token or (self.stack.token() if is_own else None))
 
 
 pass_profile = click.make_pass_decorator(Profile)

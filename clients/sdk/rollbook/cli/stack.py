@@ -18,9 +18,9 @@ from rollbook.cli.profile import Profile, pass_profile
 from rollbook.local_stack import (
     Program,
     StackStatus,
-    is_alive,
     program_command,
     start_supervisor,
+    stop,
     wait_until_ready,
 )
 
@@ -66,8 +66,10 @@ def up(profile: Profile, *, detach: bool, timeout_s: float, regions: str | None)
         if not detach:
             sys.exit(supervisor.wait())
     except KeyboardInterrupt:
-        supervisor.terminate()
-        supervisor.wait()
+        stop(supervisor)
+    except RollbookError:
+        stop(supervisor)
+        raise
 
 
 def _print_addresses(profile: Profile, status: StackStatus) -> None:
@@ -82,14 +84,14 @@ def _print_addresses(profile: Profile, status: StackStatus) -> None:
 @pass_profile
 def down(profile: Profile, timeout_s: float) -> None:
     """Stop the stack of the data directory."""
-    status = profile.status()
-    if status is None or not is_alive(status.pid):
+    pid = profile.stack.running_pid()
+    if pid is None:
         raise RollbookError(f"No stack runs in {profile.data_dir}.")
-    os.kill(status.pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
-    while is_alive(status.pid):
+    while profile.stack.running_pid() == pid:
         if time.monotonic() > deadline:
-            raise RollbookError(f"The supervisor (pid {status.pid}) did not stop within {timeout_s:g} s.")
+            raise RollbookError(f"The supervisor (pid {pid}) did not stop within {timeout_s:g} s.")
         time.sleep(_POLL_S)
 
 
@@ -100,7 +102,7 @@ def stack_status(profile: Profile) -> None:
     status = profile.status()
     if status is None:
         raise RollbookError(f"No stack was ever started in {profile.data_dir}.")
-    if is_alive(status.pid):
+    if profile.stack.running_pid() == status.pid:
         programs = tuple(map(_with_failing_work, status.programs))
         status = msgspec.structs.replace(status, programs=programs)
     else:

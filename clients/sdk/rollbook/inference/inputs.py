@@ -28,12 +28,22 @@ def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> dict[str, Any]:  # noq
         columns = [str(column) for column in inputs.columns]
         if len(specs) == 1 and columns != [specs[0].name]:
             return {specs[0].name: inputs.to_numpy()}
-        return {name: inputs[column].to_numpy() for name, column in zip(columns, inputs.columns, strict=True)}
+        shapes = {spec.name: spec.shape for spec in specs}
+        return {
+            name: _column(inputs[column], shapes.get(name, (-1,)))
+            for name, column in zip(columns, inputs.columns, strict=True)
+        }
     if isinstance(inputs, Mapping):
         return dict(inputs)
     if len(specs) != 1:
         raise RollbookError(f"the model has {len(specs)} inputs; give each by its name: {_names(specs)}")
     return {specs[0].name: inputs}
+
+
+def _column(column: Any, shape: Sequence[int]) -> Any:  # noqa: ANN401  a column of a frame
+    values = column.to_numpy()
+    # One value a row is often written as a row of one value.
+    return values.reshape(-1, 1) if len(shape) == 2 and values.ndim == 1 else values  # noqa: PLR2004
 
 
 def _require_the_names(named: Mapping[str, Any], specs: Sequence[TensorSpec]) -> None:
@@ -49,10 +59,23 @@ def _tensor(value: Any, spec: TensorSpec) -> Array:  # noqa: ANN401
     if dtype is None:
         raise RollbookError(f"the input {spec.name!r} has the data type {spec.datatype}, which numpy does not have")
     try:
-        array = np.asarray(value)
+        # Text and bytes stay as they are: numpy's own arrays of them would drop zeros at the end.
+        array = np.asarray(value, dtype=object) if spec.datatype == "BYTES" else _numbers(np.asarray(value))
     except ValueError as error:
         raise RollbookError(f"the input {spec.name!r} is not an array: {error}") from error
     return _typed(_shaped(array, spec), spec, dtype)
+
+
+def _numbers(array: Array) -> Array:
+    """Return what pandas keeps as objects, where columns differ or values are missing, as the numbers that it is."""
+    if array.dtype != object:
+        return array
+    numbers = [
+        np.nan if value is None or type(value).__name__ in {"NAType", "NaTType"} else value for value in array.flat
+    ]
+    if all(isinstance(value, int | float | np.number | np.bool_) for value in numbers):
+        return np.array([float(value) for value in numbers]).reshape(array.shape)
+    return array
 
 
 def _shaped(array: Array, spec: TensorSpec) -> Array:

@@ -40,6 +40,39 @@ def test_the_columns_of_a_frame_are_the_inputs_by_their_names() -> None:
     assert as_lists(frame, AGE, CITY) == {"age": [7, 8], "city": [b"Bern", "Zürich".encode()]}
 
 
+def test_bytes_keep_their_zeros() -> None:
+    assert as_lists([b"ab\x00"], CITY) == {"city": [b"ab\x00"]}
+
+
+def test_a_column_may_be_a_row_of_one_value() -> None:
+    frame = pd.DataFrame({"height": [1.5, 2.5]})
+
+    assert as_lists(frame, TensorSpec("height", "FP32", (-1, 1))) == {"height": [[1.5], [2.5]]}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": [True], "b": [0.1], "c": [2]}),
+        pd.DataFrame({"a": pd.array([1.0], "Float64"), "b": pd.array([0.1], "Float64"), "c": [2.0]}),
+        pd.DataFrame({"a": [1], "b": [0.1], "c": [2]}, dtype=object),
+    ],
+    ids=["mixed", "nullable", "objects"],
+)
+def test_a_frame_of_objects_holds_numbers_all_the_same(frame: pd.DataFrame) -> None:
+    (row,) = as_lists(frame, PIXELS)["pixels"]
+
+    assert row == pytest.approx([1.0, 0.1, 2.0])
+
+
+def test_a_value_that_pandas_misses_is_nan() -> None:
+    frame = pd.DataFrame({"a": pd.array([None], "Float64"), "b": [0.5], "c": [2.0]})
+
+    (pixels,) = tensors_of(frame, [PIXELS]).values()
+
+    assert np.isnan(pixels[0, 0])
+
+
 @pytest.mark.parametrize(
     ("inputs", "specs", "said"),
     [
@@ -50,6 +83,7 @@ def test_the_columns_of_a_frame_are_the_inputs_by_their_names() -> None:
         (["old"], [AGE], "'age' takes INT8"),
         ([1e300, 0, 0], [PIXELS], "'pixels' has values that FP32 does not hold"),
         ([7], [CITY], "'city' takes text or bytes, not int"),
+        (["a", 1], [CITY], "'city' takes text or bytes, not int"),
         ({"age": [1]}, [AGE, CITY], r"'city' is missing; the model takes age \(INT8 \[-1\]\), city"),
         ({"age": [1], "town": ["Bern"]}, [AGE], "no input 'town'"),
         ([1], [AGE, CITY], "2 inputs; give each by its name"),

@@ -1,6 +1,7 @@
 """A follower of a newer release learns what an older one had to pass over."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -27,10 +28,12 @@ def state_after(*types: str) -> RoutingSnapshot:
     return table.snapshot()
 
 
-async def position_at_start(folder: Path, kept: RoutingSnapshot, *, api_status: int = 200) -> int:
+async def position_at_start(
+    folder: Path, kept: RoutingSnapshot, *, api_status: int = 200, answer: dict[str, Any] | None = None
+) -> int:
     (folder / "token").write_text("secret")
     await write_state(folder / "state.json", KeptState(snapshot=kept, cursor=None))
-    transport = httpx.MockTransport(lambda _: httpx.Response(api_status, json=ANSWER))
+    transport = httpx.MockTransport(lambda _: httpx.Response(api_status, json=answer or ANSWER))
     async with ControlPlaneClient("http://api", token_file=folder / "token", transport=transport) as plane:
         return (await starting_state(folder / "state.json", plane)).snapshot.position
 
@@ -41,6 +44,12 @@ async def test_a_state_without_gaps_is_served_as_it_is(tmp_path: Path) -> None:
 
 async def test_what_was_passed_over_is_asked_of_the_control_plane(tmp_path: Path) -> None:
     assert await position_at_start(tmp_path, state_after(NEWER)) == 9
+
+
+async def test_what_the_control_plane_says_is_not_served_in_place_of_what_it_leaves_unread(tmp_path: Path) -> None:
+    answer = ANSWER | {"endpoints": [{"id": "endpoint-1", "name": {"in": "another form"}}]}
+
+    assert await position_at_start(tmp_path, state_after(NEWER), answer=answer) == 2
 
 
 @pytest.mark.parametrize("status", [401, 503])

@@ -53,6 +53,12 @@ def test_the_actions_follow_from_desired_and_actual(
 slots = st.builds(Slot, st.sampled_from("abc"), st.integers(0, 3))
 
 
+def test_what_is_not_understood_is_left_as_it_is() -> None:
+    actual = Actual(kept=frozenset({A0, A1, B0}))
+
+    assert reconcile({"a": 1}, actual, is_complete=False) == [Retire(A1)]
+
+
 @given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 4)), st.frozensets(slots), st.frozensets(slots))
 def test_doing_the_actions_leaves_nothing_to_do(
     replicas: dict[str, int], kept: frozenset[Slot], recorded: frozenset[Slot]
