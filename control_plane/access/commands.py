@@ -12,7 +12,7 @@ _YEAR_S = 366 * 24 * 3_600
 
 
 class RegisterPrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Let a person or a program in; the answer holds its token, once."""
+    """The answer holds the first token, which is shown only this once."""
 
     kind: PrincipalKind
     name: PersonalText
@@ -21,25 +21,25 @@ class RegisterPrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class GrantRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Change what a principal may do."""
+    """Grant a principal a role."""
 
     role: Role
     reason: Reason | None = None
 
 
 class IssueToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Give a principal another token; without `ttl_s` it lasts until it is revoked."""
+    """Without `ttl_s` the token is valid until it is revoked."""
 
     ttl_s: Annotated[int, msgspec.Meta(ge=1, le=_YEAR_S)] | None = None
 
 
 class RevokeToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Refuse a token from now on."""
+    """Revoke a token."""
 
     reason: Reason
 
 
 class ErasePrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shred the keys of a person's values; what was written under them is unreadable forever."""
+    """The keys of the person's values are destroyed; what was written under them can never be read again."""
 
     reason: Reason

@@ -91,7 +91,7 @@ def grant_principal_role(
 def revoke_principal_token(
     unit: UnitOfWork, principal_id: str, token_id: str, command: RevokeToken, *, expected_version: int | None = None
 ) -> Reply:
-    """Refuse a token from now on."""
+    """Revoke a token."""
     before = _load(unit, principal_id, expected_version)
     events = revoke_token(before.state, token_id, command.reason)
     if events and before.state.live_tokens(now_ms=unit.now_ms) == (token_id,):

@@ -65,7 +65,7 @@ class FailBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class CancelBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for its end."""
+    """Request the cancellation of a batch."""
 
     reason: Reason
 

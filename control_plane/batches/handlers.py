@@ -43,7 +43,7 @@ def fail_batch(unit: UnitOfWork, batch_id: str, command: FailBatch) -> Reply:
 
 
 def cancel_batch(unit: UnitOfWork, batch_id: str, command: CancelBatch) -> Reply:
-    """Ask for its end."""
+    """Request the cancellation of a batch."""
     return _decided(unit, batch_id, lambda state: aggregate.cancel(state, command))
 
 

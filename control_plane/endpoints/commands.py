@@ -58,7 +58,7 @@ class RestoreTraffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeCapturePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Keep this of the predictions from now on; it replaces the whole policy."""
+    """Capture this of predictions from now on; it replaces the whole policy."""
 
     policy: CapturePolicy
     reason: Reason
@@ -135,7 +135,7 @@ class RemoveShadow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ChooseAssignmentKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Assign callers to buckets by this from now on."""
+    """Assign callers to versions by this key from now on."""
 
     key: AssignmentKey
     reason: Reason

@@ -79,7 +79,7 @@ class SetFailoverPolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid
 
 
 class SetShadowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Either a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one."""
+    """Name a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one."""
 
     deployment_id: str | None = None
     version: str | None = None

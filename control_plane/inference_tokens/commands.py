@@ -12,16 +12,16 @@ _DAY_S = 24 * 3_600
 
 
 class MintInferenceToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for a token for the gateway."""
+    """Mint an inference token for the gateway."""
 
     endpoints: Annotated[tuple[PersonalText, ...], msgspec.Meta(min_length=1, max_length=100)]
     ttl_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL_S)] = MAX_TTL_S
 
 
 class RotateSigningKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sign with a fresh key, `lead_s` from now, when every gateway has it.
+    """Sign with a new key, `lead_s` seconds from now, once every gateway has it.
 
-    Tokens of the key before are good for `overlap_s` more; 0 ends them, and every other key, at once.
+    Tokens of the key before stay valid for `overlap_s` more seconds; 0 ends them, and every other key, at once.
     """
 
     reason: Reason

@@ -23,7 +23,7 @@ Value = bool | Number | float | str
 
 
 class RegisterModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Give a model its name."""
+    """Register a model."""
 
     name: Name
     description: Description = ""
@@ -75,7 +75,7 @@ class GoldenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class RegisterVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Make the next version of a model of a file in the artifact store."""
+    """Register the next version of a model, from a file in the artifact store."""
 
     artifact: ArtifactChoice
     signature: SignatureBody = SignatureBody()
@@ -89,14 +89,14 @@ Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
 
 
 class SetAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Let an alias name a version of the model, by its number."""
+    """Point an alias at a version of the model, by its number."""
 
     version: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     reason: Reason = "set by hand"
 
 
 class RemoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Take an alias away from the model."""
+    """Remove an alias."""
 
     reason: Reason
 

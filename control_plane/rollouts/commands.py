@@ -37,25 +37,25 @@ class JudgeStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PauseRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Keep the weights as they are until further notice."""
+    """Pause a rollout at its current weights."""
 
     reason: Reason
 
 
 class ResumeRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Go on judging."""
+    """Resume a paused rollout."""
 
     reason: Reason
 
 
 class PromoteRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Let the candidate serve everything now, whatever steps are left."""
+    """Promote the candidate to all traffic now, whatever steps are left."""
 
     reason: Reason
 
 
 class AbortRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Give everything back to the baseline."""
+    """Abort a rollout and return all traffic to the baseline."""
 
     reason: Reason
 

@@ -37,7 +37,7 @@ class StartRolloutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 class RollbackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Without an epoch, to the traffic before the current one."""
+    """Without an epoch, restore the traffic before the current one."""
 
     epoch: int | None = None
     reason: Reason

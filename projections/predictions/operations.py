@@ -18,7 +18,7 @@ class Prediction(Served, frozen=True, kw_only=True):
 
 
 class PredictionIds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which predictions are asked for."""
+    """Name the predictions by their ids."""
 
     prediction_ids: list[str]
 

@@ -49,8 +49,6 @@ class Batches:
     def cancel(self, batch_id: str, reason: str, *, idempotency_key: str | None = None) -> types.Batch:
         """Request the cancellation of a batch.
 
-        Ask for its end.
-
         Refused with `batch-finished`, `batch-not-found`.
         """
         return self._connection.command(
@@ -228,7 +226,7 @@ class Endpoints:
     ) -> types.Endpoint:
         """Choose the key that keeps a caller on one version.
 
-        Assign callers to buckets by this from now on.
+        Assign callers to versions by this key from now on.
 
         Refused with `endpoint-not-found`, `invalid-assignment-key`.
         """
@@ -252,7 +250,7 @@ class Endpoints:
     ) -> types.Endpoint:
         """Choose what is captured of predictions, and how long it is kept.
 
-        Keep this of the predictions from now on; it replaces the whole policy.
+        Capture this of predictions from now on; it replaces the whole policy.
 
         Refused with `endpoint-not-found`, `invalid-capture-policy`.
         """
@@ -301,7 +299,7 @@ class Endpoints:
     ) -> types.Endpoint:
         """Copy a share of the requests to a version whose answers no caller sees.
 
-        Either a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one.
+        Name a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one.
 
         Refused with `deployment-not-found`, `deployment-not-ready`, `deployment-takes-traffic`, `endpoint-not-found`,
         `invalid-regions`, `invalid-replicas`, `invalid-shadow`, `parent-not-deployed`, `version-not-found`.
@@ -377,7 +375,7 @@ class Endpoints:
     ) -> types.Endpoint:
         """Restore an earlier traffic split.
 
-        Without an epoch, to the traffic before the current one.
+        Without an epoch, restore the traffic before the current one.
 
         Refused with `deployment-not-ready`, `earlier-traffic-gone`, `endpoint-not-found`.
         """
@@ -568,8 +566,6 @@ class InferenceTokens:
     def mint(self, endpoints: Sequence[str], *, ttl_s: int | None = None) -> types.MintedToken:
         """Mint an inference token for the gateway.
 
-        Ask for a token for the gateway.
-
         Refused with `endpoint-not-found`, `signing-key-missing`.
         """
         return self._connection.command(
@@ -593,9 +589,9 @@ class InferenceTokens:
     ) -> types.Keyring:
         """Rotate the key that signs inference tokens.
 
-        Sign with a fresh key, `lead_s` from now, when every gateway has it.
+        Sign with a new key, `lead_s` seconds from now, once every gateway has it.
 
-        Tokens of the key before are good for `overlap_s` more; 0 ends them, and every other key, at once.
+        Tokens of the key before stay valid for `overlap_s` more seconds; 0 ends them, and every other key, at once.
 
         Refused with `key-rotation-under-way`, `too-many-signing-keys`.
         """
@@ -674,8 +670,6 @@ class Models:
     ) -> types.Model:
         """Register a model.
 
-        Give a model its name.
-
         Refused with `invalid-name`.
         """
         return self._connection.command(
@@ -699,7 +693,7 @@ class Models:
     ) -> types.Model:
         """Point an alias at a version; callers of endpoint:alias follow at once.
 
-        Let an alias name a version of the model, by its number.
+        Point an alias at a version of the model, by its number.
 
         Refused with `invalid-alias`, `model-not-found`, `version-not-found`.
         """
@@ -716,8 +710,6 @@ class Models:
         self, model: str, alias: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
     ) -> types.Model:
         """Remove an alias.
-
-        Take an alias away from the model.
 
         Refused with `invalid-alias`, `model-not-found`.
         """
@@ -761,7 +753,7 @@ class Predictions:
     def who_served_each(self, prediction_ids: Sequence[str]) -> types.Lookup:
         """Find the versions that answered up to 10,000 predictions.
 
-        Which predictions are asked for.
+        Name the predictions by their ids.
 
         Refused with `bad-query`, `view-unavailable`.
         """
@@ -789,7 +781,7 @@ class Principals:
     ) -> types.IssuedToken:
         """Register a person or a program, and issue its first token.
 
-        Let a person or a program in; the answer holds its token, once.
+        The answer holds the first token, which is shown only this once.
         """
         return self._connection.command(
             "POST",
@@ -811,8 +803,6 @@ class Principals:
     ) -> types.Changed:
         """Grant a principal a role.
 
-        Change what a principal may do.
-
         Refused with `last-admin`, `principal-erased`, `principal-not-found`.
         """
         return self._connection.command(
@@ -829,7 +819,7 @@ class Principals:
     ) -> types.Changed:
         """Erase a person's data by destroying the keys that it is encrypted with.
 
-        Shred the keys of a person's values; what was written under them is unreadable forever.
+        The keys of the person's values are destroyed; what was written under them can never be read again.
 
         Refused with `last-admin`, `principal-not-found`.
         """
@@ -852,7 +842,7 @@ class Principals:
     ) -> types.IssuedToken:
         """Issue another token to a principal.
 
-        Give a principal another token; without `ttl_s` it lasts until it is revoked.
+        Without `ttl_s` the token is valid until it is revoked.
 
         Refused with `principal-erased`, `principal-not-found`.
         """
@@ -875,8 +865,6 @@ class Principals:
         if_match: int | None = None,
     ) -> types.Changed:
         """Revoke a token.
-
-        Refuse a token from now on.
 
         Refused with `last-admin`, `principal-not-found`, `token-not-found`.
         """
@@ -956,8 +944,6 @@ class Rollouts:
     ) -> types.Rollout:
         """Pause a rollout at its current weights.
 
-        Keep the weights as they are until further notice.
-
         Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
         """
         return self._connection.command(
@@ -973,8 +959,6 @@ class Rollouts:
         self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
     ) -> types.Rollout:
         """Resume a paused rollout.
-
-        Go on judging.
 
         Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
         """
@@ -992,7 +976,7 @@ class Rollouts:
     ) -> types.Rollout:
         """Promote the candidate to all traffic now.
 
-        Let the candidate serve everything now, whatever steps are left.
+        Promote the candidate to all traffic now, whatever steps are left.
 
         Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
         """
@@ -1009,8 +993,6 @@ class Rollouts:
         self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
     ) -> types.Rollout:
         """Abort a rollout and return all traffic to the baseline.
-
-        Give everything back to the baseline.
 
         Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
         """
@@ -1070,8 +1052,6 @@ class Versions:
         if_match: int | None = None,
     ) -> types.Version:
         """Register the next version of a model, from a file in the artifact store.
-
-        Make the next version of a model of a file in the artifact store.
 
         Refused with `adapter-does-not-fit`, `artifact-cannot-be-served`, `artifact-is-no-model`, `artifact-not-found`,
         `artifact-store-unavailable`, `invalid-golden-example`, `invalid-parent`, `invalid-signature`,
