@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from rollbook import Rollbook, RollbookError
+from rollbook import Rollbook, RollbookError, _wire
 from rollbook.local_stack import LocalStack, StackStatus
 
 
@@ -61,11 +61,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def client(self) -> Rollbook:
         """Return a client of the chosen control plane, or of the stack with its own token.
 
-        The stack's token goes to the stack alone, and to no other address.
+        The stack's token never leaves this machine.
         """
         url = self.api_url()
-        is_own = not self.url or self.url.rstrip("/") == self.stack.address("api")
-        return Rollbook(url, token=self.token or (self.stack.token() if is_own else None))
+        is_here = not self.url or _wire.is_on_this_machine(self.url)
+        return Rollbook(url, token=self.token or (self.stack.token() if is_here else None))
 
 
 pass_profile = click.make_pass_decorator(Profile)
