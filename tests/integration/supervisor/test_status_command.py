@@ -1,5 +1,6 @@
 """`rollbook status` on what a supervisor wrote, and on what a program says about itself."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -30,9 +31,14 @@ def test_work_that_failed_inside_a_program_is_shown(tmp_path: Path, capsys: pyte
     write_status(tmp_path, StackStatus(state="ready", pid=os.getpid(), since_ms=0, programs=(judge,)))
 
     command = CommandLine(capsys, "--data-dir", str(tmp_path), "--json")
-    with metrics.served(port, host="127.0.0.1"):
-        answered = command.type("status")
-    away = command.type("status")
+    lock = tmp_path / "lock"
+    lock.write_text(str(os.getpid()))
+    # Who holds the lock is the stack that runs.
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with metrics.served(port, host="127.0.0.1"):
+            answered = command.type("status")
+        away = command.type("status")
 
     failing = [msgspec.json.decode(typed.out)["programs"][0]["failing"] for typed in (answered, away)]
     assert failing == [["capture"], ["metrics"]]

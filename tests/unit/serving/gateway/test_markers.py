@@ -9,9 +9,12 @@ from serving.gateway.markers import Markers
 
 async def test_two_who_ask_at_once_take_turns(tmp_path: Path) -> None:
     asked: list[str] = []
+    ended: list[asyncio.Event] = []
     may_answer = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(asyncio.Event())
+        is_over = ended[-1]
         try:
             while True:
                 asked.append((await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode())
@@ -20,6 +23,8 @@ async def test_two_who_ask_at_once_take_turns(tmp_path: Path) -> None:
                 await writer.drain()
         except asyncio.IncompleteReadError:
             writer.close()
+            await writer.wait_closed()
+            is_over.set()
 
     server = await asyncio.start_unix_server(serve, tmp_path / names.MARKER_SOCKET)
     markers = Markers(tmp_path, workers=2)
@@ -33,3 +38,5 @@ async def test_two_who_ask_at_once_take_turns(tmp_path: Path) -> None:
 
     markers.close()
     server.close()
+    for each in ended:
+        await each.wait()

@@ -36,7 +36,11 @@ class Keeper:
 
 async def test_a_slot_that_meets_a_bug_is_kept_again(monkeypatch: pytest.MonkeyPatch) -> None:
     desired = SimpleNamespace(
-        deployments={}, captures={}, announced=frozenset(), wanted_replicas=lambda: {"broken": 1, "well": 1}
+        deployments={},
+        captures={},
+        announced=frozenset(),
+        is_complete=True,
+        wanted_replicas=lambda: {"broken": 1, "well": 1},
     )
     monkeypatch.setattr(module, "DesiredState", lambda *_, **__: desired)
     monkeypatch.setattr(module, "InstanceKeeper", Keeper)
