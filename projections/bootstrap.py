@@ -6,17 +6,10 @@ import msgspec
 
 from infra.clock import Clock, SystemClock
 from infra.operations import Operations
-from projections.measurement import operations as measurement
-from projections.predictions import operations as predictions
-from projections.quality import operations as quality
-from projections.query import operations as query
 from projections.query.lane import QueryLane, QueryLimits
 from projections.reading import Endpoints, Reader
-from projections.resources import operations as resources
-from projections.rollout_timeline import operations as rollout_timeline
-from projections.serving_metrics import operations as serving_metrics
-from projections.shadow_comparison import operations as shadow_comparison
 from projections.store import ClickHouseStore
+from projections.views import declare_views
 
 # Readers of the API, including the judge. Users' SQL has its own connections.
 _CONNECTIONS = 6
@@ -52,14 +45,5 @@ def open_views(
     limits = limits or QueryLimits()
     lane = QueryLane(ClickHouseStore(clickhouse_url, connections=limits.at_once), limits)
     reader = Reader(store, clock=clock or SystemClock())
-    operations = [
-        rollout_timeline.operations(reader),
-        serving_metrics.operations(reader, endpoints),
-        quality.operations(reader, endpoints),
-        measurement.operations(reader, endpoints),
-        predictions.operations(reader),
-        resources.operations(reader, endpoints),
-        shadow_comparison.operations(reader, endpoints),
-        query.operations(lane),
-    ]
+    operations = declare_views(reader, endpoints, lane)
     return Views(operations=operations, store=store, reader=reader, lane=lane)

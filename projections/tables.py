@@ -1,12 +1,13 @@
 """What a projector hands to the sink: rows for named tables, put together into few large inserts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
 
 from projections.messages import Message
+from schemas.envelope import RecordedEvent
 from schemas.topics import Topic
 
 
@@ -32,6 +33,13 @@ class Rows(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that is filled from domain events; `rows` is pure, and empty for events that the view does not show."""
+
+    table: Table
+    rows: Callable[[RecordedEvent, Message], Rows]
 
 
 class Projector(Protocol):

@@ -5,9 +5,8 @@ import msgspec
 from projections.domain_log.rows import DOMAIN_EVENTS, event_row
 from projections.errors import UndecodableError
 from projections.messages import Message, body, header
-from projections.rollout_timeline.projector import timeline_rows
-from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
 from projections.tables import Rows
+from projections.views import EVENT_VIEWS
 from schemas import envelope
 from schemas.envelope import RecordedEvent
 from schemas.topics import REGISTRY_EVENTS
@@ -19,12 +18,12 @@ class RegistryProjector:
     """Fills the views of the registry. An event of a newer release still gets its row, and so advances the position."""
 
     topic = REGISTRY_EVENTS
-    tables = (ROLLOUT_TIMELINE, DOMAIN_EVENTS)
+    tables = (*(view.table for view in EVENT_VIEWS), DOMAIN_EVENTS)
 
     def project(self, message: Message) -> tuple[Rows, ...]:
         recorded = recorded_event(message)
         try:
-            return (timeline_rows(recorded, message), event_row(recorded, message))
+            return (*(view.rows(recorded, message) for view in EVENT_VIEWS), event_row(recorded, message))
         except ValueError as error:
             raise UndecodableError(f"{recorded.envelope.type} has a time that is none: {error}") from error
 
