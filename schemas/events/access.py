@@ -82,3 +82,15 @@ class InferenceTokensRevoked(msgspec.Struct, frozen=True, kw_only=True):
     issued_before: str
     until: str
     reason: str
+
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "access.InferenceTokenRevoked.v1": InferenceTokenRevoked,
+    "access.InferenceTokensRevoked.v1": InferenceTokensRevoked,
+    "access.PrincipalErased.v1": PrincipalErased,
+    "access.PrincipalRegistered.v1": PrincipalRegistered,
+    "access.RoleGranted.v2": RoleGranted,
+    "access.SigningKeyRotated.v1": SigningKeyRotated,
+    "access.TokenIssued.v1": TokenIssued,
+    "access.TokenRevoked.v1": TokenRevoked,
+}

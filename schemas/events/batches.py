@@ -89,3 +89,14 @@ class BatchExpired(msgspec.Struct, frozen=True, kw_only=True):
     not_asked: int
     output: BatchFile | None
     errors: BatchFile | None
+
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "batches.BatchCancellationRequested.v1": BatchCancellationRequested,
+    "batches.BatchCancelled.v1": BatchCancelled,
+    "batches.BatchCompleted.v1": BatchCompleted,
+    "batches.BatchCreated.v1": BatchCreated,
+    "batches.BatchExpired.v1": BatchExpired,
+    "batches.BatchFailed.v1": BatchFailed,
+    "batches.BatchStarted.v1": BatchStarted,
+}

@@ -276,3 +276,28 @@ class FailoverEnded(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str
     reason: str
     observed_at: str
+
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "endpoints.AssignmentKeyChosen.v1": AssignmentKeyChosen,
+    "endpoints.CapturePolicyChanged.v1": CapturePolicyChanged,
+    "endpoints.DeploymentAdded.v1": DeploymentAdded,
+    "endpoints.DeploymentPlaced.v1": DeploymentPlaced,
+    "endpoints.DeploymentRemoved.v1": DeploymentRemoved,
+    "endpoints.EndpointCreated.v1": EndpointCreated,
+    "endpoints.EndpointReleased.v1": EndpointReleased,
+    "endpoints.EndpointReserved.v1": EndpointReserved,
+    "endpoints.FailoverEnded.v1": FailoverEnded,
+    "endpoints.FailoverPolicySet.v1": FailoverPolicySet,
+    "endpoints.FailoverStarted.v1": FailoverStarted,
+    "endpoints.InstanceAnnounced.v1": InstanceAnnounced,
+    "endpoints.InstanceFailed.v1": InstanceFailed,
+    "endpoints.InstanceFoundUnhealthy.v1": InstanceFoundUnhealthy,
+    "endpoints.InstanceWithdrawn.v1": InstanceWithdrawn,
+    "endpoints.ReplicasChanged.v1": ReplicasChanged,
+    "endpoints.ScalingPolicySet.v1": ScalingPolicySet,
+    "endpoints.ShadowRemoved.v1": ShadowRemoved,
+    "endpoints.ShadowSet.v1": ShadowSet,
+    "endpoints.TrafficApplied.v1": TrafficApplied,
+    "endpoints.TrafficShifted.v1": TrafficShifted,
+}

@@ -9,3 +9,8 @@ class RoleGranted(msgspec.Struct, frozen=True, kw_only=True):
     """The principal's role is now this one."""
 
     role: Role
+
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "access.RoleGranted.v1": RoleGranted,
+}

@@ -127,3 +127,12 @@ class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True, omit_def
     metrics: dict[str, float]
     tags: dict[str, str]
     inferred: tuple[Literal["inputs", "outputs"], ...] = ()
+
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "registry.ModelRegistered.v1": ModelRegistered,
+    "registry.ModelVersionRegistered.v1": ModelVersionRegistered,
+    "registry.VersionAliasRemoved.v1": VersionAliasRemoved,
+    "registry.VersionAliasSet.v1": VersionAliasSet,
+    "registry.VersionNumberAssigned.v1": VersionNumberAssigned,
+}

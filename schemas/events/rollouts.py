@@ -244,3 +244,16 @@ class RolloutAborted(msgspec.Struct, frozen=True, kw_only=True):
     step: int | None
     epoch: int | None
     reason: str
+
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "rollouts.CandidateWarmed.v1": CandidateWarmed,
+    "rollouts.RolloutAborted.v1": RolloutAborted,
+    "rollouts.RolloutCompleted.v1": RolloutCompleted,
+    "rollouts.RolloutPaused.v1": RolloutPaused,
+    "rollouts.RolloutPromoted.v1": RolloutPromoted,
+    "rollouts.RolloutResumed.v1": RolloutResumed,
+    "rollouts.RolloutStarted.v1": RolloutStarted,
+    "rollouts.StepJudged.v1": StepJudged,
+    "rollouts.StepStarted.v1": StepStarted,
+}
