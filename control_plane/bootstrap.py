@@ -13,27 +13,20 @@ import structlog
 from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.first_principals import ensure_first_principals
 from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.audit.log_tree import LogTree
-from control_plane.batches.resources import BATCHES
-from control_plane.declared import Parts, declare
+from control_plane.declared import AGGREGATES, Parts, declare
 from control_plane.endpoints.errors import EndpointNotFoundError
 from control_plane.endpoints.queries import get_endpoint
-from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.event_feed.commits import Commits
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.feedback.publisher import FeedbackPublisher
-from control_plane.inference_tokens.aggregate import KEYRINGS
 from control_plane.inference_tokens.mint import InferenceTokenMint
 from control_plane.inference_tokens.signing_keys import SigningKeys
 from control_plane.keys.key_file import open_key_file
 from control_plane.keys.secret_files import load_or_make_key
-from control_plane.ports import Aggregates
-from control_plane.registry.resources import MODELS, VERSIONS
-from control_plane.rollouts.resources import ROLLOUTS
 from control_plane.settings import ApiSettings
 from control_plane.web.authentication import Authentication, open_routes
 from control_plane.web.command_runner import Commands
@@ -60,17 +53,6 @@ from schemas.topics import TOPICS
 _RANDOM_BITS = 80
 _TOPICS_RETRY_S = 1.0
 _log = structlog.get_logger(__name__)
-
-AGGREGATES: Aggregates = {
-    Kind.MODEL: MODELS,
-    Kind.VERSION: VERSIONS,
-    Kind.ENDPOINT: ENDPOINTS,
-    Kind.INSTANCE: INSTANCES,
-    Kind.ROLLOUT: ROLLOUTS,
-    Kind.PRINCIPAL: PRINCIPALS,
-    Kind.KEYRING: KEYRINGS,
-    Kind.BATCH: BATCHES,
-}
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):

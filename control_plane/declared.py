@@ -1,4 +1,4 @@
-"""Every operation of the API, from both sides."""
+"""Every aggregate of the write side, and every operation of the API, from both sides."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from control_plane.access import operations as access
+from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts import operations as artifacts
 from control_plane.artifacts.artifact_store import ArtifactStore
@@ -14,21 +15,38 @@ from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.audit import operations as audit
 from control_plane.audit.log_tree import LogTree
 from control_plane.batches import operations as batches
+from control_plane.batches.resources import BATCHES
 from control_plane.endpoints import operations as endpoints
+from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_feed.commits import Commits
 from control_plane.feedback import operations as feedback
 from control_plane.feedback.publisher import FeedbackPublisher
 from control_plane.inference_tokens import operations as inference_tokens
+from control_plane.inference_tokens.aggregate import KEYRINGS
 from control_plane.inference_tokens.mint import InferenceTokenMint
-from control_plane.ports import EventStore
+from control_plane.ports import Aggregates, EventStore
 from control_plane.registry import operations as registry
+from control_plane.registry.resources import MODELS, VERSIONS
 from control_plane.rollouts import operations as rollouts
+from control_plane.rollouts.resources import ROLLOUTS
 from control_plane.snapshots import operations as snapshots
 from control_plane.web import health
 from infra.background import Background
 from infra.clock import Clock
 from infra.operations import Operations
+from schemas.identifiers import Kind
+
+AGGREGATES: Aggregates = {
+    Kind.MODEL: MODELS,
+    Kind.VERSION: VERSIONS,
+    Kind.ENDPOINT: ENDPOINTS,
+    Kind.INSTANCE: INSTANCES,
+    Kind.ROLLOUT: ROLLOUTS,
+    Kind.PRINCIPAL: PRINCIPALS,
+    Kind.KEYRING: KEYRINGS,
+    Kind.BATCH: BATCHES,
+}
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,10 +73,12 @@ class CatalogueRow(msgspec.Struct, frozen=True, kw_only=True):
 class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     """How one kind of stream is folded and catalogued; both functions are pure.
 
-    `evolve` never refuses. `row` returns None for a stream that has nothing to show (no events, or deleted).
+    `evolve` never refuses. `row` returns None for a stream that has nothing to show (no events, or deleted). `body` is
+    the struct whose JSON is the body of the rows.
     """
 
     kind: Kind
+    body: type[msgspec.Struct]
     initial: State
     evolve: Callable[[State, msgspec.Struct, EventContext], State]
     row: Callable[[State], CatalogueRow | None]

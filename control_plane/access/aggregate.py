@@ -107,7 +107,7 @@ def row(state: Principal) -> CatalogueRow | None:
     )
 
 
-PRINCIPALS = Aggregate(kind=Kind.PRINCIPAL, initial=Principal(), evolve=evolve, row=row)
+PRINCIPALS = Aggregate(kind=Kind.PRINCIPAL, body=Principal, initial=Principal(), evolve=evolve, row=row)
 
 
 def grant_role(state: Principal, role: Role, reason: str | None) -> tuple[msgspec.Struct, ...]:

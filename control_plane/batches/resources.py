@@ -80,4 +80,4 @@ def _row(state: Batch) -> CatalogueRow | None:
     )
 
 
-BATCHES = Aggregate(kind=Kind.BATCH, initial=Batch(), evolve=evolve, row=_row)
+BATCHES = Aggregate(kind=Kind.BATCH, body=BatchResource, initial=Batch(), evolve=evolve, row=_row)

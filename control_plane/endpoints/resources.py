@@ -294,12 +294,14 @@ def _instance_catalogue_row(state: instance.Instance) -> CatalogueRow | None:
 
 ENDPOINTS = Aggregate(
     kind=Kind.ENDPOINT,
+    body=EndpointRow,
     initial=aggregate.Endpoint(),
     evolve=aggregate.evolve,
     row=_endpoint_catalogue_row,
 )
 INSTANCES = Aggregate(
     kind=Kind.INSTANCE,
+    body=InstanceRow,
     initial=instance.Instance(),
     evolve=instance.evolve,
     row=_instance_catalogue_row,

@@ -103,7 +103,7 @@ def row(state: Keyring) -> CatalogueRow | None:
     )
 
 
-KEYRINGS = Aggregate(kind=Kind.KEYRING, initial=Keyring(), evolve=evolve, row=row)
+KEYRINGS = Aggregate(kind=Kind.KEYRING, body=Keyring, initial=Keyring(), evolve=evolve, row=row)
 
 
 def rotate(

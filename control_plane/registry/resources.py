@@ -92,5 +92,7 @@ def _version_row(state: ModelVersion) -> CatalogueRow | None:
     )
 
 
-MODELS = Aggregate(kind=Kind.MODEL, initial=RegisteredModel(), evolve=evolve_model, row=_model_row)
-VERSIONS = Aggregate(kind=Kind.VERSION, initial=ModelVersion(), evolve=evolve_version, row=_version_row)
+MODELS = Aggregate(kind=Kind.MODEL, body=ModelResource, initial=RegisteredModel(), evolve=evolve_model, row=_model_row)
+VERSIONS = Aggregate(
+    kind=Kind.VERSION, body=VersionResource, initial=ModelVersion(), evolve=evolve_version, row=_version_row
+)

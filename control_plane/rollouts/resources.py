@@ -130,6 +130,7 @@ def _catalogue_row(state: aggregate.Rollout) -> CatalogueRow | None:
 
 ROLLOUTS = Aggregate(
     kind=Kind.ROLLOUT,
+    body=RolloutResource,
     initial=aggregate.Rollout(),
     evolve=aggregate.evolve,
     row=_catalogue_row,

@@ -8,8 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from control_plane.bootstrap import AGGREGATES
 from control_plane.catalogue.rebuild import rows_of
+from control_plane.declared import AGGREGATES
 from rollbook._wire import read_answer
 from rollbook.resources import RolloutPage, VersionPage
 from schemas.identifiers import Kind

@@ -11,14 +11,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from control_plane.audit.history import check_history
-from control_plane.bootstrap import AGGREGATES
 from control_plane.catalogue.rebuild import rows_of
+from control_plane.declared import AGGREGATES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_store.log_file import LoggedEvent
 from control_plane.relay.record import from_record, to_record
 from infra.background import Background
 from projections.domain_log.projector import RegistryProjector
 from projections.messages import Message
+from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
 from schemas.envelope import RecordedEvent
 from schemas.topics import REGISTRY_EVENTS
 from serving.gateway.resources import everything, update_for
@@ -73,8 +74,14 @@ def views(log: Log) -> tuple[int, object]:
             headers=(("position", str(event.position).encode()),),
         )
         parts.append(projector.project(message))
-    timeline = [row["summary"] for rows, _ in parts for row in _mappings(rows.values)]
-    (last,) = _mappings(parts[-1][1].values)
+    timeline = [
+        row["summary"]
+        for each in parts
+        for rows in each
+        if rows.table is ROLLOUT_TIMELINE
+        for row in _mappings(rows.values)
+    ]
+    (last,) = _mappings(parts[-1][-1].values)
     return last["position"], timeline
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from control_plane.access.aggregate import PRINCIPALS
 from control_plane.audit.verifier import verify_store
-from control_plane.bootstrap import AGGREGATES
 from control_plane.catalogue.rebuild import rows_of
+from control_plane.declared import AGGREGATES
 from control_plane.event_store.codec import fold
 from control_plane.event_store.log_file import open_log_file
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
@@ -23,7 +23,6 @@ from schemas.catalogue import EVENT_TYPES, NotUnderstood, read_data
 from schemas.envelope import RecordedEvent, decode
 from schemas.events.access import RoleGranted
 from schemas.topics import REGISTRY_EVENTS
-from tests.support.catalogue_bodies import BODIES
 from tests.support.earlier_release import unpack_data_directory
 from tests.support.fakes import FakeClock
 
@@ -84,8 +83,8 @@ def test_the_views_are_built_of_it(log: list[RecordedEvent]) -> None:
         for offset, event in enumerate(log)
     ]
 
-    assert [len(stored) for _, stored in rows] == [1] * len(log)
-    assert sum(len(entries) for entries, _ in rows) > 10
+    assert [len(stored) for *_, stored in rows] == [1] * len(log)
+    assert sum(len(entries) for *views, _ in rows for entries in views) > 10
 
 
 @asynccontextmanager
@@ -105,7 +104,7 @@ async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
 
 async def test_its_catalogue_means_what_a_rebuild_gives(tmp_path: Path, log: list[RecordedEvent]) -> None:
     async with opened(unpack_data_directory(tmp_path)) as store:
-        found = [row for kind in BODIES for row in store.catalogue().find(kind, workspace="default", limit=1_000)]
+        found = [row for kind in AGGREGATES for row in store.catalogue().find(kind, workspace="default", limit=1_000)]
 
     assert meant(found) == meant(rows_of(log, AGGREGATES))
 
@@ -113,7 +112,7 @@ async def test_its_catalogue_means_what_a_rebuild_gives(tmp_path: Path, log: lis
 def meant(rows: list[CatalogueRow]) -> dict[str, tuple[CatalogueRow, msgspec.Struct]]:
     """Return rows by id, with their bodies as they are read today: those of then lack what was added since."""
     return {
-        row.id: (msgspec.structs.replace(row, body=b""), msgspec.json.decode(row.body, type=BODIES[row.kind]))
+        row.id: (msgspec.structs.replace(row, body=b""), msgspec.json.decode(row.body, type=AGGREGATES[row.kind].body))
         for row in rows
     }
 

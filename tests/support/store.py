@@ -59,7 +59,7 @@ def _row(state: Shelf) -> CatalogueRow | None:
     )
 
 
-SHELF: Aggregate[Shelf] = Aggregate(kind=Kind.MODEL, initial=Shelf(), evolve=_evolve, row=_row)
+SHELF: Aggregate[Shelf] = Aggregate(kind=Kind.MODEL, body=Shelf, initial=Shelf(), evolve=_evolve, row=_row)
 AGGREGATES: Aggregates = {Kind.MODEL: SHELF}
 
 
