@@ -13,7 +13,8 @@ from schemas.catalogue import EVENT_TYPES, TYPE_NAMES, decode_data
 from schemas.envelope import decode, encode, encode_data
 from schemas.generate import FOLDER, documents, main
 
-SAMPLES = sorted(Path(__file__).with_name("events").glob("*.json"))
+EVENTS = Path(__file__).with_name("events")
+SAMPLES = sorted(EVENTS.glob("*.json"))
 SHAPES = ("full", "minimal")
 
 
@@ -64,7 +65,7 @@ def test_a_sample_fits_the_published_schemas(sample: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(EVENT_TYPES))
 def test_a_published_schema_refuses_what_the_event_does_not_have(name: str) -> None:
-    sample = json.loads(_canonical(Path(__file__).with_name("events") / f"{name}.full.json"))
+    sample = json.loads(_canonical(EVENTS / f"{name}.full.json"))
     validator = _validator(f"events/{name}.json")
 
     with pytest.raises(ValidationError):
