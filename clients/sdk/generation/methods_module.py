@@ -62,9 +62,24 @@ def methods_source(document: Document) -> str:
     for operation in document.operations:
         groups[operation["x-rollbook-sdk"].partition(".")[0]].append(operation)
     common = _common_codes(document)
-    return _HEADER + "".join(
-        _class_source(group, operations, document, common) for group, operations in sorted(groups.items())
-    )
+    classes = [_class_source(group, operations, document, common) for group, operations in sorted(groups.items())]
+    return _HEADER + "".join(classes) + _all_groups_source(sorted(groups))
+
+
+def _all_groups_source(groups: list[str]) -> str:
+    attributes = "".join(f"        self.{group} = {_class_name(group)}(connection)\n" for group in groups)
+    return f'''
+
+class AsyncOperations:
+    """Every operation, by its group."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Talk through the client's connection."""
+{attributes}'''
+
+
+def _class_name(group: str) -> str:
+    return f"Async{group.title().replace('_', '')}"
 
 
 def _class_source(group: str, operations: list[Schema], document: Document, common: set[str]) -> str:
@@ -73,7 +88,7 @@ def _class_source(group: str, operations: list[Schema], document: Document, comm
     methods = "".join(_method_source(operation, document, common) for operation in in_order)
     return f'''
 
-class Async{group.title().replace("_", "")}:
+class {_class_name(group)}:
     """The operations `{group}`."""
 
     def __init__(self, connection: AsyncConnection) -> None:

@@ -15,7 +15,7 @@ from rollbook._async.versions import AsyncVersions
 from rollbook.resources import LogEntry, Version
 
 
-class AsyncRollbook:
+class AsyncRollbook(operations.AsyncOperations):
     """A control plane.
 
     Commands are safe to repeat: each carries an idempotency key. Errors are `rollbook.RollbookError`s.
@@ -36,20 +36,10 @@ class AsyncRollbook:
         """
         self._stack: local_stack.LocalStack | None = None
         self._connection = AsyncConnection(url, token, timeout_s)
-        self.models = operations.AsyncModels(self._connection)
-        self.versions = AsyncVersions(self._connection)
-        self.endpoints = AsyncEndpoints(self._connection)
-        self.artifacts = operations.AsyncArtifacts(self._connection)
-        self.rollouts = operations.AsyncRollouts(self._connection)
-        self.predictions = operations.AsyncPredictions(self._connection)
-        self.feedback = operations.AsyncFeedback(self._connection)
-        self.batches = operations.AsyncBatches(self._connection)
-        self.principals = operations.AsyncPrincipals(self._connection)
-        self.inference_tokens = operations.AsyncInferenceTokens(self._connection)
-        self.log = operations.AsyncLog(self._connection)
-        self.views = operations.AsyncViews(self._connection)
-        self.health = operations.AsyncHealth(self._connection)
-
+        super().__init__(self._connection)
+        # These two have words that a person would use.
+        self.versions: AsyncVersions = AsyncVersions(self._connection)
+        self.endpoints: AsyncEndpoints = AsyncEndpoints(self._connection)
         self._gateway = AsyncGateway(self.health, self.inference_tokens, url=gateway, timeout_s=timeout_s)
 
     @classmethod

@@ -1115,3 +1115,23 @@ class AsyncViews:
         return await self._connection.get(
             _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms
         )
+
+
+class AsyncOperations:
+    """Every operation, by its group."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Talk through the client's connection."""
+        self.artifacts = AsyncArtifacts(connection)
+        self.batches = AsyncBatches(connection)
+        self.endpoints = AsyncEndpoints(connection)
+        self.feedback = AsyncFeedback(connection)
+        self.health = AsyncHealth(connection)
+        self.inference_tokens = AsyncInferenceTokens(connection)
+        self.log = AsyncLog(connection)
+        self.models = AsyncModels(connection)
+        self.predictions = AsyncPredictions(connection)
+        self.principals = AsyncPrincipals(connection)
+        self.rollouts = AsyncRollouts(connection)
+        self.versions = AsyncVersions(connection)
+        self.views = AsyncViews(connection)

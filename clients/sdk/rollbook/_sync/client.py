@@ -16,7 +16,7 @@ from rollbook._sync.versions import Versions
 from rollbook.resources import LogEntry, Version
 
 
-class Rollbook:
+class Rollbook(operations.Operations):
     """A control plane.
 
     Commands are safe to repeat: each carries an idempotency key. Errors are `rollbook.RollbookError`s.
@@ -37,20 +37,10 @@ class Rollbook:
         """
         self._stack: local_stack.LocalStack | None = None
         self._connection = Connection(url, token, timeout_s)
-        self.models = operations.Models(self._connection)
-        self.versions = Versions(self._connection)
-        self.endpoints = Endpoints(self._connection)
-        self.artifacts = operations.Artifacts(self._connection)
-        self.rollouts = operations.Rollouts(self._connection)
-        self.predictions = operations.Predictions(self._connection)
-        self.feedback = operations.Feedback(self._connection)
-        self.batches = operations.Batches(self._connection)
-        self.principals = operations.Principals(self._connection)
-        self.inference_tokens = operations.InferenceTokens(self._connection)
-        self.log = operations.Log(self._connection)
-        self.views = operations.Views(self._connection)
-        self.health = operations.Health(self._connection)
-
+        super().__init__(self._connection)
+        # These two have words that a person would use.
+        self.versions: Versions = Versions(self._connection)
+        self.endpoints: Endpoints = Endpoints(self._connection)
         self._gateway = Gateway(self.health, self.inference_tokens, url=gateway, timeout_s=timeout_s)
 
     @classmethod

@@ -1114,3 +1114,23 @@ class Views:
         return self._connection.get(
             _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms
         )
+
+
+class Operations:
+    """Every operation, by its group."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self.artifacts = Artifacts(connection)
+        self.batches = Batches(connection)
+        self.endpoints = Endpoints(connection)
+        self.feedback = Feedback(connection)
+        self.health = Health(connection)
+        self.inference_tokens = InferenceTokens(connection)
+        self.log = Log(connection)
+        self.models = Models(connection)
+        self.predictions = Predictions(connection)
+        self.principals = Principals(connection)
+        self.rollouts = Rollouts(connection)
+        self.versions = Versions(connection)
+        self.views = Views(connection)
