@@ -270,10 +270,15 @@ def files_of(directory: Path) -> dict[str, Path]:
     return shown
 
 
-def index_of(files: Mapping[str, Path]) -> bytes:
+def digests_of(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the digest of each file of a model directory."""
+    return {name: digest_of(path) for name, path in files.items()}
+
+
+def index_of(files: Mapping[str, Path], digests: Mapping[str, str]) -> bytes:
     """Write the index of a model directory, which is the version's artifact."""
     entries = [
-        {"path": name, "digest": digest_of(path), "size_bytes": path.stat().st_size} for name, path in files.items()
+        {"path": name, "digest": digests[name], "size_bytes": path.stat().st_size} for name, path in files.items()
     ]
     return msgspec.json.encode({"files": entries})
 

@@ -102,8 +102,8 @@ class LocalStack:
             TookTooLong: it is not ready in time.
         """
         deadline = time.monotonic() + timeout_s
-        while self.running_pid() is not None:
-            if _is_ready(self, self.running_pid()):
+        while (pid := self.running_pid()) is not None:
+            if _status_when_ready(self, pid) is not None:
                 return
             if time.monotonic() > deadline:
                 raise TookTooLong(f"The stack in {self.data_dir} was not ready after {timeout_s:g} s.")
@@ -118,13 +118,13 @@ class LocalStack:
             self._started = None
 
 
-def _is_ready(stack: LocalStack, pid: int | None) -> bool:
+def _status_when_ready(stack: LocalStack, pid: int) -> StackStatus | None:
     try:
         status = stack.status()
     except RollbookError:
         # The supervisor writes the file anew once it is up.
-        return False
-    return status is not None and status.pid == pid and status.state == "ready"
+        return None
+    return status if status is not None and status.pid == pid and status.state == "ready" else None
 
 
 def program_command(name: str, *arguments: str) -> list[str]:
@@ -163,7 +163,7 @@ def wait_until_ready(stack: LocalStack, supervisor: subprocess.Popen[bytes], *, 
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if _is_ready(stack, supervisor.pid) and (status := stack.status()) is not None:
+        if (status := _status_when_ready(stack, supervisor.pid)) is not None:
             return status
         if supervisor.poll() is not None:
             raise RollbookError(_why_not_started(stack, supervisor.pid))

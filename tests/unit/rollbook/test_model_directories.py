@@ -16,7 +16,7 @@ def test_the_index_is_one_that_the_registry_takes(tmp_path: Path) -> None:
 
     files = _wire.files_of(tmp_path)
 
-    found = read_index(_wire.index_of(files)).files
+    found = read_index(_wire.index_of(files, _wire.digests_of(files))).files
     assert [file.path for file in found] == ["1_Pooling/config.json", "config.json", "model.safetensors"]
     assert found[1].size_bytes == len("config.json")
     assert _wire.format_of(tmp_path) == "transformers"

@@ -64,9 +64,10 @@ class AsyncVersions(operations.AsyncVersions):
 
     async def _upload_directory(self, directory: Path) -> StoredArtifact:
         files = _wire.files_of(directory)
-        for file in files.values():
-            await self.upload(file)
-        index = await _wire.async_in_thread(partial(_wire.index_of, files))
+        digests = await _wire.async_in_thread(partial(_wire.digests_of, files))
+        for name, file in files.items():
+            await self._artifacts.put(digests[name], file)
+        index = _wire.index_of(files, digests)
         return await self._artifacts.put(_wire.digest_of_bytes(index), index)
 
     async def get(self, version: str) -> Version:

@@ -65,9 +65,10 @@ class Versions(operations.Versions):
 
     def _upload_directory(self, directory: Path) -> StoredArtifact:
         files = _wire.files_of(directory)
-        for file in files.values():
-            self.upload(file)
-        index = _wire.in_thread(partial(_wire.index_of, files))
+        digests = _wire.in_thread(partial(_wire.digests_of, files))
+        for name, file in files.items():
+            self._artifacts.put(digests[name], file)
+        index = _wire.index_of(files, digests)
         return self._artifacts.put(_wire.digest_of_bytes(index), index)
 
     def get(self, version: str) -> Version:
