@@ -125,5 +125,5 @@ def _sentence(root: Path, error: OSError) -> str:
         case errno.ENOTDIR | errno.EEXIST:
             why, remedy = "is not a directory", "move that file away"
         case _:
-            why, remedy = f"cannot be used ({os.strerror(error.errno or 0)})", "mend it"
+            why, remedy = f"cannot be used ({os.strerror(error.errno or 0)})", "repair it"
     return f"the data directory {root} {why}; {remedy} or choose another directory"

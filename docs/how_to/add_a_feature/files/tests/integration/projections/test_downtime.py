@@ -15,13 +15,13 @@ BEGUN = MaintenanceBegun(endpoint_id=ENDPOINT, reason="on time")
 ENDED = MaintenanceEnded(endpoint_id=ENDPOINT, reason="done")
 
 
-def told(event: msgspec.Struct, number: int, *, position: int, at_ms: int) -> Message:
+def recorded(event: msgspec.Struct, number: int, *, position: int, at_ms: int) -> Message:
     stream = f"maintenance-01900000-0000-7000-8000-{number:012d}"
     return event_message(event, stream=stream, version=position, position=position, at_ms=at_ms)
 
 
 def rows_of(event: msgspec.Struct) -> list[dict[str, object]]:
-    parts = RegistryProjector().project(told(event, 1, position=9, at_ms=MIDNIGHT_MS))
+    parts = RegistryProjector().project(recorded(event, 1, position=9, at_ms=MIDNIGHT_MS))
     return [dict(row) for part in parts if part.table is DOWNTIME for row in list(part.values)]
 
 
@@ -47,9 +47,9 @@ def test_an_announcement_is_no_downtime() -> None:
 async def test_downtime_is_counted_by_day_and_until_now_where_it_has_not_ended(store: ClickHouseStore) -> None:
     before_midnight, now_ms = MIDNIGHT_MS - HOUR_MS, MIDNIGHT_MS + 5 * HOUR_MS
     messages = [
-        told(BEGUN, 1, position=1, at_ms=before_midnight),
-        told(ENDED, 1, position=2, at_ms=MIDNIGHT_MS + HOUR_MS),
-        told(BEGUN, 2, position=3, at_ms=MIDNIGHT_MS + 4 * HOUR_MS),
+        recorded(BEGUN, 1, position=1, at_ms=before_midnight),
+        recorded(ENDED, 1, position=2, at_ms=MIDNIGHT_MS + HOUR_MS),
+        recorded(BEGUN, 2, position=3, at_ms=MIDNIGHT_MS + 4 * HOUR_MS),
     ]
     await sink_into(store, RegistryProjector()).consume(messages)
 
