@@ -9,7 +9,7 @@ import structlog
 
 from infra.data_directory import write_atomically
 from infra.errors import PortTakenError
-from infra.ports import free_port, is_free
+from infra.ports import claim, free_port, is_free
 from infra.stack.addresses import LOOPBACK
 
 _PATIENCE_SECONDS = 5.0
@@ -35,6 +35,7 @@ def assign_ports(path: Path, wanted: Mapping[str, WantedPort]) -> dict[str, int]
     for purpose, want in wanted.items():
         taken = {*chosen.values(), *(port for name, port in book.items() if name != purpose)}
         chosen[purpose] = _choose(purpose, want, book.get(purpose), taken)
+        claim(chosen[purpose])
     write_atomically(path, msgspec.json.format(msgspec.json.encode({**book, **chosen})))
     return chosen
 

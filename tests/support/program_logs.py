@@ -15,6 +15,8 @@ _SUFFIXES = (".log", ".out")
 _MAX_LINES = 25
 _MAX_BYTES = 16_384
 _MAX_FILES = 12
+_REQUEST_LOGS = "gateway"
+"""The folder of a data directory that has a record of each request, of which there are many and no two alike."""
 _BEGAN_AT = pytest.StashKey[float]()
 
 
@@ -39,7 +41,8 @@ def ends_of_logs(folder: Path, *, since: float) -> list[tuple[str, str]]:
 
 
 def _grown(folder: Path, since: float) -> Iterator[tuple[float, Path]]:
-    for directory, _, names in os.walk(folder):
+    for directory, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != _REQUEST_LOGS]
         for name in names:
             path = Path(directory, name)
             if path.suffix in _SUFFIXES:
