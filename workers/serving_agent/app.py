@@ -26,7 +26,7 @@ from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
 from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.settings import PREFIX, AgentSettings
-from workers.serving_agent.shipping import MEASURED, SpoolShipping
+from workers.serving_agent.shipping import CAPTURED, MEASURED, Destination, SpoolShipping
 from workers.serving_agent.telemetry import Telemetry
 
 _PAUSE_S = 1.0
@@ -88,13 +88,11 @@ async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
     sink = KafkaSink(settings.kafka, client_id=f"serving-agent-{settings.agent_id}-telemetry")
     shipping = SpoolShipping(
         telemetry.spools,
-        sink=sink,
-        region=settings.region,
+        to=Destination(sink=sink, stream=MEASURED, region=settings.region),
         clock=parts.clock,
         boots=lambda: {telemetry.boot_id},
         background=parts.background,
     )
-    shipping.stream = MEASURED
     try:
         async with parts.background.running({"agent-ships-telemetry": shipping.run}):
             await telemetry.run(interval_s=settings.telemetry_interval_s)
@@ -178,8 +176,7 @@ async def _shipping(settings: AgentSettings, parts: AgentParts) -> AsyncIterator
     sink = KafkaSink(settings.kafka, client_id=f"serving-agent-{settings.agent_id}")
     shipping = SpoolShipping(
         settings.directory / "spool",
-        sink=sink,
-        region=settings.region,
+        to=Destination(sink=sink, stream=CAPTURED, region=settings.region),
         clock=parts.clock,
         boots=parts.book.boots,
         background=parts.background,

@@ -165,6 +165,10 @@ class _Host:
         self.kin = kin
         self.guests: list[str] = []
 
+    def learn(self, kin: Kin | None) -> None:
+        """Keep what another of its instances says, where nothing was known."""
+        self.kin = self.kin or kin
+
     def takes(self, kin: Kin, endpoint_id: str, *, limit: int) -> bool:
         return (
             self.kin == kin
@@ -204,8 +208,8 @@ class SharedProcesses:
             process = find_engine(record.pid, started_at=record.process_started_at) if record.pid else None
             if process is None:
                 return None
-            host = self._hosts[record.shared] = _Host(record.shared, process, None)
-        host.kin = host.kin or kin
+            host = self._hosts[record.shared] = _Host(record.shared, process, kin)
+        host.learn(kin)
         return self._seat_in(host, record.endpoint_id)
 
     async def _start_host(self, kin: Kin, like: Command) -> _Host:

@@ -80,6 +80,14 @@ MEASURED = Stream(
 )
 
 
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """Where batches go, as what, and the region that they say they are from."""
+
+    sink: Sink
+    stream: Stream
+    region: str
+
+
 class Totals(msgspec.Struct):
     """What was shipped since the program began, over all sources."""
 
@@ -95,15 +103,13 @@ class SourceShipper:
     under the same number; if the spool had to drop them meanwhile, it goes out empty rather than different.
     """
 
-    def __init__(self, directory: Path, source: SpoolSource, *, sink: Sink, region: str, clock: Clock) -> None:
+    def __init__(self, directory: Path, source: SpoolSource, *, to: Destination, clock: Clock, totals: Totals) -> None:
         self._directory = directory
         self._source = source
-        self._sink = sink
-        self._region = region
+        self._to = to
         self._clock = clock
+        self._totals = totals
         self._reader = SpoolReader(directory)
-        self.totals = Totals()
-        self.stream = CAPTURED
         self._progress = _read_progress(directory / _PROGRESS)
 
     async def ship_next(self, *, is_over: bool) -> SourceState | None:
@@ -118,9 +124,9 @@ class SourceShipper:
                 return "closing"
         frames = self._reader.read(self._progress.position, max_frames=MAX_FRAMES, max_bytes=MAX_BYTES)
         if frames.lost:
-            self.totals.lost_frames += frames.lost
+            self._totals.lost_frames += frames.lost
             _log.error("spool_frames_lost", source=self._source.boot_id, frames=frames.lost)
-        found = self.stream.decode(frames.payloads)
+        found = self._to.stream.decode(frames.payloads)
         is_end = is_over and not frames.payloads
         before, mark = self._progress, found.last_mark
         intent = Intent(
@@ -147,15 +153,15 @@ class SourceShipper:
                 break
             payloads += frames.payloads
             position = frames.next_position
-        found = self.stream.decode(payloads)
+        found = self._to.stream.decode(payloads)
         return found if len(found.rows) == intent.rows else Decoded(())
 
     async def _send(self, intent: Intent, found: Found) -> None:
         batch = self._progress.batch
         headers = BatchHeaders(
             source=self._source.boot_id,
-            kind=self.stream.kind,
-            region=self._region,
+            kind=self._to.stream.kind,
+            region=self._to.region,
             batch=batch,
             rows=len(found.rows),
             closed_until_ms=intent.closed_until_ms,
@@ -163,10 +169,11 @@ class SourceShipper:
             seen=intent.seen,
             unsampled=intent.unsampled,
         )
-        value = self.stream.encode(self._source, found.rows, batch=batch)
-        await self._sink.send(self.stream.topic.name, key=self._source.boot_id, value=value, headers=headers.as_kafka())
-        self.totals.batches += 1
-        self.totals.rows += len(found.rows)
+        stream = self._to.stream
+        value = stream.encode(self._source, found.rows, batch=batch)
+        await self._to.sink.send(stream.topic.name, key=self._source.boot_id, value=value, headers=headers.as_kafka())
+        self._totals.batches += 1
+        self._totals.rows += len(found.rows)
         self._save(
             Progress(
                 batch=batch + 1,
@@ -194,8 +201,7 @@ class SpoolShipping:
         self,
         spools: Path,
         *,
-        sink: Sink,
-        region: str,
+        to: Destination,
         clock: Clock,
         boots: Callable[[], set[str]],
         background: Background,
@@ -203,12 +209,10 @@ class SpoolShipping:
         spools.mkdir(parents=True, exist_ok=True)
         self._background = background
         self._spools = spools
-        self._sink = sink
-        self._region = region
+        self._to = to
         self._clock = clock
         self._boots = boots
         self._tasks: dict[Path, asyncio.Task[None]] = {}
-        self.stream = CAPTURED
         self.totals = Totals()
 
     async def run(self) -> None:
@@ -233,8 +237,7 @@ class SpoolShipping:
             await asyncio.sleep(_PAUSE_WHEN_BEHIND_S)
 
     async def _ship(self, directory: Path, source: SpoolSource) -> None:
-        shipper = SourceShipper(directory, source, sink=self._sink, region=self._region, clock=self._clock)
-        shipper.totals, shipper.stream = self.totals, self.stream
+        shipper = SourceShipper(directory, source, to=self._to, clock=self._clock, totals=self.totals)
         while True:
             try:
                 state = await shipper.ship_next(is_over=source.boot_id not in self._boots())

@@ -16,7 +16,7 @@ from tests.support.engine_process import running, write_model
 from workers.serving_agent.batch_sink import Headers
 from workers.serving_agent.instance_book import InstanceRecord
 from workers.serving_agent.reconcile import Slot
-from workers.serving_agent.shipping import MEASURED, SourceShipper
+from workers.serving_agent.shipping import MEASURED, Destination, SourceShipper, Totals
 from workers.serving_agent.spool_sources import sources
 from workers.serving_agent.telemetry import Looked, Telemetry
 
@@ -57,8 +57,8 @@ async def test_what_an_engine_uses_and_has_in_hand_is_sampled_and_shipped(tmp_pa
 
     sink = Sent()
     ((directory, source),) = sources(telemetry.spools).items()
-    shipper = SourceShipper(directory, source, sink=sink, region="local", clock=SystemClock())
-    shipper.stream = MEASURED
+    to = Destination(sink=sink, stream=MEASURED, region="local")
+    shipper = SourceShipper(directory, source, to=to, clock=SystemClock(), totals=Totals())
     while await shipper.ship_next(is_over=True) != "closing":
         pass
     rows = _rows(sink)
@@ -96,8 +96,8 @@ async def test_an_engine_that_offers_nothing_has_its_process_measured_alone(tmp_
     await telemetry.close()
     sink = Sent()
     ((directory, source),) = sources(telemetry.spools).items()
-    shipper = SourceShipper(directory, source, sink=sink, region="local", clock=SystemClock())
-    shipper.stream = MEASURED
+    to = Destination(sink=sink, stream=MEASURED, region="local")
+    shipper = SourceShipper(directory, source, to=to, clock=SystemClock(), totals=Totals())
     await shipper.ship_next(is_over=True)
 
     assert {row["measure"] for row in _rows(sink) if row["subject"] == "instance"} == {"memory_bytes"}

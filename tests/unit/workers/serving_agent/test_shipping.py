@@ -12,7 +12,7 @@ from serving.capture import records
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from tests.support.fakes import FakeClock
-from workers.serving_agent.shipping import MAX_FRAMES, SourceShipper, SpoolShipping
+from workers.serving_agent.shipping import CAPTURED, MAX_FRAMES, Destination, SourceShipper, SpoolShipping, Totals
 from workers.serving_agent.spool_sources import SpoolSource, sources, write_source
 
 SOURCE = SpoolSource(
@@ -51,8 +51,12 @@ class RecordingSink:
             raise CrashError
 
 
+def _to(sink: RecordingSink) -> Destination:
+    return Destination(sink=sink, stream=CAPTURED, region="local")
+
+
 def _shipper(directory: Path, sink: RecordingSink) -> SourceShipper:
-    return SourceShipper(directory, SOURCE, sink=sink, region="local", clock=FakeClock(now_ms=9_000))
+    return SourceShipper(directory, SOURCE, to=_to(sink), clock=FakeClock(now_ms=9_000), totals=Totals())
 
 
 def _writer(directory: Path, **limits: int) -> SpoolWriter:
@@ -226,7 +230,7 @@ async def test_a_source_that_meets_a_bug_goes_on_where_it_stood_and_holds_up_no_
     sink, background = RecordingSink(boots), Background(back_off=BackOff(first_s=0.0, max_s=0.0))
     sink.die_after = 0
     clock = FakeClock(now_ms=9_000)
-    shipping = SpoolShipping(tmp_path, sink=sink, region="local", clock=clock, boots=set, background=background)
+    shipping = SpoolShipping(tmp_path, to=_to(sink), clock=clock, boots=set, background=background)
 
     async with background.running({"shipping": shipping.run}), asyncio.timeout(60):
         await shipping.drained()
@@ -235,3 +239,4 @@ async def test_a_source_that_meets_a_bug_goes_on_where_it_stood_and_holds_up_no_
         ids = [row["prediction_id"] for known, rows in sink.batches if known.source == boot_id for row in rows]
         assert sorted(set(ids)) == ["p0", "p1", "p2"]
     assert background.failures == {"shipping": 0, "agent-ships-source": 1}
+    assert shipping.totals == Totals(batches=len(sink.batches) - 1, rows=6)
