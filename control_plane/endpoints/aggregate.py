@@ -282,15 +282,15 @@ def set_traffic(state: Endpoint, command: SetTraffic, *, ready: Mapping[str, int
     if weights_of(allocations) == weights_of(state.allocations):
         return []
     if ready is not None:
-        _require_ready_deployments(state, allocations, ready)
+        _require_ready_deployments(state, allocations, ready, field="weights")
     shift = TrafficShifted(
         allocations=allocations, reason=command.reason, rollout_id=command.rollout_id, step=command.step
     )
     return [shift, *_without_serving_shadow(state, allocations)]
 
 
-def restore_traffic(state: Endpoint, command: RestoreTraffic) -> list[msgspec.Struct]:
-    """Give each bucket back to the deployment that had it at an earlier epoch."""
+def restore_traffic(state: Endpoint, command: RestoreTraffic, *, ready: Mapping[str, int]) -> list[msgspec.Struct]:
+    """Give each bucket back to the deployment that had it at an earlier epoch, if it has an instance to serve it."""
     _require_owner(state, None)
     earlier = _earlier(state, command.epoch)
     gone = [each.deployment_id for each in earlier.allocations if state.deployment(each.deployment_id) is None]
@@ -302,6 +302,7 @@ def restore_traffic(state: Endpoint, command: RestoreTraffic) -> list[msgspec.St
         )
     if earlier.allocations == state.allocations:
         return []
+    _require_ready_deployments(state, earlier.allocations, ready, field="epoch")
     shift = TrafficShifted(allocations=earlier.allocations, reason=command.reason, rollout_id=None, step=None)
     return [shift, *_without_serving_shadow(state, earlier.allocations)]
 
@@ -340,14 +341,16 @@ def _require_owner(state: Endpoint, rollout_id: str | None) -> None:
         )
 
 
-def _require_ready_deployments(state: Endpoint, allocations: tuple[Allocation, ...], ready: Mapping[str, int]) -> None:
+def _require_ready_deployments(
+    state: Endpoint, allocations: tuple[Allocation, ...], ready: Mapping[str, int], *, field: str
+) -> None:
     """Where nothing is served yet nothing can be lost, so the first split may come before the first instance."""
     before = weights_of(state.allocations)
     for deployment_id, weight in weights_of(allocations).items():
         if before and weight > before.get(deployment_id, 0.0) and not ready.get(deployment_id):
             raise errors.DeploymentNotReadyError(
                 f"no instance of {deployment_id} is ready, so it cannot take more traffic of endpoint {state.name}",
-                field="weights",
+                field=field,
                 remedy="wait until the endpoint shows its state as ready",
             )
 

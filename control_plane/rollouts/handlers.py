@@ -113,7 +113,8 @@ def rollback_endpoint(
         loaded = uow.load(ENDPOINTS, loaded.state.id)
     if owner is None or request.epoch is not None:
         command = RestoreTraffic(epoch=request.epoch, reason=request.reason)
-        loaded = append(uow, loaded.state.id, loaded, endpoints.restore_traffic(loaded.state, command))
+        ready = ready_instances(uow.catalogue, loaded.state.id, workspace=uow.actor.workspace)
+        loaded = append(uow, loaded.state.id, loaded, endpoints.restore_traffic(loaded.state, command, ready=ready))
     return endpoint_reply(uow, loaded)
 
 

@@ -69,3 +69,27 @@ async def test_an_agent_tells_a_long_reason_as_far_as_it_is_taken_everywhere(api
     assert reason.startswith(told)
     # A rollout tells it with the code, within the same limit.
     assert 1_500 < len(f"golden-answer-wrong: {told}") <= 2_000
+
+
+async def test_traffic_does_not_go_back_to_a_version_that_no_instance_serves(api: RunningApi, stage: Stage) -> None:
+    endpoint = await done(api.admin.post("/v1/endpoints", json={"name": "goes-back", "version": "digits/1"}))
+    second = await done(api.admin.post("/v1/endpoints/goes-back/deployments", json={"version": "digits/2"}))
+    (first,) = endpoint["deployments"]
+    await _announce(api, endpoint["id"], second["id"])
+    weights = [{"deployment_id": second["id"], "weight_percent": 100}]
+    await done(api.admin.put("/v1/endpoints/goes-back/traffic", json={"weights": weights}))
+
+    refused = await api.admin.post("/v1/endpoints/goes-back/rollback", json={"reason": "alarms"})
+    await _announce(api, endpoint["id"], first["id"])
+    back = await done(api.admin.post("/v1/endpoints/goes-back/rollback", json={"reason": "alarms"}))
+
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["field"]) == (422, "deployment-not-ready", "epoch")
+    assert first["id"] in problem["detail"]
+    assert [each["deployment_id"] for each in back["allocations"]] == [first["id"]]
+
+
+async def _announce(api: RunningApi, endpoint_id: str, deployment_id: str) -> None:
+    place = dict.fromkeys(("agent_id", "boot_id", "host", "region", "zone"), "one") | {"port": 9_000}
+    body = {"endpoint_id": endpoint_id, "deployment_id": deployment_id} | place
+    await done(api.service.post("/v1/instances", json=body))

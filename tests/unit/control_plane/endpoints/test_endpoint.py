@@ -165,13 +165,13 @@ def test_a_rollback_gives_each_bucket_back_to_whom_it_had() -> None:
     split = traffic((BASELINE, 0, 2_000), (CANDIDATE, 2_000, 10_000))
 
     given(*endpoint_with_two(), split, traffic((CANDIDATE, 0, 10_000))).when(
-        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=None, reason="because"))
+        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=None, reason="because"), ready=READY)
     ).then(split)
 
 
 def test_a_rollback_goes_to_the_named_epoch() -> None:
     given(*endpoint_with_two(), traffic((CANDIDATE, 0, 5_000), (BASELINE, 5_000, 10_000))).when(
-        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=3, reason="because"))
+        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=3, reason="because"), ready=READY)
     ).then(traffic((BASELINE, 0, 10_000)))
 
 
@@ -186,7 +186,7 @@ def test_a_rollback_without_an_epoch_skips_what_can_not_be_served_any_more() -> 
     )
 
     given(*history).when(
-        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=None, reason="because"))
+        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=None, reason="because"), ready=READY)
     ).then(traffic((BASELINE, 0, 10_000)))
 
 
@@ -198,13 +198,33 @@ def test_a_rollback_to_a_removed_deployment_is_refused() -> None:
     )
 
     given(*history).when(
-        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=3, reason="because"))
+        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=3, reason="because"), ready=READY)
     ).then_refused(errors.EarlierTrafficGoneError, BASELINE, "since removed", field="epoch")
+
+
+@pytest.mark.parametrize("epoch", [None, 3])
+def test_a_rollback_to_a_deployment_without_a_ready_instance_is_refused(epoch: int | None) -> None:
+    given(*endpoint_with_two(), traffic((CANDIDATE, 0, 10_000))).when(
+        lambda state: aggregate.restore_traffic(
+            state, RestoreTraffic(epoch=epoch, reason="because"), ready={CANDIDATE: 1}
+        )
+    ).then_refused(errors.DeploymentNotReadyError, f"no instance of {BASELINE} is ready", field="epoch")
+
+
+def test_a_rollback_needs_no_ready_instance_of_a_deployment_that_gets_no_more_than_it_has() -> None:
+    before = traffic((BASELINE, 0, 5_000), (CANDIDATE, 5_000, 10_000))
+    after = traffic((CANDIDATE, 0, 2_500), (BASELINE, 2_500, 10_000))
+
+    given(*endpoint_with_two(), before, after).when(
+        lambda state: aggregate.restore_traffic(
+            state, RestoreTraffic(epoch=None, reason="because"), ready={CANDIDATE: 1}
+        )
+    ).then(before)
 
 
 def test_the_first_traffic_has_nothing_to_roll_back_to() -> None:
     given(*serving_endpoint()).when(
-        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=None, reason="because"))
+        lambda state: aggregate.restore_traffic(state, RestoreTraffic(epoch=None, reason="because"), ready=READY)
     ).then_refused(errors.EarlierTrafficGoneError, "no earlier traffic split", field="epoch")
 
 

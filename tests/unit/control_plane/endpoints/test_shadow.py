@@ -96,7 +96,7 @@ def test_a_shadow_that_gets_traffic_stops_being_one() -> None:
 
 def test_a_rollback_to_a_shadow_is_not_refused() -> None:
     state = given(shifted(d2=[(0, 10_000)]), shifted(d1=[(0, 10_000)]), SET)
-    _, end = aggregate.restore_traffic(state, RestoreTraffic(epoch=5, reason="r"))
+    _, end = aggregate.restore_traffic(state, RestoreTraffic(epoch=5, reason="r"), ready=READY)
     assert isinstance(end, ShadowRemoved)
 
 

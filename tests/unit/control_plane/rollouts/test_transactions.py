@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.endpoints import handlers as endpoint_handlers
-from control_plane.endpoints.commands import ConfirmTraffic, FailInstance
-from control_plane.endpoints.errors import EndpointOwnedByRolloutError
+from control_plane.endpoints.commands import ConfirmTraffic, FailInstance, WithdrawInstance
+from control_plane.endpoints.errors import DeploymentNotReadyError, EndpointOwnedByRolloutError
 from control_plane.endpoints.policies import weights_of
 from control_plane.endpoints.requests import (
     AddDeploymentRequest,
@@ -59,6 +59,22 @@ def look(log: MemoryLog, rollout: RolloutResource, **changes: object) -> JudgedR
 
 def weights(log: MemoryLog, rollout: RolloutResource) -> dict[str, float]:
     return weights_of(log.load(ENDPOINTS, rollout.endpoint_id).state.allocations)
+
+
+def _withdraw(log: MemoryLog, instance_id: str) -> None:
+    gone = WithdrawInstance(reason="the host is gone")
+    log.run(lambda unit: endpoint_handlers.withdraw_instance(unit, instance_id, gone, expected_version=None))
+
+
+def _roll_back(log: MemoryLog, *, epoch: int | None = None) -> Reply:
+    back = RollbackRequest(reason="alarms", epoch=epoch)
+    return log.run(lambda unit: rollback_endpoint(unit, "digits", back, expected_version=None))
+
+
+def _give_everything_to(log: MemoryLog, deployment_id: str) -> int:
+    whole = SetTrafficRequest(weights=(Weight(deployment_id=deployment_id, weight_percent=100.0),))
+    reply = log.run(lambda unit: endpoint_handlers.set_traffic(unit, "digits", whole, expected_version=None))
+    return endpoint_in(reply).epoch or 0
 
 
 def test_a_healthy_candidate_takes_over_step_by_step() -> None:
@@ -171,13 +187,47 @@ def test_a_rollback_aborts_the_active_rollout() -> None:
     rollout = begin(log)
     send(log, rollout, WARM)
 
-    reply = log.run(
-        lambda unit: rollback_endpoint(unit, "digits", RollbackRequest(reason="alarms"), expected_version=None)
-    )
+    reply = _roll_back(log)
 
     assert weights(log, rollout) == {rollout.baseline_deployment_id: 100.0}
     assert endpoint_in(reply).active_rollout_id is None
     assert get_rollout(log.catalogue, rollout.id, workspace=WORKSPACE).reason == "the endpoint is rolled back: alarms"
+
+
+@pytest.mark.parametrize(
+    "abort", [lambda log, rollout: look(log, rollout, counts=WRONG), lambda log, _: _roll_back(log)]
+)
+def test_no_abort_waits_for_an_instance_of_the_baseline(abort: Callable[[MemoryLog, RolloutResource], object]) -> None:
+    log = serving_log()
+    rollout = begin(log)
+    send(log, rollout, WARM)
+    for row in log.catalogue.find(Kind.INSTANCE, workspace=WORKSPACE):
+        _withdraw(log, row.id)
+
+    abort(log, rollout)
+
+    assert get_rollout(log.catalogue, rollout.id, workspace=WORKSPACE).phase == "aborted"
+    assert weights(log, rollout) == {rollout.baseline_deployment_id: 100.0}
+
+
+def test_a_rollback_to_an_epoch_that_no_instance_can_serve_changes_nothing() -> None:
+    log = serving_log()
+    add = AddDeploymentRequest(version="digits/3")
+    log.run(lambda unit: endpoint_handlers.add_deployment(unit, "digits", add, expected_version=None))
+    first, third = endpoint_handlers.load_endpoint(log, "digits").state.deployments
+    instance = announce(log, endpoint_handlers.load_endpoint(log, "digits").state.id, third.deployment_id)
+    epoch = _give_everything_to(log, third.deployment_id)
+    _give_everything_to(log, first.deployment_id)
+    _withdraw(log, instance)
+    rollout = begin(log)
+    send(log, rollout, WARM)
+    before = len(log.events)
+
+    with pytest.raises(DeploymentNotReadyError, match=third.deployment_id):
+        _roll_back(log, epoch=epoch)
+
+    assert len(log.events) == before
+    assert get_rollout(log.catalogue, rollout.id, workspace=WORKSPACE).phase == "stepping"
 
 
 def test_an_endpoint_is_free_for_the_next_rollout_after_an_abort() -> None:
