@@ -151,3 +151,13 @@ class InstanceChangedError(Refused):
     """An instance id belongs to one process on one host, permanently."""
 
     code = "instance-changed"
+
+
+STALE = (EndpointNotFoundError, StaleVersionError)
+"""The endpoint is not there, or is not as the caller has seen it."""
+
+UNKNOWN_DEPLOYMENT = (*STALE, DeploymentNotFoundError)
+"""The same, or it has no such deployment."""
+
+DEPLOYING = (VersionNotFoundError, InvalidReplicasError, InvalidRegionsError, ParentNotDeployedError)
+"""Why a version cannot be deployed."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from control_plane.endpoints import errors
-from control_plane.endpoints.commands import DeployableVersion
+from control_plane.endpoints.deployments.commands import DeployableVersion
 from control_plane.endpoints.resources import (
     EndpointResource,
     EndpointRow,

@@ -5,8 +5,9 @@ from typing import Literal
 
 import msgspec
 
-from control_plane.endpoints import aggregate, instance
-from control_plane.endpoints.policies import weights_of
+from control_plane.endpoints import aggregate
+from control_plane.endpoints.instances import state as instances
+from control_plane.endpoints.traffic.buckets import weights_of
 from control_plane.ports import Aggregate, CatalogueRow
 from schemas.events.endpoints import (
     DEFAULT_KEY,
@@ -184,7 +185,7 @@ def deployment_resource(
 
 def deployment_row(state: aggregate.Endpoint, deployment: DeploymentAdded) -> StoredDeployment:
     """Turn the fact, with the replicas and regions that it has by now, into what the catalogue keeps."""
-    replicas = state.replicas[deployment.deployment_id]
+    replicas = state.scaling.replicas[deployment.deployment_id]
     return StoredDeployment(
         id=deployment.deployment_id,
         version=deployment.version,
@@ -192,8 +193,8 @@ def deployment_row(state: aggregate.Endpoint, deployment: DeploymentAdded) -> St
         signature=deployment.signature,
         golden=deployment.golden,
         replicas=replicas.count,
-        scaling_version=max(state.scaling_version, replicas.version),
-        regions=state.regions_of(deployment.deployment_id),
+        scaling_version=state.scaling.version_of(deployment.deployment_id),
+        regions=state.deployments.regions_of(deployment.deployment_id),
     )
 
 
@@ -205,24 +206,24 @@ def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
         name=state.name,
         description=state.description,
         salt=state.salt,
-        epoch=state.epoch,
-        allocations=state.allocations,
-        deployments=tuple(deployment_row(state, each) for each in state.deployments),
-        applied=state.applied,
-        active_rollout_id=state.owner,
+        epoch=state.traffic.epoch,
+        allocations=state.traffic.allocations,
+        deployments=tuple(deployment_row(state, each) for each in state.deployments.present),
+        applied=state.traffic.applied,
+        active_rollout_id=state.traffic.owner,
         created_at=state.created_at,
         stream_version=state.stream_version,
-        capture=state.capture,
-        capture_version=state.capture_version,
-        scaling=state.scaling,
-        failover=state.failover,
-        failovers=state.failovers,
+        capture=state.capture.policy,
+        capture_version=state.capture.version,
+        scaling=state.scaling.policy,
+        failover=state.failover.policy,
+        failovers=state.failover.current,
         shadow=state.shadow,
         assigned_by=state.assigned_by,
     )
 
 
-def instance_row(state: instance.Instance) -> InstanceRow:
+def instance_row(state: instances.Instance) -> InstanceRow:
     """Turn the folded state into what the catalogue keeps."""
     address = state.address
     return InstanceRow(
@@ -276,7 +277,7 @@ def _endpoint_catalogue_row(state: aggregate.Endpoint) -> CatalogueRow | None:
     )
 
 
-def _instance_catalogue_row(state: instance.Instance) -> CatalogueRow | None:
+def _instance_catalogue_row(state: instances.Instance) -> CatalogueRow | None:
     if state.stream_version == 0:
         return None
     return CatalogueRow(
@@ -302,7 +303,7 @@ ENDPOINTS = Aggregate(
 INSTANCES = Aggregate(
     kind=Kind.INSTANCE,
     body=InstanceRow,
-    initial=instance.Instance(),
-    evolve=instance.evolve,
+    initial=instances.Instance(),
+    evolve=instances.evolve,
     row=_instance_catalogue_row,
 )

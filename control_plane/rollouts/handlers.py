@@ -7,18 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from control_plane.endpoints import aggregate as endpoints
 from control_plane.endpoints.aggregate import Endpoint
-from control_plane.endpoints.commands import (
-    ReleaseEndpoint,
-    RemoveDeployment,
-    ReserveEndpoint,
-    RestoreTraffic,
-    SetTraffic,
-)
+from control_plane.endpoints.deployments.commands import RemoveDeployment
+from control_plane.endpoints.deployments.decisions import remove_deployment
 from control_plane.endpoints.handlers import add_version, append, endpoint_reply, load_endpoint, require_version
 from control_plane.endpoints.queries import deployable_version, ready_instances
 from control_plane.endpoints.resources import ENDPOINTS
+from control_plane.endpoints.traffic.commands import ReleaseEndpoint, ReserveEndpoint, RestoreTraffic, SetTraffic
+from control_plane.endpoints.traffic.decisions import restore_traffic, set_traffic
+from control_plane.endpoints.traffic.ownership import release, reserve
 from control_plane.ports import Loaded, Reply, UnitOfWork
 from control_plane.rollouts.aggregate import Rollout
 from control_plane.rollouts.commands import (
@@ -50,10 +47,10 @@ def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_ver
     ready = ready_instances(uow.catalogue, endpoint.state.id, workspace=uow.actor.workspace)
     baseline = baseline_for(endpoint.state, candidate, ready=ready)
     rollout_id = uow.new_id(Kind.ROLLOUT)
-    reservation = endpoints.reserve(endpoint.state, ReserveEndpoint(rollout_id=rollout_id))
+    reservation = reserve(endpoint.state, ReserveEndpoint(rollout_id=rollout_id))
     endpoint = append(uow, endpoint.state.id, endpoint, reservation)
     # The candidate is compared where the baseline is.
-    regions = endpoint.state.regions_of(baseline.deployment_id)
+    regions = endpoint.state.deployments.regions_of(baseline.deployment_id)
     endpoint, deployment_id = add_version(
         uow, endpoint, version=request.version, replicas=request.replicas, regions=regions
     )
@@ -106,7 +103,7 @@ def rollback_endpoint(
 ) -> Reply:
     """Go back to an earlier traffic; an active rollout is aborted first, which may be all that is needed."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    owner = loaded.state.owner
+    owner = loaded.state.traffic.owner
     if owner is not None:
         abort = AbortRollout(reason=f"the endpoint is rolled back: {request.reason}")
         _decide(uow, owner, abort, expected_version=None)
@@ -114,7 +111,7 @@ def rollback_endpoint(
     if owner is None or request.epoch is not None:
         command = RestoreTraffic(epoch=request.epoch, reason=request.reason)
         ready = ready_instances(uow.catalogue, loaded.state.id, workspace=uow.actor.workspace)
-        loaded = append(uow, loaded.state.id, loaded, endpoints.restore_traffic(loaded.state, command, ready=ready))
+        loaded = append(uow, loaded.state.id, loaded, restore_traffic(loaded.state, command, ready=ready))
     return endpoint_reply(uow, loaded)
 
 
@@ -163,8 +160,8 @@ def _follow(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, event
 
 
 def _shift(uow: UnitOfWork, endpoint: Loaded[Endpoint], shift: SetTraffic, *, epoch: int) -> Loaded[Endpoint]:
-    endpoint = append(uow, endpoint.state.id, endpoint, endpoints.set_traffic(endpoint.state, shift, ready=None))
-    assert endpoint.state.epoch == epoch, "the rollout's event must name the traffic it caused"
+    endpoint = append(uow, endpoint.state.id, endpoint, set_traffic(endpoint.state, shift, ready=None))
+    assert endpoint.state.traffic.epoch == epoch, "the rollout's event must name the traffic it caused"
     return endpoint
 
 
@@ -173,8 +170,8 @@ def _end(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, *, remov
     state = endpoint.state
     removal = RemoveDeployment(deployment_id=removed, reason=f"{rollout.id} is {rollout.phase}")
     events: Sequence[msgspec.Struct] = (
-        *endpoints.remove_deployment(state, removal, by_rollout=rollout.id),
-        *endpoints.release(state, ReleaseEndpoint(rollout_id=rollout.id)),
+        *remove_deployment(state, removal, by_rollout=rollout.id),
+        *release(state, ReleaseEndpoint(rollout_id=rollout.id)),
     )
     return append(uow, state.id, endpoint, events)
 

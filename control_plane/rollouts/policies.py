@@ -20,9 +20,9 @@ _NOTHING = Counts(trials=0, bad=0)
 
 def only_one_rollout_may_own_an_endpoint(endpoint: Endpoint) -> None:
     """Refuse while another rollout is active."""
-    if endpoint.owner is not None:
+    if endpoint.traffic.owner is not None:
         raise errors.RolloutActiveError(
-            f"{endpoint.owner} is active on endpoint {endpoint.name}",
+            f"{endpoint.traffic.owner} is active on endpoint {endpoint.name}",
             field="endpoint",
             remedy="wait until it is over, or abort it",
         )
@@ -30,10 +30,11 @@ def only_one_rollout_may_own_an_endpoint(endpoint: Endpoint) -> None:
 
 def baseline_for(endpoint: Endpoint, candidate: VersionReference, *, ready: Mapping[str, int]) -> DeploymentAdded:
     """Return the one deployment that serves the endpoint and that the candidate is to replace."""
-    serving = [each for each in endpoint.allocations if each.weight_percent == _WHOLE]
-    baseline = endpoint.deployment(serving[0].deployment_id) if serving else None
+    allocations = endpoint.traffic.allocations
+    serving = [each for each in allocations if each.weight_percent == _WHOLE]
+    baseline = endpoint.deployments.find(serving[0].deployment_id) if serving else None
     if baseline is None:
-        found = f"is split among {len(endpoint.allocations)} deployments" if endpoint.allocations else "is unserved"
+        found = f"is split among {len(allocations)} deployments" if allocations else "is unserved"
         raise errors.NoBaselineError(
             f"the traffic of endpoint {endpoint.name} {found}, so there is no single baseline",
             field="endpoint",

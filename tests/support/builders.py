@@ -2,7 +2,7 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import DeployableVersion
+from control_plane.endpoints.deployments.commands import DeployableVersion
 from control_plane.rollouts.commands import StartRollout
 from schemas.events.endpoints import (
     Allocation,

@@ -2,8 +2,10 @@
 
 import msgspec
 
-from control_plane.endpoints.handlers import announce_instance, create_endpoint
-from control_plane.endpoints.requests import AnnounceInstanceRequest, CreateEndpointRequest
+from control_plane.endpoints.handlers import create_endpoint
+from control_plane.endpoints.instances.handlers import announce_instance
+from control_plane.endpoints.instances.requests import AnnounceInstanceRequest
+from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import CatalogueRow, Reply
 from control_plane.rollouts.handlers import start_rollout

@@ -3,7 +3,7 @@
 import httpx
 import xxhash
 
-from control_plane.endpoints.policies import reallocate
+from control_plane.endpoints.traffic.buckets import reallocate
 from schemas.events.endpoints import Allocation, AssignmentKey, AssignmentKeyChosen, TrafficShifted
 from tests.support.gateway import Gateway
 from tests.support.routing import created, shifted

@@ -2,9 +2,10 @@
 
 import pytest
 
-from control_plane.endpoints.commands import WithdrawInstance
 from control_plane.endpoints.errors import EndpointNotFoundError, StaleVersionError, VersionNotFoundError
-from control_plane.endpoints.handlers import create_endpoint, withdraw_instance
+from control_plane.endpoints.handlers import create_endpoint
+from control_plane.endpoints.instances.commands import WithdrawInstance
+from control_plane.endpoints.instances.handlers import withdraw_instance
 from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.errors import RollbookError
@@ -148,4 +149,4 @@ def test_the_catalogue_shows_the_rollout_and_its_endpoint() -> None:
 
     assert log.rows[rollout.id].parent_id == rollout.endpoint_id
     assert log.replayed(ROLLOUTS, rollout.id).phase == "warming"
-    assert log.replayed(ENDPOINTS, rollout.endpoint_id).owner == rollout.id
+    assert log.replayed(ENDPOINTS, rollout.endpoint_id).traffic.owner == rollout.id

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control_plane.endpoints import handlers as endpoint_handlers
-from control_plane.endpoints.commands import ConfirmTraffic, FailInstance, WithdrawInstance
+from control_plane.endpoints.deployments.handlers import add_deployment, remove_deployment
+from control_plane.endpoints.deployments.requests import AddDeploymentRequest, RemoveDeploymentRequest
 from control_plane.endpoints.errors import DeploymentNotReadyError, EndpointOwnedByRolloutError
-from control_plane.endpoints.policies import weights_of
-from control_plane.endpoints.requests import (
-    AddDeploymentRequest,
-    RemoveDeploymentRequest,
-    SetTrafficRequest,
-    Weight,
-)
+from control_plane.endpoints.handlers import load_endpoint
+from control_plane.endpoints.instances.commands import FailInstance, WithdrawInstance
+from control_plane.endpoints.instances.handlers import fail_instance, withdraw_instance
 from control_plane.endpoints.resources import ENDPOINTS
+from control_plane.endpoints.traffic.buckets import weights_of
+from control_plane.endpoints.traffic.commands import ConfirmTraffic
+from control_plane.endpoints.traffic.handlers import confirm_traffic, set_traffic
+from control_plane.endpoints.traffic.requests import SetTrafficRequest, Weight
 from control_plane.errors import RollbookError
 from control_plane.ports import Reply, UnitOfWork
 from control_plane.rollouts import handlers
@@ -58,12 +58,12 @@ def look(log: MemoryLog, rollout: RolloutResource, **changes: object) -> JudgedR
 
 
 def weights(log: MemoryLog, rollout: RolloutResource) -> dict[str, float]:
-    return weights_of(log.load(ENDPOINTS, rollout.endpoint_id).state.allocations)
+    return weights_of(log.load(ENDPOINTS, rollout.endpoint_id).state.traffic.allocations)
 
 
 def _withdraw(log: MemoryLog, instance_id: str) -> None:
     gone = WithdrawInstance(reason="the host is gone")
-    log.run(lambda unit: endpoint_handlers.withdraw_instance(unit, instance_id, gone, expected_version=None))
+    log.run(lambda unit: withdraw_instance(unit, instance_id, gone, expected_version=None))
 
 
 def _roll_back(log: MemoryLog, *, epoch: int | None = None) -> Reply:
@@ -73,7 +73,7 @@ def _roll_back(log: MemoryLog, *, epoch: int | None = None) -> Reply:
 
 def _give_everything_to(log: MemoryLog, deployment_id: str) -> int:
     whole = SetTrafficRequest(weights=(Weight(deployment_id=deployment_id, weight_percent=100.0),))
-    reply = log.run(lambda unit: endpoint_handlers.set_traffic(unit, "digits", whole, expected_version=None))
+    reply = log.run(lambda unit: set_traffic(unit, "digits", whole, expected_version=None))
     return endpoint_in(reply).epoch or 0
 
 
@@ -96,8 +96,8 @@ def test_a_healthy_candidate_takes_over_step_by_step() -> None:
         {candidate: 100.0},
     ]
     endpoint = log.load(ENDPOINTS, rollout.endpoint_id).state
-    assert endpoint.owner is None
-    assert [each.deployment_id for each in endpoint.deployments] == [candidate]
+    assert endpoint.traffic.owner is None
+    assert [each.deployment_id for each in endpoint.deployments.present] == [candidate]
 
 
 def test_every_step_names_the_traffic_event_it_caused() -> None:
@@ -130,20 +130,20 @@ def test_a_wrong_candidate_is_aborted_and_the_baseline_serves_all_in_the_same_co
     aborted = log.of(rollout.id)[-1]
     assert isinstance(aborted, RolloutAborted)
     endpoint = log.load(ENDPOINTS, rollout.endpoint_id).state
-    assert endpoint.epoch == aborted.epoch
-    assert endpoint.owner is None
-    assert [each.deployment_id for each in endpoint.deployments] == [rollout.baseline_deployment_id]
+    assert endpoint.traffic.epoch == aborted.epoch
+    assert endpoint.traffic.owner is None
+    assert [each.deployment_id for each in endpoint.deployments.present] == [rollout.baseline_deployment_id]
 
 
 def test_an_abort_before_any_traffic_moved_sets_no_traffic() -> None:
     log = serving_log()
     rollout = begin(log)
-    before = log.load(ENDPOINTS, rollout.endpoint_id).state.epoch
+    before = log.load(ENDPOINTS, rollout.endpoint_id).state.traffic.epoch
 
     send(log, rollout, AbortRollout(reason="not today"))
 
     endpoint = log.load(ENDPOINTS, rollout.endpoint_id).state
-    assert (endpoint.epoch, endpoint.owner, len(endpoint.deployments)) == (before, None, 1)
+    assert (endpoint.traffic.epoch, endpoint.traffic.owner, len(endpoint.deployments.present)) == (before, None, 1)
 
 
 def test_what_decides_nothing_writes_nothing_and_says_what_it_saw() -> None:
@@ -179,7 +179,7 @@ def test_traffic_is_not_set_by_hand_while_a_rollout_owns_the_endpoint() -> None:
     by_hand = SetTrafficRequest(weights=(Weight(deployment_id=rollout.baseline_deployment_id, weight_percent=100.0),))
 
     with pytest.raises(EndpointOwnedByRolloutError, match=rollout.id):
-        log.run(lambda unit: endpoint_handlers.set_traffic(unit, rollout.endpoint_id, by_hand, expected_version=None))
+        log.run(lambda unit: set_traffic(unit, rollout.endpoint_id, by_hand, expected_version=None))
 
 
 def test_a_rollback_aborts_the_active_rollout() -> None:
@@ -213,9 +213,9 @@ def test_no_abort_waits_for_an_instance_of_the_baseline(abort: Callable[[MemoryL
 def test_a_rollback_to_an_epoch_that_no_instance_can_serve_changes_nothing() -> None:
     log = serving_log()
     add = AddDeploymentRequest(version="digits/3")
-    log.run(lambda unit: endpoint_handlers.add_deployment(unit, "digits", add, expected_version=None))
-    first, third = endpoint_handlers.load_endpoint(log, "digits").state.deployments
-    instance = announce(log, endpoint_handlers.load_endpoint(log, "digits").state.id, third.deployment_id)
+    log.run(lambda unit: add_deployment(unit, "digits", add, expected_version=None))
+    first, third = load_endpoint(log, "digits").state.deployments.present
+    instance = announce(log, load_endpoint(log, "digits").state.id, third.deployment_id)
     epoch = _give_everything_to(log, third.deployment_id)
     _give_everything_to(log, first.deployment_id)
     _withdraw(log, instance)
@@ -245,7 +245,7 @@ def test_the_judges_snapshot_shows_when_the_step_was_applied_and_who_is_ready() 
     applied = ConfirmTraffic(
         epoch=warm.epoch or 0, region="local", gateway_id="gateway-1", applied_at="2026-01-02T03:04:05.678Z"
     )
-    log.run(lambda unit: endpoint_handlers.confirm_traffic(unit, rollout.endpoint_id, applied, expected_version=None))
+    log.run(lambda unit: confirm_traffic(unit, rollout.endpoint_id, applied, expected_version=None))
 
     (active,) = active_rollouts(log.catalogue, workspace=WORKSPACE)
 
@@ -264,7 +264,7 @@ def test_the_judges_snapshot_shows_that_an_instance_was_given_up() -> None:
         reason="the file differs",
     )
     instance = log.new_id(Kind.INSTANCE)
-    log.run(lambda unit: endpoint_handlers.fail_instance(unit, instance, failure, expected_version=None))
+    log.run(lambda unit: fail_instance(unit, instance, failure, expected_version=None))
 
     (active,) = active_rollouts(log.catalogue, workspace=WORKSPACE)
 
@@ -303,16 +303,18 @@ def _endpoint(action: Callable[[UnitOfWork], Reply]) -> Deed:
 
 
 def _split_evenly(unit: UnitOfWork) -> Reply:
-    endpoint = endpoint_handlers.load_endpoint(unit, "digits").state
-    share = 100 / len(endpoint.deployments)
-    even = tuple(Weight(deployment_id=each.deployment_id, weight_percent=share) for each in endpoint.deployments)
-    return endpoint_handlers.set_traffic(unit, "digits", SetTrafficRequest(weights=even), expected_version=None)
+    endpoint = load_endpoint(unit, "digits").state
+    share = 100 / len(endpoint.deployments.present)
+    even = tuple(
+        Weight(deployment_id=each.deployment_id, weight_percent=share) for each in endpoint.deployments.present
+    )
+    return set_traffic(unit, "digits", SetTrafficRequest(weights=even), expected_version=None)
 
 
 def _remove_first(unit: UnitOfWork) -> Reply:
-    first = endpoint_handlers.load_endpoint(unit, "digits").state.deployments[0].deployment_id
+    first = load_endpoint(unit, "digits").state.deployments.present[0].deployment_id
     request = RemoveDeploymentRequest(reason="tidy")
-    return endpoint_handlers.remove_deployment(unit, "digits", first, request, expected_version=None)
+    return remove_deployment(unit, "digits", first, request, expected_version=None)
 
 
 DEEDS: dict[str, Deed] = {
@@ -333,9 +335,7 @@ DEEDS: dict[str, Deed] = {
         lambda unit: rollback_endpoint(unit, "digits", RollbackRequest(reason="alarms"), expected_version=None)
     ),
     "add": _endpoint(
-        lambda unit: endpoint_handlers.add_deployment(
-            unit, "digits", AddDeploymentRequest(version="digits/3"), expected_version=None
-        )
+        lambda unit: add_deployment(unit, "digits", AddDeploymentRequest(version="digits/3"), expected_version=None)
     ),
     "split": _endpoint(_split_evenly),
     "remove": _endpoint(_remove_first),
@@ -367,11 +367,15 @@ def test_after_any_commands_the_laws_of_rollouts_hold(names: list[str]) -> None:
         rollouts = _rollouts(log)
         endpoint = log.load(ENDPOINTS, log.catalogue.id_of(Kind.ENDPOINT, "digits", workspace=WORKSPACE) or "").state
         active = [each.id for each in rollouts if each.phase not in {"completed", "aborted"}]
-        pieces = sorted((part.start, part.end) for each in endpoint.allocations for part in each.ranges)
-        assert active == ([endpoint.owner] if endpoint.owner else []), "at most one rollout, and it owns the endpoint"
+        pieces = sorted((part.start, part.end) for each in endpoint.traffic.allocations for part in each.ranges)
+        assert active == ([endpoint.traffic.owner] if endpoint.traffic.owner else []), (
+            "at most one rollout, and it owns the endpoint"
+        )
         assert [start for start, _ in pieces] == [0, *(end for _, end in pieces[:-1])], "ranges tile"
         assert pieces[-1][1] == BUCKETS
-        assert all(endpoint.deployment(each.deployment_id) for each in endpoint.allocations), "who serves exists"
+        assert all(endpoint.deployments.find(each.deployment_id) for each in endpoint.traffic.allocations), (
+            "who serves exists"
+        )
         assert all(over.get(each.id, each.phase) == each.phase for each in rollouts), "what is over stays over"
         over |= {each.id: each.phase for each in rollouts if each.id not in active}
 

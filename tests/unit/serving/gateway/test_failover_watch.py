@@ -14,7 +14,7 @@ from serving.gateway.failover_watch import (
 from serving.gateway.priorities import Home, levels_of
 from serving.gateway.routing_state import EndpointRoute, Instance
 from tests.support.routing import added
-from tests.unit.control_plane.endpoints.test_failover import started
+from tests.unit.control_plane.endpoints.failover.test_failover import started
 
 EU, US = ("eu", 1), ("us", 2)
 

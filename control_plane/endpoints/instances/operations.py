@@ -1,0 +1,50 @@
+"""The operations of agents on their instances."""
+
+from control_plane.endpoints import errors
+from control_plane.endpoints.instances import handlers
+from control_plane.endpoints.instances.commands import FailInstance, WithdrawInstance
+from control_plane.endpoints.instances.requests import AnnounceInstanceRequest
+from control_plane.endpoints.resources import InstanceRow
+from control_plane.errors import Invalid
+from infra.operations import SERVICES, Command, Operation
+
+_OK, _CREATED = 200, 201
+_INSTANCE = (Invalid, errors.StaleVersionError, errors.InstanceNotFoundError)
+
+
+def operations() -> list[Operation]:
+    """Declare them."""
+    return [
+        Command(
+            method="POST",
+            path="/v1/instances",
+            handler=handlers.announce_instance,
+            asks=AnnounceInstanceRequest,
+            answers=InstanceRow,
+            status=_CREATED,
+            also=(_OK,),
+            roles=SERVICES,
+            summary="Announce an instance that is ready for traffic",
+            errors=(*errors.UNKNOWN_DEPLOYMENT, Invalid, errors.InstanceChangedError),
+        ),
+        Command(
+            method="POST",
+            path="/v1/instances/{instance_id}/withdraw",
+            handler=handlers.withdraw_instance,
+            asks=WithdrawInstance,
+            answers=InstanceRow,
+            roles=SERVICES,
+            summary="Withdraw an instance from traffic",
+            errors=_INSTANCE,
+        ),
+        Command(
+            method="POST",
+            path="/v1/instances/{instance_id}/fail",
+            handler=handlers.fail_instance,
+            asks=FailInstance,
+            answers=InstanceRow,
+            roles=SERVICES,
+            summary="Report that the agent has given up on an instance",
+            errors=_INSTANCE,
+        ),
+    ]

@@ -1,0 +1,14 @@
+"""The bodies on replicas, where they say something else than the command that they become."""
+
+import msgspec
+
+from control_plane.endpoints.commands import Reason
+from schemas.scaling import LoadMeasurement
+
+
+class ReportLoadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    measurement: LoadMeasurement
+
+
+class WakeDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Reason
