@@ -66,7 +66,7 @@ def _start(folder: Path, opened: ExitStack) -> Neighbours:
     settings = {"HOST": LOOPBACK, "PORT": str(clickhouse), "DATA_DIR": str(folder / "clickhouse")}
     pid = opened.enter_context(running("clickhouse", settings, is_ready=lambda: not is_free(clickhouse)))
     bootstrap = f"{LOOPBACK}:{kafka}"
-    specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in TOPICS]
+    specs = [TopicSpec.of(one) for one in TOPICS]
     asyncio.run(ensure_topics(KafkaConnection(bootstrap=bootstrap), specs))
     url = f"http://default@{LOOPBACK}:{clickhouse}/default"
     return Neighbours(bootstrap=bootstrap, clickhouse_url=url, clickhouse_pid=pid)

@@ -186,9 +186,7 @@ def _application(
 
 
 async def _provision_topics(connection: KafkaConnection) -> None:
-    specs = [
-        TopicSpec(name=topic.name, partitions=topic.partitions, retention_ms=topic.retention_ms) for topic in TOPICS
-    ]
+    specs = [TopicSpec.of(topic) for topic in TOPICS]
     while True:
         try:
             await ensure_topics(connection, specs)

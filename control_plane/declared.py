@@ -74,7 +74,7 @@ def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
         registry.operations(store, ArtifactInspector(parts.files)),
         artifacts.operations(parts.files),
         endpoints.operations(store, clock=clock),
-        rollouts.operations(store, clock=clock),
+        rollouts.operations(store),
         access.operations(store, parts.tokens),
         inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
         batches.operations(store, mint, revoked_subjects=revoked, clock=clock),

@@ -70,11 +70,23 @@ class CatalogueRow(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class DocumentMark(msgspec.Struct, frozen=True, kw_only=True):
+    """That a row of the catalogue is a document, or was one until it was removed, and the event that made it so."""
+
+    workspace: str
+    kind: Kind
+    id: str
+    position: int
+    event_id: str
+    is_removed: bool
+
+
 class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
-    """How one kind of stream is folded and catalogued; both functions are pure.
+    """How one kind of stream is folded and catalogued; all functions are pure.
 
     `evolve` never refuses. `row` returns None for a stream that has nothing to show (no events, or deleted). `body` is
-    the struct whose JSON is the body of the rows.
+    the struct whose JSON is the body of the rows. `is_followed` says of a state whether the body is a document that
+    programs follow on `serving.state.v1`, or one that was removed there; None for a kind that has no documents.
     """
 
     kind: Kind
@@ -82,6 +94,12 @@ class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     initial: State
     evolve: Callable[[State, msgspec.Struct, EventContext], State]
     row: Callable[[State], CatalogueRow | None]
+    is_followed: Callable[[State], bool] | None = None
+
+
+def is_document(aggregate: Aggregate[State], state: State, row: CatalogueRow | None) -> bool:
+    """Return whether programs follow the row of a stream in this state."""
+    return row is not None and aggregate.is_followed is not None and aggregate.is_followed(state)
 
 
 class Loaded(msgspec.Struct, Generic[State], frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from schemas.catalogue import NotUnderstood
+from schemas.documents.records import StateRecord
 
 Item = TypeVar("Item")
 OnNewer: TypeAlias = Callable[[NotUnderstood], None]
@@ -31,6 +32,15 @@ class NewerEvents:
 def items_understood(items: Iterable[object], kind: type[Item]) -> tuple[Item, ...]:
     """Return the items of a decoded list; those that only a newer release can read are left out."""
     return tuple(item for each in items if (item := _understood(each, kind)) is not None)
+
+
+def document_understood(record: StateRecord, kind: type[Item]) -> Item | None:
+    """Return a document as far as it is read here, or None where only a newer release can read it."""
+    try:
+        return msgspec.json.decode(record.document, type=kind)
+    except msgspec.ValidationError as error:
+        _say_once(record.kind, record.id, str(error))
+        return None
 
 
 def _understood(item: object, kind: type[Item]) -> Item | None:

@@ -16,6 +16,9 @@ import msgspec
 
 from schemas import topics
 from schemas.catalogue import EVENT_TYPES
+from schemas.documents import records
+from schemas.documents.kinds import DOCUMENTS
+from schemas.documents.records import StateRecord
 from schemas.envelope import Envelope
 from schemas.observations import (
     OBSERVATION_COLUMNS,
@@ -45,8 +48,11 @@ Document: TypeAlias = dict[str, Any]
 def documents() -> dict[str, Document]:
     """Return every generated document by its path below `schemas/generated`."""
     events = {f"events/{name}.json": _schema_of(struct, name) for name, struct in sorted(EVENT_TYPES.items())}
+    states = {f"documents/{kind}.json": _schema_of(struct, kind) for kind, struct in sorted(DOCUMENTS.items())}
     return {
         **events,
+        **states,
+        "state-record.json": _schema_of(StateRecord, "state-record"),
         "envelope.json": _schema_of(Envelope, "envelope"),
         "feedback.json": _schema_of(Feedback, "feedback"),
         "batch-headers.json": _schema_of(BatchHeaders, "batch-headers"),
@@ -105,7 +111,7 @@ def _async_api() -> Document:
         "defaultContentType": _JSON,
         "channels": {topic.name: _channel(topic) for topic in topics.TOPICS},
         "operations": {f"write.{topic.name}": _operation(topic) for topic in topics.TOPICS},
-        "components": {"messages": {**_event_messages(), **_other_messages()}},
+        "components": {"messages": {**_event_messages(), **_document_messages(), **_other_messages()}},
     }
 
 
@@ -118,9 +124,19 @@ def _channel(topic: topics.Topic) -> Document:
             "kafka": {
                 "topic": topic.name,
                 "partitions": topic.partitions,
-                "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": topic.retention_ms},
+                "topicConfiguration": _topic_configuration(topic),
             }
         },
+    }
+
+
+def _topic_configuration(topic: topics.Topic) -> Document:
+    if topic.tombstones_kept_ms is None:
+        return {"cleanup.policy": ["delete"], "retention.ms": topic.retention_ms}
+    return {
+        "cleanup.policy": ["compact"],
+        "retention.ms": topic.retention_ms,
+        "delete.retention.ms": topic.tombstones_kept_ms,
     }
 
 
@@ -133,19 +149,15 @@ def _operation(topic: topics.Topic) -> Document:
 
 
 def _messages_on(topic: topics.Topic) -> list[str]:
-    match topic.name:
-        case topics.REGISTRY_EVENTS.name:
-            return sorted(EVENT_TYPES)
-        case topics.REQUESTS.name:
-            return ["RequestBatch"]
-        case topics.OBSERVATIONS.name:
-            return ["ObservationBatch"]
-        case topics.TELEMETRY.name:
-            return ["TelemetryBatch"]
-        case topics.FEEDBACK.name:
-            return ["Feedback"]
-        case _:
-            return ["DeadLetter"]
+    known = {
+        topics.REGISTRY_EVENTS.name: sorted(EVENT_TYPES),
+        topics.SERVING_STATE.name: [*(_document_name(kind) for kind in sorted(DOCUMENTS)), "Removed"],
+        topics.REQUESTS.name: ["RequestBatch"],
+        topics.OBSERVATIONS.name: ["ObservationBatch"],
+        topics.TELEMETRY.name: ["TelemetryBatch"],
+        topics.FEEDBACK.name: ["Feedback"],
+    }
+    return known.get(topic.name, ["DeadLetter"])
 
 
 def _event_messages() -> dict[str, Document]:
@@ -165,6 +177,32 @@ def _event_messages() -> dict[str, Document]:
         }
         for name, struct in sorted(EVENT_TYPES.items())
     }
+
+
+def _document_messages() -> dict[str, Document]:
+    copied = (records.POSITION, "event_id", records.FORMAT)
+    headers = {"type": "object", "properties": {name: {"type": "string"} for name in copied}, "required": list(copied)}
+    of_kinds = {
+        _document_name(kind): {
+            "name": _document_name(kind),
+            "summary": _first_sentence(struct),
+            "contentType": _JSON,
+            "headers": headers,
+            "payload": {
+                "allOf": [
+                    {"$ref": "./state-record.json"},
+                    {"properties": {"kind": {"const": kind}, "document": {"$ref": f"./documents/{kind}.json"}}},
+                ]
+            },
+        }
+        for kind, struct in sorted(DOCUMENTS.items())
+    }
+    removed = {"name": "Removed", "summary": "A document that was removed; no value.", "headers": headers}
+    return {**of_kinds, "Removed": removed}
+
+
+def _document_name(kind: str) -> str:
+    return f"{kind.capitalize()}Document"
 
 
 def _other_messages() -> dict[str, Document]:

@@ -8,7 +8,10 @@ _DAY_MS = 24 * _HOUR_MS
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """One topic. `retention_ms` of -1 keeps forever; topics are never compacted."""
+    """One topic. `retention_ms` of -1 keeps forever.
+
+    A compacted topic keeps the last record of each key, and a tombstone for `tombstones_kept_ms`.
+    """
 
     name: str
     key: str
@@ -16,6 +19,18 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     retention_ms: int
     written_by: str
     content: str
+    tombstones_kept_ms: int | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings that make a topic what it is, by Kafka's names."""
+        if self.tombstones_kept_ms is None:
+            return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        return {
+            "cleanup.policy": "compact",
+            "retention.ms": str(self.retention_ms),
+            "delete.retention.ms": str(self.tombstones_kept_ms),
+        }
 
 
 REGISTRY_EVENTS = Topic(
@@ -25,6 +40,18 @@ REGISTRY_EVENTS = Topic(
     retention_ms=FOREVER,
     written_by="relay",
     content="every domain event: canonical bytes as value; ce_* and position headers copy them",
+)
+SERVING_STATE = Topic(
+    name="serving.state.v1",
+    key="document id",
+    partitions=1,
+    retention_ms=FOREVER,
+    tombstones_kept_ms=30 * _DAY_MS,
+    written_by="relay",
+    content=(
+        "the current document of each endpoint, instance, model and rollout, with the event that made it; "
+        "no value where it was removed"
+    ),
 )
 REQUESTS = Topic(
     name="inference.requests.v1",
@@ -75,4 +102,4 @@ def dead_letters_of(topic: Topic) -> Topic:
 
 
 SOURCES = (REGISTRY_EVENTS, REQUESTS, OBSERVATIONS, FEEDBACK, TELEMETRY)
-TOPICS = (*SOURCES, *(dead_letters_of(topic) for topic in SOURCES))
+TOPICS = (*SOURCES, SERVING_STATE, *(dead_letters_of(topic) for topic in SOURCES))

@@ -1,30 +1,48 @@
 """Rebuilds the catalogue from the log: the rows are a fold, so they can always be thrown away."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import structlog
 
 from control_plane.event_store.codec import fold
 from control_plane.event_store.errors import NewerEventError
-from control_plane.ports import Aggregates, CatalogueRow
+from control_plane.ports import Aggregate, Aggregates, CatalogueRow, DocumentMark, is_document
 from schemas.envelope import RecordedEvent
 from schemas.identifiers import kind_of
 
-FORMAT = "2"
-"""Raised when a row writer changes what it writes; a store with another format rebuilds its rows when it is opened."""
+FORMAT = "3"
+"""Raised when a row writer changes what it writes; a store with another format rebuilds its rows when it is opened.
 
+Documents on `serving.state.v1` are such rows: those of another format are published again, all of them.
+"""
+FORMAT_PROPERTY = "catalogue_format"
 
 _log = structlog.get_logger(__name__)
 
 
-def rows_of(log: Iterable[RecordedEvent], aggregates: Aggregates) -> list[CatalogueRow]:
-    """Fold the whole log and return the rows of all streams, ordered as the catalogue orders them.
+class Catalogued(msgspec.Struct, frozen=True, kw_only=True):
+    """What the catalogue keeps of one stream."""
 
-    Streams of a kind without an aggregate here have no rows. A stream that a newer release went on with has the row of
+    row: CatalogueRow | None
+    document: DocumentMark | None
+
+
+def rows_of(log: Iterable[RecordedEvent], aggregates: Aggregates) -> list[CatalogueRow]:
+    """Return the rows of all streams, ordered as the catalogue orders them."""
+    rows = (each.row for each in catalogued(log, aggregates))
+    return sorted((row for row in rows if row is not None), key=_order)
+
+
+def catalogued(log: Iterable[RecordedEvent], aggregates: Aggregates) -> list[Catalogued]:
+    """Fold the whole log and return what the catalogue keeps of each stream.
+
+    Streams of a kind without an aggregate here have nothing. A stream that a newer release went on with has the row of
     what came before: that is older than the truth, and never something that was not.
     """
     states: dict[str, object] = {}
+    last: dict[str, RecordedEvent] = {}
     left: set[str] = set()
     for event in log:
         stream = event.envelope.stream
@@ -37,8 +55,13 @@ def rows_of(log: Iterable[RecordedEvent], aggregates: Aggregates) -> list[Catalo
         except NewerEventError as error:
             left.add(stream)
             _log.warning("stream_of_newer_release", stream=stream, reason=str(error))
-    rows = [aggregates[kind].row(state) for stream, state in states.items() if (kind := kind_of(stream)) is not None]
-    return sorted((row for row in rows if row is not None), key=_order)
+        else:
+            last[stream] = event
+    return [
+        _catalogued(aggregates[kind], state, last[stream])
+        for stream, state in states.items()
+        if (kind := kind_of(stream)) is not None
+    ]
 
 
 def differences(rebuilt: list[CatalogueRow], stored: list[CatalogueRow]) -> list[str]:
@@ -50,6 +73,21 @@ def differences(rebuilt: list[CatalogueRow], stored: list[CatalogueRow]) -> list
         for _, kind, identifier in [key]
         if expected.get(key) != found.get(key)
     ]
+
+
+def _catalogued(aggregate: Aggregate[Any], state: object, last: RecordedEvent) -> Catalogued:
+    row = aggregate.row(state)
+    if aggregate.is_followed is None:
+        return Catalogued(row=row, document=None)
+    mark = DocumentMark(
+        workspace=last.envelope.workspace,
+        kind=aggregate.kind,
+        id=last.envelope.stream,
+        position=last.position,
+        event_id=last.envelope.id,
+        is_removed=not is_document(aggregate, state, row),
+    )
+    return Catalogued(row=row, document=mark)
 
 
 def _order(row: CatalogueRow) -> tuple[str, str, str]:

@@ -7,16 +7,9 @@ import msgspec
 
 from control_plane.endpoints import errors
 from control_plane.endpoints.deployments.commands import DeployableVersion
-from control_plane.endpoints.resources import (
-    EndpointResource,
-    EndpointRow,
-    InstanceRow,
-    StoredDeployment,
-    decode_endpoint,
-    decode_instance,
-    endpoint_resource,
-)
+from control_plane.endpoints.resources import EndpointResource, decode_endpoint, decode_instance, endpoint_resource
 from control_plane.ports import Catalogue, CatalogueRow
+from schemas.documents.endpoints import Endpoint, Instance, StoredDeployment
 from schemas.events.endpoints import (
     Allocation,
     AssignmentKey,
@@ -57,7 +50,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be served, and where engines answer."""
 
     endpoints: tuple[ServingEndpoint, ...]
-    instances: tuple[InstanceRow, ...]
+    instances: tuple[Instance, ...]
 
 
 class _VersionBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +99,7 @@ def list_endpoints(
 
 def instances_of(
     catalogue: Catalogue, endpoint_id: str, *, workspace: str, phases: tuple[str, ...] = ("announced",)
-) -> list[InstanceRow]:
+) -> list[Instance]:
     """Return an endpoint's instances in some phases."""
     rows = all_rows(catalogue, Kind.INSTANCE, workspace=workspace, parent_id=endpoint_id, phases=phases)
     return [decode_instance(row) for row in rows]
@@ -155,12 +148,12 @@ def all_rows(
         after_id = page[-1].id
 
 
-def _joined(catalogue: Catalogue, row: EndpointRow) -> EndpointResource:
+def _joined(catalogue: Catalogue, row: Endpoint) -> EndpointResource:
     instances = instances_of(catalogue, row.id, workspace=row.workspace, phases=("announced", "failed"))
     return endpoint_resource(row, instances)
 
 
-def _serving_endpoint(row: EndpointRow) -> ServingEndpoint:
+def _serving_endpoint(row: Endpoint) -> ServingEndpoint:
     return ServingEndpoint(
         id=row.id,
         workspace=row.workspace,

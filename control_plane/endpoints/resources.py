@@ -9,85 +9,11 @@ from control_plane.endpoints import aggregate
 from control_plane.endpoints.instances import state as instances
 from control_plane.endpoints.traffic.buckets import weights_of
 from control_plane.ports import Aggregate, CatalogueRow
-from schemas.events.endpoints import (
-    DEFAULT_KEY,
-    Allocation,
-    AssignmentKey,
-    CapturePolicy,
-    DeploymentAdded,
-    FailoverPolicy,
-    FailoverStarted,
-    ShadowSet,
-    TrafficApplied,
-    VersionReference,
-)
-from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.documents.endpoints import Endpoint, EndpointBase, Instance, StoredDeployment
+from schemas.events.endpoints import DeploymentAdded
 from schemas.identifiers import Kind
-from schemas.scaling import ScalingPolicy
 
 DeploymentState = Literal["starting", "ready", "degraded", "failed", "asleep"]
-
-
-class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An instance, in the catalogue and for callers; the address is empty where it never took traffic."""
-
-    id: str
-    workspace: str
-    endpoint_id: str
-    deployment_id: str
-    agent_id: str
-    phase: str
-    boot_id: str = ""
-    host: str = ""
-    port: int = 0
-    region: str = ""
-    zone: str = ""
-    code: str | None = None
-    reason: str | None = None
-    created_at: str
-    stream_version: int
-
-
-class StoredDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment with all that an agent needs in order to start it."""
-
-    id: str
-    version: VersionReference
-    artifact: Artifact
-    signature: Signature
-    golden: GoldenExample | None
-    replicas: int
-    scaling_version: int = 0
-    regions: tuple[str, ...] = ()
-
-    @property
-    def min_instances(self) -> int:
-        """How many instances there are to be at least: so many in each region that is named."""
-        return self.replicas * max(1, len(self.regions))
-
-
-class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint in the catalogue."""
-
-    id: str
-    workspace: str
-    name: str
-    description: str
-    salt: str
-    epoch: int | None
-    allocations: tuple[Allocation, ...]
-    deployments: tuple[StoredDeployment, ...]
-    applied: tuple[TrafficApplied, ...]
-    active_rollout_id: str | None
-    created_at: str
-    stream_version: int
-    capture: CapturePolicy = CapturePolicy()
-    capture_version: int = 0
-    scaling: ScalingPolicy | None = None
-    failover: FailoverPolicy = FailoverPolicy()
-    failovers: tuple[FailoverStarted, ...] = ()
-    shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = DEFAULT_KEY
 
 
 class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,71 +28,39 @@ class DeploymentResource(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     weight_percent: float
     state: DeploymentState
-    instances: tuple[InstanceRow, ...]
+    instances: tuple[Instance, ...]
     regions: tuple[str, ...] = ()
     failure: str | None = None
 
 
-class EndpointResource(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointResource(EndpointBase, frozen=True, kw_only=True):
     """An endpoint as callers see it."""
 
-    id: str
-    name: str
-    description: str
-    epoch: int | None
-    allocations: tuple[Allocation, ...]
     deployments: tuple[DeploymentResource, ...]
-    applied: tuple[TrafficApplied, ...]
-    active_rollout_id: str | None
-    created_at: str
-    stream_version: int
-    capture: CapturePolicy = CapturePolicy()
-    capture_version: int = 0
-    scaling: ScalingPolicy | None = None
-    failover: FailoverPolicy = FailoverPolicy()
-    failovers: tuple[FailoverStarted, ...] = ()
-    shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = DEFAULT_KEY
 
 
-def decode_endpoint(row: CatalogueRow) -> EndpointRow:
+def decode_endpoint(row: CatalogueRow) -> Endpoint:
     """Read the body of an endpoint's catalogue row."""
-    return msgspec.json.decode(row.body, type=EndpointRow)
+    return msgspec.json.decode(row.body, type=Endpoint)
 
 
-def decode_instance(row: CatalogueRow) -> InstanceRow:
+def decode_instance(row: CatalogueRow) -> Instance:
     """Read the body of an instance's catalogue row."""
-    return msgspec.json.decode(row.body, type=InstanceRow)
+    return msgspec.json.decode(row.body, type=Instance)
 
 
-def endpoint_resource(row: EndpointRow, instances: Sequence[InstanceRow]) -> EndpointResource:
+def endpoint_resource(row: Endpoint, instances: Sequence[Instance]) -> EndpointResource:
     """Join an endpoint with its announced and failed instances."""
     weights = weights_of(row.allocations)
-    return EndpointResource(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        epoch=row.epoch,
-        allocations=row.allocations,
-        deployments=tuple(
-            deployment_resource(each, instances, weight_percent=weights.get(each.id, 0.0)) for each in row.deployments
-        ),
-        applied=row.applied,
-        active_rollout_id=row.active_rollout_id,
-        created_at=row.created_at,
-        stream_version=row.stream_version,
-        capture=row.capture,
-        capture_version=row.capture_version,
-        scaling=row.scaling,
-        failover=row.failover,
-        failovers=row.failovers,
-        shadow=row.shadow,
-        assigned_by=row.assigned_by,
+    shared = {name: getattr(row, name) for name in EndpointBase.__struct_fields__}
+    deployments = tuple(
+        deployment_resource(each, instances, weight_percent=weights.get(each.id, 0.0)) for each in row.deployments
     )
+    return EndpointResource(**shared, deployments=deployments)
 
 
 def deployment_resource(
-    deployment: StoredDeployment, instances: Sequence[InstanceRow], *, weight_percent: float
+    deployment: StoredDeployment, instances: Sequence[Instance], *, weight_percent: float
 ) -> DeploymentResource:
     """Join a deployment with its instances."""
     mine = tuple(each for each in instances if each.deployment_id == deployment.id)
@@ -198,9 +92,9 @@ def deployment_row(state: aggregate.Endpoint, deployment: DeploymentAdded) -> St
     )
 
 
-def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
+def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
     """Turn the folded state into what the catalogue keeps."""
-    return EndpointRow(
+    return Endpoint(
         id=state.id,
         workspace=state.workspace,
         name=state.name,
@@ -223,10 +117,10 @@ def endpoint_row(state: aggregate.Endpoint) -> EndpointRow:
     )
 
 
-def instance_row(state: instances.Instance) -> InstanceRow:
+def instance_row(state: instances.Instance) -> Instance:
     """Turn the folded state into what the catalogue keeps."""
     address = state.address
-    return InstanceRow(
+    return Instance(
         id=state.id,
         workspace=state.workspace,
         endpoint_id=state.endpoint_id,
@@ -245,7 +139,7 @@ def instance_row(state: instances.Instance) -> InstanceRow:
     )
 
 
-def _state(deployment: StoredDeployment, instances: Sequence[InstanceRow]) -> DeploymentState:
+def _state(deployment: StoredDeployment, instances: Sequence[Instance]) -> DeploymentState:
     announced = sum(each.phase == "announced" for each in instances)
     if deployment.replicas == 0 and not announced:
         return "asleep"
@@ -256,7 +150,7 @@ def _state(deployment: StoredDeployment, instances: Sequence[InstanceRow]) -> De
     return "failed" if instances else "starting"
 
 
-def _failure(deployment: StoredDeployment, instances: Sequence[InstanceRow]) -> str | None:
+def _failure(deployment: StoredDeployment, instances: Sequence[Instance]) -> str | None:
     if _state(deployment, instances) not in {"failed", "degraded"}:
         return None
     failed = sorted((each for each in instances if each.phase == "failed"), key=lambda each: each.created_at)
@@ -295,15 +189,17 @@ def _instance_catalogue_row(state: instances.Instance) -> CatalogueRow | None:
 
 ENDPOINTS = Aggregate(
     kind=Kind.ENDPOINT,
-    body=EndpointRow,
+    body=Endpoint,
     initial=aggregate.Endpoint(),
     evolve=aggregate.evolve,
     row=_endpoint_catalogue_row,
+    is_followed=lambda state: state.stream_version > 0,
 )
 INSTANCES = Aggregate(
     kind=Kind.INSTANCE,
-    body=InstanceRow,
+    body=Instance,
     initial=instances.Instance(),
     evolve=instances.evolve,
     row=_instance_catalogue_row,
+    is_followed=lambda state: state.phase in {"announced", "failed"},
 )

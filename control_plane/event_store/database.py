@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
-from control_plane.ports import Catalogue, CatalogueRow
+from control_plane.ports import Catalogue, CatalogueRow, DocumentMark
 from schemas.envelope import RecordedEvent
 from schemas.identifiers import Kind
 
@@ -66,6 +66,9 @@ class Database(Protocol):
 
     def insert(self, events: Sequence[StoredEvent]) -> int:
         """Append and return the last position given; raises StaleVersionError where a (stream, version) exists."""
+
+    def mark_document(self, mark: DocumentMark) -> None:
+        """Have the row of a stream published after the event of the mark; the stream's earlier mark is replaced."""
 
     def stream(self, stream: str) -> list[RecordedEvent]:
         """Return one stream in version order, uncommitted events included."""

@@ -4,10 +4,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
+from control_plane.catalogue.sqlite_documents import SELECT as SELECT_DOCUMENTS
+from control_plane.catalogue.sqlite_documents import SELECT_FORMAT
 from control_plane.event_store.recorder import SELECT_COUNT, SELECT_HEAD, SELECT_LOG
 
 
@@ -19,6 +22,23 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     version: int
     type_name: str
     canonical: bytes
+
+
+class LoggedDocument(msgspec.Struct, frozen=True):
+    """A document as the catalogue has it now, and the event that made it so."""
+
+    position: int
+    id: str
+    kind: str
+    workspace: str
+    event_id: str
+    is_removed: int
+    stream_version: int
+    body: bytes
+
+
+Place: TypeAlias = tuple[int, str]
+"""Where a document stands among all of them: the position of its event, and its id."""
 
 
 class LogFile:
@@ -33,6 +53,34 @@ class LogFile:
             SELECT_LOG, (after, limit)
         ).fetchall()
         return [LoggedEvent(*row) for row in found]
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Have everything that is read in the block be of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def documents(self, *, after: Place, up_to: int, limit: int) -> list[LoggedDocument]:
+        """Return documents in the order of their events, after one of them, up to and at a position."""
+        parameters = (*after, up_to, limit)
+        found: Sequence[Any] = self._connection.execute(SELECT_DOCUMENTS, parameters).fetchall()
+        return [LoggedDocument(*row) for row in found]
+
+    def event_at(self, position: int) -> LoggedEvent | None:
+        """Return the event at a position, None where there is none."""
+        found = self.read(after=position - 1, limit=1)
+        return found[0] if found and found[0].position == position else None
+
+    def catalogue_format(self) -> str | None:
+        """Return the format of the documents, None in the file of a release that had no documents."""
+        try:
+            found = self._connection.execute(SELECT_FORMAT).fetchone()
+        except sqlite3.OperationalError:
+            return None
+        return None if found is None else str(found[0])
 
     def head(self) -> int:
         """Return the last position, 0 when the log is empty."""

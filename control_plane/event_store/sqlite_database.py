@@ -8,19 +8,20 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteConnection
 
+from control_plane.catalogue import sqlite_documents
+from control_plane.catalogue.rebuild import FORMAT_PROPERTY, Catalogued
 from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.database import AnswerKey, StoredAnswer
 from control_plane.event_store.errors import NameTakenError, StaleVersionError
 from control_plane.event_store.recorder import PositionRecorder
 from control_plane.event_store.sqlite_file import outage_behind, translate_store_errors
-from control_plane.ports import CatalogueRow
+from control_plane.ports import CatalogueRow, DocumentMark
 from schemas.envelope import RecordedEvent
 
 # Savepoints keep the pages they may have to undo in temporary storage: that belongs in memory.
 PRAGMAS = ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -65536", "wal_autocheckpoint = 4000")
 
-_CATALOGUE_FORMAT = "catalogue_format"
 _FORGOTTEN_AT_ONCE = 1_000
 _ANSWER = """
 SELECT body_sha256, status, body, sealed_under, bound_to, stream_version, position, expires_at_ms FROM commands
@@ -85,6 +86,9 @@ class SqliteDatabase:
             expected = first.originator_version - 1
             raise StaleVersionError(stream=str(first.originator_id), expected=expected, found=None) from error
 
+    def mark_document(self, mark: DocumentMark) -> None:
+        self._query(sqlite_documents.MARK, sqlite_documents.parameters(mark))
+
     def stream(self, stream: str) -> list[RecordedEvent]:
         return [to_recorded(event) for event in self._recorder.select_stream(self._cursor, stream, after_version=0)]
 
@@ -129,14 +133,18 @@ class SqliteDatabase:
 
     def catalogue_format(self) -> str | None:
         """Return the format that the catalogue's rows are in, None where they were never made."""
-        found = self._query("SELECT value FROM properties WHERE name = ?", (_CATALOGUE_FORMAT,))
+        found = self._query("SELECT value FROM properties WHERE name = ?", (FORMAT_PROPERTY,))
         return found[0][0] if found else None
 
-    def replace_catalogue(self, rows: Iterable[CatalogueRow], *, catalogue_format: str) -> None:
+    def replace_catalogue(self, catalogued: Iterable[Catalogued], *, catalogue_format: str) -> None:
         self.catalogue.clear()
-        for row in rows:
-            self.catalogue.put(row)
-        values = (_CATALOGUE_FORMAT, catalogue_format)
+        self._query(sqlite_documents.CLEAR, ())
+        for each in catalogued:
+            if each.row is not None:
+                self.catalogue.put(each.row)
+            if each.document is not None:
+                self.mark_document(each.document)
+        values = (FORMAT_PROPERTY, catalogue_format)
         self._query("INSERT OR REPLACE INTO properties (name, value) VALUES (?, ?)", values)
 
     def _query(self, statement: str, parameters: Sequence[object]) -> list[Any]:

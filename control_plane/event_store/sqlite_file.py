@@ -9,7 +9,7 @@ from pathlib import Path
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
-from control_plane.catalogue import sqlite_catalogue
+from control_plane.catalogue import sqlite_catalogue, sqlite_documents
 from control_plane.event_store.errors import StoreUnavailableError
 from control_plane.event_store.recorder import PositionRecorder
 from infra.errors import CannotStartError
@@ -18,6 +18,7 @@ _PREPARED_STATEMENTS = 64
 _LOCK_TIMEOUT_SECONDS = 5.0
 _CREATE = (
     *sqlite_catalogue.CREATE,
+    *sqlite_documents.CREATE,
     """
     CREATE TABLE IF NOT EXISTS commands (
         workspace TEXT NOT NULL,

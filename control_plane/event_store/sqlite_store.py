@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from control_plane.catalogue.rebuild import FORMAT, rows_of
+from control_plane.catalogue.rebuild import FORMAT, catalogued
 from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.errors import StoreBusyError, StoreUnavailableError
@@ -181,8 +181,8 @@ async def open_sqlite_store(  # noqa: PLR0913  the store's surroundings; all but
 def _renew_catalogue(store: SqliteStore, database: SqliteDatabase, aggregates: Aggregates) -> None:
     if database.catalogue_format() == FORMAT:
         return
-    rows = rows_of(store.whole_log(), aggregates)
+    streams = catalogued(store.whole_log(), aggregates)
     with database.transaction():
-        database.replace_catalogue(rows, catalogue_format=FORMAT)
-    if rows:
-        _log.info("catalogue_renewed", rows=len(rows))
+        database.replace_catalogue(streams, catalogue_format=FORMAT)
+    if streams:
+        _log.info("catalogue_renewed", streams=len(streams))

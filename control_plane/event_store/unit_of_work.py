@@ -6,11 +6,22 @@ from typing import cast
 import msgspec
 
 from control_plane.event_store.codec import EventFrame, encode_event, fold, fold_own, to_stored
-from control_plane.event_store.errors import StaleVersionError
+from control_plane.event_store.errors import DocumentTooLargeError, StaleVersionError
 from control_plane.event_store.folded_states import FoldedState
 from control_plane.event_store.group import Group
 from control_plane.keys.sealing import StagedKeys, open_sealed, seal
-from control_plane.ports import Actor, Aggregate, Catalogue, CommandContext, Loaded, State
+from control_plane.ports import (
+    Actor,
+    Aggregate,
+    Catalogue,
+    CatalogueRow,
+    CommandContext,
+    DocumentMark,
+    Loaded,
+    State,
+    is_document,
+)
+from schemas.documents.records import MAX_DOCUMENT_BYTES
 from schemas.envelope import Envelope, Sealed, rfc3339
 from schemas.identifiers import Kind, new_id
 
@@ -63,8 +74,9 @@ class CommandUnit:
         # Folding before storing proves that what is stored can be read back.
         state = fold_own(aggregate, cast("State", before.state), envelopes)
         # The row goes first: a taken name is the one refusal that a handler may want to go on after.
-        self._catalogue_row(aggregate, stream, state)
+        row = self._catalogue_row(aggregate, stream, state)
         self._store(stream, envelopes)
+        self._mark_document(aggregate, state, row, envelopes[-1])
         self._remember(aggregate, stream, state, envelopes[-1].streamversion)
         return Loaded(state, envelopes[-1].streamversion)
 
@@ -131,13 +143,31 @@ class CommandUnit:
             self._group.forget(stream)
             raise
 
-    def _catalogue_row(self, aggregate: Aggregate[State], stream: str, state: State) -> None:
+    def _catalogue_row(self, aggregate: Aggregate[State], stream: str, state: State) -> CatalogueRow | None:
         row = aggregate.row(state)
         catalogue = self._group.database.catalogue
         if row is None:
             catalogue.remove(aggregate.kind, stream, workspace=self.actor.workspace)
-        else:
-            catalogue.put(row)
+            return None
+        if aggregate.is_followed is not None and len(row.body) > MAX_DOCUMENT_BYTES:
+            raise DocumentTooLargeError(stream=stream, size=len(row.body), limit=MAX_DOCUMENT_BYTES)
+        catalogue.put(row)
+        return row
+
+    def _mark_document(
+        self, aggregate: Aggregate[State], state: State, row: CatalogueRow | None, last: Envelope
+    ) -> None:
+        if aggregate.is_followed is None:
+            return
+        mark = DocumentMark(
+            workspace=self.actor.workspace,
+            kind=aggregate.kind,
+            id=last.stream,
+            position=self.head,
+            event_id=last.id,
+            is_removed=not is_document(aggregate, state, row),
+        )
+        self._group.database.mark_document(mark)
 
     def _remember(self, aggregate: Aggregate[State], stream: str, state: State, version: int) -> None:
         self._states[stream] = FoldedState(aggregate, self.actor.workspace, state, version)

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import structlog
 
+from control_plane.catalogue.rebuild import FORMAT
 from control_plane.event_store.log_file import open_log_file
 from control_plane.relay.leadership import sole_relay
 from control_plane.relay.nudges import open_nudges
@@ -61,6 +62,9 @@ def _metrics(relay: Relay) -> Metrics:
     metrics = Metrics()
     metrics.gauge("rollbook_relay_position", "Position of the last event in the topic.", lambda: relay.position)
     metrics.counter("rollbook_relay_published_events", "Events sent to the topic.", lambda: relay.published)
+    metrics.counter(
+        "rollbook_relay_published_documents", "Documents sent to their topic.", lambda: relay.published_documents
+    )
     metrics.counter("rollbook_relay_failures", "Times it had to start over.", lambda: relay.failures)
     return metrics
 
@@ -80,8 +84,9 @@ async def _wait_for(store: Path, stopping: asyncio.Event) -> bool:
 
 def _store_exists(store: Path) -> bool:
     try:
-        with open_log_file(store):
-            return True
+        with open_log_file(store) as log:
+            # The API renews documents of another release when it opens the store.
+            return log.catalogue_format() == FORMAT
     except sqlite3.OperationalError:
         return False
     except sqlite3.DatabaseError as error:

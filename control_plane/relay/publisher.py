@@ -1,7 +1,7 @@
-"""Sends events in order, one batch in flight, and says that they are in the topic, or that it is unknown."""
+"""Sends messages in order, one batch in flight, and says that they are in their topics, or that it is unknown."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -9,65 +9,77 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from control_plane.event_store.log_file import LoggedEvent
 from control_plane.relay.errors import PoisonEventError, PublishingError
-from control_plane.relay.record import to_record
-from control_plane.relay.tail import Tail
+from control_plane.relay.record import TopicRecord
 from infra.kafka.clients import abandon, producer
 from infra.kafka.connection import KafkaConnection
 
 DEADLINE_SECONDS = 20.0
 
 
-class Publisher:
-    """A producer's life between two looks at the topic's tail; after any error it is not used again."""
+class Outgoing(msgspec.Struct, frozen=True):
+    """A message on its way to a topic; `what` names it to people."""
 
-    def __init__(self, kafka: AIOKafkaProducer, topic: str, tail: Tail, *, deadline_seconds: float) -> None:
+    topic: str
+    record: TopicRecord
+    what: str
+
+
+class Publisher:
+    """A producer's life between two looks at the topics' tails; after any error it is not used again."""
+
+    def __init__(self, kafka: AIOKafkaProducer, next_offsets: Mapping[str, int], *, deadline_seconds: float) -> None:
         self._kafka = kafka
-        self._topic = topic
-        self._next_offset = tail.next_offset
+        self._next_offsets = dict(next_offsets)
         self._deadline_seconds = deadline_seconds
 
-    async def publish(self, events: Sequence[LoggedEvent]) -> None:
-        """Append events and return when the broker has them all, each at the offset that follows the one before.
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Append messages and return when the broker has them all.
+
+        Each is at the offset that follows the one before it in its topic.
 
         Raises:
-            PoisonEventError: an event cannot be published as it is; none after it was.
-            PublishingError: it is unknown how many of them are in the topic.
+            PoisonEventError: a message is too large for the broker; none after it was sent.
+            PublishingError: it is unknown how many of them are in the topics.
         """
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                sent = [await self._send(event) for event in events]
-                offsets = [(await one).offset for one in sent]
+                sent = [(message.topic, await self._send(message)) for message in messages]
+                offsets = [(topic, (await one).offset) for topic, one in sent]
         except (TimeoutError, KafkaError) as error:
-            raise PublishingError(f"positions {events[0].position}–{events[-1].position}: {error!r}") from error
-        expected = list(range(self._next_offset, self._next_offset + len(events)))
-        if offsets != expected:
-            # Somebody else wrote, or the topic was rebuilt under the producer.
-            raise PublishingError(
-                f"the broker gave offsets {offsets[0]}–{offsets[-1]} instead of {expected[0]} onwards"
-            )
-        self._next_offset = expected[-1] + 1
+            raise PublishingError(f"{messages[0].what} to {messages[-1].what}: {error!r}") from error
+        for topic, offset in offsets:
+            if offset != self._next_offsets[topic]:
+                # Somebody else wrote, or the topic was rebuilt under the producer.
+                raise PublishingError(
+                    f"the broker gave offset {offset} of {topic} instead of {self._next_offsets[topic]}"
+                )
+            self._next_offsets[topic] += 1
 
-    async def _send(self, event: LoggedEvent) -> asyncio.Future[RecordMetadata]:
+    async def _send(self, message: Outgoing) -> asyncio.Future[RecordMetadata]:
+        record = message.record
         try:
-            record = to_record(event)
             sent: asyncio.Future[RecordMetadata] = await self._kafka.send(
-                self._topic, record.value, key=record.key, headers=record.headers, partition=0
+                message.topic, record.value, key=record.key, headers=record.headers, partition=0
             )
             return sent
-        except (msgspec.DecodeError, MessageSizeTooLargeError, RecordListTooLargeError) as error:
-            raise PoisonEventError(
-                f"the event at position {event.position} ({event.type_name} of {event.stream}) cannot be published "
-                f"({error}); nothing after it is published until it is repaired: run `rollbook audit verify`"
-            ) from error
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            raise PoisonEventError(cannot_be_published(message.what, error)) from error
+
+
+def cannot_be_published(what: str, error: Exception) -> str:
+    """Say what stops the relay."""
+    return (
+        f"{what} cannot be published ({error}); "
+        "nothing after it is published until it is repaired: run `rollbook audit verify`"
+    )
 
 
 @asynccontextmanager
 async def open_publisher(
-    connection: KafkaConnection, topic: str, tail: Tail, *, deadline_seconds: float = DEADLINE_SECONDS
+    connection: KafkaConnection, next_offsets: Mapping[str, int], *, deadline_seconds: float = DEADLINE_SECONDS
 ) -> AsyncIterator[Publisher]:
-    """Start a producer that goes on after the tail.
+    """Start a producer that goes on at an offset of each topic.
 
     Raises:
         PublishingError: the broker does not answer.
@@ -82,6 +94,6 @@ async def open_publisher(
                 await kafka.start()
         except (TimeoutError, KafkaError) as error:
             raise PublishingError(f"Kafka at {connection.bootstrap} does not answer ({error!r})") from error
-        yield Publisher(kafka, topic, tail, deadline_seconds=deadline_seconds)
+        yield Publisher(kafka, next_offsets, deadline_seconds=deadline_seconds)
     finally:
         await abandon(kafka)

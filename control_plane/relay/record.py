@@ -1,10 +1,11 @@
-"""How an event is stored in the topic: key, canonical bytes as value, and headers that only copy."""
+"""How events and documents are stored in their topics: keys, values, and headers that only copy."""
 
 from typing import Any, Protocol
 
 import msgspec
 
-from control_plane.event_store.log_file import LoggedEvent
+from control_plane.event_store.log_file import LoggedDocument, LoggedEvent
+from schemas.documents.records import FORMAT, StateRecord
 from schemas.envelope import decode
 
 POSITION = "position"
@@ -25,10 +26,10 @@ class ConsumedRecord(Protocol):
 
 
 class TopicRecord(msgspec.Struct, frozen=True):
-    """One message of `registry.events.v1`."""
+    """One message, of `registry.events.v1` or of `serving.state.v1`; without a value, it removes what its key names."""
 
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: list[tuple[str, bytes]]
 
 
@@ -52,6 +53,24 @@ def to_record(event: LoggedEvent) -> TopicRecord:
     }
     headers = [CONTENT_TYPE, *((name, str(value).encode()) for name, value in copied.items())]
     return TopicRecord(key=event.stream.encode(), value=event.canonical, headers=headers)
+
+
+def to_document_record(document: LoggedDocument, *, document_format: str) -> TopicRecord:
+    """Return the message of a document, or of its removal."""
+    copied = {POSITION: document.position, "event_id": document.event_id, FORMAT: document_format}
+    headers = [(name, str(value).encode()) for name, value in copied.items()]
+    if document.is_removed:
+        return TopicRecord(key=document.id.encode(), value=None, headers=headers)
+    record = StateRecord(
+        kind=document.kind,
+        id=document.id,
+        workspace=document.workspace,
+        stream_version=document.stream_version,
+        position=document.position,
+        event_id=document.event_id,
+        document=msgspec.Raw(document.body),
+    )
+    return TopicRecord(key=document.id.encode(), value=msgspec.json.encode(record), headers=headers)
 
 
 def from_record(record: ConsumedRecord) -> LoggedEvent:

@@ -1,23 +1,27 @@
-"""Publishes the store's log to its topic, in order, from where the topic ends.
+"""Publishes the store's log to its topic, in order, from where the topic ends, and the documents after their events.
 
-The topic is a function of the store: record n is event n. What is in the topic is all that the relay remembers, so a
-crash at any moment, a broker that lost its end or a topic rebuilt are one and the same case: look where it ends.
+The topic of events is a function of the store: record n is event n. That of documents holds, of each, what the last
+event made of it. What is in the topics is all that the relay remembers, so a crash at any moment, a broker that lost
+its end or a topic rebuilt are one and the same case: look where it ends.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
 
-from control_plane.event_store.log_file import LogFile
-from control_plane.relay.errors import PublishingError, TopicForeignError
+from control_plane.catalogue.rebuild import FORMAT
+from control_plane.event_store.log_file import LogFile, LoggedDocument, LoggedEvent, Place
+from control_plane.relay.errors import PoisonEventError, PublishingError, TopicForeignError
 from control_plane.relay.nudges import Nudges
-from control_plane.relay.publisher import DEADLINE_SECONDS, Publisher, open_publisher
-from control_plane.relay.tail import Tail, read_tail
+from control_plane.relay.publisher import DEADLINE_SECONDS, Outgoing, Publisher, cannot_be_published, open_publisher
+from control_plane.relay.record import to_document_record, to_record
+from control_plane.relay.tail import DocumentsTail, Tail, read_documents_tail, read_tail
 from infra.kafka.connection import KafkaConnection
-from schemas.topics import REGISTRY_EVENTS
+from schemas.envelope import decode
+from schemas.topics import REGISTRY_EVENTS, SERVING_STATE
 
 _log = structlog.get_logger(__name__)
 
@@ -32,8 +36,22 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     max_pause_seconds: float = 1.0
 
 
+class Topics(msgspec.Struct, frozen=True, kw_only=True):
+    """Where events and documents go."""
+
+    events: str = REGISTRY_EVENTS.name
+    documents: str = SERVING_STATE.name
+
+
+class Tails(msgspec.Struct, frozen=True, kw_only=True):
+    """Where both topics end."""
+
+    events: Tail
+    documents: DocumentsTail
+
+
 class Relay:
-    """Keeps the topic in step with the log until it is told to stop."""
+    """Keeps the topics in step with the store until it is told to stop."""
 
     def __init__(
         self,
@@ -43,20 +61,22 @@ class Relay:
         nudges: Nudges,
         when_caught_up: Callable[[], None],
         pace: Pace | None = None,
-        topic: str = REGISTRY_EVENTS.name,
+        topics: Topics | None = None,
     ) -> None:
         self._log = log
         self._connection = connection
         self._nudges = nudges
         self._when_caught_up = when_caught_up
         self._pace = pace or Pace()
-        self._topic = topic
+        self._topics = topics or Topics()
+        self._place: Place = (0, "")
         self.position = 0
         self.published = 0
+        self.published_documents = 0
         self.failures = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Publish until `stopping`; after an error, start over at the topic's tail.
+        """Publish until `stopping`; after an error, start over at the topics' tails.
 
         Raises:
             PoisonEventError, TopicForeignError: a person must look; nothing is skipped.
@@ -64,13 +84,18 @@ class Relay:
         failures = 0
         while not stopping.is_set():
             try:
-                tail = await self._tail(after_failure=failures > 0)
+                tails = await self._tails(after_failure=failures > 0)
+                next_offsets = {
+                    self._topics.events: tails.events.next_offset,
+                    self._topics.documents: tails.documents.next_offset,
+                }
                 async with open_publisher(
-                    self._connection, self._topic, tail, deadline_seconds=self._pace.deadline_seconds
+                    self._connection, next_offsets, deadline_seconds=self._pace.deadline_seconds
                 ) as publisher:
-                    _log.info("relay_resumes", position=tail.position, next_offset=tail.next_offset)
+                    self.position, self._place = tails.events.position, _resume_at(tails.documents)
+                    _log.info("relay_resumes", position=self.position, documents_position=self._place[0])
                     failures = 0
-                    await self._follow(publisher, tail.position, stopping)
+                    await self._follow(publisher, stopping)
             except PublishingError as error:
                 failures += 1
                 self.failures += 1
@@ -78,52 +103,109 @@ class Relay:
                 _log.warning("relay_starts_over", reason=str(error), failures=failures, pause_seconds=round(pause, 2))
                 await sleep_unless(stopping, pause)
 
-    async def _follow(self, publisher: Publisher, position: int, stopping: asyncio.Event) -> None:
+    async def _follow(self, publisher: Publisher, stopping: asyncio.Event) -> None:
         is_first = True
-        self.position = position
         while not stopping.is_set():
-            batch = self._log.read(after=position, limit=self._pace.batch)
-            if batch:
-                await publisher.publish(batch)
-                position = self.position = batch[-1].position
-                self.published += len(batch)
+            events, documents = self._next()
+            if events or documents:
+                await publisher.publish(
+                    [
+                        *(_event_message(event, self._topics.events) for event in events),
+                        *(_document_message(document, self._topics.documents) for document in documents),
+                    ]
+                )
+                self._note(events, documents)
                 continue
             if is_first:
                 is_first = False
-                _log.info("relay_caught_up", position=position)
+                _log.info("relay_caught_up", position=self.position)
                 self._when_caught_up()
             await self._nudges.wait(at_most_seconds=self._pace.poll_seconds)
 
-    async def _tail(self, *, after_failure: bool) -> Tail:
-        """Find the end of the topic; after a failure only once it no longer grows, as a late batch may yet arrive."""
-        tail = await read_tail(self._connection, self._topic)
+    def _next(self) -> tuple[list[LoggedEvent], list[LoggedDocument]]:
+        """Read what comes next; a document waits for the batch that its event is in."""
+        with self._log.one_moment():
+            events = self._log.read(after=self.position, limit=self._pace.batch)
+            up_to = events[-1].position if events else self.position
+            return events, self._log.documents(after=self._place, up_to=up_to, limit=self._pace.batch)
+
+    def _note(self, events: Sequence[LoggedEvent], documents: Sequence[LoggedDocument]) -> None:
+        if events:
+            self.position = events[-1].position
+        if documents:
+            self._place = documents[-1].position, documents[-1].id
+        self.published += len(events)
+        self.published_documents += len(documents)
+
+    async def _tails(self, *, after_failure: bool) -> Tails:
+        """Find the topics' ends; after a failure only once they no longer grow, as a late batch may yet arrive."""
+        tails = await self._read_tails()
         while after_failure:
             await asyncio.sleep(self._pace.settle_seconds)
-            again = await read_tail(self._connection, self._topic)
-            if again == tail:
+            again = await self._read_tails()
+            if again == tails:
                 break
-            tail = again
-        self._check(tail)
-        return tail
+            tails = again
+        self._check_events(tails.events)
+        self._check_documents(tails.documents)
+        return tails
 
-    def _check(self, tail: Tail) -> None:
+    async def _read_tails(self) -> Tails:
+        return Tails(
+            events=await read_tail(self._connection, self._topics.events),
+            documents=await read_documents_tail(self._connection, self._topics.documents),
+        )
+
+    def _check_events(self, tail: Tail) -> None:
+        topic = self._topics.events
         head, published = self._log.head(), self._log.count(up_to=tail.position)
         if tail.position > head:
             raise TopicForeignError(
-                f"the topic {self._topic} goes to position {tail.position} but the store only to {head}; "
+                f"the topic {topic} goes to position {tail.position} but the store only to {head}; "
                 "restore the store from the topic (`rollbook audit restore`), or point the relay to its own topic"
             )
         if tail.next_offset < published:
             raise TopicForeignError(
-                f"the topic {self._topic} holds {tail.next_offset} of the {published} events up to position "
+                f"the topic {topic} holds {tail.next_offset} of the {published} events up to position "
                 f"{tail.position}; it was recreated meanwhile: delete it, and the relay will fill it again"
             )
         if tail.next_offset > published:
             _log.warning("topic_holds_repeats", records=tail.next_offset, events=published)
 
+    def _check_documents(self, tail: DocumentsTail) -> None:
+        if tail.position == 0:
+            return
+        event = self._log.event_at(tail.position)
+        if event is None or decode(event.canonical).id != tail.event_id:
+            raise TopicForeignError(
+                f"the topic {self._topics.documents} ends with a document of event {tail.event_id} at position "
+                f"{tail.position}, which the store does not hold; delete the topic, and the relay will fill it again"
+            )
+
     def _pause(self, failures: int) -> float:
         pause_s: float = min(self._pace.max_pause_seconds, 0.1 * 2**failures)
         return pause_s * (0.5 + random.random() / 2)  # noqa: S311  jitter, no secret
+
+
+def _resume_at(tail: DocumentsTail) -> Place:
+    """Go on with the documents of the last one's event; all are published again in a new format."""
+    if tail.document_format not in ("", FORMAT):
+        _log.info("documents_published_again", format=FORMAT, before=tail.document_format)
+        return 0, ""
+    return tail.position, ""
+
+
+def _event_message(event: LoggedEvent, topic: str) -> Outgoing:
+    what = f"the event at position {event.position} ({event.type_name} of {event.stream})"
+    try:
+        return Outgoing(topic, to_record(event), what)
+    except msgspec.DecodeError as error:
+        raise PoisonEventError(cannot_be_published(what, error)) from error
+
+
+def _document_message(document: LoggedDocument, topic: str) -> Outgoing:
+    record = to_document_record(document, document_format=FORMAT)
+    return Outgoing(topic, record, f"the document {document.id} of position {document.position}")
 
 
 async def sleep_unless(stopping: asyncio.Event, seconds: float) -> None:

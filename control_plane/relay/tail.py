@@ -1,4 +1,7 @@
-"""Where the topic ends: the relay's only memory of what it has published."""
+"""Where the topics end: the relay's only memory of what it has published.
+
+The last record of a compacted topic stays, too: Kafka compacts no segment that is still written to.
+"""
 
 import asyncio
 from typing import Any
@@ -8,9 +11,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from control_plane.relay.errors import PublishingError, TopicForeignError
-from control_plane.relay.record import PoisonRecordError, from_record
+from control_plane.relay.record import ConsumedRecord, PoisonRecordError, from_record
 from control_plane.relay.topic_reader import open_reader
 from infra.kafka.connection import KafkaConnection
+from schemas.documents import records
 
 _STEP_SECONDS = 10.0
 _POLL_MS = 200
@@ -23,30 +27,67 @@ class Tail(msgspec.Struct, frozen=True):
     position: int
 
 
+class DocumentsTail(msgspec.Struct, frozen=True):
+    """The same of the topic of documents, with the event of the last one and the format that it is in."""
+
+    next_offset: int
+    position: int
+    event_id: str
+    document_format: str
+
+
 async def read_tail(connection: KafkaConnection, topic: str) -> Tail:
-    """Read the last record.
+    """Read the last event of a topic.
 
     Raises:
         PublishingError: the broker does not answer, or the topic is not there.
         TopicForeignError: the last record is not by a relay.
     """
+    next_offset, last = await _last_record(connection, topic)
+    try:
+        return Tail(next_offset, 0 if last is None else from_record(last).position)
+    except PoisonRecordError as error:
+        raise _foreign(topic, error) from error
+
+
+async def read_documents_tail(connection: KafkaConnection, topic: str) -> DocumentsTail:
+    """Read the last document of a topic.
+
+    Raises:
+        PublishingError, TopicForeignError: as with events.
+    """
+    next_offset, last = await _last_record(connection, topic)
+    if last is None:
+        return DocumentsTail(next_offset, 0, "", "")
+    try:
+        headers = {name: value.decode() for name, value in last.headers}
+        position, event_id = int(headers[records.POSITION]), headers["event_id"]
+        return DocumentsTail(next_offset, position, event_id, headers[records.FORMAT])
+    except (KeyError, ValueError) as error:
+        raise _foreign(topic, error) from error
+
+
+async def _last_record(connection: KafkaConnection, topic: str) -> tuple[int, ConsumedRecord | None]:
     try:
         async with asyncio.timeout(_STEP_SECONDS):
             async with open_reader(connection, topic, client_id="relay-tail") as (consumer, partition):
                 end = int((await consumer.end_offsets([partition]))[partition])
-                return Tail(end, 0 if end == 0 else await _position_at(consumer, partition, end - 1))
+                return end, None if end == 0 else await _record_at(consumer, partition, end - 1)
     except (TimeoutError, KafkaError) as error:
         raise PublishingError(f"the end of topic {topic} cannot be read ({error!r})") from error
-    except PoisonRecordError as error:
-        raise TopicForeignError(
-            f"the end of topic {topic} was not written by a relay ({error}); "
-            "find out who writes there, move the topic away and start the relay again"
-        ) from error
 
 
-async def _position_at(consumer: Any, partition: TopicPartition, offset: int) -> int:  # noqa: ANN401  no annotations
+async def _record_at(consumer: Any, partition: TopicPartition, offset: int) -> ConsumedRecord:  # noqa: ANN401  no annotations
     consumer.seek(partition, offset)
     while True:
         polled = await consumer.getmany(partition, timeout_ms=_POLL_MS, max_records=1)
         for record in polled.get(partition, []):
-            return from_record(record).position
+            found: ConsumedRecord = record
+            return found
+
+
+def _foreign(topic: str, error: Exception) -> TopicForeignError:
+    return TopicForeignError(
+        f"the end of topic {topic} was not written by a relay ({error}); "
+        "find out who writes there, move the topic away and start the relay again"
+    )

@@ -3,13 +3,12 @@
 warming -> stepping <-> paused -> baking -> completed; every phase before the end may also go to aborted.
 """
 
-from typing import Literal
-
 import msgspec
 
 from control_plane.ports import EventContext
 from control_plane.rollouts.strategies.base import Stage
 from control_plane.rollouts.strategies.table import strategy_of
+from schemas.documents.rollouts import Phase
 from schemas.envelope import unix_ms
 from schemas.events.rollouts import (
     CandidateWarmed,
@@ -25,7 +24,6 @@ from schemas.events.rollouts import (
     Verdict,
 )
 
-Phase = Literal["unknown", "warming", "stepping", "paused", "baking", "completed", "aborted"]
 ACTIVE_PHASES: tuple[Phase, ...] = ("warming", "stepping", "paused", "baking")
 
 

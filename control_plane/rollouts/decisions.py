@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from control_plane.rollouts import errors
-from control_plane.rollouts.aggregate import Phase, Rollout
+from control_plane.rollouts.aggregate import Rollout
 from control_plane.rollouts.commands import (
     AbortRollout,
     Command,
@@ -23,6 +23,7 @@ from control_plane.rollouts.commands import (
 )
 from control_plane.rollouts.policies import only_a_sound_plan_may_start, verdicts_on
 from control_plane.rollouts.strategies.table import strategy_of
+from schemas.documents.rollouts import Phase
 from schemas.events.rollouts import (
     CandidateWarmed,
     Measurement,

@@ -1,4 +1,4 @@
-"""The operations on rollouts, the judge's snapshot, and the rollback of an endpoint."""
+"""The operations on rollouts, and the rollback of an endpoint."""
 
 from functools import partial
 
@@ -8,10 +8,9 @@ from control_plane.endpoints import errors as endpoint_errors
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import EventStore
 from control_plane.rollouts import commands, errors, handlers, requests
-from control_plane.rollouts.queries import active_rollouts, get_rollout, list_rollouts
-from control_plane.rollouts.resources import JudgedResource, RolloutResource, RolloutsSnapshot
+from control_plane.rollouts.queries import get_rollout, list_rollouts
+from control_plane.rollouts.resources import JudgedResource
 from control_plane.web.listing import Page, Paging, page
-from infra.clock import Clock
 from infra.operations import (
     OPERATORS,
     READERS,
@@ -23,7 +22,7 @@ from infra.operations import (
     Operations,
     Question,
 )
-from schemas.envelope import rfc3339
+from schemas.documents.rollouts import Rollout
 from schemas.events.rollouts import Measurement
 
 _CREATED = 201
@@ -38,14 +37,12 @@ class FindRollouts(Paging, frozen=True, kw_only=True):
     active: bool = False
 
 
-def operations(store: EventStore, *, clock: Clock) -> Operations:
+def operations(store: EventStore) -> Operations:
     """Declare them."""
-    return Operations(
-        "rollouts", [*_questions(store, clock), *_operator_commands(), *_commands_by_hand(), *_judge_commands()]
-    )
+    return Operations("rollouts", [*_questions(store), *_operator_commands(), *_commands_by_hand(), *_judge_commands()])
 
 
-def find_rollouts(store: EventStore, caller: Caller, asked: FindRollouts) -> Page[RolloutResource]:
+def find_rollouts(store: EventStore, caller: Caller, asked: FindRollouts) -> Page[Rollout]:
     """Return a page of rollouts."""
     items = list_rollouts(
         store.catalogue(),
@@ -64,15 +61,7 @@ def show_rollout(store: EventStore, caller: Caller, rollout_id: str) -> Content:
     return Content(body=msgspec.json.encode(found), version=found.stream_version)
 
 
-def snapshot_rollouts(store: EventStore, clock: Clock, caller: Caller) -> RolloutsSnapshot:
-    """Return all rollouts that have not ended, with the position of the log from which to follow them."""
-    # The position is read first: rows may be newer than it, and their events only repeat what they show.
-    position = store.head()
-    rollouts = active_rollouts(store.catalogue(), workspace=caller.workspace)
-    return RolloutsSnapshot(position=position, at=rfc3339(clock.now_ms()), rollouts=rollouts)
-
-
-def _questions(store: EventStore, clock: Clock) -> list[Operation]:
+def _questions(store: EventStore) -> list[Operation]:
     return [
         Question(
             method="GET",
@@ -80,7 +69,7 @@ def _questions(store: EventStore, clock: Clock) -> list[Operation]:
             handler=partial(find_rollouts, store),
             sdk="rollouts.list",
             asks=FindRollouts,
-            answers=Page[RolloutResource],
+            answers=Page[Rollout],
             roles=READERS,
             summary="List the rollouts, oldest first",
             errors=(endpoint_errors.EndpointNotFoundError,),
@@ -90,19 +79,11 @@ def _questions(store: EventStore, clock: Clock) -> list[Operation]:
             path="/v1/rollouts/{rollout_id}",
             handler=partial(show_rollout, store),
             sdk="rollouts.get",
-            answers=RolloutResource,
+            answers=Rollout,
             is_tagged=True,
             roles=READERS,
             summary="Get a rollout: its phase, its step and the last verdicts",
             errors=(errors.RolloutNotFoundError,),
-        ),
-        Question(
-            method="GET",
-            path="/v1/snapshots/rollouts",
-            handler=partial(snapshot_rollouts, store, clock),
-            answers=RolloutsSnapshot,
-            roles=READERS,
-            summary="List the active rollouts, as of one position in the log",
         ),
     ]
 
@@ -115,7 +96,7 @@ def _operator_commands() -> list[Operation]:
             handler=handlers.start_rollout,
             sdk="rollouts.start",
             asks=requests.StartRolloutRequest,
-            answers=RolloutResource,
+            answers=Rollout,
             status=_CREATED,
             roles=OPERATORS,
             summary="Start a rollout of a version, in steps guarded by gates",
@@ -168,7 +149,7 @@ def _by_hand(verb: str, command: type[msgspec.Struct], summary: str) -> Operatio
         handler=handlers.command_rollout,
         sdk=f"rollouts.{verb}",
         asks=command,
-        answers=RolloutResource,
+        answers=Rollout,
         roles=OPERATORS,
         summary=summary,
         errors=_DECIDING,
@@ -183,7 +164,7 @@ def _judge_commands() -> list[Operation]:
             name="report_warm_up",
             handler=handlers.command_rollout,
             asks=commands.ReportWarmUp,
-            answers=RolloutResource,
+            answers=Rollout,
             roles=SERVICES,
             summary="Report how far the candidate has warmed up",
             errors=_DECIDING,

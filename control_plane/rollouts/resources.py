@@ -1,62 +1,13 @@
-"""How rollouts are kept in the catalogue and shown to callers, people and the judge alike."""
+"""How rollouts are kept in the catalogue and shown to callers."""
 
 import msgspec
 
-from control_plane.endpoints.resources import EndpointRow
 from control_plane.ports import Aggregate, CatalogueRow
 from control_plane.rollouts import aggregate
 from control_plane.rollouts.decisions import Verb
-from schemas.events.endpoints import VersionReference
-from schemas.events.rollouts import Gate, Strategy, Verdict, WhenInconclusive
+from schemas.documents.rollouts import Phase, Rollout
+from schemas.events.rollouts import Verdict
 from schemas.identifiers import Kind
-
-
-class RolloutResource(msgspec.Struct, frozen=True, kw_only=True):
-    """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
-
-    `epoch` names the endpoint's event that set the weight, None while the candidate is warmed.
-    """
-
-    id: str
-    endpoint_id: str
-    endpoint_name: str
-    phase: aggregate.Phase
-    step: int | None
-    weight_percent: float
-    epoch: int | None
-    candidate_deployment_id: str
-    candidate: VersionReference
-    baseline_deployment_id: str
-    baseline: VersionReference
-    replicas: int
-    strategy: Strategy
-    gates: tuple[Gate, ...]
-    alpha: float
-    when_inconclusive: WhenInconclusive
-    warm_up_timeout_ms: int
-    verdicts: tuple[Verdict, ...]
-    reason: str
-    started_at: str
-    step_started_at: str | None
-    finished_at: str | None
-    stream_version: int
-
-
-class ActiveRollout(msgspec.Struct, frozen=True, kw_only=True):
-    """A rollout as the judge starts from it: when its epoch was applied, and how the candidate's instances fare."""
-
-    rollout: RolloutResource
-    applied_at: str | None
-    candidate_instances: tuple[str, ...]
-    candidate_failure: str | None
-
-
-class RolloutsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All active rollouts at or after a position of the log; `at` is the server's time of the answer."""
-
-    position: int
-    at: str
-    rollouts: tuple[ActiveRollout, ...]
 
 
 class JudgedResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,17 +15,17 @@ class JudgedResource(msgspec.Struct, frozen=True, kw_only=True):
 
     decision: Verb
     verdicts: tuple[Verdict, ...]
-    phase: aggregate.Phase
+    phase: Phase
     step: int | None
     epoch: int | None
     reason: str
     stream_version: int
 
 
-def rollout_resource(state: aggregate.Rollout) -> RolloutResource:
+def rollout_resource(state: aggregate.Rollout) -> Rollout:
     """Show the folded state."""
     terms = state.terms
-    return RolloutResource(
+    return Rollout(
         id=state.id,
         endpoint_id=terms.endpoint_id,
         endpoint_name=terms.endpoint_name,
@@ -101,15 +52,9 @@ def rollout_resource(state: aggregate.Rollout) -> RolloutResource:
     )
 
 
-def decode_rollout(row: CatalogueRow) -> RolloutResource:
+def decode_rollout(row: CatalogueRow) -> Rollout:
     """Read the body of a rollout's catalogue row."""
-    return msgspec.json.decode(row.body, type=RolloutResource)
-
-
-def applied_at(endpoint: EndpointRow, *, epoch: int | None) -> str | None:
-    """Return when the last region that serves the epoch began to; the step's time is counted from there."""
-    moments = [each.applied_at for each in endpoint.applied if each.epoch == epoch]
-    return max(moments) if moments else None
+    return msgspec.json.decode(row.body, type=Rollout)
 
 
 def _catalogue_row(state: aggregate.Rollout) -> CatalogueRow | None:
@@ -130,8 +75,9 @@ def _catalogue_row(state: aggregate.Rollout) -> CatalogueRow | None:
 
 ROLLOUTS = Aggregate(
     kind=Kind.ROLLOUT,
-    body=RolloutResource,
+    body=Rollout,
     initial=aggregate.Rollout(),
     evolve=aggregate.evolve,
     row=_catalogue_row,
+    is_followed=lambda state: state.plan is not None,
 )

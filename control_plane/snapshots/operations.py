@@ -10,11 +10,11 @@ from functools import partial
 import msgspec
 
 from control_plane.endpoints.queries import ServingEndpoint, serving
-from control_plane.endpoints.resources import InstanceRow
 from control_plane.inference_tokens.mint import InferenceTokenMint, KeySet
 from control_plane.ports import EventStore
 from control_plane.registry.queries import aliases_of_models
 from infra.operations import READERS, Caller, Operations, Question
+from schemas.documents.endpoints import Instance
 
 
 class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     endpoints: tuple[ServingEndpoint, ...]
-    instances: tuple[InstanceRow, ...]
+    instances: tuple[Instance, ...]
     aliases: dict[str, dict[str, str]]
     """The version that an alias names, by the model's id and the alias."""
     jwks: KeySet

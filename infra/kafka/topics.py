@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import structlog
@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from infra.errors import TopicDriftError
 from infra.kafka.connection import KafkaConnection
+from schemas.topics import Topic
 
 _REQUEST_TIMEOUT_MS = 10_000
 _RETRY_SECONDS = 0.2
@@ -26,6 +27,11 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int
     retention_ms: int
     config: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, topic: Topic) -> Self:
+        """Return what the contract says of a topic."""
+        return cls(name=topic.name, partitions=topic.partitions, retention_ms=topic.retention_ms, config=topic.settings)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -21,9 +21,10 @@ from infra.operations import Operation, Operations
 from infra.settings import describe_settings
 from projections.errors import QueryError
 from schemas.catalogue import EVENT_TYPES, TYPE_NAMES
+from schemas.documents.kinds import DOCUMENTS
 from schemas.events.access import Role
 from schemas.events.rollouts import Gate
-from schemas.topics import FOREVER, TOPICS
+from schemas.topics import FOREVER, TOPICS, Topic
 from tests.architecture.source_tree import ROOT, Source, product_sources
 
 Kind = TypeVar("Kind")
@@ -59,11 +60,16 @@ def settings_tables() -> str:
 
 
 def topics_table() -> str:
-    rows = [
-        (f"`{topic.name}`", topic.key, str(topic.partitions), _retention(topic.retention_ms), topic.written_by)
-        for topic in TOPICS
-    ]
+    rows = [(f"`{topic.name}`", topic.key, str(topic.partitions), _kept(topic), topic.written_by) for topic in TOPICS]
     return _table(("topic", "key", "partitions", "kept for", "written by"), rows)
+
+
+def documents_table() -> str:
+    rows = [
+        (f"[`{kind}`](../../schemas/generated/documents/{kind}.json)", _first_sentence(struct))
+        for kind, struct in sorted(DOCUMENTS.items())
+    ]
+    return _table(("kind", "document of"), rows)
 
 
 def event_types_table() -> str:
@@ -104,7 +110,11 @@ def operations_tables() -> str:
 
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/reference/settings.md": {"settings": settings_tables},
-    "docs/reference/events.md": {"topics": topics_table, "event types": event_types_table},
+    "docs/reference/events.md": {
+        "topics": topics_table,
+        "documents": documents_table,
+        "event types": event_types_table,
+    },
     "docs/reference/gates.md": {"gates": gates_table},
     "docs/reference/http_api.md": {"operations": operations_tables, "problem codes": problem_codes_table},
 }
@@ -174,6 +184,10 @@ def _default(default: str | None) -> str:
             return "none"
         case _:
             return f"`{default}`"
+
+
+def _kept(topic: Topic) -> str:
+    return _retention(topic.retention_ms) if topic.tombstones_kept_ms is None else "the last record of each key"
 
 
 def _retention(retention_ms: int) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control_plane.catalogue.rebuild import differences, rows_of
+from control_plane.catalogue.rebuild import catalogued, differences, rows_of
 from control_plane.event_store.codec import fold
+from control_plane.event_store.log_file import open_log_file
 from control_plane.event_store.sqlite_store import SqliteStore
 from control_plane.event_store.writer import Command, Limits
 from control_plane.ports import Executed
@@ -75,6 +76,7 @@ async def _run(steps: list[Step], *, group: int, repeat: bool) -> None:
             _positions_increase_and_versions_have_no_gap(log)
             assert len(log) == _events_expected(steps, answers)
             assert differences(rows_of(log, AGGREGATES), store.catalogue().find(Kind.MODEL, workspace="default")) == []
+            _documents_equal_a_rebuild(Path(folder), log)
             await _states_equal_a_replay(store)
 
 
@@ -100,6 +102,18 @@ def _positions_increase_and_versions_have_no_gap(log: list[RecordedEvent]) -> No
 def _events_expected(steps: list[Step], answers: Answers) -> int:
     worth = {"register": 2, "assign": 1, "assign stale": 1, "look": 0, "refused": 0}
     return sum(worth[step[0]] for step, answer in zip(steps, answers, strict=True) if isinstance(answer, Executed))
+
+
+def _documents_equal_a_rebuild(folder: Path, log: list[RecordedEvent]) -> None:
+    with open_log_file(folder / "registry.sqlite") as file:
+        stored = file.documents(after=(0, ""), up_to=file.head(), limit=1_000)
+    expected = [
+        (mark.position, mark.id, mark.event_id, mark.is_removed, b"" if each.row is None else each.row.body)
+        for each in catalogued(log, AGGREGATES)
+        if (mark := each.document) is not None
+    ]
+    found = [(each.position, each.id, each.event_id, bool(each.is_removed), each.body) for each in stored]
+    assert found == sorted(expected)
 
 
 async def _states_equal_a_replay(store: SqliteStore) -> None:

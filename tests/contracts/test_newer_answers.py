@@ -15,10 +15,8 @@ from rollbook.resources import RolloutPage, VersionPage
 from schemas.identifiers import Kind
 from serving.gateway.control_plane_client import ControlPlaneClient
 from tests.support.log_story import log_story
-from tests.unit.workers.rollout_judge import pictures
 from workers.autoscaler.control_plane import ControlPlane as AutoscalerPlane
 from workers.batch_server.control_plane import ControlPlane as BatchPlane
-from workers.rollout_judge.control_plane import ControlPlane as JudgePlane
 from workers.serving_agent.control_plane import ControlPlane as AgentPlane
 
 SURPRISE = {"surprise": {"of": "a newer release"}}
@@ -102,17 +100,6 @@ async def autoscaler(token: Path) -> object:
     )
 
 
-async def judge(token: Path) -> object:
-    known = msgspec.to_builtins(pictures.active())
-    fair = {**known, "rollout": {**known["rollout"], "id": "rollout-2", "gates": [{"kind": "fairness"}]}}
-    asleep = {**known, "rollout": {**known["rollout"], "id": "rollout-3", "phase": "asleep"}}
-    answer = {"position": 9, "at": pictures.snapshot().at, "rollouts": [fair, known | SURPRISE, asleep]} | SURPRISE
-    plane = JudgePlane("http://api", token_file=token, transport=transport(answer))
-    snapshot = await plane.snapshot()
-    await plane.close()
-    return snapshot.position, [each.rollout.id for each in snapshot.rollouts]
-
-
 async def batches(token: Path) -> object:
     answer = {"id": "batch-1", "phase": "pondering", "expires_at": "2026-01-02T03:04:05Z"} | SURPRISE
     plane = BatchPlane("http://api", token_file=token, transport=transport(answer))
@@ -128,10 +115,9 @@ async def batches(token: Path) -> object:
         (gateway, (9, {"e1": ["e1-onnx", "e1-gguf"]}, ["i1"])),
         (agent, (9, {"e1": ["e1-onnx"]}, ["i1"])),
         (autoscaler, (9, {"e1": ["e1-onnx", "e1-gguf"]}, ["i1"])),
-        (judge, (9, [pictures.ROLLOUT])),
         (batches, ("batch-1", "pondering")),
     ],
-    ids=["gateway", "agent", "autoscaler", "judge", "batches"],
+    ids=["gateway", "agent", "autoscaler", "batches"],
 )
 async def test_a_program_reads_what_it_understands(
     asked: Callable[[Path], Awaitable[object]], understood: object, tmp_path: Path

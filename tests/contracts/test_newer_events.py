@@ -16,7 +16,6 @@ from control_plane.declared import AGGREGATES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_store.log_file import LoggedEvent
 from control_plane.relay.record import from_record, to_record
-from infra.background import Background
 from projections.domain_log.projector import RegistryProjector
 from projections.messages import Message
 from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
@@ -26,8 +25,6 @@ from serving.gateway.resources import everything, update_for
 from serving.gateway.routing_table import RoutingTable
 from tests.support.log_story import log_story, recorded, with_data, with_type
 from tests.support.routing import NOTHING_KNOWN
-from tests.unit.workers.rollout_judge.pictures import MemoryPlane, snapshot, view
-from workers.rollout_judge.judge import Judge
 from workers.serving_agent.control_plane import ServingSnapshot
 from workers.serving_agent.desired import DesiredState
 
@@ -49,16 +46,6 @@ def agent(log: Log) -> tuple[int, object]:
     for event in log:
         state.apply(event.envelope, position=event.position)
     return log[-1].position, (state.deployments, state.wanted_replicas(), state.captures, state.announced)
-
-
-def judge(log: Log) -> tuple[int, object]:
-    plane = MemoryPlane(snapshot(position=0), view())
-    reader = Judge(plane, monotonic=lambda: 0.0, background=Background())
-    pictures = []
-    for event in log:
-        reader.fold(event)
-        pictures.append(dict(reader.rollouts))
-    return reader.position, [picture for number, picture in enumerate(pictures) if picture not in pictures[:number]]
 
 
 def views(log: Log) -> tuple[int, object]:
@@ -128,7 +115,6 @@ def _logged(event: RecordedEvent) -> LoggedEvent:
 READERS: dict[str, Callable[[Log], tuple[int, object]]] = {
     "gateway": gateway,
     "agent": agent,
-    "judge": judge,
     "views": views,
     "catalogue": catalogue,
     "relay": relay,

@@ -80,7 +80,7 @@ def running_node(folder: Path, *, topics: Sequence[Topic] = ()) -> Iterator[Node
     node = Node(folder)
     try:
         node.start()
-        specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in topics]
+        specs = [TopicSpec.of(one) for one in topics]
         if specs:
             asyncio.run(ensure_topics(node.connection, specs))
         yield node

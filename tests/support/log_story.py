@@ -20,7 +20,7 @@ from tests.support.builders import (
     rollout_started,
     traffic,
 )
-from tests.support.routing import announced, withdrawn
+from tests.support.routing import announced, envelope, withdrawn
 
 AT = "2026-01-02T03:04:05.678Z"
 LATER = "2026-02-02T03:04:05.678Z"
@@ -152,6 +152,11 @@ def log_story(wanted: Callable[[RecordedEvent], bool] = lambda _: True) -> list[
 def recorded(position: int, envelope: Envelope) -> RecordedEvent:
     """Give an event its place and its bytes."""
     return RecordedEvent(position=position, envelope=envelope, canonical=encode(envelope))
+
+
+def event_at(position: int, stream: str, event: msgspec.Struct) -> RecordedEvent:
+    """Make an event of a stream, with a place in the log."""
+    return recorded(position, envelope(stream, position, event))
 
 
 def with_data(event: RecordedEvent, **changes: object) -> RecordedEvent:

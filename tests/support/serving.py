@@ -10,8 +10,8 @@ from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import CatalogueRow, Reply
 from control_plane.rollouts.handlers import start_rollout
 from control_plane.rollouts.requests import StartRolloutRequest
-from control_plane.rollouts.resources import RolloutResource
 from control_plane.web.bodies import decode_body
+from schemas.documents.rollouts import Rollout
 from schemas.envelope import rfc3339
 from schemas.identifiers import Kind
 from tests.support.builders import ARTIFACT, GATES, SIGNATURE, canary
@@ -73,7 +73,7 @@ def rollout_request(**changes: object) -> StartRolloutRequest:
     return decode_body(msgspec.json.encode(body), StartRolloutRequest)
 
 
-def begin(log: MemoryLog, **changes: object) -> RolloutResource:
+def begin(log: MemoryLog, **changes: object) -> Rollout:
     """Start a rollout."""
     request = rollout_request(**changes)
     return rollout_in(log.run(lambda unit: start_rollout(unit, request, expected_version=None)))
@@ -83,8 +83,8 @@ def endpoint_in(reply: Reply) -> EndpointResource:
     return msgspec.json.decode(reply.body, type=EndpointResource)
 
 
-def rollout_in(reply: Reply) -> RolloutResource:
-    return msgspec.json.decode(reply.body, type=RolloutResource)
+def rollout_in(reply: Reply) -> Rollout:
+    return msgspec.json.decode(reply.body, type=Rollout)
 
 
 def _row(  # noqa: PLR0913  the fields of a row

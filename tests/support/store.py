@@ -59,7 +59,17 @@ def _row(state: Shelf) -> CatalogueRow | None:
     )
 
 
-SHELF: Aggregate[Shelf] = Aggregate(kind=Kind.MODEL, body=Shelf, initial=Shelf(), evolve=_evolve, row=_row)
+FULL = 3
+"""A shelf with so many numbers is removed for those who follow it; with one more it is there again."""
+
+SHELF: Aggregate[Shelf] = Aggregate(
+    kind=Kind.MODEL,
+    body=Shelf,
+    initial=Shelf(),
+    evolve=_evolve,
+    row=_row,
+    is_followed=lambda state: len(state.numbers) != FULL,
+)
 AGGREGATES: Aggregates = {Kind.MODEL: SHELF}
 
 

@@ -4,43 +4,6 @@ from typing import Literal
 
 import msgspec
 
-from schemas.events.rollouts import Gate
-
-Phase = Literal["warming", "stepping", "paused", "baking", "completed", "aborted"]
-
-
-class RolloutAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A rollout as the API shows it."""
-
-    id: str
-    endpoint_id: str
-    phase: Phase
-    step: int | None
-    epoch: int | None
-    candidate_deployment_id: str
-    baseline_deployment_id: str
-    replicas: int
-    gates: tuple[Gate, ...]
-    warm_up_timeout_ms: int
-    started_at: str
-
-
-class ActiveRolloutAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A rollout of the snapshot."""
-
-    rollout: RolloutAnswer
-    applied_at: str | None
-    candidate_instances: tuple[str, ...]
-    candidate_failure: str | None
-
-
-class SnapshotAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /v1/snapshots/rollouts."""
-
-    position: int
-    at: str
-    rollouts: tuple[ActiveRolloutAnswer, ...]
-
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """What one deployment did in an epoch."""

@@ -1,22 +1,23 @@
-"""The judge's program: follows the log and looks at the active rollouts, whatever else comes and goes."""
+"""The judge's program: follows documents and looks at the active rollouts, whatever else comes and goes."""
 
 import asyncio
 import os
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 
 import structlog
 
 from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
+from infra.clock import SystemClock
 from infra.errors import LogAwayError
-from infra.kafka.registry_log import RegistryLog
+from infra.kafka.serving_state import read_documents
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
 from workers.rollout_judge.control_plane import ControlPlane
-from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.judge import Judge
 from workers.rollout_judge.settings import PREFIX, JudgeSettings
 
@@ -35,9 +36,9 @@ async def _run(stopping: asyncio.Event) -> None:
     settings.ready_file.unlink(missing_ok=True)
     plane = ControlPlane(settings.api_url, token_file=settings.token_file)
     background = Background()
-    judge = Judge(plane, monotonic=time.monotonic, background=background)
+    judge = Judge(plane, clock=SystemClock(), background=background)
     works: Mapping[str, AsyncWork] = {
-        "judge-follows-log": lambda: _keep_following(judge, settings),
+        "judge-follows-documents": lambda: _keep_following(judge, settings),
         "judge-looks": lambda: _keep_looking(judge, interval_s=settings.interval_ms / 1000),
     }
     try:
@@ -61,13 +62,12 @@ def _metrics(judge: Judge, background: Background) -> Metrics:
 
 async def _keep_following(judge: Judge, settings: JudgeSettings) -> None:
     while True:
-        log = RegistryLog(settings.kafka, client_id="rollout-judge")
+        documents = read_documents(settings.kafka, client_id="rollout-judge")
         try:
-            await judge.follow(log, on_ready=settings.ready_file.touch)
-        except (LogAwayError, PartAwayError, RefusedError) as error:
-            _log.warning("log_not_followed", error=str(error), wait_s=_RETRY_S)
-        finally:
-            await log.close()
+            async with aclosing(documents):
+                await judge.follow(documents, on_ready=settings.ready_file.touch)
+        except LogAwayError as error:
+            _log.warning("documents_not_followed", error=str(error), wait_s=_RETRY_S)
         await asyncio.sleep(_RETRY_S)
 
 

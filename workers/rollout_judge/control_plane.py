@@ -2,14 +2,13 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 import msgspec
 
-from infra.newer_release import items_understood
 from schemas.events.rollouts import Measurement
-from workers.rollout_judge.answers import ActiveRolloutAnswer, MeasurementAnswer, SnapshotAnswer
+from workers.rollout_judge.answers import MeasurementAnswer
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.looks import LookAtView, ReportWarmUp
 
@@ -24,12 +23,6 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    position: int
-    at: str
-    rollouts: tuple[dict[str, Any], ...]
-
-
 class ControlPlane:
     """The public API, with the judge's own service token, which is read again for each call, as it may be replaced."""
 
@@ -40,12 +33,6 @@ class ControlPlane:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-    async def snapshot(self) -> SnapshotAnswer:
-        """Return the active rollouts and their position in the log."""
-        answer = await self._call("GET", "/v1/snapshots/rollouts", _Snapshot)
-        rollouts = items_understood(answer.rollouts, ActiveRolloutAnswer)
-        return SnapshotAnswer(position=answer.position, at=answer.at, rollouts=rollouts)
 
     async def look(self, look: LookAtView) -> MeasurementAnswer:
         """Return the counts of an epoch's arms."""

@@ -7,11 +7,10 @@ from typing import Protocol
 import structlog
 
 from infra.background import Background
-from infra.newer_release import NewerEvents
-from schemas.catalogue import NotUnderstood, read_data
-from schemas.envelope import RecordedEvent
+from infra.clock import Clock
+from infra.kafka.serving_state import Documents
 from schemas.events.rollouts import Measurement
-from workers.rollout_judge.answers import MeasurementAnswer, SnapshotAnswer
+from workers.rollout_judge.answers import MeasurementAnswer
 from workers.rollout_judge.control_plane import Judged
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.looks import (
@@ -23,7 +22,7 @@ from workers.rollout_judge.looks import (
     sent_of,
     unseen_measurement,
 )
-from workers.rollout_judge.state import Rollouts, Watched, after_event, from_snapshot
+from workers.rollout_judge.state import Moment, Picture, Rollouts, Watched
 
 _LOOKS_AT_ONCE = 8
 _FIRST_BACK_OFF_S = 0.25
@@ -34,34 +33,20 @@ _log = structlog.get_logger(__name__)
 class Plane(Protocol):
     """What the judge needs of the control plane."""
 
-    async def snapshot(self) -> SnapshotAnswer: ...
     async def look(self, look: LookAtView) -> MeasurementAnswer: ...
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None: ...
     async def report_measurement(self, rollout_id: str, measurement: Measurement) -> Judged: ...
 
 
-class Log(Protocol):
-    """The published log, read from its end on.
-
-    `mark_end` is called before the snapshot is taken, so that between the two nothing is lost; `events` goes on from
-    the mark forever and raises LogAwayError when the log cannot be read.
-    """
-
-    async def mark_end(self) -> None: ...
-    def events(self) -> AsyncIterator[RecordedEvent]: ...
-    async def close(self) -> None: ...
-
-
 class Judge:
     """Keeps the picture of the active rollouts, and measures what it shows."""
 
-    def __init__(self, plane: Plane, *, monotonic: Callable[[], float], background: Background) -> None:
-        self.rollouts: Rollouts = {}
+    def __init__(self, plane: Plane, *, clock: Clock, background: Background) -> None:
         self._plane = plane
-        self._monotonic = monotonic
+        self._clock = clock
         self._background = background
-        self._newer = NewerEvents()
-        self._position = 0
+        self._picture = Picture()
+        self._is_whole = False
         self._sent: dict[str, LastSent] = {}
         self._quiet_until: dict[str, float] = {}
         self._back_off: dict[str, float] = {}
@@ -69,34 +54,32 @@ class Judge:
         self.failed_looks = 0
 
     @property
+    def rollouts(self) -> Rollouts:
+        """Return the active rollouts."""
+        return self._picture.rollouts
+
+    @property
     def position(self) -> int:
-        """Return how far in the log the picture goes."""
-        return self._position
+        """Return the position in the log of the last event that made a document which was seen."""
+        return self._picture.position
 
-    async def follow(self, log: Log, *, on_ready: Callable[[], None]) -> None:
-        """Take the snapshot and fold the log after it, until the log cannot be read."""
-        await log.mark_end()
-        snapshot = await self._plane.snapshot()
-        self._position = snapshot.position
-        self.rollouts = from_snapshot(snapshot, seen_s=self._monotonic())
-        _log.info("judge_follows_log", position=snapshot.position, active_rollouts=len(self.rollouts))
-        on_ready()
-        async for recorded in log.events():
-            self.fold(recorded)
-
-    def fold(self, recorded: RecordedEvent) -> None:
-        """Take in one event; those that the snapshot covers, and those of a newer release, only pass."""
-        if recorded.position <= self._position:
-            return
-        self._position = recorded.position
-        event = read_data(recorded.envelope.type, recorded.envelope.data)
-        if isinstance(event, NotUnderstood):
-            self._newer.tell(event)
-            return
-        self.rollouts = after_event(self.rollouts, recorded, event, seen_s=self._monotonic())
+    async def follow(self, documents: AsyncIterator[Documents], *, on_ready: Callable[[], None]) -> None:
+        """Take in documents until they cannot be read; nothing is judged on a part of what was there."""
+        is_live = False
+        async for read in documents:
+            seen_s, now_ms = self._clock.monotonic(), self._clock.now_ms()
+            moment = Moment(seen_s=seen_s, now_ms=now_ms, is_live=is_live)
+            for record in read.records:
+                self._picture.take(record, moment)
+            if read.is_whole and not is_live:
+                is_live = self._is_whole = True
+                _log.info("judge_follows_documents", position=self.position, active_rollouts=len(self.rollouts))
+                on_ready()
 
     async def look_at_all(self) -> None:
         """Look once at each active rollout, a few at a time."""
+        if not self._is_whole:
+            return
         self._forget_finished()
         places = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
@@ -112,7 +95,7 @@ class Judge:
                 del remembered[rollout_id]
 
     async def _look_unless_quiet(self, watched: Watched) -> None:
-        if self._monotonic() < self._quiet_until.get(watched.id, 0.0):
+        if self._clock.monotonic() < self._quiet_until.get(watched.id, 0.0):
             return
         self.looks += 1
         try:
@@ -127,7 +110,7 @@ class Judge:
             self._quiet_until.pop(watched.id, None)
 
     async def _look(self, watched: Watched) -> None:
-        match next_action(watched, now_s=self._monotonic()):
+        match next_action(watched, now_s=self._clock.monotonic()):
             case ReportWarmUp() as report:
                 await self._plane.report_warm_up(watched.id, report)
             case LookAtView() as look:
@@ -139,10 +122,10 @@ class Judge:
         try:
             answer = await self._plane.look(look)
         except PartAwayError:
-            await self._report(watched, unseen_measurement(watched, now_s=self._monotonic()))
+            await self._report(watched, unseen_measurement(watched, now_s=self._clock.monotonic()))
             raise
         if answer.watermark_ms is None:
-            await self._report(watched, unseen_measurement(watched, now_s=self._monotonic()))
+            await self._report(watched, unseen_measurement(watched, now_s=self._clock.monotonic()))
         else:
             await self._report(watched, measurement_of(watched, answer))
 
@@ -158,5 +141,5 @@ class Judge:
         self.failed_looks += 1
         wait_s = min(_MAX_BACK_OFF_S, 2 * self._back_off.get(watched.id, _FIRST_BACK_OFF_S / 2))
         self._back_off[watched.id] = wait_s
-        self._quiet_until[watched.id] = self._monotonic() + wait_s
+        self._quiet_until[watched.id] = self._clock.monotonic() + wait_s
         _log.warning("look_failed", rollout_id=watched.id, error=str(error), wait_s=wait_s)

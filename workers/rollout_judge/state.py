@@ -1,6 +1,7 @@
-"""What the judge knows of the active rollouts: a fold of the snapshot and the log after it. Pure.
+"""What the judge knows of the active rollouts, from the documents that it follows. No I/O: clocks come with the calls.
 
-Times come with the facts. `seen_s` is a monotonic clock of the judge, of which only differences are used.
+`seen_s` is a monotonic clock of the judge, of which only differences are used. What was there before the judge began
+is timed by the wall clock, `now_ms`, once; everything after that by when it was seen.
 """
 
 from collections.abc import Mapping
@@ -8,19 +9,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from schemas.envelope import RecordedEvent, unix_ms
-from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceWithdrawn, TrafficApplied
-from schemas.events.rollouts import (
-    Gate,
-    RolloutAborted,
-    RolloutCompleted,
-    RolloutPaused,
-    RolloutPromoted,
-    RolloutResumed,
-    RolloutStarted,
-    StepStarted,
-)
-from workers.rollout_judge.answers import ActiveRolloutAnswer, Phase, SnapshotAnswer
+from infra.newer_release import document_understood
+from schemas.documents.records import Removed, StateRecord
+from schemas.documents.rollouts import Phase, Rollout
+from schemas.envelope import unix_ms
+from schemas.events.endpoints import TrafficApplied
+from schemas.events.rollouts import Gate
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,118 +34,131 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...]
     warm_up_timeout_ms: int
     started_s: float
-    applied_ms: int | None
+    applied_ms: int | None = None
     applied_s: float | None = None
-    instances: frozenset[str]
-    failure: str | None
+    instances: frozenset[str] = frozenset()
+    failure: str | None = None
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge reads of an endpoint's document."""
+
+    applied: tuple[TrafficApplied, ...]
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge reads of an instance's document."""
+
+    deployment_id: str
+    phase: str
+    code: str | None = None
+    reason: str | None = None
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """When documents were read. `is_live` where they changed just now; others are timed by the wall clock."""
+
+    seen_s: float
+    now_ms: int
+    is_live: bool
+
+    def of(self, at_ms: int) -> float:
+        """Return on the monotonic clock when something happened that is seen now."""
+        return self.seen_s if self.is_live else self.seen_s - max(0, self.now_ms - at_ms) / 1000
 
 
 _OVER = ("completed", "aborted")
 Rollouts: TypeAlias = Mapping[str, Watched]
 
 
-def from_snapshot(snapshot: SnapshotAnswer, *, seen_s: float) -> dict[str, Watched]:
-    """Start from the snapshot; how long a rollout has been warming is told by the server's own times."""
-    at_ms = unix_ms(snapshot.at)
-    return {each.rollout.id: _watched(each, at_ms=at_ms, seen_s=seen_s) for each in snapshot.rollouts}
+class Picture:
+    """The active rollouts, with what the endpoints and instances that they are about tell."""
 
+    def __init__(self) -> None:
+        self.rollouts: dict[str, Watched] = {}
+        self.position = 0
+        self._positions: dict[str, int] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._instances: dict[str, dict[str, Instance]] = {}
+        self._deployment_of: dict[str, str] = {}
 
-def after_event(
-    rollouts: Rollouts, recorded: RecordedEvent, event: msgspec.Struct, *, seen_s: float
-) -> dict[str, Watched]:
-    """Fold one event of the log; a rollout that is over is forgotten."""
-    stream = recorded.envelope.stream
-    if isinstance(event, RolloutStarted):
-        return {**rollouts, stream: _started(stream, event, seen_s=seen_s)}
-    moved = {key: _moved(each, stream, event, seen_s=seen_s) for key, each in rollouts.items()}
-    return {key: each for key, each in moved.items() if each.phase not in _OVER}
+    def take(self, record: StateRecord | Removed, moment: Moment) -> None:
+        """Take in one document, unless a later form of it was seen; one of a newer release only passes."""
+        if record.position < self._positions.get(record.id, 0):
+            return
+        self._positions[record.id] = record.position
+        self.position = max(self.position, record.position)
+        if isinstance(record, Removed):
+            self._remove(record.id)
+        elif record.kind == "rollout":
+            self._take_rollout(document_understood(record, Rollout), moment)
+        elif record.kind == "endpoint":
+            self._take_endpoint(record.id, document_understood(record, Endpoint), moment)
+        elif record.kind == "instance":
+            self._take_instance(record.id, document_understood(record, Instance))
 
+    def _take_rollout(self, rollout: Rollout | None, moment: Moment) -> None:
+        if rollout is None:
+            return
+        if rollout.phase in _OVER:
+            self.rollouts.pop(rollout.id, None)
+            return
+        known = self.rollouts.get(rollout.id)
+        watched = Watched(
+            id=rollout.id,
+            endpoint_id=rollout.endpoint_id,
+            phase=rollout.phase,
+            step=rollout.step,
+            epoch=rollout.epoch,
+            candidate=rollout.candidate_deployment_id,
+            baseline=rollout.baseline_deployment_id,
+            replicas=rollout.replicas,
+            gates=rollout.gates,
+            warm_up_timeout_ms=rollout.warm_up_timeout_ms,
+            started_s=moment.of(unix_ms(rollout.started_at)) if known is None else known.started_s,
+        )
+        if known is not None and known.epoch == rollout.epoch:
+            watched = msgspec.structs.replace(watched, applied_ms=known.applied_ms, applied_s=known.applied_s)
+        self.rollouts[rollout.id] = self._with_candidate(self._with_applied(watched, moment))
 
-def _moved(watched: Watched, stream: str, event: msgspec.Struct, *, seen_s: float) -> Watched:
-    if stream == watched.id:
-        return _decided(watched, event)
-    match event:
-        case TrafficApplied(epoch=epoch, applied_at=applied_at) if (stream, epoch) == (
-            watched.endpoint_id,
-            watched.epoch,
-        ):
-            return _applied(watched, unix_ms(applied_at), seen_s=seen_s)
-        case InstanceAnnounced(deployment_id=watched.candidate):
-            return msgspec.structs.replace(watched, instances=watched.instances | {stream})
-        case InstanceWithdrawn(deployment_id=watched.candidate):
-            return msgspec.structs.replace(watched, instances=watched.instances - {stream})
-        case InstanceFailed(deployment_id=watched.candidate, code=code, reason=reason):
-            remaining = watched.instances - {stream}
-            return msgspec.structs.replace(watched, instances=remaining, failure=f"{code}: {reason}")
-        case _:
+    def _take_endpoint(self, endpoint_id: str, endpoint: Endpoint | None, moment: Moment) -> None:
+        if endpoint is None:
+            return
+        self._endpoints[endpoint_id] = endpoint
+        for rollout_id, watched in self.rollouts.items():
+            if watched.endpoint_id == endpoint_id:
+                self.rollouts[rollout_id] = self._with_applied(watched, moment)
+
+    def _take_instance(self, instance_id: str, instance: Instance | None) -> None:
+        self._remove(instance_id)
+        if instance is not None:
+            self._instances.setdefault(instance.deployment_id, {})[instance_id] = instance
+            self._deployment_of[instance_id] = instance.deployment_id
+            self._renew_candidates(instance.deployment_id)
+
+    def _remove(self, document_id: str) -> None:
+        self.rollouts.pop(document_id, None)
+        self._endpoints.pop(document_id, None)
+        if (deployment_id := self._deployment_of.pop(document_id, None)) is not None:
+            del self._instances[deployment_id][document_id]
+            self._renew_candidates(deployment_id)
+
+    def _renew_candidates(self, deployment_id: str) -> None:
+        for rollout_id, watched in self.rollouts.items():
+            if watched.candidate == deployment_id:
+                self.rollouts[rollout_id] = self._with_candidate(watched)
+
+    def _with_applied(self, watched: Watched, moment: Moment) -> Watched:
+        endpoint = self._endpoints.get(watched.endpoint_id)
+        served = [] if endpoint is None else [each for each in endpoint.applied if each.epoch == watched.epoch]
+        # With several regions the step's time is counted from the last of them.
+        applied_ms = max((unix_ms(each.applied_at) for each in served), default=None)
+        if applied_ms is None or applied_ms == watched.applied_ms:
             return watched
+        return msgspec.structs.replace(watched, applied_ms=applied_ms, applied_s=moment.of(applied_ms))
 
-
-def _applied(watched: Watched, at_ms: int, *, seen_s: float) -> Watched:
-    # With several regions the step's time is counted from the last of them.
-    if watched.applied_ms is not None and at_ms <= watched.applied_ms:
-        return watched
-    return msgspec.structs.replace(watched, applied_ms=at_ms, applied_s=seen_s)
-
-
-def _decided(watched: Watched, event: msgspec.Struct) -> Watched:  # noqa: PLR0911  one an event
-    replace = msgspec.structs.replace
-    match event:
-        case StepStarted(step=step, epoch=epoch):
-            return replace(watched, phase="stepping", step=step, epoch=epoch, applied_ms=None, applied_s=None)
-        case RolloutPaused():
-            return replace(watched, phase="paused")
-        case RolloutResumed():
-            return replace(watched, phase="stepping")
-        case RolloutPromoted():
-            return replace(watched, phase="baking")
-        case RolloutCompleted():
-            return replace(watched, phase="completed")
-        case RolloutAborted():
-            return replace(watched, phase="aborted")
-        case _:
-            return watched
-
-
-def _started(stream: str, event: RolloutStarted, *, seen_s: float) -> Watched:
-    return Watched(
-        id=stream,
-        endpoint_id=event.endpoint_id,
-        phase="warming",
-        step=None,
-        epoch=None,
-        candidate=event.candidate_deployment_id,
-        baseline=event.baseline_deployment_id,
-        replicas=event.replicas,
-        gates=event.gates,
-        warm_up_timeout_ms=event.warm_up_timeout_ms,
-        started_s=seen_s,
-        applied_ms=None,
-        instances=frozenset(),
-        failure=None,
-    )
-
-
-def _watched(active: ActiveRolloutAnswer, *, at_ms: int, seen_s: float) -> Watched:
-    rollout = active.rollout
-
-    def seen(at: str) -> float:
-        return seen_s - max(0, at_ms - unix_ms(at)) / 1000
-
-    return Watched(
-        id=rollout.id,
-        endpoint_id=rollout.endpoint_id,
-        phase=rollout.phase,
-        step=rollout.step,
-        epoch=rollout.epoch,
-        candidate=rollout.candidate_deployment_id,
-        baseline=rollout.baseline_deployment_id,
-        replicas=rollout.replicas,
-        gates=rollout.gates,
-        warm_up_timeout_ms=rollout.warm_up_timeout_ms,
-        started_s=seen(rollout.started_at),
-        applied_ms=None if active.applied_at is None else unix_ms(active.applied_at),
-        applied_s=None if active.applied_at is None else seen(active.applied_at),
-        instances=frozenset(active.candidate_instances),
-        failure=active.candidate_failure,
-    )
+    def _with_candidate(self, watched: Watched) -> Watched:
+        instances = self._instances.get(watched.candidate, {})
+        announced = frozenset(key for key, each in instances.items() if each.phase == "announced")
+        failures = [f"{each.code}: {each.reason}" for each in instances.values() if each.phase == "failed"]
+        return msgspec.structs.replace(watched, instances=announced, failure=failures[-1] if failures else None)

@@ -425,7 +425,7 @@ class Health(Shape, frozen=True, kw_only=True):
 
 
 class Instance(Shape, frozen=True, kw_only=True):
-    """An instance, in the catalogue and for callers; the address is empty where it never took traffic."""
+    """One engine process on one host; the address is empty where it never took traffic."""
 
     id: str
     workspace: str
@@ -931,11 +931,11 @@ class Endpoint(Shape, frozen=True, kw_only=True):
     description: str
     epoch: int | None
     allocations: list[Allocation]
-    deployments: list[Deployment]
     applied: list[TrafficApplied]
     active_rollout_id: str | None
     created_at: str
     stream_version: int
+    deployments: list[Deployment]
     capture: CapturePolicy = field(
         default_factory=lambda: convert(
             {

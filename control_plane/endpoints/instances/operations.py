@@ -4,9 +4,9 @@ from control_plane.endpoints import errors
 from control_plane.endpoints.instances import handlers
 from control_plane.endpoints.instances.commands import FailInstance, WithdrawInstance
 from control_plane.endpoints.instances.requests import AnnounceInstanceRequest
-from control_plane.endpoints.resources import InstanceRow
 from control_plane.errors import Invalid
 from infra.operations import SERVICES, Command, Operation
+from schemas.documents.endpoints import Instance
 
 _OK, _CREATED = 200, 201
 _INSTANCE = (Invalid, errors.StaleVersionError, errors.InstanceNotFoundError)
@@ -20,7 +20,7 @@ def operations() -> list[Operation]:
             path="/v1/instances",
             handler=handlers.announce_instance,
             asks=AnnounceInstanceRequest,
-            answers=InstanceRow,
+            answers=Instance,
             status=_CREATED,
             also=(_OK,),
             roles=SERVICES,
@@ -32,7 +32,7 @@ def operations() -> list[Operation]:
             path="/v1/instances/{instance_id}/withdraw",
             handler=handlers.withdraw_instance,
             asks=WithdrawInstance,
-            answers=InstanceRow,
+            answers=Instance,
             roles=SERVICES,
             summary="Withdraw an instance from traffic",
             errors=_INSTANCE,
@@ -42,7 +42,7 @@ def operations() -> list[Operation]:
             path="/v1/instances/{instance_id}/fail",
             handler=handlers.fail_instance,
             asks=FailInstance,
-            answers=InstanceRow,
+            answers=Instance,
             roles=SERVICES,
             summary="Report that the agent has given up on an instance",
             errors=_INSTANCE,

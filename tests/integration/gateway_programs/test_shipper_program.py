@@ -48,7 +48,7 @@ async def test_a_killed_shipper_and_an_absent_kafka_lose_no_record(
     gateway: Gateway, client: httpx.AsyncClient, node: Node
 ) -> None:
     topics = (REQUESTS, dead_letters_of(REQUESTS))
-    specs = [TopicSpec(name=one.name, partitions=one.partitions, retention_ms=one.retention_ms) for one in topics]
+    specs = [TopicSpec.of(one) for one in topics]
     await ensure_topics(node.connection, specs)
     gateway.tell(ENDPOINT, created())
     await gateway.add(ENDPOINT, "d1")

@@ -15,7 +15,7 @@ from schemas.envelope import RecordedEvent
 from schemas.events.rollouts import RolloutPaused
 from schemas.topics import REGISTRY_EVENTS
 from tests.support.kafka_node import Node
-from tests.unit.workers.rollout_judge.pictures import ROLLOUT, recorded
+from tests.support.log_story import event_at
 
 DEADLINE_S = 60.0
 
@@ -42,7 +42,7 @@ async def relay(broker: Node) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def publish(relay: AIOKafkaProducer, position: int) -> None:
-    event = recorded(position, ROLLOUT, RolloutPaused(step=0, reason="wait"))
+    event = event_at(position, "rollout-1", RolloutPaused(step=0, reason="wait"))
     headers = [("position", str(position).encode())]
     await relay.send_and_wait(REGISTRY_EVENTS.name, event.canonical, partition=0, headers=headers)
 

@@ -22,7 +22,7 @@ from control_plane.errors import Refused
 from control_plane.relay.app import RelaySettings, run_relay
 from infra.kafka.connection import KafkaConnection
 from schemas.identifiers import Kind
-from schemas.topics import REGISTRY_EVENTS
+from schemas.topics import REGISTRY_EVENTS, SERVING_STATE
 from tests.contracts.stores import open_sqlite
 from tests.support.fakes import FakeClock
 from tests.support.kafka_node import Node
@@ -87,11 +87,12 @@ class Installation:
 
 @pytest.fixture
 async def installation(tmp_path: Path, broker: Node, admin: AIOKafkaAdminClient) -> AsyncIterator[Installation]:
-    await admin.create_topics([NewTopic(REGISTRY_EVENTS.name, 1, 1)])
+    topics = [REGISTRY_EVENTS.name, SERVING_STATE.name]
+    await admin.create_topics([NewTopic(name, 1, 1) for name in topics])
     yield Installation(tmp_path, broker)
-    await admin.delete_topics([REGISTRY_EVENTS.name])
+    await admin.delete_topics(topics)
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while REGISTRY_EVENTS.name in await admin.list_topics():
+        while set(topics) & set(await admin.list_topics()):
             await asyncio.sleep(0.05)
 
 

@@ -2,97 +2,21 @@
 
 import asyncio
 import signal
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 
-from control_plane.audit.topic_log import open_topic_log
-from control_plane.event_feed.commits import Commits
-from control_plane.event_store.log_file import LogFile, LoggedEvent, open_log_file
-from control_plane.ports import EventStore
+from control_plane.event_store.log_file import LogFile, LoggedDocument, LoggedEvent, Place
 from control_plane.relay.errors import PoisonEventError, TopicForeignError
-from control_plane.relay.nudges import open_nudges
 from control_plane.relay.record import position_of
-from control_plane.relay.relay import Pace, Relay
+from control_plane.relay.relay import Pace
 from control_plane.relay.topic_reader import open_reader
 from infra.kafka.clients import producer
-from tests.contracts.stores import open_sqlite
-from tests.support.fakes import FakeClock
-from tests.support.kafka_node import Node
+from tests.integration.relay.scene import DEADLINE_SECONDS, Scene
 from tests.support.store import assign, context, model_id, register
-
-DEADLINE_SECONDS = 60.0
-
-
-class Scene:
-    """A store, its log file and relays that publish it to one topic."""
-
-    def __init__(self, folder: Path, *, broker: Node, topic: str, store: EventStore, log: LogFile) -> None:
-        self.folder, self.broker, self.topic, self.store, self.log = folder, broker, topic, store, log
-        self.caught_up = asyncio.Event()
-        self.failures: Callable[[], int] = int
-
-    @asynccontextmanager
-    async def relay(self, *, log: LogFile | None = None, pace: Pace | None = None) -> AsyncIterator[asyncio.Task[None]]:
-        stopping = asyncio.Event()
-        async with open_nudges(self.folder / "relay.sock") as nudges:
-            relay = Relay(
-                log or self.log,
-                self.broker.connection,
-                nudges=nudges,
-                when_caught_up=self.caught_up.set,
-                pace=pace or Pace(deadline_seconds=4.0, settle_seconds=0.1),
-                topic=self.topic,
-            )
-            self.failures = lambda: relay.failures
-            running = asyncio.ensure_future(relay.run(stopping))
-            try:
-                yield running
-            finally:
-                stopping.set()
-                nudges.wake()
-                await asyncio.wait({running}, timeout=60)
-                running.cancel()
-
-    async def register(self, count: int, *, prefix: str = "m") -> None:
-        for number in range(count):
-            await self.store.execute(context(), register(f"{prefix}{number}"))
-
-    def stored(self) -> list[LoggedEvent]:
-        return self.log.read(after=0, limit=1_000_000)
-
-    async def published(self) -> list[LoggedEvent]:
-        async with open_topic_log(self.broker.connection, topic=self.topic) as topic:
-            return [event async for batch in topic.batches() for event in batch]
-
-    async def eventually_equal(self) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while len(await self.published()) < len(self.stored()) and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
-        assert await self.published() == self.stored()
-
-
-@pytest.fixture
-async def scene(tmp_path: Path, broker: Node, topic: str) -> AsyncIterator[Scene]:
-    commits = Commits(tmp_path / "relay.sock")
-    async with open_sqlite(tmp_path, FakeClock(), _Heads(commits.committed)) as store:
-        with open_log_file(tmp_path / "registry.sqlite") as log:
-            yield Scene(tmp_path, broker=broker, topic=topic, store=store, log=log)
-    commits.close()
-
-
-class _Heads(list[int]):
-    def __init__(self, committed: Callable[[int], None]) -> None:
-        super().__init__()
-        self._committed = committed
-
-    def append(self, head: int) -> None:
-        self._committed(head)
 
 
 async def test_the_topic_holds_the_log_once_and_in_order(scene: Scene) -> None:
@@ -119,7 +43,7 @@ async def test_a_commit_is_published_by_its_nudge_alone(scene: Scene) -> None:
     await scene.register(1)
     async with (
         scene.relay(pace=Pace(poll_seconds=3_600)),
-        open_reader(scene.broker.connection, scene.topic, client_id="test") as (consumer, partition),
+        open_reader(scene.broker.connection, scene.topics.events, client_id="test") as (consumer, partition),
     ):
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
         consumer.seek(partition, len(scene.stored()))
@@ -165,7 +89,7 @@ async def test_a_topic_made_anew_while_no_relay_ran_is_filled_again(scene: Scene
     await scene.register(5)
     async with scene.relay():
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
-    await _make_anew(admin, scene.topic)
+    await scene.make_anew(admin, scene.topics.events)
 
     async with scene.relay():
         await scene.eventually_equal()
@@ -207,6 +131,14 @@ class _Poisoned(LogFile):
         found = self._inner.read(after=after, limit=limit)
         return [msgspec.structs.replace(event, canonical=b"{") if event.position == 2 else event for event in found]
 
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        with self._inner.one_moment():
+            yield
+
+    def documents(self, *, after: Place, up_to: int, limit: int) -> list[LoggedDocument]:
+        return self._inner.documents(after=after, up_to=up_to, limit=limit)
+
     def head(self) -> int:
         return self._inner.head()
 
@@ -219,17 +151,9 @@ async def _write_foreign(scene: Scene, *, position: bytes) -> None:
     await kafka.start()
     try:
         headers = [("position", position), ("ce_streamversion", b"1"), ("ce_type", b"x")]
-        await kafka.send_and_wait(scene.topic, b"{}", key=b"model-1", headers=headers)
+        await kafka.send_and_wait(scene.topics.events, b"{}", key=b"model-1", headers=headers)
     finally:
         await kafka.stop()
-
-
-async def _make_anew(admin: AIOKafkaAdminClient, topic: str) -> None:
-    await admin.delete_topics([topic])
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while topic in await admin.list_topics() and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
-    await admin.create_topics([NewTopic(topic, 1, 1)])
 
 
 async def test_a_model_is_where_its_id_says(scene: Scene) -> None:

@@ -11,13 +11,14 @@ import msgspec
 import pytest
 
 from control_plane.bootstrap import open_api
+from control_plane.event_store.log_file import open_log_file
 from control_plane.settings import ApiSettings
 from infra.kafka.connection import KafkaConnection
 from infra.ports import free_ports
+from schemas.documents.records import StateRecord
 from tests.support.builders import GATES, HEALTHY, WRONG, canary
 from tests.support.digits import SIGNATURE, model_bytes, served
-from workers.rollout_judge.control_plane import ControlPlane
-from workers.rollout_judge.state import from_snapshot
+from workers.rollout_judge.state import Moment, Picture
 
 pytestmark = pytest.mark.integration
 APPLIED_AT = "2026-01-02T03:04:05.678Z"
@@ -230,7 +231,7 @@ async def test_a_stale_etag_is_refused_and_the_current_one_is_taken(api: Api) ->
     assert (current.status_code, current.json()["phase"]) == (200, "aborted")
 
 
-async def test_the_judge_reads_the_snapshot_that_the_api_gives(tmp_path: Path) -> None:
+async def test_the_judge_reads_the_documents_that_the_relay_publishes(tmp_path: Path) -> None:
     async with open_client(tmp_path) as client:
         people = Caller(client, (tmp_path / "secrets" / "admin.token").read_text().strip())
         programs = Caller(client, (tmp_path / "secrets" / "service.token").read_text().strip())
@@ -245,10 +246,20 @@ async def test_the_judge_reads_the_snapshot_that_the_api_gives(tmp_path: Path) -
         applied = {"epoch": warm["epoch"], "region": "local", "gateway_id": "g", "applied_at": APPLIED_AT}
         await programs.done("POST", f"/v1/endpoints/{endpoint['id']}/applied", applied)
 
-        token_file = tmp_path / "secrets" / "service.token"
-        plane = ControlPlane("http://api", token_file=token_file, transport=client._transport)  # noqa: SLF001
-        snapshot = await plane.snapshot()
+        picture = Picture()
+        with open_log_file(tmp_path / "events" / "registry.sqlite") as log:
+            for document in log.documents(after=(0, ""), up_to=log.head(), limit=1_000):
+                record = StateRecord(
+                    kind=document.kind,
+                    id=document.id,
+                    workspace=document.workspace,
+                    stream_version=document.stream_version,
+                    position=document.position,
+                    event_id=document.event_id,
+                    document=msgspec.Raw(document.body),
+                )
+                picture.take(record, Moment(seen_s=0.0, now_ms=0, is_live=False))
 
-        watched = from_snapshot(snapshot, seen_s=0.0)[rollout["id"]]
+        watched = picture.rollouts[rollout["id"]]
         assert (watched.phase, watched.step, watched.epoch, watched.gates) == ("stepping", 0, warm["epoch"], GATES)
         assert watched.applied_ms is not None

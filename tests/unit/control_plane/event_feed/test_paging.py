@@ -4,7 +4,7 @@ from control_plane.event_feed import operations
 from control_plane.ports import EventStore
 from schemas.envelope import RecordedEvent
 from schemas.events.rollouts import RolloutPaused
-from tests.unit.workers.rollout_judge.pictures import recorded
+from tests.support.log_story import event_at
 
 STREAM = "rollout-1"
 EVERYTHING = operations.Filter(workspace="default", stream=STREAM, type="")
@@ -18,7 +18,7 @@ class GrowingStore:
 
     def head(self) -> int:
         head = len(self._events)
-        self._events.append(recorded(head + 1, STREAM, RolloutPaused(step=0, reason="test")))
+        self._events.append(event_at(head + 1, STREAM, RolloutPaused(step=0, reason="test")))
         return head
 
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:

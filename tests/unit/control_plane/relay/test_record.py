@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from control_plane.event_store.codec import EventFrame, encode_event
-from control_plane.event_store.log_file import LoggedEvent
-from control_plane.relay.record import PoisonRecordError, TopicRecord, from_record, to_record
+from control_plane.event_store.log_file import LoggedDocument, LoggedEvent
+from control_plane.relay.record import PoisonRecordError, TopicRecord, from_record, to_document_record, to_record
+from schemas.documents.records import NotARecordError, Removed, StateRecord, decode
 from schemas.envelope import encode
 from schemas.events.registry import VersionNumberAssigned
 from tests.support.store import context, model_id
@@ -47,3 +48,37 @@ def test_a_record_that_no_relay_wrote_is_told(changes: dict[str, object]) -> Non
 def test_bytes_that_are_no_event_make_no_record() -> None:
     with pytest.raises(msgspec.DecodeError):
         to_record(LoggedEvent(17, ENVELOPE.stream, 3, ENVELOPE.type, b"{}"))
+
+
+DOCUMENT = LoggedDocument(17, "model-1", "model", "default", "event-1", 0, 3, b'{"id":"model-1"}')
+
+
+def test_a_document_is_read_back_from_its_record() -> None:
+    record = to_document_record(DOCUMENT, document_format="9")
+
+    assert (record.key, dict(record.headers)) == (
+        b"model-1",
+        {"position": b"17", "event_id": b"event-1", "format": b"9"},
+    )
+    assert decode(_consumed(record)) == StateRecord(
+        kind="model",
+        id="model-1",
+        workspace="default",
+        stream_version=3,
+        position=17,
+        event_id="event-1",
+        document=msgspec.Raw(DOCUMENT.body),
+    )
+
+
+def test_a_removed_document_is_a_record_without_a_value() -> None:
+    record = to_document_record(msgspec.structs.replace(DOCUMENT, is_removed=1), document_format="9")
+
+    assert record.value is None
+    assert decode(_consumed(record)) == Removed(id="model-1", position=17)
+
+
+@pytest.mark.parametrize("changes", [{"value": b"{"}, {"value": b"{}"}, {"value": None, "headers": []}])
+def test_a_record_that_is_no_document_is_told(changes: dict[str, object]) -> None:
+    with pytest.raises(NotARecordError, match="model-1"):
+        decode(_consumed(to_document_record(DOCUMENT, document_format="9"), **changes))

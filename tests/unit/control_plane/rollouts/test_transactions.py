@@ -30,25 +30,29 @@ from control_plane.rollouts.commands import (
     ResumeRollout,
 )
 from control_plane.rollouts.handlers import rollback_endpoint
-from control_plane.rollouts.queries import active_rollouts, get_rollout
+from control_plane.rollouts.queries import get_rollout
 from control_plane.rollouts.requests import RollbackRequest
-from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, RolloutResource
+from control_plane.rollouts.resources import ROLLOUTS, JudgedResource
+from schemas.documents.rollouts import Rollout
+from schemas.envelope import unix_ms
 from schemas.events.endpoints import BUCKETS, TrafficShifted
 from schemas.events.rollouts import RolloutAborted, StepJudged, StepStarted
 from schemas.identifiers import Kind
 from tests.support.builders import HEALTHY, THIN, WRONG, measurement
+from tests.support.documents import documents_of
 from tests.support.memory_log import MemoryLog
 from tests.support.serving import announce, begin, endpoint_in, rollout_in, serving_log
 from tests.support.spec import BEGAN_MS, WORKSPACE
+from workers.rollout_judge.state import Moment, Picture, Rollouts
 
 WARM = ReportWarmUp(ready_instances=1, elapsed_ms=100)
 
 
-def send(log: MemoryLog, rollout: RolloutResource, command: Command) -> RolloutResource:
+def send(log: MemoryLog, rollout: Rollout, command: Command) -> Rollout:
     return rollout_in(log.run(lambda unit: handlers.command_rollout(unit, rollout.id, command)))
 
 
-def look(log: MemoryLog, rollout: RolloutResource, **changes: object) -> JudgedResource:
+def look(log: MemoryLog, rollout: Rollout, **changes: object) -> JudgedResource:
     """Send a measurement of the step that the rollout is in."""
     now = get_rollout(log.catalogue, rollout.id, workspace=WORKSPACE)
     fields = {"step": now.step or 0, "epoch": now.epoch or 0, "watermark_ms": log.now_ms, **changes}
@@ -57,7 +61,7 @@ def look(log: MemoryLog, rollout: RolloutResource, **changes: object) -> JudgedR
     return msgspec.json.decode(reply.body, type=JudgedResource)
 
 
-def weights(log: MemoryLog, rollout: RolloutResource) -> dict[str, float]:
+def weights(log: MemoryLog, rollout: Rollout) -> dict[str, float]:
     return weights_of(log.load(ENDPOINTS, rollout.endpoint_id).state.traffic.allocations)
 
 
@@ -197,7 +201,7 @@ def test_a_rollback_aborts_the_active_rollout() -> None:
 @pytest.mark.parametrize(
     "abort", [lambda log, rollout: look(log, rollout, counts=WRONG), lambda log, _: _roll_back(log)]
 )
-def test_no_abort_waits_for_an_instance_of_the_baseline(abort: Callable[[MemoryLog, RolloutResource], object]) -> None:
+def test_no_abort_waits_for_an_instance_of_the_baseline(abort: Callable[[MemoryLog, Rollout], object]) -> None:
     log = serving_log()
     rollout = begin(log)
     send(log, rollout, WARM)
@@ -237,7 +241,7 @@ def test_an_endpoint_is_free_for_the_next_rollout_after_an_abort() -> None:
     assert begin(log, version="digits/3").phase == "warming"
 
 
-def test_the_judges_snapshot_shows_when_the_step_was_applied_and_who_is_ready() -> None:
+def test_the_documents_show_the_judge_when_the_step_was_applied_and_who_is_ready() -> None:
     log = serving_log()
     rollout = begin(log)
     instance = announce(log, rollout.endpoint_id, rollout.candidate_deployment_id)
@@ -247,13 +251,13 @@ def test_the_judges_snapshot_shows_when_the_step_was_applied_and_who_is_ready() 
     )
     log.run(lambda unit: confirm_traffic(unit, rollout.endpoint_id, applied, expected_version=None))
 
-    (active,) = active_rollouts(log.catalogue, workspace=WORKSPACE)
+    watched = seen_by_the_judge(log)[rollout.id]
 
-    assert (active.rollout.phase, active.applied_at) == ("stepping", "2026-01-02T03:04:05.678Z")
-    assert (active.candidate_instances, active.candidate_failure) == ((instance,), None)
+    assert (watched.phase, watched.applied_ms) == ("stepping", unix_ms("2026-01-02T03:04:05.678Z"))
+    assert (watched.instances, watched.failure) == (frozenset({instance}), None)
 
 
-def test_the_judges_snapshot_shows_that_an_instance_was_given_up() -> None:
+def test_the_documents_show_the_judge_that_an_instance_was_given_up() -> None:
     log = serving_log()
     rollout = begin(log)
     failure = FailInstance(
@@ -266,9 +270,16 @@ def test_the_judges_snapshot_shows_that_an_instance_was_given_up() -> None:
     instance = log.new_id(Kind.INSTANCE)
     log.run(lambda unit: fail_instance(unit, instance, failure, expected_version=None))
 
-    (active,) = active_rollouts(log.catalogue, workspace=WORKSPACE)
+    watched = seen_by_the_judge(log)[rollout.id]
 
-    assert (active.candidate_instances, active.candidate_failure) == ((), "wrong-digest: the file differs")
+    assert (watched.instances, watched.failure) == (frozenset(), "wrong-digest: the file differs")
+
+
+def seen_by_the_judge(log: MemoryLog) -> Rollouts:
+    picture = Picture()
+    for record in documents_of(log.rows.values()):
+        picture.take(record, Moment(seen_s=0.0, now_ms=BEGAN_MS, is_live=False))
+    return picture.rollouts
 
 
 Deed = Callable[[MemoryLog], object]
@@ -342,12 +353,12 @@ DEEDS: dict[str, Deed] = {
 }
 
 
-def _rollouts(log: MemoryLog) -> list[RolloutResource]:
+def _rollouts(log: MemoryLog) -> list[Rollout]:
     rows = log.catalogue.find(Kind.ROLLOUT, workspace=WORKSPACE, limit=1_000)
     return [get_rollout(log.catalogue, row.id, workspace=WORKSPACE) for row in rows]
 
 
-def _last_rollout(log: MemoryLog) -> RolloutResource | None:
+def _last_rollout(log: MemoryLog) -> Rollout | None:
     rollouts = _rollouts(log)
     return rollouts[-1] if rollouts else None
 

@@ -1,73 +1,117 @@
 """Rollouts as the judge sees them, and a control plane that answers from memory."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator
 
 import msgspec
 
-from schemas.catalogue import TYPE_NAMES
-from schemas.envelope import Envelope, RecordedEvent, encode, encode_data, rfc3339
+from infra.kafka.serving_state import Documents
+from schemas.documents.records import Removed, StateRecord
+from schemas.documents.rollouts import Rollout
+from schemas.envelope import rfc3339
+from schemas.events.endpoints import TrafficApplied
 from schemas.events.rollouts import Measurement
-from schemas.identifiers import EventId, StreamId
-from tests.support.builders import BASELINE, CANDIDATE, GATES
-from workers.rollout_judge.answers import (
-    ActiveRolloutAnswer,
-    Arm,
-    MeasurementAnswer,
-    RolloutAnswer,
-    SnapshotAnswer,
-)
+from tests.support.builders import BASELINE, CANDIDATE, GATES, canary, version
+from tests.support.fakes import FakeClock
+from workers.rollout_judge.answers import Arm, MeasurementAnswer
 from workers.rollout_judge.control_plane import Judged
 from workers.rollout_judge.errors import PartAwayError
 from workers.rollout_judge.looks import LookAtView, ReportWarmUp
+from workers.rollout_judge.state import Endpoint, Instance, Moment, Picture
 
 AT_MS = 1_700_000_000_000
 ROLLOUT, ENDPOINT = "rollout-1", "endpoint-1"
 
 
-def recorded(position: int, stream: str, event: msgspec.Struct) -> RecordedEvent:
-    envelope = Envelope(
-        type=TYPE_NAMES[type(event)],
-        id=EventId(f"event-{position}"),
-        time=rfc3339(AT_MS + position),
+def at(*, seen_s: float = 100.0, is_live: bool = False) -> Moment:
+    return Moment(seen_s=seen_s, now_ms=AT_MS, is_live=is_live)
+
+
+def record(kind: str, identifier: str, document: msgspec.Struct, *, position: int = 10) -> StateRecord:
+    return StateRecord(
+        kind=kind,
+        id=identifier,
         workspace="default",
-        stream=StreamId(stream),
-        streamversion=position,
-        actor="principal-1",
-        correlationid="correlation-1",
-        causationid="command-1",
-        commandid="command-1",
-        data=encode_data(event),
+        stream_version=position,
+        position=position,
+        event_id=f"event-{position}",
+        document=msgspec.Raw(msgspec.json.encode(document)),
     )
-    return RecordedEvent(position=position, envelope=envelope, canonical=encode(envelope))
 
 
-def active(**changes: object) -> ActiveRolloutAnswer:
-    """Make the snapshot's picture of a rollout in step 0, applied a minute before the snapshot."""
-    rollout = RolloutAnswer(
+def rollout(*, position: int = 10, **changes: object) -> StateRecord:
+    """Make the document of a rollout in step 0."""
+    document = Rollout(
         id=ROLLOUT,
         endpoint_id=ENDPOINT,
+        endpoint_name="digits",
         phase="stepping",
         step=0,
+        weight_percent=5.0,
         epoch=5,
         candidate_deployment_id=CANDIDATE,
+        candidate=version(2),
         baseline_deployment_id=BASELINE,
+        baseline=version(1),
         replicas=1,
+        strategy=canary(),
         gates=GATES,
+        alpha=0.05,
+        when_inconclusive="pause",
         warm_up_timeout_ms=30_000,
+        verdicts=(),
+        reason="because",
         started_at=rfc3339(AT_MS - 90_000),
+        step_started_at=None,
+        finished_at=None,
+        stream_version=position,
     )
-    own = {name: value for name, value in changes.items() if name in rollout.__struct_fields__}
-    picture = ActiveRolloutAnswer(
-        rollout=msgspec.structs.replace(rollout, **own),
-        applied_at=rfc3339(AT_MS - 60_000),
-        candidate_instances=("instance-1",),
-        candidate_failure=None,
-    )
-    return msgspec.structs.replace(picture, **{name: value for name, value in changes.items() if name not in own})
+    document = msgspec.structs.replace(document, **changes)
+    return record("rollout", document.id, document, position=position)
 
 
-def snapshot(*rollouts: ActiveRolloutAnswer, position: int = 10) -> SnapshotAnswer:
-    return SnapshotAnswer(position=position, at=rfc3339(AT_MS), rollouts=rollouts)
+def applied(*epochs: tuple[int, int], position: int = 10, endpoint: str = ENDPOINT) -> StateRecord:
+    """Make the document of an endpoint whose regions serve epochs since times in ms."""
+    moments = [
+        TrafficApplied(epoch=epoch, region=f"r{number}", gateway_id="gateway-1", applied_at=rfc3339(at_ms))
+        for number, (epoch, at_ms) in enumerate(epochs)
+    ]
+    return record("endpoint", endpoint, Endpoint(applied=tuple(moments)), position=position)
+
+
+def instance(identifier: str, *, position: int = 10, **changes: object) -> StateRecord:
+    """Make the document of an instance of the candidate that takes traffic."""
+    document = msgspec.structs.replace(Instance(deployment_id=CANDIDATE, phase="announced"), **changes)
+    return record("instance", identifier, document, position=position)
+
+
+def active(
+    *, applied_at: int | None = AT_MS - 60_000, instances: int = 1, failure: str | None = None, **changes: object
+) -> tuple[StateRecord, ...]:
+    """Make the documents of a rollout in step 0, applied a minute ago, whose candidate has an instance."""
+    failed = instance("instance-failed", phase="failed", code="wrong-digest", reason=failure)
+    return (
+        rollout(**changes),  # type: ignore[arg-type]  # of the document, not its position
+        applied(*(() if applied_at is None else ((5, applied_at),))),
+        *(instance(f"instance-{number}") for number in range(1, instances + 1)),
+        *(() if failure is None else (failed,)),
+    )
+
+
+def picture(*records: StateRecord | Removed, moment: Moment | None = None) -> Picture:
+    made = Picture()
+    for each in records:
+        made.take(each, moment or at())
+    return made
+
+
+async def topic(*parts: tuple[StateRecord | Removed, ...]) -> AsyncGenerator[Documents, None]:
+    """Yield what is there, which is the first part, and what comes; then end."""
+    for part in parts:
+        yield Documents(records=part, is_whole=True)
+
+
+def clock() -> FakeClock:
+    return FakeClock(now_ms=AT_MS)
 
 
 def view(**changes: object) -> MeasurementAnswer:
@@ -83,17 +127,13 @@ def view(**changes: object) -> MeasurementAnswer:
 class MemoryPlane:
     """Answers from memory and keeps what was sent; `is_away` makes every call fail, `is_view_away` the looks."""
 
-    def __init__(self, taken: SnapshotAnswer, answer: MeasurementAnswer) -> None:
-        self.taken, self.answer = taken, answer
+    def __init__(self, answer: MeasurementAnswer) -> None:
+        self.answer = answer
         self.is_away = False
         self.is_view_away = False
         self.bug_in = ""
         self.warm_ups: list[tuple[str, ReportWarmUp]] = []
         self.measurements: list[tuple[str, Measurement]] = []
-
-    async def snapshot(self) -> SnapshotAnswer:
-        self._called()
-        return self.taken
 
     async def look(self, look: LookAtView) -> MeasurementAnswer:
         self._called()
@@ -116,22 +156,3 @@ class MemoryPlane:
     def _called(self) -> None:
         if self.is_away:
             raise PartAwayError("away")
-
-
-class MemoryLog:
-    """A log that ends; the order of the calls is kept."""
-
-    def __init__(self, events: Sequence[RecordedEvent] = ()) -> None:
-        self._events = events
-        self.is_marked = False
-
-    async def mark_end(self) -> None:
-        self.is_marked = True
-
-    async def events(self) -> AsyncIterator[RecordedEvent]:
-        assert self.is_marked, "the end is marked before the log is read"
-        for event in self._events:
-            yield event
-
-    async def close(self) -> None:
-        self.is_marked = False

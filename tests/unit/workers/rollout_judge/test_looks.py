@@ -17,7 +17,7 @@ from schemas.events.rollouts import (
     TruncationGate,
 )
 from tests.support.builders import BASELINE, CANDIDATE
-from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, snapshot, view
+from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, picture, view
 from workers.rollout_judge.answers import Arm
 from workers.rollout_judge.looks import (
     LookAtView,
@@ -27,11 +27,11 @@ from workers.rollout_judge.looks import (
     sent_of,
     unseen_measurement,
 )
-from workers.rollout_judge.state import Watched, from_snapshot
+from workers.rollout_judge.state import Watched
 
 
 def watched(**changes: object) -> Watched:
-    return from_snapshot(snapshot(active(**changes)), seen_s=100.0)[ROLLOUT]
+    return picture(*active(**changes)).rollouts[ROLLOUT]  # type: ignore[arg-type]  # of a rollout, or of what it is about
 
 
 def warming(**changes: object) -> Watched:
@@ -45,14 +45,14 @@ def test_a_warm_candidate_is_reported() -> None:
 
 
 def test_a_cold_candidate_is_not_worth_a_word_before_the_timeout() -> None:
-    cold = warming(candidate_instances=(), warm_up_timeout_ms=120_000)
+    cold = warming(instances=0, warm_up_timeout_ms=120_000)
 
     assert next_action(cold, now_s=129.9) is None
     assert next_action(cold, now_s=130.0) == ReportWarmUp(ready_instances=0, elapsed_ms=120_000, failure=None)
 
 
 def test_a_candidate_that_was_given_up_is_reported_at_once() -> None:
-    failed = warming(candidate_instances=(), candidate_failure="wrong-digest: it differs", warm_up_timeout_ms=10**9)
+    failed = warming(instances=0, failure="it differs", warm_up_timeout_ms=10**9)
 
     report = next_action(failed, now_s=100.0)
 
@@ -60,7 +60,7 @@ def test_a_candidate_that_was_given_up_is_reported_at_once() -> None:
 
 
 def test_an_instance_given_up_does_not_matter_where_enough_others_are_ready() -> None:
-    report = next_action(warming(candidate_failure="wrong-digest: it differs"), now_s=100.0)
+    report = next_action(warming(failure="it differs"), now_s=100.0)
 
     assert isinstance(report, ReportWarmUp)
     assert report.failure is None
@@ -105,8 +105,8 @@ EACH_GATE: tuple[tuple[Gate, dict[str, str], Arm], ...] = (
         Arm(scored=50, over=7),
     ),
     (
-        RatingGate(feedback_name="stars", threshold=3, max_increase=0.1, min_labels=1),
-        {"rating_name": "stars", "rating_threshold": "3"},
+        RatingGate(feedback_name="stars", threshold=3.0, max_increase=0.1, min_labels=1),
+        {"rating_name": "stars", "rating_threshold": "3.0"},
         Arm(rated=50, under=7),
     ),
     (

@@ -1,115 +1,117 @@
 import msgspec
 import pytest
 
+from schemas.documents.records import Removed
 from schemas.envelope import rfc3339
-from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceWithdrawn, TrafficApplied
-from schemas.events.rollouts import (
-    RolloutAborted,
-    RolloutCompleted,
-    RolloutPaused,
-    RolloutPromoted,
-    RolloutResumed,
-    StepStarted,
+from tests.support.builders import BASELINE, CANDIDATE
+from tests.unit.workers.rollout_judge.pictures import (
+    AT_MS,
+    ENDPOINT,
+    ROLLOUT,
+    active,
+    applied,
+    at,
+    instance,
+    picture,
+    rollout,
 )
-from tests.support.builders import CANDIDATE, rollout_started
-from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, recorded, snapshot
-from workers.rollout_judge.state import Rollouts, after_event, from_snapshot
 
 
-def fold(rollouts: Rollouts, *events: tuple[str, msgspec.Struct]) -> Rollouts:
-    for position, (stream, event) in enumerate(events, start=11):
-        rollouts = after_event(rollouts, recorded(position, stream, event), event, seen_s=100.0)
-    return rollouts
+def test_a_rollout_that_was_there_has_been_warming_since_its_start() -> None:
+    assert picture(*active()).rollouts[ROLLOUT].started_s == 10.0
 
 
-def known(**changes: object) -> Rollouts:
-    return from_snapshot(snapshot(active(**changes)), seen_s=100.0)
+def test_a_rollout_that_starts_is_timed_by_when_it_is_seen() -> None:
+    warming = rollout(phase="warming", step=None, epoch=None, replicas=2, started_at=rfc3339(AT_MS + 3_600_000))
 
-
-def announced(deployment_id: str) -> InstanceAnnounced:
-    return InstanceAnnounced(
-        endpoint_id=ENDPOINT,
-        deployment_id=deployment_id,
-        agent_id="agent-1",
-        boot_id="boot-1",
-        host="127.0.0.1",
-        port=9_000,
-        region="local",
-        zone="a",
-    )
-
-
-def applied(epoch: int, at_ms: int, region: str = "local") -> TrafficApplied:
-    return TrafficApplied(epoch=epoch, region=region, gateway_id="gateway-1", applied_at=rfc3339(at_ms))
-
-
-def test_a_rollout_of_the_snapshot_has_been_warming_since_its_start() -> None:
-    assert known()[ROLLOUT].started_s == 10.0
-
-
-def test_a_rollout_that_starts_is_watched_from_then_on() -> None:
-    watched = fold({}, (ROLLOUT, rollout_started(replicas=2)))[ROLLOUT]
+    watched = picture(warming, moment=at(is_live=True)).rollouts[ROLLOUT]
 
     assert (watched.phase, watched.replicas, watched.candidate, watched.started_s) == ("warming", 2, CANDIDATE, 100.0)
 
 
+def test_a_start_in_the_future_of_the_clock_counts_as_now() -> None:
+    assert picture(rollout(started_at=rfc3339(AT_MS + 9_000))).rollouts[ROLLOUT].started_s == 100.0
+
+
 def test_a_step_is_not_applied_before_the_gateways_say_so() -> None:
-    step = StepStarted(step=1, weight_percent=25.0, epoch=7, reason="good")
+    known = picture(*active())
 
-    before = fold(known(), (ROLLOUT, step))
-    after = fold(before, (ENDPOINT, applied(7, AT_MS)))
+    known.take(applied(position=11), at(is_live=True))
+    known.take(rollout(position=12, step=1, epoch=7), at(is_live=True))
+    before = known.rollouts[ROLLOUT]
+    known.take(applied((7, AT_MS), position=13), at(seen_s=123.0, is_live=True))
+    after = known.rollouts[ROLLOUT]
 
-    assert (before[ROLLOUT].step, before[ROLLOUT].epoch, before[ROLLOUT].applied_ms) == (1, 7, None)
-    assert after[ROLLOUT].applied_ms == AT_MS
+    assert (before.step, before.epoch, before.applied_ms, before.applied_s) == (1, 7, None, None)
+    assert (after.applied_ms, after.applied_s) == (AT_MS, 123.0)
 
 
-@pytest.mark.parametrize(("stream", "epoch"), [(ENDPOINT, 4), ("endpoint-2", 5)])
-def test_another_epoch_or_endpoint_being_applied_means_nothing(stream: str, epoch: int) -> None:
-    assert fold(known(applied_at=None), (stream, applied(epoch, AT_MS)))[ROLLOUT].applied_ms is None
+def test_a_step_that_is_seen_after_its_traffic_is_applied_all_the_same() -> None:
+    known = picture(applied((7, AT_MS - 2_000)), rollout(step=1, epoch=7))
+
+    assert (known.rollouts[ROLLOUT].applied_ms, known.rollouts[ROLLOUT].applied_s) == (AT_MS - 2_000, 98.0)
+
+
+@pytest.mark.parametrize(("endpoint", "epoch"), [(ENDPOINT, 4), ("endpoint-2", 5)])
+def test_another_epoch_or_endpoint_being_applied_means_nothing(endpoint: str, epoch: int) -> None:
+    known = picture(*active(applied_at=None), applied((epoch, AT_MS), position=11, endpoint=endpoint))
+
+    assert known.rollouts[ROLLOUT].applied_ms is None
 
 
 def test_time_is_counted_from_the_last_region() -> None:
-    regions = (ENDPOINT, applied(5, AT_MS + 9, "b")), (ENDPOINT, applied(5, AT_MS + 3, "c"))
+    known = picture(*active(), applied((5, AT_MS), (5, AT_MS + 9), (5, AT_MS + 3), position=11))
 
-    assert fold(known(), *regions)[ROLLOUT].applied_ms == AT_MS + 9
+    assert known.rollouts[ROLLOUT].applied_ms == AT_MS + 9
+
+
+def test_the_time_of_a_step_does_not_begin_again_with_another_fact_of_its_endpoint() -> None:
+    known = picture(*active())
+    before = known.rollouts[ROLLOUT]
+
+    known.take(applied((5, AT_MS - 60_000), position=11), at(seen_s=200.0, is_live=True))
+    known.take(rollout(position=12, phase="paused"), at(seen_s=201.0, is_live=True))
+
+    assert known.rollouts[ROLLOUT] == msgspec.structs.replace(before, phase="paused")
 
 
 def test_instances_of_the_candidate_come_and_go() -> None:
-    gone = InstanceWithdrawn(endpoint_id=ENDPOINT, deployment_id=CANDIDATE, reason="drain")
+    known = picture(*active())
 
-    more = fold(known(), ("instance-2", announced(CANDIDATE)), ("instance-3", announced("deployment-other")))
-    fewer = fold(more, ("instance-1", gone))
+    known.take(instance("instance-2", position=11), at())
+    known.take(instance("instance-3", position=12, deployment_id=BASELINE), at())
+    more = known.rollouts[ROLLOUT].instances
+    known.take(Removed(id="instance-1", position=13), at())
 
-    assert more[ROLLOUT].instances == {"instance-1", "instance-2"}
-    assert fewer[ROLLOUT].instances == {"instance-2"}
+    assert more == {"instance-1", "instance-2"}
+    assert known.rollouts[ROLLOUT].instances == {"instance-2"}
 
 
-def test_an_instance_that_was_given_up_is_a_failure_of_the_candidate() -> None:
-    failed = InstanceFailed(
-        endpoint_id=ENDPOINT, deployment_id=CANDIDATE, agent_id="agent-1", code="wrong-digest", reason="it differs"
-    )
-
-    watched = fold(known(), ("instance-1", failed))[ROLLOUT]
+def test_an_instance_that_was_given_up_is_a_failure_of_the_candidate_until_it_is_back() -> None:
+    failed = instance("instance-1", position=11, phase="failed", code="wrong-digest", reason="it differs")
+    known = picture(*active(), failed)
+    watched = known.rollouts[ROLLOUT]
+    known.take(instance("instance-1", position=12), at())
 
     assert (watched.instances, watched.failure) == (frozenset(), "wrong-digest: it differs")
+    assert (known.rollouts[ROLLOUT].instances, known.rollouts[ROLLOUT].failure) == (frozenset({"instance-1"}), None)
 
 
-def test_phases_follow_the_log() -> None:
-    paused = fold(known(), (ROLLOUT, RolloutPaused(step=0, reason="wait")))
-    resumed = fold(paused, (ROLLOUT, RolloutResumed(step=0, reason="go on")))
-    baking = fold(resumed, (ROLLOUT, RolloutPromoted(epoch=8, reason="good")))
-
-    assert [each[ROLLOUT].phase for each in (paused, resumed, baking)] == ["paused", "stepping", "baking"]
+@pytest.mark.parametrize("phase", ["completed", "aborted"])
+def test_a_rollout_that_is_over_is_forgotten(phase: str) -> None:
+    assert picture(*active(), rollout(position=11, phase=phase)).rollouts == {}
 
 
-@pytest.mark.parametrize("end", [RolloutCompleted(reason="done"), RolloutAborted(step=0, epoch=6, reason="bad")])
-def test_a_rollout_that_is_over_is_forgotten(end: msgspec.Struct) -> None:
-    assert fold(known(), (ROLLOUT, end)) == {}
+def test_a_document_that_comes_again_in_an_earlier_form_changes_nothing() -> None:
+    known = picture(*active(), rollout(position=11, phase="aborted"), rollout(position=10))
+
+    assert (known.rollouts, known.position) == ({}, 11)
 
 
-def test_an_event_that_the_snapshot_shows_already_changes_only_when_it_was_seen() -> None:
-    step = StepStarted(step=0, weight_percent=5.0, epoch=5, reason="warm")
+def test_a_document_of_a_newer_release_is_passed_over() -> None:
+    newer = rollout(position=11)
+    document = {**msgspec.json.decode(newer.document), "gates": [{"kind": "fairness"}]}
 
-    again = fold(known(), (ROLLOUT, step), (ENDPOINT, applied(5, AT_MS - 60_000)))
+    known = picture(*active(), msgspec.structs.replace(newer, document=msgspec.Raw(msgspec.json.encode(document))))
 
-    assert again[ROLLOUT] == msgspec.structs.replace(known()[ROLLOUT], applied_s=100.0)
+    assert known.rollouts == picture(*active()).rollouts

@@ -1,0 +1,87 @@
+"""The documents of endpoints and of their instances."""
+
+import msgspec
+
+from schemas.events.endpoints import (
+    DEFAULT_KEY,
+    Allocation,
+    AssignmentKey,
+    CapturePolicy,
+    FailoverPolicy,
+    FailoverStarted,
+    ShadowSet,
+    TrafficApplied,
+    VersionReference,
+)
+from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.scaling import ScalingPolicy
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One engine process on one host; the address is empty where it never took traffic."""
+
+    id: str
+    workspace: str
+    endpoint_id: str
+    deployment_id: str
+    agent_id: str
+    phase: str
+    boot_id: str = ""
+    host: str = ""
+    port: int = 0
+    region: str = ""
+    zone: str = ""
+    code: str | None = None
+    reason: str | None = None
+    created_at: str
+    stream_version: int
+
+
+class StoredDeployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment with all that an agent needs in order to start it."""
+
+    id: str
+    version: VersionReference
+    artifact: Artifact
+    signature: Signature
+    golden: GoldenExample | None
+    replicas: int
+    scaling_version: int = 0
+    regions: tuple[str, ...] = ()
+
+    @property
+    def min_instances(self) -> int:
+        """How many instances there are to be at least: so many in each region that is named."""
+        return self.replicas * max(1, len(self.regions))
+
+
+class EndpointBase(msgspec.Struct, frozen=True, kw_only=True):
+    """What the document of an endpoint and the API's answer have in common."""
+
+    id: str
+    name: str
+    description: str
+    epoch: int | None
+    allocations: tuple[Allocation, ...]
+    applied: tuple[TrafficApplied, ...]
+    active_rollout_id: str | None
+    created_at: str
+    stream_version: int
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
+    scaling: ScalingPolicy | None = None
+    failover: FailoverPolicy = FailoverPolicy()
+    failovers: tuple[FailoverStarted, ...] = ()
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = DEFAULT_KEY
+
+
+class Endpoint(EndpointBase, frozen=True, kw_only=True):
+    """A name that callers use: its deployments, and how its traffic is split.
+
+    `epoch` is the version of the endpoint's stream at which the traffic was split as `allocations` say.
+    """
+
+    workspace: str
+    salt: str
+    deployments: tuple[StoredDeployment, ...]

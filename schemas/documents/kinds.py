@@ -1,0 +1,13 @@
+"""The kinds of documents on `serving.state.v1`, each with the struct of its JSON."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from schemas.documents import endpoints, rollouts
+
+DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
+    "endpoint": endpoints.Endpoint,
+    "instance": endpoints.Instance,
+    "rollout": rollouts.Rollout,
+}

@@ -1,0 +1,61 @@
+"""A record of `serving.state.v1`: the current document of one thing, and the event that made it what it is."""
+
+from typing import Any, Protocol
+
+import msgspec
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""A command that would make a followed document larger is refused."""
+POSITION = "position"
+FORMAT = "format"
+
+
+class StateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One document. `position` is that of its last event in the log, and `stream_version` that event's in its stream.
+
+    `document` is the JSON of the struct that `schemas.documents.kinds` gives for `kind`.
+    """
+
+    kind: str
+    id: str
+    workspace: str
+    stream_version: int
+    position: int
+    event_id: str
+    document: msgspec.Raw
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """Stands in the place of a document that is no longer there; on the topic, a record without a value."""
+
+    id: str
+    position: int
+
+
+class ConsumedRecord(Protocol):
+    """What is used of a record that a Kafka client returns."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Any: ...  # noqa: ANN401  pairs of name and bytes; aiokafka has no annotations
+
+
+class NotARecordError(ValueError):
+    """A record was not written by a relay."""
+
+
+def decode(record: ConsumedRecord) -> StateRecord | Removed:
+    """Read a record of the topic.
+
+    Raises:
+        NotARecordError: the key, the position or the value is not one of a document.
+    """
+    try:
+        if record.value is not None:
+            return msgspec.json.decode(record.value, type=StateRecord)
+        return Removed(id=(record.key or b"").decode(), position=int(dict(record.headers)[POSITION]))
+    except (msgspec.DecodeError, KeyError, ValueError) as error:
+        raise NotARecordError(f"a record of key {record.key!r} is no document: {error}") from error

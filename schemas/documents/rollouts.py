@@ -1,0 +1,41 @@
+"""The document of a rollout."""
+
+from typing import Literal
+
+import msgspec
+
+from schemas.events.endpoints import VersionReference
+from schemas.events.rollouts import Gate, Strategy, Verdict, WhenInconclusive
+
+Phase = Literal["unknown", "warming", "stepping", "paused", "baking", "completed", "aborted"]
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
+
+    `epoch` names the endpoint's event that set the weight, None while the candidate is warmed.
+    """
+
+    id: str
+    endpoint_id: str
+    endpoint_name: str
+    phase: Phase
+    step: int | None
+    weight_percent: float
+    epoch: int | None
+    candidate_deployment_id: str
+    candidate: VersionReference
+    baseline_deployment_id: str
+    baseline: VersionReference
+    replicas: int
+    strategy: Strategy
+    gates: tuple[Gate, ...]
+    alpha: float
+    when_inconclusive: WhenInconclusive
+    warm_up_timeout_ms: int
+    verdicts: tuple[Verdict, ...]
+    reason: str
+    started_at: str
+    step_started_at: str | None
+    finished_at: str | None
+    stream_version: int

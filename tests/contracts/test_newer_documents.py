@@ -1,0 +1,87 @@
+"""Whoever follows documents reads those of a newer release: what it can't understand is left out, not the rest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.documents.kinds import DOCUMENTS
+from schemas.documents.records import Removed, StateRecord
+from tests.support.documents import Documents
+from tests.support.log_story import log_story
+from workers.rollout_judge.state import Moment, Picture
+
+Records = Sequence[StateRecord | Removed]
+
+
+def story() -> Records:
+    documents = Documents()
+    return [record for event in log_story() for record in documents.after(event.envelope, position=event.position)]
+
+
+STORY = story()
+
+
+def judge(records: Records) -> object:
+    """Return each picture that the judge has of the rollouts, in their order."""
+    picture, pictures = Picture(), []
+    for record in records:
+        picture.take(record, Moment(seen_s=0.0, now_ms=0, is_live=True))
+        if picture.rollouts not in pictures:
+            pictures.append(dict(picture.rollouts))
+    return pictures
+
+
+READERS: dict[str, Callable[[Records], object]] = {"judge": judge}
+VARIANTS: dict[str, dict[str, object]] = {
+    "rollout": {"gates": [{"kind": "fairness", "max_gap": 0.1}]},
+    "endpoint": {"applied": [{"epoch": "a quarter to nine"}]},
+    "instance": {"phase": {"kind": "dreaming"}},
+}
+"""What a newer release may say in a document of a known kind."""
+
+
+def with_members(record: StateRecord | Removed, members: Mapping[str, object]) -> StateRecord | Removed:
+    if isinstance(record, Removed):
+        return record
+    document: dict[str, Any] = msgspec.json.decode(record.document)
+    return msgspec.structs.replace(record, document=msgspec.Raw(msgspec.json.encode({**document, **members})))
+
+
+@pytest.fixture(params=list(READERS.values()), ids=list(READERS))
+def reader(request: pytest.FixtureRequest) -> Callable[[Records], object]:
+    found: Callable[[Records], object] = request.param
+    return found
+
+
+def test_the_story_has_a_document_of_each_kind_and_something_to_see(reader: Callable[[Records], object]) -> None:
+    assert {record.kind for record in STORY if isinstance(record, StateRecord)} == set(DOCUMENTS)
+    assert reader(STORY) != reader(())
+
+
+def test_unknown_members_are_passed_over(reader: Callable[[Records], object]) -> None:
+    newer = [with_members(record, {"surprise": {"of": "a newer release"}}) for record in STORY]
+
+    assert reader(newer) == reader(STORY)
+
+
+def test_documents_of_an_unknown_kind_change_nothing(reader: Callable[[Records], object]) -> None:
+    newer: list[StateRecord | Removed] = []
+    for record in STORY:
+        if isinstance(record, StateRecord):
+            newer.append(msgspec.structs.replace(record, kind="experiment", id=f"experiment-{record.position}"))
+        newer += [Removed(id=f"experiment-of-{record.position}", position=record.position), record]
+
+    assert reader(newer) == reader(STORY)
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_an_unknown_variant_is_left_out_and_stops_nobody(reader: Callable[[Records], object], kind: str) -> None:
+    newer = [
+        with_members(record, VARIANTS[kind]) if isinstance(record, StateRecord) and record.kind == kind else record
+        for record in STORY
+    ]
+    without = [record for record in STORY if isinstance(record, Removed) or record.kind != kind]
+
+    assert reader(newer) == reader(without)

@@ -1,0 +1,140 @@
+"""Documents against a real broker and a real store: the topic holds, of each, what its last event made of it."""
+
+import asyncio
+import time
+
+import msgspec
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from control_plane.relay import relay as relay_module
+from control_plane.relay.errors import TopicForeignError
+from control_plane.relay.record import TopicRecord
+from control_plane.relay.relay import Pace
+from infra.kafka.clients import producer
+from schemas.documents.records import Removed, StateRecord
+from tests.integration.relay.scene import DEADLINE_SECONDS, Scene
+from tests.support.store import FULL, assign, context, model_id, register
+
+
+async def test_a_document_is_there_after_its_event_as_the_catalogue_has_it(scene: Scene) -> None:
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        await scene.store.execute(context(), register("digits", stream=model_id(1)))
+        await scene.eventually_equal()
+        (record,) = await _current(scene, 1)
+
+    last = scene.stored()[-1]
+    assert isinstance(record, StateRecord)
+    assert (record.kind, record.id, record.workspace) == ("model", model_id(1), "default")
+    assert (record.position, record.stream_version) == (last.position, last.version)
+    assert record.event_id == msgspec.json.decode(last.canonical)["id"]
+    assert msgspec.json.decode(record.document) == {"id": model_id(1), "numbers": [1]}
+
+
+async def test_what_is_no_longer_followed_leaves_a_record_without_a_value(scene: Scene) -> None:
+    await scene.store.execute(context(), register("digits", stream=model_id(1)))
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        for _ in range(FULL - 1):
+            await scene.store.execute(context(), assign(model_id(1)))
+        assert await _current(scene, FULL + 1) == [Removed(id=model_id(1), position=FULL + 1)]
+
+        await scene.store.execute(context(), assign(model_id(1)))
+        (record,) = await _current(scene, FULL + 2)
+        assert isinstance(record, StateRecord)
+
+
+async def test_documents_that_change_while_no_relay_runs_are_published_once(scene: Scene) -> None:
+    await scene.store.execute(context(), register("digits", stream=model_id(1)))
+    for _ in range(FULL + 7):
+        await scene.store.execute(context(), assign(model_id(1)))
+    await scene.register(5)
+
+    async with scene.relay(pace=Pace(batch=3)):
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+
+    positions = [record.position for record in await scene.documents()]
+    assert positions == [2 + FULL + 7 + 2 * number for number in range(6)]
+
+
+async def test_a_relay_goes_on_after_the_last_document(scene: Scene) -> None:
+    for round_ in range(3):
+        scene.caught_up.clear()
+        await scene.register(2, prefix=f"r{round_}-")
+        async with scene.relay(pace=Pace(batch=2)):
+            await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+
+    # The last of those that were there is published again, as others may belong to its event.
+    assert [record.position for record in await scene.documents()] == [2, 4, 4, 6, 8, 8, 10, 12]
+
+
+async def test_a_topic_made_anew_is_filled_again(scene: Scene, admin: AIOKafkaAdminClient) -> None:
+    await scene.register(3)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+    scene.caught_up.clear()
+    before = await scene.documents()
+    await scene.make_anew(admin, scene.topics.documents)
+
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        assert await scene.documents() == before
+        assert await scene.published() == scene.stored()
+
+
+async def test_documents_of_another_format_are_all_published_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.register(3)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+    scene.caught_up.clear()
+    before = await scene.documents()
+    monkeypatch.setattr(relay_module, "FORMAT", "a later one")
+
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+
+    assert await scene.documents() == before * 2
+
+
+@pytest.mark.parametrize("position", [2, 99])
+async def test_documents_of_another_store_stop_the_relay(scene: Scene, position: int) -> None:
+    await scene.register(2)
+    foreign = [("position", str(position).encode()), ("event_id", b"event-of-another"), ("format", b"1")]
+    await _write(scene, TopicRecord(key=b"model-1", value=b"{}", headers=foreign))
+
+    async with scene.relay() as running:
+        with pytest.raises(TopicForeignError, match=f"event-of-another at position {position}, which the store"):
+            await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
+
+
+async def test_a_record_that_no_relay_wrote_stops_the_relay(scene: Scene) -> None:
+    await _write(scene, TopicRecord(key=b"model-1", value=b"{}", headers=[]))
+
+    async with scene.relay() as running:
+        with pytest.raises(TopicForeignError, match="was not written by a relay"):
+            await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
+
+
+async def _current(scene: Scene, position: int) -> list[StateRecord | Removed]:
+    """Return the last record of each document, once the topic has come to a position."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        records = await scene.documents()
+        if records and records[-1].position >= position:
+            return list({record.id: record for record in records}.values())
+        assert time.monotonic() < deadline, f"no document of position {position} was published"
+        await asyncio.sleep(0.05)
+
+
+async def _write(scene: Scene, record: TopicRecord) -> None:
+    kafka = producer(scene.broker.connection, client_id="test")
+    await kafka.start()
+    try:
+        await kafka.send_and_wait(
+            scene.topics.documents, record.value, key=record.key, headers=record.headers, partition=0
+        )
+    finally:
+        await kafka.stop()

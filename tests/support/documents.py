@@ -1,0 +1,65 @@
+"""The documents that a log leaves, one after another, as the relay of a store publishes them."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from control_plane.declared import AGGREGATES
+from control_plane.event_store.codec import fold
+from control_plane.event_store.errors import NewerEventError
+from control_plane.ports import CatalogueRow, is_document
+from schemas.documents.records import Removed, StateRecord
+from schemas.envelope import Envelope
+from schemas.identifiers import Kind
+
+
+class Documents:
+    """Folds events with the aggregates of the write side; ids need only begin with their kind."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, object] = {}
+        self._left: set[str] = set()
+
+    def after(self, envelope: Envelope, *, position: int) -> Iterator[StateRecord | Removed]:
+        """Yield the document that an event leaves, where its stream has one that programs follow."""
+        stream = str(envelope.stream)
+        kind = stream.partition("-")[0]
+        aggregate = AGGREGATES.get(Kind(kind)) if kind in set(Kind) else None
+        if aggregate is None or aggregate.is_followed is None or stream in self._left:
+            return
+        try:
+            state = fold(aggregate, self._states.get(stream, aggregate.initial), [envelope])
+        except NewerEventError:
+            self._left.add(stream)
+            return
+        self._states[stream] = state
+        row = aggregate.row(state)
+        if row is None or not is_document(aggregate, state, row):
+            yield Removed(id=stream, position=position)
+        else:
+            yield StateRecord(
+                kind=str(aggregate.kind),
+                id=stream,
+                workspace=envelope.workspace,
+                stream_version=envelope.streamversion,
+                position=position,
+                event_id=envelope.id,
+                document=msgspec.Raw(row.body),
+            )
+
+
+def documents_of(rows: Iterable[CatalogueRow]) -> list[StateRecord]:
+    """Return the documents among the rows of a catalogue; all of one position, as rows know none."""
+    return [
+        StateRecord(
+            kind=str(row.kind),
+            id=row.id,
+            workspace=row.workspace,
+            stream_version=row.stream_version,
+            position=1,
+            event_id="event-1",
+            document=msgspec.Raw(row.body),
+        )
+        for row in rows
+        if AGGREGATES[row.kind].is_followed is not None
+    ]
