@@ -107,8 +107,8 @@ def score(  # noqa: PLR0913 - click's values, one for each option
 ) -> None:
     """Score every row of a Parquet file once against ENDPOINT.
 
-    Run the same command again to resume a job that was stopped or killed. Rows without a prediction are written to
-    OUTPUT.rejected.jsonl with the reason.
+    Run the same command again to resume a job that was stopped or killed. Rows without a prediction are written
+    with the reason to a file beside OUTPUT: scored.rejected.jsonl for scored.parquet.
     """
     try:
         from rollbook.batch.files import Destination, score_file  # noqa: PLC0415 - an extra
