@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from infra.errors import PortTakenError
 
 MetricsPort: TypeAlias = (
-    Annotated[int, msgspec.Meta(ge=1, le=65_535, description="address that serves GET /metrics; unset: none")] | None
+    Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port that serves GET /metrics; unset: none")] | None
 )
 Read: TypeAlias = Callable[[], float]
 ReadEach: TypeAlias = Callable[[], Mapping[str, float]]

@@ -18,7 +18,7 @@ from infra.errors import InvalidSettingsError
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
 _KINDS: dict[type, str] = {
-    str: "a text",
+    str: "a string",
     int: "a whole number",
     float: "a number",
     bool: "true or false",

@@ -1,6 +1,6 @@
 """The tables of docs/reference that come from the code.
 
-Each stands in its page between two marks. `python -m tests.architecture.reference_pages` writes them again;
+Each stands in its page between two marks. `python -m tests.architecture.reference_pages` regenerates them;
 test_documentation.py fails where a page says something else than the code.
 """
 
@@ -179,7 +179,7 @@ def _operations_table(tag: str, of_it: Sequence[Operation]) -> str:
 def _default(default: str | None) -> str:
     match default:
         case None:
-            return "needed"
+            return "required"
         case "" | "None":
             return "none"
         case _:

@@ -91,7 +91,7 @@ def test_a_network_that_is_none_is_quoted() -> None:
 
 
 def test_an_empty_value_is_refused() -> None:
-    with pytest.raises(InvalidSettingsError, match="SAMPLE_TOKEN is empty; set it to a text"):
+    with pytest.raises(InvalidSettingsError, match="SAMPLE_TOKEN is empty; set it to a string"):
         load(PORT="1", TOKEN=" ")
 
 

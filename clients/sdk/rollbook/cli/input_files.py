@@ -48,7 +48,7 @@ def read_json_object(path: Path, *, option: str) -> dict[str, Any]:
 
 _KINDS = {
     list: "a list",
-    str: "a text",
+    str: "a string",
     int: "a number",
     float: "a number",
     bool: "true or false",
