@@ -1,4 +1,4 @@
-"""The bytes of a spool: frames of length, checksum and payload, in files named by their first frame's number."""
+"""A spool's byte format: frames of length, checksum and payload, in files named after their first frame's number."""
 
 import struct
 import zlib
@@ -15,7 +15,7 @@ SLIM = ".slim"
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """One file. Its name says the number of its first frame; a slim one has lost the detail of its records."""
+    """One file, named after the number of its first frame; a slim one holds its records without detail."""
 
     path: Path
     first: int
@@ -28,7 +28,7 @@ def pack(payload: bytes) -> bytes:
 
 
 def unpack(content: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield each payload with the offset behind its frame; a torn or broken frame ends it."""
+    """Yield each payload with the offset after its frame; stop at a torn or corrupt frame."""
     offset, view = 0, memoryview(content)
     while offset + _HEAD.size <= len(view):
         length, checksum = _HEAD.unpack_from(view, offset)
@@ -45,7 +45,7 @@ def name_of(first: int, *, is_slim: bool = False) -> str:
 
 
 def segments(directory: Path) -> list[Segment]:
-    """List the segments in order; where a crash left a segment beside its slim copy, the slim one counts."""
+    """List the segments in order; if a crash left a segment beside its slim copy, list the slim one."""
     found: dict[int, Segment] = {}
     for path in directory.iterdir():
         if path.suffix in (FULL, SLIM) and path.stem.isdigit():

@@ -1,4 +1,4 @@
-"""ASGI middleware that hands each prediction to the recorder, once its answer is on its way."""
+"""ASGI middleware that passes each prediction to the recorder, once its answer is being sent."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, ClassVar, TypeAlias
@@ -11,13 +11,13 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# What nginx calls a request whose caller left before there was an answer.
+# nginx's status for a request whose caller disconnected before the answer.
 _DISCONNECTED = 499
 _PREDICTION_ID = b"x-prediction-id"
 
 
 class Outcome:
-    """What the application knows of a prediction and the wire does not show; it finds this in its scope."""
+    """What only the application knows about a prediction, and not the wire; the application finds this in its scope."""
 
     SCOPE_KEY: ClassVar[str] = "rollbook.outcome"
     __slots__ = ("engine_ms", "prediction", "written")
@@ -29,7 +29,7 @@ class Outcome:
 
 
 class CaptureMiddleware:
-    """Captures POST requests that the gateway gave a prediction id; without one nothing could be joined to them."""
+    """Captures POST requests with a prediction id from the gateway; without one nothing could be joined to them."""
 
     def __init__(self, application: Application, recorder: Recorder) -> None:
         self._application = application
@@ -58,7 +58,7 @@ class CaptureMiddleware:
 
 
 class _Tap:
-    """Keeps references to what passes."""
+    """Keeps references to what passes through."""
 
     __slots__ = ("_receive", "_send", "answer", "request", "status")
 
@@ -71,7 +71,7 @@ class _Tap:
 
     async def receive(self) -> Message:
         message = await self._receive()
-        # What comes after the answer began had no part in it.
+        # Whatever arrives after the answer started did not influence it.
         if not self.status:
             self.request.append(message.get("body", b""))
         return message

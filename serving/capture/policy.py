@@ -1,4 +1,4 @@
-"""Applies a capture policy: in the engine's process, before anything is written."""
+"""Applies a capture policy in the engine's process, before anything is written."""
 
 import hashlib
 from typing import Any
@@ -11,7 +11,7 @@ _SAMPLE_SPACE = 1 << 32
 
 
 class CapturedTensor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A tensor as it leaves the process: its data, the first part of it, or a digest instead of it."""
+    """A tensor as it leaves the process: its data, the beginning of its data, or a digest."""
 
     datatype: str = ""
     shape: tuple[int, ...] = ()
@@ -47,18 +47,18 @@ def is_sampled(policy: CapturePolicy, prediction_id: str) -> bool:
 
 
 def captured_inputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> str:
-    """Return what the policy lets through of a request's inputs, as JSON; "" for a body that is not a request."""
+    """Return the part of a request's inputs that the policy allows, as JSON; "" if the body is not a request."""
     try:
         tensors = _requests.decode(body).inputs
         kept = {tensor.name: _kept(policy, tensor, hash_key) for tensor in tensors if _wanted(policy.inputs, tensor)}
-        # Data that passes as it came is read for the first time here: it may hold bytes that are not text.
+        # Data that was passed through is read for the first time here, so it may contain bytes that are not text.
         return _encoder.encode(kept).decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 
 def captured_outputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> str:
-    """Return what the policy lets through of an answer's outputs, as JSON; "" for a body that is no answer."""
+    """Return the part of an answer's outputs that the policy allows, as JSON; "" if the body is not an answer."""
     try:
         tensors = _answers.decode(body).outputs
         kept = {tensor.name: _kept(policy, tensor, hash_key) for tensor in tensors if _wanted(policy.outputs, tensor)}
@@ -68,7 +68,7 @@ def captured_outputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> 
 
 
 def captured_prediction(policy: CapturePolicy, prediction: str) -> str:
-    """Return the value that feedback is compared with, as far as the policy lets it through."""
+    """Return the value that feedback is compared with, if the policy allows it."""
     return prediction.encode()[: policy.max_bytes].decode(errors="ignore") if policy.prediction else ""
 
 
@@ -87,7 +87,7 @@ def _kept(policy: CapturePolicy, tensor: _Tensor, hash_key: bytes) -> CapturedTe
 
 def _whole_or_cut(policy: CapturePolicy, tensor: _Tensor) -> CapturedTensor:
     raw = bytes(tensor.data)
-    # A value takes at least two characters, so short data needs no count.
+    # A value takes at least two characters, so short data need not be counted.
     if len(raw) <= min(policy.max_bytes, 2 * policy.max_values):
         return CapturedTensor(datatype=tensor.datatype, shape=tensor.shape, data=tensor.data)
     values = _flat(msgspec.json.decode(raw))

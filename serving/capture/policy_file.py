@@ -13,14 +13,14 @@ _log = structlog.get_logger(__name__)
 
 
 class PolicyInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy, and the stream version of the event that set it; 0 is the default, which no event set."""
+    """A policy, and the stream version of the event that set it; 0 is the default policy, which no event set."""
 
     version: int = 0
     policy: CapturePolicy = CapturePolicy()
 
 
 def write_policy(path: Path, in_force: PolicyInForce) -> None:
-    """Replace the file at once, so that no engine ever reads half of it.
+    """Replace the file atomically, so that no engine ever reads half of it.
 
     Raises:
         OSError: it cannot be written.
@@ -29,17 +29,17 @@ def write_policy(path: Path, in_force: PolicyInForce) -> None:
 
 
 class PolicyFile:
-    """Reads the file, and reads it again when it was replaced. Used by one thread."""
+    """Reads the file, and again whenever it was replaced. Used by one thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int] | None = None
 
     def read(self) -> PolicyInForce:
-        """Return the policy to begin with.
+        """Return the initial policy.
 
         Raises:
-            CannotStartError: it cannot be read. What may be kept is then unknown, so nothing may run.
+            CannotStartError: it cannot be read. It is then unknown what may be kept, so nothing may run.
         """
         try:
             self._seen = self._stamp()
@@ -50,7 +50,7 @@ class PolicyFile:
             ) from error
 
     def replaced(self) -> PolicyInForce | None:
-        """Return the policy that replaced the one read last, or None; one that cannot be read leaves that in force."""
+        """Return a policy that replaced the last one, or None; if it cannot be read, the last one stays in force."""
         try:
             stamp = self._stamp()
             if stamp == self._seen:

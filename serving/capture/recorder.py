@@ -1,4 +1,4 @@
-"""Takes captured exchanges off the response path: a bounded queue, and a thread that applies the policy and writes."""
+"""Moves captured exchanges off the response path: a bounded queue, and a thread that applies the policy and writes."""
 
 import threading
 import time
@@ -28,10 +28,10 @@ Written: TypeAlias = Callable[[int | None], tuple[bytes, bytes]]
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """A request and its answer as they crossed the wire.
+    """A request and its answer as they were sent.
 
-    Where that was not JSON, `written` writes both in that form, of each tensor at most so many values, or all for None;
-    it is called off the response path.
+    If they were not JSON, `written` converts both to JSON, with at most the given number of values of each tensor, or
+    all for None. It is called off the response path.
     """
 
     prediction_id: str
@@ -43,19 +43,19 @@ class Exchange(msgspec.Struct, frozen=True):
     answer: bytes
     written: Written | None = None
     size_bytes: int = 0
-    """What `written` keeps in memory."""
+    """The memory that `written` holds."""
 
     @property
     def held_bytes(self) -> int:
-        """What is held until the exchange is written."""
+        """The memory held until the exchange is written."""
         return len(self.request) + len(self.answer) + self.size_bytes
 
 
 class Recorder:
-    """All but `start` and `stop` belongs to one thread, the event loop's; records and marks are appended to a queue.
+    """Queues records and marks; everything but `start` and `stop` belongs to one thread, the event loop's.
 
-    A full queue drops what comes and counts it: a prediction is never held up. An exchange that cannot be written down
-    is recorded without its values.
+    A full queue drops and counts new exchanges, so that a prediction is never delayed. An exchange that cannot be
+    converted is recorded without its values.
     """
 
     def __init__(
@@ -80,19 +80,19 @@ class Recorder:
         self._thread = self._background.thread(WORK, self._run, stopping=self._stopping)
 
     def stop(self) -> None:
-        """Write what is pending and the last counts, and end the thread."""
+        """Write what is pending and the last counts, and stop the thread."""
         self.mark()
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
 
     def now_ms(self) -> int:
-        """Return the time of a record or mark made now; it never goes back, so that a mark stays true."""
+        """Return the time for a record or mark made now; it never decreases, so that a mark stays true."""
         self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000)
         return self._last_ms
 
     def wants(self, prediction_id: str) -> bool:
-        """Return whether the exchange of a prediction is to be recorded, and count it where it is not."""
+        """Return whether to record the exchange of a prediction, and count it if not."""
         if _in_sample(self._in_force, prediction_id):
             return True
         self._seen += 1
@@ -100,12 +100,12 @@ class Recorder:
         return False
 
     def follow(self, in_force: PolicyInForce) -> None:
-        """Apply another policy from now on, to what is pending too: nothing leaves under the one before."""
+        """Apply another policy from now on, also to what is pending: nothing leaves under the previous one."""
         self._in_force = in_force
         _log.info("capture_policy_followed", version=in_force.version)
 
     def record(self, exchange: Exchange) -> None:
-        """Take an exchange, or count it as dropped."""
+        """Queue an exchange, or count it as dropped."""
         self._seen += 1
         size = exchange.held_bytes
         if len(self._pending) >= MAX_PENDING or self._pending_bytes - self._taken_bytes + size > MAX_PENDING_BYTES:
@@ -115,7 +115,7 @@ class Recorder:
         self._pending.append(exchange)
 
     def mark(self) -> None:
-        """Say that every exchange that ended before now has been taken."""
+        """Mark that every exchange that ended before now has been queued."""
         if len(self._pending) < MAX_PENDING:
             self._pending.append(Mark(self.now_ms(), self._seen, self._unsampled))
 
@@ -137,13 +137,13 @@ class Recorder:
                 mark = item
                 continue
             self._taken_bytes += item.held_bytes
-            # Read once: the event loop may put another in its place while this record is made.
+            # Read once: the event loop may replace it while this record is made.
             in_force = self._in_force
             if _in_sample(in_force, item.prediction_id):
                 payloads.append(self._payload(item, in_force))
             else:
                 self._left_out_later += 1
-        # Only the last mark of a round says anything; records that came after it only make it early.
+        # Only the last mark of a round matters; records that came after it only make it conservative.
         if mark is not None:
             unsampled = mark.unsampled + self._left_out_later
             payloads.append(records.encode(msgspec.structs.replace(mark, unsampled=unsampled)))
@@ -152,7 +152,7 @@ class Recorder:
     def _payload(self, exchange: Exchange, in_force: PolicyInForce) -> bytes:
         try:
             return records.encode(self._observed(exchange, in_force))
-        except Exception as error:  # noqa: BLE001  one odd exchange must not end the thread that records all others
+        except Exception as error:  # noqa: BLE001  one faulty exchange must not stop the thread that records all others
             self._background.failed(WORK, error)
             return records.encode(_without_values(exchange, in_force))
 
@@ -160,7 +160,7 @@ class Recorder:
         policy = in_force.policy
         request, answer = exchange.request, exchange.answer
         if exchange.written:
-            # One value more than is kept shows that there were more; a digest covers all values.
+            # One value more than is kept shows that there were more. A digest covers all values.
             request, answer = exchange.written(None if policy.hashed else policy.max_values + 1)
         return msgspec.structs.replace(
             _without_values(exchange, in_force),

@@ -1,20 +1,20 @@
-"""The contents of a spool's frames: captured predictions, and marks that say up to when they are complete."""
+"""The contents of a spool's frames: captured predictions, and marks that state up to when they are complete."""
 
 from typing import Annotated
 
 import msgspec
 
-# What a column holds: numbers that a server of others wrote may be anything.
+# What fits a column; numbers from external servers can have any size.
 _Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Status = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 
 
 class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
-    """One prediction after the capture policy; times are Unix milliseconds.
+    """One prediction with the capture policy applied; times are in Unix milliseconds.
 
-    `policy_version` names that policy: the stream version of its event, 0 for the default. Tokens and their times are
-    those of language models, -1 where they are unknown; `first_token_ms` and `token_ms` (between two tokens) are known
-    of streams only.
+    `policy_version` identifies that policy: the stream version of its event, or 0 for the default. Token counts and
+    times apply to language models and are -1 if unknown; `first_token_ms` and `token_ms` (between two tokens) are known
+    for streams only.
     """
 
     prediction_id: str
@@ -34,10 +34,10 @@ class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):
-    """Every prediction that ended before `closed_until_ms` stands before this mark.
+    """Every prediction that ended before `closed_until_ms` precedes this mark.
 
-    `seen` counts the predictions of this boot until then, `unsampled` those that the sampling rate left out. Both go
-    on from mark to mark, so a spool that must drop records, and marks with them, loses no count.
+    `seen` counts the predictions of this boot until then, `unsampled` those that the sampling rate left out. Both are
+    cumulative, so a spool that has to drop records, and marks with them, loses no count.
     """
 
     closed_until_ms: int
@@ -57,17 +57,17 @@ def encode(record: ObservationRecord | Mark) -> bytes:
 
 
 def decode(payload: bytes) -> ObservationRecord | Mark:
-    """Read the payload of a frame: MessagePack from our runtime, JSON from inside engines that lack our libraries.
+    """Read the payload of a frame: MessagePack from our runtime, JSON from inside engines without our libraries.
 
     Raises:
         msgspec.DecodeError: it is invalid.
     """
-    # In MessagePack this byte is the number 91, which no record begins with.
+    # In MessagePack this byte is the number 91, which no record starts with.
     return _json_decoder.decode(payload) if payload.startswith(_JSON_ARRAY) else _decoder.decode(payload)
 
 
 def without_detail(payload: bytes) -> bytes:
-    """Return a record without its inputs and outputs: the prediction itself is what feedback is compared with."""
+    """Return a record without its inputs and outputs; it keeps the prediction, which feedback is compared with."""
     record = decode(payload)
     if isinstance(record, Mark):
         return payload

@@ -1,4 +1,4 @@
-"""The writing end of a spool: bounded on disk, never blocking a prediction, and reporting what it drops."""
+"""The writing end of a spool: bounded on disk, never blocks a prediction, and reports what it drops."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,19 +13,19 @@ _log = structlog.get_logger(__name__)
 
 
 class SpoolLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of the disk a spool may take, and how large one segment grows."""
+    """How much disk space a spool may use, and how large one segment grows."""
 
     max_bytes: int = 256 * 1024**2
     segment_bytes: int = 8 * 1024**2
 
 
 class SpoolWriter:
-    """Appends frames for one reader; used by one thread.
+    """Appends frames for one reader. Used by one thread.
 
-    A spool that is full loses the detail of its oldest segments first, then its oldest segments. A write that fails
-    (a full disk) is tried again without detail in the place of the oldest segment, then drops its frames; marks carry
-    their counts on, so none is lost with them. Nothing is synced: what must survive is a
-    crash of the process, not of the machine.
+    A full spool drops the detail of its oldest segments first, then its oldest segments. If a write fails (the disk is
+    full), it is retried without detail in place of the oldest segment, and then its frames are dropped. Counts in marks
+    are cumulative, so no count is lost. Nothing is synced: frames have to survive a crash of the process, not of the
+    machine.
     """
 
     def __init__(self, directory: Path, *, limits: SpoolLimits, without_detail: Callable[[bytes], bytes]) -> None:
@@ -39,7 +39,7 @@ class SpoolWriter:
         self.dropped = 0
 
     def append(self, payloads: Sequence[bytes]) -> None:
-        """Write frames; the spool is within its bound after each segment's worth of them."""
+        """Write frames; the spool is brought within its bound after each segment."""
         for part in _parts(payloads, self._limits.segment_bytes):
             self._append(part)
 
@@ -55,7 +55,7 @@ class SpoolWriter:
         try:
             self._keep_within_limit()
         except OSError as error:
-            # Making a segment slim takes room first; without any, the next round tries again.
+            # Writing a slim segment needs space first; if there is none, the next round tries again.
             _log.error("spool_cannot_make_room", reason=str(error))
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class SpoolWriter:
         self._written += len(content)
 
     def _put_without_detail(self, payloads: Sequence[bytes]) -> bool:
-        """Give the oldest segment for the newest counts, where the disk takes nothing more."""
+        """Delete the oldest segment to make room for the newest counts when the disk is full."""
         oldest = segments(self._directory)[:-1][:1]
         try:
             for segment in oldest:
@@ -93,18 +93,18 @@ class SpoolWriter:
             view = view[os.write(self._file, view) :]
 
     def _give_up_segment(self) -> None:
-        """Cut a half-written frame off, so that the frames of the next attempt can be read."""
+        """Truncate a half-written frame, so that the frames of the next attempt can be read."""
         if self._file is None:
             return
         try:
             os.ftruncate(self._file, self._written)
         except OSError:
-            # The reader takes the torn frame for the end; the next segment must not carry the same number.
+            # The reader stops at the torn frame; the next segment must not have the same number.
             self._next += 1
             self.close()
 
     def _keep_within_limit(self) -> None:
-        # The last segment is the open one; it is never touched.
+        # The last segment is open and never touched.
         closed = segments(self._directory)[:-1]
         used = self._written + sum(map(_size, closed))
         fat = [segment for segment in closed if not segment.is_slim]
@@ -159,5 +159,5 @@ def _size(segment: Segment) -> int:
     try:
         return segment.path.stat().st_size
     except FileNotFoundError:
-        # The reader has shipped and deleted it.
+        # The reader has already shipped and deleted it.
         return 0

@@ -1,4 +1,4 @@
-"""The reading end of a spool: by frame number, from open and closed segments, over torn tails and dropped segments."""
+"""The reading end of a spool: by frame number, from open or closed segments, past torn tails and dropped segments."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,7 +10,7 @@ from serving.capture.frames import FULL, SLIM, Segment, segments, unpack
 
 
 class Frames(msgspec.Struct, frozen=True, kw_only=True):
-    """Payloads, the number of the frame after them, and how many frames before them are lost."""
+    """Payloads, the number of the frame after them, and how many frames before them were lost."""
 
     payloads: list[bytes]
     next_position: int
@@ -18,7 +18,7 @@ class Frames(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where in a file a frame begins."""
+    """Where a frame starts in a file."""
 
     path: Path
     position: int
@@ -26,14 +26,14 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class SpoolReader:
-    """Reads what one writer writes; each is in a process of its own."""
+    """Reads what one writer writes; reader and writer are separate processes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._last: _Place | None = None
 
     def read(self, position: int, *, max_frames: int, max_bytes: int) -> Frames:
-        """Return whole frames from a position on, at least one where there is one; never frames of two segments."""
+        """Return whole frames from a position on, at least one if there is one, and never frames of two segments."""
         found = self._segments()
         lost = 0
         for index, segment in enumerate(found):
@@ -45,14 +45,14 @@ class SpoolReader:
             try:
                 payloads = self._take(segment, position, max_frames=max_frames, max_bytes=max_bytes)
             except FileNotFoundError:
-                # Made slim or dropped this moment: the next look sees which, so nothing counts as lost yet.
+                # It was just made slim or dropped. The next call sees which, so nothing counts as lost yet.
                 break
             if payloads:
                 return Frames(payloads=payloads, next_position=position + len(payloads), lost=lost)
         return Frames(payloads=[], next_position=position, lost=lost)
 
     def delete_before(self, position: int) -> None:
-        """Delete the segments whose frames all stand before the position; the writer's open one stays."""
+        """Delete the segments whose frames all precede the position; the writer's open one stays."""
         found = self._segments()
         for segment, following in pairwise(found):
             if following.first <= position:
@@ -78,7 +78,7 @@ class SpoolReader:
 
     def _frames_from(self, segment: Segment, position: int) -> Iterator[tuple[bytes, _Place]]:
         start = _Place(segment.path, segment.first, 0)
-        # Goes on where the last look ended, so that a growing segment is not read from its start each time.
+        # Continues where the last call ended, so that a growing segment is not read from its start each time.
         if self._last is not None and self._last.path == segment.path and self._last.position <= position:
             start = self._last
         with segment.path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Brings what a model answered into the form that its signature promises, or says how the two differ."""
+"""Converts a model's answer to the form that its signature promises, or says how they differ."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -16,7 +16,7 @@ def promised_form(signature: Signature, answers: Mapping[str, Array]) -> Tensors
     """Return every output of the signature in its order, data type and rank.
 
     Raises:
-        PredictionFailedError: an answer cannot be brought into that form without loss.
+        PredictionFailedError: an answer cannot be converted without loss.
     """
     outputs: Tensors = {}
     for spec in signature.outputs:
@@ -28,7 +28,7 @@ def promised_form(signature: Signature, answers: Mapping[str, Array]) -> Tensors
 
 
 def difference_from(spec: Tensor, array: Array) -> str | None:
-    """Say how an answer differs from what is promised; None where it can be given as promised."""
+    """Say how an answer differs from what is promised, or return None if it can be returned as promised."""
     if _shaped(spec, array) is None:
         return f"output {spec.name!r} has the shape {list(array.shape)}; the signature promises {list(spec.shape)}"
     if spec.datatype == "BYTES":
@@ -42,7 +42,7 @@ def difference_from(spec: Tensor, array: Array) -> str | None:
 
 
 def datatype_of(array: Array) -> Datatype:
-    """Return the data type that holds an array as it is."""
+    """Return the data type that represents an array exactly."""
     return cast("Datatype", _DATATYPES.get(_dtype_of(array).name, "BYTES"))
 
 
@@ -55,7 +55,7 @@ def _converted(spec: Tensor, array: Array) -> Array:
 
 
 def _shaped(spec: Tensor, array: Array) -> Array | None:
-    """Return the array in the promised rank; a last dimension of one value may be there or not."""
+    """Return the array in the promised rank; a last dimension of size 1 may be present or not."""
     if array.ndim == len(spec.shape) + 1 and array.shape[-1] == 1:
         array = array[..., 0]
     elif array.ndim + 1 == len(spec.shape) and spec.shape[-1] in {-1, 1}:

@@ -1,4 +1,4 @@
-"""Compares arrays whose sizes compiled code takes for granted: sparse ones, support vectors and centres of clusters."""
+"""Checks arrays whose sizes compiled code trusts: sparse arrays, support vectors and cluster centres."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def check_arrays(model: object) -> None:
     """Check the arrays that a loaded model holds.
 
     Raises:
-        MalformedArtifactError: following one would lead out of it.
+        MalformedArtifactError: following one would lead outside it.
     """
     for owner, part in parts_of(model):
         held = getattr(part, "__dict__", {})

@@ -1,4 +1,4 @@
-"""Tells whether a file looks like its format without loading anything of it."""
+"""Checks whether a file looks like its format, without loading any of it."""
 
 import json
 import zipfile
@@ -31,12 +31,14 @@ def check_artifact(artifact_format: ArtifactFormat, path: Path) -> None:
     """Check a file statically.
 
     Raises:
-        MalformedArtifactError: it is not what its format says, or is made to harm who unpacks it.
+        MalformedArtifactError: it is not of its format, or is built to harm whoever unpacks it.
         CannotLoadError: the format is unknown.
     """
     check = _CHECKS.get(artifact_format)
     if check is None:
-        raise CannotLoadError(f"there is no check for the format {artifact_format!r}; known are {', '.join(_CHECKS)}")
+        raise CannotLoadError(
+            f"there is no check for the format {artifact_format!r}; known formats are {', '.join(_CHECKS)}"
+        )
     check(path)
 
 
@@ -73,7 +75,7 @@ def _check_onnx(path: Path) -> None:
 
 
 def _check_transformers(path: Path) -> None:
-    # The digest of the index vouches for those of the files, which are verified one by one as they come.
+    # The index's digest covers those of the files, which are verified one by one as they arrive.
     _check_document(path, read_index, max_bytes=MAX_INDEX_BYTES)
 
 

@@ -18,10 +18,10 @@ Tensors: TypeAlias = dict[str, Array]
 class Engine(Protocol):
     """A loaded model.
 
-    Guarantees: construction loads the model and checks it against the signature; `predict` is free of side effects,
-    may be called from several threads, and answers every output of the signature in its order, data type and rank.
+    Guarantees: construction loads the model and checks it against the signature; `predict` has no side effects, may be
+    called from several threads, and returns every output of the signature in its order, data type and rank.
 
-    Failure: a factory raises CannotLoadError, and then nothing of an untrusted file was created or run; `predict`
+    Failure: a factory raises CannotLoadError, and nothing from an untrusted file has been created or run; `predict`
     raises PredictionFailedError.
     """
 
@@ -31,15 +31,15 @@ class Engine(Protocol):
         ...
 
     def predict(self, inputs: Mapping[str, Array]) -> Tensors:
-        """Answer inputs that fit the signature, one array for each of its names."""
+        """Predict for inputs that fit the signature, one array for each of its names."""
         ...
 
     def ask(self, inputs: Mapping[str, Array]) -> Tensors:
-        """Answer as the model does, under the names of the signature, before anything is brought into its form."""
+        """Return the model's own answer under the signature's names, before it is converted to their form."""
         ...
 
     def samples(self) -> Iterator[Tensors]:
-        """Make up inputs of one row that the model should answer, the likeliest first."""
+        """Make up one-row inputs that the model should accept, the likeliest first."""
         ...
 
 
@@ -53,7 +53,7 @@ FACTORIES: dict[ArtifactFormat, str] = {
     "torch": "serving.engines.torch_engine:TorchEngine",
     "xgboost": "serving.engines.xgboost_engine:load_xgboost",
 }
-"""Named rather than imported, so that a process holds only the library of the model it runs."""
+"""Named rather than imported, so that a process only loads the library of the model that it runs."""
 
 DTYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_,
@@ -71,12 +71,14 @@ DTYPES: dict[str, type[np.generic]] = {
     "FP64": np.float64,
     "BYTES": np.object_,
 }
-"""Open Inference Protocol data types as numpy holds them; BYTES are arrays of str, and BF16, which numpy
-lacks, are FP32 of which only the upper half is set."""
+"""Open Inference Protocol data types in numpy.
+
+BYTES is an array of str. BF16, which numpy lacks, is FP32 with only the upper half set.
+"""
 
 
 def to_bf16_bits(array: Array) -> Array:
-    """Return the upper halves of FP32 values, rounded to the nearest, ties to even."""
+    """Return the upper halves of FP32 values, rounded to nearest, ties to even."""
     bits = array.astype(np.float32, copy=False).view(np.uint32)
     rounded = (bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) >> np.uint32(16)
     # Rounding must not turn a NaN into an infinity or a zero.
@@ -84,12 +86,12 @@ def to_bf16_bits(array: Array) -> Array:
 
 
 def from_bf16_bits(bits: Array) -> Array:
-    """Return the FP32 values whose upper halves these are."""
+    """Return the FP32 values with these upper halves."""
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def rounded_to_bf16(array: Array) -> Array:
-    """Return the values as BF16 holds them."""
+    """Return the values rounded to BF16."""
     return from_bf16_bits(to_bf16_bits(array))
 
 
@@ -100,7 +102,9 @@ def load_engine(artifact_format: ArtifactFormat, path: Path, signature: Signatur
         CannotLoadError: the format has no engine, or the engine refuses the file.
     """
     if artifact_format not in FACTORIES:
-        raise CannotLoadError(f"no engine runs the format {artifact_format!r}; known are {', '.join(FACTORIES)}")
+        raise CannotLoadError(
+            f"no engine runs the format {artifact_format!r}; known formats are {', '.join(FACTORIES)}"
+        )
     module, name = FACTORIES[artifact_format].split(":")
     factory = cast("Factory", getattr(import_module(module), name))
     return factory(path, signature)

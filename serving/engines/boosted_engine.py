@@ -1,4 +1,4 @@
-"""What the engines of gradient-boosting libraries have in common: columns in, the model's outputs out."""
+"""What the engines of gradient-boosting libraries share: columns in, the model's outputs out."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -18,9 +18,8 @@ EVEN_ODDS = 0.5
 class BoostedEngine:
     """Joins several inputs column by column: in the order of the model's names, or else in that of the signature.
 
-    An only output may have any name: it is the first that the model has. `answer` takes a row for each that is asked,
-    with the model's columns, and gives every output of the model under its own name. Rows are arrays of objects if the
-    model has categorical columns.
+    A single output may have any name: it is the model's first. `answer` takes rows with the model's columns and returns
+    every output of the model under its own name. Rows are object arrays if the model has categorical columns.
     """
 
     def __init__(self, model: BoostedModel, signature: Signature, answer: Callable[[Array], Tensors]) -> None:
@@ -42,15 +41,15 @@ class BoostedEngine:
         return promised_form(self._signature, self.ask(inputs))
 
     def ask(self, inputs: Mapping[str, Array]) -> Tensors:
-        # Categories stay as they are, texts or whole numbers, which no array of floats could hold beside numbers.
+        # Categories stay strings or integers, which an array of floats could not hold.
         dtype = np.object_ if self._model.categorical else DTYPES[self._model.datatype]
         rows = np.hstack([block.astype(dtype, copy=False) for block in blocks_of(inputs, self._inputs)])
-        # Compiled code would read beyond a row that is too short.
+        # Compiled code would read past the end of a row that is too short.
         if rows.shape[1] != self._model.columns:
             raise PredictionFailedError(f"a row has {rows.shape[1]} columns; this model takes {self._model.columns}")
         try:
             answers = self._answer(rows)
-        # What a foreign library raises is open; the cause is kept, and the caller turns it into one answer.
+        # A library can raise anything; the cause is kept, and the caller turns it into an answer.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
         return {name: answers[held] for name, held in self._outputs.items()}
@@ -62,7 +61,7 @@ class BoostedEngine:
 def with_labels(predicted: Array) -> Tensors:
     """Return the indices of classes and their probabilities.
 
-    `predicted` has the shape rows × classes or, for two classes, is the probability of the second, one for each row.
+    `predicted` has the shape rows × classes or, for two classes, one probability per row: that of the second class.
     """
     if predicted.ndim > 1:
         return {"label": predicted.argmax(axis=1), "probabilities": predicted}

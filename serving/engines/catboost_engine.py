@@ -1,4 +1,4 @@
-"""Runs models that CatBoost saved as `.cbm`. CatBoost is an extra: this is the only file that imports it."""
+"""Runs models that CatBoost saved as `.cbm`. CatBoost is an extra, and only this file imports it."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def load_catboost(path: Path, signature: Signature) -> BoostedEngine:
     """Load a model.
 
     Raises:
-        CannotLoadError: the file or the signature is refused, or CatBoost is not installed.
+        CannotLoadError: the file or the signature is rejected, or CatBoost is not installed.
     """
     if catboost is None:
         raise EngineNotInstalledError(library="catboost", extra="catboost")
@@ -35,7 +35,7 @@ def load_catboost(path: Path, signature: Signature) -> BoostedEngine:
     numeric = [column for column in range(model.columns) if column not in model.categorical]
 
     def answer(rows: Array) -> Tensors:
-        # Replicas and other engines share the cores; one thread a call keeps latencies steady.
+        # Replicas and other engines share the cores; one thread per call keeps latencies steady.
         predicted = booster.predict(_pool(model, rows, numeric), prediction_type=model.prediction, thread_count=1)
         return _named(model, predicted)
 

@@ -1,4 +1,4 @@
-"""Checks CatBoost's files before its compiled code reads them: each number that it follows leads where it may."""
+"""Checks CatBoost's files before its compiled code reads them: every index has to stay within bounds."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -25,17 +25,17 @@ def check_catboost(path: Path) -> None:
     """Check a file.
 
     Raises:
-        CannotLoadError: the same as of `checked_file`.
+        CannotLoadError: as for `checked_file`.
     """
     checked_file(path)
 
 
 def checked_file(path: Path) -> tuple[bytes, CatboostBinary]:
-    """Return a file that is safe to load, and what it says of its model.
+    """Return a file that is safe to load, and what it says about its model.
 
     Raises:
         MalformedArtifactError: CatBoost did not write it.
-        CannotLoadError: it is of a kind that is not served.
+        CannotLoadError: this kind of model is not served.
     """
     content = path.read_bytes()
     try:
@@ -58,7 +58,7 @@ def _check_trees(trees: FlatTable, *, dimension: int) -> None:
     if not np.array_equal(np.diff(np.append(starts, len(splits))), sizes):
         raise MalformedArtifactError("the artifact's TreeStartOffsets are not the beginnings of its trees")
     sizes_of_features = _sizes_of_features(trees)
-    # A tree that is a single leaf is stored as a node at split 0, even if the model has none.
+    # A single-leaf tree is stored as a node at split 0, even if the model has no splits.
     check_within(splits, max(sum(sizes_of_features), 1), what="TreeSplits")
     buckets = sum(-(-size // _VALUES_OF_A_BUCKET) for size in sizes_of_features)
     if buckets > _MAX_BUCKETS:
@@ -77,7 +77,7 @@ def _check_trees(trees: FlatTable, *, dimension: int) -> None:
 
 
 def _check_steps(trees: FlatTable, steps: Integers, *, ends: Integers, leaves: int, dimension: int) -> None:
-    """Check trees whose nodes lead forward by a distance; at a distance of 0 they end in a leaf."""
+    """Check trees whose nodes store the distance to their children; a distance of 0 means a leaf."""
     nodes = np.arange(len(ends))
     values = _integers(trees, Fields.LEAVES_OF_NODES, "I")
     if len(steps) != len(nodes) or len(values) != len(nodes):
@@ -88,7 +88,7 @@ def _check_steps(trees: FlatTable, steps: Integers, *, ends: Integers, leaves: i
 
 
 def _sizes_of_features(trees: FlatTable) -> list[int]:
-    """Return how many splits each feature offers."""
+    """Return how many splits each feature has."""
     return [
         *(len(feature.values(3, "f")) for feature in trees.tables(Fields.NUMERIC)),
         *(len(feature.values(1, "i")) for feature in trees.tables(Fields.ONE_HOT)),
@@ -113,7 +113,7 @@ def _check_statistics(model: CatboostBinary) -> None:
 
 
 def _key(base: FlatTable) -> _Key:
-    """Return what CatBoost finds a table of statistics by."""
+    """Return the key by which CatBoost finds a table of statistics."""
     features, kind = base.table(0), base.whole(1, "b")
     if not 0 <= kind <= _MAX_KIND or not all(features.has(field) for field in range(3)):
         raise MalformedArtifactError("the artifact has statistics of a kind that CatBoost does not know")
@@ -130,7 +130,7 @@ def _checked_classes(table: FlatTable, *, kind: int) -> int:
         raise MalformedArtifactError("the artifact has statistics without rows, or a part of a category")
     entries = index.view(_ENTRY)
     used = entries["hash"] != _NO_HASH
-    # CatBoost masks a hash by the number of entries, and searches on until it meets an unused one.
+    # CatBoost masks a hash by the number of entries, and probes until it finds an unused one.
     if len(entries).bit_count() != 1 or used.all():
         raise MalformedArtifactError("the artifact has statistics that CatBoost would search endlessly")
     classes = table.whole(4)
@@ -140,14 +140,14 @@ def _checked_classes(table: FlatTable, *, kind: int) -> int:
 
 
 def _row(kind: int, classes: int) -> tuple[int, int]:
-    """Return the bytes of a row, and how many classes one may ask for."""
+    """Return the bytes per row, and the number of classes that may be requested."""
     if kind in _COUNTS:
         return 4, 2**31
     if kind in _MEANS:
         return 8, 2**31
     if kind == _BUCKETS and classes < 1:
         raise MalformedArtifactError("the artifact has statistics of no class")
-    # Of two classes both are stored, whatever the table says.
+    # For two classes both are stored, whatever the table says.
     held = classes if kind == _BUCKETS else max(classes, 2)
     return 4 * held, held
 

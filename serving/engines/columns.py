@@ -1,4 +1,4 @@
-"""How the inputs of a signature become the columns of a model: by name where the model knows names."""
+"""How the inputs of a signature become the columns of a model: by name if the model knows names."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ from serving.engines.errors import PredictionFailedError, SignatureMismatchError
 
 
 def check_widths(inputs: tuple[Tensor, ...], *, columns: int) -> None:
-    """Compare the number of columns, as far as the signature states it.
+    """Check the number of columns, as far as the signature states it.
 
     Raises:
-        SignatureMismatchError: the model takes another number.
+        SignatureMismatchError: the model takes a different number.
     """
     sizes = [size for tensor in inputs for size in tensor.shape[1:]]
     promised = sum(int(np.prod(tensor.shape[1:], dtype=np.int64)) for tensor in inputs)
@@ -22,10 +22,10 @@ def check_widths(inputs: tuple[Tensor, ...], *, columns: int) -> None:
 
 
 def in_order(inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> tuple[Tensor, ...]:
-    """Return several inputs in the order of the model's columns, if they have their names.
+    """Return several inputs in the order of the model's columns, if they have the columns' names.
 
     Raises:
-        SignatureMismatchError: they have only some of the names.
+        SignatureMismatchError: they only have some of the names.
     """
     given = {tensor.name: tensor for tensor in inputs}
     if set(given) == set(names):
@@ -38,7 +38,7 @@ def in_order(inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> tuple[Tensor
 
 
 def blocks_of(inputs: Mapping[str, Array], order: tuple[Tensor, ...]) -> list[Array]:
-    """Return the inputs as matrices of as many rows.
+    """Return the inputs as matrices with the same number of rows.
 
     Raises:
         PredictionFailedError: they have different numbers of rows.

@@ -1,12 +1,12 @@
 """Why an engine cannot be loaded, or cannot answer.
 
 EngineError
-├── CannotLoadError           the version will never run as it is; `code` is that of InstanceFailed
+├── CannotLoadError           the version can never run as it is; `code` is used in InstanceFailed
 │   ├── MalformedArtifactError   the file is not of its format
-│   ├── UntrustedTypeError       the file would create objects of a type that we do not trust
-│   ├── EngineNotInstalledError  the library behind the format is missing here
-│   ├── SignatureMismatchError   the model takes or gives something else than its signature says
-│   └── UnansweredInputError     the model fails on every input that it was tried with
+│   ├── UntrustedTypeError       the file would create objects of an untrusted type
+│   ├── EngineNotInstalledError  the library for the format is not installed
+│   ├── SignatureMismatchError   the model's inputs or outputs differ from its signature
+│   └── UnansweredInputError     the model fails on every input that was tried
 └── PredictionFailedError     the model failed on this input
 """
 
@@ -17,23 +17,23 @@ from schemas.tensor_notation import options_of
 
 
 class EngineError(Exception):
-    """Base of this tree; the message is one sentence for a person."""
+    """Base of this tree; the message is one sentence for people."""
 
 
 class CannotLoadError(EngineError):
-    """Loading again meets the same."""
+    """Loading again fails the same way."""
 
     code: ClassVar[str] = "artifact-cannot-be-loaded"
 
 
 class MalformedArtifactError(CannotLoadError):
-    """The file does not look like its format; nothing of it was loaded."""
+    """The file does not look like its format; none of it was loaded."""
 
     code = "artifact-malformed"
 
 
 class UntrustedTypeError(CannotLoadError):
-    """The file names types that we do not trust; nothing of it was created."""
+    """The file names untrusted types; none of its objects were created."""
 
     code = "artifact-untrusted"
 
@@ -43,7 +43,7 @@ class UntrustedTypeError(CannotLoadError):
 
 
 class EngineNotInstalledError(CannotLoadError):
-    """The format needs a library that this installation lacks."""
+    """The format needs a library that is not installed here."""
 
     code = "engine-not-installed"
 
@@ -55,7 +55,7 @@ class EngineNotInstalledError(CannotLoadError):
 
 
 class SignatureMismatchError(CannotLoadError):
-    """The signature promises what the model does not hold."""
+    """The signature does not match the model."""
 
     code = "signature-mismatch"
 
@@ -66,10 +66,10 @@ class SignatureMismatchError(CannotLoadError):
 
 
 class UnansweredInputError(CannotLoadError):
-    """The model fails on its golden input, or on every made-up one."""
+    """The model fails on its golden input, or on every generated one."""
 
     code = "model-fails"
 
 
 class PredictionFailedError(EngineError):
-    """The model raised on an input that fits the signature, or answered what its signature does not allow."""
+    """The model raised an error for an input that fits the signature, or its answer does not fit the signature."""

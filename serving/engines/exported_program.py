@@ -1,7 +1,7 @@
-"""Makes a file of `torch.export.save` safe to load, without torch: what could run code is refused or left out.
+"""Makes a file of `torch.export.save` safe to load, without torch: what could run code is rejected or left out.
 
 torch's own loader evaluates symbolic sizes as Python, looks operators up by dotted name and unpickles sample inputs.
-So only the graph, the weights and the constants are handed on, and only after each of their texts was looked at.
+So only the graph, the weights and the constants are passed on, and only after every string in them was checked.
 """
 
 import ast
@@ -37,7 +37,7 @@ _EXPRESSION = (
 
 
 def check_program(path: Path) -> None:
-    """Look at a file as `safe_program` does, without reading its weights.
+    """Check a file as `safe_program` does, without reading its weights.
 
     Raises:
         MalformedArtifactError: the same.
@@ -50,17 +50,17 @@ def check_program(path: Path) -> None:
 
 
 def safe_program(path: Path) -> bytes:
-    """Return an archive with what is needed of a file and nothing that could run code.
+    """Return an archive with the needed parts of a file and nothing that could run code.
 
     Raises:
-        MalformedArtifactError: the file is not an exported program, or keeps tensors as pickles.
+        MalformedArtifactError: the file is not an exported program, or stores tensors as pickles.
         UntrustedTypeError: its graph names more than torch's own operators on tensors.
     """
     copy = io.BytesIO()
     with _opened(path) as archive, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
         for name, member in _kept(archive).items():
             target.writestr(f"archive/{name}", _checked(name, member, archive))
-        # Read by torch in any case; empty, it is not unpickled.
+        # torch always reads it; if it is empty, it is not unpickled.
         target.writestr("archive/data/sample_inputs/model.pt", b"")
     return copy.getvalue()
 
@@ -110,7 +110,7 @@ def _checked(name: str, member: zipfile.ZipInfo, archive: zipfile.ZipFile) -> by
 
 
 def _refused(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
-    """Tell what in a document is not trusted; where a node came from is left out on the way, as nothing needs it."""
+    """List what is not trusted in a document, and drop the origins of its nodes, which nothing needs."""
     if isinstance(value, list):
         for part in value:
             yield from _refused(part)

@@ -1,4 +1,4 @@
-"""How much memory a model will take, from its file alone and rather too much than too little."""
+"""How much memory a model will take, estimated from its file alone, on the high side."""
 
 import zipfile
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from schemas.events.registry import ArtifactFormat
 
 _BASE_BYTES = 48 * 1024**2
-"""The library of the engine, as far as it isn't in memory yet."""
+"""The engine's library, if it is not in memory yet."""
 _COPIES = 3
-"""The file as it is read, the model made of it, and what a call works with."""
+"""The file while it is read, the model built from it, and the working memory of a call."""
 
 
 def estimated_bytes(artifact_format: ArtifactFormat, path: Path) -> int:
-    """Estimate what loading a file takes; of one that cannot be read, its size."""
+    """Estimate the memory that loading a file takes; its size if it cannot be read."""
     return _BASE_BYTES + _COPIES * _unpacked_bytes(artifact_format, path)
 
 
@@ -24,5 +24,5 @@ def _unpacked_bytes(artifact_format: ArtifactFormat, path: Path) -> int:
         with zipfile.ZipFile(path) as archive:
             return max(size, sum(member.file_size for member in archive.infolist()))
     except zipfile.BadZipFile:
-        # The engine refuses it in words of its own.
+        # The engine rejects it with its own message.
         return size

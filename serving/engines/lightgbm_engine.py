@@ -1,4 +1,4 @@
-"""Runs models that LightGBM saved as text. LightGBM is an extra: this is the only file that imports it."""
+"""Runs models that LightGBM saved as text. LightGBM is an extra, and only this file imports it."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def load_lightgbm(path: Path, signature: Signature) -> BoostedEngine:
     """Load a model.
 
     Raises:
-        CannotLoadError: the file or the signature is refused, or LightGBM is not installed.
+        CannotLoadError: the file or the signature is rejected, or LightGBM is not installed.
     """
     if lightgbm is None:
         raise EngineNotInstalledError(library="lightgbm", extra="lightgbm")
@@ -30,7 +30,7 @@ def load_lightgbm(path: Path, signature: Signature) -> BoostedEngine:
     has_classes = len(model.described().outputs) > 1
 
     def answer(rows: Array) -> Tensors:
-        # Replicas and other engines share the cores; one thread a call keeps latencies steady.
+        # Replicas and other engines share the cores; one thread per call keeps latencies steady.
         predicted = booster.predict(rows, num_threads=1)
         return with_labels(predicted) if has_classes else {"value": predicted}
 

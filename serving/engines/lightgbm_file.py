@@ -1,4 +1,4 @@
-"""Checks LightGBM's files, and writes them again with only what was checked, before its compiled code reads them."""
+"""Checks LightGBM's files, and rewrites them with only what was checked, before its compiled code reads them."""
 
 import re
 from pathlib import Path
@@ -22,17 +22,17 @@ def check_lightgbm(path: Path) -> None:
     """Check a file.
 
     Raises:
-        CannotLoadError: the same as of `rebuilt_file`.
+        CannotLoadError: as for `rebuilt_file`.
     """
     rebuilt_file(path)
 
 
 def rebuilt_file(path: Path) -> tuple[str, LightgbmText]:
-    """Return a text that is safe to load, and what the file says of its model.
+    """Return a text that is safe to load, and what the file says about its model.
 
     Raises:
         MalformedArtifactError: LightGBM did not write it.
-        CannotLoadError: it is of a kind that is not served.
+        CannotLoadError: this kind of model is not served.
     """
     try:
         model = read_text(path.read_bytes())
@@ -55,7 +55,7 @@ def _header(model: LightgbmText) -> str:
     kept = {name: header[name] for name in _HEADER if name in header}
     if not all(_PLAIN.fullmatch(value) for value in kept.values()):
         raise MalformedArtifactError("the artifact's header has characters that LightGBM does not write")
-    # Columns are identified by their position. Sizes of trees, which the reader would jump by, are left out.
+    # Columns are identified by their position. The sizes of trees, which the reader would use to skip, are left out.
     kept["feature_names"] = " ".join(f"Column_{number}" for number in range(model.columns))
     kept["feature_infos"] = " ".join(["none"] * model.columns)
     flags = ["average_output"] if "average_output" in header else []

@@ -1,4 +1,4 @@
-"""Walks over everything that a loaded scikit-learn model holds."""
+"""Walks over everything that a loaded scikit-learn model contains."""
 
 from collections.abc import Iterator
 from types import NoneType
@@ -10,7 +10,7 @@ _PLAIN = (str, bytes, int, float, type, NoneType, np.generic)
 
 
 def parts_of(model: object) -> Iterator[tuple[object, Any]]:
-    """Yield every object that the model holds, each once, with the nearest estimator above it."""
+    """Yield every object in the model once, with the nearest estimator above it."""
     seen: set[int] = set()
     waiting: list[tuple[object, object]] = [(None, model)]
     while waiting:

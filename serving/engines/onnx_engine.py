@@ -1,4 +1,4 @@
-"""Runs ONNX models on onnxruntime, which is an extra: the only file that imports it."""
+"""Runs ONNX models on onnxruntime. onnxruntime is an extra, and only this file imports it."""
 
 import ctypes
 from collections.abc import Iterator, Mapping
@@ -44,9 +44,9 @@ _ONNX_BF16 = 16
 
 
 class OnnxEngine:
-    """Takes and answers the tensors of the graph, under the names that the graph gives them.
+    """Takes and returns the graph's tensors, under their names in the graph.
 
-    Where the graph has one input, or one output, its name is that of the signature.
+    If the graph has a single input or output, it gets the name in the signature.
     """
 
     def __init__(self, path: Path, signature: Signature) -> None:
@@ -101,7 +101,7 @@ def _read(answer: Any) -> Array:  # noqa: ANN401 - onnxruntime has no annotation
     if answer.element_type() != _ONNX_BF16:
         array: Array = answer.numpy()
         return array
-    # onnxruntime has no way from BF16 to numpy; its memory ends with the answer, so it is copied.
+    # onnxruntime cannot convert BF16 to numpy; the memory is freed with the answer, so it is copied.
     raw = ctypes.string_at(answer.data_ptr(), answer.tensor_size_in_bytes())
     return from_bf16_bits(np.frombuffer(raw, dtype=np.uint16)).reshape(answer.shape())
 
@@ -110,7 +110,7 @@ def _session(path: Path) -> Any:  # noqa: ANN401 - onnxruntime has no annotation
     if onnxruntime is None:
         raise EngineNotInstalledError(library="onnxruntime", extra="onnx")
     options = onnxruntime.SessionOptions()
-    # Replicas and other engines share the cores; one thread a call keeps latencies steady.
+    # Replicas and other engines share the cores; one thread per call keeps latencies steady.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     try:
@@ -123,7 +123,7 @@ def _session(path: Path) -> Any:  # noqa: ANN401 - onnxruntime has no annotation
 
 
 def _names(kind: str, promised: tuple[Tensor, ...], held: list[Any]) -> dict[str, str]:
-    """Return the graph's name for each of the signature's."""
+    """Return the graph's name for each name in the signature."""
     nodes = {node.name: node for node in held}
     names = {tensor.name: tensor.name for tensor in promised}
     if len(promised) == len(held) == 1:
@@ -154,7 +154,7 @@ def _check_form(kind: str, tensor: Tensor, node: Any) -> None:  # noqa: ANN401 -
 
 
 def _takes(promised: tuple[int, ...], held: list[Any]) -> bool:
-    """Whether the graph takes what the signature lets through; a free number of rows must be free in both."""
+    """Whether the graph accepts everything that the signature allows; a free number of rows must be free in both."""
     if len(promised) != len(held) or (promised[0] < 0 and isinstance(held[0], int)):
         return False
     return all(

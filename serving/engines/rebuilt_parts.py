@@ -1,7 +1,7 @@
-"""Replaces parts whose insides compiled code follows without bounds by parts built again from their data.
+"""Rebuilds from their data the parts that compiled code reads without bounds checks.
 
-A search tree and a spline are restored without the checks of their constructors. Nothing of them is asked here but
-their data, which numpy holds; what is built of those is built by the library itself.
+Search trees and splines are unpacked without the checks of their constructors. Only their data, held by numpy, is used
+here, and the library itself builds new ones from it.
 """
 
 from typing import Any
@@ -29,16 +29,16 @@ _TREE_NAMES = tuple(f"{kind}{bits}" for kind in ("KDTree", "BallTree") for bits 
 
 
 def rebuild_parts(model: object) -> None:
-    """Build every search tree and spline of a model again.
+    """Rebuild every search tree and spline of a model.
 
     Raises:
-        MalformedArtifactError: it cannot be built, or is where scikit-learn puts none.
+        MalformedArtifactError: it cannot be built, or is where scikit-learn would not put one.
     """
     rebuilt: set[int] = set()
     for _, part in list(parts_of(model)):
         try:
             rebuilt |= {id(each) for each in _rebuilt_in(part)}
-        # The libraries' own refusals have no common base.
+        # The libraries' own errors have no common base.
         except Exception as error:
             raise MalformedArtifactError(
                 f"a search tree or spline of a {type(part).__name__} cannot be built: {error}"
@@ -64,7 +64,7 @@ def _rebuilt_in(part: Any) -> list[object]:  # noqa: ANN401 - whatever the file 
 
 
 def _check_neighbours(part: Any) -> None:  # noqa: ANN401 - whatever the file holds
-    """Compare the rows that are searched with what is known of them, which compiled code takes for granted."""
+    """Check the searched rows against what the model says about them, because compiled code relies on it."""
     if not isinstance(part.effective_metric_, str):
         raise MalformedArtifactError("its metric is not a name")
     rows = part._fit_X.shape[0]  # noqa: SLF001 - there is no public name

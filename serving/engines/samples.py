@@ -9,7 +9,7 @@ from serving.engines.base import DTYPES, Array, Tensors
 
 
 def constant_inputs(signature: Signature) -> Iterator[Tensors]:
-    """Yield inputs of one row, of zeros and of ones; sizes that are free are one."""
+    """Yield one-row inputs of zeros and of ones; free sizes are 1."""
     for number, text in ((0, ""), (1, "a")):
         yield {
             tensor.name: _filled(tensor, text if tensor.datatype == "BYTES" else number) for tensor in signature.inputs

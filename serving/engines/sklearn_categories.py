@@ -1,4 +1,4 @@
-"""Values that a fitted model has seen, so that a made-up row is one that its encoders know."""
+"""Values that a fitted model has seen, so that its encoders know the values in a generated row."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 
 def known_values(model: Any, columns: list[int] | None = None) -> dict[int, Any]:  # noqa: ANN401 - any estimator
-    """Return a value by the number of its column, of those columns that an encoder looks at or that has bounds."""
+    """Return a value for each column, by its number, that an encoder reads or that has bounds."""
     if columns is None:
         columns = list(range(int(getattr(model, "n_features_in_", 0))))
     match model:
@@ -23,7 +23,7 @@ def known_values(model: Any, columns: list[int] | None = None) -> dict[int, Any]
         case Pipeline():
             return _of_steps([step for _, step in model.steps], columns)
         case IsotonicRegression():
-            # Beyond what it has seen it answers nothing, and it does not say how many columns it takes.
+            # It has no answer outside the range that it has seen, and does not say how many columns it takes.
             return {(columns or [0])[0]: model.X_min_}
         case _ if hasattr(model, "best_estimator_"):
             return known_values(model.best_estimator_, columns)
@@ -33,7 +33,7 @@ def known_values(model: Any, columns: list[int] | None = None) -> dict[int, Any]
 
 
 def _of_steps(steps: list[Any], columns: list[int]) -> dict[int, Any]:
-    """Look through steps as long as they keep the columns as they are."""
+    """Look past steps that leave the columns unchanged."""
     for step in steps:
         found = known_values(step, columns)
         if found or getattr(step, "n_features_in_", len(columns)) != len(columns):

@@ -20,7 +20,7 @@ _PREFERRED_OUTPUTS = {"label", "value", "probabilities"}
 
 
 class SklearnEngine:
-    """Answers `label` or `value`, and where the model has them `probabilities`, `decision`, `scores`, `transformed`.
+    """Returns `label` or `value`, and if the model has them `probabilities`, `decision`, `scores`, `transformed`.
 
     Several inputs are joined column by column: in the order of the names that the model was fitted on, or else in that
     of the signature.
@@ -48,13 +48,13 @@ class SklearnEngine:
     def ask(self, inputs: Mapping[str, Array]) -> Tensors:
         rows = self._rows.of(inputs)
         try:
-            # The rim has refused what is not finite, and the parameters of a fitted model do not change.
+            # Values that are not finite were already rejected, and the parameters of a fitted model do not change.
             with config_context(assume_finite=not self._has_missing, skip_parameter_validation=True):
                 if self._asks_row_by_row and len(rows) > 1:
                     answers = [self._answers(rows[index : index + 1]) for index in range(len(rows))]
                     return {name: np.concatenate([answer[name] for answer in answers]) for name in self._methods}
                 return self._answers(rows)
-        # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
+        # A model can raise anything; the cause is kept, and the caller turns it into an answer.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
 
@@ -69,13 +69,13 @@ class SklearnEngine:
 
 
 def _fitting(model: Any, given: Signature) -> Signature | None:  # noqa: ANN401 - whatever estimator the file holds
-    """Return the signature that fits a model, with the given names as far as they do; None where it answers nothing."""
+    """Return the signature that fits a model, with the given names where they fit; None if it has no outputs."""
     inputs = fitting_inputs(model, given.inputs)
     rows = rows_for(model, inputs)
     for sample in samples_for(model, rows.inputs):
         try:
             return Signature(inputs=inputs, outputs=_answered(model, rows.of(sample)))
-        except Exception:  # noqa: BLE001, S112 - this is advice for a refusal that is raised anyway
+        except Exception:  # noqa: BLE001, S112 - this is advice for an error that is raised anyway
             continue
     return None
 
@@ -91,7 +91,7 @@ def _answered(model: Any, rows: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - an
 
 
 def _stages(model: Any) -> tuple[list[Any], Any]:  # noqa: ANN401 - whatever estimator the file holds
-    """Take a pipeline apart, so that several outputs cost one preprocessing; it is what its own methods do."""
+    """Split a pipeline, so that several outputs share one preprocessing; its own methods do the same."""
     if type(model) is not Pipeline:
         return [], model
     steps = [step for _, step in model.steps]

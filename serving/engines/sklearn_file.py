@@ -1,4 +1,4 @@
-"""Loads what skops saved: types are checked before anything is created, and structures before anything is asked."""
+"""Loads skops files: types are checked before anything is created, and structures before anything is called."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from serving.engines.rebuilt_parts import REBUILT_TYPES, rebuild_parts
 from serving.engines.tree_check import TREE_TYPES, check_trees
 from serving.engines.trusted_estimators import skops_io, trusted_estimators
 
-# The fork server holds this module, and with it skops; each engine would take a second to import it for its file.
+# The fork server preloads this module, and skops with it; otherwise each engine would take a second to import it.
 _skops = skops_io()
 INERT_TYPES = (
     "builtins.object",
@@ -42,24 +42,27 @@ INERT_TYPES = (
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
     "sklearn.utils.validation.check_array",
 )
-"""Beyond what skops trusts by itself (scikit-learn's estimators, numpy's universal functions): functions that only
-calculate, and parts of estimators that only hold values. What a `partial` calls must be trusted itself."""
+"""Trusted in addition to what skops trusts, which is scikit-learn's estimators and numpy's universal functions.
+
+These are functions that only calculate, and parts of estimators that only hold values. What a `partial` calls must be
+trusted itself.
+"""
 SPARSE_TYPES = tuple(f"scipy.sparse._{kind}.{kind}_{form}" for kind in ("csr", "csc") for form in ("matrix", "array"))
 CHECKED_TYPES = (*TREE_TYPES, *REBUILT_TYPES, *SPARSE_TYPES)
-"""These hold indices that compiled code follows; they are checked, or built again, before anything is asked."""
+"""These hold indices that compiled code follows; they are checked or rebuilt before anything is called."""
 
 
 def load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the file holds
     """Load a model.
 
     Raises:
-        MalformedArtifactError: it is not a file of skops, or a structure in it leads out of its arrays.
-        UntrustedTypeError: it would create objects of a type that we do not trust.
+        MalformedArtifactError: it is not a skops file, or a structure in it leads outside its arrays.
+        UntrustedTypeError: it would create objects of an untrusted type.
     """
     trusted = _trusted_types(path)
     try:
         model = _skops.load(path, trusted=sorted(trusted))
-    # skops raises nearly anything on a file that was tampered with.
+    # skops can raise almost anything on a file that was tampered with.
     except Exception as error:
         raise _unreadable(error) from error
     rebuild_parts(model)
@@ -69,7 +72,7 @@ def load_trusted(path: Path) -> Any:  # noqa: ANN401 - whatever estimator the fi
 
 
 def checked_types(path: Path) -> set[str]:
-    """Return those types in a file of which more than the name is checked."""
+    """Return the types in a file that are checked by more than their name."""
     return set(_skops.get_untrusted_types(file=path)) & set(CHECKED_TYPES)
 
 

@@ -1,4 +1,4 @@
-"""How the inputs of a signature become the rows of a scikit-learn model: by name where the model knows names."""
+"""How the inputs of a signature become the rows of a scikit-learn model: by name if the model knows names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,10 +18,10 @@ _MAX_NAMED_INPUTS = 64
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
-    """Joins inputs column by column, in the order of the model.
+    """Joins inputs column by column, in the model's order.
 
-    `names` are those of a data frame's columns, where the model selects columns by name. `are_texts` says that the
-    model takes a list of texts rather than rows.
+    `names` are the columns of a data frame, if the model selects columns by name. `are_texts` means that the model
+    takes a list of texts rather than rows.
     """
 
     inputs: tuple[Tensor, ...]
@@ -38,10 +38,10 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows_for(model: Any, inputs: tuple[Tensor, ...]) -> Rows:  # noqa: ANN401 - whatever estimator the file holds
-    """Find out how the inputs become rows.
+    """Determine how the inputs become rows.
 
     Raises:
-        SignatureMismatchError: they have other columns than the model takes, or other names.
+        SignatureMismatchError: their columns or names are not those that the model takes.
     """
     columns = getattr(model, "n_features_in_", None)
     if columns is None:
@@ -57,12 +57,12 @@ def rows_for(model: Any, inputs: tuple[Tensor, ...]) -> Rows:  # noqa: ANN401 - 
 
 
 def feature_names(model: object) -> tuple[str, ...]:
-    """Return the names of the columns that a model was fitted on, where it saw any."""
+    """Return the names of the columns that a model was fitted on, if it saw any."""
     return tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
 
 
 def fitting_inputs(model: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ANN401 - any estimator
-    """Return inputs that a model takes, as like the given ones as can be."""
+    """Return inputs that a model accepts, as similar to the given ones as possible."""
     names, columns = feature_names(model), getattr(model, "n_features_in_", None)
     if columns is None:
         takes_texts = hasattr(_first(model), "build_analyzer")
@@ -84,7 +84,7 @@ def fitting_inputs(model: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]
 
 
 def samples_for(model: object, inputs: tuple[Tensor, ...]) -> Iterator[Tensors]:
-    """Make up rows that a model should answer: of values that its encoders know, and else of zeros or ones."""
+    """Make up rows that a model should accept: values that its encoders know, or else zeros or ones."""
     known = known_values(model)
     free = int(getattr(model, "n_features_in_", 1)) if len(inputs) == 1 else 1
     for number, text in ((0, ""), (1, "a")):
@@ -108,10 +108,10 @@ def _value(known: Any, other: float | str) -> Any:  # noqa: ANN401 - a category 
 
 
 def _frame(names: Sequence[str], blocks: Sequence[Array]) -> Any:  # noqa: ANN401 - pandas has no annotations here
-    import pandas as pd  # noqa: PLC0415 - half a second and 40 MB, which few models need
+    import pandas as pd  # noqa: PLC0415 - it takes half a second and 40 MB, and few models need it
 
     columns = [block[:, index] for block in blocks for index in range(block.shape[1])]
-    # Series keep the type of texts, which a frame made of arrays would guess.
+    # Series keep the type of strings, which a frame built from arrays would guess.
     return pd.DataFrame(
         {name: pd.Series(column, dtype=column.dtype) for name, column in zip(names, columns, strict=True)}
     )
@@ -138,7 +138,7 @@ def _is_by_name(columns: object) -> bool:
 
 
 def _forget_names(model: object) -> None:
-    """Let no part ask for names, which it would do with a warning for each call: the columns are in its order."""
+    """Keep parts from asking for names, with a warning on each call: the columns are in their order."""
     for _, part in parts_of(model):
         if "feature_names_in_" in getattr(part, "__dict__", {}):
             del part.feature_names_in_

@@ -1,4 +1,4 @@
-"""Which of a scikit-learn model's methods answers which output of a signature."""
+"""Which method of a scikit-learn model computes which output of a signature."""
 
 from typing import Any
 
@@ -18,16 +18,16 @@ _METHODS = {
     "scores": "score_samples",
     "transformed": "transform",
 }
-"""By the name of an output. The names of the methods themselves are names of outputs, too."""
+"""By the name of an output. The names of the methods themselves work too."""
 _RANDOM = {("BernoulliRBM", "score_samples")}
-"""Methods that answer the same row differently each time."""
+"""Methods that return a different answer for the same row each time."""
 _LOOK_AT_ALL_ROWS = {"NMF", "MiniBatchNMF"}
-"""Estimators whose answer to a row depends on the rows beside it."""
+"""Estimators whose answer for a row depends on the other rows."""
 _PROBABILITIES = 2
 
 
 def offered(model: object) -> dict[str, str]:
-    """Return the methods that a model has, by the names of the outputs that they answer."""
+    """Return the methods that a model has, by the names of the outputs that they compute."""
     prediction = "value" if is_regressor(model) else "label"
     return {
         name: method
@@ -39,10 +39,10 @@ def offered(model: object) -> dict[str, str]:
 
 
 def methods_for(model: object, outputs: tuple[Tensor, ...]) -> dict[str, str]:
-    """Return the method for each output. An only output may have any name: it is the model's prediction.
+    """Return the method for each output. A single output may have any name: it is the model's prediction.
 
     Raises:
-        SignatureMismatchError: the model has nothing that answers an output.
+        SignatureMismatchError: the model has no method for an output.
     """
     known = offered(model)
     if not known:
@@ -60,7 +60,7 @@ def methods_for(model: object, outputs: tuple[Tensor, ...]) -> dict[str, str]:
 
 
 def looks_at_all_rows(model: object) -> bool:
-    """Whether a row is answered otherwise when others are asked with it, so that each must be asked alone."""
+    """Whether a row's answer depends on the rows in the same call, so that each must be called alone."""
     return any(type(part).__name__ in _LOOK_AT_ALL_ROWS for _, part in parts_of(model))
 
 
@@ -69,12 +69,12 @@ def dense(values: Any, *, rows: int) -> Array:  # noqa: ANN401 - whatever a meth
     if isinstance(values, list) and values and all(np.ndim(each) == _PROBABILITIES for each in values):
         return _stacked([np.asarray(each) for each in values])
     array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
-    # Some methods drop the dimension of rows where there is only one.
+    # Some methods drop the row dimension if there is only one row.
     return array[np.newaxis] if rows == 1 and array.shape[:1] != (1,) else array
 
 
 def _stacked(targets: list[Array]) -> Array:
-    """Join the probabilities of several targets as rows × targets × classes; a class that a target lacks has none."""
+    """Join the probabilities of several targets as rows × targets × classes, with 0 for a class that a target lacks."""
     classes = max(each.shape[1] for each in targets)
     padded = [np.pad(each, ((0, 0), (0, classes - each.shape[1]))) for each in targets]
     return np.stack(padded, axis=1)

@@ -1,4 +1,4 @@
-"""Runs programs exported by torch, which is an extra: the only file that imports it. Nothing is unpickled."""
+"""Runs programs exported by torch. torch is an extra, and only this file imports it. Nothing is unpickled."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -42,9 +42,11 @@ _DTYPES = {
 
 
 class TorchEngine:
-    """Gives the program the inputs in the order of the signature; its outputs are known by the names of the mapping
-    that it returns, or by the order of the signature if it returns one tensor or several.
-    """  # noqa: D205 - one sentence needs the room
+    """Passes the inputs in the order of the signature.
+
+    Outputs are identified by the names in the mapping that the program returns, or by the order of the signature if it
+    returns one or several tensors.
+    """
 
     def __init__(self, path: Path, signature: Signature) -> None:
         if torch is None:
@@ -70,7 +72,7 @@ class TorchEngine:
                 given = [self._tensor(inputs[spec.name], spec.datatype) for spec in self._signature.inputs]
                 answers = self._named(self._module(*given))
                 return {spec.name: _array(answers[spec.name]) for spec in self._signature.outputs}
-        # What a foreign model raises is open; the cause is kept, and the caller turns it into one answer.
+        # A model can raise anything; the cause is kept, and the caller turns it into an answer.
         except Exception as error:
             raise PredictionFailedError(f"the model failed with {type(error).__name__}") from error
 
@@ -108,7 +110,7 @@ class TorchEngine:
 
     @staticmethod
     def _tensor(array: Array, datatype: str) -> Any:  # noqa: ANN401 - torch's own type is an extra's
-        # Copied, as arrays that came over the wire are read-only and torch warns of those.
+        # Copied because arrays that came over the wire are read-only, and torch warns about those.
         return torch.from_numpy(np.array(array)).to(getattr(torch, _DTYPES[datatype]))
 
 
@@ -117,7 +119,7 @@ def _program(path: Path) -> Any:  # noqa: ANN401 - torch's own type is an extra'
     torch.set_num_threads(1)
     try:
         return torch.export.load(io.BytesIO(content))
-    # torch raises nearly anything on a file that was tampered with.
+    # torch can raise almost anything on a file that was tampered with.
     except Exception as error:
         raise MalformedArtifactError(f"torch cannot read the artifact ({type(error).__name__}: {error})") from error
 

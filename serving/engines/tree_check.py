@@ -1,8 +1,8 @@
-"""Trees are walked without bounds by compiled code, so a file's trees are checked before any of them is asked.
+"""Compiled code walks trees without bounds checks, so a file's trees are checked before any of them is used.
 
 What is checked is what scikit-learn's builders guarantee (`sklearn/tree/_tree.pyx`,
-`sklearn/ensemble/_hist_gradient_boosting/grower.py`): a node's children come after it, within the tree, and it looks at
-a feature that the rows have. scikit-learn itself checks the types and shapes of the arrays when it takes them over.
+`sklearn/ensemble/_hist_gradient_boosting/grower.py`): a node's children come after it, within the tree, and it uses a
+feature that the rows have. scikit-learn itself checks the types and shapes of the arrays when it loads them.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ _GROWN_NODES = {
     "is_categorical": "u1",
     "bitset_idx": "<u4",
 }
-# Ensembles that give their trees whole rows, unchecked.
+# Ensembles that pass whole rows to their trees, unchecked.
 _GIVE_WHOLE_ROWS = ("RandomForest", "ExtraTrees", "RandomTrees", "GradientBoosting", "HistGradientBoosting")
 
 
@@ -37,7 +37,7 @@ def check_trees(model: object) -> None:
     """Check every tree that a loaded model holds.
 
     Raises:
-        MalformedArtifactError: following one could lead out of its arrays, or never end.
+        MalformedArtifactError: following one could lead outside its arrays, or never end.
     """
     for owner, part in parts_of(model):
         kind = type(part).__name__
@@ -82,7 +82,7 @@ def _check_grown_tree(tree: Any, *, columns: int) -> None:  # noqa: ANN401 - wit
 
 
 def _check_categories(tree: Any, owner: Any) -> None:  # noqa: ANN401 - without types
-    known = np.asarray(owner._bin_mapper.is_categorical_)  # noqa: SLF001 - the tables of categories are made of it
+    known = np.asarray(owner._bin_mapper.is_categorical_)  # noqa: SLF001 - the tables of categories are built from it
     if known.shape != (_columns_of(owner),):
         raise MalformedArtifactError("a boosted model does not say of each feature whether it has categories")
     categorical = (tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] != 0)

@@ -1,8 +1,8 @@
 """skops without its walk through all of scikit-learn: an estimator is looked up when a file names it.
 
 Importing `skops.io` imports every module of scikit-learn to list its public estimators, which takes seconds and a
-hundred megabytes in each engine. Here the list stays empty, and `trusted_estimators` asks of the few names in a file
-what the walk asks of all: a public, concrete estimator of scikit-learn, found where its users import it from.
+hundred megabytes in each engine. Here the list stays empty, and `trusted_estimators` checks the few names in a file as
+the walk checks all: each has to be a public, concrete estimator of scikit-learn, found where its users import it from.
 """
 
 import sys
@@ -25,12 +25,12 @@ _PARTS: dict[str, type] = {
     "sklearn.metrics": FunctionType,
     "sklearn.model_selection": type,
 }
-"""What is trusted of modules besides estimators, as it only calculates or holds values; estimators hold it."""
+"""What is trusted in modules besides estimators: parts of estimators that only calculate or hold values."""
 _importing = Lock()
 
 
 def skops_io() -> ModuleType:
-    """Import `skops.io`; where it is imported already, it knows all estimators by itself."""
+    """Import `skops.io`; if it is already imported, it knows all estimators itself."""
     with _importing:
         if "skops.io" in sys.modules:
             return sys.modules["skops.io"]
@@ -42,10 +42,10 @@ def skops_io() -> ModuleType:
 
 
 def trusted_estimators(type_names: set[str]) -> set[str]:
-    """Return those of the names that are public, concrete estimators of scikit-learn, or public parts of its own.
+    """Return the names that are public, concrete estimators of scikit-learn, or public parts of it.
 
-    Parts are kernels of Gaussian processes, ways to split data, and metrics. Only scikit-learn's own public modules are
-    imported to find out.
+    Parts are kernels of Gaussian processes, splitters, and metrics. Only scikit-learn's own public modules are imported
+    to find out.
     """
     return {name for name in type_names if _is_public_part(name)}
 

@@ -1,4 +1,4 @@
-"""Runs models that XGBoost saved as UBJSON or JSON. XGBoost is an extra: this is the only file that imports it."""
+"""Runs models that XGBoost saved as UBJSON or JSON. XGBoost is an extra, and only this file imports it."""
 
 from pathlib import Path
 
@@ -21,12 +21,12 @@ def load_xgboost(path: Path, signature: Signature) -> BoostedEngine:
     """Load a model.
 
     Raises:
-        CannotLoadError: the file or the signature is refused, or XGBoost is not installed.
+        CannotLoadError: the file or the signature is rejected, or XGBoost is not installed.
     """
     if xgboost is None:
         raise EngineNotInstalledError(library="xgboost", extra="xgboost")
     content, document = checked_file(path)
-    # Replicas and other engines share the cores; one thread a call keeps latencies steady.
+    # Replicas and other engines share the cores; one thread per call keeps latencies steady.
     booster = xgboost.Booster({"nthread": 1})
     try:
         booster.load_model(bytearray(content))
@@ -44,7 +44,7 @@ def load_xgboost(path: Path, signature: Signature) -> BoostedEngine:
 
 
 def _rounds(document: XgboostDocument, held: int) -> int:
-    """Return how many rounds of trees count: after early stopping those to the best, as XGBoost's estimators do it."""
+    """Return how many boosting rounds count: after early stopping those up to the best, as in XGBoost's estimators."""
     rounds = int(document.attributes.get("best_iteration", held - 1)) + 1
     if not 0 <= rounds <= held:
         raise ValueError(f"its best round is {rounds}, and it has {held}")

@@ -1,4 +1,4 @@
-"""Checks XGBoost's files before its compiled code reads them: each number that it follows leads where it may."""
+"""Checks XGBoost's files before its compiled code reads them: every index has to stay within bounds."""
 
 import re
 from pathlib import Path
@@ -21,17 +21,17 @@ def check_xgboost(path: Path) -> None:
     """Check a file.
 
     Raises:
-        CannotLoadError: the same as of `checked_file`.
+        CannotLoadError: as for `checked_file`.
     """
     checked_file(path)
 
 
 def checked_file(path: Path) -> tuple[bytes, XgboostDocument]:
-    """Return a file that is safe to load, and what it says of its model.
+    """Return a file that is safe to load, and what it says about its model.
 
     Raises:
         MalformedArtifactError: XGBoost did not write it.
-        CannotLoadError: it is of a kind that is not served.
+        CannotLoadError: this kind of model is not served.
     """
     content = path.read_bytes()
     try:
@@ -101,7 +101,7 @@ def _check_tree(document: XgboostDocument, tree: dict[str, Any]) -> None:
     check_within(columns[splits], document.columns, what="split_indices")
     expected = np.full(nodes, _NO_PARENT)
     expected[left[splits]] = expected[right[splits]] = np.flatnonzero(splits)
-    # A node that pruning has cut off has no parent that leads to it, and is never met.
+    # No parent leads to a node that was pruned, so it is never reached.
     if not ((parents == expected) | ((expected == _NO_PARENT) & (parents >= 0) & (parents < nodes))).all():
         raise MalformedArtifactError("the artifact's parents are not those of the children")
     _check_categorical_splits(tree, nodes)
@@ -123,7 +123,7 @@ def _check_categorical_splits(tree: dict[str, Any], nodes: int) -> None:
 
 
 def _check_categories(document: XgboostDocument, categories: dict[str, Any]) -> None:
-    """Check the values of categories that a data frame had; numbers are not looked up in them."""
+    """Check the category values of a data frame; numbers are not looked up in them."""
     encodings = categories["enc"]
     if not len(encodings):
         return

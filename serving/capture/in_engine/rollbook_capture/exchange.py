@@ -1,4 +1,4 @@
-"""One call of a language model: what was asked, what the answer says of itself, and when its parts came."""
+"""One call of a language model: the request, what the answer says about itself, and when its parts arrived."""
 
 import re
 import time
@@ -22,7 +22,7 @@ _MAX_END_BYTES = 4
 
 
 class Exchange:
-    """One call. A stream is asked for its usage, which is taken out again where the caller did not ask for it."""
+    """One call. A stream is asked for its usage, which is removed again unless the caller asked for it."""
 
     def __init__(
         self, path: str, body: bytes, *, is_gone: bool = False, asks_for_usage: bool = True, named: str = ""
@@ -49,19 +49,19 @@ class Exchange:
 
     @property
     def asks_for_prompt_logprobs(self) -> bool:
-        """Return whether the caller wants to know how likely the prompt was, not only the answer."""
-        # vLLM's chat counts `echo` alone as a wish for them.
+        """Return whether the caller asks for the log probabilities of the prompt too."""
+        # For vLLM's chat, `echo` alone requests them.
         is_scored = self._is_chat or self._asked.get("logprobs") is not None
         return self._asked.get("prompt_logprobs") is not None or bool(self._asked.get("echo") and is_scored)
 
     def scope_of(self, scope: Scope) -> Scope:
-        """Return the scope with the length of the body that is handed on."""
+        """Return the scope with the length of the body that is passed on."""
         length = str(len(self._body)).encode()
         headers = [(name, length if name == b"content-length" else value) for name, value in scope["headers"]]
         return {**scope, "headers": headers}
 
     def receiving(self, receive: Receive) -> Receive:
-        """Hand the body on, then what the server says of the connection."""
+        """Pass on the body, then what the server reports about the connection."""
 
         async def replayed() -> Message:
             if not self._is_handed_on:
@@ -77,19 +77,20 @@ class Exchange:
         return replayed
 
     def sending(self, send: Send) -> Send:
-        """Look at the answer on its way."""
+        """Inspect a part of the answer as it passes."""
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
-                # A refusal is one document, whatever was asked for; and servers take more than `true` for a yes.
+                # An error is a single document even if a stream was requested; and servers accept more than `true` as
+                # true.
                 self._is_stream = self._status == _OK and content_type(message).startswith(_EVENTS)
                 self._hides_usage = self._hides_usage and self._is_stream
                 await send(message)
                 return
             ends = not message.get("more_body", False)
             content = self._take(message.get("body", b""), ends=ends)
-            # Before the last part is sent: what the caller has all of did not break off.
+            # Before the last part is sent: an answer that the caller has completely did not break off.
             self._is_finished = ends
             if content or ends:
                 await send({**message, "body": content})
@@ -97,11 +98,11 @@ class Exchange:
         return watched
 
     def break_off(self) -> None:
-        """Take note that the answer ended in an error."""
+        """Note that the answer ended in an error."""
         self._finish = "broken-off"
 
     def end(self) -> None:
-        """Take note that nothing more comes."""
+        """Note that the answer is complete."""
         self._ended = self._last or time.monotonic()
         self._held.clear()
 
@@ -111,7 +112,7 @@ class Exchange:
         return len(self._body) + sum(map(len, self._texts.values()))
 
     def record(self, prediction_id: str, now_ms: int, policy: Policy) -> list[Any]:
-        """Return the record, after the policy."""
+        """Return the record with the policy applied."""
         ended = self._ended
         given, made = self._tokens()
         inputs = {name: self._asked[name] for name in _INPUTS if name in self._asked}
@@ -134,7 +135,7 @@ class Exchange:
         ]
 
     def _is_known_by(self, named: str) -> bool:
-        """Call the model as the server does, where the gateway says that it chose the version that was named."""
+        """Strip a version that the gateway has already resolved from the model's name; return whether there was none."""
         endpoint = _SELECTOR.split(named, maxsplit=1)[0]
         if endpoint == named or self._asked.get("model") != named:
             return True
@@ -170,7 +171,7 @@ class Exchange:
         return b"".join(passed) + (bytes(self._held) if ends else b"")
 
     def _learn_event(self, event: bytes) -> dict[str, Any]:
-        """Learn of one event of a stream; return what it says."""
+        """Read one event of a stream and return its content."""
         lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
         document = read_object(b"\n".join(lines))
         if document:
@@ -178,10 +179,10 @@ class Exchange:
         return document
 
     def _shown(self, event: bytes, document: dict[str, Any]) -> list[bytes]:
-        """Return what the caller gets to see in place of an event.
+        """Return what the caller sees instead of an event.
 
-        The last piece of text waits for the usage that we asked for and which comes right after it: where a server is
-        asked for it, the usage alone bears the fingerprint, which the caller would miss.
+        The last piece of text waits for the usage that we asked for, which follows it immediately: if asked for usage,
+        a server puts the fingerprint there only, and the caller would miss it.
         """
         before, self._kept_back = self._kept_back, []
         if isinstance(document.get("usage"), dict) and not document.get("choices"):
@@ -233,25 +234,25 @@ class Exchange:
         return 1
 
     def _tokens(self) -> tuple[int, int]:
-        """Return tokens in and out; a stream that broke off reported no usage, so its pieces are counted."""
+        """Return tokens in and out; a stream that broke off reported no usage, so its chunks are counted."""
         given = _number(self._usage.get("prompt_tokens", self._usage.get("input_tokens")), otherwise=-1)
         made = _number(self._usage.get("completion_tokens", self._usage.get("output_tokens")), otherwise=-1)
         return given, made if made >= 0 or not self._is_stream else self._pieces
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
-    """Return the objects of a list; servers write null and other things where objects should be."""
+    """Return the objects in a list; servers write null and other values where objects belong."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _number(value: object, *, otherwise: int) -> int:
-    """Return a number as a column can hold it; what is none, or larger, is not believed."""
+    """Return a number that fits the column; anything else is ignored."""
     is_one = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _INT64_LIMIT
     return value if is_one else otherwise  # type: ignore[return-value]
 
 
 def _text(value: object) -> str:
-    """Return a text; other JSON as it is written, and nothing for null."""
+    """Return text; other JSON as it is written, and an empty string for null."""
     return value if isinstance(value, str) else "" if value is None else written(value)
 
 
@@ -266,6 +267,6 @@ def _text_of(answer: dict[str, Any]) -> str:
 
 
 def _end_of(answer: dict[str, Any]) -> str:
-    """Say how a response ended, in the word that completions have for it where it was cut off."""
+    """Return how a response ended, in the terms of the completions API if it was cut off."""
     details = next(iter(_objects([answer.get("incomplete_details")])), {})
     return "length" if details.get("reason") == "max_output_tokens" else _text(answer.get("status"))

@@ -1,11 +1,11 @@
-"""JSON as it comes from strangers, and as it goes into the spool."""
+"""JSON as callers and servers send it, and as it is written to the spool."""
 
 import json
 from typing import Any
 
 
 def read_object(content: bytes) -> dict[str, Any]:
-    """Read an object; whatever else it is counts as an empty one."""
+    """Read an object; anything else counts as an empty one."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
@@ -14,6 +14,6 @@ def read_object(content: bytes) -> dict[str, Any]:
 
 
 def written(value: object) -> str:
-    """Write JSON as it is stored, without a lone surrogate, which JSON may spell and UTF-8 may not."""
+    """Write JSON for storage, without lone surrogates, which JSON can escape but UTF-8 cannot encode."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
-"""ASGI middleware that spools what a language model was asked and answered.
+"""ASGI middleware that spools a language model's requests and answers.
 
-It runs inside servers that are not ours, in environments of theirs (vLLM's `--middleware`), so this folder needs
-nothing but the standard library.
+It runs inside other servers, in their own environments (vLLM's `--middleware`), so this folder only uses the standard
+library.
 """
 
 import contextlib
@@ -24,13 +24,16 @@ PREFIX = "ROLLBOOK_CAPTURE_"
 _CAPTURED = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 _INSTANCE = "/rollbook/instance"
 _NOT_FOR_CALLERS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
-"""What comes with a prediction id came through the gateway, and what comes from another address from another host: both
-may ask the model, and not change the engine, which would read any file of its host."""
+"""Routes for the engine's own host only.
+
+A request with a prediction id came through the gateway, and one from another address came from another host. Both may
+call the model but not change the engine, which would read any file on its host.
+"""
 _SPOOL_MAX_BYTES = 256 * 1024**2
 
 
 class CaptureMiddleware:
-    """Captures calls with the gateway's prediction id, answers who this process is, and passes everything else on."""
+    """Captures calls with the gateway's prediction id, reports which process this is, passes on everything else."""
 
     def __init__(self, app: Application, environ: Mapping[str, str] = os.environ) -> None:
         self._app = app
@@ -105,7 +108,7 @@ class CaptureMiddleware:
 
 
 def _is_from_this_host(scope: Scope) -> bool:
-    # A connection whose two ends have one address never left the host.
+    # A connection with the same address at both ends never left the host.
     client, server = scope.get("client"), scope.get("server")
     return bool(client and server and client[0] == server[0])
 

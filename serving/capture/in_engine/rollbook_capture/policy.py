@@ -1,4 +1,4 @@
-"""What may be kept of texts: `serving.capture.policy` for calls that carry no tensors, without its libraries."""
+"""Which texts may be kept: `serving.capture.policy` for calls without tensors, and without its libraries."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ _SAMPLE_SPACE = 1 << 32
 
 
 class Policy:
-    """What may be kept, as `serving.capture.policy` says it; texts count as one value."""
+    """What may be kept, as in `serving.capture.policy`; a text counts as one value."""
 
     def __init__(self, fields: Mapping[str, Any], hash_key: bytes, *, version: int) -> None:
         self.version = version
@@ -33,7 +33,7 @@ class Policy:
         return int.from_bytes(digest, "big") < self._rate * _SAMPLE_SPACE
 
     def kept(self, values: Mapping[str, Any], *, names: list[str] | None) -> dict[str, dict[str, Any]]:
-        """Return what is let through of named values."""
+        """Return the part of named values that the policy allows."""
         wanted = {name: value for name, value in values.items() if names is None or name in names}
         return {name: self._captured(name, value) for name, value in wanted.items()}
 
@@ -51,7 +51,7 @@ class Policy:
 
 
 class PolicyFile:
-    """The file that the serving agent writes, as `serving.capture.policy_file` reads it. Used by one thread."""
+    """The file that the serving agent writes, read as in `serving.capture.policy_file`. Used by one thread."""
 
     def __init__(self, path: Path, hash_key: bytes) -> None:
         self._path = path
@@ -59,12 +59,12 @@ class PolicyFile:
         self._seen: tuple[int, int] | None = None
 
     def read(self) -> Policy:
-        """Return the policy to begin with; without one nothing may run, as no one knows what may be kept."""
+        """Return the initial policy; without one nothing may run, because it is unknown what may be kept."""
         self._seen = self._stamp()
         return self._decode()
 
     def replaced(self) -> Policy | None:
-        """Return the policy that replaced the one read last, or None; one that cannot be read leaves that in force."""
+        """Return a policy that replaced the last one, or None; if it cannot be read, the last one stays in force."""
         try:
             stamp = self._stamp()
             if stamp == self._seen:

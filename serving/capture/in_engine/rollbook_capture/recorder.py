@@ -1,4 +1,4 @@
-"""Takes calls off the loop: a bounded queue, and a thread that applies the policy, encodes and writes."""
+"""Moves calls off the event loop: a bounded queue, and a thread that applies the policy, encodes and writes."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ _MARK_MS = 250
 
 
 class Recorder:
-    """Counts every call, as `serving.capture.recorder` does; a full queue drops what comes and counts it as seen."""
+    """Counts every call, as `serving.capture.recorder` does; a full queue drops calls, but counts them as seen."""
 
     def __init__(self, spool: Spool, policies: PolicyFile) -> None:
         self._spool = spool
@@ -34,7 +34,7 @@ class Recorder:
         self._thread.start()
 
     def wants(self, prediction_id: str) -> bool:
-        """Return whether a call belongs to the sample, and count it where it does not."""
+        """Return whether a call belongs to the sample, and count it if it does not."""
         if self._policy.samples(prediction_id):
             return True
         with self._lock:
@@ -54,7 +54,7 @@ class Recorder:
             self._pending.append((self._now_ms(), prediction_id, exchange))
 
     def close(self) -> None:
-        """Write what is pending, and end the thread."""
+        """Write what is pending, and stop the thread."""
         self._stopping.set()
         self._thread.join(timeout=5)
 
@@ -68,12 +68,12 @@ class Recorder:
             is_over = self._stopping.wait(_FLUSH_S)
             try:
                 self._write(is_over=is_over)
-            except Exception as error:  # noqa: BLE001 - the rim of the thread: whatever a round meets, the next one comes
+            except Exception as error:  # noqa: BLE001 - whatever one round raises, the next one runs
                 sys.stderr.write(f"rollbook: calls could not be captured ({error!r})\n")
         self._spool.close()
 
     def _write(self, *, is_over: bool) -> None:
-        # Read before the calls are taken: nothing leaves under a policy that was replaced before.
+        # Read before the calls are taken, so that nothing leaves under a policy that was already replaced.
         self._policy = self._policies.replaced() or self._policy
         payloads = self._taken(is_over=is_over)
         if payloads:
@@ -90,14 +90,14 @@ class Recorder:
         for ended_ms, prediction_id, exchange in sampled:
             try:
                 taken.append(written(exchange.record(prediction_id, ended_ms, policy)).encode())
-            except Exception:  # noqa: BLE001 - one odd call must not end the thread that records all others
+            except Exception:  # noqa: BLE001 - one faulty call must not stop the thread that records all others
                 unreadable += 1
         with self._lock:
             self.dropped += unreadable
             self._unsampled += len(pending) - len(sampled)
             unsampled = min(self._unsampled, seen)
         if is_over or now_ms - self._marked_ms >= _MARK_MS:
-            # Whatever is recorded after this moment gets a time that is not earlier.
+            # Everything recorded from now on gets this time or a later one.
             taken.append(written(["m", now_ms, seen, unsampled]).encode())
             self._marked_ms = now_ms
         return taken

@@ -1,4 +1,4 @@
-"""Refusals in the words of OpenAI's clients: vLLM gives numbers where they expect the names of errors."""
+"""Errors in the terms of OpenAI's clients: vLLM returns numbers where they expect names of errors."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _TOO_LONG = ("maximum context length", "max_model_len", "maximum model length")
 
 
 def rewording(send: Send) -> Send:
-    """Send answers on; a refusal whose code is a number is worded again, at its end."""
+    """Pass answers on; an error with a numeric code is rewritten once it is complete."""
     start: list[Message] = []
     held = bytearray()
 

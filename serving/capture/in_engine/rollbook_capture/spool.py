@@ -1,4 +1,4 @@
-"""The writing end of a spool, as `serving.capture.frames` lays it out; the records are JSON arrays."""
+"""The writing end of a spool, in the format of `serving.capture.frames`; the records are JSON arrays."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ _INPUTS_AT, _OUTPUTS_AT = 6, 7
 
 
 class Spool:
-    """Segments of frames, bounded on the disk: the oldest loses its detail first, then goes altogether."""
+    """Segments of frames, bounded on disk: the oldest loses its detail first, and is then deleted."""
 
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ class Spool:
         self.dropped = 0
 
     def append(self, payloads: Sequence[bytes]) -> None:
-        """Write frames; what the disk refuses is dropped, and the next frames are tried again."""
+        """Write frames; what cannot be written is dropped, and the next frames are tried again."""
         try:
             content = b"".join(_HEAD.pack(len(part), zlib.crc32(part)) + part for part in payloads)
             self._write(memoryview(content))
@@ -37,8 +37,8 @@ class Spool:
             self._make_room()
         except OSError as error:
             self.dropped += len(payloads)
-            sys.stderr.write(f"rollbook: the spool cannot be written ({error}); dropped in all: {self.dropped}\n")
-            # A torn frame ends its segment for the reader; the next segment has a number of its own.
+            sys.stderr.write(f"rollbook: the spool cannot be written ({error}); dropped so far: {self.dropped}\n")
+            # A torn frame ends its segment for the reader; the next segment has its own number.
             self._next += 1
             self.close()
 

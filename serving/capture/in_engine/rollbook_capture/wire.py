@@ -1,4 +1,4 @@
-"""The types of ASGI, and what the head of an answer says."""
+"""ASGI's types, and what an answer's headers say."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
@@ -11,6 +11,6 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def content_type(start: Message) -> bytes:
-    """Return the type that an answer's head gives, in lower case; nothing where it gives none."""
+    """Return an answer's content type in lower case, or nothing if it has none."""
     headers = {bytes(name).lower(): bytes(value) for name, value in start.get("headers", ())}
     return headers.get(b"content-type", b"").lower()
