@@ -1,4 +1,4 @@
-"""An adapter inside a running engine of its parent: loaded under the instance's id, watched, unloaded at the end."""
+"""An adapter inside a running engine of its parent: loaded under the instance's id, watched, and finally unloaded."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ParentEngine(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine that runs the weights which the adapter adapts: an instance of this host."""
+    """The engine that runs the weights that the adapter modifies: an instance on this host."""
 
     host: str
     port: int
@@ -35,7 +35,7 @@ class ParentEngine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdapterRefusedError(CannotStartError):
-    """The engine does not take the adapter; asking again meets the same."""
+    """The engine does not accept the adapter; trying again fails the same way."""
 
 
 class _Identity(msgspec.Struct, frozen=True):
@@ -46,15 +46,15 @@ class _Identity(msgspec.Struct, frozen=True):
 async def loaded_adapter(
     parent: ParentEngine, *, name: str, folder: Path, session: aiohttp.ClientSession, when_gone: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """Load the adapter into the engine; call `when_gone` once the engine is another one or none.
+    """Load the adapter into the engine; call `when_gone` once that engine is gone or was replaced.
 
     Raises:
-        AdapterRefusedError: the engine refuses it.
+        AdapterRefusedError: the engine rejects it.
         CannotStartError: the engine has ended meanwhile.
     """
     engine = _Engine(parent, session)
     await engine.until_ready()
-    # What a process before this one left under the name may have been loaded by half.
+    # An earlier process may have left a half-loaded adapter under this name.
     await engine.unload(name)
     await engine.load(name, folder)
     _log.info("adapter_loaded", name=name, parent_port=parent.port)
@@ -74,7 +74,7 @@ class _Engine:
         self._session = session
 
     async def until_ready(self) -> None:
-        """Wait for an engine that still starts; how long is up to who started this process."""
+        """Wait for an engine that is still starting; the process that started this one decides how long."""
         while not await self._is_ready():
             if await self._is_other():
                 raise CannotStartError(_GONE)
@@ -93,7 +93,7 @@ class _Engine:
             raise AdapterRefusedError(f"the engine of the adapter's parent answered {status}: {text[:500]}")
 
     async def unload(self, name: str) -> None:
-        """Unload the adapter; one that is not there is no error, nor an engine that is gone."""
+        """Unload the adapter; a missing adapter or engine is not an error."""
         try:
             status, text = await self._post("/v1/unload_lora_adapter", {"lora_name": name})
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -105,7 +105,7 @@ class _Engine:
             _log.warning("adapter_not_unloaded", name=name, reason=text[:500])
 
     async def watch(self, when_gone: Callable[[], None]) -> None:
-        """Look at the engine until it is gone."""
+        """Watch the engine until it is gone."""
         misses = 0
         while misses < _MAX_MISSES:
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -105,7 +105,7 @@ async def run_relay(settings: ExternalSettings, stopping: asyncio.Event) -> None
 
 
 class _Identified:
-    """Answers whose process this is, as all our engines do, and counts the calls in progress."""
+    """Reports whose process this is, as all our engines do, and counts the calls in progress."""
 
     def __init__(self, application: Application, instance: Instance) -> None:
         self._application = application
@@ -130,13 +130,13 @@ class _Identified:
 async def _adapter(
     settings: ExternalSettings, manifest: Manifest, stopping: asyncio.Event
 ) -> AsyncIterator[tuple[ExternalEngine, Relay]]:
-    """Load the adapter into its parent's engine, and represent it there under the instance's id."""
+    """Load the adapter into its parent's engine under the instance's id, and act as its instance."""
     parent = ParentEngine(host=settings.parent_host, port=settings.parent_port, boot_id=settings.parent_boot_id)
     engine = ExternalEngine(protocol="openai", url=parent.url, model=settings.instance_id)
     rewording = Rewording({"model": manifest.endpoint, "system_fingerprint": manifest.deployment_id})
     folder = (settings.model_dir / FILES_NAME).absolute()
     async with AsyncExitStack() as stack:
-        # The engine is ours, and so is its address: no description says it.
+        # The engine is ours, and so is its address: it does not come from a description.
         session = await stack.enter_async_context(_session(settings, aiohttp.TCPConnector(limit=settings.connections)))
         probes = await stack.enter_async_context(_session(settings, aiohttp.TCPConnector(limit=_PROBES)))
         name, gone = settings.instance_id, stopping.set
@@ -173,7 +173,7 @@ async def _relay(settings: ExternalSettings) -> AsyncIterator[tuple[ExternalEngi
 
 
 def _session(settings: ExternalSettings, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    # `connect` has the wait for a free connection in it: where all are at work, another instance may have one.
+    # `connect` includes the wait for a free connection: if all are busy, another instance may have one.
     timeout = aiohttp.ClientTimeout(
         total=None, connect=_CONNECT_S, sock_connect=_CONNECT_S, sock_read=settings.answer_seconds
     )
@@ -184,7 +184,7 @@ def _session(settings: ExternalSettings, connector: aiohttp.BaseConnector) -> ai
 async def _capturing(
     settings: ExternalSettings, manifest: Manifest, engine: ExternalEngine, relay: Relay
 ) -> AsyncIterator[Application]:
-    """Capture texts as inside vLLM, tensors as in our runtime."""
+    """Capture texts as the middleware in vLLM does, and tensors as our runtime does."""
     if engine.protocol == "openai":
         capture = TextCapture(relay, _capture_environ(settings, manifest))
         try:
@@ -216,9 +216,9 @@ def _capture_environ(settings: ExternalSettings, manifest: Manifest) -> Mapping[
         "INSTANCE_ID": settings.instance_id,
         "DEPLOYMENT_ID": manifest.deployment_id,
         "HASH_KEY": manifest.endpoint_id,
-        # A server that does not know the option would refuse the call; without it a stream's pieces are counted.
+        # A server that does not know the option would reject the call; without it, a stream's chunks are counted.
         "ASKS_FOR_USAGE": "1" if settings.parent_port else "0",
-        # What would end the parent's engine is refused here, as the engine's own middleware does.
+        # Calls that would crash the parent's engine are rejected here, as in the engine's own middleware.
         "REFUSES_PROMPT_LOGPROBS": "1" if settings.parent_port and not settings.parent_scores_prompts else "0",
         "POLICY_FILE": str(settings.capture_file),
     }

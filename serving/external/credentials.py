@@ -1,4 +1,4 @@
-"""The credential of an external engine: a file of this host, which never reaches an event, a log or a caller."""
+"""The credential of an external engine: a file on this host that never reaches an event, a log or a caller."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A header for one origin: named here, beside the secret, so that no description can have it sent elsewhere."""
+    """A header for one origin, named here beside the secret, so that no description can have it sent elsewhere."""
 
     origin: str
     value: str
@@ -25,10 +25,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def read_credential(folder: Path, name: str, *, url: str) -> Credential:
-    """Read a credential that may be sent to the URL.
+    """Read the credential for a URL.
 
     Raises:
-        CannotStartError: there is none of this name, others may read it, or it is for another server.
+        CannotStartError: there is none of this name, others can read it, or it is for another server.
     """
     path = folder / name
     try:
@@ -41,7 +41,7 @@ def read_credential(folder: Path, name: str, *, url: str) -> Credential:
             f'write {{"origin": "https://HOST", "value": "Bearer …"}} to {path}, readable by this user alone'
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # What it holds stays out of the message.
+        # Its content stays out of the message.
         raise CannotStartError(
             f"{path} is not a credential: an object with origin, value and optionally header"
         ) from error
@@ -50,7 +50,7 @@ def read_credential(folder: Path, name: str, *, url: str) -> Credential:
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port, in one spelling."""
+    """Return scheme, host and port in a normalised spelling."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"

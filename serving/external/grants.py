@@ -13,6 +13,6 @@ def explain_grant(error: AddressNotGrantedError) -> str:
 
 
 def refused_address(error: Exception) -> AddressNotGrantedError | None:
-    """Return why a connection was refused here, or None where it failed for another reason."""
+    """Return why a connection was refused here, or None if it failed for another reason."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
     return cause if isinstance(cause, AddressNotGrantedError) else None

@@ -1,6 +1,6 @@
-"""Forwards calls to a running server: the model's name there, the credential, and nothing else from the caller.
+"""Forwards calls to a running server: with its name for the model, our credential, and few of the caller's headers.
 
-An ASGI application. It holds a body whole, as the model's name stands in it; an answer passes through as it comes.
+An ASGI application. It buffers the body, which contains the model's name; an answer is streamed through.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _PASSED_BACK = frozenset(
     {"content-type", "inference-header-content-length", "retry-after", "openai-processing-ms", "x-request-id"}
 )
 _UNANSWERED = ("x-rollbook-unanswered", "1")
-"""Tells the gateway that no engine answered, so that it may ask another instance, as when an engine itself is gone."""
+"""Tells the gateway that no engine answered, so that it can try another instance, as if the engine itself were gone."""
 _UNREACHABLE = "external-engine-unreachable"
 _NOT_GRANTED = "external-engine-address-not-granted"
 _NAMES_OF_CALL = ("x-request-id", "x-prediction-id")
@@ -43,9 +43,9 @@ class _Output(msgspec.Struct):
 
 
 class Relay:
-    """Represents one external engine. Redirects are not followed: the credential is for one origin alone.
+    """Represents one external engine. Redirects are not followed, because the credential is for one origin only.
 
-    `probes` are connections of its own for health: a server whose connections are all at work is not gone.
+    `probes` are separate connections for health checks: a server whose connections are all busy is not gone.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Relay:
         elif scope["path"] in _HEALTH:
             await self._tell_health(send)
         elif scope["path"] == _METRICS:
-            # What the server measures is its owner's, and of all that it serves.
+            # The server's metrics belong to its owner, and cover everything that it serves.
             await _refuse(send, HTTPStatus.NOT_FOUND, "external-engine-has-no-metrics", "ask the server itself")
         else:
             await self._pass(scope, receive, send)
@@ -104,7 +104,8 @@ class Relay:
         asking = asyncio.ensure_future(self._ask(scope, path, content, send))
         leaving = asyncio.ensure_future(_left(receive))
         try:
-            # No one pays for an answer that no one reads: with the caller the call to the server ends too.
+            # Nobody should pay for an answer that nobody reads: when the caller leaves, the call to the server ends
+            # too.
             await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (asking, leaving):
@@ -131,7 +132,7 @@ class Relay:
         except (aiohttp.ClientError, TimeoutError) as error:
             _log.warning("external_engine_failed", reason=repr(error), begun=has_begun)
             if has_begun:
-                # The caller must see that the rest is missing: the server breaks the connection off.
+                # The caller has to see that the rest is missing, so the connection is aborted.
                 raise
             await _refuse_unanswered(send, error)
 
@@ -151,10 +152,10 @@ class Relay:
         return self._rewording.of(chunks, content_type=answer.content_type) if self._rewording else aiter(chunks)
 
     def _translated(self, path: str, body: bytes) -> tuple[str, bytes | None]:
-        """Return path and body with the model's name as the server knows it."""
+        """Return path and body with the server's name for the model."""
         if self._engine.protocol == "oip":
             _, _, rest = path.removeprefix("/v2/models/").partition("/")
-            # A version in the path is ours; the server's own is what its description names.
+            # A version in the path is ours; the server's is the one in its description.
             rest = rest.rpartition("/")[2]
             return f"/v2/models/{self._engine.model}" + (f"/{rest}" if rest else ""), body or None
         if not body:
@@ -172,7 +173,7 @@ class Relay:
         return {**passed, **({"x-request-id": named} if named else {}), **self._secret}
 
     async def _refuse_status(self, send: Send, status: int) -> None:
-        # A 401 of theirs is about our credential; the caller's own token is good.
+        # The server's 401 is about our credential; the caller's own token is valid.
         _log.error("external_engine_refuses", status=status)
         await _refuse(
             send, HTTPStatus.BAD_GATEWAY, "external-engine-refuses", f"the external engine answered {status} to us"
@@ -180,7 +181,7 @@ class Relay:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Return a body, None where the caller left before its end."""
+    """Return a body, or None if the caller disconnected before its end."""
     parts: list[bytes] = []
     while True:
         message = await receive()
@@ -199,11 +200,11 @@ async def _left(receive: Receive) -> None:
 
 async def _refuse_unanswered(send: Send, error: Exception) -> None:
     if refused_address(error):
-        # Where a host of ours is on its network is not for callers.
+        # Callers must not learn where our hosts are in their network.
         reason = "the external engine is at an address that is not granted"
         await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, _NOT_GRANTED, reason, (_UNANSWERED,))
         return
-    # An engine that took the call and is silent may still work at it; one that was not reached does not.
+    # An engine that accepted the call and is silent may still be working on it, unlike one that was not reached.
     is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
     status = HTTPStatus.GATEWAY_TIMEOUT if is_late else HTTPStatus.SERVICE_UNAVAILABLE
     more = () if is_late else (_UNANSWERED,)
@@ -227,7 +228,7 @@ def _start(status: int, headers: Iterable[tuple[str, str]]) -> Message:
 
 
 def _raw_bytes(text: str) -> bytes:
-    """Return a header's bytes, whatever alphabet a server writes it in."""
+    """Return a header's bytes, whatever encoding the server uses."""
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Answers of another deployment's engine, rewritten as ours: which model, and which deployment answered."""
+"""Answers from another deployment's engine, rewritten so that they name this model and deployment."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -10,13 +10,13 @@ _EVENTS = "text/event-stream"
 
 
 class Rewording:
-    """Puts fields of an answer's JSON, or of each event of a stream, in place of what the engine wrote there."""
+    """Replaces fields in an answer's JSON, or in each event of a stream."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self._fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
 
     async def of(self, chunks: AsyncIterator[bytes], *, content_type: str) -> AsyncIterator[bytes]:
-        """Yield the answer; what is not a JSON object stays unchanged."""
+        """Yield the answer; anything but a JSON object stays unchanged."""
         held = b""
         is_stream = content_type.startswith(_EVENTS)
         async for chunk in chunks:

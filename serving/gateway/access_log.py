@@ -1,4 +1,4 @@
-"""The form of the gateway's request record: one JSON line a request, in a file that Envoy appends to."""
+"""The format of the gateway's request records: one JSON line per request, in a file that Envoy appends to."""
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import substitution_format_string_pb2 as format_pb2
@@ -9,8 +9,8 @@ from serving.gateway import names
 from serving.gateway.protos import packed
 from serving.gateway.provenance import of_instance
 
-# %EMIT_TIME% is the machine's clock when the worker logs, so that one worker's lines are in the order of their ends;
-# start plus duration would drift from it over a long request.
+# %EMIT_TIME% is the machine's clock when the worker logs, so that one worker's lines are ordered by their ends; start
+# plus duration would drift from it over a long request.
 FIELDS = {
     "id": f"%REQ({names.PREDICTION_ID})%",
     "ws": f"%METADATA(ROUTE:{names.METADATA}:workspace)%",
@@ -42,7 +42,7 @@ FIELDS = {
 
 
 def request_log(*, role: str) -> accesslog_pb2.AccessLog:
-    """Write each request of a listener to the live log file under this role."""
+    """Log each request of a listener to the live log file under this role."""
     form = struct_pb2.Struct()
     form.update({**FIELDS, "role": role})
     file = file_pb2.FileAccessLog(

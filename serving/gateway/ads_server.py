@@ -1,4 +1,4 @@
-"""The delta ADS server on loopback: joins each Envoy's stream to gRPC and hands every change to all streams."""
+"""The delta ADS server on loopback: connects each Envoy's stream to gRPC and passes every change to all streams."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc]  # generated, untyped
-    """Serves the newest state; one that connects again is sent only what differs from what it has."""
+    """Serves the newest state; an Envoy that reconnects is only sent what differs from what it has."""
 
     def __init__(self) -> None:
         self._store = AdsStore()
@@ -33,11 +33,11 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
 
     @property
     def gateway_ids(self) -> list[str]:
-        """Return the node ids of the Envoys that are connected."""
+        """Return the node ids of the connected Envoys."""
         return sorted(stream.node_id for stream in self._streams if stream.node_id)
 
     def put(self, update: Update) -> int:
-        """Take an update, begin to send it, and return how many resources differ from before."""
+        """Take an update, start sending it, and return how many resources have changed."""
         changed = self._store.put(update)
         if changed:
             for stream in self._streams:
@@ -45,7 +45,7 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         return len(changed)
 
     async def start(self, *, port: int, on_taken: OnTaken) -> None:
-        """Listen on loopback; `on_taken` receives what Envoy acknowledges.
+        """Listen on loopback; `on_taken` receives what Envoy has acknowledged.
 
         Raises:
             RuntimeError: the port is taken.
@@ -57,14 +57,14 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         await self._server.start()
 
     async def stop(self) -> None:
-        """Close the streams; Envoy keeps what it has and connects again."""
+        """Close the streams; Envoy keeps what it has and reconnects."""
         if self._server:
             await self._server.stop(grace=0.2)
 
     async def DeltaAggregatedResources(  # noqa: N802 - the name is the protocol's
         self, requests: AsyncIterator[discovery_pb2.DeltaDiscoveryRequest], _context: grpc.aio.ServicerContext
     ) -> AsyncIterator[discovery_pb2.DeltaDiscoveryResponse]:
-        """Serve one Envoy until it goes away."""
+        """Serve one Envoy until it disconnects."""
         stream = AdsStream(self._store, on_taken=self._on_taken)
         self._streams.add(stream)
         reading = asyncio.create_task(_read(requests, stream))
@@ -89,7 +89,7 @@ async def _read(requests: AsyncIterator[discovery_pb2.DeltaDiscoveryRequest], st
 async def _next_response(
     stream: AdsStream, reading: asyncio.Task[None], sending: asyncio.Task[None]
 ) -> discovery_pb2.DeltaDiscoveryResponse | None:
-    """Wait for something to send; None when Envoy is gone. A bug in the stream ends it loudly."""
+    """Wait for something to send, or return None when Envoy is gone. A bug in the stream ends it loudly."""
     if not stream.outbox.empty():
         return stream.outbox.get_nowait()
     waiting = asyncio.create_task(stream.outbox.get())

@@ -1,4 +1,4 @@
-"""What the follower wants Envoy to have: the newest body of each resource, and a serial number of its last change."""
+"""The state that Envoy should have: the newest body of each resource, and a serial number of its last change."""
 
 from collections.abc import Iterable
 
@@ -11,21 +11,21 @@ Key = tuple[str, str]
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A resource at its serial; `resource` is None once it is removed."""
+    """A resource at a serial number; `resource` is None once it is removed."""
 
     serial: int
     resource: Resource | None
 
 
 class AdsStore:
-    """Newest state by (type, name). A removed resource leaves a mark, so that a stream can inform Envoy."""
+    """The newest state by (type, name). A removed resource leaves a tombstone, so that a stream can inform Envoy."""
 
     def __init__(self) -> None:
         self._held: dict[str, dict[str, Held]] = {}
         self._serial = 0
 
     def put(self, update: Update) -> dict[Key, int]:
-        """Take an update; return the changed keys with their serials, none for a resource that is equal."""
+        """Take an update; return the changed keys with their serials, without resources that are equal."""
         changed: dict[Key, int] = {}
         for resource in update.resources:
             before = self.get((resource.type_url, resource.name))
@@ -39,7 +39,7 @@ class AdsStore:
         return changed
 
     def get(self, key: Key) -> Held | None:
-        """Return what is held, the mark of a removal included."""
+        """Return the entry, which may be a tombstone."""
         return self._held.get(key[0], {}).get(key[1])
 
     def names(self, type_url: str) -> list[str]:
@@ -47,7 +47,7 @@ class AdsStore:
         return [name for name, held in self._held.get(type_url, {}).items() if held.resource]
 
     def serials(self, keys: Iterable[Key]) -> dict[Key, int]:
-        """Return the present serials of these keys; a key that was never held is left out."""
+        """Return the current serials of these keys; unknown keys are left out."""
         return {key: held.serial for key in keys if (held := self.get(key))}
 
     def _hold(self, type_url: str, name: str, resource: Resource | None) -> int:

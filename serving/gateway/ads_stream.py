@@ -1,6 +1,6 @@
-"""One Envoy's delta stream: what it asked for, what it was sent, what it took or refused, and what comes next.
+"""One Envoy's delta stream: what it asked for, what it was sent, what it accepted or rejected, and what comes next.
 
-No I/O but a queue of responses; `ads_server` joins it to gRPC.
+No I/O except a queue of responses; `ads_server` connects it to gRPC.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from serving.gateway import names
 from serving.gateway.ads_store import AdsStore, Key
 
 PHASES: tuple[frozenset[str], ...] = (
-    # Of a cluster that it has already, Envoy neither asks for the endpoints again nor acknowledges a change before they
-    # came; so they follow at once.
+    # For a cluster that it already has, Envoy does not ask for the endpoints again, nor acknowledges a change before
+    # they arrive; so they follow immediately.
     frozenset({names.CLUSTER_TYPE, names.ENDPOINTS_TYPE}),
     frozenset({names.LISTENER_TYPE, names.FILTER_TYPE}),
     frozenset({names.ROUTE_TYPE}),
 )
-"""Make before break: each phase is acknowledged before the next is sent; clusters are removed after all of them."""
+"""Make before break: each phase is acknowledged before the next is sent, and clusters are removed last."""
 
 _ALL_OF_TYPE = frozenset({names.CLUSTER_TYPE, names.LISTENER_TYPE, names.ROUTE_TYPE})
 _REMOVED_LAST = frozenset({names.CLUSTER_TYPE, names.ENDPOINTS_TYPE})
@@ -32,14 +32,14 @@ OnTaken = Callable[[str, list[str]], None]
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """A response that waits for its ACK or NACK, with the serials of its resources."""
+    """A response waiting for its ACK or NACK, with the serials of its resources."""
 
     type_url: str
     serials: dict[str, int]
 
 
 class AdsStream:
-    """The conversation with one Envoy; `on_taken` hears of each type and names that Envoy has acknowledged."""
+    """The conversation with one Envoy; `on_taken` gets each type and the names that Envoy has acknowledged."""
 
     def __init__(self, store: AdsStore, *, on_taken: OnTaken) -> None:
         # Bounded by what Envoy asks for: each response answers a request or waits for its acknowledgement.
@@ -60,12 +60,12 @@ class AdsStream:
         self._has_answer = asyncio.Event()
 
     def touch(self, keys: Iterable[Key]) -> None:
-        """Note that these resources changed; they are taken from the store when their turn comes."""
+        """Note that these resources changed; they are read from the store when it is their turn."""
         self._dirty.update(keys)
         self._has_work.set()
 
     def receive(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
-        """Take a subscription, an ACK or a NACK."""
+        """Handle a subscription, an ACK or a NACK."""
         self.node_id = request.node.id or self.node_id
         if request.response_nonce:
             self._take_answer(request)
@@ -74,13 +74,13 @@ class AdsStream:
         asked.difference_update(request.resource_names_unsubscribe)
         asked.update(request.resource_names_subscribe)
         if request.type_url == names.ENDPOINTS_TYPE:
-            # At once: the cluster phase of the sending loop waits for exactly this.
+            # Immediately: the cluster phase of the sending loop waits for exactly this.
             self._subscribe(request.type_url, request.resource_names_subscribe, request.initial_resource_versions)
         elif is_first or request.resource_names_subscribe:
             self._begin(request.type_url, request.initial_resource_versions, is_first=is_first)
 
     async def send_changes(self) -> None:
-        """Send what is touched, phase after phase, until cancelled."""
+        """Send what changed, phase by phase, until cancelled."""
         while True:
             await self._has_work.wait()
             self._has_work.clear()
@@ -94,7 +94,7 @@ class AdsStream:
             if names.ROUTE_TYPE in self._asked:
                 await self._send_phase(last)
             else:
-                # A reconnected Envoy has not said yet which routes it has; they may still need these.
+                # A reconnected Envoy has not reported its routes yet; they may still need these.
                 self._dirty |= last
 
     async def _send_phase(self, keys: set[Key]) -> None:
@@ -133,7 +133,7 @@ class AdsStream:
         different = [(type_url, name) for name in ours if not self._has_already((type_url, name), has)]
         gone = [(type_url, name) for name in has if self._is_removed((type_url, name))]
         if is_first and not different and not gone:
-            # Envoy counts a subscription as initialised only when it is answered, be it with nothing.
+            # Envoy only treats a subscription as initialised once it is answered, even with nothing.
             self._respond(discovery_pb2.DeltaDiscoveryResponse(type_url=type_url), {})
         self.touch([*different, *gone])
 
@@ -170,7 +170,8 @@ class AdsStream:
         held = self._store.get(key)
         needs = held.resource.needs if held and held.resource else frozenset()
         if names.CLUSTER_TYPE in self._asked and any(map(self._is_expected, needs)):
-            # A route is sent as it is when its turn comes; by then it may name a cluster that came after its batch.
+            # A route is sent in its state when it is its turn; by then it may name a cluster that was added after its
+            # batch.
             self._too_early.add(key)
             return True
         missing = sorted(name for name in needs if self._is_refused(name))
@@ -204,7 +205,7 @@ class AdsStream:
         if not request.HasField("error_detail"):
             self._take(sent.type_url, sent.serials)
         elif len(sent.serials) > 1:
-            # One bad resource must not keep the good ones back: ask again by halves.
+            # One bad resource must not hold back the good ones, so the halves are sent again separately.
             wanted = list(sent.serials)
             self._send(sent.type_url, wanted[: len(wanted) // 2])
             self._send(sent.type_url, wanted[len(wanted) // 2 :])

@@ -1,4 +1,4 @@
-"""The program `follower`: serves Envoy its configuration, from the last good state on disk, then from the log."""
+"""The program `follower`: serves Envoy its configuration, first from the last good state on disk, then from the log."""
 
 import asyncio
 import os
@@ -77,12 +77,12 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hold_limits(self) -> HoldLimits:
-        """What is held for a sleeping deployment."""
+        """What to hold for a sleeping deployment."""
         return HoldLimits(requests=self.hold_requests, seconds=self.hold_seconds)
 
     @property
     def limits(self) -> Limits:
-        """What one caller may take of the gateway."""
+        """What one caller may use of the gateway."""
         return Limits(max_body_bytes=self.max_body_bytes, idle_s=self.idle_s, otlp_endpoint=self.otlp_endpoint)
 
 
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def run_follower(settings: FollowerSettings, stopping: asyncio.Event) -> None:
-    """Serve until asked to stop; Envoy keeps what it has after that."""
+    """Serve until asked to stop; Envoy keeps its configuration after that."""
     settings.ready_file.unlink(missing_ok=True)
     serving = asyncio.create_task(_serve(settings))
     try:

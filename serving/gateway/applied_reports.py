@@ -1,7 +1,7 @@
-"""What comes after Envoy's ACK: one probe that sees the epoch, then the report to the control plane.
+"""What follows Envoy's ACK: a probe that sees the epoch, then the report to the control plane.
 
-Neither holds up the following of the log. Only the newest epoch of an endpoint is kept in either queue, and an endpoint
-whose epoch is not served, or whose report does not get through, delays no other.
+Neither delays reading the log. Each queue only keeps the newest epoch of an endpoint, and an endpoint whose epoch is
+not served, or whose report does not get through, does not delay others.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class _Epoch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Turn(msgspec.Struct, kw_only=True):
-    """When an epoch is tried again."""
+    """When an epoch is retried."""
 
     epoch: _Epoch
     pause_s: float
@@ -43,7 +43,7 @@ class _Turn(msgspec.Struct, kw_only=True):
     warned_s: float
 
     def postpone(self, now_s: float) -> None:
-        """Wait twice as long as before. The jitter keeps those that failed together from staying together."""
+        """Wait twice as long as before. The jitter spreads retries that failed together."""
         self.due_s = now_s + self.pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         self.pause_s = min(2 * self.pause_s, _MAX_PAUSE_S)
 
@@ -72,23 +72,26 @@ class AppliedReports:
         self._may_report = asyncio.Event()
 
     def confirm(self, endpoint: EndpointRoute, *, epoch: int, position: int) -> None:
-        """Take an epoch that Envoy has acknowledged and that the state at this position holds."""
+        """Take an epoch that Envoy has acknowledged and that the state at this position contains."""
         acknowledged = _Epoch(endpoint=endpoint, number=epoch, position=position)
         turn = _Turn(epoch=acknowledged, pause_s=_FIRST_PROBE_PAUSE_S, warned_s=self._clock.monotonic())
         self._acknowledged[endpoint.id] = turn
         self._has_acknowledged.set()
 
     def kept_until(self, position: int) -> None:
-        """Hear that the state up to here is on disk.
+        """Note that the state up to this position is on disk.
 
-        An epoch is reported only then: a follower that restarts without the control plane must not fall behind an
-        epoch that the log calls applied.
+        An epoch is reported only then: a follower that restarts without the control plane must not fall behind an epoch
+        that the log has recorded as applied.
         """
         self._kept_position = position
         self._may_report.set()
 
     async def probe_forever(self) -> None:
-        """See each acknowledged epoch served, until cancelled. One question takes Envoy no time, so they go in turn."""
+        """Check that each acknowledged epoch is served, until cancelled.
+
+        A probe is quick, so they run one after the other.
+        """
         while True:
             now_s = self._clock.monotonic()
             for turn in [turn for turn in self._acknowledged.values() if turn.due_s <= now_s]:
@@ -96,7 +99,7 @@ class AppliedReports:
             await _wait_for_turn(self._acknowledged.values(), self._has_acknowledged, now_s=self._clock.monotonic())
 
     async def report_forever(self) -> None:
-        """Report each epoch that was seen, with patience while the control plane is away, until cancelled."""
+        """Report each epoch that was seen, until cancelled; retry while the control plane is away."""
         while True:
             now_s = self._clock.monotonic()
             due = [turn for turn in self._ready() if turn.due_s <= now_s]
@@ -131,7 +134,7 @@ class AppliedReports:
             _log.error("epoch_not_served", endpoint_id=epoch.endpoint.id, epoch=epoch.number, reason=reason)
 
     async def _report(self, turn: _Turn) -> None:
-        """Report one epoch; an answer of either kind is the end of it."""
+        """Report one epoch; any answer, good or bad, settles it."""
         epoch = turn.epoch
         try:
             await self._control_plane.report_applied(
@@ -151,7 +154,7 @@ class AppliedReports:
 
 
 async def _wait_for_turn(turns: Iterable[_Turn], news: asyncio.Event, *, now_s: float) -> None:
-    """Return when the next turn is due, or when there is another."""
+    """Return when the next turn is due, or when another was added."""
     next_s = min((turn.due_s for turn in turns), default=None)
     with suppress(TimeoutError):
         await asyncio.wait_for(news.wait(), None if next_s is None else max(0.0, next_s - now_s))
@@ -159,6 +162,6 @@ async def _wait_for_turn(turns: Iterable[_Turn], news: asyncio.Event, *, now_s: 
 
 
 def _forget(turns: dict[str, _Turn], turn: _Turn) -> None:
-    """Drop a turn, unless a newer epoch of the endpoint has taken its place."""
+    """Drop a turn, unless a newer epoch of the endpoint has replaced it."""
     if turns.get(turn.epoch.endpoint.id) is turn:
         del turns[turn.epoch.endpoint.id]

@@ -1,7 +1,7 @@
-"""Which deployment a caller is assigned to: the buckets that the event names, dealt by a key that the endpoint chose.
+"""Assigns a caller to a deployment: the event names the buckets, and the endpoint chooses the key.
 
-Envoy hashes the salt and the key with xxh64 and seed 0, and takes the rest of the division by the sum of the weights,
-which is the number of buckets. A request without a key is drawn again each time.
+Envoy hashes the salt and the key with xxh64 and seed 0, modulo the sum of the weights, which is the number of buckets.
+A request without a key is assigned at random each time.
 """
 
 import re
@@ -18,7 +18,7 @@ _SUBJECT_OF_TOKEN = "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:claims:sub)%
 
 
 def assigned_by(key: AssignmentKey, *, salt: str) -> route_pb2.RouteAction.HashPolicy:
-    """Assign by the endpoint's key; the salt parts the assignments of one endpoint from those of another."""
+    """Assign by the endpoint's key; the salt makes the assignments of different endpoints independent."""
     escaped = re.sub(r"\\", r"\\\\", salt)
     salted = regex_pb2.RegexMatchAndSubstitute(
         pattern=regex_pb2.RegexMatcher(regex="^(.*)$"), substitution=escaped + r"\1"
@@ -28,7 +28,7 @@ def assigned_by(key: AssignmentKey, *, salt: str) -> route_pb2.RouteAction.HashP
 
 
 def subject_header() -> rules_pb2.HeaderMutation:
-    """Write who the token is for into a header that no client can send."""
+    """Write the token's subject into a header that no client can send."""
     return rules_pb2.HeaderMutation(append=overwrite(names.SUBJECT, _SUBJECT_OF_TOKEN))
 
 

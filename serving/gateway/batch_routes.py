@@ -1,6 +1,6 @@
-"""The way to the batch server, which keeps OpenAI's files and batches: with the identity that the token gives.
+"""Routes to the batch server, which keeps OpenAI's files and batches, with the identity from the token.
 
-Its socket belongs to this user alone, so that it may believe these headers.
+Only this user can connect to its socket, so it can trust these headers.
 """
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -14,19 +14,19 @@ from serving.gateway.protos import metadata, overwrite, seconds
 
 FILES_PATH, BATCHES_PATH = "/v1/files", "/v1/batches"
 ROUTED_AS = "/v1"
-"""What the routing header says in place of an endpoint, whose name has no slash."""
+"""The routing header's value in place of an endpoint's name, which never contains a slash."""
 _CONNECT_TIMEOUT_S = 1
 _SILENCE_S = 300
 _CLAIM = "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:claims:{})%"
 
 
 def batches_key(workspace: str) -> str:
-    """Return what the routing header says of a workspace's files and batches."""
+    """Return the routing header's value for a workspace's files and batches."""
     return f"{workspace}/{ROUTED_AS}".lower()
 
 
 def batch_routes(workspace: str) -> list[route_pb2.Route]:
-    """Send files and batches to their server, as long as bytes come."""
+    """Send files and batches to their server, for as long as bytes arrive."""
     return [_to_server(path, workspace) for path in (FILES_PATH, BATCHES_PATH)]
 
 
@@ -44,7 +44,7 @@ def batches_cluster() -> cluster_pb2.Cluster:
 
 
 def is_for_server() -> tuple[string_pb2.StringMatcher, ...]:
-    """Match the paths of files and batches: their bodies are for their server, and name no model."""
+    """Match the paths of files and batches: their bodies are for the batch server, and name no model."""
     return tuple(string_pb2.StringMatcher(prefix=path) for path in (FILES_PATH, BATCHES_PATH))
 
 

@@ -1,4 +1,4 @@
-"""The largest body that is read before the route is known, and the way past it: a header that names the endpoint."""
+"""The largest body that is read before the route is known, and how to avoid it: a header that names the endpoint."""
 
 from envoy.config.core.v3 import extension_pb2 as envoy_extension_pb2
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2
@@ -20,10 +20,10 @@ _ANYTHING = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(google_re
 def body_limit(*, max_body_bytes: int) -> hcm_pb2.HttpFilter:
     """Read a body whole, up to the limit, and answer 413 above it.
 
-    It raises the room for the filters after it to the limit, and bounds what a request can hold in memory.
+    This raises the buffer of the following filters to the limit, and bounds what a request can hold in memory.
     """
     limit = buffer_pb2.Buffer(max_request_bytes=wrappers_pb2.UInt32Value(value=max_body_bytes))
-    # Files stream to the batch server, which has a limit of its own.
+    # Files are streamed to the batch server, which has its own limit.
     files = _skip_if(":path", string_pb2.StringMatcher(prefix=FILES_PATH))
     return _unless(
         hcm_pb2.HttpFilter(name=names.BODY_LIMIT_FILTER, typed_config=packed(limit)),
@@ -33,7 +33,7 @@ def body_limit(*, max_body_bytes: int) -> hcm_pb2.HttpFilter:
 
 
 def unless_named(filter_: hcm_pb2.HttpFilter) -> hcm_pb2.HttpFilter:
-    """Leave a filter out where a header names the endpoint: such a body streams through and is read by no one here."""
+    """Skip a filter if a header names the endpoint: such a body is streamed through and not read here."""
     return _unless(filter_, _skip_if(names.ENDPOINT, _ANYTHING))
 
 
@@ -46,7 +46,7 @@ def _unless(filter_: hcm_pb2.HttpFilter, *skips: matcher_pb2.Matcher.MatcherList
 
 
 def too_large(*, max_body_bytes: int) -> str:
-    """Say what a refused body may be, and what to do."""
+    """Say how large a body may be, and what to do about a larger one."""
     return (
         f"the request body is larger than {max_body_bytes} bytes; "
         f"name the endpoint in the header {names.ENDPOINT} to send more, or send fewer rows at once"

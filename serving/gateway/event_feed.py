@@ -1,4 +1,4 @@
-"""Reads the log of domain events from Kafka, from a cursor of our own, with as little delay as the broker allows."""
+"""Reads the log of domain events from Kafka, from our own cursor, with as little delay as the broker allows."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -19,10 +19,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """The last record that was read: its offset and the position it carries.
+    """The last record that was read: its offset and its position.
 
-    The offset counts only in the topic it came from, so it is believed only while the record there still carries
-    this position.
+    The offset is only valid in the topic it came from, so it is only trusted if the record there still has this
+    position.
     """
 
     offset: int
@@ -39,12 +39,12 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
 async def read_events(
     connection: KafkaConnection, *, client_id: str, cursor: Cursor | None
 ) -> AsyncIterator[Sequence[RecordedEvent]]:
-    """Yield batches of events after the cursor, forever; from the topic's start where the cursor does not hold.
+    """Yield batches of events after the cursor, forever; from the topic's start if the cursor is not valid.
 
-    Events that the caller has seen may come again; it drops them by position.
+    Events that the caller has seen may be repeated; it drops them by position.
 
     Raises:
-        KafkaError: the broker is away; the caller opens the feed again.
+        KafkaError: the broker is away; the caller reopens the feed.
         msgspec.DecodeError: a record is not an event.
     """
     start = await _checked_start(connection, client_id=client_id, cursor=cursor)

@@ -1,4 +1,4 @@
-"""Looks every moment at who answers in the region, and reports each change."""
+"""Checks at short intervals who answers in the region, and reports each change."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 async def watch_failovers(
     follower: Follower, reports: FailoverReports, *, region: str, envoy_admin_port: int, clock: Clock
 ) -> None:
-    """Look until cancelled. Envoy is asked only while there is anything that could take over."""
+    """Check until cancelled. Envoy is only asked while there is anything that could take over."""
     watch = FailoverWatch(region, going_on=follower.failovers)
     async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{envoy_admin_port}") as client:
         health = InstanceHealth(client)
@@ -37,7 +37,7 @@ async def watch_failovers(
 
 
 async def _unreachable(health: InstanceHealth) -> frozenset[Address] | None:
-    """Ask Envoy; without an answer nothing is concluded, as no one is served then."""
+    """Ask Envoy; without an answer nothing is concluded, because then nobody is served."""
     try:
         return await health.unreachable()
     except (httpx.HTTPError, msgspec.DecodeError) as error:

@@ -27,7 +27,7 @@ class _Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailoverReports:
-    """Holds reports to send; above its limit the oldest is dropped, and that is logged."""
+    """Holds reports to send; above its limit the oldest is dropped and logged."""
 
     def __init__(self, control_plane: ControlPlaneClient, *, clock: Clock, region: str) -> None:
         self._control_plane = control_plane
@@ -37,7 +37,7 @@ class FailoverReports:
         self._has_some = asyncio.Event()
 
     def add(self, transitions: Iterable[Transition]) -> None:
-        """Take what was just noticed."""
+        """Take a change that was just noticed."""
         for transition in transitions:
             what = "failover_started" if isinstance(transition, Started) else "failover_ended"
             _log.warning(what, region=self._region, **msgspec.structs.asdict(transition))
@@ -78,7 +78,7 @@ class FailoverReports:
         return True
 
     def _remove(self, report: _Report) -> None:
-        # It may have been dropped for others meanwhile.
+        # It may have been dropped meanwhile.
         if self._waiting and self._waiting[0] is report:
             self._waiting.popleft()
         if not self._waiting:

@@ -1,4 +1,4 @@
-"""What an endpoint's events say of placements and of current failovers. Pure."""
+"""What an endpoint's events say about placements and current failovers. Pure."""
 
 from msgspec.structs import replace
 

@@ -1,6 +1,6 @@
 """Detects when a region's failovers start and end. Pure: no clock, no I/O.
 
-A change counts once it has lasted, so that an instance that comes and goes makes no stream of events.
+A change only counts once it has lasted, so that an unstable instance does not cause a stream of events.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ Address = tuple[str, int]
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """A failover started: others answer for a deployment."""
+    """A failover started: others answer for the deployment."""
 
     endpoint_id: str
     deployment_id: str
@@ -49,7 +49,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """One look: which deployments take traffic, the standings of those that others could answer for, who is lost."""
+    """One observation: which deployments take traffic, who could answer for them, and which instances are lost."""
 
     serving: frozenset[str]
     standings: tuple[Standing, ...]
@@ -72,7 +72,7 @@ class _Going(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailoverWatch:
-    """Looks at what may answer and what can be reached; one for a region."""
+    """Compares what may answer with what can be reached; one per region."""
 
     def __init__(self, region: str, *, going_on: Iterable[tuple[str, FailoverStarted]] = ()) -> None:
         self._region = region
@@ -93,7 +93,7 @@ class FailoverWatch:
         return bool(self._going)
 
     def look(self, picture: Picture, *, now_ms: int) -> list[Transition]:
-        """Return what has begun or ended for long enough by now."""
+        """Return the changes that have lasted long enough by now."""
         found: list[Transition] = []
         for standing in picture.standings:
             found += self._judge(standing, unreachable=picture.unreachable, now_ms=now_ms)
@@ -123,7 +123,7 @@ class FailoverWatch:
         return self._start(standing, primary, answering, unreachable)
 
     def _primary_of(self, standing: Standing, now: _Answering) -> _Answering:
-        """Return who usually answers: what the placement says, else the first that ever did."""
+        """Return who normally answers: what the placement says, or else the first that ever did."""
         order = [_answering(level) for level in standing.levels]
         known = self._primary.get(standing.deployment_id)
         if known is None and (going := self._going.get(standing.deployment_id)):
@@ -178,7 +178,7 @@ def _answering(level: Level) -> _Answering:
 
 
 def _level_in(standing: Standing, region: str) -> _Answering:
-    """Return the deployment's level in a region; one that has none of its own is on the level of all others."""
+    """Return the deployment's level in a region; a region without its own belongs to the level of all others."""
     own = _Answering(standing.deployment_id, region)
     return own if own in map(_answering, standing.levels) else _Answering(standing.deployment_id, "")
 
@@ -191,7 +191,7 @@ def _first_reachable(levels: Iterable[Level], unreachable: frozenset[Address]) -
 
 
 def _explain(passed: Iterable[Level], unreachable: frozenset[Address]) -> tuple[str, str]:
-    """Say what is wrong with the levels that were passed over."""
+    """Say what is wrong with the levels that were skipped."""
     levels = tuple(passed)
     lost = [each for level in levels for each in level.instances if address_of(each) in unreachable]
     if lost:

@@ -21,15 +21,15 @@ from serving.gateway.protos import ads, overwrite, packed
 _NEW_PREDICTION_ID = "%START_TIME(%s%3f)%-%UNIQUE_ID%"
 _WORKSPACE_OF_TOKEN = "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:claims:workspace)%"  # noqa: S105 - a formatter
 _ENDPOINT_NAMED = f"%DYNAMIC_METADATA({names.METADATA}:endpoint)%"
-# One of the groups is filled: the endpoint's name in either protocol's path, the path that asks for all models, or
-# the beginning of those of files and batches.
+# One group matches: the endpoint's name in either protocol's path, the path that lists all models, or the prefix of the
+# paths of files and batches.
 _NAMING_PATH = r"^(?:/v2/models/([^/?]+)|/v1/models/([^/?@:]+)|(/v1/models)/?|(/v1)/(?:files|batches)(?:[/?]|$)).*$"
 _NAME_IN_PATH = r"\1\2\3\4"
 _NAMING_MODEL = r"^([^@:]+).*$"
 
 
 def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
-    """Return the chain for callers: who is it, may the token do that, which endpoint, then the router.
+    """Return the chain for callers: authentication, authorisation, the endpoint, then the router.
 
     The body limit comes before the routing header, so that a refused body is recorded without an endpoint.
     """
@@ -50,17 +50,17 @@ def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
 
 
 def probe_filters() -> list[hcm_pb2.HttpFilter]:
-    """Return the chain of the private listener, where the caller names the route itself and no token is asked."""
+    """Return the chain of the private listener, whose callers name the route themselves and need no token."""
     return [_filter(names.IDENTITY_FILTER, _identity(role=names.PROBE_ROLE)), _router()]
 
 
 def shadow_filters() -> list[hcm_pb2.HttpFilter]:
-    """Return the chain of copies: they carry the identity of the request, and their route is named already."""
+    """Return the chain of copies: they carry the identity of the request, and already name their route."""
     return [_router()]
 
 
 def _identity(*, role: str) -> mutation_pb2.HeaderMutation:
-    # Response mutations of the first filter also reach what Envoy answers itself: 401, 404, 413, 503.
+    # Response mutations of the first filter also apply to Envoy's own answers: 401, 404, 413, 503.
     return mutation_pb2.HeaderMutation(
         mutations=mutation_pb2.Mutations(
             request_mutations=[
@@ -75,7 +75,7 @@ def _identity(*, role: str) -> mutation_pb2.HeaderMutation:
 
 
 def _endpoint_name() -> to_metadata_pb2.Config:
-    # A later rule overwrites an earlier one: the header wins over the body, and the body over the path.
+    # Later rules overwrite earlier ones: the header wins over the body, and the body over the path.
     from_path = _rewritten(_NAMING_PATH, _NAME_IN_PATH)
     from_body = _rewritten(_NAMING_MODEL, r"\1")
     from_header = to_metadata_pb2.Config.KeyValuePair(metadata_namespace=names.METADATA, key="endpoint")
@@ -107,8 +107,8 @@ def _routing_header() -> mutation_pb2.HeaderMutation:
 
 
 def _route_again() -> filter_state_pb2.Config:
-    # The filters before have made Envoy choose a route, when no one knew the endpoint. Only this filter forgets that
-    # choice; the option, field 2, is younger than the generated messages.
+    # The filters before this one made Envoy choose a route before the endpoint was known. Only this filter can clear
+    # that choice; the option, field 2, is newer than the generated messages.
     config = filter_state_pb2.Config()
     config.MergeFromString(b"\x10\x01")
     return config
@@ -123,6 +123,6 @@ def _filter(name: str, config: Message) -> hcm_pb2.HttpFilter:
 
 
 def _discovered(name: str, type_url: str) -> hcm_pb2.HttpFilter:
-    # Keys and revocations come as resources of their own, so that a change of them touches no listener.
+    # Keys and revocations are separate resources, so that changing them affects no listener.
     source = config_source_pb2.ExtensionConfigSource(config_source=ads(), type_urls=[type_url])
     return hcm_pb2.HttpFilter(name=name, config_discovery=source)

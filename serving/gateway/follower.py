@@ -1,4 +1,4 @@
-"""Follows the log: folds it, hands the difference to Envoy, and reports each epoch that Envoy is seen to serve."""
+"""Follows the log: folds it, passes the difference to Envoy, and reports each epoch that Envoy is seen to serve."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Follower:
-    """Owns the routing table; all of it runs on one event loop, so a change is folded and handed on undivided."""
+    """Owns the routing table. It all runs on one event loop, so a change is folded and passed on atomically."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Follower:
         return self._table.position
 
     def sizes(self) -> dict[str, float]:
-        """Return how many endpoints and instances the table holds, and what is revoked."""
+        """Return how many endpoints, instances, signing keys and revocations the table holds."""
         tokens = self._table.tokens
         revoked = (tokens.revoked_subjects, tokens.revoked_tokens, tokens.revoked_principals)
         return {
@@ -74,7 +74,7 @@ class Follower:
 
     @property
     def failovers(self) -> list[tuple[str, FailoverStarted]]:
-        """The current failovers with their endpoints, as the log says."""
+        """The current failovers with their endpoints, according to the log."""
         return [(each.id, failover) for each in self._table.endpoints.values() for failover in each.failovers]
 
     def picture(self) -> Picture:
@@ -95,12 +95,12 @@ class Follower:
         )
 
     def begin(self) -> None:
-        """Offer all that the state holds."""
+        """Send everything that the state holds."""
         self._pass_on(everything(self._table))
         self._is_urgent.set()
 
     def follow(self, events: Sequence[RecordedEvent]) -> None:
-        """Fold a batch and hand on what it changed, once: a backlog costs one update, not one an event."""
+        """Fold a batch and pass on what it changed, once: a backlog costs one update, not one per event."""
         change = NOTHING
         for event in events:
             change |= self._fold(event)
@@ -111,7 +111,7 @@ class Follower:
         self._pass_on(self._table.renew_tokens(tokens))
 
     def on_taken(self, type_url: str, taken: Sequence[str]) -> None:
-        """Hear from the ADS server what Envoy acknowledged, and have new epochs probed and reported."""
+        """Take what Envoy acknowledged from the ADS server, and have new epochs probed and reported."""
         if type_url == names.ENDPOINTS_TYPE:
             self._let_go(taken)
         if type_url != names.ROUTE_TYPE:
@@ -123,20 +123,20 @@ class Follower:
 
     def _let_go(self, taken: Sequence[str]) -> None:
         for name in taken:
-            # A deployment's two clusters get their instances in one response.
+            # A deployment's two clusters get their instances in a single response.
             if name in self._rooms and self._table.is_answered(name):
                 self._rooms.let_go(name)
 
     async def keep_state(self) -> None:
-        """Write the state to disk soon after it changed, never more often than its interval, until cancelled.
+        """Write the state to disk soon after it changed, at most once per interval, until cancelled.
 
-        A change of what Envoy serves is written at once. What other events leave, among them the one by which the
-        change comes back as applied, waits for the next change or for its own time: a state without them is as good, as
-        the log is read again from where it stands.
+        A change to what Envoy serves is written immediately. The effects of other events, including the one that
+        records the change as applied, wait for the next change or for their own interval. A state without them is just
+        as good, because the log is reread from its position.
         """
         while True:
             await self._wait_for_changes()
-            # Envoy hears of the change first: with a thousand endpoints the encoding holds this loop for 9 ms.
+            # Envoy gets the change first: with a thousand endpoints, encoding blocks this loop for 9 ms.
             await asyncio.sleep(_KEEP_AFTER_S)
             self._is_dirty.clear()
             self._is_urgent.clear()

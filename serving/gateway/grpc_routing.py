@@ -1,8 +1,8 @@
 """Routing gRPC by the model's name inside the message, with the same weights and stickiness as REST.
 
-A filter of Envoy's that knows protobuf reads the name, wherever it is in the message; a caller may name the
-endpoint in a header instead. Instances speak gRPC over HTTP/2 at their one port, so each deployment has a second
-cluster with the same instances.
+An Envoy filter that understands protobuf reads the name, wherever it is in the message; a caller can name the endpoint
+in a header instead. Instances speak gRPC over HTTP/2 on their single port, so each deployment has a second cluster with
+the same instances.
 """
 
 from envoy.config.accesslog.v3 import accesslog_pb2
@@ -35,10 +35,13 @@ _NAMING_FIELDS = {
 }
 """Methods that concern one model, and the field that names it."""
 _SERVER_METHODS = ("ServerLive", "ServerMetadata", "ServerReady")
-"""Methods that name no model: a header must name the endpoint. The repository's are the agent's, and never routed."""
+"""Methods that name no model: a header has to name the endpoint.
+
+The repository's methods are for the agent and never routed.
+"""
 _FIELD_NUMBER = 1
 _EXTRACTED = "envoy.filters.http.grpc_field_extraction"
-# What was extracted is a list, which Envoy writes as JSON. Only one of the two fields is there.
+# The extracted value is a list, which Envoy writes as JSON. Only one of the two fields is present.
 _LISTED = "".join(f"%DYNAMIC_METADATA({_EXTRACTED}:{field})%" for field in sorted(set(_NAMING_FIELDS.values())))
 _FIRST_LISTED = r'^\["([^"]*)".*$'
 _NOT_FOUND, _TOO_LARGE = 404, 413
@@ -49,17 +52,17 @@ _IDLE_S = 300
 
 
 def speaks_grpc(artifact_format: str) -> bool:
-    """Return whether the engine that runs a format answers gRPC: our runtime does, vLLM and relays do not."""
+    """Return whether the engine of a format supports gRPC: our runtime does, vLLM and relays do not."""
     return artifact_format in _GRPC_FORMATS
 
 
 def grpc_name(deployment_id: str) -> str:
-    """Return the name of a deployment's cluster for gRPC; ids hold no tilde."""
+    """Return the name of a deployment's cluster for gRPC; ids contain no tilde."""
     return f"{deployment_id}{_SUFFIX}"
 
 
 def grpc_cluster(rest: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
-    """Build a deployment's cluster for gRPC after that for REST: the same limits, over HTTP/2."""
+    """Build a deployment's cluster for gRPC from that for REST: the same limits, over HTTP/2."""
     cluster = cluster_pb2.Cluster()
     cluster.CopyFrom(rest)
     cluster.name = grpc_name(rest.name)
@@ -77,7 +80,7 @@ def grpc_assignment(rest: endpoint_pb2.ClusterLoadAssignment) -> endpoint_pb2.Cl
 
 
 def grpc_route(rest: route_pb2.Route) -> route_pb2.Route:
-    """Build an endpoint's route for gRPC after that for REST."""
+    """Build an endpoint's route for gRPC from that for REST."""
     route = route_pb2.Route()
     route.CopyFrom(rest)
     methods = "|".join((*_NAMING_FIELDS, *_SERVER_METHODS))
@@ -89,7 +92,7 @@ def grpc_route(rest: route_pb2.Route) -> route_pb2.Route:
 
 
 def model_extraction() -> extraction_pb2.GrpcFieldExtractionConfig:
-    """Read the model's name from the first message of a call. Only the fields that are read are described."""
+    """Read the model's name from the first message of a call. Only the fields that are read are declared."""
     described = descriptor_pb2.FileDescriptorSet(file=[_description()])
     config = extraction_pb2.GrpcFieldExtractionConfig(
         descriptor_set=base_pb2.DataSource(inline_bytes=described.SerializeToString(deterministic=True))
@@ -101,13 +104,13 @@ def model_extraction() -> extraction_pb2.GrpcFieldExtractionConfig:
 
 
 def model_header() -> mutation_pb2.HeaderMutation:
-    """Write what was read into a header, which the next filter takes the name from."""
+    """Write what was read into a header, from which the next filter takes the name."""
     listed = rules_pb2.HeaderMutation(append=overwrite(names.GRPC_MODEL, _LISTED))
     return mutation_pb2.HeaderMutation(mutations=mutation_pb2.Mutations(request_mutations=[listed]))
 
 
 def naming_rule() -> to_metadata_pb2.Config.Rule:
-    """Take the endpoint's name from that header, and the header away."""
+    """Take the endpoint's name from that header, and remove the header."""
     named = to_metadata_pb2.Config.KeyValuePair(metadata_namespace=names.METADATA, key="endpoint")
     named.regex_value_rewrite.CopyFrom(
         regex_pb2.RegexMatchAndSubstitute(pattern=regex_pb2.RegexMatcher(regex=_FIRST_LISTED), substitution=r"\1")
@@ -116,7 +119,7 @@ def naming_rule() -> to_metadata_pb2.Config.Rule:
 
 
 def grpc_replies(*, too_large: str) -> list[hcm_pb2.ResponseMapper]:
-    """Word what Envoy answers itself the way gRPC's clients show it: a status, and one sentence."""
+    """Write Envoy's own answers as gRPC's clients expect them: a status and one sentence."""
     return [
         _reworded(_NOT_FOUND, _UNNAMED, grpc_status=_GRPC_NOT_FOUND),
         _reworded(_TOO_LARGE, too_large, grpc_status=_GRPC_RESOURCE_EXHAUSTED),

@@ -1,4 +1,4 @@
-"""The little of HTTP/2 that holding streams takes: settings, pings, and an end of each stream. No header is read."""
+"""The part of HTTP/2 needed to hold streams: settings, pings, and an end for each stream. No header is read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,15 +11,15 @@ _MAX_FRAME_BYTES = 16_384
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING = 0, 1, 3, 4, 6
 _ACK, _END_STREAM, _END_HEADERS = 1, 1, 4
 _REFUSED_STREAM = (7).to_bytes(4)
-"""The one reset that says: nothing was done, try again."""
+"""The only reset that means: nothing was done, try again."""
 _STATUS_200 = b"\x88"
 _LITERAL = b"\x00"
-"""A field with its name and value written out, in no table."""
+"""A literal header field that is not added to any table."""
 _UNAVAILABLE = b"14"
 
 
 class HeldStreams:
-    """One connection of Envoy's; `wait` returns None when streams may go on, or a code."""
+    """One connection from Envoy; `wait` returns None when streams may continue, or else a code."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class HeldStreams:
         self._held: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Hold each stream that begins, until the connection ends."""
+        """Hold each stream that starts, until the connection ends."""
         self._write(_SETTINGS, 0, 0, b"")
         try:
             while True:

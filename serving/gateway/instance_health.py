@@ -1,4 +1,4 @@
-"""Asks Envoy which instances it has given up for now, and remembers each until it has answered a request again."""
+"""Asks Envoy which instances it has ejected, and remembers each until it has answered a request again."""
 
 import httpx
 import msgspec
@@ -49,14 +49,14 @@ class _Clusters(msgspec.Struct, frozen=True):
 
 
 class InstanceHealth:
-    """What Envoy cannot reach. An ejection ends by itself after a while, which says nothing: an answer does."""
+    """What Envoy cannot reach. An ejection ends by itself after a while, which proves nothing; an answer does."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._ejected: dict[tuple[str, tuple[str, int]], int] = {}
 
     async def unreachable(self) -> frozenset[tuple[str, int]]:
-        """Return the addresses of instances that are given up.
+        """Return the addresses of instances that cannot be reached.
 
         Raises:
             httpx.HTTPError: Envoy does not answer.
@@ -67,7 +67,7 @@ class InstanceHealth:
         return self.take(answer.content)
 
     def take(self, document: bytes) -> frozenset[tuple[str, int]]:
-        """Take Envoy's view of its clusters; an instance that it does not list any more is forgotten."""
+        """Take Envoy's view of its clusters; an instance that it no longer lists is forgotten."""
         ejected: dict[tuple[str, tuple[str, int]], int] = {}
         for cluster in msgspec.json.decode(document, type=_Clusters).cluster_statuses:
             for host in cluster.host_statuses:

@@ -1,4 +1,4 @@
-"""What one caller may take of the gateway: bytes, headers, connections and time."""
+"""What one caller may use of the gateway: bytes, headers, connections and time."""
 
 from typing import Annotated
 
@@ -8,10 +8,10 @@ _Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The listener's limits. `buffer_bytes` is what Envoy holds of one connection that is not read fast enough.
+    """The listener's limits. `buffer_bytes` is what Envoy buffers for a connection that is not read fast enough.
 
-    `idle_s` ends a connection without a request, `silence_s` a request on which nothing moves in either direction,
-    and `receive_s` a request whose body does not come to its end.
+    `idle_s` ends a connection without a request, `silence_s` a request without progress in either direction, and
+    `receive_s` a request whose body does not end.
     """
 
     max_body_bytes: int = 33_554_432
@@ -23,4 +23,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: _Seconds = 300
     receive_s: _Seconds = 300
     otlp_endpoint: str | None = None
-    """Where spans of requests go; without it Envoy makes none and hands the trace context through unchanged."""
+    """Where spans of requests go; without it Envoy creates none and passes the trace context through unchanged."""

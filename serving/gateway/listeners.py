@@ -24,13 +24,13 @@ _SOCKET_MODE = 0o600
 
 
 def public_listener(*, host: str, port: int, limits: Limits) -> listener_pb2.Listener:
-    """Build the listener for callers. It never names an endpoint or a key, so that no change of those drains it."""
+    """Build the listener for callers. It never names an endpoint or a key, so that changing them never drains it."""
     manager = _manager(names.PUBLIC_LISTENER, log=request_log(role=names.PRIMARY_ROLE), limits=limits)
     manager.http_filters.extend(public_filters(max_body_bytes=limits.max_body_bytes))
     manager.early_header_mutation_extensions.append(_strip_claims_of_clients())
     if limits.otlp_endpoint:
         manager.tracing.CopyFrom(spans_of_requests(limits.otlp_endpoint))
-        # Envoy would else draw by the request id, which we do not use, and trace nothing.
+        # Otherwise Envoy would sample by the request id, which we do not use, and trace nothing.
         by_caller = uuid_pb2.UuidRequestIdConfig(use_request_id_for_trace_sampling=wrappers_pb2.BoolValue(value=False))
         manager.request_id_extension.typed_config.CopyFrom(packed(by_caller))
     manager.use_remote_address.value = True
@@ -56,7 +56,7 @@ def probe_listener() -> listener_pb2.Listener:
 
 
 def shadow_listener(*, limits: Limits) -> listener_pb2.Listener:
-    """Build the listener that copies of requests come back by; it exists in Envoy's memory only."""
+    """Build the listener through which copies of requests come back; it only exists in Envoy's memory."""
     manager = _manager(names.SHADOW_LISTENER, log=request_log(role=names.SHADOW_ROLE), limits=limits)
     manager.http_filters.extend(shadow_filters())
     return listener_pb2.Listener(
@@ -89,8 +89,8 @@ def _manager(name: str, *, log: accesslog_pb2.AccessLog, limits: Limits) -> hcm_
 
 
 def _routes_by_header() -> hcm_pb2.ScopedRoutes:
-    # A scope an endpoint rather than a virtual host an endpoint: Envoy builds all virtual hosts of a table again for a
-    # change of one (measured: 240 ms of CPU with a thousand), and a scope alone.
+    # One scope per endpoint rather than one virtual host: if one virtual host changes, Envoy rebuilds all of the
+    # table's (measured: 240 ms of CPU with a thousand), but only a single scope.
     builder = hcm_pb2.ScopedRoutes.ScopeKeyBuilder
     whole_header = builder.FragmentBuilder.HeaderValueExtractor(name=names.ROUTE, index=0)
     return hcm_pb2.ScopedRoutes(
@@ -109,7 +109,7 @@ def _chain(manager: hcm_pb2.HttpConnectionManager) -> listener_components_pb2.Fi
 
 
 def _strip_claims_of_clients() -> extension_pb2.TypedExtensionConfig:
-    # Early, before the first look at the routes: a client's routing or Host header must not choose one.
+    # Early, before routes are first evaluated: a client's routing or Host header must not choose one.
     removed = [rules_pb2.HeaderMutation(remove=name) for name in names.NOT_FROM_CLIENTS]
     envoys_own = string_pb2.StringMatcher(prefix="x-envoy-")
     removed.append(

@@ -1,7 +1,7 @@
 """A minimal HTTP/1.1 client for Envoy's own small answers, over a Unix socket or loopback.
 
-Markers need one connection that is never replaced silently for each worker, ten times a second; httpx opens
-connections as it sees fit and takes ten times the CPU for each request.
+Markers need one connection per worker that is never replaced silently, ten times a second. httpx opens connections as
+it sees fit, and takes ten times the CPU for each request.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalConnection:
-    """One kept connection. After an error it is closed and opened again by the next request."""
+    """One persistent connection. After an error it is closed, and the next request reopens it."""
 
     def __init__(self, address: Path | int, *, timeout_s: float = 2.0) -> None:
         self._address = address
@@ -60,7 +60,7 @@ class LocalConnection:
             self.close()
             raise ConnectionError(f"no answer to {method} {path}: {error!r}") from error
         except BaseException:
-            # Given up by the caller: the answer still comes, and the next request would take it for its own.
+            # The caller gave up: the answer would still arrive, and the next request would mistake it for its own.
             self.close()
             raise
         if answer.headers.get("connection", "") == "close":
@@ -68,7 +68,7 @@ class LocalConnection:
         return answer
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._streams:
             self._streams[1].close()
             self._streams = None
@@ -82,7 +82,7 @@ class LocalConnection:
 
 
 async def _open_socket(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    # The kernel takes at most 107 bytes of a socket's path; a deep data directory has a short name below /proc.
+    # The kernel limits a socket's path to 107 bytes; a deep data directory has a short name below /proc.
     if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
         return await asyncio.open_unix_connection(path)
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)

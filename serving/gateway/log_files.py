@@ -1,4 +1,4 @@
-"""The gateway's log files: `requests-<n>.log`, numbered forever, each with a first line that says whose it is."""
+"""The gateway's log files: `requests-<n>.log`, with rising numbers; the first line of each says whose it is."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _MAX_HEADER_BYTES = 4_096
 
 
 class LogFileHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """First line of a log file. Offsets of records count from the file's start, this line included."""
+    """The first line of a log file. Offsets of records count from the start of the file, including this line."""
 
     gateway_id: str
     file_number: int
@@ -27,16 +27,16 @@ def log_path(folder: Path, number: int) -> Path:
 
 
 def log_numbers(folder: Path) -> list[int]:
-    """Return the numbers of the files that are there, lowest first."""
+    """Return the numbers of the existing files, lowest first."""
     matches = (_NAME.fullmatch(entry.name) for entry in folder.iterdir())
     return sorted(int(match["number"]) for match in matches if match)
 
 
 def begin_log(folder: Path, *, gateway_id: str, workers: int) -> Path:
-    """Make the next file and point Envoy's path to it. No number is used twice, though older files are deleted.
+    """Create the next file and point Envoy's path to it. No number is used twice, even after older files are deleted.
 
-    The link is replaced rather than the file renamed: a reader never sees a file change its name or number. Both are on
-    disk before Envoy writes, so that a power cut leaves no records without the name of their gateway.
+    The link is replaced rather than the file renamed, so that a reader never sees a file change its name or number.
+    Both are on disk before Envoy writes, so that a power cut leaves no records without their gateway's name.
     """
     number = max([*log_numbers(folder), _last_number(folder)]) + 1
     header = LogFileHeader(gateway_id=gateway_id, file_number=number, workers=workers)
@@ -53,8 +53,8 @@ def begin_log(folder: Path, *, gateway_id: str, workers: int) -> Path:
 def read_header(path: Path) -> tuple[LogFileHeader, int]:
     """Return a file's header and the offset of its first record.
 
-    A file that a damaged disk left without its header belongs to a gateway of its own, which is dead and of which no
-    number of workers is ever enough: its lines count, and what stands where the header should goes to the dead letters.
+    A file that lost its header to a damaged disk counts as that of a separate, dead gateway that never has enough
+    workers to prove completeness. Its lines count, and whatever is in place of the header goes to the dead letters.
     """
     with path.open("rb") as file:
         line = file.readline(_MAX_HEADER_BYTES)

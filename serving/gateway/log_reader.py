@@ -1,4 +1,4 @@
-"""Reads the log files one after the other, by byte offset, a bounded piece at a time."""
+"""Reads the log files one after the other, by byte offset, in pieces of bounded size."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything before this has been shipped; offset 0 of a file means its first record."""
+    """Everything before this place has been shipped; offset 0 of a file means its first record."""
 
     file_number: int
     offset: int
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines of one file, from `start` up to `end`; the reading goes on at `after`. No header: there is no file."""
+    """Lines of one file, from `start` up to `end`; reading continues at `after`. Without a header there is no file."""
 
     header: LogFileHeader | None
     start: Place
@@ -35,23 +35,24 @@ def empty_piece(place: Place) -> Piece:
 
 
 class LogReader:
-    """Reads from a place; holds no state but the folder, so that the same range gives the same piece again."""
+    """Reads from a place; its only state is the folder, so that the same range gives the same piece again."""
 
     def __init__(self, folder: Path, *, region: str) -> None:
         self._folder = folder
         self._region = region
 
     def next_piece(self, place: Place, *, max_bytes: int) -> Piece | None:
-        """Return the whole lines after a place, or None while there is no file."""
+        """Return the complete lines after a place, or None while there is no file."""
         number = self._file_at_or_after(place.file_number)
         if number is None:
             return None
-        # Asked before reading: what is written in between is then read, and the next look goes on to the next file.
+        # Checked before reading: whatever is written in between is then read, and the next call continues with the next
+        # file.
         following = self._final_because_of(number)
         header, first = read_header(log_path(self._folder, number))
         offset = max(place.offset, first) if place.file_number == number else first
         data = self._bytes(number, offset, max_bytes)
-        # No line of ours fills a whole piece: what does is not a record.
+        # None of our lines fills a whole piece, so this is not a record.
         is_all = len(data) == max_bytes and b"\n" not in data
         is_last = following is not None and len(data) < max_bytes
         lines = read_lines(data, header=header, offset=offset, region=self._region, is_final=is_all or is_last)
@@ -65,14 +66,14 @@ class LogReader:
         )
 
     def read(self, start: Place, end: Place) -> Piece:
-        """Read a range that was a piece before; it gives the same piece again."""
+        """Read the range of an earlier piece; it gives the same piece again."""
         header, _ = read_header(log_path(self._folder, start.file_number))
         data = self._bytes(start.file_number, start.offset, end.offset - start.offset)
         lines = read_lines(data, header=header, offset=start.offset, region=self._region, is_final=True)
         return Piece(header=header, start=start, end=end, after=end, lines=lines)
 
     def delete_before(self, file_number: int) -> None:
-        """Delete the files that are wholly shipped."""
+        """Delete the files that are completely shipped."""
         for number in log_numbers(self._folder):
             if number < file_number:
                 log_path(self._folder, number).unlink()
@@ -87,10 +88,10 @@ class LogReader:
         return next((there for there in log_numbers(self._folder) if there >= number), None)
 
     def _final_because_of(self, number: int) -> int | None:
-        """Return the file that follows one which Envoy can write to no more.
+        """Return the file that follows one that Envoy can no longer write to.
 
-        A file of another Envoy proves that the one before is dead: they exclude each other by a lock. A file of the
-        same Envoy proves it once a record stands in it, as Envoy writes to one at a time.
+        A file of another Envoy proves that the previous one is dead, because a lock excludes two at a time. A file of
+        the same Envoy proves it once it contains a record, because Envoy writes to one file at a time.
         """
         following = self._file_at_or_after(number + 1)
         if following is None:

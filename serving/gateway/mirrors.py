@@ -1,8 +1,8 @@
-"""Shadow traffic: copies of requests for a version that answers no one.
+"""Shadow traffic: copies of requests for a version whose answers nobody gets.
 
-Envoy makes the copy and throws its answer away, so nothing that a shadow does reaches a caller. A copy comes back into
-the gateway by a listener inside Envoy, which writes a request record of it like of any other, under the role `shadow`
-and with the prediction id of the request that it copies.
+Envoy makes the copy and discards its answer, so nothing that a shadow does reaches a caller. A copy comes back into the
+gateway through a listener inside Envoy, which writes a request record for it like for any other, with the role `shadow`
+and the prediction id of the original request.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,8 +22,8 @@ from serving.gateway import names
 from serving.gateway.protos import literal, overwrite, packed, seconds
 from serving.gateway.routing_state import EndpointRoute, Shadow
 
-# Copies in progress at once: of all shadows of a gateway, and of one shadow. Others are rejected and recorded so,
-# and a shadow that hangs costs no more memory, nor another shadow its copies.
+# Concurrent copies: for all shadows of a gateway, and for one shadow. Others are rejected and recorded as such, so a
+# shadow that hangs costs a bounded amount of memory, and no copies of another shadow.
 _MAX_COPIES = 4_096
 _MAX_COPIES_OF_ONE = 256
 _MAX_PENDING_OF_ONE = 64
@@ -34,7 +34,7 @@ _PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def copies_cluster() -> cluster_pb2.Cluster:
-    """Build the cluster by which all copies come back into the gateway."""
+    """Build the cluster through which all copies come back into the gateway."""
     listener = address_pb2.EnvoyInternalAddress(server_listener_name=names.SHADOW_LISTENER)
     address = endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(envoy_internal_address=listener))
@@ -54,14 +54,14 @@ def copies_cluster() -> cluster_pb2.Cluster:
 
 
 def shadow_name(deployment_id: str) -> str:
-    """Return the name of a shadow's own cluster; ids hold no tilde."""
+    """Return the name of a shadow's own cluster; ids contain no tilde."""
     return f"{deployment_id}~shadow"
 
 
 def shadow_cluster(rest: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
-    """Build a shadow's cluster after its deployment's, with the limits of one that no one waits for.
+    """Build a shadow's cluster from its deployment's, with limits for requests that nobody waits for.
 
-    A cluster of its own, as Envoy must warm one again whose limits change.
+    It is a separate cluster because Envoy has to warm a cluster again when its limits change.
     """
     cluster = cluster_pb2.Cluster()
     cluster.CopyFrom(rest)
@@ -79,7 +79,7 @@ def shadow_assignment(rest: endpoint_pb2.ClusterLoadAssignment) -> endpoint_pb2.
 
 
 def mirrored(routes: Iterable[route_pb2.Route], endpoint: EndpointRoute, *, key: str) -> list[route_pb2.Route]:
-    """Have the routes that serve copy what they serve, where the endpoint has a shadow that can take it."""
+    """Have the routes that serve requests copy them, if the endpoint has a shadow that can take the copies."""
     copies = []
     for route in routes:
         copy = route_pb2.Route()
@@ -92,9 +92,9 @@ def mirrored(routes: Iterable[route_pb2.Route], endpoint: EndpointRoute, *, key:
 
 
 def shadow_routes(serving: Sequence[route_pb2.Route], endpoint: EndpointRoute) -> list[route_pb2.Route]:
-    """Build the routes of copies after those of the requests.
+    """Build the routes of copies from those of the requests.
 
-    A copy that is in progress while the shadow is taken away must not be served as a request, so it ends here.
+    A copy in progress while the shadow is removed must not be served as a request, so it ends here.
     """
     if endpoint.shadow is None:
         return [_ended(serving)]
@@ -103,7 +103,7 @@ def shadow_routes(serving: Sequence[route_pb2.Route], endpoint: EndpointRoute) -
 
 
 def _reaches_engines(route: route_pb2.Route) -> bool:
-    """Tell a route that serves from one that refuses, of a protocol that an engine does not speak."""
+    """Tell a route that serves from one that rejects a protocol that the engine does not support."""
     return bool(route.HasField("route"))
 
 
@@ -111,7 +111,7 @@ def _mirror(shadow: Shadow, *, target: str, key: str) -> route_pb2.RouteAction.R
     fraction = percent_pb2.FractionalPercent(
         numerator=round(shadow.percent * _PER_PERCENT), denominator=percent_pb2.FractionalPercent.MILLION
     )
-    # The copy is made of the request as the engine gets it: with the headers of the deployment that answers.
+    # The request is copied as the engine gets it, with the headers of the deployment that answers.
     marks = {names.ROLE: names.SHADOW_ROLE, names.ROUTE: key, names.COPY_TO: target}
     return route_pb2.RouteAction.RequestMirrorPolicy(
         cluster=names.COPIES_CLUSTER,
@@ -128,11 +128,11 @@ def _to_shadow(serving: route_pb2.Route, endpoint: EndpointRoute, shadow: Shadow
     route = route_pb2.Route()
     route.CopyFrom(serving)
     route.match.headers.append(_is_copy())
-    # A copy is sent once: what is measured is the version, not the gateway's second try.
+    # A copy is sent once, so that the version is measured and not the gateway's second attempt.
     for field in ("weighted_clusters", "hash_policy", "retry_policy", "request_mirror_policies"):
         route.route.ClearField(field)
-    # By a header, as Envoy refuses a route that names a cluster it lacks: whatever becomes of a shadow, the endpoint's
-    # route is good.
+    # By a header, because Envoy rejects a route that names a missing cluster: whatever happens to a shadow, the
+    # endpoint's route stays valid.
     route.route.cluster_header = names.COPY_TO
     route.request_headers_to_remove.append(names.COPY_TO)
     version = endpoint.deployments[shadow.deployment_id]
@@ -158,7 +158,7 @@ def _is_copy() -> route_pb2.HeaderMatcher:
 
 
 def _suffix(serving: route_pb2.Route) -> str:
-    """Return what parts the cluster of this route's protocol from the deployment's id, which holds no tilde."""
+    """Return the suffix of this route's protocol, which follows the deployment's id in the cluster's name."""
     cluster: str = serving.route.weighted_clusters.clusters[0].name
     _, tilde, protocol = cluster.partition("~")
     return tilde + protocol

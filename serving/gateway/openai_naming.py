@@ -49,9 +49,9 @@ def _model_header() -> mutation_pb2.HeaderMutation:
 
 
 def _for_openai_calls(name: str, config: Message) -> hcm_pb2.HttpFilter:
-    """Let a filter work on POST /v1/… alone, and not where a header names the endpoint: nothing else is parsed.
+    """Only run a filter for POST /v1/…, and not if a header names the endpoint: nothing else is parsed.
 
-    Files and batches name no model: their contents are for their server.
+    Files and batches name no model: their contents are for the batch server.
     """
     predicate = matcher_pb2.Matcher.MatcherList.Predicate
     is_call = predicate(

@@ -1,4 +1,4 @@
-"""What the gateway answers itself of OpenAI's API: which models there are, and that a version is not deployed."""
+"""The part of OpenAI's API that the gateway answers itself: which models exist, and that a version is not deployed."""
 
 import json
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ MAX_LIST_BYTES = 4 * 1024 * 1024
 
 
 def models_key(workspace: str) -> str:
-    """Return what the routing header says of a question for a workspace's models; no endpoint's name has a slash."""
+    """Return the routing header's value for listing a workspace's models; no endpoint's name has a slash."""
     return f"{workspace}/{MODELS_PATH}".lower()
 
 
@@ -44,7 +44,7 @@ def names_version(text: str) -> route_pb2.HeaderMatcher:
 
 
 def version_not_deployed(endpoint: EndpointRoute) -> route_pb2.Route:
-    """Refuse a version that no deployment of the endpoint has, rather than let another one answer."""
+    """Reject a version that no deployment of the endpoint has, rather than let another one answer."""
     selector = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=_ANY_SELECTOR))
     match = route_pb2.RouteMatch(
         prefix="/v1/", headers=[route_pb2.HeaderMatcher(name=names.MODEL, string_match=selector)]

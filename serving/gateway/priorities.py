@@ -1,7 +1,7 @@
-"""Who is asked first, and who in their place: an endpoint's failover policy as levels of instances. Pure.
+"""Who is asked first, and who instead: an endpoint's failover policy as levels of instances. Pure.
 
-Envoy asks the first level for as long as it has healthy instances, then the next. The level of an instance depends on
-the policy and its region alone, so that one that comes or goes moves no other.
+Envoy uses the first level for as long as it has healthy instances, then the next. The level of an instance depends only
+on the policy and its region, so that an instance that comes or goes does not move others.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,9 +19,9 @@ from serving.gateway.routing_state import EndpointRoute, Instance
 
 InstancesOf = Callable[[str], Iterable[Instance]]
 
-# While 72 % of a level is healthy, it takes everything; below, the next level takes what is missing.
+# While 72 % of a level is healthy, it takes everything; below that, the next level takes what is missing.
 _SPARE_PERCENT = 140
-# Another version is not spare capacity: it answers only where nothing of the version that was drawn is left.
+# Another version is not spare capacity: it only answers when nothing of the selected version is left.
 _ALL_OR_NOTHING_PERCENT = 1_000_000
 _ADDRESSES_KEPT = 16_384
 
@@ -34,7 +34,7 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """Instances that are asked alike; all of one deployment, in one region but for the level of all others."""
+    """Instances treated alike: of one deployment and in one region, except on the level of all other regions."""
 
     deployment_id: str
     region: str
@@ -43,14 +43,14 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def regions(self) -> str:
-        """Name where the level is, for people."""
+        """Describe where the level is, for people."""
         return self.region or ", ".join(sorted({instance.region for instance in self.instances}))
 
 
 def levels_of(
     deployment_id: str, *, endpoint: EndpointRoute, home: Home, instances_of: InstancesOf
 ) -> tuple[Level, ...]:
-    """Order what may answer for a deployment: its own instances by region, then those of the backup deployment."""
+    """Order the levels that may answer for a deployment: its own instances by region, then those of the backup."""
     return tuple(
         level
         for each in _deployments(deployment_id, endpoint)
@@ -61,9 +61,9 @@ def levels_of(
 def load_assignment(
     deployment_id: str, levels: Iterable[Level], *, endpoint: EndpointRoute, held: bool = False
 ) -> endpoint_pb2.ClusterLoadAssignment:
-    """List the levels for Envoy; one without instances stays, so that all others keep their numbers.
+    """List the levels for Envoy; a level without instances stays, so that the others keep their numbers.
 
-    Of a deployment that is `held`, no one is there to answer at any level, and the waiting room is asked.
+    If a deployment is `held`, no level has anyone to answer, and the waiting room is used.
     """
     listed = tuple(levels)
     has_backup = any(level.deployment_id != deployment_id for level in listed)
@@ -124,7 +124,7 @@ def _localities(
 
 
 def _waiting_room(deployment_id: str, *, priority: int) -> endpoint_components_pb2.LocalityLbEndpoints:
-    """Put it below all levels: a request that it lets go is tried again at another level than it came from."""
+    """Put it below all levels: a request that it releases is retried at a level other than its own."""
     pipe = address_pb2.Pipe(path=f"{names.HOLD}/{deployment_id}.sock")
     address = endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(pipe=pipe))
@@ -132,10 +132,10 @@ def _waiting_room(deployment_id: str, *, priority: int) -> endpoint_components_p
     return endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[address], priority=priority)
 
 
-# One that comes or goes has the list of its thousand siblings written again.
+# An instance that comes or goes causes the list of its thousand siblings to be rewritten.
 @lru_cache(maxsize=_ADDRESSES_KEPT)
 def _address(instance: Instance, version: VersionReference) -> endpoint_components_pb2.LbEndpoint:
-    """Write down who an instance is: the answer and the record take it from here, whoever was to be asked."""
+    """Attach an instance's identity: the answer and the record take it from here, whichever was selected."""
     socket = address_pb2.SocketAddress(address=instance.host, port_value=instance.port)
     return endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=address_pb2.Address(socket_address=socket)),

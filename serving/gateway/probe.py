@@ -1,7 +1,7 @@
-"""Asks Envoy, over its private listener, which epoch it really serves.
+"""Asks Envoy, through its private listener, which epoch it really serves.
 
-The route answers a probe itself: whether the gateway routes by an epoch must not hang on an engine that hangs,
-or a bad candidate could keep its own rollback from being judged.
+The route answers a probe itself: it must not depend on an engine that may hang, or a bad candidate could block its own
+rollback.
 """
 
 from pathlib import Path
@@ -15,20 +15,20 @@ _ATTEMPT_S = 2.0
 
 
 class NotServedError(Exception):
-    """Envoy gave no answer, or one that carries no epoch."""
+    """Envoy gave no answer, or one without an epoch."""
 
 
 class Prober:
-    """Sends requests to the routes that callers use; no token is needed where only this user may connect."""
+    """Sends requests to the routes that callers use; no token is needed, because only this user can connect."""
 
     def __init__(self, folder: Path) -> None:
         self._connection = LocalConnection(folder / names.PROBE_SOCKET, timeout_s=_ATTEMPT_S)
 
     async def epoch_of(self, endpoint: EndpointRoute) -> int:
-        """Return the epoch that one answer carries; a worker may take up the newest moments after the ACK.
+        """Return the epoch of one answer; a worker may apply the newest one moments after the ACK.
 
         Raises:
-            NotServedError: there was none.
+            NotServedError: the answer had none.
         """
         headers = {names.ROUTE: routing_key(endpoint), names.ROLE: names.PROBE_ROLE}
         try:
@@ -41,5 +41,5 @@ class Prober:
         return int(epoch)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.close()

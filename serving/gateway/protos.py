@@ -1,4 +1,4 @@
-"""Short forms for the xDS messages that the gateway's resources are made of."""
+"""Helpers that build the xDS messages of the gateway's resources."""
 
 from envoy.config.core.v3 import base_pb2, config_source_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2
@@ -13,7 +13,7 @@ def packed(message: Message) -> any_pb2.Any:
 
 
 def overwrite(name: str, value: str) -> base_pb2.HeaderValueOption:
-    """Set a header whatever it was."""
+    """Set a header, overwriting any value."""
     return base_pb2.HeaderValueOption(
         header=base_pb2.HeaderValue(key=name, value=value),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
@@ -40,5 +40,5 @@ def seconds(value: float) -> duration_pb2.Duration:
 
 
 def literal(text: str) -> str:
-    """Write a text so that Envoy's formatter leaves it as it is."""
+    """Escape a text so that Envoy's formatter leaves it unchanged."""
     return text.replace("%", "%%")

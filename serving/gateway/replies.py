@@ -1,4 +1,4 @@
-"""How Envoy's own answers are worded: in OpenAI's form under /v1, in that of the Open Inference Protocol elsewhere."""
+"""The wording of Envoy's own answers: in OpenAI's form under /v1, in the Open Inference Protocol's elsewhere."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _DETAILS = "%RESPONSE_CODE_DETAILS%"
 _UNREADABLE = "the gateway cannot read the request's path or headers; correct them, `code` says what is wrong"
 _UNKNOWN = "no endpoint of this name is in the token's workspace"
 
-# What OpenAI's clients distinguish: the type and the code of an error, by status.
+# What OpenAI's clients distinguish: an error's type and code, by status.
 _OPENAI_ERRORS = {
     400: ("invalid_request_error", "invalid_request"),
     401: ("authentication_error", "invalid_api_key"),
@@ -39,7 +39,7 @@ _NOT_READY = "endpoint_not_ready"
 
 
 def local_replies(*, too_large: str) -> hcm_pb2.LocalReplyConfig:
-    """Word every answer that no engine gave; the first rule that fits counts."""
+    """Write every answer that no engine gave; the first matching rule applies."""
     return hcm_pb2.LocalReplyConfig(
         mappers=[
             *grpc_replies(too_large=too_large),

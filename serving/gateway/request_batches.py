@@ -18,7 +18,7 @@ _SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in REQUEST_COLUMNS.item
 
 
 def encode_rows(rows: Sequence[tuple[Any, ...]]) -> bytes:
-    """Write rows as one Arrow IPC stream; none is a stream with the schema only."""
+    """Write rows as one Arrow IPC stream; without rows it contains the schema only."""
     columns = zip(*rows, strict=True) if rows else ([] for _ in _SCHEMA)
     arrays = [pa.array(list(values), type=field.type) for values, field in zip(columns, _SCHEMA, strict=True)]
     sink = pa.BufferOutputStream()

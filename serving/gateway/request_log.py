@@ -1,4 +1,4 @@
-"""Reads the lines that Envoy writes: request records, and markers that say how far the record is complete. Pure."""
+"""Parses Envoy's log lines: request records, and markers that prove completeness. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,15 @@ _MICROSECONDS = 1_000
 _MARKER = "marker"
 _OUR_CODES = frozenset({names.HOLD_FULL, names.HOLD_TIMEOUT})
 _HTTP_OF_GRPC = {1: 499, 3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 12: 501, 14: 503, 16: 401}
-"""Cancelled, invalid argument, deadline exceeded, not found, permission denied, resource exhausted, unimplemented,
-unavailable, unauthenticated; all others are the engine's failure."""
+"""The HTTP status for a gRPC code; every other code is a failure of the engine.
+
+In this order: cancelled, invalid argument, deadline exceeded, not found, permission denied, resource exhausted,
+unimplemented, unavailable, unauthenticated.
+"""
 
 
 class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that is not a record, with its position."""
+    """A line that is not a record, with its offset."""
 
     line: bytes
     gateway_id: str
@@ -31,9 +34,9 @@ class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
-    """What a piece of a log file holds. `rows` have the columns of REQUEST_COLUMNS, in order.
+    """The contents of a piece of a log file. `rows` have the columns of REQUEST_COLUMNS, in order.
 
-    `markers` are the latest ends (Unix ms) by worker; `consumed` counts the bytes of whole lines.
+    `markers` are the latest ends (Unix ms) by worker; `consumed` counts the bytes of complete lines.
     """
 
     rows: list[tuple[Any, ...]]
@@ -42,7 +45,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     consumed: int
 
 
-# What the columns hold: a larger line is dead, as one such row would end the shipper at each start.
+# What fits the columns: a larger value makes the line dead, because one such row would stop the shipper at each start.
 _Short = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 _Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _MAX_DIGITS = 18
@@ -84,10 +87,10 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 def read_lines(data: bytes, *, header: LogFileHeader, offset: int, region: str, is_final: bool = False) -> Lines:
-    """Read a piece of a file that begins at `offset`, on a line's first byte.
+    """Read a piece of a file that starts at `offset`, at the start of a line.
 
-    A half line at the end is left for the next piece, or is dead where the file is final. The same bytes give the
-    same lines.
+    An incomplete last line is left for the next piece, or is dead if the file is final. The same bytes give the same
+    lines.
     """
     rows: list[tuple[Any, ...]] = []
     dead: list[DeadLine] = []
@@ -131,7 +134,7 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "workspace": record.ws or "",
         "endpoint_id": record.ep or "",
         "endpoint": record.epn or "",
-        # Where no instance was asked, the deployment that was drawn is the one that failed to answer.
+        # If no instance was tried, the selected deployment is the one that failed to answer.
         "deployment_id": record.dep or record.drawn or "",
         "version_id": record.vid or record.dvid or "",
         "version": record.ver or record.dver or "",
@@ -159,13 +162,13 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
 
 
 def _flags(record: _Line) -> str:
-    """Return Envoy's flags, and our own code where a waiting room refused; other values of that header are ignored."""
+    """Return Envoy's flags, and our own code if a waiting room rejected the request; other codes are ignored."""
     flags = [record.fl] if record.fl not in {None, "-"} else []
     return ",".join(flag for flag in (*flags, record.why if record.why in _OUR_CODES else None) if flag)
 
 
 def _trace_id(traceparent: str | None) -> str:
-    """Return the W3C trace id; a header that is not well formed counts for nothing."""
+    """Return the W3C trace id; a malformed header is ignored."""
     found = _TRACEPARENT.fullmatch(traceparent or "")
     return found[1] if found else ""
 
@@ -177,14 +180,14 @@ def _number(text: str) -> int:
 
 
 def _status(record: _Line) -> int:
-    """Return what REST would have answered: gRPC reports a failure after an HTTP 200, in its trailers."""
+    """Return the status that REST would have had: gRPC reports a failure after an HTTP 200, in its trailers."""
     if record.gs and record.st == HTTPStatus.OK:
         return _HTTP_OF_GRPC.get(record.gs, HTTPStatus.INTERNAL_SERVER_ERROR)
     return record.st or 0
 
 
 def _duration_ms(record: _Line) -> float:
-    """Prefer microseconds; a request that was cut off has only its whole milliseconds."""
+    """Prefer microseconds; a request that was cut off only has whole milliseconds."""
     if record.us is not None:
         return record.us / _MICROSECONDS
     return float(_UNKNOWN_NUMBER if record.dur is None else record.dur)

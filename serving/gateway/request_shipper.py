@@ -55,14 +55,14 @@ class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KafkaSink:
-    """Sends through an idempotent producer; a failed producer is replaced, and the message sent again."""
+    """Sends through an idempotent producer; a failed producer is replaced, and the message resent."""
 
     def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
         self._producer: AIOKafkaProducer | None = None
 
     async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None:
-        """Return once all replicas have the message, however long Kafka is away."""
+        """Return once all replicas have the message, however long Kafka is unavailable."""
         while True:
             try:
                 sender = await self.connect()
@@ -75,7 +75,7 @@ class KafkaSink:
                 await asyncio.sleep(_RETRY_S)
 
     async def connect(self) -> AIOKafkaProducer:
-        """Return the producer, started.
+        """Return the started producer.
 
         Raises:
             KafkaError, OSError: Kafka is away.
@@ -87,7 +87,7 @@ class KafkaSink:
         return self._producer
 
     async def close(self) -> None:
-        """Let go of the producer; what it has not sent is sent again by the next one."""
+        """Close the producer; what it has not sent is resent by the next one."""
         sender, self._producer = self._producer, None
         if sender:
             await abandon(sender)
@@ -104,18 +104,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> None:
-    """Ship until asked to stop, then close the source, so that no one waits for it."""
+    """Ship until asked to stop, then close the source, so that nothing waits for it."""
     settings.ready_file.unlink(missing_ok=True)
     folder = gateway_folder(settings.data_dir, settings.region)
     sink = KafkaSink(settings.kafka)
     background = Background()
     measuring = background.task("shipper-measures-gateway", lambda: _measure(settings))
     try:
-        # A failure of this one ends the program: the next process goes on from what is on disk.
+        # If this fails, the program ends, and the next process continues from what is on disk.
         shipping = asyncio.create_task(_ship(folder, settings, sink, stopping, background))
         await ended_or_set(shipping, stopping)
         with suppress(TimeoutError):
-            # Without Kafka the source stays open here; the next start closes it.
+            # Without Kafka the source stays open; the next start closes it.
             await asyncio.wait_for(shipping, timeout=_CLOSE_DEADLINE_S)
     finally:
         settings.ready_file.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
 
 
 async def _measure(settings: ShipperSettings) -> None:
-    """Ship what Envoy counts, beside the records and through a producer of its own: neither waits for the other."""
+    """Ship Envoy's counters alongside the records, through a separate producer: neither waits for the other."""
     if settings.envoy_admin_port is None:
         return
     sink = KafkaSink(settings.kafka)
@@ -169,7 +169,7 @@ def _metrics(shipper: RequestShipper, background: Background) -> Metrics:
 
 
 async def begin_source(folder: Path, sink: Sink, *, region: str) -> RequestShipper:
-    """Finish what an earlier shipper left open, under its own source and numbers, and begin a new source."""
+    """Finish what an earlier shipper left open, under its source and batch numbers, and start a new source."""
     path = folder / names.SHIPPER_POSITION
     reader = LogReader(folder, region=region)
     progress = read_progress(path) or Progress(
@@ -187,5 +187,5 @@ async def begin_source(folder: Path, sink: Sink, *, region: str) -> RequestShipp
 def _pause_after(lines: Lines) -> float:
     if not lines.rows:
         return _PAUSE_WHEN_EMPTY_S
-    # Bounds what a backlog costs the gateway beside it: some 25 MB/s.
+    # Limits what a backlog costs the gateway on the same machine, to about 25 MB/s.
     return _PAUSE_WHEN_BEHIND_S if lines.consumed > MAX_PIECE_BYTES // 2 else _PAUSE_S

@@ -1,4 +1,4 @@
-"""Turns the routing table into xDS resources, each with a version that is its content."""
+"""Turns the routing table into xDS resources, each versioned by its content."""
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
@@ -41,25 +41,25 @@ _log = structlog.get_logger(__name__)
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
-    """A named resource. The version is a hash of the body, so a restarted follower resends nothing that is equal."""
+    """A named resource. The version is a hash of the body, so a restarted follower does not resend what is equal."""
 
     type_url: str
     name: str
     version: str
     body: any_pb2.Any
     needs: frozenset[str] = frozenset()
-    """Clusters without which this resource would do harm."""
+    """Clusters that Envoy needs before it gets this resource."""
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """What Envoy is to have from now on, and what not any more, as (type, name)."""
+    """What Envoy should have from now on, and what to remove, as (type, name)."""
 
     resources: tuple[Resource, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()
 
 
 def fixed_resources(*, host: str, port: int, limits: Limits) -> Update:
-    """Return what no event changes: the listeners, and the way of copies."""
+    """Return what no event changes: the listeners, and the path of copies."""
     return Update(
         resources=(
             _resource(names.PUBLIC_LISTENER, public_listener(host=host, port=port, limits=limits)),
@@ -74,7 +74,7 @@ def fixed_resources(*, host: str, port: int, limits: Limits) -> Update:
 
 
 def everything(table: RoutingTable) -> Change:
-    """Name all that a table holds, for the first update after a start."""
+    """Name everything in a table, for the first update after a start."""
     deployments = frozenset(part for endpoint in table.endpoints.values() for part in endpoint.deployments)
     return Change(
         endpoints=frozenset(table.endpoints),
@@ -87,7 +87,7 @@ def everything(table: RoutingTable) -> Change:
 def update_for(change: Change, table: RoutingTable, *, comebacks: Comebacks = _DEFAULT_COMEBACKS) -> Update:
     """Build the resources that a change touches, and no others.
 
-    What cannot be built stays as Envoy has it: an endpoint that meets a bug must not hold back those of everybody else.
+    What cannot be built stays as Envoy has it: a bug with one endpoint must not hold back all the others.
     """
     deployments = table.with_dependents(change.deployments)
     endpoints = change.endpoints | table.endpoints_of(deployments)
@@ -125,7 +125,7 @@ def _of_deployment(deployment_id: str, table: RoutingTable, comebacks: Comebacks
     live = _reachable(rest, assignment, over_grpc=over_grpc)
     if not table.is_shadow(deployment_id):
         return Update(resources=tuple(live), removed=tuple(_clusters(shadow_name(deployment_id))))
-    # What is measured is this version: where none of it is left, copies fail.
+    # This version is what is measured: if none of it is left, copies fail.
     own = [level for level in levels if level.deployment_id == deployment_id]
     there = shadow_assignment(load_assignment(deployment_id, own, endpoint=of))
     return Update(resources=(*live, *_reachable(shadow_cluster(rest), there, over_grpc=over_grpc)))
@@ -133,7 +133,7 @@ def _of_deployment(deployment_id: str, table: RoutingTable, comebacks: Comebacks
 
 def _of_endpoint(endpoint_id: str, table: RoutingTable) -> Update:
     endpoint = table.endpoints[endpoint_id]
-    # A version that takes no traffic may be named too, but what Envoy thinks of it must hold nothing back.
+    # Callers can also name a version without traffic, but Envoy's opinion of it must not hold anything back.
     served = endpoint.served.deployments() if endpoint.served else frozenset()
     needs = served | {grpc_name(deployment_id) for deployment_id in served - endpoint.without_grpc}
     route = endpoint_route(endpoint, levels=table.count_levels(endpoint))
@@ -149,7 +149,7 @@ def _of_workspace(workspace: str, table: RoutingTable) -> Update:
 def _reachable(
     rest: cluster_pb2.Cluster, there: endpoint_pb2.ClusterLoadAssignment, *, over_grpc: bool
 ) -> Iterable[Resource]:
-    """Yield a cluster for each protocol that the instances speak."""
+    """Yield a cluster for each protocol that the instances support."""
     reachable = [(rest, there), *([(grpc_cluster(rest), grpc_assignment(there))] if over_grpc else [])]
     for cluster_message, instances in reachable:
         yield _resource(cluster_message.name, cluster_message)

@@ -1,4 +1,4 @@
-"""When a request is tried again, and where: another instance first, then the next level of the failover policy."""
+"""When a request is retried, and where: on another instance first, then at the next level of the failover policy."""
 
 import msgspec
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
@@ -11,20 +11,20 @@ from serving.gateway import names
 from serving.gateway.protos import packed, seconds
 from serving.gateway.routing_state import EndpointRoute
 
-# A dead instance has the fewest requests, so "least request" takes it again and again until it is ejected; while
-# others start slowly, sixteen times out of seventeen where the other one has sixteen requests in progress.
+# A dead instance has the fewest requests, so "least request" keeps choosing it until it is ejected; in slow start,
+# sixteen times out of seventeen if the other instance has sixteen requests in progress.
 _HOST_CHOICES = 100
 _MIN_RETRIES = 2
 _MAX_RETRIES = 10
 _FEW_LEVELS = 2
 
 
-# Requests that a waiting room lets go are all tried again in the same moment.
+# Requests that a waiting room releases are all retried at the same moment.
 MAX_HELD = 64
 
 
 def policy_in_force(endpoint: EndpointRoute) -> FailoverPolicy:
-    """Return an endpoint's failover policy; where requests are held, with what it takes to let them go."""
+    """Return an endpoint's failover policy; if requests can be held, with what is needed to release them."""
     policy = endpoint.failover
     if not endpoint.holds:
         return policy
@@ -36,7 +36,7 @@ def policy_in_force(endpoint: EndpointRoute) -> FailoverPolicy:
 
 
 def retry_policy(policy: FailoverPolicy, *, levels: int) -> route_pb2.RetryPolicy:
-    """Try again what could not be sent or was not answered; never what an engine answered, be it an error.
+    """Retry what could not be sent or was not answered; never what an engine answered, even with an error.
 
     `levels` counts those that have instances.
     """
@@ -65,16 +65,16 @@ def retry_policy(policy: FailoverPolicy, *, levels: int) -> route_pb2.RetryPolic
 
 
 def retries(policy: FailoverPolicy, *, levels: int) -> int:
-    """Return how often a request is tried again, so that it reaches the last level when all before are gone."""
+    """Return how often a request is retried, so that it reaches the last level when all others are gone."""
     if policy.max_retries is not None:
         return policy.max_retries
     return max(_MIN_RETRIES, min(2 * (levels - 1), _MAX_RETRIES))
 
 
 def tries_a_level(levels: int) -> int:
-    """Return how often a level is tried before the next: the other instance first, where that can be done.
+    """Return how often a level is tried before the next: another instance first, if possible.
 
-    Envoy looks again at what is left only when it changes the level; between, it may choose one whose last instance was
-    ejected a moment ago, and give up. With two tries at two levels there is no try between.
+    Envoy only re-evaluates what is left when it changes the level; in between, it may choose one whose last instance
+    was just ejected, and give up. With two attempts at two levels there is nothing in between.
     """
     return 2 if levels <= _FEW_LEVELS else 1

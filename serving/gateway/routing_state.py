@@ -1,4 +1,4 @@
-"""What the gateway knows of endpoints: the values that the routing table folds and its resources are built from."""
+"""What the gateway knows about endpoints: the values that the routing table folds and builds resources from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """How an endpoint's buckets are split, by the event that set it."""
+    """How an endpoint's buckets are split, and the event that set this."""
 
     epoch: int
     allocations: tuple[Allocation, ...]
@@ -42,7 +42,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shadow(msgspec.Struct, frozen=True, kw_only=True):
-    """The deployment that copies of requests go to. It is warm once it had an instance: nothing is copied before."""
+    """The deployment that gets copies of requests. It is warm once it had an instance, and nothing is copied before."""
 
     deployment_id: str
     percent: float
@@ -68,29 +68,29 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     """Whether deployments may sleep: while one has no instance, its first requests are held."""
     failover: FailoverPolicy = FailoverPolicy()
     placements: dict[str, tuple[str, ...]] = {}
-    """The regions of deployments that are placed in some; others are wherever an agent is."""
+    """The regions of deployments that are placed; others run wherever there is an agent."""
     failovers: tuple[FailoverStarted, ...] = ()
-    """The current failovers of all regions, as the log says."""
+    """The current failovers of all regions, according to the log."""
     without_grpc: frozenset[str] = frozenset()
-    """Deployments whose engines answer REST alone."""
+    """Deployments whose engines only support REST."""
     shadow: Shadow | None = None
     assigned_by: AssignmentKey = DEFAULT_KEY
     aliases: dict[str, tuple[str, ...]] = {}
-    """Of the versions that are deployed, by the version's id."""
+    """The aliases of deployed versions, by the version's id."""
 
 
 class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """A principal whose tokens from before a time (Unix seconds, as `iat`) are refused."""
+    """A principal whose tokens issued before a time (Unix seconds, like `iat`) are rejected."""
 
     principal_id: str
     issued_before_s: int
 
 
 class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The public keys of inference tokens, and what is refused though one of them signed it.
+    """The public keys of inference tokens, and what is rejected although one of them signed it.
 
     `version` is the keyring's stream version, 0 before its first event. `revoked_subjects` can no longer act at all;
-    those of them that the log said were erased stay so.
+    those that were erased according to the log stay so.
     """
 
     version: int = 0
@@ -102,7 +102,7 @@ class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All of the state at a position of the log, as it is kept on disk."""
+    """The whole state at a position of the log, as stored on disk."""
 
     position: int
     endpoints: tuple[EndpointRoute, ...]
@@ -110,7 +110,7 @@ class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     tokens: TokenRules
     aliases: dict[str, dict[str, str]] = {}
     has_passed_over: bool = False
-    """Whether events of a newer release are missing in it."""
+    """Whether events of a newer release are missing from it."""
 
 
 InstancesByDeployment = Mapping[str, Mapping[str, Instance]]

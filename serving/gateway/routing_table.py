@@ -20,12 +20,12 @@ from serving.gateway.version_aliases import folded as with_alias
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What one or more events touched: the work that follows is in proportion to this, not to the table."""
+    """What one or more events affected: the work that follows is proportional to this, not to the table."""
 
     endpoints: frozenset[str] = frozenset()
     deployments: frozenset[str] = frozenset()
     workspaces: frozenset[str] = frozenset()
-    """Those whose endpoints are others than before."""
+    """Workspaces whose set of endpoints has changed."""
     has_new_tokens: bool = False
 
     def __or__(self, other: "Change") -> "Change":
@@ -49,7 +49,7 @@ def may_sleep(policy: ScalingPolicy | None) -> bool:
 
 
 class RoutingTable:
-    """The fold. An epoch is served once each deployment with weight has an instance; until then the one before is."""
+    """The fold. An epoch is served once each deployment with weight has an instance; until then the previous one is."""
 
     def __init__(self, snapshot: RoutingSnapshot, *, home: Home | None = None, on_newer: OnNewer | None = None) -> None:
         self.home = home or Home()
@@ -84,12 +84,12 @@ class RoutingTable:
         return endpoint.deployments.get(deployment_id) if endpoint else None
 
     def endpoint_of(self, deployment_id: str) -> EndpointRoute | None:
-        """Return the endpoint of a deployment, or None as with its version."""
+        """Return the endpoint of a deployment, or None as for its version."""
         endpoint = self.endpoints.get(self._endpoint_of.get(deployment_id, ""))
         return endpoint if endpoint and deployment_id in endpoint.deployments else None
 
     def levels_of(self, deployment_id: str, *, endpoint: EndpointRoute) -> tuple[Level, ...]:
-        """Return who may answer for a deployment, in the order in which they are asked."""
+        """Return who may answer for a deployment, in order of preference."""
         return levels_of(deployment_id, endpoint=endpoint, home=self.home, instances_of=self.instances_of)
 
     def is_answered(self, deployment_id: str) -> bool:
@@ -105,25 +105,25 @@ class RoutingTable:
         return endpoint is not None and endpoint.holds and not self.is_answered(deployment_id)
 
     def count_levels(self, endpoint: EndpointRoute) -> int:
-        """Count the levels that have instances, of the deployment with the most of them."""
+        """Return the largest number of levels with instances of any deployment."""
         serving = endpoint.served.deployments() if endpoint.served else frozenset()
         counts = [sum(bool(level.instances) for level in self.levels_of(each, endpoint=endpoint)) for each in serving]
         return max(counts, default=0)
 
     def endpoints_of(self, deployments: Iterable[str]) -> frozenset[str]:
-        """Return the endpoints of deployments; the retries of their routes go by where instances are."""
+        """Return the endpoints of deployments; the retries of their routes depend on where instances are."""
         found = (self.endpoint_of(deployment_id) for deployment_id in deployments)
         return frozenset(endpoint.id for endpoint in found if endpoint)
 
     def could_be_elsewhere(self, deployment_id: str, *, endpoint: EndpointRoute) -> bool:
-        """Return whether instances outside this region might answer for a deployment; cheap, as most have none."""
+        """Return whether instances outside this region might answer for a deployment; cheap, because most have none."""
         if endpoint.failover.backup_deployment_id is not None or deployment_id in endpoint.placements:
             return True
         has_failover = any(failover.deployment_id == deployment_id for failover in endpoint.failovers)
         return has_failover or any(each.region != self.home.region for each in self.instances_of(deployment_id))
 
     def with_dependents(self, deployments: Iterable[str]) -> frozenset[str]:
-        """Add the deployments in whose place one of these answers."""
+        """Add the deployments that one of these can answer for."""
         found: set[str] = set(deployments)
         for deployment_id in tuple(found):
             endpoint = self.endpoint_of(deployment_id)
@@ -139,7 +139,7 @@ class RoutingTable:
     def waiting(self, endpoint_id: str) -> frozenset[str]:
         """Return the deployments that keep the newest epoch from being served.
 
-        They have no instance yet, or only a newer release can read what they are.
+        They have no instance yet, or only a newer release can read them.
         """
         endpoint = self.endpoints[endpoint_id]
         if endpoint.wanted is None or endpoint.wanted == endpoint.served:
@@ -160,11 +160,11 @@ class RoutingTable:
         )
 
     def renew_tokens(self, tokens: TokenRules) -> Change:
-        """Take keys and revocations that the control plane gave outside the log."""
+        """Take keys and revocations that came from the control plane and not from the log."""
         return self._take_tokens(renewed(self.tokens, tokens))
 
     def apply(self, envelope: Envelope, *, position: int) -> Change:
-        """Fold one event; one at or before the table's position changes nothing, nor does one of a newer release."""
+        """Fold one event; an event at or before the table's position, or of a newer release, changes nothing."""
         if position <= self.position:
             return NOTHING
         event = read_data(envelope.type, envelope.data)
@@ -172,7 +172,7 @@ class RoutingTable:
         self.position = position
         return change
 
-    def _fold(  # noqa: PLR0911 - one answer an event type
+    def _fold(  # noqa: PLR0911 - one return per event type
         self, event: msgspec.Struct, envelope: Envelope
     ) -> Change:
         stream = str(envelope.stream)

@@ -1,4 +1,4 @@
-"""Ships what the log reader finds, in numbered batches, and knows at each moment what a crash would leave open."""
+"""Ships what the log reader finds, in numbered batches, and always knows what a crash would leave open."""
 
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -28,7 +28,7 @@ class Sink(Protocol):
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch that is about to be sent: enough to send exactly the same again."""
+    """A batch that is about to be sent: enough to resend exactly the same."""
 
     start: Place
     end: Place
@@ -38,7 +38,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on disk. All before `place` is acknowledged; `intent` may or may not have arrived."""
+    """What is on disk. Everything before `place` is acknowledged; `intent` may or may not have arrived."""
 
     source: str
     batch: int
@@ -49,7 +49,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_progress(path: Path) -> Progress | None:
-    """Return an earlier shipper's progress; None where there was none, or it is unreadable: then all is sent again."""
+    """Return an earlier shipper's progress; None if there is none or it is unreadable, and everything is resent."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Progress)
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def read_progress(path: Path) -> Progress | None:
 
 
 class RequestShipper:
-    """One source: the batches of one boot. Not safe to use from two tasks at once."""
+    """One source: the batches of one boot. Use it from one task at a time."""
 
     def __init__(self, sink: Sink, *, reader: LogReader, path: Path, region: str, progress: Progress) -> None:
         self._sink = sink
@@ -78,7 +78,7 @@ class RequestShipper:
         return self._progress
 
     async def ship_next(self, *, state: SourceState = "open") -> Lines:
-        """Ship the next piece, an empty one too, and return what was in it.
+        """Ship the next piece, even an empty one, and return what was in it.
 
         A file is deleted once the batch that read its end is acknowledged.
         """
@@ -98,7 +98,7 @@ class RequestShipper:
         return piece.lines
 
     async def close_unread(self) -> Progress:
-        """Finish the source of a shipper that ended unasked: what it meant to send, then its end."""
+        """Finish the source of a shipper that died: what it was about to send, then its end."""
         if self._progress.intent:
             await self._send(self._progress.intent, self._reread(self._progress.intent))
         if not self._progress.is_closed:
@@ -113,7 +113,7 @@ class RequestShipper:
         return empty_piece(intent.start) if intent.start == intent.end else self._reader.read(intent.start, intent.end)
 
     def _closed_until(self, piece: Piece) -> int:
-        """Every worker has logged all that it ended before its last marker; time never goes back."""
+        """Every worker has logged everything that it ended before its last marker; the time never decreases."""
         if piece.header is None:
             return self._progress.closed_until_ms
         if piece.header.gateway_id != self._gateway_id:
@@ -164,7 +164,8 @@ class RequestShipper:
         await self._sink.send(DEAD_LETTERS, key=self._progress.source, value=dead.line, headers=headers)
 
     def _save(self, progress: Progress) -> None:
-        # Not forced to the disk: after a power cut an older position only sends rows again, under their identity.
+        # Not synced to disk: after a power cut, an older position only causes rows to be resent under the same
+        # identity.
         part = self._path.with_name(f".{self._path.name}.part")
         part.write_bytes(msgspec.json.encode(progress))
         part.replace(self._path)

@@ -1,4 +1,4 @@
-"""The last good state on disk: from it a follower serves when the control plane and Kafka are away."""
+"""The last good state on disk, from which a follower serves while the control plane and Kafka are away."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ class KeptState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_state(path: Path) -> KeptState | None:
-    """Return the kept state, or None where there is none that can be used."""
+    """Return the stored state, or None if there is none that can be used."""
     try:
         state = msgspec.json.decode(path.read_bytes(), type=KeptState)
     except FileNotFoundError:
@@ -36,5 +36,5 @@ def read_state(path: Path) -> KeptState | None:
 
 
 async def write_state(path: Path, state: KeptState) -> None:
-    """Replace the kept state; the disk is waited for in a thread."""
+    """Replace the stored state; a thread waits for the disk."""
     await asyncio.to_thread(write_atomically, path, msgspec.json.encode(state))

@@ -1,4 +1,4 @@
-"""What a follower starts from: the last good state on disk, or else what the control plane says is to be served."""
+"""What a follower starts from: the last good state on disk, or else the control plane's answer."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def starting_state(path: Path, control_plane: ControlPlaneClient) -> KeptState:
-    """Return the kept state; one that lacks events of a newer release only where the control plane tells no more."""
+    """Return the stored state; one that lacks events of a newer release only if the control plane knows no more."""
     kept = read_state(path)
     if kept is None:
         return await _first_state(control_plane)
@@ -26,12 +26,12 @@ async def starting_state(path: Path, control_plane: ControlPlaneClient) -> KeptS
     except (httpx.HTTPError, OSError) as error:
         _log.warning("kept_state_has_gaps", error=repr(error))
         return kept
-    # What cannot be read may have a route in the kept state, which goes on being served.
+    # Something that cannot be read may have a route in the stored state, which continues to be served.
     return kept if asked.snapshot.has_passed_over else asked
 
 
 async def _first_state(control_plane: ControlPlaneClient) -> KeptState:
-    """Ask the control plane, for as long as it takes: without any state there is nothing to serve."""
+    """Ask the control plane for as long as it takes: without any state there is nothing to serve."""
     while True:
         try:
             return await _asked(control_plane)

@@ -1,4 +1,4 @@
-"""Samples Envoy's counters and gauges, and ships each sample as a batch; while Kafka is away there are none."""
+"""Samples Envoy's counters and gauges, and ships each sample as a batch; while Kafka is away, samples are lost."""
 
 import asyncio
 import re
@@ -27,7 +27,7 @@ _SUMS = {
     "sent_once_total": r"cluster\..*\.retry_or_shadow_abandoned",
     "refused_connections_total": r"listener\..*\.downstream_global_cx_overflow",
 }
-"""Each measure, and the counters and gauges of Envoy that it is the sum of."""
+"""Each measure, with the counters and gauges of Envoy that it sums."""
 _ASKED = "/stats?format=json&filter=" + "^(" + "|".join(_SUMS.values()).replace("\\", "%5C") + ")$"
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class _ServerInfo(msgspec.Struct, frozen=True):
 
 
 class GatewayTelemetry:
-    """One source. Its batches are numbered; one that is being sent is the only one held."""
+    """One source. Its batches are numbered; only the one being sent is held."""
 
     def __init__(self, sink: Sink, *, admin_port: int, region: str, clock: Clock) -> None:
         self._sink = sink
@@ -62,7 +62,7 @@ class GatewayTelemetry:
         self._batch = 0
 
     async def run(self, *, interval_s: float) -> None:
-        """Sample and ship until cancelled; a gateway that does not answer is asked again."""
+        """Sample and ship until cancelled; a gateway that does not answer is tried again."""
         try:
             while True:
                 try:
@@ -112,7 +112,7 @@ class GatewayTelemetry:
 
 
 def gateway_measures(body: bytes) -> Mapping[str, float]:
-    """Read Envoy's answer: sums over the names that fit; what Envoy does not count is left out."""
+    """Read Envoy's answer: sums over matching names; what Envoy does not count is left out."""
     found: dict[str, float] = {}
     for stat in msgspec.json.decode(body, type=_Stats).stats:
         for measure, pattern in _SUMS.items():

@@ -1,4 +1,4 @@
-"""Checks of inference tokens: signature and lifetime, what was revoked, and the endpoints a token may call."""
+"""Checks inference tokens: signature, lifetime, revocations, and the endpoints that a token may call."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ _CLAIMS = "claims"
 
 
 def token_check(jwks: Sequence[Mapping[str, Any]]) -> jwt_pb2.JwtAuthentication:
-    """Ask every request for a token that one of these keys signed; with no keys every token is refused."""
+    """Require a token signed by one of these keys for every request; without keys every token is rejected."""
     provider = jwt_pb2.JwtProvider(
         issuer=ISSUER,
         require_expiration=True,
         max_lifetime=seconds(MAX_LIFETIME_S),
         clock_skew_seconds=_CLOCK_SKEW_S,
         payload_in_metadata=_CLAIMS,
-        # A caller sends one token many times; its lifetime is still checked each time.
+        # Callers send the same token many times; its lifetime is still checked each time.
         jwt_cache_config=jwt_pb2.JwtCacheConfig(jwt_cache_size=_CACHED_TOKENS),
         local_jwks=base_pb2.DataSource(inline_string=json.dumps({"keys": list(jwks)}, sort_keys=True)),
     )
@@ -44,7 +44,7 @@ def token_check(jwks: Sequence[Mapping[str, Any]]) -> jwt_pb2.JwtAuthentication:
 
 
 def revocation_check(tokens: TokenRules) -> rbac_pb2.RBAC:
-    """Refuse what is revoked, though its signature and lifetime are good."""
+    """Reject what is revoked, although its signature and lifetime are valid."""
     listed = [
         *(_claim_is("sub", subject) for subject in sorted(tokens.revoked_subjects)),
         *(_claim_is("jti", token_id) for token_id in tokens.revoked_tokens),
@@ -55,7 +55,7 @@ def revocation_check(tokens: TokenRules) -> rbac_pb2.RBAC:
 
 
 def scope_check(*, workspace: str, endpoint: str) -> any_pb2.Any:
-    """Let only tokens of the workspace through whose `endpoints` name this endpoint or `*`."""
+    """Only accept tokens of the workspace whose `endpoints` contain this endpoint or `*`."""
     in_scope = rules_pb2.Principal(
         or_ids=rules_pb2.Principal.Set(ids=[_endpoints_include(endpoint), _endpoints_include("*")])
     )
@@ -98,5 +98,5 @@ def _claim(claim: str, matcher: value_pb2.ValueMatcher) -> rules_pb2.Principal:
 
 
 def _exactly(text: str) -> string_pb2.StringMatcher:
-    # Names are unique without regard to case, so a token may spell one as it likes.
+    # Names are unique regardless of case, so a token may spell one in any case.
     return string_pb2.StringMatcher(exact=text, ignore_case=True)

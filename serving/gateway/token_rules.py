@@ -1,4 +1,4 @@
-"""Folds what the log and the control plane say of inference tokens. Pure: no clock, no I/O."""
+"""Folds what the log and the control plane say about inference tokens. Pure: no clock, no I/O."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from serving.gateway.routing_state import RevokedPrincipal, TokenRules
 
 
 def folded(rules: TokenRules, event: msgspec.Struct, envelope: Envelope) -> TokenRules:
-    """Return the rules after an event; one that says nothing of tokens changes nothing."""
+    """Return the rules after an event; an event that is not about tokens changes nothing."""
     replace = msgspec.structs.replace
     version = envelope.streamversion
     match event:
@@ -37,7 +37,7 @@ def folded(rules: TokenRules, event: msgspec.Struct, envelope: Envelope) -> Toke
 def renewed(rules: TokenRules, answer: TokenRules) -> TokenRules:
     """Return the rules after an answer of the control plane, which may be older than the log.
 
-    Who was erased stays refused. Keys and revocations that have ended are no longer in an answer, and go.
+    Erased principals stay rejected. Keys and revocations that have ended are no longer in an answer, and are dropped.
     """
     revoked = tuple(sorted({*rules.erased_subjects, *answer.revoked_subjects}))
     newer = rules if answer.version < rules.version else answer

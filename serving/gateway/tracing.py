@@ -1,4 +1,4 @@
-"""Envoy's own spans: one a request, between the caller's and the engine's, sent by OTLP over HTTP."""
+"""Envoy's own spans: one per request, between the caller's and the engine's, sent by OTLP over HTTP."""
 
 from urllib.parse import urlsplit
 
@@ -20,12 +20,12 @@ _TAGS_OF_REQUEST = {
     "rollbook.endpoint": names.ENDPOINT,
     "rollbook.epoch": names.EPOCH,
 }
-# Of the instance that answered, which may replace the deployment that was drawn.
+# Of the instance that answered, which may not belong to the selected deployment.
 _TAGS_OF_INSTANCE = {"rollbook.deployment_id": "deployment_id", "rollbook.version": "version"}
 
 
 def spans_of_requests(endpoint: str) -> hcm_pb2.HttpConnectionManager.Tracing:
-    """Take part in the trace of each request, as the caller's sampling says; one without a trace begins one."""
+    """Join the trace of each request, as the caller's sampling decides; a request without a trace starts one."""
     uri = http_uri_pb2.HttpUri(uri=f"{endpoint.rstrip('/')}/v1/traces", cluster=CLUSTER, timeout=seconds(_TIMEOUT_S))
     config = opentelemetry_pb2.OpenTelemetryConfig(
         http_service=http_service_pb2.HttpService(http_uri=uri), service_name="rollbook-gateway"

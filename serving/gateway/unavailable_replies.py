@@ -1,4 +1,4 @@
-"""When to come again: said with every answer of Envoy's own that no one could be asked."""
+"""Adds `Retry-After` to Envoy's own answers when no instance could be asked."""
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
@@ -11,7 +11,7 @@ _NOBODY_ASKED = ("UO", "UH", "UF", "UC")
 
 
 def with_retry_after(replies: hcm_pb2.LocalReplyConfig) -> hcm_pb2.LocalReplyConfig:
-    """Put a twin with `Retry-After` before each rule of how replies are worded; the first rule that fits counts."""
+    """Put a copy with `Retry-After` before each rule for replies; the first matching rule applies."""
     anything = hcm_pb2.ResponseMapper()
     return hcm_pb2.LocalReplyConfig(
         mappers=[*map(_timed, (*replies.mappers, anything)), *replies.mappers], body_format=replies.body_format

@@ -1,4 +1,4 @@
-"""Which aliases of models name which versions, as the routes of endpoints need it. Pure."""
+"""Which aliases of models point to which versions, as the routes of endpoints need it. Pure."""
 
 from collections.abc import Mapping
 
@@ -26,6 +26,6 @@ def aliases_of(deployments: Mapping[str, VersionReference], aliases: Aliases) ->
 
 
 def renamed(endpoints: Mapping[str, EndpointRoute], aliases: Aliases) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return what is new by the endpoint's id, of those that deploy a version whose aliases are others now."""
+    """Return the new aliases by endpoint id, for endpoints that deploy a version whose aliases have changed."""
     found = {key: aliases_of(endpoint.deployments, aliases) for key, endpoint in endpoints.items()}
     return {key: now for key, now in found.items() if now != endpoints[key].aliases}

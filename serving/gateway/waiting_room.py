@@ -1,9 +1,9 @@
-"""Holds the first requests for deployments that sleep, until an instance is there; then Envoy sends them on itself.
+"""Holds the first requests for sleeping deployments until there is an instance; then Envoy itself sends them on.
 
-Envoy has one socket per sleeping deployment in place of its instances. What comes in there is not read, only held: when
-an instance answers, the connection is reset, and Envoy, which kept the request, tries again on the instance. So bodies
-of any protocol are never copied, and the record tells of two attempts. Too many, or too long: 503, Retry-After and a
-code. HTTP/2 is spoken just well enough to hold and to refuse streams.
+Envoy has one socket per sleeping deployment in place of its instances. Requests that arrive there are not read, only
+held: when an instance answers, the connection is reset, and Envoy, which kept the request, retries it on the instance.
+So bodies are never copied, whatever the protocol, and the record shows two attempts. Too many requests, or too long a
+wait, get a 503 with Retry-After and a code. The room speaks just enough HTTP/2 to hold and to reject streams.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from serving.gateway.replies import OPENAI_PREFIX
 _HEAD_LIMIT = 64 * 1024
 _HEAD_S = 5.0
 _TAKEN_UP_S = 0.02
-"""Envoy's workers take up new instances moments after the acknowledgement."""
+"""Envoy's workers start using new instances moments after the acknowledgement."""
 _RETRY_AFTER_S = 1
 _ACCEPT_AGAIN_S = 0.1
 _BACKLOG = 1_024
 _NOT_READY = "no instance is ready for the request"
 _OPENAI = f" {OPENAI_PREFIX}".encode()
-"""Stands in the first line of an OpenAI call, well within what is read of every request."""
+"""Part of the first line of an OpenAI call, well within what is read of every request."""
 
 _log = structlog.get_logger(__name__)
 
 
 class WaitingRoom:
-    """One deployment's socket, and who waits there. `on_arrival` hears of each request that must wait."""
+    """One deployment's socket, and who waits there. `on_arrival` is called for each request that has to wait."""
 
     def __init__(
         self, deployment_id: str, folder: Path, *, limit: int, max_s: float, on_arrival: Callable[[str], None]
@@ -51,15 +51,15 @@ class WaitingRoom:
         self._server = asyncio.create_task(self._serve())
 
     def hold(self) -> None:
-        """Hold what comes from now on."""
+        """Hold requests from now on."""
         self._is_open.clear()
 
     def let_go(self) -> None:
-        """Release all who wait, and all who still come: an instance is ready."""
+        """Release all requests, waiting or still to come: an instance is ready."""
         self._is_open.set()
 
     async def close(self) -> None:
-        """End it; who waits is reset."""
+        """Close the room; waiting requests are reset."""
         for task in (self._server, *self._connections):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -92,7 +92,7 @@ class WaitingRoom:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             _log.debug("held_connection_ended", deployment_id=self.deployment_id, error=repr(error))
         finally:
-            # With an answer written this is a plain end; without one Envoy sees a reset and tries again.
+            # After an answer this simply closes the connection; without one Envoy sees a reset and retries.
             writer.close()
 
     async def _hold_one(
@@ -110,7 +110,7 @@ class WaitingRoom:
             waiting.cancel()
 
     async def _wait(self) -> str | None:
-        """Return None once an instance is there, or the code of the reason to stop waiting."""
+        """Return None once there is an instance, or else the code of the reason to stop waiting."""
         if self.waiting >= self._limit:
             _log.warning(
                 "request_not_held", deployment_id=self.deployment_id, code=names.HOLD_FULL, waiting=self.waiting
@@ -131,7 +131,7 @@ class WaitingRoom:
 
 
 async def _wait_until_gone(reader: asyncio.StreamReader) -> None:
-    """Read on, into nowhere: Envoy keeps the request, and only what is read shows that a caller has left."""
+    """Keep reading and discard: Envoy keeps the request, and only reading shows that a caller has left."""
     while await reader.read(_HEAD_LIMIT):
         pass
 
@@ -158,7 +158,7 @@ def _listening(path: Path) -> socket.socket:
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     listening = socket.socket(socket.AF_UNIX)
     try:
-        # The kernel takes at most 107 bytes of a socket's path; a deep data directory has a short name below /proc.
+        # The kernel limits a socket's path to 107 bytes; a deep data directory has a short name below /proc.
         listening.bind(f"/proc/self/fd/{folder}/{path.name}")
         listening.listen(_BACKLOG)
         listening.settimeout(0)

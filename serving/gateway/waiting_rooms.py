@@ -23,20 +23,20 @@ _log = structlog.get_logger(__name__)
 
 
 class HoldLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests a deployment's waiting room takes, and how long each waits at the longest."""
+    """How many requests a deployment's waiting room takes, and how long each may wait."""
 
     requests: int = MAX_HELD
     seconds: float = 30.0
 
 
 class Waker(Protocol):
-    """What wakes a deployment: the control plane."""
+    """Wakes a deployment: the control plane."""
 
     async def wake(self, endpoint_id: str, deployment_id: str, *, reason: str) -> None: ...
 
 
 class WaitingRooms:
-    """Rooms come before Envoy hears of them and stay as long as their deployment; used from one event loop."""
+    """Rooms exist before Envoy learns about them and stay as long as their deployment. Used from one event loop."""
 
     def __init__(self, folder: Path, *, waker: Waker, limits: HoldLimits, background: Background) -> None:
         self._background = background
@@ -54,10 +54,10 @@ class WaitingRooms:
         return deployment_id in self._rooms
 
     def prepare(self, change: Change, table: RoutingTable) -> None:
-        """Open rooms that a change calls for; call it before Envoy is configured to use them.
+        """Open the rooms that a change needs; call this before Envoy is configured to use them.
 
-        One that cannot be opened is tried again in the background: Envoy refuses its requests until then, and must hear
-        of the rest of the change all the same.
+        A room that cannot be opened is retried in the background: until then Envoy rejects its requests, and it has to
+        get the rest of the change all the same.
         """
         for deployment_id in table.with_dependents(change.deployments):
             endpoint = table.endpoint_of(deployment_id)
@@ -70,12 +70,12 @@ class WaitingRooms:
                 self._unopened.discard(deployment_id)
 
     def let_go(self, deployment_id: str) -> None:
-        """Release those who wait: Envoy has acknowledged an instance."""
+        """Release waiting requests: Envoy has acknowledged an instance."""
         if deployment_id in self._rooms:
             self._rooms[deployment_id].let_go()
 
     async def close(self) -> None:
-        """End all of them."""
+        """Close all rooms."""
         if self._opening is not None:
             self._opening.cancel()
         for deployment_id in list(self._rooms):
@@ -122,7 +122,7 @@ class WaitingRooms:
             del self._waking[deployment_id]
 
     async def _wake(self, deployment_id: str) -> None:
-        """Ask until it is heard, while anybody waits."""
+        """Ask until it succeeds, while any request waits."""
         while self._rooms[deployment_id].waiting:
             try:
                 await self._waker.wake(

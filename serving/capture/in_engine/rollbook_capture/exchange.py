@@ -135,7 +135,7 @@ class Exchange:
         ]
 
     def _is_known_by(self, named: str) -> bool:
-        """Strip a version that the gateway has already resolved from the model's name; return whether there was none."""
+        """Strip a version that the gateway has resolved from the model's name; return whether there was none."""
         endpoint = _SELECTOR.split(named, maxsplit=1)[0]
         if endpoint == named or self._asked.get("model") != named:
             return True
