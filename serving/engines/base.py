@@ -99,7 +99,7 @@ def load_engine(artifact_format: ArtifactFormat, path: Path, signature: Signatur
     """Load an artifact with the engine of its format.
 
     Raises:
-        CannotLoadError: the format has no engine, or the engine refuses the file.
+        CannotLoadError: the format has no engine, or the engine rejects the file.
     """
     if artifact_format not in FACTORIES:
         raise CannotLoadError(

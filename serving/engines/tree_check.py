@@ -59,7 +59,7 @@ def _columns_of(owner: object) -> int:
 
 def _check_tree(tree: Any, *, columns: int) -> None:  # noqa: ANN401 - compiled, without types
     if tree.node_count > tree.capacity or tree.node_count < 1:
-        raise MalformedArtifactError(f"a tree says {tree.node_count} nodes and holds {tree.capacity}")
+        raise MalformedArtifactError(f"a tree declares {tree.node_count} nodes but has {tree.capacity}")
     left, right = np.asarray(tree.children_left), np.asarray(tree.children_right)
     inner = left != _NO_CHILD
     _check_links(left[inner], right[inner], np.flatnonzero(inner), nodes=tree.node_count)
@@ -84,7 +84,7 @@ def _check_grown_tree(tree: Any, *, columns: int) -> None:  # noqa: ANN401 - wit
 def _check_categories(tree: Any, owner: Any) -> None:  # noqa: ANN401 - without types
     known = np.asarray(owner._bin_mapper.is_categorical_)  # noqa: SLF001 - the tables of categories are built from it
     if known.shape != (_columns_of(owner),):
-        raise MalformedArtifactError("a boosted model does not say of each feature whether it has categories")
+        raise MalformedArtifactError("a boosted model does not say for each feature whether it has categories")
     categorical = (tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] != 0)
     if not known[tree.nodes["feature_idx"][categorical]].all():
         raise MalformedArtifactError("a boosted tree uses categories of a feature that has none")
@@ -105,7 +105,9 @@ def _check_members(ensemble: Any) -> None:  # noqa: ANN401 - whatever estimator 
     members = np.ravel(np.asarray(getattr(ensemble, "estimators_", []), object))
     sizes = {int(member.n_features_in_) for member in members if hasattr(member, "n_features_in_")}
     if sizes - {_columns_of(ensemble)}:
-        raise MalformedArtifactError("an ensemble has trees for rows of another width than its own")
+        raise MalformedArtifactError("an ensemble has trees for rows of a different width than its own")
     width = getattr(ensemble, "n_trees_per_iteration_", None)
     if type(ensemble).__name__.startswith("GradientBoosting") and np.shape(ensemble.estimators_)[1:] != (width,):
-        raise MalformedArtifactError("a boosted ensemble has another number of trees for a step than it says")
+        raise MalformedArtifactError(
+            "a boosted ensemble has a different number of trees per iteration than it declares"
+        )

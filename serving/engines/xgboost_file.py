@@ -93,7 +93,7 @@ def _check_tree(document: XgboostDocument, tree: dict[str, Any]) -> None:
     for name in _OF_EACH_NODE:
         check_numbers(tree[name], size=nodes, what=name)
     if nodes < 1 or int(parameters["num_feature"]) != document.columns:
-        raise MalformedArtifactError("the artifact has a tree without nodes, or of other columns")
+        raise MalformedArtifactError("the artifact has a tree without nodes, or for different columns")
     splits = left != -1
     if (splits != (right != -1)).any():
         raise MalformedArtifactError("the artifact has a node with one child")
@@ -103,7 +103,7 @@ def _check_tree(document: XgboostDocument, tree: dict[str, Any]) -> None:
     expected[left[splits]] = expected[right[splits]] = np.flatnonzero(splits)
     # No parent leads to a node that was pruned, so it is never reached.
     if not ((parents == expected) | ((expected == _NO_PARENT) & (parents >= 0) & (parents < nodes))).all():
-        raise MalformedArtifactError("the artifact's parents are not those of the children")
+        raise MalformedArtifactError("the artifact's parents do not match the children")
     _check_categorical_splits(tree, nodes)
 
 
@@ -128,7 +128,7 @@ def _check_categories(document: XgboostDocument, categories: dict[str, Any]) -> 
     if not len(encodings):
         return
     if len(encodings) != document.columns:
-        raise MalformedArtifactError("the artifact has categories for other columns")
+        raise MalformedArtifactError("the artifact has categories for different columns")
     order = integers(categories["sorted_idx"], what="sorted_idx")
     segments = integers(categories["feature_segments"], size=document.columns + 1, what="feature_segments")
     check_bounds(segments, len(order), what="feature_segments")

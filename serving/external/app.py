@@ -60,13 +60,15 @@ class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
         GrantedNetworks,
         msgspec.Meta(description="private networks that the server may be in; set by the agent"),
     ] = GrantedNetworks()
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process is gone; 0: none")] = 0
+    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process ends; 0: none")] = 0
     answer_seconds: Annotated[float, msgspec.Meta(gt=0, description="longest pause of the server within an answer")] = (
         300.0
     )
     connections: Annotated[int, msgspec.Meta(ge=1, description="connections to the server")] = 256
     spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="space for captured calls")] = 256 * 1024**2
-    drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for calls in progress at a stop")] = 10.0
+    drain_seconds: Annotated[
+        float, msgspec.Meta(gt=0, description="time for calls in progress to finish at shutdown")
+    ] = 10.0
     parent_host: Annotated[str, msgspec.Meta(description="for an adapter: address of its parent's engine")] = LOOPBACK
     parent_port: Annotated[
         int, msgspec.Meta(ge=0, le=65_535, description="for an adapter: port of its parent's engine")

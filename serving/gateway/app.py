@@ -59,7 +59,7 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ads_port: Annotated[Port, msgspec.Meta(description="port where Envoy asks for its configuration")]
     envoy_host: Annotated[IPv4Address, msgspec.Meta(description="address that Envoy listens on")] = ON_LOOPBACK
     envoy_port: Annotated[Port, msgspec.Meta(description="port where Envoy listens for inference requests")]
-    envoy_admin_port: Annotated[Port, msgspec.Meta(description="Envoy's admin page, logged for operators")]
+    envoy_admin_port: Annotated[Port, msgspec.Meta(description="port of Envoy's admin page, logged for operators")]
     ready_file: Annotated[Path, msgspec.Meta(description="created once the configuration is served")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     zone: Annotated[str, msgspec.Meta(description="the zone whose instances are preferred; empty: none")] = ""
@@ -67,9 +67,7 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     hold_requests: Annotated[
         int, msgspec.Meta(ge=0, le=MAX_HELD, description="requests held for a sleeping deployment, per protocol")
     ] = 64
-    hold_seconds: Annotated[float, msgspec.Meta(gt=0, le=50, description="the longest time that a request is held")] = (
-        30.0
-    )
+    hold_seconds: Annotated[float, msgspec.Meta(gt=0, le=50, description="maximum time to hold a request")] = 30.0
     idle_s: Annotated[float, msgspec.Meta(gt=0, description="time after which an idle connection is closed")] = 300.0
 
     metrics_port: MetricsPort = None

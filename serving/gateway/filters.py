@@ -31,7 +31,7 @@ _NAMING_MODEL = r"^([^@:]+).*$"
 def public_filters(*, max_body_bytes: int) -> list[hcm_pb2.HttpFilter]:
     """Return the chain for callers: authentication, authorisation, the endpoint, then the router.
 
-    The body limit comes before the routing header, so that a refused body is recorded without an endpoint.
+    The body limit comes before the routing header, so that a rejected body is recorded without an endpoint.
     """
     return [
         _filter(names.IDENTITY_FILTER, _identity(role=names.PRIMARY_ROLE)),

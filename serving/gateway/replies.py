@@ -17,7 +17,7 @@ _OK, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _UNAVAILABLE = 200, 400, 404, 413, 50
 _MAX_CLIENT_ERROR = 499
 _BODY = "%LOCAL_REPLY_BODY%"
 _DETAILS = "%RESPONSE_CODE_DETAILS%"
-_UNREADABLE = "the gateway cannot read the request's path or headers; correct them, `code` says what is wrong"
+_UNREADABLE = "the gateway cannot read the request's path or headers; correct what `code` names"
 _UNKNOWN = "no endpoint of this name is in the token's workspace"
 
 # What OpenAI's clients distinguish: an error's type and code, by status.

@@ -109,7 +109,7 @@ def _build_each(what: Iterable[str], build: Callable[[str], Update]) -> Iterator
     for name in sorted(what):
         try:
             yield build(name)
-        except Exception:  # noqa: BLE001  the rim of one endpoint
+        except Exception:  # noqa: BLE001  one endpoint's outermost level
             _log.exception("resources_not_built", name=name)
 
 

@@ -1,4 +1,4 @@
-"""What is let in: a bound on the bytes of requests in progress, and on the memory that models take."""
+"""Admission control: limits the bytes of requests in progress, and the memory that models take."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ _MEGABYTE = 1024**2
 
 
 class MemoryShortError(CannotLoadError):
-    """There is no room for the model now; elsewhere, or later, there may be."""
+    """There is no memory for the model now; elsewhere, or later, there may be."""
 
     code = "memory-short"
 
 
 class Intake:
-    """Counts the bytes of requests that are being read or answered; above the limit, nothing more is let in."""
+    """Counts the bytes of requests that are being read or answered; above the limit, nothing more is admitted."""
 
     def __init__(self, *, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -29,7 +29,7 @@ class Intake:
 
     @contextmanager
     def hold(self) -> Iterator["Hold"]:
-        """Hold the bytes of one request until it is answered."""
+        """Account for the bytes of one request until it is answered."""
         hold = Hold(self)
         try:
             yield hold
@@ -40,10 +40,10 @@ class Intake:
         """Count bytes.
 
         Raises:
-            OverloadedError: they would be too many.
+            OverloadedError: this would exceed the limit.
         """
         if self.held_bytes + size_bytes > self._limit_bytes:
-            raise OverloadedError(f"requests of {self.held_bytes} bytes are under way; try again in a moment")
+            raise OverloadedError(f"requests with {self.held_bytes} bytes are in progress; try again in a moment")
         self.held_bytes += size_bytes
 
 
@@ -55,27 +55,27 @@ class Hold:
         self.size_bytes = 0
 
     def add(self, size_bytes: int) -> None:
-        """Let more of the request in.
+        """Admit more of the request.
 
         Raises:
-            OverloadedError: too much is in progress.
+            OverloadedError: too many bytes are in progress.
         """
         self._intake.admit(size_bytes)
         self.size_bytes += size_bytes
 
 
 class MemoryBudget:
-    """Refuses a model before the machine swaps: what it is estimated to take must leave the reserve free."""
+    """Rejects a model before the machine swaps: its estimated memory must leave the reserve free."""
 
     def __init__(self, *, limit_bytes: int, reserve_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._reserve_bytes = reserve_bytes
 
     def admit(self, need_bytes: int) -> None:
-        """See that a model fits.
+        """Check that a model fits.
 
         Raises:
-            MemoryShortError: it does not.
+            MemoryShortError: it does not fit.
         """
         room = available_bytes() - self._reserve_bytes
         if self._limit_bytes:
@@ -88,7 +88,7 @@ class MemoryBudget:
 
 
 def available_bytes() -> int:
-    """Return what may still be taken without swapping: of the machine, or of the container if that is less."""
+    """Return the memory available without swapping: the machine's, or the container's if that is less."""
     available = int(psutil.virtual_memory().available)
     try:
         limit = _MEMORY_LIMIT.read_text().strip()
@@ -98,7 +98,7 @@ def available_bytes() -> int:
 
 
 def resident_bytes() -> int:
-    """Return what this process holds."""
+    """Return the memory that this process uses."""
     return int(psutil.Process().memory_info().rss)
 
 

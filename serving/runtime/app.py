@@ -1,4 +1,4 @@
-"""The program "runtime": models behind the Open Inference Protocol, in a process of their own."""
+"""The program "runtime": serves models over the Open Inference Protocol, in a separate process."""
 
 import asyncio
 import gc
@@ -37,7 +37,7 @@ from serving.runtime.servers import listening, private_socket, serving_grpc, ser
 
 PREFIX = "ROLLBOOK_RUNTIME_"
 DRAIN_LIMIT_S = 60.0
-"""What is not answered this long after a stop is given up."""
+"""Requests not answered this long after a stop are aborted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -53,11 +53,11 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, reread while it runs")]
     boot_id: Annotated[str, msgspec.Meta(description="id of this boot of the engine")]
     instance_id: Annotated[str, msgspec.Meta(description="id of the instance")]
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process is gone; 0: none")] = 0
+    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process ends; 0: none")] = 0
     threads: Annotated[int, msgspec.Meta(ge=1, le=64, description="concurrent calls of the engine")] = 1
-    queue_bound: Annotated[
-        int, msgspec.Meta(ge=0, description="predictions that may wait before the answer is 503")
-    ] = 256
+    queue_bound: Annotated[int, msgspec.Meta(ge=0, description="predictions that may wait; further ones get a 503")] = (
+        256
+    )
     batch_ms: Annotated[float, msgspec.Meta(gt=0, description="longest call that batches waiting predictions")] = 50.0
     intake_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="bytes of requests that may be in progress")] = (
         256 * 1024**2
@@ -76,7 +76,9 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
         256 * 1024**2
     )
     otlp_endpoint: OtlpEndpoint = None
-    drain_seconds: Annotated[float, msgspec.Meta(gt=0, description="time for requests in progress at a stop")] = 10.0
+    drain_seconds: Annotated[
+        float, msgspec.Meta(gt=0, description="time for requests in progress to finish at shutdown")
+    ] = 10.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,10 +94,10 @@ async def _run(stopping: asyncio.Event) -> None:
 
 
 async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> None:
-    """Serve one model at its own port until stopped; then answer what is in progress.
+    """Serve one model on its own port until stopped; then finish what is in progress.
 
     Raises:
-        CannotStartError: the model cannot be loaded, or the port is another's.
+        CannotStartError: the model cannot be loaded, or the port is taken.
     """
     manifest = read_manifest(settings.model_dir)
     async with AsyncExitStack() as stack:
@@ -107,7 +109,7 @@ async def serve_instance(settings: RuntimeSettings, stopping: asyncio.Event) -> 
         server = await _serve(stack, settings, manifest, repository)
         if not await _is_loaded(settings, repository, stopping):
             return
-        # A full collection that looks through libraries and model holds requests up for a tenth of a second.
+        # A full garbage collection over libraries and model delays requests by a tenth of a second.
         gc.collect()
         gc.freeze()
         _log.info("instance_ready", instance_id=settings.instance_id, version=manifest.version_name)
@@ -159,7 +161,7 @@ async def _serve(
     drain_s = settings.drain_seconds
     http = serving_http(application, listener=listener, grpc_socket=path, drain_s=drain_s)
     server = await stack.enter_async_context(http)
-    # Entered after HTTP, so that it ends before: its connections are HTTP's too, which waits until they are closed.
+    # Entered after HTTP, so that it exits first: its connections are HTTP's too, which waits until they are closed.
     handler = OipGrpc(repository, intake=intake, recorder=recorder).handler()
     over_grpc = serving_grpc(handler, path=path, max_body_bytes=settings.max_body_bytes, drain_s=drain_s)
     await stack.enter_async_context(over_grpc)
@@ -167,7 +169,7 @@ async def _serve(
 
 
 async def _is_loaded(settings: RuntimeSettings, repository: ModelRepository, stopping: asyncio.Event) -> bool:
-    """Load the model; False if the instance is to stop before it is loaded, which nothing then waits for."""
+    """Load the model; return False, without waiting for the load, if the instance is to stop first."""
     loading = asyncio.ensure_future(_load(settings, repository))
     try:
         await ended_or_set(loading, stopping)

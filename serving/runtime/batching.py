@@ -1,4 +1,4 @@
-"""Joining requests that wait at the same moment into one call of the engine, and parting its answer again. Pure."""
+"""Joins requests that wait at the same time into one call of the engine, and splits its answer again. Pure."""
 
 from collections.abc import Sequence
 
@@ -17,13 +17,13 @@ def is_batchable(signature: Signature) -> bool:
 
 
 def rows_of(inputs: Tensors) -> int | None:
-    """Return how many rows all inputs have; None where they differ, so that the request goes alone."""
+    """Return how many rows all inputs have, or None if they differ, so that the request is sent alone."""
     counts = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
     return counts.pop() if len(counts) == 1 else None
 
 
 def fits_together(first: Tensors, other: Tensors) -> bool:
-    """Whether two requests have the same inputs but for the number of rows."""
+    """Whether two requests have the same inputs except for the number of rows."""
     return first.keys() == other.keys() and all(
         array.shape[1:] == other[name].shape[1:] and array.dtype == other[name].dtype for name, array in first.items()
     )
@@ -35,8 +35,8 @@ def joined(requests: Sequence[Tensors]) -> Tensors:
 
 
 def split_rows(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
-    """Give each request its rows of the answer; None where the answer does not have as many rows as were asked."""
-    # What a model answers need not have the shape that it promises: a single value has no rows at all.
+    """Give each request its rows of the answer; None if the answer does not have the requested number of rows."""
+    # A model's answer may not have the promised shape: a single value has no rows at all.
     if any(array.shape[:1] != (sum(rows),) for array in outputs.values()):
         return None
     ends = np.cumsum(rows)
@@ -47,9 +47,10 @@ def split_rows(outputs: Tensors, rows: Sequence[int]) -> list[Tensors] | None:
 
 
 class RowLimit:
-    """How many rows one call may hold so that it stays within a time: halved when a call took longer, doubled when a
-    full call took less than half of it.
-    """  # noqa: D205 - one sentence needs the room
+    """How many rows one call may have so that it stays within a time limit.
+
+    The number is halved when a call took longer, and doubled when a full call took less than half of the limit.
+    """
 
     def __init__(self, *, max_rows: int, bound_ms: float) -> None:
         self._max_rows = max_rows
@@ -57,7 +58,7 @@ class RowLimit:
         self.rows = max_rows
 
     def learn(self, rows: int, *, took_ms: float) -> None:
-        """Take a call into account."""
+        """Adapt to the duration of a call."""
         if took_ms > self._bound_ms and rows > 1:
             self.rows = max(1, min(self.rows, rows) // 2)
         elif took_ms < self._bound_ms / 2 and rows * 2 > self.rows:

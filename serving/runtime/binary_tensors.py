@@ -1,6 +1,6 @@
-"""Tensors as bytes: the binary tensor extension of REST and the raw contents of gRPC write them alike.
+"""Tensors as bytes, in the common format of REST's binary tensor extension and gRPC's raw contents.
 
-Numbers stand in little-endian order, row by row; an element of BYTES follows its length in four bytes.
+Numbers are little-endian, row by row; an element of BYTES follows its length in four bytes.
 """
 
 import math
@@ -33,7 +33,7 @@ def read_binary(sent: InputTensor, expected: Tensor, raw: memoryview) -> Array:
     wire = _WIDE[sent.datatype]
     if len(raw) != count * wire.itemsize:
         needed = count * wire.itemsize
-        raise invalid(sent.name, f"has {len(raw)} bytes, its shape {list(sent.shape)} needs {needed}")
+        raise invalid(sent.name, f"has {len(raw)} bytes, but its shape {list(sent.shape)} needs {needed}")
     return finite(expected, _numbers(sent, raw, wire).reshape(sent.shape))
 
 
@@ -41,7 +41,7 @@ def write_binary(spec: Tensor, array: Array) -> bytes:
     """Turn an output into bytes.
 
     Raises:
-        InferenceFailedError: the model answered what is not finite.
+        InferenceFailedError: the model returned a value that is not finite.
     """
     check_answered(spec, array)
     if spec.datatype == "BYTES":

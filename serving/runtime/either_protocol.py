@@ -1,8 +1,8 @@
-"""One port for REST and gRPC: a connection that begins with HTTP/2's preface is handed to the gRPC server in this
-process, byte by byte; any other is HTTP/1.1 and answered at once.
+"""One port for REST and gRPC, so that an instance has one address, whatever its callers speak.
 
-So an instance has one address, whatever its callers speak.
-"""  # noqa: D205 - one sentence needs the room
+A connection that starts with HTTP/2's preface is forwarded byte by byte to the gRPC server in this process. Any other
+is HTTP/1.1 and answered directly.
+"""
 
 import asyncio
 import socket
@@ -17,10 +17,10 @@ _log = structlog.get_logger(__name__)
 
 
 def either_protocol(grpc_socket: str) -> type[asyncio.Protocol]:
-    """Return the protocol of a connection that may be either; gRPC is answered at the socket."""
+    """Return the protocol of a connection that may be either; the server at the socket answers gRPC."""
 
     class EitherProtocol(GatheringProtocol):
-        """HTTP/1.1 as uvicorn speaks it, once the first bytes show that it is that."""
+        """HTTP/1.1 as uvicorn speaks it, once the first bytes have shown that it is HTTP/1.1."""
 
         _first: bytes | None = b""
 
@@ -42,7 +42,7 @@ def either_protocol(grpc_socket: str) -> type[asyncio.Protocol]:
 
 
 class _Relay:
-    """Two connections whose bytes go from one to the other; neither is read faster than the other can be written."""
+    """Two connections that forward bytes to each other; neither is read faster than the other can be written."""
 
     def __init__(self, front: asyncio.Transport) -> None:
         self._front = front
@@ -50,13 +50,13 @@ class _Relay:
 
     def begin(self, first: bytes, path: str) -> None:
         self._front.pause_reading()
-        # Held by the connection's protocol, so that the task is not collected before it ends.
+        # Referenced by the connection's protocol, so that the task is not garbage-collected before it ends.
         self._task = asyncio.get_running_loop().create_task(self._join(first, path))
         self._front.set_protocol(_Opening(self))
 
     async def _join(self, first: bytes, path: str) -> None:
         try:
-            # The gRPC server speaks first, maybe before this task goes on.
+            # The gRPC server speaks first, possibly before this task continues.
             back, _ = await _connection(lambda: _End(self._front), path)
         except OSError as error:
             _log.warning("grpc_connection_refused", reason=str(error))
@@ -73,7 +73,7 @@ class _Relay:
 async def _connection(
     protocol: Callable[[], asyncio.Protocol], path: str
 ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-    """Connect to a Unix socket by a socket of our own, as uvloop refuses an abstract address."""
+    """Connect to a Unix socket with our own socket, because uvloop rejects abstract addresses."""
     loop = asyncio.get_running_loop()
     client = socket.socket(socket.AF_UNIX)
     client.setblocking(False)  # noqa: FBT003  the standard library's form
@@ -86,7 +86,7 @@ async def _connection(
 
 
 class _Opening(asyncio.Protocol):
-    """What a connection is while the other one is made; it is not read then."""
+    """A connection while the other one is being made; it is not read then."""
 
     def __init__(self, relay: _Relay) -> None:
         self.relay = relay

@@ -1,18 +1,18 @@
-"""What the Open Inference Protocol surface answers when it cannot answer a prediction; each knows its HTTP status.
+"""The errors of the Open Inference Protocol endpoints; each knows its HTTP status.
 
 ProtocolError
 ├── InvalidRequestError     400
 ├── UnknownModelError       404
 ├── TooLargeError           413
 ├── InferenceFailedError    500
-└── OverloadedError         503, after a moment it may work
+└── OverloadedError         503, retrying after a moment may help
 """
 
 from typing import ClassVar
 
 
 class ProtocolError(Exception):
-    """Base of this tree; the message goes to the caller as it is."""
+    """Base of this tree; the message is sent to the caller unchanged."""
 
     status: ClassVar[int] = 500
 
@@ -24,13 +24,13 @@ class InvalidRequestError(ProtocolError):
 
 
 class UnknownModelError(ProtocolError):
-    """The path names another model or version than the one that runs here, or nothing that exists."""
+    """The path names a model or version that does not run here, or nothing that exists."""
 
     status = 404
 
 
 class TooLargeError(ProtocolError):
-    """The body is above the limit."""
+    """The body exceeds the limit."""
 
     status = 413
 
@@ -39,12 +39,12 @@ class TooLargeError(ProtocolError):
 
 
 class InferenceFailedError(ProtocolError):
-    """The model failed, or answered a number that JSON cannot carry."""
+    """The model failed, or returned a number that JSON cannot represent."""
 
     status = 500
 
 
 class OverloadedError(ProtocolError):
-    """The bounded queue is full, or the instance is not ready or stopping."""
+    """The bounded queue is full, or the instance is not ready or is stopping."""
 
     status = 503

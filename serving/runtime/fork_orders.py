@@ -1,12 +1,12 @@
-"""What the agent and the fork server say to each other: JSON messages, with descriptors beside them."""
+"""Messages between the agent and the fork server: JSON, with file descriptors attached."""
 
 import msgspec
 
 
 class ForkOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Modules to load, and the environment of a runtime to fork with them; the descriptor of its log comes with it.
+    """Modules to load, and the environment of a runtime to fork with them; its log's descriptor is attached.
 
-    Without an environment nothing is forked. A shared one takes orders for instances itself.
+    Without an environment nothing is forked. A shared runtime takes orders for instances itself.
     """
 
     libraries: tuple[str, ...] = ()
@@ -15,7 +15,7 @@ class ForkOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forked(msgspec.Struct, frozen=True):
-    """The process that was made, whose pidfd comes with this; why there is none; or that only libraries were loaded."""
+    """The new process, with its pidfd attached; or why there is none; or that only libraries were loaded."""
 
     pid: int = 0
     error: str = ""

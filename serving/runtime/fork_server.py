@@ -1,10 +1,11 @@
-"""The program "fork server": starts runtimes as forks of itself, which has their libraries loaded already.
+"""The program "fork server": starts runtimes as forks of itself, with their libraries already loaded.
 
 scikit-learn, scipy and skops take seconds to import and are the same for every model. They are loaded for the first
-order that names them; a fork has them at once, and shares their memory with its siblings until it writes to it. Forking
-is safe only while no other thread of Python runs: nothing is served, and no event loop made, before the fork.
+order that names them; a fork has them immediately, and shares their memory with its siblings until it writes to it.
+Forking is only safe while no other Python thread runs, so nothing is served and no event loop is created before the
+fork.
 
-The only client holds the other end of the socket that is our standard input, so its end is ours. Forks outlive us.
+Our standard input is a socket whose other end the only client holds, so we end when it does. Forks outlive us.
 """
 
 import gc
@@ -31,7 +32,7 @@ _MAX_ORDER_BYTES = 64 * 1024
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fork runtimes until the client is gone."""
+    """Fork runtimes until the client disconnects."""
     take_no_arguments("fork server", "Start runtimes as forks that share their libraries.", argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as client:
@@ -51,7 +52,7 @@ def _serve(client: socket.socket) -> None:
 
 
 def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
-    """Start what is asked for; False once the client is gone."""
+    """Handle one order; return False once the client is gone."""
     message, descriptors, _, _ = socket.recv_fds(client, _MAX_ORDER_BYTES, maxfds=1, flags=socket.MSG_CMSG_CLOEXEC)
     if not message:
         return False
@@ -65,7 +66,7 @@ def _answer(client: socket.socket, selector: selectors.BaseSelector) -> bool:
         pid = os.fork()
         if pid == 0:
             _become_runtime(shared_app.main if order.is_shared else app.main, order.environment, log)
-        # It is our child and not buried yet, so that its id cannot be another's.
+        # It is our child and not reaped yet, so its id cannot belong to another process.
         process = os.pidfd_open(pid)
     except OSError as error:
         client.send(msgspec.json.encode(Forked(error=f"no process can be started: {error.strerror}")))
@@ -82,7 +83,7 @@ def _load(libraries: Sequence[str]) -> None:
     for library in missing:
         import_module(library)
     if missing:
-        # What is loaded now is never collected, so no fork copies it to count who refers to it.
+        # What is loaded now is never garbage-collected, so no fork has to copy it for reference counts.
         gc.collect()
         gc.freeze()
 
@@ -94,14 +95,14 @@ def _reap(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
 
 
 def _become_runtime(program: Program, environment: Mapping[str, str], log: int) -> NoReturn:
-    """Leave everything of the fork server behind and run as if started afresh."""
+    """Leave the fork server's state behind and run as if freshly started."""
     code = 1
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        # Above all the client's socket, whose end must show that the fork server is gone.
+        # Especially the client's socket, which has to close when the fork server is gone.
         os.closerange(3, max(int(entry.name) for entry in Path("/proc/self/fd").iterdir()) + 1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.clear()
@@ -109,12 +110,12 @@ def _become_runtime(program: Program, environment: Mapping[str, str], log: int) 
         code = program([])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001  the rim of a process: its log gets whatever it is
+    except BaseException:  # noqa: BLE001  a process's outermost level: any error goes to its log
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        # What the fork server would do at its own end is not ours.
+        # The fork server's exit handlers are not for us.
         os._exit(code)
 
 

@@ -1,7 +1,7 @@
-"""What a server writes in one turn of the event loop leaves in one piece.
+"""Sends what a server writes in one turn of the event loop in one piece.
 
-A server writes the head of an answer and then its body. A process that is killed between the two has begun an answer
-that no one else may begin again; in one piece, the gateway has either the answer or nothing, and asks another instance.
+A server writes the head of an answer and then its body. A process that is killed in between has started an answer that
+nobody else can restart. In one piece, the gateway gets either the answer or nothing, and can ask another instance.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# More than this leaves in several pieces anyway, and is not worth a copy.
+# More than this is sent in several pieces anyway, and not worth a copy.
 _ONE_PIECE_BYTES = 256 * 1024
 
 
@@ -17,15 +17,15 @@ class GatheringProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with the head and the body of an answer in one piece."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Answer through a transport that gathers."""
+        """Answer through a gathering transport."""
         super().connection_made(GatheredWrites(transport))
 
 
 class GatheredWrites(asyncio.Transport):
-    """A transport before another one, which gets what was written in a turn of the loop at the turn's end."""
+    """Wraps a transport, which gets everything written in a turn of the loop at the end of that turn."""
 
     def __init__(self, behind: asyncio.Transport) -> None:
-        """Stand before a transport of the running event loop."""
+        """Wrap a transport of the running event loop."""
         super().__init__()
         self._behind = behind
         self._loop = asyncio.get_running_loop()
@@ -33,39 +33,39 @@ class GatheredWrites(asyncio.Transport):
         self._size = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take bytes, to be sent before the loop waits again."""
+        """Take bytes to send before the loop waits again."""
         if not self._pieces:
             self._loop.call_soon(self._flush)
         self._pieces.append(bytes(data))
         self._size += len(data)
-        # Whoever writes much in one turn must hear soon that the other side is slow.
+        # A writer of large amounts in one turn has to learn soon that the other side is slow.
         if self._size > _ONE_PIECE_BYTES:
             self._flush()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Take bytes in pieces, as `write` does."""
+        """Take several pieces of bytes, as `write` does."""
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """Send what was taken, and close."""
+        """Send what is pending, and close."""
         self._flush()
         self._behind.close()
 
     def abort(self) -> None:
-        """Close at once; what was taken is lost."""
+        """Close immediately; what is pending is lost."""
         self._pieces, self._size = [], 0
         self._behind.abort()
 
     def is_closing(self) -> bool:
-        """Whether the other transport is closed or about to be."""
+        """Whether the wrapped transport is closed or closing."""
         return self._behind.is_closing()
 
     def can_write_eof(self) -> bool:
-        """Whether the other transport can."""
+        """Whether the wrapped transport supports it."""
         return self._behind.can_write_eof()
 
     def write_eof(self) -> None:
-        """Send what was taken, and end the writing side."""
+        """Send what is pending, and close the writing side."""
         self._flush()
         self._behind.write_eof()
 
@@ -74,35 +74,35 @@ class GatheredWrites(asyncio.Transport):
         return self._size + self._behind.get_write_buffer_size()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return the low and the high limit of the other transport, in bytes."""
+        """Return the wrapped transport's low and high limits, in bytes."""
         return self._behind.get_write_buffer_limits()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the limits of the other transport, in bytes."""
+        """Set the wrapped transport's limits, in bytes."""
         self._behind.set_write_buffer_limits(high, low)
 
     def is_reading(self) -> bool:
-        """Whether the other transport is read."""
+        """Whether the wrapped transport is being read."""
         return self._behind.is_reading()
 
     def pause_reading(self) -> None:
-        """Let the other transport rest."""
+        """Pause reading from the wrapped transport."""
         self._behind.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read the other transport again."""
+        """Resume reading from the wrapped transport."""
         self._behind.resume_reading()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand what arrives from now on to another protocol."""
+        """Pass what arrives from now on to another protocol."""
         self._behind.set_protocol(protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return who gets what arrives."""
+        """Return the protocol that gets what arrives."""
         return self._behind.get_protocol()
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        """Return what the other transport knows of its socket."""
+        """Return what the wrapped transport knows about its socket."""
         return self._behind.get_extra_info(name, default)
 
     def _flush(self) -> None:

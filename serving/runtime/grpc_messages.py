@@ -1,4 +1,4 @@
-"""Tensors in the messages of gRPC: raw bytes for every data type, or typed contents where the protocol has some."""
+"""Tensors in gRPC messages: raw bytes for every data type, or typed contents if the protocol has them."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ _CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-"""FP16 and BF16 have no typed contents and travel as raw bytes only."""
+"""FP16 and BF16 have no typed contents, only raw bytes."""
 
 
 def read_inputs(request: messages.ModelInferRequest, signature: Signature) -> Tensors:
     """Return one array for each input of the signature.
 
     Raises:
-        InvalidRequestError: an input is missing, unknown, there twice or does not fit.
+        InvalidRequestError: an input is missing, unknown, duplicated or does not fit.
     """
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
@@ -55,10 +55,10 @@ def read_inputs(request: messages.ModelInferRequest, signature: Signature) -> Te
 
 
 def wanted_outputs(request: messages.ModelInferRequest, signature: Signature) -> list[str]:
-    """Return the names of the outputs to answer.
+    """Return the names of the outputs to return.
 
     Raises:
-        InvalidRequestError: a wanted output does not exist, or is wanted in a form that there is not.
+        InvalidRequestError: a requested output does not exist, or is requested in an unsupported form.
     """
     for output in request.outputs:
         check_wanted(output.name, dict.fromkeys(output.parameters, True), signature)
@@ -68,10 +68,10 @@ def wanted_outputs(request: messages.ModelInferRequest, signature: Signature) ->
 def write_outputs(
     answer: messages.ModelInferResponse, outputs: Tensors, signature: Signature, *, wanted: list[str], as_raw: bool
 ) -> None:
-    """Add the wanted outputs to an answer: as raw bytes if the request came so or a type has no other form.
+    """Add the requested outputs to an answer: as raw bytes if the request had them or a type has no other form.
 
     Raises:
-        InferenceFailedError: the model answered what is not finite.
+        InferenceFailedError: the model returned a value that is not finite.
     """
     specs = [spec for spec in signature.outputs if spec.name in wanted]
     as_raw = as_raw or any(spec.datatype not in _CONTENTS for spec in specs)
@@ -88,7 +88,7 @@ def _read_contents(sent: InputTensor, expected: Tensor, contents: Any) -> Array:
     check_fits(sent, expected)
     field = _CONTENTS.get(sent.datatype)
     if field is None:
-        raise invalid(sent.name, f"has no data; {sent.datatype} is sent in raw_input_contents")
+        raise invalid(sent.name, f"has no data; {sent.datatype} has to be sent in raw_input_contents")
     others = [known.name for known, _ in contents.ListFields() if known.name != field]
     if others:
         raise invalid(sent.name, f"has its data in {', '.join(others)}; {sent.datatype} belongs in {field}")

@@ -1,6 +1,6 @@
-"""The request and answer of `infer` as Open Inference Protocol v2 writes them in JSON, checked against a signature.
+"""The JSON requests and answers of `infer` in Open Inference Protocol v2, checked against a signature.
 
-With the binary tensor extension the bytes of tensors follow the JSON, in the order of the tensors.
+With the binary tensor extension, the bytes of tensors follow the JSON, in the order of the tensors.
 """
 
 from typing import Any
@@ -28,14 +28,14 @@ _SHARED_MEMORY = "shared_memory_region"
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
-    """An output that the caller wants; without any, all are answered."""
+    """An output that the caller requests; without any, all are returned."""
 
     name: str
     parameters: dict[str, Any] | None = None
 
 
 class InferRequest(msgspec.Struct, frozen=True):
-    """Fields that the protocol does not know are ignored, as it asks."""
+    """Fields that the protocol does not know are ignored, as it requires."""
 
     inputs: tuple[InputTensor, ...]
     id: str | None = None
@@ -60,7 +60,7 @@ def read_request(body: bytes | memoryview) -> InferRequest:
     """Read a body.
 
     Raises:
-        InvalidRequestError: it is not JSON, or no request of the protocol.
+        InvalidRequestError: it is not JSON, or not a request of the protocol.
     """
     try:
         return _decoder.decode(body)
@@ -75,7 +75,7 @@ def read_inputs(request: InferRequest, signature: Signature, binary: memoryview)
     """Return one array for each input of the signature; `binary` is what follows the JSON.
 
     Raises:
-        InvalidRequestError: an input is missing, unknown, there twice or does not fit.
+        InvalidRequestError: an input is missing, unknown, duplicated or does not fit.
     """
     arrays: Tensors = {}
     offset = 0
@@ -94,10 +94,10 @@ def read_inputs(request: InferRequest, signature: Signature, binary: memoryview)
 
 
 def expected_input(name: str, signature: Signature, known: Tensors) -> Tensor:
-    """Return what the signature says of an input.
+    """Return an input's entry in the signature.
 
     Raises:
-        InvalidRequestError: it says nothing, or the input is among those that are known already.
+        InvalidRequestError: there is none, or the input has already appeared.
     """
     for tensor in signature.inputs:
         if tensor.name == name:
@@ -108,7 +108,7 @@ def expected_input(name: str, signature: Signature, known: Tensors) -> Tensor:
 
 
 def check_complete(arrays: Tensors, signature: Signature) -> None:
-    """See that no input is missing.
+    """Check that no input is missing.
 
     Raises:
         InvalidRequestError: one is.
@@ -119,10 +119,10 @@ def check_complete(arrays: Tensors, signature: Signature) -> None:
 
 
 def wanted_outputs(request: InferRequest, signature: Signature) -> dict[str, bool]:
-    """Return the names of the outputs to answer, and whether as bytes.
+    """Return the names of the outputs to return, and whether as bytes.
 
     Raises:
-        InvalidRequestError: a wanted output does not exist, or is wanted in a form that there is not.
+        InvalidRequestError: a requested output does not exist, or is requested in an unsupported form.
     """
     all_binary = (request.parameters or {}).get("binary_data_output") is True
     if not request.outputs:
@@ -133,10 +133,10 @@ def wanted_outputs(request: InferRequest, signature: Signature) -> dict[str, boo
 
 
 def check_wanted(name: str, parameters: dict[str, Any], signature: Signature) -> None:
-    """See that an output exists and is wanted in a form that there is.
+    """Check that an output exists and is requested in a supported form.
 
     Raises:
-        InvalidRequestError: it does not, or is not.
+        InvalidRequestError: one of these does not hold.
     """
     known = [tensor.name for tensor in signature.outputs]
     if name not in known:
@@ -150,10 +150,10 @@ def check_wanted(name: str, parameters: dict[str, Any], signature: Signature) ->
 def write_outputs(
     outputs: Tensors, signature: Signature, wanted: dict[str, bool]
 ) -> tuple[tuple[OutputTensor, ...], list[bytes]]:
-    """Turn the wanted outputs into their JSON form in the order of the signature, and the bytes that follow it.
+    """Convert the requested outputs to JSON in the order of the signature, and to the bytes that follow it.
 
     Raises:
-        InferenceFailedError: the model answered what is not finite.
+        InferenceFailedError: the model returned a value that is not finite.
     """
     written: list[OutputTensor] = []
     chunks: list[bytes] = []
@@ -169,9 +169,9 @@ def write_outputs(
 
 
 def as_json(kind: str, specs: tuple[Tensor, ...], arrays: Tensors, *, limit: int | None) -> bytes:
-    """Write tensors that crossed the wire as bytes the way JSON would have carried them, for who keeps them.
+    """Write tensors that were sent as bytes the way JSON would represent them, for recording.
 
-    At most so many values of each are written; its shape is that of all.
+    At most the given number of values of each is written; the shape is that of the whole tensor.
     """
     tensors = [
         OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel()[:limit].tolist())

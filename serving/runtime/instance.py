@@ -15,5 +15,5 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
 
     def describe(self, *, in_flight: int) -> dict[str, Any]:
-        """Return what GET /rollbook/instance answers."""
+        """Return the answer to GET /rollbook/instance."""
         return {**msgspec.structs.asdict(self), "pid": os.getpid(), "in_flight": in_flight}

@@ -1,4 +1,4 @@
-"""Why a model could not be loaded: the runtime leaves it in its spool directory, and the agent reads it there."""
+"""Why a model could not be loaded: the runtime writes it to its spool directory, where the agent reads it."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ class LoadFailure(msgspec.Struct, frozen=True):
 
 
 def leave_failure(directory: Path, failure: LoadFailure) -> None:
-    """Write the failure for who started this process."""
+    """Write the failure for whoever started this process."""
     write_atomically(directory / _FILE, msgspec.json.encode(failure))
 
 
 def find_failure(directory: Path) -> LoadFailure | None:
-    """Return what a runtime left, or None where it ended without a word."""
+    """Return what a runtime wrote, or None if it ended without a reason."""
     try:
         return msgspec.json.decode((directory / _FILE).read_bytes(), type=LoadFailure)
     except (OSError, msgspec.DecodeError):

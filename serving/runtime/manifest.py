@@ -12,7 +12,7 @@ from schemas.events.registry import Artifact, GoldenExample, Signature
 FILE_NAME = "manifest.json"
 ARTIFACT_NAME = "artifact"
 FILES_NAME = "files"
-"""Where the files lie of a model that has several; the artifact is then their index."""
+"""Where the files of a model with several files are; the artifact is then their index."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ def read_manifest(directory: Path) -> Manifest:
     """Read the manifest of a model directory.
 
     Raises:
-        CannotStartError: there is none, or it is not one of ours.
+        CannotStartError: there is none, or it is not valid.
     """
     path = directory / FILE_NAME
     try:

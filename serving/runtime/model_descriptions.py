@@ -1,4 +1,4 @@
-"""What the protocol says of the server and of a model besides predictions, as plain values for REST and gRPC alike."""
+"""The protocol's metadata about the server and its models, as plain values for both REST and gRPC."""
 
 from importlib.metadata import version
 from typing import Any
@@ -12,12 +12,12 @@ _NONE = Total()
 
 
 def server_metadata() -> dict[str, Any]:
-    """Say who serves, and what it knows beyond the protocol."""
+    """Describe the server and its extensions of the protocol."""
     return {"name": "rollbook", "version": version("rollbook-server"), "extensions": list(EXTENSIONS)}
 
 
 def model_metadata(model: ServedModel) -> dict[str, Any]:
-    """Say what a model takes and gives."""
+    """Describe a model's inputs and outputs."""
     signature = model.manifest.signature
     return {
         "name": model.name,
@@ -29,7 +29,7 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
 
 
 def model_metadata_over_rest(model: ServedModel) -> dict[str, Any]:
-    """Say it with which inputs may have missing values, where any may; the messages of gRPC have no place for that."""
+    """Also say which inputs may have missing values, if any; gRPC's messages have no field for that."""
     described = model_metadata(model)
     for tensor, description in zip(model.manifest.signature.inputs, described["inputs"], strict=True):
         if tensor.allows_missing:
@@ -38,7 +38,7 @@ def model_metadata_over_rest(model: ServedModel) -> dict[str, Any]:
 
 
 def model_statistics(model: ServedModel) -> dict[str, Any]:
-    """Say what a model has done since it was loaded; reading and writing tensors is not timed apart."""
+    """Report what a model has done since it was loaded; reading and writing tensors is not timed separately."""
     seen = model.host.statistics
     return {
         "name": model.name,
@@ -70,7 +70,7 @@ def model_statistics(model: ServedModel) -> dict[str, Any]:
 def predicted_value(model: ServedModel, prediction: Prediction) -> str:
     """Return the first value of the first output: what feedback is compared with."""
     first = prediction.outputs[model.manifest.signature.outputs[0].name]
-    # A model may answer without any value, whatever its signature promises.
+    # A model may return no value at all, whatever its signature promises.
     return "".join(as_text(value) for value in first.ravel()[:1].tolist())
 
 

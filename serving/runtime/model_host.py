@@ -1,10 +1,10 @@
-"""Runs predictions of one engine in a few threads behind a bounded queue: load is refused rather than piled up.
+"""Runs predictions of one engine in a few threads behind a bounded queue: excess load is rejected, not piled up.
 
-A free thread takes at once what waits: one request when there is one, many in one call when many came while it worked.
-So a lone caller never waits for company, and the cost of a call is shared as soon as there is a queue.
+A free thread immediately takes what waits: a single request, or many in one call if many arrived while it worked. So a
+lone caller never waits for others, and the cost of a call is shared as soon as there is a queue.
 
-Requests of a batch job are patient: they get a thread only while no other request waits, few of them wait at all, and
-what they hold is not counted against the others.
+Requests of a batch job are patient: they only get a thread while no other request waits, only a few of them may wait,
+and they do not count against the others' limit.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ _log = structlog.get_logger(__name__)
 
 
 class HostLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one model may have in progress.
+    """How many requests one model may have in progress.
 
-    `threads` calls of the engine run side by side and `queue_bound` requests wait; a call that joins requests stays
-    within about `batch_ms`.
+    `threads` calls of the engine run concurrently, and `queue_bound` requests can wait; a call that joins requests
+    takes about `batch_ms` at most.
     """
 
     threads: int = 1
@@ -43,7 +43,7 @@ class HostLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """The outputs, and how long the engine worked on the call that held them (without waiting in the queue)."""
+    """The outputs, and how long the engine worked on their call (without waiting in the queue)."""
 
     outputs: Tensors
     engine_ms: float
@@ -58,7 +58,7 @@ class _Waiting(msgspec.Struct, frozen=True):
 
 
 class _Call(msgspec.Struct, frozen=True):
-    """One call of the engine: what it gave each request, when it began and how long it took."""
+    """One call of the engine: the result for each request, when it started and how long it took."""
 
     outcomes: list[Tensors] | Exception
     rows: int
@@ -88,7 +88,7 @@ class ModelHost:
         self.statistics = Statistics()
 
     def serve(self, engine: Engine, *, joins: bool) -> None:
-        """Take predictions from now on; those that wait are asked together where the engine keeps rows apart."""
+        """Accept predictions from now on; waiting ones are joined if the engine keeps rows independent."""
         self._engine = engine
         self._batches = joins and is_batchable(engine.signature)
 
@@ -97,15 +97,15 @@ class ModelHost:
         await self._idle.wait()
 
     def close(self) -> None:
-        """End the threads and refuse what comes; predictions that are still queued are given up."""
+        """Stop the threads and reject new predictions; queued ones are abandoned."""
         self._is_closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def predict(self, inputs: Tensors, *, is_patient: bool = False) -> Prediction:
-        """Answer inputs that fit the signature; patient ones once no one else waits.
+        """Predict for inputs that fit the signature; patient requests run once nobody else waits.
 
         Raises:
-            OverloadedError: as many predictions as allowed are queued, or no engine is loaded, yet or any more.
+            OverloadedError: the queue is full, or the engine is not loaded yet or no longer.
             InferenceFailedError: the model failed.
         """
         engine = self._engine
@@ -116,7 +116,7 @@ class ModelHost:
         self._admit(is_patient=is_patient)
         answer = self._enqueue(engine, inputs, is_patient=is_patient)
         try:
-            # Counted down by the work itself: a caller that goes away does not free its thread.
+            # The work itself decrements the count: a caller that disconnects does not free its thread.
             return await asyncio.shield(answer)
         except PredictionFailedError as error:
             _log.error("prediction_failed", reason=str(error), exc_info=error.__cause__)
@@ -201,7 +201,7 @@ def _give(request: _Waiting, outcome: Prediction | Exception) -> None:
 
 
 def _calls(engine: Engine, batch: Sequence[_Waiting]) -> Iterator[tuple[Sequence[_Waiting], _Call]]:
-    """Ask the engine once for all, and where that cannot be, once for each."""
+    """Call the engine once for all requests, or else once for each."""
     if len(batch) > 1:
         together = _predict_together(engine, batch)
         if together is not None:
@@ -218,8 +218,8 @@ def _predict_together(engine: Engine, batch: Sequence[_Waiting]) -> _Call | None
         outputs = engine.predict(joined([request.inputs for request in batch]))
         took_ns = time.perf_counter_ns() - began_ns
         parts = split_rows(outputs, rows)
-    except BaseException:  # noqa: BLE001  the rim of a thread: whatever it is, SystemExit too, the thread must go on
-        # One request's values may be at fault; alone, each gets its own answer.
+    except BaseException:  # noqa: BLE001  whatever is raised, even SystemExit, the thread must continue
+        # One request's values may be at fault; called alone, each gets its own answer.
         return None
     return None if parts is None else _Call(parts, sum(rows), began_ns, took_ns)
 
@@ -231,7 +231,7 @@ def _predict_alone(engine: Engine, request: _Waiting) -> _Call:
         outcomes = [engine.predict(request.inputs)]
     except PredictionFailedError as error:
         outcomes = error
-    except BaseException as error:  # noqa: BLE001  the rim of a thread: the caller gets it, whatever it is
+    except BaseException as error:  # noqa: BLE001  whatever is raised, the caller gets it
         outcomes = PredictionFailedError(f"the model failed with {type(error).__name__}")
         outcomes.__cause__ = error
     return _Call(outcomes, request.rows or 1, began_ns, time.perf_counter_ns() - began_ns)

@@ -1,15 +1,15 @@
-"""Finds the tensor that a client wrote with NaN or Infinity, which JSON does not have and Python's writers make."""
+"""Finds the tensor that a client wrote with NaN or Infinity, which JSON lacks but Python's encoders produce."""
 
 import json
 import math
 from typing import Any
 
 _MAX_BYTES = 1024**2
-"""Reading such a body takes a slower way; a larger one is rejected as not JSON."""
+"""Such a body needs a slower parser; a larger one is rejected as not JSON."""
 
 
 def tensor_with_a_non_number(body: bytes) -> str | None:
-    """Return the name of the first input that holds NaN or an infinity; None where the fault is another one."""
+    """Return the name of the first input that contains NaN or an infinity, or None if the fault is a different one."""
     if len(body) > _MAX_BYTES or not (b"NaN" in body or b"Infinity" in body):
         return None
     try:

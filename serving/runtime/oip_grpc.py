@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 over gRPC: the same models, refusals and records as over REST."""
+"""Open Inference Protocol v2 over gRPC: the same models, errors and records as over REST."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OipGrpc:
-    """Answers the methods of the service; what a model cannot answer is a status with the reason as its message."""
+    """Implements the service's methods; a failure is a status with the reason as its message."""
 
     def __init__(self, repository: ModelRepository, *, intake: Intake, recorder: Recorder) -> None:
         self._repository = repository
@@ -42,7 +42,7 @@ class OipGrpc:
         self._recorder = recorder
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """Return the service under its protocol's name; the messages are known by their numbers alone."""
+        """Return the service under its protocol's name; messages are identified by their field numbers alone."""
         methods: dict[str, tuple[Behaviour, Any]] = {
             "ServerLive": (self._server_live, messages.ServerLiveRequest),
             "ServerReady": (self._server_ready, messages.ServerReadyRequest),

@@ -48,12 +48,12 @@ _RETRY_AFTER_S = b"1"
 _PREDICTION_ID = b"x-prediction-id"
 _PRIORITY = PRIORITY.encode()
 _MAX_READ_AWAY_RATIO = 4
-"""So many times the limit is read of a body that was refused."""
+"""A rejected body is read up to this multiple of the limit."""
 _log = structlog.get_logger(__name__)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A status and a body. `json_bytes` says how much of the body is JSON where bytes of tensors follow."""
+    """A status and a body. `json_bytes` is the length of the JSON if bytes of tensors follow it."""
 
     status: int
     body: bytes = b""
@@ -114,7 +114,7 @@ class OipRest:
             case ("GET", *path):
                 return self._server(path)
             case _:
-                raise UnknownModelError(f"nothing answers {scope['method']} {scope['path']}")
+                raise UnknownModelError(f"there is no route {scope['method']} {scope['path']}")
 
     def _server(self, path: Sequence[str]) -> Answer:
         match path:
@@ -187,7 +187,7 @@ class OipRest:
         try:
             with self._intake.hold() as hold:
                 body = await read_body(headers, receive, hold=hold, limit_bytes=self._max_body_bytes)
-                # Meanwhile the model may have been loaded again, or unloaded. From here on its host counts the request.
+                # The model may have been reloaded or unloaded meanwhile. From here on its host counts the request.
                 model = self._repository.find(name, version)
                 signature = model.manifest.signature
                 request = read_request(body.json)
@@ -239,7 +239,7 @@ def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     if answer.status == OverloadedError.status:
         headers.append((b"retry-after", _RETRY_AFTER_S))
     if answer.status == TooLargeError.status:
-        # Not all of the body may have been read, so the connection cannot carry another request.
+        # The body may not have been read completely, so the connection cannot be reused for another request.
         headers.append((b"connection", b"close"))
     return headers
 

@@ -18,7 +18,7 @@ _LATENCY = "rollbook_inference_duration_seconds"
 
 
 def render_metrics(repository: ModelRepository, intake: Intake, background: Background) -> bytes:
-    """Write all metrics; a family's samples stand together, as the format asks."""
+    """Write all metrics; a family's samples are kept together, as the format requires."""
     models = tuple(repository)
     lines = [
         *_family(_REQUESTS, "counter", "Inference requests by HTTP status.", _requests(models)),

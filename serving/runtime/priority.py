@@ -1,18 +1,18 @@
-"""The priority that a caller asks for: requests of batch jobs give way to all others."""
+"""The priority that a caller requests: requests of batch jobs yield to all others."""
 
 from serving.runtime.errors import InvalidRequestError
 
 PRIORITY = "x-rollbook-priority"
-"""The header over REST, the key of metadata over gRPC."""
+"""The header over REST, and the metadata key over gRPC."""
 _BATCH = "batch"
 
 
 def is_patient(priority: str | None) -> bool:
-    """Return whether a request waits until no one else does.
+    """Return whether a request waits until nobody else does.
 
     Raises:
-        InvalidRequestError: A priority that does not exist.
+        InvalidRequestError: the priority does not exist.
     """
     if priority not in {None, _BATCH}:
-        raise InvalidRequestError(f"{PRIORITY} is {_BATCH!r}, or it is left out; not {priority!r:.40}")
+        raise InvalidRequestError(f"{PRIORITY} has to be {_BATCH!r} or omitted, not {priority!r:.40}")
     return priority is not None

@@ -1,4 +1,4 @@
-"""Notices the end of another process through a pidfd: no polling, and no confusion when its id is given again."""
+"""Notices the end of another process through a pidfd: no polling, and no confusion when its id is reused."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def watch_process(pid: int, on_end: Callable[[], None]) -> Iterator[None]:
-    """Call `on_end` in the running loop once the process has ended, at once when it already has."""
+    """Call `on_end` in the running loop once the process has ended, or immediately if it already has."""
     loop = asyncio.get_running_loop()
     try:
         descriptor = os.pidfd_open(pid)

@@ -1,4 +1,4 @@
-"""The recorder of an engine's process: it follows the capture policy, and marks how far its spool is complete."""
+"""The recorder of an engine's process: follows the capture policy, and marks up to when its spool is complete."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ _MARK_INTERVAL_S = 0.25
 async def recording(
     spool_dir: Path, manifest: Manifest, *, policy_file: Path, max_bytes: int, background: Background
 ) -> AsyncIterator[Recorder]:
-    """Record under the policy in the file while the context is open; at its end all is written."""
+    """Record under the policy in the file while the context is open, and write everything when it closes."""
     writer = SpoolWriter(spool_dir, limits=SpoolLimits(max_bytes=max_bytes), without_detail=records.without_detail)
     policy = PolicyFile(policy_file)
     key = manifest.endpoint_id.encode()

@@ -1,4 +1,4 @@
-"""The models of one process: where they lie, which are loaded, and loading and unloading them while others answer."""
+"""The models of one process: where they are, which are loaded, and loading and unloading them while others serve."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A loaded model under the name by which callers know it. `memory_bytes` is what loading it was seen to take."""
+    """A loaded model under the name that callers use. `memory_bytes` is what loading it was measured to take."""
 
     name: str
     manifest: Manifest
@@ -36,12 +36,12 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What an answer says of its origin."""
+        """What an answer says about its origin."""
         return {"version": self.manifest.version_name, "deployment_id": self.manifest.deployment_id}
 
 
 class ModelState(msgspec.Struct, frozen=True):
-    """A line of the repository's index."""
+    """An entry of the repository's index."""
 
     name: str
     version: str = ""
@@ -50,10 +50,10 @@ class ModelState(msgspec.Struct, frozen=True):
 
 
 class ModelRepository:
-    """Knows the model that the process was started for, and those in the folders of a shared directory.
+    """Holds the model that the process was started for, and those in the folders of a shared directory.
 
-    Names are matched without regard to case. Each model has its own queue and threads, so that a slow one holds up
-    no other; what one that crashes the process takes with it is decided by who is put into the process.
+    Names are matched regardless of case. Each model has its own queue and threads, so that a slow one does not delay
+    others. A model that crashes the process takes the others with it: whoever fills the process decides which.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class ModelRepository:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the model that the process is there for is loaded, and the process is not stopping."""
+        """Whether the process's own model is loaded, and the process is not stopping."""
         return self._main.lower() in self._models and not self._is_draining
 
     def is_ready_for(self, name: str, version: str = "") -> bool:
-        """Whether a model answers, whatever the others do, and the process is not stopping.
+        """Whether a model can answer, regardless of the others, and the process is not stopping.
 
         Raises:
-            UnknownModelError: no model has this name, or it has another version.
+            UnknownModelError: no model has this name, or its version is a different one.
         """
         try:
             self.find(name, version)
@@ -97,27 +97,27 @@ class ModelRepository:
         """Return a loaded model.
 
         Raises:
-            UnknownModelError: no model has this name, or it has another version.
-            OverloadedError: the model exists and is not loaded.
+            UnknownModelError: no model has this name, or its version is a different one.
+            OverloadedError: the model exists but is not loaded.
         """
         model = self._models.get(name.lower())
         if model is None:
             self._refuse(name)
         assert model is not None
         if version not in {"", model.version}:
-            raise UnknownModelError(f"version {version!r} is unknown; {model.name!r} is served at {model.version!r}")
+            raise UnknownModelError(f"version {version!r} is unknown; {model.name!r} has the version {model.version!r}")
         return model
 
     def index(self) -> list[ModelState]:
-        """List the models that there are, loaded or not."""
+        """List all models, loaded or not."""
         return [self._state_of(name) for name in sorted(self._places())]
 
     async def load(self, name: str) -> ServedModel:
-        """Load a model, or load it again; until that is done the one before answers.
+        """Load or reload a model; until that is done, the previous one answers.
 
         Raises:
             UnknownModelError: no model has this name.
-            CannotLoadError: it cannot be loaded, or there is no room for it.
+            CannotLoadError: it cannot be loaded, or there is no memory for it.
         """
         async with self._lock:
             known, directory = self._place_of(name)
@@ -126,7 +126,7 @@ class ModelRepository:
             try:
                 model = await self._load(known, directory)
             except BaseException as error:
-                # Whatever it was, a cancelled call too: a model must not be said to be loading forever.
+                # Whatever happened, even a cancelled call: a model must not be reported as loading forever.
                 self._note(known, "UNAVAILABLE" if before is None else "READY", reason=str(error))
                 raise
             self._models[known.lower()] = model
@@ -137,7 +137,7 @@ class ModelRepository:
             return model
 
     async def unload(self, name: str) -> None:
-        """Take no more requests for a model, and forget it once those in progress are answered.
+        """Accept no more requests for a model, and unload it once those in progress are answered.
 
         Raises:
             UnknownModelError: no model has this name.
@@ -152,11 +152,11 @@ class ModelRepository:
             self._note(known, "UNAVAILABLE", reason="unloaded")
 
     def drain(self) -> None:
-        """Report unready from now on; what arrives on open connections is still answered."""
+        """Report not ready from now on; requests on open connections are still answered."""
         self._is_draining = True
 
     def close(self) -> None:
-        """End the threads of all models."""
+        """Stop the threads of all models."""
         for model in self._models.values():
             model.host.close()
 
@@ -183,7 +183,7 @@ class ModelRepository:
         return found | {self._main: self._main_directory}
 
     def _place_of(self, name: str) -> tuple[str, Path]:
-        # Compared with what is there, never joined to a path: a name from outside cannot lead out of the directory.
+        # Compared with what exists, never joined to a path: a caller's name cannot lead outside the directory.
         for known, directory in self._places().items():
             if known.lower() == name.lower():
                 return known, directory
@@ -206,10 +206,10 @@ class ModelRepository:
 
 
 def check_repository_request(repository: str, parameters: object) -> None:
-    """Refuse what can be said of loading elsewhere: where from, and with which configuration.
+    """Reject what other servers allow when loading: a source, or a configuration.
 
     Raises:
-        InvalidRequestError: it was said.
+        InvalidRequestError: the request has one.
     """
     if repository:
         raise InvalidRequestError(f"repository {repository!r} is unknown; there is only one, without a name")

@@ -1,4 +1,4 @@
-"""Reads the body of a REST request within its limits, and parts what is JSON in it from the bytes that follow."""
+"""Reads the body of a REST request within its limits, and separates its JSON from the bytes that follow."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -17,19 +17,19 @@ _READ_AWAY_S = 5.0
 
 
 class Body(msgspec.Struct, frozen=True):
-    """The JSON of a request, and the bytes of tensors after it."""
+    """A request's JSON, and the bytes of tensors after it."""
 
     json: memoryview
     binary: memoryview
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: Hold, limit_bytes: int) -> Body:
-    """Read all of a body.
+    """Read the whole body.
 
     Raises:
-        TooLargeError: it is above the limit.
-        OverloadedError: with it, too many bytes would be in progress.
-        InvalidRequestError: it is compressed, cut short or parted wrongly.
+        TooLargeError: it exceeds the limit.
+        OverloadedError: too many bytes would be in progress.
+        InvalidRequestError: it is compressed, incomplete or split incorrectly.
     """
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise InvalidRequestError("a compressed body cannot be read; send it uncompressed")
@@ -53,9 +53,9 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, hold: H
 
 
 async def discard_rest(receive: Receive, *, max_bytes: int) -> None:
-    """Take the rest of a refused body and keep nothing of it.
+    """Read and discard the rest of a rejected body.
 
-    Most clients look for an answer only once they have sent all, and lose it where the connection breaks before.
+    Most clients only read an answer once they have sent everything, and lose it if the connection breaks before.
     """
     read = 0
     with suppress(TimeoutError):

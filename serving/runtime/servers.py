@@ -18,17 +18,17 @@ from infra.tracing import Application
 from serving.runtime.either_protocol import either_protocol
 from serving.runtime.gathered_writes import GatheringProtocol
 
-# Envoy pools connections and closes idle ones itself (after an hour by default). A server that closes them
-# first resets requests that are just being sent, so ours waits longer than any gateway does.
+# Envoy pools connections and closes idle ones itself (after an hour by default). A server that closes them first resets
+# requests that are just being sent, so ours waits longer than any gateway.
 _KEEP_ALIVE_S = 2 * 60 * 60
 _BACKLOG = 2_048
-# Messages of gRPC are read whole before they are counted.
+# gRPC messages are read completely before they are counted.
 _MESSAGES_AT_A_TIME = 512
 _FRAME_ROOM = 64 * 1024
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: stopping is decided by the program."""
+    """uvicorn without its own signal handlers: the program decides when to stop."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -37,9 +37,9 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def private_socket() -> Iterator[str]:
-    """Give the address of a Unix socket for this process alone, as asyncio takes it.
+    """Return the address of a Unix socket for this process alone, as asyncio takes it.
 
-    On Linux it is an abstract one: it has no file, so an engine that is killed leaves nothing behind.
+    On Linux it is an abstract address without a file, so an engine that is killed leaves nothing behind.
     """
     if sys.platform == "linux":
         yield f"\0rollbook-runtime-{secrets.token_hex(16)}"
@@ -52,11 +52,11 @@ def private_socket() -> Iterator[str]:
 async def serving_grpc(
     handler: grpc.GenericRpcHandler, *, path: str, max_body_bytes: int, drain_s: float
 ) -> AsyncIterator[None]:
-    """Answer gRPC at a private socket. At the end the calls in progress are answered and all connections closed."""
+    """Serve gRPC on a private socket. At the end, calls in progress are answered and all connections closed."""
     options = [
         ("grpc.max_receive_message_length", max_body_bytes + _FRAME_ROOM),
         ("grpc.max_send_message_length", -1),
-        # Whoever keeps a connection alive is let: it comes from the machine itself.
+        # Keep-alives are always allowed: connections come from this machine.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ]
@@ -74,7 +74,7 @@ async def serving_grpc(
 async def serving_http(
     application: Application, *, listener: socket.socket, drain_s: float, grpc_socket: str | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Answer at the listener, and give the server's task; calls of gRPC go to the socket where there is one."""
+    """Serve on the listener and return the server's task; gRPC calls go to the socket, if there is one."""
     config = uvicorn.Config(
         application,
         loop="none",
@@ -99,7 +99,7 @@ async def serving_http(
 
 
 async def wait_until_stopped(stopping: asyncio.Event, server: asyncio.Task[None]) -> None:
-    """Return once the program is asked to stop; a server that ends before is a failure of the program."""
+    """Return once the program is asked to stop; a server that ends earlier is a failure of the program."""
     await ended_or_set(server, stopping)
     if server.done() and not stopping.is_set():
         server.result()
@@ -110,9 +110,9 @@ def listening(host: str, port: int) -> socket.socket:
     """Open the instance's port.
 
     Raises:
-        PortTakenError: it is another's.
+        PortTakenError: another process uses it.
     """
-    # The protocol is named because asyncio switches Nagle's algorithm off only where it is.
+    # The protocol is named because asyncio only disables Nagle's algorithm if it is.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,7 +1,7 @@
-"""The program "shared runtime": several instances in one process, each at a port of its own.
+"""The program "shared runtime": several instances in one process, each on its own port.
 
-Small models cost little beside the libraries that run them, so a process that holds many saves most of their memory.
-The price is that a crash ends all of them; the agent decides which may share one, and starts them again.
+Small models need little memory compared with the libraries that run them, so a process that holds many saves most of
+it. The price is that a crash ends all of them; the agent decides which may share a process, and restarts them.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ _log = structlog.get_logger(__name__)
 
 
 class SharedRuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of the process, from its environment; instances bring settings of their own."""
+    """Settings of the process, from its environment; instances have their own settings."""
 
     address: Annotated[str, msgspec.Meta(min_length=1, description="name of the abstract Unix socket for orders")]
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process is gone; 0: none")] = 0
+    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process ends; 0: none")] = 0
     idle_seconds: Annotated[float, msgspec.Meta(gt=0, description="exit after this time without an instance")] = 30.0
 
 
 class _Instance:
-    """One instance of this process. Its task ends when the instance has ended, whatever the reason."""
+    """One instance in this process. Its task ends when the instance has ended, for whatever reason."""
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
@@ -54,7 +54,7 @@ class _Instance:
         self.ended = asyncio.Event()
 
     def end(self, *, deadline_s: float = DRAIN_LIMIT_S) -> None:
-        """Ask it to end; what is not answered by the deadline is given up."""
+        """Ask it to stop; requests not answered by the deadline are aborted."""
         self._deadline_s = min(self._deadline_s, deadline_s)
         self.stopping.set()
 
@@ -68,7 +68,7 @@ class _Instance:
             _log.error("drain_cut_short", drain_seconds=self._deadline_s)
         except CannotStartError as error:
             _log.error("cannot_start", reason=str(error))
-        except Exception:  # noqa: BLE001  the rim of an instance, whose end the others outlive
+        except Exception:  # noqa: BLE001  one instance's failure must not end the others
             _log.exception("instance_failed")
         finally:
             self.ended.set()
@@ -84,7 +84,7 @@ class SharedRuntime:
         self._emptied.set()
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until its instance or its other end is gone."""
+        """Serve one connection until its instance or its peer is gone."""
         try:
             order = await _order(reader)
             instance, taken = self._take(order)
@@ -152,7 +152,7 @@ class SharedRuntime:
             listening.cancel()
 
     async def _listen(self, instance: _Instance, reader: asyncio.StreamReader) -> None:
-        """Read until the other end is gone, which the instance outlives, or asks for the end."""
+        """Read until the peer asks to stop, or is gone, which does not stop the instance."""
         while (order := await _order(reader)) is not None:
             if isinstance(order, End):
                 instance.end(deadline_s=order.deadline_s)
@@ -160,7 +160,7 @@ class SharedRuntime:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve the instances that are ordered, until stopped or without any for a while."""
+    """Serve instances on request, until stopped or idle for a while."""
     take_no_arguments("shared runtime", "Serve several models in one process.", argv)
     configure_logs("runtime")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -169,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _run(stopping: asyncio.Event) -> None:
     settings = load_settings(SharedRuntimeSettings, PREFIX, os.environ)
-    # Loads and the ends of recorders of all instances run there; the default few would wait for each other.
+    # Model loads and recorder shutdowns of all instances run there; the few default threads would make them wait.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="instances"))
     runtime = SharedRuntime()
     async with AsyncExitStack() as stack:
@@ -207,14 +207,14 @@ async def _taking_orders(address: str, runtime: SharedRuntime) -> AsyncIterator[
 
 
 def _is_ours(writer: asyncio.StreamWriter) -> bool:
-    """Return whether the other end runs as the same user: an abstract socket has no file whose mode would say so."""
+    """Return whether the peer runs as the same user: an abstract socket has no file mode to ensure it."""
     peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     _, user, _ = _PEER.unpack(peer)
     return bool(user == os.geteuid())
 
 
 async def _order(reader: asyncio.StreamReader) -> Order | None:
-    """Read the next order; None once the other end is gone."""
+    """Read the next order, or return None once the peer is gone."""
     text = await reader.readline()
     return msgspec.json.decode(text, type=Order) if text else None
 

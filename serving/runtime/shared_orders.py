@@ -1,6 +1,6 @@
-"""What the agent and a shared runtime say to each other: lines of JSON on one connection an instance.
+"""Messages between the agent and a shared runtime: lines of JSON, on one connection per instance.
 
-The connection stands for the instance: whoever began or holds it sees its end as the end of the connection.
+The connection represents the instance: when the instance ends, the connection does.
 """
 
 from typing import TypeAlias
@@ -9,25 +9,25 @@ import msgspec
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
-    """Serve one more instance, with the settings that a runtime of its own would have."""
+    """Serve one more instance, with the settings that a separate runtime would have."""
 
     environment: dict[str, str]
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True, tag="hold"):
-    """Take over an instance that was begun on another connection."""
+    """Take over an instance that was started on another connection."""
 
     boot_id: str
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
-    """End the connection's instance once what is in progress is answered, or the time for that is over."""
+    """Stop the connection's instance once requests in progress are answered or their time is up."""
 
     deadline_s: float
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that the instance is in; or why there is no such instance."""
+    """The instance's process, or why there is no such instance."""
 
     pid: int = 0
     error: str = ""
@@ -37,5 +37,5 @@ Order: TypeAlias = Begin | Hold | End
 
 
 def line(message: Order | Taken) -> bytes:
-    """Write a message as it goes over the connection."""
+    """Encode a message for the connection."""
     return msgspec.json.encode(message) + b"\n"

@@ -1,6 +1,6 @@
-"""What a model has done since it was loaded; the protocol's statistics and the metrics are read from it.
+"""What a model has done since it was loaded; the source of the protocol's statistics and the metrics.
 
-All of it belongs to one thread, the event loop's.
+It all belongs to one thread, the event loop's.
 """
 
 from bisect import bisect_left
@@ -12,7 +12,7 @@ LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 
 class Total(msgspec.Struct):
-    """How often something happened, and how long it took in all."""
+    """How often something happened, and how long it took in total."""
 
     count: int = 0
     ns: int = 0
@@ -23,7 +23,7 @@ class Total(msgspec.Struct):
 
 
 class Statistics:
-    """Requests are what callers sent, calls what the engine was asked, rows what it worked on."""
+    """Requests come from callers, calls go to the engine, and rows are what it processes."""
 
     def __init__(self) -> None:
         self.success = Total()
@@ -46,7 +46,7 @@ class Statistics:
         self.calls_by_rows.setdefault(rows, Total()).add(took_ns)
 
     def answered(self, *, queue_ns: int, engine_ns: int, at_ms: int) -> None:
-        """Count a request that got its answer."""
+        """Count an answered request."""
         self.queue.add(queue_ns)
         self.engine.add(engine_ns)
         self.success.add(queue_ns + engine_ns)

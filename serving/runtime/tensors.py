@@ -1,4 +1,4 @@
-"""Tensors between the JSON of the Open Inference Protocol and numpy; a fault names the tensor."""
+"""Converts tensors between the Open Inference Protocol's JSON and numpy; errors name the tensor."""
 
 import math
 from functools import cache
@@ -31,7 +31,7 @@ class InputTensor(msgspec.Struct, frozen=True):
 
 
 class OutputTensor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An output as sent in an answer; `data` is flattened, row by row, or follows as bytes after the JSON."""
+    """An output as sent in an answer; `data` is flattened row by row, or follows the JSON as bytes."""
 
     name: str
     datatype: str
@@ -41,31 +41,31 @@ class OutputTensor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def check_fits(sent: InputTensor, expected: Tensor) -> None:
-    """Compare what an input says of itself with the signature, before anything of its data is read.
+    """Compare an input's data type and shape with the signature, before its data is read.
 
     Raises:
-        InvalidRequestError: data type or shape differs.
+        InvalidRequestError: the data type or shape differs.
     """
     if sent.datatype != expected.datatype:
-        raise invalid(sent.name, f"has datatype {sent.datatype}, the model takes {wanted_form(expected)}")
+        raise invalid(sent.name, f"has datatype {sent.datatype}, but the model takes {wanted_form(expected)}")
     fits = len(sent.shape) == len(expected.shape) and all(
         size > 0 and wanted in (-1, size) for size, wanted in zip(sent.shape, expected.shape, strict=True)
     )
     if not fits:
-        raise invalid(sent.name, f"has shape {list(sent.shape)}, the model takes {wanted_form(expected)}")
+        raise invalid(sent.name, f"has shape {list(sent.shape)}, but the model takes {wanted_form(expected)}")
 
 
 def wanted_form(tensor: Tensor) -> str:
-    """Say what a tensor must be: its data type and shape."""
+    """Describe what a tensor must be: its data type and shape."""
     sizes = ", ".join("any" if size < 0 else str(size) for size in tensor.shape)
     return f"{tensor.datatype} [{sizes}]"
 
 
 def finite(expected: Tensor, array: Array) -> Array:
-    """Return the array as its data type holds it.
+    """Return the array in its data type.
 
     Raises:
-        InvalidRequestError: a value is infinite or becomes so in that type, or is NaN and may not be missing.
+        InvalidRequestError: a value is infinite, becomes so in that type, or is NaN where no value may be missing.
     """
     if expected.datatype == "BF16":
         array = rounded_to_bf16(array)
@@ -75,7 +75,7 @@ def finite(expected: Tensor, array: Array) -> Array:
 
 
 def read_tensor(sent: InputTensor, expected: Tensor) -> Array:
-    """Turn an input into an array of the signature's data type and of the shape that was sent.
+    """Convert an input to an array of the signature's data type and the sent shape.
 
     Raises:
         InvalidRequestError: data type, shape or a value does not fit.
@@ -85,27 +85,27 @@ def read_tensor(sent: InputTensor, expected: Tensor) -> Array:
 
 
 def write_tensor(spec: Tensor, array: Array) -> OutputTensor:
-    """Turn an output into its JSON form.
+    """Convert an output to JSON.
 
     Raises:
-        InferenceFailedError: the model answered NaN or an infinity, which JSON cannot carry.
+        InferenceFailedError: the model returned NaN or an infinity, which JSON cannot represent.
     """
     check_answered(spec, array)
     return OutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape, data=array.ravel().tolist())
 
 
 def check_answered(spec: Tensor, array: Array) -> None:
-    """Look at an output before it is written.
+    """Check an output before it is written.
 
     Raises:
-        InferenceFailedError: the model answered NaN or an infinity; a caller must not take it for a number.
+        InferenceFailedError: the model returned NaN or an infinity, which a caller must not take for a number.
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InferenceFailedError(f"the model returned a value that is not finite in output tensor {spec.name!r}")
 
 
 def read_values(sent: InputTensor, values: list[Any]) -> Array:
-    """Shape a list of values as the tensor says.
+    """Reshape a list of values to the tensor's shape.
 
     Raises:
         InvalidRequestError: a value is out of range, or there are too many or too few of them.
@@ -118,20 +118,20 @@ def read_values(sent: InputTensor, values: list[Any]) -> Array:
     except ValueError as error:
         raise invalid(sent.name, "has rows of different lengths") from error
     if array.ndim > 1 and array.shape != sent.shape:
-        raise invalid(sent.name, f"has data of shape {list(array.shape)} and says that it is {list(sent.shape)}")
+        raise invalid(sent.name, f"has data of shape {list(array.shape)}, but declares the shape {list(sent.shape)}")
     if array.size != math.prod(sent.shape):
         needed = math.prod(sent.shape)
-        raise invalid(sent.name, f"has {array.size} values, its shape {list(sent.shape)} needs {needed}")
+        raise invalid(sent.name, f"has {array.size} values, but its shape {list(sent.shape)} needs {needed}")
     return array.reshape(sent.shape)
 
 
 def not_finite(name: str, form: str = "") -> InvalidRequestError:
-    """Say that a tensor holds NaN, an infinity or what becomes one."""
+    """Say that a tensor contains NaN, an infinity, or a value that becomes one."""
     return invalid(name, f"has a value that is not finite{form}; send finite numbers only")
 
 
 def invalid(name: str, fault: str) -> InvalidRequestError:
-    """Name the tensor that is at fault."""
+    """Name the faulty tensor."""
     return InvalidRequestError(f"input tensor {name!r} {fault}")
 
 
@@ -170,7 +170,7 @@ def _missing_values_hint(expected: Tensor) -> str:
 
 
 def _depth(raw: bytes) -> int:
-    """Count how deep the data is nested, by its opening brackets."""
+    """Count how deeply the data is nested, by its opening brackets."""
     depth = 0
     for byte in raw:
         if byte == ord("["):

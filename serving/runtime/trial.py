@@ -1,6 +1,6 @@
-"""A first call of a model: shows whether it answers what its signature promises, and warms it up.
+"""A trial call of a model: shows whether its answers fit its signature, and warms it up.
 
-The golden input is asked where there is one, else rows that are made up.
+It uses the golden input if there is one, or else generated rows.
 """
 
 import msgspec
@@ -21,14 +21,14 @@ _log = structlog.get_logger(__name__)
 
 
 def try_out(engine: Engine, golden: GoldenExample | None = None) -> bool:
-    """Ask an engine alone and joined, and return whether rows of several requests may be asked together.
+    """Call an engine with single and joined requests, and return whether requests may be joined.
 
-    They may not where a row gets another answer beside others than alone, as in a graph that normalises over rows.
+    They may not if a row gets a different answer beside others, as in a graph that normalises over rows.
 
     Raises:
-        SignatureMismatchError: its answer has another data type or shape than the signature promises, or not a row for
-            each that was asked; or it answers one request and fails on several of it, joined.
-        UnansweredInputError: the model fails on its golden input, or on every made-up one that must fit. An answer
+        SignatureMismatchError: the data type, shape or number of rows of its answer differs from what the signature
+            promises; or it answers one request but fails on several joined.
+        UnansweredInputError: the model fails on its golden input, or on every generated one that has to fit. An answer
             that is not a finite number is a failure too.
     """
     is_joined = is_batchable(engine.signature)
@@ -43,7 +43,7 @@ def try_out(engine: Engine, golden: GoldenExample | None = None) -> bool:
 
 
 def _answered(engine: Engine, golden: GoldenExample | None) -> list[tuple[Tensors, Tensors]]:
-    """Return inputs that the model answers, with its answers; none where its sizes could only be guessed."""
+    """Return inputs that the model answers, with its answers; none if its sizes could only be guessed."""
     failure: PredictionFailedError | None = None
     found = [] if golden is None else [_golden_answer(engine, golden)]
     for inputs in engine.samples():
@@ -82,14 +82,14 @@ def _finite_answers(engine: Engine, inputs: Tensors) -> Tensors:
 
 
 def _keeps_rows_apart(engine: Engine, answered: list[tuple[Tensors, Tensors]]) -> bool:
-    """Ask requests joined, and return whether each gets the answer that it got alone."""
+    """Call with joined requests, and return whether each gets the answer that it got alone."""
     requests = [answered[number % len(answered)] for number in range(_JOINED_REQUESTS)]
     counts = [rows_of(inputs) or 0 for inputs, _ in requests]
     try:
         together = engine.ask(joined([inputs for inputs, _ in requests]))
     except PredictionFailedError as error:
         _refuse_single_rows(engine, answered[0][0])
-        # Different requests that fail together are asked one by one.
+        # Different requests that fail together are called one by one.
         _log.info("joined_trial_refused", reason=_reason(error))
         return False
     _check(engine.signature, together, rows=sum(counts))
@@ -109,7 +109,7 @@ def _refuse_single_rows(engine: Engine, inputs: Tensors) -> None:
     except PredictionFailedError as error:
         signature = engine.signature
         fitting = Signature(inputs=_of_rows(signature.inputs, rows), outputs=_of_rows(signature.outputs, rows))
-        detail = f"the model answers {rows} rows and fails on {rows * _JOINED_REQUESTS}: {_reason(error)}"
+        detail = f"the model answers {rows} rows but fails on {rows * _JOINED_REQUESTS}: {_reason(error)}"
         raise SignatureMismatchError(detail, fitting=fitting) from error
 
 
@@ -124,7 +124,7 @@ def _are_alike(alone: Tensors, part: Tensors) -> bool:
 def _is_close(array: Array, other: Array) -> bool:
     if array.dtype.kind != "f":
         return np.array_equal(array, other)
-    # Sums in another order differ in their last digits.
+    # Sums in a different order differ in their last digits.
     return np.allclose(array, other, rtol=1e-3, atol=1e-5)
 
 
@@ -141,7 +141,7 @@ def _golden_input(golden: GoldenExample, signature: Signature) -> Tensors:
 
 
 def _answer_missing(engine: Engine, inputs: Tensors) -> None:
-    """Ask with all values missing that may be."""
+    """Call with all values missing that may be missing."""
     missing = [tensor.name for tensor in engine.signature.inputs if tensor.allows_missing]
     if not missing:
         return

@@ -25,8 +25,8 @@ class BatchesSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_stored_bytes: Annotated[int, msgspec.Meta(ge=1, description="total size of one owner's files")] = (
         20 * 1024 * _MIB
     )
-    max_requests: Annotated[int, msgspec.Meta(ge=1, description="the most lines of a file")] = 50_000
-    max_line_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the longest line of a file")] = 8 * _MIB
+    max_requests: Annotated[int, msgspec.Meta(ge=1, description="maximum lines per file")] = 50_000
+    max_line_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="maximum length of a line")] = 8 * _MIB
     max_open_batches: Annotated[int, msgspec.Meta(ge=1, description="concurrent unfinished batches")] = 200
     requests_at_once: Annotated[
         int, msgspec.Meta(ge=1, le=1_024, description="requests in progress, of all batches")
@@ -36,6 +36,6 @@ class BatchesSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, msgspec.Meta(ge=1, description="time after which files and finished batches are deleted")
     ] = 30
     look_ms: Annotated[
-        int, msgspec.Meta(ge=50, description="time between two measurements whether a batch was cancelled")
+        int, msgspec.Meta(ge=50, description="time between two checks whether a batch was cancelled")
     ] = 2_000
     metrics_port: MetricsPort = None

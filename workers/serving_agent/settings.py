@@ -32,9 +32,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         IPv4Address | None,
         msgspec.Meta(description="address at which gateways reach the engines; defaults to the one they listen on"),
     ] = None
-    supervisor_pid: Annotated[
-        int, msgspec.Meta(ge=0, description="engines exit when this process is gone; 0: none")
-    ] = 0
+    supervisor_pid: Annotated[int, msgspec.Meta(ge=0, description="engines exit when this process ends; 0: none")] = 0
     fork_engines: Annotated[
         bool,
         msgspec.Meta(
@@ -52,10 +50,12 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(ge=1, description="models of one workspace and format that share a process; 1: none share"),
     ] = 1
     start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for an engine to become ready")] = 120.0
-    max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body an engine takes")] = (
-        128 * 1024**2
-    )
-    drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for requests in progress at a stop")] = 5.0
+    max_body_bytes: Annotated[
+        int, msgspec.Meta(ge=1_024, description="the largest request body that an engine accepts")
+    ] = 128 * 1024**2
+    drain_deadline_s: Annotated[
+        float, msgspec.Meta(gt=0, description="time for an engine's requests in progress to finish when it stops")
+    ] = 5.0
     vllm_python: Annotated[
         Path | None,
         msgspec.Meta(description="Python of vLLM's environment; defaults to .venv-vllm beside Rollbook's own"),
@@ -75,7 +75,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, msgspec.Meta(ge=1, description="the highest rank of an adapter: 8, 16, 32, 64, 128, 256, 320 or 512")
     ] = 16
     vllm_start_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for vLLM to become ready")] = 900.0
-    vllm_drain_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="time for vLLM's requests at a stop")] = 30.0
+    vllm_drain_deadline_s: Annotated[
+        float, msgspec.Meta(gt=0, description="time for vLLM's requests to finish when it stops")
+    ] = 30.0
     credentials_dir: Annotated[
         Path | None,
         msgspec.Meta(description="folder with the credentials of external engines; defaults to secrets/engines"),
@@ -97,7 +99,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         float, msgspec.Meta(gt=0, description="time between two measurements of what instances use")
     ] = 5.0
     probe_faults: Annotated[
-        int, msgspec.Meta(ge=1, description="failed probes, among twice as many, after which an instance is withdrawn")
+        int, msgspec.Meta(ge=1, description="failed probes, out of twice as many, after which an instance is withdrawn")
     ] = 3
 
     def __post_init__(self) -> None:

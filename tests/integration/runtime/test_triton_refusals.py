@@ -66,7 +66,7 @@ async def test_a_wrong_shape_is_refused(way: Way, address: str, datatype: str) -
 
     for changed, shape in ((wide, "[2, 2]"), (flat, "[2]")):
         said = await refusal_of(way, address, model, inputs_of(model, changed))
-        assert f"input tensor {name!r} has shape {shape}, the model takes {datatype} [any, 1]" in said
+        assert f"input tensor {name!r} has shape {shape}, but the model takes {datatype} [any, 1]" in said
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)
@@ -76,7 +76,7 @@ async def test_a_wrong_data_type_is_refused(way: Way, address: str, datatype: st
 
     said = await refusal_of(way, address, model, inputs_of(model, {name: values_of(other)}))
 
-    assert f"input tensor {name!r} has datatype {other}, the model takes {datatype} [any, 1]" in said
+    assert f"input tensor {name!r} has datatype {other}, but the model takes {datatype} [any, 1]" in said
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)

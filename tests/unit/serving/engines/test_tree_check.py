@@ -104,7 +104,7 @@ def test_a_forest_whose_trees_take_wider_rows_is_refused_when_it_is_loaded(tmp_p
     path = tmp_path / "artifact"
     path.write_bytes(io.BytesIO(skops.io.dumps(forest)).getvalue())
 
-    with pytest.raises(MalformedArtifactError, match="another width"):
+    with pytest.raises(MalformedArtifactError, match="a different width"):
         load_engine("skops", path, SIGNATURE)
 
 

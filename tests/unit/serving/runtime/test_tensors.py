@@ -127,7 +127,7 @@ def test_data_nested_a_thousand_deep_is_refused() -> None:
 def test_another_data_type_than_the_signature_s_is_refused() -> None:
     sent = InputTensor(name="x", datatype="FP64", shape=(1,), data=msgspec.Raw(b"[1.0]"))
 
-    with pytest.raises(InvalidRequestError, match="has datatype FP64, the model takes FP32"):
+    with pytest.raises(InvalidRequestError, match="has datatype FP64, but the model takes FP32"):
         read_tensor(sent, _tensor("FP32", (1,)))
 
 

@@ -143,7 +143,7 @@ def test_a_graph_that_takes_one_row_at_a_time_is_refused_with_what_would_fit(tmp
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 3])
     path = graph(tmp_path / "model", reshaping, [None, 3], [None, 3], constants=[shape])
 
-    with pytest.raises(SignatureMismatchError, match="answers 1 rows and fails on 3") as refused:
+    with pytest.raises(SignatureMismatchError, match="answers 1 rows but fails on 3") as refused:
         tried(path, signature_of("x:FP32:-1x3", "y:FP32:-1x3"))
     assert str(refused.value).endswith("register it with --input x:FP32:1x3 --output y:FP32:1x3")
     assert not tried(path, signature_of("x:FP32:1x3", "y:FP32:1x3"))
