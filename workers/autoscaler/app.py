@@ -76,7 +76,7 @@ def _metrics(autoscaler: Autoscaler, background: Background) -> Metrics:
 
 
 async def _keep_following(autoscaler: Autoscaler, settings: AutoscalerSettings) -> None:
-    """Have the snapshot read again after whatever happens to endpoints; while the log is away, each second."""
+    """Have the snapshot reread after any event of an endpoint, and every second while the log is unavailable."""
     while True:
         log = RegistryLog(settings.kafka, client_id="autoscaler")
         try:

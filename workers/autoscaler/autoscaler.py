@@ -1,4 +1,4 @@
-"""The autoscaler at work: a look at each deployment under a policy an interval. It measures; the aggregate decides."""
+"""Measures each deployment under a policy once per interval. The autoscaler measures; the aggregate decides."""
 
 import asyncio
 from typing import Protocol
@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Plane(Protocol):
-    """What the autoscaler needs of the control plane."""
+    """What the autoscaler needs from the control plane."""
 
     async def snapshot(self) -> SnapshotAnswer: ...
     async def report_load(
@@ -29,13 +29,13 @@ class Plane(Protocol):
 
 
 class GatewaySource(Protocol):
-    """What gateways have in progress."""
+    """The requests that gateways have in progress."""
 
     async def traffic(self) -> dict[str, Traffic]: ...
 
 
 class EngineSource(Protocol):
-    """What engines say."""
+    """The engines' metrics."""
 
     async def counters(self, instances: list[InstanceAnswer]) -> dict[str, Counters]: ...
 
@@ -61,7 +61,7 @@ class _Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Autoscaler:
-    """Two at once only measure twice: conflicts are settled by the endpoint's version."""
+    """Running two at once only measures twice: the endpoint's version settles conflicts."""
 
     def __init__(self, plane: Plane, sources: Sources, *, clock: Clock, recording: Recording) -> None:
         self._plane = plane
@@ -78,7 +78,7 @@ class Autoscaler:
 
     @property
     def watched(self) -> int:
-        """How many deployments have a policy."""
+        """The number of deployments with a policy."""
         return len(self._watched)
 
     async def look_at_all(self) -> None:

@@ -1,4 +1,4 @@
-"""The autoscaler's calls to the control plane, each with a time limit."""
+"""The autoscaler's calls to the control plane, each with a timeout."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -49,7 +49,7 @@ class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScalingAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a measurement."""
+    """The result of a measurement."""
 
     replicas: int
     scaling_version: int
@@ -59,7 +59,7 @@ class ScalingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlPlane:
-    """The public API, with a service token that is read again for each call, as it may be replaced."""
+    """The public API, with a service token that is reread for each call because it may be replaced."""
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
@@ -70,7 +70,7 @@ class ControlPlane:
         await self._client.aclose()
 
     async def snapshot(self) -> SnapshotAnswer:
-        """Return what is served, with its policies."""
+        """Return the deployments that are served, with their policies."""
         answer = await self._call("GET", "/v1/snapshots/serving", _Snapshot)
         return SnapshotAnswer(
             position=answer.position,
@@ -79,7 +79,7 @@ class ControlPlane:
         )
 
     async def report_load(self, endpoint_id: str, deployment_id: str, measurement: LoadMeasurement) -> ScalingAnswer:
-        """Send a measurement and return what was decided on it."""
+        """Send a measurement and return the decision."""
         path = f"/v1/endpoints/{endpoint_id}/deployments/{deployment_id}/load"
         return await self._call("POST", path, ScalingAnswer, body={"measurement": measurement})
 

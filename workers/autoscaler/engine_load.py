@@ -1,4 +1,4 @@
-"""What engines say of their queues and times, as OpenMetrics; asked only where a policy follows it."""
+"""What engines report about their queues and times, as OpenMetrics; only read if a policy uses it."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ _PROMPT_TOKENS = ("vllm:request_prompt_tokens_sum", "vllm:request_prompt_tokens_
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters of an instance since its start, and what waits now where the engine reports it."""
+    """Counters of an instance since its start, and its current queue if the engine reports it."""
 
     answered: float = 0.0
     seconds: float = 0.0
@@ -32,7 +32,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_counters(text: str) -> Counters:
-    """Read what an engine of ours, or vLLM, writes; the figures of several models are added up."""
+    """Read the metrics of our engines or vLLM; the figures of several models are added up."""
     sums: dict[str, float] = {}
     for match in _SAMPLE.finditer(text):
         sums[match["name"]] = sums.get(match["name"], 0.0) + float(match["value"])
@@ -47,10 +47,10 @@ def read_counters(text: str) -> Counters:
 
 
 class Engines:
-    """The metrics of instances, a few asked at once."""
+    """The metrics of instances, a few at a time."""
 
     def __init__(self, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        # By no proxy: instances are of this network.
+        # Without a proxy: instances are in this network.
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, transport=transport, trust_env=False)
         self._places = asyncio.Semaphore(_AT_ONCE)
 
@@ -74,5 +74,5 @@ class Engines:
                 answer = await self._client.get(url)
             answer.raise_for_status()
             return read_counters(answer.content.decode(errors="replace"))
-        except Exception as error:  # a server of others may write anything
+        except Exception as error:  # an external server may write anything
             raise PartAwayError(f"GET {url}: {error!r}") from error

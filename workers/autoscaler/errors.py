@@ -1,8 +1,8 @@
-"""What can be in the autoscaler's way.
+"""Errors of the autoscaler.
 
 AutoscalerError
-├── PartAwayError   API, gateway or instance does not answer now; trying again may help
-└── RefusedError    the API says no; the same again would be refused too
+├── PartAwayError   the API, a gateway or an instance does not answer now; retrying may help
+└── RefusedError    the API refused; repeating the call would be refused too
 """
 
 
@@ -11,7 +11,7 @@ class AutoscalerError(Exception):
 
 
 class PartAwayError(AutoscalerError):
-    """A part that the autoscaler needs is away for now."""
+    """A part that the autoscaler needs is unavailable for now."""
 
 
 class RefusedError(AutoscalerError):

@@ -1,4 +1,4 @@
-"""What gateways have in progress for each deployment: one page of Envoy's for all of them, however many there are."""
+"""The requests that gateways have in progress for each deployment: one page of Envoy's for all, however many."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from workers.autoscaler.errors import PartAwayError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 _AFTER_DEPLOYMENT = "~"
-"""What follows distinguishes a deployment's clusters: that for gRPC, and those of copies where it is a shadow."""
+"""The suffix distinguishes a deployment's clusters: for gRPC, and for copies if it is a shadow."""
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """Requests in progress, those that wait for an instance among them, and all that ever came."""
+    """Requests in progress, including those that wait for an instance, and all requests so far."""
 
     active: int = 0
     total: int = 0
@@ -56,7 +56,7 @@ class Gateways:
         """Return the traffic by deployment.
 
         Raises:
-            PartAwayError: a gateway did not answer, so no one knows what it has in progress.
+            PartAwayError: a gateway did not answer, so it is unknown what it has in progress.
         """
         pages = await asyncio.gather(*(self._page(url) for url in self._urls))
         found: dict[str, Traffic] = {}

@@ -10,7 +10,7 @@ from workers.autoscaler.gateway_load import Traffic
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sources said of a deployment; null where one did not answer, or was not asked."""
+    """What the sources reported about a deployment; null if one did not answer or was not asked."""
 
     at_ms: int
     ready: int
@@ -20,7 +20,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look_at(reading: Reading, before: Reading | None) -> LoadSample:
-    """Say what a deployment must do; figures per time need a reading before."""
+    """Return a deployment's load; rates need an earlier reading."""
     rates = _rates(reading, before)
     in_flight = None if reading.traffic is None else float(reading.traffic.active)
     is_complete = reading.traffic is not None and (reading.engines is not None or not reading.asks_engines)
@@ -34,7 +34,7 @@ def look_at(reading: Reading, before: Reading | None) -> LoadSample:
 
 
 def _is_busy(now: Traffic | None, before: Traffic | None) -> bool:
-    """Requests that came and went between two looks count too; so does a gateway that began to count again."""
+    """Requests that came and went between two looks count too, as does a counter that restarted."""
     if now is None or now.active:
         return True
     return before is not None and now.total not in {before.total, 0}
@@ -55,13 +55,13 @@ def _rates(reading: Reading, before: Reading | None) -> dict[str, float | None]:
         return {**reported, "queue_depth": sum(waits) if waits else None}
     answered, seconds, queued = _grown(reading.engines, before.engines)
     elapsed_s = (reading.at_ms - before.at_ms) / 1_000
-    # By Little's law the time that requests spent waiting in a second is how many waited on average.
+    # By Little's law, the time that requests spent waiting per second is the mean number that waited.
     queue = sum(waits) if waits else queued / elapsed_s
     return {**reported, "queue_depth": queue, "latency_ms": seconds / answered * 1_000 if answered else 0.0}
 
 
 def _grown(now: Mapping[str, Counters], before: Mapping[str, Counters]) -> tuple[float, float, float]:
-    """Add up what counters grew; an instance that began again counts from nought."""
+    """Add up the growth of counters; a restarted instance counts from 0."""
     answered = seconds = queued = 0.0
     for instance_id, counters in now.items():
         earlier = before.get(instance_id, Counters())

@@ -1,4 +1,4 @@
-"""Records looks, one JSON line each, so that a day can be replayed against another policy; bounded, oldest first."""
+"""Records looks as JSON lines, so that a day can be replayed with another policy; bounded, dropping the oldest."""
 
 from pathlib import Path
 
@@ -18,17 +18,17 @@ class RecordedLook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recording:
-    """Appends to the newest of a few files; when it is full the oldest goes."""
+    """Appends to the newest of a few files; when it is full, the oldest is deleted."""
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._folder = folder
         self._file_bytes = max_bytes // _FILES
 
     def append(self, looks: list[RecordedLook]) -> None:
-        """Keep looks.
+        """Store looks.
 
         Raises:
-            OSError: the disk does not take them.
+            OSError: they cannot be written.
         """
         if not self._file_bytes or not looks:
             return

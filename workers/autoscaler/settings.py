@@ -23,9 +23,9 @@ class AutoscalerSettings(msgspec.Struct, frozen=True, kw_only=True):
     envoy_admin_urls: Annotated[str, msgspec.Meta(description="comma-separated admin pages of all gateways")]
     ready_file: Annotated[Path, msgspec.Meta(description="created once the first snapshot is read, removed at start")]
     interval_ms: Annotated[int, msgspec.Meta(ge=100, description="time between two measurements")] = 1_000
-    record_bytes: Annotated[int, msgspec.Meta(ge=0, description="measurements kept for a replay; 0: none")] = (
-        268_435_456
-    )
+    record_bytes: Annotated[
+        int, msgspec.Meta(ge=0, description="size of the measurements kept for replays; 0: none")
+    ] = 268_435_456
     metrics_port: MetricsPort = None
 
     @property

@@ -120,12 +120,12 @@ async def _served(app: web.Application, path: Path) -> AsyncIterator[None]:
 
 
 def _listening(path: Path) -> socket.socket:
-    """Open the socket, for this user alone: who comes by it says who the caller is."""
+    """Open the socket, for this user only: whoever connects is trusted to say who the caller is."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     listening = socket.socket(socket.AF_UNIX)
-    # The kernel takes at most 107 bytes of a socket's path; a deep data directory has a short name below /proc.
+    # The kernel limits a socket's path to 107 bytes; a deep data directory has a short name below /proc.
     name = f"/proc/self/fd/{folder}/{path.name}"
     before = os.umask(0o177)
     try:

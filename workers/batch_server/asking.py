@@ -1,4 +1,4 @@
-"""Asks a batch's requests at the gateway, as anybody would: patiently, and after everybody else."""
+"""Sends a batch's requests to the gateway like any caller, but patiently, and after everybody else."""
 
 import asyncio
 import random
@@ -36,13 +36,13 @@ _HEADERS = {"content-type": "application/json", "x-rollbook-priority": "batch"}
 
 
 class Plane(Protocol):
-    """What asking needs of the control plane."""
+    """What sending requests needs from the control plane."""
 
     async def token(self, batch_id: str) -> TokenAnswer: ...
 
 
 class Bearer:
-    """A batch's token for the gateway, renewed in time, in its memory alone."""
+    """A batch's token for the gateway, renewed in time and kept in memory only."""
 
     def __init__(self, plane: Plane, batch_id: str) -> None:
         self._plane = plane
@@ -51,11 +51,11 @@ class Bearer:
         self._token, self._good_until = "", 0.0
 
     async def token(self) -> str:
-        """Return a token that is good for a while.
+        """Return a token that is valid for a while.
 
         Raises:
-            PartAwayError: none can be had now.
-            RefusedError: no one may act for the batch's owner.
+            PartAwayError: none can be minted now.
+            RefusedError: nobody may act for the batch's owner.
         """
         async with self._minting:
             if time.time() > self._good_until - _RENEWED_BEFORE_S:
@@ -65,13 +65,13 @@ class Bearer:
             return self._token
 
     def forget(self, token: str) -> None:
-        """Have another one minted; the gateway refused this one, which may have been revoked."""
+        """Have another one minted, because the gateway rejected this one, which may have been revoked."""
         if token == self._token:
             self._good_until = 0.0
 
 
 class _Pause(Exception):
-    """Not now; `wait_s` was asked for, and a failure is one that must not happen forever."""
+    """Not now: `wait_s` was requested, and a failure may only happen a few times."""
 
     def __init__(self, *, wait_s: float = 0.0, failure: LineResponse | LineError | None = None) -> None:
         super().__init__()
@@ -92,9 +92,9 @@ class Gateway:
     async def ask(
         self, path: str, body: bytes, *, bearer: Bearer, stop: Stop, place: Place
     ) -> LineResponse | LineError | None:
-        """Return what was answered, or why there is no answer, or None when it is stopped before there is one.
+        """Return the answer, or why there is none, or None if it is stopped first.
 
-        The place is held while the gateway is asked, and others have it in between.
+        The place is held during a request, and given to others in between.
         """
         pause_s, failures, refusals = _FIRST_PAUSE_S, 0, 0
         while not stop.is_set:
@@ -120,7 +120,7 @@ class Gateway:
                 bearer.forget(token)
                 wait_s = 0.0
             self.retried += 1
-            # Requests that were sent away together shall not come back together.
+            # Requests that were rejected together must not come back together.
             wait_s = min(max(wait_s, pause_s), _MAX_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
             await place.wait(wait_s, stop, size=len(body))
             pause_s = min(pause_s * 2, _MAX_PAUSE_S)
@@ -162,7 +162,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _as_json(content: bytes) -> msgspec.Raw:
-    """Write an answer on one line; what is not JSON becomes a text."""
+    """Write an answer on one line; anything but JSON becomes a string."""
     try:
         content.decode("utf-8")
         return msgspec.Raw(msgspec.json.format(content, indent=-1))

@@ -1,4 +1,4 @@
-"""Creates, cancels and shows batches, and keeps those at work that have not ended."""
+"""Creates, cancels and shows batches, and runs those that have not ended."""
 
 import asyncio
 import re
@@ -26,14 +26,14 @@ _LEAVE_S = 5.0
 
 
 class FilesLife(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For how long what comes of a batch is kept."""
+    """For how long a batch's results are kept."""
 
     anchor: Literal["created_at"]
     seconds: int
 
 
 class CreateBatchBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a caller asks for."""
+    """A caller's request for a batch."""
 
     input_file_id: str
     endpoint: BatchEndpoint
@@ -51,7 +51,7 @@ class CreateBatchBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Batches:
-    """All batches. `new_id` makes ids of batches, and `new_file_id` those of files."""
+    """All batches. `new_id` makes ids of batches, and `new_file_id` ids of files."""
 
     def __init__(self, parts: Parts, *, new_id: Callable[[], str], new_file_id: Callable[[], str]) -> None:
         self._parts = parts
@@ -61,7 +61,7 @@ class Batches:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def begin(self) -> None:
-        """Go on with what an earlier process left."""
+        """Continue what an earlier process left."""
         for record in self._parts.book.open_ones():
             self._run(record.id)
 
@@ -76,10 +76,10 @@ class Batches:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def create(self, caller: Caller, body: CreateBatchBody) -> BatchObject:
-        """Begin a batch; when this returns, the log knows of it.
+        """Start a batch; when this returns, it is in the log.
 
         Raises:
-            ApiError: it cannot be begun; nothing of it runs.
+            ApiError: it cannot be started; nothing of it runs.
         """
         source = self._parts.files.of(caller, body.input_file_id)
         if source.purpose != "batch":
@@ -138,7 +138,7 @@ class Batches:
             self._runs[batch_id].cancel()
 
     def shown(self, record: BatchRecord) -> BatchObject:
-        """Return a batch as its owner sees it, with the counts of this moment."""
+        """Return a batch as its owner sees it, with the current counts."""
         run = self._runs.get(record.id)
         completed, failed = (run.counts if run else None) or (None, None)
         return record.shown(completed=completed, failed=failed)
@@ -147,7 +147,7 @@ class Batches:
         """Return one of the caller's batches.
 
         Raises:
-            ApiError: there is none of this id.
+            ApiError: there is none with this id.
         """
         return self.shown(self._parts.book.of(caller, batch_id))
 
@@ -170,7 +170,7 @@ class Batches:
         try:
             answer = await self._parts.plane.create(creation_of(record))
         except PartAwayError as error:
-            # The log may know of it though no one said so: it is settled once the control plane answers.
+            # It may be in the log although no answer came; this is settled once the control plane answers.
             self._run(record.id)
             raise control_plane_unavailable() from error
         except RefusedError as error:

@@ -1,4 +1,4 @@
-"""The batches on disk: a folder each, with what is known of it, its input and what came of it so far."""
+"""The batches on disk: one folder each, with its record, its input and its results so far."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,9 +17,9 @@ ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "expir
 
 
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a batch; times are Unix seconds. The log has the same in events, without lines and metadata.
+    """The record of a batch; times are Unix seconds. The log has the same in events, without lines and metadata.
 
-    `is_announced` says that the log knows of it; before that no one sees it.
+    `is_announced` means that it is in the log; before that nobody can see it.
     """
 
     id: str
@@ -49,16 +49,16 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether there is still something to do."""
+        """Whether there is still work to do."""
         return self.status not in ENDED
 
     def moved(self, status: Status, *, now_s: int) -> "BatchRecord":
-        """Return the batch with another status, and when it took it."""
+        """Return the batch with another status and the time of the change."""
         times = {**self.times, f"{status}_at": now_s}
         return msgspec.structs.replace(self, status=status, times=times)
 
     def shown(self, *, completed: int | None = None, failed: int | None = None) -> BatchObject:
-        """Return the batch as its owner sees it; with counts of now while it runs."""
+        """Return the batch as its owner sees it, with current counts while it runs."""
         done = self.completed if completed is None else completed
         wrong = self.failed + self.not_asked if failed is None else failed
         has_ended = self.status in ENDED
@@ -86,14 +86,14 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchBook:
-    """Knows the batches. What it writes is small, so it is called without a thread."""
+    """Stores the batches. What it writes is small, so it is called without a thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._batches: dict[str, BatchRecord] = {}
 
     def open(self) -> None:
-        """Read what is there, and remove what an earlier process left half-done."""
+        """Read what exists, and remove what an earlier process left half-done."""
         durable.sweep(self._folder)
         for path in self._folder.glob(f"*/{_KNOWN}"):
             record = msgspec.json.decode(path.read_bytes(), type=BatchRecord)
@@ -101,17 +101,17 @@ class BatchBook:
 
     @property
     def _all(self) -> list[BatchRecord]:
-        # A list of its own, since a thread forgets batches meanwhile.
+        # A copy, because a thread removes batches meanwhile.
         return list(self._batches.values())
 
     def __getitem__(self, batch_id: str) -> BatchRecord:
         return self._batches[batch_id]
 
     def of(self, caller: Caller, batch_id: str) -> BatchRecord:
-        """Return a batch of the caller's.
+        """Return one of the caller's batches.
 
         Raises:
-            ApiError: there is none, or it is somebody else's.
+            ApiError: there is none, or it belongs to somebody else.
         """
         found = self._batches.get(batch_id)
         if found is None or not found.is_announced or not caller.owns(found.workspace, found.owner):
@@ -136,32 +136,32 @@ class BatchBook:
         return self._folder / batch_id
 
     def input(self, batch_id: str) -> Path:
-        """Return where a batch's input is, until it has ended."""
+        """Return where a batch's input is; it exists until the batch has ended."""
         return self._folder / batch_id / _INPUT
 
     def add(self, record: BatchRecord, *, content: Path) -> None:
-        """Begin a batch. Its input stays until it has ended, whatever becomes of the file that was given."""
+        """Store a new batch. Its input stays until it has ended, whatever happens to the file that was given."""
         with durable.new_folder(self._folder / record.id) as incoming:
             (incoming / _INPUT).hardlink_to(content)
             durable.write_new(incoming / _KNOWN, msgspec.json.encode(record))
         self._batches[record.id] = record
 
     def keep(self, record: BatchRecord) -> None:
-        """Note what is known now; it is on disk once this returns.
+        """Replace a batch's record; it is on disk once this returns.
 
         Raises:
-            OSError: the disk does not take it; what was known before counts.
+            OSError: it cannot be written; the previous record stays valid.
         """
         durable.replace(self._folder / record.id / _KNOWN, msgspec.json.encode(record))
         self._batches[record.id] = record
 
     def clear(self, batch_id: str) -> None:
-        """Remove the input of a batch that has ended, and the names of what it became."""
+        """Remove the input of a batch that has ended, and the names of its result files."""
         for name in (_INPUT, OUTPUT, ERRORS):
             (self._folder / batch_id / name).unlink(missing_ok=True)
 
     def forget(self, batch_id: str) -> None:
-        """Remove all that is known of a batch."""
+        """Remove everything about a batch."""
         if self._batches.pop(batch_id, None) is not None:
             durable.remove_folder(self._folder / batch_id)
 

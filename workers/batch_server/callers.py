@@ -1,6 +1,6 @@
-"""Who calls: what the gateway says of the token that it has checked.
+"""The caller: what the gateway says about the token that it has checked.
 
-The socket is this user's alone, so that no one but the gateway can say so.
+Only this user can connect to the socket, so nobody but the gateway can set these headers.
 """
 
 from http import HTTPStatus

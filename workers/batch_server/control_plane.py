@@ -1,4 +1,4 @@
-"""The batch server's calls to the control plane, each with a time limit."""
+"""The batch server's calls to the control plane, each with a timeout."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -13,14 +13,14 @@ from workers.batch_server.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 _PAGE = 1_000
-# They say something of our own token, or of the moment, and nothing of the batch.
+# They are about our own token, or about the moment, and not about the batch.
 _NOT_OF_THE_CALL = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _ERASED = "access.PrincipalErased.v1"
 Answer = TypeVar("Answer")
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the batch server reads of a batch as the control plane knows it."""
+    """What the batch server reads of the control plane's record of a batch."""
 
     id: str
     phase: str
@@ -28,7 +28,7 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A token in the name of a batch's owner."""
+    """A token on behalf of a batch's owner."""
 
     token: str
     expires_at: str
@@ -54,7 +54,7 @@ class _Feed(msgspec.Struct, frozen=True):
 
 
 class ControlPlane:
-    """The public API, with a service token that is read again for each call, as it may be replaced."""
+    """The public API, with a service token that is reread for each call because it may be replaced."""
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
@@ -65,19 +65,19 @@ class ControlPlane:
         await self._client.aclose()
 
     async def create(self, creation: dict[str, Any]) -> BatchAnswer:
-        """Begin a batch; the same said again changes nothing."""
+        """Create a batch. Idempotent."""
         return await self._call("POST", "/v1/batches", BatchAnswer, body=creation)
 
     async def batch(self, batch_id: str) -> BatchAnswer:
-        """Return what is known of a batch."""
+        """Return the record of a batch."""
         return await self._call("GET", f"/v1/batches/{batch_id}", BatchAnswer)
 
     async def start(self, batch_id: str, *, requests: int) -> BatchAnswer:
-        """Say that the input is good."""
+        """Report that the input is valid."""
         return await self._call("POST", f"/v1/batches/{batch_id}/start", BatchAnswer, body={"requests": requests})
 
     async def fail(self, batch_id: str, problems: tuple[BatchProblem, ...]) -> BatchAnswer:
-        """Say that it is not."""
+        """Report that it is not."""
         return await self._call("POST", f"/v1/batches/{batch_id}/fail", BatchAnswer, body={"problems": problems})
 
     async def cancel(self, batch_id: str, *, reason: str) -> BatchAnswer:
@@ -87,16 +87,16 @@ class ControlPlane:
     async def finish(
         self, batch_id: str, counts: dict[str, int], *, output: BatchFile | None, errors: BatchFile | None
     ) -> BatchAnswer:
-        """Say what came of all requests; the answer's phase is what that means."""
+        """Report the results of all requests; the answer's phase says how the batch ended."""
         body = {**counts, "output": output, "errors": errors}
         return await self._call("POST", f"/v1/batches/{batch_id}/finish", BatchAnswer, body=body)
 
     async def token(self, batch_id: str) -> TokenAnswer:
-        """Mint a token in the name of a batch's owner."""
+        """Mint a token on behalf of a batch's owner."""
         return await self._call("POST", f"/v1/batches/{batch_id}/token", TokenAnswer, body={})
 
     async def has_endpoint(self, name: str) -> bool:
-        """Return whether there is an endpoint of this name."""
+        """Return whether there is an endpoint with this name."""
         try:
             await self._call("GET", f"/v1/endpoints/{quote(name, safe='')}", dict[str, Any])
         except RefusedError as error:
@@ -106,7 +106,7 @@ class ControlPlane:
         return True
 
     async def erased_principals(self, *, after: int) -> tuple[frozenset[str], int]:
-        """Return who was erased after a position of the log, and the position to go on from."""
+        """Return who was erased after a position of the log, and the position to continue from."""
         erased: set[str] = set()
         while True:
             path = f"/v1/events?after={after}&limit={_PAGE}&type={_ERASED}"

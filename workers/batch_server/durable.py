@@ -1,4 +1,4 @@
-"""Files and folders that are there, whole, or not at all, whatever happens to the process or the machine."""
+"""Files and folders that exist completely or not at all, whatever happens to the process or the machine."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ INCOMING, LEAVING = ".incoming-", ".leaving-"
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a loss of power."""
+    """Make the names in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -19,7 +19,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that no one looks at yet."""
+    """Write a file that nobody reads yet."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -27,7 +27,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Replace a file, so that a reader sees the one content or the other."""
+    """Replace a file atomically, so that a reader sees either the old or the new content."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         write_new(temporary, content)
@@ -41,7 +41,7 @@ def replace(path: Path, content: bytes) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder that gets its name when the block is left without an error, and is gone otherwise."""
+    """Fill a folder that gets its name when the block exits without an error, and is removed otherwise."""
     incoming = path.with_name(f"{INCOMING}{path.name}")
     incoming.mkdir(mode=0o700)
     try:
@@ -55,7 +55,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Take a folder's name away first, so that half of it is never seen."""
+    """Remove a folder; rename it first, so that nobody sees half of it."""
     leaving = path.with_name(f"{LEAVING}{path.name}")
     path.rename(leaving)
     sync_folder(path.parent)
@@ -63,7 +63,7 @@ def remove_folder(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Make a folder, and remove what an earlier process began to write or to remove there."""
+    """Create a folder, and remove what an earlier process was writing or removing there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for entry in folder.iterdir():
         if entry.name.startswith((INCOMING, LEAVING)):

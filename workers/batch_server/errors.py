@@ -1,9 +1,9 @@
-"""What can be in the batch server's way.
+"""Errors of the batch server.
 
 BatchServerError
 ├── ApiError          an error for the caller, in OpenAI's form
-├── PartAwayError     API or gateway does not answer now; trying again may help
-└── RefusedError      the API says no; the same again would be refused too
+├── PartAwayError     the API or the gateway does not answer now; retrying may help
+└── RefusedError      the API refused; repeating the call would be refused too
 """
 
 from http import HTTPStatus
@@ -14,7 +14,7 @@ class BatchServerError(Exception):
 
 
 class ApiError(BatchServerError):
-    """An answer that is an error: its status, one sentence with the remedy, and what OpenAI's clients distinguish."""
+    """An error for the caller: its status, one sentence with the remedy, and what OpenAI's clients distinguish."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class ApiError(BatchServerError):
         param: str | None = None,
         kind: str = "invalid_request_error",
     ) -> None:
-        """Keep what stands in the answer; `param` names the field."""
+        """Store what the answer contains; `param` names the field."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -39,17 +39,17 @@ class PartAwayError(BatchServerError):
 
 
 class RefusedError(BatchServerError):
-    """The API refuses; `code` is the problem's."""
+    """The API refused; `code` is the problem's."""
 
     def __init__(self, message: str, *, code: str, status: int) -> None:
-        """Keep what the problem says."""
+        """Store what the problem says."""
         super().__init__(message)
         self.code = code
         self.status = status
 
 
 def not_found(what: str, identifier: str, *, param: str) -> ApiError:
-    """Say that there is no such thing, or none of this caller's: which of the two is not revealed."""
+    """Say that there is no such thing, without revealing whether it exists for somebody else."""
     return ApiError(
         HTTPStatus.NOT_FOUND,
         f"no such {what}: {identifier[:100]}; list the existing ones as their owner",
@@ -59,7 +59,7 @@ def not_found(what: str, identifier: str, *, param: str) -> ApiError:
 
 
 def storage_full() -> ApiError:
-    """Say that the disk takes no more."""
+    """Say that the disk is full."""
     return ApiError(
         HTTPStatus.INSUFFICIENT_STORAGE,
         "the disk of the batch server is full, and nothing was stored; delete files, or ask an operator for space",

@@ -1,4 +1,4 @@
-"""The files of callers and of batches, on disk: a folder each, with the content and what is known of it."""
+"""The files of callers and of batches on disk: one folder each, with the content and its record."""
 
 import hashlib
 import os
@@ -16,13 +16,13 @@ from workers.batch_server.wire import FileObject
 
 _CONTENT, _KNOWN = "content", "file.json"
 _READ_BYTES = 1024 * 1024
-# A small file takes a folder and two inodes as well.
+# Even a small file takes a folder and two inodes.
 _MIN_BYTES = 4_096
 Purpose = Literal["batch", "batch_output"]
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a file; times are Unix seconds."""
+    """The record of a file; times are Unix seconds."""
 
     id: str
     workspace: str
@@ -48,7 +48,7 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incoming:
-    """A content that is being written. What is written counts once the file is kept."""
+    """Content that is being written. It only counts once the file is kept."""
 
     def __init__(self, folder: Path, content: BinaryIO) -> None:
         self.folder = folder
@@ -58,10 +58,10 @@ class Incoming:
         self.newlines = 0
 
     def write(self, piece: bytes) -> None:
-        """Append a piece.
+        """Append a chunk.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: it cannot be written.
         """
         self._content.write(piece)
         self._digest.update(piece)
@@ -70,18 +70,18 @@ class Incoming:
 
     @property
     def sha256(self) -> str:
-        """The digest of what was written so far."""
+        """The digest of everything written so far."""
         return self._digest.hexdigest()
 
     def finish(self, known: StoredFile) -> None:
-        """Have the content and what is known of it on disk."""
+        """Sync the content and its record to disk."""
         self._content.flush()
         os.fsync(self._content.fileno())
         durable.write_new(self.folder / _KNOWN, msgspec.json.encode(known))
 
 
 class FileStore:
-    """Knows the files; blocking, so that callers use a thread for contents."""
+    """Stores the files. Its calls block, so callers use a thread for contents."""
 
     def __init__(self, folder: Path, *, new_id: Callable[[], str]) -> None:
         self._folder = folder
@@ -89,7 +89,7 @@ class FileStore:
         self._files: dict[str, StoredFile] = {}
 
     def open(self) -> None:
-        """Read what is there, and remove what an earlier process left half-done."""
+        """Read what exists, and remove what an earlier process left half-done."""
         durable.sweep(self._folder)
         for path in self._folder.glob(f"*/{_KNOWN}"):
             known = msgspec.json.decode(path.read_bytes(), type=StoredFile)
@@ -97,24 +97,24 @@ class FileStore:
 
     @property
     def _all(self) -> list[StoredFile]:
-        # A list of its own, since threads keep and delete files meanwhile.
+        # A copy, because threads add and delete files meanwhile.
         return list(self._files.values())
 
     @property
     def count(self) -> int:
-        """How many files there are."""
+        """The number of files."""
         return len(self._files)
 
     @property
     def size_bytes(self) -> int:
-        """What they hold together."""
+        """Their total size."""
         return sum(file.size_bytes for file in self._all)
 
     def of(self, caller: Caller, file_id: str) -> StoredFile:
-        """Return a file of the caller's.
+        """Return one of the caller's files.
 
         Raises:
-            ApiError: there is none, or it is somebody else's.
+            ApiError: there is none, or it belongs to somebody else.
         """
         found = self._files.get(file_id)
         if found is None or not caller.owns(found.workspace, found.owner):
@@ -127,7 +127,7 @@ class FileStore:
         return sorted(owned, key=lambda file: file.id)
 
     def used_bytes(self, caller: Caller) -> int:
-        """Return what the caller's files take."""
+        """Return the total size of the caller's files."""
         return sum(max(file.size_bytes, _MIN_BYTES) for file in self.all_of(caller))
 
     def content(self, file: StoredFile) -> Path:
@@ -136,17 +136,17 @@ class FileStore:
 
     @contextmanager
     def incoming(self) -> Iterator[tuple[str, Incoming]]:
-        """Take in a file under a new id; without `Incoming.finish` and `kept` nothing of it stays."""
+        """Receive a file under a new id; without `Incoming.finish` and `kept` nothing of it stays."""
         file_id = self._new_id()
         with durable.new_folder(self._folder / file_id) as folder, (folder / _CONTENT).open("wb") as content:
             yield file_id, Incoming(folder, content)
 
     def kept(self, known: StoredFile) -> None:
-        """Show a file that has its name on disk."""
+        """Make a file visible that has its name on disk."""
         self._files[known.id] = known
 
     def adopt(self, content: Path, known: StoredFile) -> None:
-        """Make a file of a content that is on disk already, which is not copied; done twice it is done once."""
+        """Make a file from content that is already on disk, without copying it. Idempotent."""
         if known.id in self._files:
             return
         folder = self._folder / known.id
@@ -162,12 +162,12 @@ class FileStore:
             durable.remove_folder(self._folder / file_id)
 
     def outdated(self, *, now_s: int, erased: frozenset[str]) -> list[str]:
-        """Return the files whose time is over or whose owner was erased."""
+        """Return the files that have expired or whose owner was erased."""
         return [file.id for file in self._all if file.expires_at_s <= now_s or file.owner in erased]
 
 
 def digest_of(path: Path) -> tuple[str, int, int]:
-    """Return a file's digest, size and number of lines; it is read piece by piece."""
+    """Return a file's digest, size and number of lines, reading it chunk by chunk."""
     digest, size_bytes, lines = hashlib.sha256(), 0, 0
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):

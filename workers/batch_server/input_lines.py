@@ -1,4 +1,4 @@
-"""Reads a batch's input line by line: first whether each is a request, then the requests."""
+"""Reads a batch's input line by line: first to check whether each is a request, then for the requests."""
 
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -17,7 +17,7 @@ _HASHED_BYTES = 16
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What lines of an input must keep to."""
+    """The rules for the lines of an input."""
 
     endpoint: str
     max_requests: int
@@ -25,7 +25,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checked(msgspec.Struct, kw_only=True):
-    """What an input holds: how many requests, the first line for each model, and what is wrong with others."""
+    """What an input contains: how many requests, the first line for each model, and what is wrong with others."""
 
     requests: int = 0
     models: dict[str, int] = msgspec.field(default_factory=dict)
@@ -33,7 +33,7 @@ class Checked(msgspec.Struct, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request; `number` counts from 0 and leaves blank lines out."""
+    """One request; `number` counts from 0 and skips blank lines."""
 
     number: int
     custom_id: str
@@ -58,7 +58,7 @@ class _WrongLine(Exception):
 
 
 def checked(path: Path, rules: Rules) -> Checked:
-    """Look at every line; the first problems are reported, and the lines after them not read."""
+    """Check every line; report the first problems, and do not read on after them."""
     found, seen = Checked(), set[bytes]()
     with path.open("rb") as file:
         for line, text in _lines(file, max_line_bytes=rules.max_line_bytes):
@@ -82,7 +82,7 @@ def checked(path: Path, rules: Rules) -> Checked:
 
 
 def unfinished(path: Path, *, is_done: Callable[[int], bool], max_line_bytes: int) -> Iterator[Request]:
-    """Yield the requests of an input that was found good, without those that are done."""
+    """Yield the requests of a valid input that are not done."""
     decode = msgspec.json.Decoder(_Line).decode
     with path.open("rb") as file:
         for number, (_, text) in enumerate(_lines(file, max_line_bytes=max_line_bytes)):
@@ -92,7 +92,7 @@ def unfinished(path: Path, *, is_done: Callable[[int], bool], max_line_bytes: in
 
 
 def _lines(file: BinaryIO, *, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, with their numbers. Of one that is too long only its beginning is read."""
+    """Yield the lines that are not blank, with their numbers. Only the beginning of an overlong line is read."""
     number = 0
     while text := file.readline(max_line_bytes + 2):
         number += 1
@@ -105,7 +105,7 @@ def _lines(file: BinaryIO, *, max_line_bytes: int) -> Iterator[tuple[int, bytes]
 
 
 def _checked(text: bytes, rules: Rules, seen: set[bytes]) -> str:
-    """Return the model that a line asks."""
+    """Return the model that a line names."""
     if len(text) > rules.max_line_bytes:
         raise _WrongLine("line_too_long", f"the line is longer than {rules.max_line_bytes} bytes; shorten its body")
     try:
@@ -131,7 +131,7 @@ def _check_custom_id(raw: msgspec.Raw, seen: set[bytes]) -> None:
     if custom_id is None or not 0 < len(custom_id) <= _MAX_CUSTOM_ID_LENGTH:
         message = f"custom_id must be a string of 1 to {_MAX_CUSTOM_ID_LENGTH} characters; give the line one"
         raise _WrongLine("invalid_custom_id", message, param="custom_id")
-    # Digests of one size, so that long ids of many lines take no more memory than short ones.
+    # Digests of a fixed size, so that long ids of many lines take no more memory than short ones.
     digest = blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=_HASHED_BYTES).digest()
     if digest in seen:
         message = f"custom_id {custom_id[:100]!r} is already used on an earlier line; give each line its own"

@@ -1,4 +1,4 @@
-"""Asks the requests of one batch that are not done, as many at once as there is place for."""
+"""Sends the requests of one batch that are not done, as many at a time as there are places."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +18,7 @@ NOT_ASKED = {
     EXPIRED: LineError(code="batch_expired", message="the request was not sent before the completion window ended"),
     CANCELLED: LineError(code="batch_cancelled", message="the batch was cancelled before the request was sent"),
 }
-"""What the line of a request says that was not asked, by the reason why asking was stopped."""
+"""The line for a request that was not sent, by the reason for stopping."""
 _READ_AT_ONCE = 32
 _READ_BYTES = 1024 * 1024
 _GRACE_S = 5.0
@@ -26,7 +26,7 @@ _POLL_S = 0.2
 
 
 class LineWork:
-    """One round of asking: to the end of the input, or until it is stopped."""
+    """One round of requests: to the end of the input, or until it is stopped."""
 
     def __init__(self, record: BatchRecord, parts: Parts, *, stop: Stop) -> None:
         self._record = record
@@ -37,7 +37,9 @@ class LineWork:
         self.results = Results(parts.book.folder(record.id), requests=record.requests)
 
     async def run(self) -> None:
-        """Ask what is left. When it was stopped for a reason that ends the batch, each request has a line as well.
+        """Send what is left.
+
+        If it was stopped for a reason that ends the batch, each remaining request gets a line too.
 
         Raises:
             OSError: the files cannot be opened or read.
@@ -86,7 +88,7 @@ class LineWork:
 
     def _ended(self, task: "asyncio.Task[None]", place: Place) -> None:
         place.leave()
-        # One that failed stays, so that its error is met by who waits for it.
+        # A failed task stays, so that whoever waits for it gets its error.
         if task.cancelled() or task.exception() is None:
             self._under_way.discard(task)
 
@@ -104,7 +106,7 @@ class LineWork:
                 pass
 
     async def _wait_for_pending(self) -> None:
-        """Wait for all; once nothing more is to be asked, only for a while."""
+        """Wait for all tasks; once nothing more is to be sent, only for a while."""
         while self._under_way:
             if self._stop.at is not None and self._parts.clock.monotonic() - self._stop.at > _GRACE_S:
                 return
@@ -125,7 +127,7 @@ class LineWork:
 
 
 def _next_of(found: Iterator[Request]) -> list[Request]:
-    """Read some requests, as few as are long."""
+    """Read some requests; the longer they are, the fewer."""
     some: list[Request] = []
     size = 0
     for request in found:

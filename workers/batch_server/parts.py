@@ -1,4 +1,4 @@
-"""What all batches share, and what they need of the control plane."""
+"""What all batches share, and what they need from the control plane."""
 
 import asyncio
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from workers.batch_server.settings import BatchesSettings
 
 
 class Plane(Protocol):
-    """The control plane; each command may be said twice."""
+    """The control plane; every command may be repeated."""
 
     async def create(self, creation: dict[str, Any]) -> BatchAnswer: ...
     async def batch(self, batch_id: str) -> BatchAnswer: ...
@@ -32,7 +32,7 @@ class Plane(Protocol):
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """`places` bounds the requests in progress, and `checking` the inputs that are read through."""
+    """`places` limits the requests in progress, and `checking` the inputs being checked."""
 
     plane: Plane
     gateway: Gateway
@@ -50,5 +50,5 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def look_s(self) -> float:
-        """The time between two measurements at what the log says of a batch."""
+        """The time between two looks at the log's record of a batch."""
         return self.settings.look_ms / 1_000

@@ -1,4 +1,4 @@
-"""The places of requests in progress at the gateway: an equal share for each batch, and none for who only waits."""
+"""The places of requests in progress at the gateway: an equal share for each batch, and none for one that waits."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -6,16 +6,16 @@ from contextlib import contextmanager
 
 from workers.batch_server.stop import Stop
 
-# Bodies of requests that wait stay in memory. Beyond this they keep their places, and no others begin.
+# Bodies of waiting requests stay in memory. Above this limit they keep their places, and no others start.
 _WAITING_BYTES = 64 * 1024 * 1024
 _POLL_S = 0.2
 
 
 class Places:
-    """What all batches share. Used from one event loop."""
+    """The places that all batches share. Used from one event loop."""
 
     def __init__(self, number: int, *, waiting_bytes: int = _WAITING_BYTES) -> None:
-        """Take how many requests may be in progress together, and what the bodies of those that wait may hold."""
+        """Limit the requests in progress together, and the memory that the bodies of waiting ones may take."""
         self._number = number
         self._free = asyncio.Semaphore(number)
         self._shares = 0
@@ -23,7 +23,7 @@ class Places:
 
     @contextmanager
     def share(self) -> Iterator["Share"]:
-        """Take part, for as long as a batch has something to ask."""
+        """Take part for as long as a batch has something to send."""
         self._shares += 1
         try:
             yield Share(self)
@@ -36,19 +36,19 @@ class Places:
         return max(1, self._number // max(1, self._shares))
 
     async def take(self, stop: Stop) -> bool:
-        """Wait for a free place; False when nothing more is to be asked."""
+        """Wait for a free place; return False when nothing more is to be sent."""
         while not stop.is_set:
             if await _within(_POLL_S, self._free.acquire()):
                 return True
         return False
 
     def give_back(self) -> None:
-        """Let another have the place."""
+        """Give the place to another request."""
         self._free.release()
 
     @contextmanager
     def waiting(self, size: int) -> Iterator[bool]:
-        """Count a body among those that wait; False where they are too many bytes already."""
+        """Count a body as waiting; return False if there are too many bytes already."""
         fits = size <= self._left_to_wait
         taken = size if fits else 0
         self._left_to_wait -= taken
@@ -59,7 +59,7 @@ class Places:
 
 
 class Share:
-    """The part of one batch."""
+    """One batch's share."""
 
     def __init__(self, places: Places) -> None:
         """Start with nothing in progress."""
@@ -73,7 +73,7 @@ class Share:
             if stop.is_set:
                 return None
             self._one_ended.clear()
-            # Other batches come and go meanwhile, and with them what one may have.
+            # Other batches come and go meanwhile, which changes the share of each.
             await _within(_POLL_S, self._one_ended.wait())
         if not await self._places.take(stop):
             return None
@@ -87,7 +87,7 @@ class Share:
 
 
 class Place:
-    """The place of one request, given to others while the request waits to be asked again."""
+    """The place of one request, given to others while the request waits to be retried."""
 
     def __init__(self, places: Places, share: Share) -> None:
         """Hold a place that was taken."""
@@ -96,9 +96,9 @@ class Place:
         self._is_held = True
 
     async def wait(self, seconds: float, stop: Stop, *, size: int) -> None:
-        """Wait, and hold a place again after it; or return at once when nothing more is to be asked.
+        """Wait, then take a place again; or return immediately when nothing more is to be sent.
 
-        `size` is what the request's body holds in memory, in bytes.
+        `size` is the memory of the request's body, in bytes.
         """
         with self._places.waiting(size) as gives_way:
             if gives_way:
@@ -108,7 +108,7 @@ class Place:
             self._is_held = await self._places.take(stop)
 
     def leave(self) -> None:
-        """Have ended."""
+        """Give up the place."""
         self._give_back()
         self._share.ended()
 
@@ -119,7 +119,7 @@ class Place:
 
 
 async def _within(seconds: float, event: Awaitable[object]) -> bool:
-    """Wait for something so long; return whether it came."""
+    """Wait for something with a timeout; return whether it came."""
     try:
         async with asyncio.timeout(seconds):
             await event

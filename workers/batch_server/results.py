@@ -1,7 +1,7 @@
-"""What came of a batch's requests: two files that grow by whole lines, and are the output and the errors in the end.
+"""The results of a batch's requests: two files that grow by whole lines and end up as the output and error files.
 
-A request is done once its line is on disk. After a kill the files show what is done; a line that was being written is
-cut off, and its request asked again. So each request has one line in one of the files, whatever happens.
+A request is done once its line is on disk. After a kill, the files show what is done; a half-written line is truncated,
+and its request sent again. So each request has one line in one of the files, whatever happens.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One request's line, still to be written."""
+    """One request's line, not written yet."""
 
     number: int
     line: bytes
@@ -34,13 +34,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Read(msgspec.Struct, frozen=True):
-    """What is read of a line after a kill; all of it is checked to be JSON."""
+    """What is read from a line after a kill; the whole line has to be JSON."""
 
     id: str
 
 
 def answered(batch_id: str, number: int, custom_id: str, *, response: LineResponse) -> Result:
-    """Make the line of a request that was answered; an answer that is an error stands among the errors."""
+    """Make the line of an answered request; an error answer goes to the error file."""
     line = Line(id=_line_id(batch_id, number), custom_id=custom_id, response=response, error=None)
     is_answer = 200 <= response.status_code < 300  # noqa: PLR2004  the successes of HTTP
     return Result(number=number, line=msgspec.json.encode(line) + b"\n", is_answer=is_answer)
@@ -53,7 +53,7 @@ def unanswered(batch_id: str, number: int, custom_id: str, *, error: LineError) 
 
 
 class Results:
-    """The files of one batch. Lines are written in groups, each synced before its requests count as done."""
+    """The result files of one batch. Lines are written in groups, each synced before its requests count as done."""
 
     def __init__(self, folder: Path, *, requests: int) -> None:
         self._paths = {True: folder / OUTPUT, False: folder / ERRORS}
@@ -64,7 +64,7 @@ class Results:
         self.counts = {True: 0, False: 0}
 
     def open(self) -> None:
-        """Read what is done, and cut off what was being written."""
+        """Read what is done, and truncate what was being written."""
         for is_answer, path in self._paths.items():
             file = path.open("a+b")
             self._files[is_answer] = file
@@ -83,19 +83,19 @@ class Results:
 
     @property
     def left(self) -> int:
-        """How many requests are not done."""
+        """The number of requests that are not done."""
         return self._done.count(0)
 
     async def put(self, result: Result) -> None:
-        """Have a line written; waits while many are."""
+        """Queue a line for writing; wait while the queue is full."""
         await self._queue.put(result)
 
     async def written(self) -> None:
-        """Wait until all lines are on disk that were put."""
+        """Wait until all queued lines are on disk."""
         await self._queue.join()
 
     async def write_forever(self) -> None:
-        """Write what is put, as much at once as there is; while the disk is full, try again."""
+        """Write queued lines, as many at once as there are; retry while the disk is full."""
         while True:
             group = [await self._queue.get()]
             while not self._queue.empty() and sum(len(one.line) for one in group) < _GROUP_BYTES:
@@ -123,7 +123,7 @@ class Results:
                 if piece:
                     _append(self._files[kind], piece)
         except OSError:
-            # All of a group or nothing: what is there of it would be written once more.
+            # All of a group or nothing: a part of it would be written a second time.
             for kind, file in self._files.items():
                 file.truncate(self._sizes[kind])
             raise

@@ -1,4 +1,4 @@
-"""Deletes what its time is over for: files, batches that have ended, and all that belonged to an erased person."""
+"""Deletes what has expired: files, batches that have ended, and everything that belonged to an erased person."""
 
 import asyncio
 
@@ -24,13 +24,13 @@ class Retention:
         self._read_until = 0
 
     async def sweep_forever(self) -> None:
-        """Look again and again."""
+        """Look repeatedly."""
         while True:
             await self.look()
             await asyncio.sleep(_INTERVAL_S)
 
     async def look(self) -> None:
-        """Delete what is due. What cannot be deleted now is deleted later."""
+        """Delete what has expired. What cannot be deleted now is deleted later."""
         try:
             erased, self._read_until = await self._parts.plane.erased_principals(after=self._read_until)
             self._erased |= erased

@@ -90,10 +90,10 @@ def _batch_routes(batches: Batches) -> list[web.RouteDef]:
 
 
 def creation_of(body: bytes) -> CreateBatchBody:
-    """Return what a body asks for.
+    """Return the batch that a body requests.
 
     Raises:
-        ApiError: it is no such body, or has a member twice.
+        ApiError: the body is not valid, or has a duplicate member.
     """
     content = body.removeprefix(codecs.BOM_UTF8)
     try:
@@ -149,7 +149,7 @@ async def _errors_as_openai(request: web.Request, handler: Handler) -> web.Strea
         if error.errno in FULL:
             return _refusal(storage_full())
         return _fault(request, error)
-    except Exception as error:  # noqa: BLE001  the rim: answered without its text, which is logged
+    except Exception as error:  # noqa: BLE001  the outermost level: answered without its text, which is logged
         return _fault(request, error)
 
 

@@ -1,4 +1,4 @@
-"""Runs one batch from its current state to its end. Each step may be begun again after a kill."""
+"""Runs one batch from its current state to its end. Each step can be restarted after a kill."""
 
 import asyncio
 from pathlib import Path
@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BatchRun:
-    """One batch at work."""
+    """A running batch."""
 
     def __init__(self, batch_id: str, parts: Parts) -> None:
         self._id = batch_id
@@ -39,12 +39,12 @@ class BatchRun:
 
     @property
     def record(self) -> BatchRecord:
-        """What is known of the batch."""
+        """The record of the batch."""
         return self._parts.book[self._id]
 
     @property
     def counts(self) -> tuple[int, int] | None:
-        """How many requests have an answer and how many an error, while they are asked."""
+        """How many requests have an answer and how many an error, while they are being sent."""
         return (self._work.results.counts[True], self._work.results.counts[False]) if self._work else None
 
     def leave(self) -> None:
@@ -53,7 +53,7 @@ class BatchRun:
         self._stop.set(_SHUTDOWN)
 
     def cancel(self) -> None:
-        """Note that the log says so: ask nothing more."""
+        """Note that the log says so: send nothing more."""
         if self.record.status in ("validating", "in_progress"):
             self._keep(self.record.moved("cancelling", now_s=self._parts.now_s))
         self._stop.set(CANCELLED)
@@ -71,8 +71,8 @@ class BatchRun:
             except RefusedError as error:
                 _log.warning("batch_refused", batch_id=self._id, code=error.code, reason=str(error))
                 await self._take_over(error)
-            except Exception:  # noqa: BLE001  the rim of one batch
-                # One batch that meets a bug must not end those of everybody else.
+            except Exception:  # noqa: BLE001  one batch's outermost level
+                # A bug with one batch must not end those of everybody else.
                 _log.exception("batch_broken", batch_id=self._id)
                 pause_s = _MAX_PAUSE_S
             await self._pause(pause_s)
@@ -93,7 +93,7 @@ class BatchRun:
                 await self._publish()
 
     async def _give_up_creation(self, record: BatchRecord) -> None:
-        # Who asked for this batch got no answer and may have asked again: two must not run.
+        # The caller got no answer and may have created the batch again: two must not run.
         await self._parts.plane.create(creation_of(record))
         await self._parts.plane.cancel(record.id, reason="its creation was never confirmed")
         announced = msgspec.structs.replace(record, is_announced=True)
@@ -116,7 +116,7 @@ class BatchRun:
         if answer.phase == "cancelling":
             self.cancel()
             return
-        # A cancellation that came since is one of a batch that has started.
+        # A cancellation since then is one of a started batch.
         self._keep(msgspec.structs.replace(self.record, requests=found.requests))
         if self.record.status == "validating":
             self._keep(self.record.moved("in_progress", now_s=parts.now_s))
@@ -160,7 +160,7 @@ class BatchRun:
         await self._publish()
 
     async def _watch(self) -> None:
-        """Stop at the end of the time, or when the log says that the batch was cancelled."""
+        """Stop when time runs out, or when the log says that the batch was cancelled."""
         while True:
             left_s = self.record.expires_at_s - self._parts.clock.now_ms() / 1_000
             if left_s <= 0:
@@ -185,7 +185,7 @@ class BatchRun:
         await self._finish(output=output, errors=errors, not_asked=not_asked)
 
     async def _published(self, path: Path, file_id: str) -> BatchFile | None:
-        """Make a file of the caller's of what came of the requests, if there is any."""
+        """Make a file for the caller from the results, if there are any."""
         sha256, size_bytes, lines = await asyncio.to_thread(digest_of, path)
         if not lines:
             return None
@@ -219,7 +219,7 @@ class BatchRun:
         self._parts.book.clear(self._id)
 
     async def _take_over(self, error: RefusedError) -> None:
-        """Have the log's word where it says that the batch is not there, or has ended."""
+        """Follow the log if it says that the batch does not exist, or has ended."""
         if error.code in ("batch-not-found", "principal-not-found"):
             problem = Problem(code="batch_not_in_the_log", line=None, message=str(error))
             self._end(msgspec.structs.replace(self.record, problems=(problem,)), "failed")
@@ -276,12 +276,12 @@ def _is_not_asked(line: bytes) -> bool:
     try:
         error = msgspec.json.decode(line, type=_ErrorLine).error
     except RecursionError:
-        # Deep lists are those of an answer.
+        # Nested lists are those of an answer.
         return False
     return error is not None and error.code in _NEVER_ASKED
 
 
 def _status(phase: str) -> Status:
-    """Read how the log says that a batch ended."""
+    """Read from the log how a batch ended."""
     assert phase in get_args(Status), phase
     return cast("Status", phase)

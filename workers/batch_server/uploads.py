@@ -1,4 +1,4 @@
-"""Takes a file in, piece by piece: nothing of it is kept unless all of it is good."""
+"""Receives a file chunk by chunk: nothing of it is kept unless all of it is valid."""
 
 import asyncio
 import errno
@@ -23,7 +23,7 @@ _MAX_NAME_LENGTH = 255
 _MAX_UPLOADS = 16
 _MAX_UPLOADS_PER_CALLER = 4
 _MAX_FIELDS = 32
-# A file must come faster than this, once it has come for a while; else few slow ones would keep everybody out.
+# An upload has to be faster than this after a while; otherwise a few slow ones would block everybody.
 _MIN_BYTES_PER_S = 4_096
 _PATIENCE_S = 60.0
 _MAX_SECONDS_DIGITS = len("1000000000")
@@ -34,7 +34,7 @@ MAX_LIFE_S = 30 * 24 * 3_600
 
 
 class _Form(msgspec.Struct, kw_only=True):
-    """What the fields beside the file said."""
+    """The values of the fields beside the file."""
 
     filename: str = ""
     fields: dict[str, str] = msgspec.field(default_factory=dict)
@@ -51,10 +51,10 @@ class Uploads:
         self._under_way: Counter[tuple[str, str]] = Counter()
 
     async def take(self, request: web.Request) -> StoredFile:
-        """Keep the file of a form.
+        """Store the file of a form.
 
         Raises:
-            ApiError: the form, the file or the room for it is not good; nothing was kept.
+            ApiError: the form or the file is not valid, or there is no space for it; nothing was kept.
         """
         caller = caller_of(request)
         self._require_room(caller, request.content_length or 0)
@@ -177,10 +177,10 @@ class Uploads:
 
 
 def checked_life_s(seconds: int) -> int:
-    """Return for how long a file is kept, as its owner asked.
+    """Return for how long a file is kept, as its owner requested.
 
     Raises:
-        ApiError: OpenAI keeps files neither so short nor so long.
+        ApiError: OpenAI does not allow such a short or long time.
     """
     if not MIN_LIFE_S <= seconds <= MAX_LIFE_S:
         raise _wrong_life()
@@ -193,7 +193,7 @@ async def _piece(part: BodyPartReader, limit: int) -> bytes:
 
 
 def _written(name: str) -> str:
-    """Return a name as JSON can have it; clients write bytes of any alphabet into a form's head."""
+    """Return a name that JSON can represent; clients write bytes of any encoding into a form's headers."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

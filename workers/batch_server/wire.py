@@ -1,4 +1,4 @@
-"""What OpenAI's clients read: files, batches, lists of them, errors, and the lines of a batch's files."""
+"""The types that OpenAI's clients read: files, batches, lists of them, errors, and the lines of a batch's files."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -11,7 +11,7 @@ Status: TypeAlias = Literal[
 
 
 class FileObject(msgspec.Struct, frozen=True, kw_only=True):
-    """A file; `status` is there for old clients."""
+    """A file; `status` is for old clients."""
 
     id: str
     object: str = "file"
@@ -25,7 +25,7 @@ class FileObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a file that was deleted."""
+    """The answer to deleting a file."""
 
     id: str
     object: str = "file"
@@ -33,7 +33,7 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with a line of the input, counted from 1, or with all of it."""
+    """What is wrong with a line of the input, counted from 1, or with the whole input."""
 
     code: str
     line: int | None
@@ -49,7 +49,7 @@ class Problems(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests there are, and how many have a line among the answers and among the errors."""
+    """How many requests there are, and how many have a line in the output and in the error file."""
 
     total: int = 0
     completed: int = 0
@@ -107,7 +107,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model answered to one request; the request id is the prediction's."""
+    """The model's answer to one request; the request id is the prediction id."""
 
     status_code: int
     request_id: str
@@ -131,6 +131,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def page(found: Sequence[FileObject] | Sequence[BatchObject], *, has_more: bool) -> Page:
-    """Make a page of what was found."""
+    """Make a page from a list."""
     ids = [one.id for one in found]
     return Page(data=found, first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None, has_more=has_more)

@@ -1,4 +1,4 @@
-"""What the control plane answers, as far as the judge reads it; further fields are ignored."""
+"""The control plane's answers, as far as the judge reads them; other fields are ignored."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
-    """What one deployment did in an epoch."""
+    """The counts of one deployment in an epoch."""
 
     requests: int = 0
     errors: int = 0
@@ -28,7 +28,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeasurementAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /v1/endpoints/{endpoint}/measurement. `lag_ms` is how far the watermark is behind the reader's time."""
+    """GET /v1/endpoints/{endpoint}/measurement. `lag_ms` is how far the watermark lags behind the reader's clock."""
 
     freshness: Literal["fresh", "late", "no_data"]
     watermark_ms: int | None

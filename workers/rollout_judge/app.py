@@ -1,4 +1,4 @@
-"""The judge's program: follows documents and looks at the active rollouts, whatever else comes and goes."""
+"""The judge's program: follows documents and looks at the active rollouts, whatever else is unavailable."""
 
 import asyncio
 import os

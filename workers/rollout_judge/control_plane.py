@@ -1,4 +1,4 @@
-"""The judge's calls to the control plane. Every call has a timeout; a failure is either away or refused."""
+"""The judge's calls to the control plane. Every call has a timeout; failures are PartAwayError or RefusedError."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -17,14 +17,14 @@ Answer = TypeVar("Answer")
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """What a measurement led to, as far as the judge logs it."""
+    """The result of a measurement, as far as the judge logs it."""
 
     decision: str
     reason: str = ""
 
 
 class ControlPlane:
-    """The public API, with the judge's own service token, which is read again for each call, as it may be replaced."""
+    """The public API, with the judge's own service token, which is reread for each call because it may be replaced."""
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
@@ -35,16 +35,16 @@ class ControlPlane:
         await self._client.aclose()
 
     async def look(self, look: LookAtView) -> MeasurementAnswer:
-        """Return the counts of an epoch's arms."""
+        """Return the counts of an epoch's deployments."""
         path = f"/v1/endpoints/{look.endpoint_id}/measurement"
         return await self._call("GET", path, MeasurementAnswer, params=look.question)
 
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None:
-        """Tell how the candidate warms."""
+        """Report how the candidate warms up."""
         await self._call("POST", f"/v1/rollouts/{rollout_id}/warm-up", dict[str, object], body=report)
 
     async def report_measurement(self, rollout_id: str, measurement: Measurement) -> Judged:
-        """Send a measurement and return what was decided on it."""
+        """Send a measurement and return the decision."""
         return await self._call("POST", f"/v1/rollouts/{rollout_id}/measurements", Judged, body=measurement)
 
     async def _call(

@@ -1,8 +1,8 @@
-"""What can be in the judge's way.
+"""Errors of the judge.
 
 JudgeError
-├── PartAwayError   API, view or Kafka does not answer now; trying again may help
-└── RefusedError    the API says no; the same again would be refused too
+├── PartAwayError   the API, a view or Kafka does not answer now; retrying may help
+└── RefusedError    the API refused; repeating the call would be refused too
 """
 
 
@@ -11,7 +11,7 @@ class JudgeError(Exception):
 
 
 class PartAwayError(JudgeError):
-    """A part that the judge needs is away for now."""
+    """A part that the judge needs is unavailable for now."""
 
 
 class RefusedError(JudgeError):

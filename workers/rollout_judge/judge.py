@@ -1,4 +1,4 @@
-"""The judge at work: one look at each active rollout an interval. Two judges at once only measure twice."""
+"""Looks at each active rollout once per interval. Two judges at once only measure twice."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Plane(Protocol):
-    """What the judge needs of the control plane."""
+    """What the judge needs from the control plane."""
 
     async def look(self, look: LookAtView) -> MeasurementAnswer: ...
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None: ...
@@ -39,7 +39,7 @@ class Plane(Protocol):
 
 
 class Judge:
-    """Keeps the picture of the active rollouts, and measures what it shows."""
+    """Tracks the active rollouts, and measures them."""
 
     def __init__(self, plane: Plane, *, clock: Clock, background: Background) -> None:
         self._plane = plane
@@ -60,11 +60,11 @@ class Judge:
 
     @property
     def position(self) -> int:
-        """Return the position in the log of the last event that made a document which was seen."""
+        """Return the position in the log of the last event whose document was seen."""
         return self._picture.position
 
     async def follow(self, documents: AsyncIterator[Documents], *, on_ready: Callable[[], None]) -> None:
-        """Take in documents until they cannot be read; nothing is judged on a part of what was there."""
+        """Take documents until they cannot be read; nothing is judged before all existing ones were read."""
         is_live = False
         async for read in documents:
             seen_s, now_ms = self._clock.monotonic(), self._clock.now_ms()
@@ -77,7 +77,7 @@ class Judge:
                 on_ready()
 
     async def look_at_all(self) -> None:
-        """Look once at each active rollout, a few at a time."""
+        """Look at each active rollout once, a few at a time."""
         if not self._is_whole:
             return
         self._forget_finished()
@@ -102,7 +102,7 @@ class Judge:
             await self._look(watched)
         except (PartAwayError, RefusedError) as error:
             self._back_off_from(watched, error)
-        except Exception as error:  # noqa: BLE001  one rollout that meets a bug must not end the looks at all others
+        except Exception as error:  # noqa: BLE001  a bug with one rollout must not end the looks at all others
             self._background.failed("judge-looks", error)
             self._back_off_from(watched, error)
         else:

@@ -1,4 +1,7 @@
-"""What to do about a rollout now, and what a look at the view is worth. Pure; the aggregate decides, not the judge."""
+"""Decides what to do about a rollout now, and turns a view's answer into a measurement.
+
+Pure; verdicts are the aggregate's.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +26,7 @@ from schemas.events.rollouts import (
 from workers.rollout_judge.answers import Arm, MeasurementAnswer
 from workers.rollout_judge.state import Watched
 
-# What each kind of gate adds to the question that the view is asked, and which of its counts it then reads.
+# What each kind of gate adds to the query of the view, and which of its counts it then reads.
 _ASKED: dict[type, Callable[[Any], dict[str, str]]] = {
     ErrorRateGate: lambda _: {},
     LatencyGate: lambda gate: {"latency_threshold_ms": repr(gate.threshold_ms)},
@@ -49,7 +52,7 @@ _COUNTED: dict[type, tuple[str, str]] = {
 
 
 class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell the rollout how its candidate warms; sent only when it settles something."""
+    """Report how the candidate warms up; only sent when it settles something."""
 
     ready_instances: int
     elapsed_ms: int
@@ -57,14 +60,14 @@ class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookAtView(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask the view for the counts of the step, with the parameters of the question."""
+    """Ask the view for the counts of the step, with the parameters of the query."""
 
     endpoint_id: str
     question: dict[str, str]
 
 
 class LastSent(msgspec.Struct, frozen=True):
-    """What was measured last for a rollout; the same again would decide nothing."""
+    """What was last measured for a rollout; sending the same again would decide nothing."""
 
     step: int
     epoch: int
@@ -84,10 +87,10 @@ def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView 
 
 
 def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement | None:
-    """Turn the view's answer into a measurement; None where the view does not reach the step yet.
+    """Convert the view's answer to a measurement, or return None if the view has not reached the step yet.
 
-    The elapsed time is data time: how far the records reach beyond the moment the gateways served the epoch. A late
-    view stands still, so there its lag is added: only the step's longest duration is decided by that.
+    The elapsed time is data time: how far the records reach beyond the moment when the gateways served the epoch. A
+    late view stands still, so its lag is added: it only decides whether the step's longest duration is over.
     """
     step, epoch, applied_ms = watched.step, watched.epoch, watched.applied_ms
     if step is None or epoch is None or applied_ms is None or answer.watermark_ms is None:
@@ -110,7 +113,7 @@ def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement |
 def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
     """Report that the view is unavailable, timed by the judge's clock: a step ends even without a view.
 
-    None of its gates can pass by that; only the step's longest duration is decided.
+    No gate can pass by that; it only decides whether the step's longest duration is over.
     """
     step, epoch, applied_s = watched.step, watched.epoch, watched.applied_s
     if step is None or epoch is None or applied_s is None:
@@ -126,7 +129,7 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
 
 
 def sent_of(measurement: Measurement) -> LastSent:
-    """Return what makes a measurement news: its watermark, and for a stalled view the passing seconds."""
+    """Return what makes a measurement new: its watermark, and for a stalled view the seconds that pass."""
     seconds = 0 if measurement.freshness == "fresh" else measurement.elapsed_ms // 1000
     return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, seconds)
 

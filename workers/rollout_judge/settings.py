@@ -19,6 +19,6 @@ class JudgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaConnection
     ready_file: Annotated[Path, msgspec.Meta(description="created when the judge follows the log, removed at start")]
     interval_ms: Annotated[
-        int, msgspec.Meta(ge=10, description="time between two measurements at an active rollout")
+        int, msgspec.Meta(ge=10, description="time between two measurements of an active rollout")
     ] = 500
     metrics_port: MetricsPort = None

@@ -1,4 +1,4 @@
-"""What the judge knows of the active rollouts, from the documents that it follows. No I/O: clocks come with the calls.
+"""What the judge knows about active rollouts, from the documents that it follows. No I/O: clocks come with the calls.
 
 `seen_s` is a monotonic clock of the judge, of which only differences are used. What was there before the judge began
 is timed by the wall clock, `now_ms`, once; everything after that by when it was seen.
@@ -41,13 +41,13 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judge reads of an endpoint's document."""
+    """What the judge reads from an endpoint's document."""
 
     applied: tuple[TrafficApplied, ...]
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judge reads of an instance's document."""
+    """What the judge reads from an instance's document."""
 
     deployment_id: str
     phase: str
@@ -56,14 +56,14 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """When documents were read. `is_live` where they changed just now; others are timed by the wall clock."""
+    """When documents were read. `is_live` if they just changed; others are timed by the wall clock."""
 
     seen_s: float
     now_ms: int
     is_live: bool
 
     def of(self, at_ms: int) -> float:
-        """Return on the monotonic clock when something happened that is seen now."""
+        """Return when something seen now happened, on the monotonic clock."""
         return self.seen_s if self.is_live else self.seen_s - max(0, self.now_ms - at_ms) / 1000
 
 
@@ -72,7 +72,7 @@ Rollouts: TypeAlias = Mapping[str, Watched]
 
 
 class Picture:
-    """The active rollouts, with what the endpoints and instances that they are about tell."""
+    """The active rollouts, with what is known about their endpoints and instances."""
 
     def __init__(self) -> None:
         self.rollouts: dict[str, Watched] = {}
@@ -83,7 +83,7 @@ class Picture:
         self._deployment_of: dict[str, str] = {}
 
     def take(self, record: StateRecord | Removed, moment: Moment) -> None:
-        """Take in one document, unless a later form of it was seen; one of a newer release only passes."""
+        """Take one document, unless a later state of it was seen; skip one of a newer release."""
         if record.position < self._positions.get(record.id, 0):
             return
         self._positions[record.id] = record.position

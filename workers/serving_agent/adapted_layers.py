@@ -1,4 +1,4 @@
-"""Which layers of a language model adapters may change, by the heads of its files of weights."""
+"""Which layers of a language model adapters may change, according to the headers of its weight files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +8,15 @@ from schemas.model_directory import WEIGHTS
 from schemas.safetensors_head import read_head
 
 LAYERS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The matrices inside a block, as Llama, Mistral, Qwen, Gemma and those after them call them."""
+"""The matrices inside a block, as Llama, Mistral, Qwen, Gemma and similar models name them."""
 _LORA = ".lora_"
 
 
 def layers_to_adapt(model: Path) -> tuple[str, ...]:
-    """Return the layers that adapters of a model may change; none where its blocks have others than these.
+    """Return the layers that adapters of a model may change; none if its blocks have other layers.
 
     The last layer stays unchanged, so that vLLM can compute prompt log probabilities. For a model with other layers
-    this is not known, and vLLM adapts all that it knows.
+    this is unknown, and vLLM adapts every layer that it supports.
     """
     matrices = {name.removesuffix(".weight").rpartition(".")[2] for name in _matrices(model) if _is_in_block(name)}
     return LAYERS if matrices and matrices <= set(LAYERS) else ()

@@ -1,4 +1,4 @@
-"""Joins the parts: what the log wants, what runs here, and a keeper for each slot."""
+"""Joins the parts: what the log asks for, what runs here, and a keeper for each slot."""
 
 import asyncio
 from functools import partial
@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ServingAgent:
-    """Keeps what runs here as the log wants it. Used from one event loop; keepers run in the task group."""
+    """Keeps what runs here in line with the log. Used from one event loop; keepers run in the task group."""
 
     def __init__(self, parts: AgentParts, group: asyncio.TaskGroup) -> None:
         self._parts = parts
@@ -34,7 +34,7 @@ class ServingAgent:
         self._is_stopping = False
 
     def begin(self, snapshot: ServingSnapshot) -> DesiredState:
-        """Start again from a snapshot, and return the state that events are to be folded into."""
+        """Restart from a snapshot, and return the state to fold events into."""
         settings = self._parts.settings
         self._desired = DesiredState(
             snapshot, agent_id=settings.agent_id, region=settings.region, on_newer=self._newer.tell
@@ -42,7 +42,7 @@ class ServingAgent:
         return self._desired
 
     def hand_over_captures(self) -> None:
-        """Let engines follow the capture policies of their endpoints; to be done before engines are started.
+        """Write the capture policies of endpoints for their engines; call this before engines are started.
 
         Raises:
             CaptureNotHandedOverError: a policy cannot be written.
@@ -52,7 +52,7 @@ class ServingAgent:
             self._parts.captures.hand_over({each: self._desired.captures[each] for each in served})
 
     def settle(self) -> None:
-        """Do what brings the actual state to the desired one."""
+        """Bring the actual state to the desired one."""
         if self._desired is None or self._is_stopping:
             return
         for action in reconcile(
@@ -61,7 +61,7 @@ class ServingAgent:
             self._do(action, self._desired)
 
     def looked_at(self) -> list[Looked]:
-        """Return the instances that run here, with their tenants; those of unknown deployments are left out."""
+        """Return the instances that run here, with their workspaces; those of unknown deployments are left out."""
         known = self._desired.deployments if self._desired else {}
         return [
             Looked(record=record, workspace=known[record.slot.deployment_id].workspace)
@@ -70,7 +70,7 @@ class ServingAgent:
         ]
 
     def instances_by_state(self) -> dict[str, float]:
-        """Count the slots: those whose instance answers rightly, those that end, and the others."""
+        """Count the slots: healthy, retiring and other."""
         healthy = sum(keeper.is_healthy for keeper in list(self._keepers.values()))
         retiring = len(self._retiring)
         return {"healthy": healthy, "retiring": retiring, "other": max(0, len(self._keepers) - healthy - retiring)}
@@ -99,7 +99,7 @@ class ServingAgent:
                 self._keep(slot, desired)
             case Retire(slot):
                 if slot not in self._keepers:
-                    # Left by an agent before us: a keeper adopts it, so that it ends like any other.
+                    # Left by an earlier agent: a keeper adopts it, so that it ends like any other.
                     self._keep(slot, desired)
                 self._retiring.add(slot)
                 self._keepers[slot].retire()
@@ -129,8 +129,8 @@ class ServingAgent:
     async def _run(self, slot: Slot, keeper: InstanceKeeper) -> None:
         try:
             await keeper.run()
-        except Exception:  # noqa: BLE001  the rim of one slot
-            # One slot that meets a bug must not end the agent of all: the next keeper adopts what runs there.
+        except Exception:  # noqa: BLE001  one slot's outermost level
+            # A bug with one slot must not end the agent for all: the next keeper adopts what runs there.
             _log.exception("slot_broken", deployment_id=slot.deployment_id, replica=slot.replica)
             await asyncio.sleep(_BROKEN_PAUSE_S)
         self._keepers.pop(slot)

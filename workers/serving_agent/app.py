@@ -1,4 +1,4 @@
-"""The program "agent": runs the engines of this host as the log wants them, and ships what they capture."""
+"""The program "agent": runs the engines of this host according to the log, and ships what they capture."""
 
 import asyncio
 import os
@@ -75,7 +75,7 @@ async def run_agent(
 
 
 async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
-    """Sample and ship what instances use; Kafka's absence holds up the shipping alone."""
+    """Sample and ship what instances use; without Kafka only the shipping waits."""
     settings = parts.settings
     telemetry = Telemetry(
         settings.directory,
@@ -112,7 +112,7 @@ def _metrics(agent: ServingAgent, shipping: SpoolShipping, background: Backgroun
 
 
 async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
-    """Snapshot, then tail; from the snapshot again whenever the tail breaks."""
+    """Take a snapshot, then follow the log; start over whenever that breaks."""
     while True:
         log = RegistryLog(parts.settings.kafka, client_id=f"serving-agent-{parts.settings.agent_id}")
         try:
@@ -130,7 +130,7 @@ async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
         except (LogAwayError, PartAwayError) as error:
             _log.warning("log_not_followed", reason=str(error))
         except CaptureNotHandedOverError as error:
-            # From the snapshot again, until it can be written: an engine must not go on under an old policy unnoticed.
+            # Start over until it can be written: an engine must not continue under an old policy unnoticed.
             _log.error("capture_policy_not_handed_over", reason=str(error))
         finally:
             await log.close()
@@ -138,7 +138,7 @@ async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
 
 
 async def _marked(log: RegistryLog) -> bool:
-    """Mark the log's end; while Kafka is away, only snapshots say what is wanted."""
+    """Mark the log's end; while Kafka is unavailable, only snapshots say what is wanted."""
     try:
         await log.mark_end()
     except LogAwayError as error:

@@ -28,13 +28,13 @@ _PAUSE_S = 0.5
 _FETCHED = ".artifacts"
 _PART = ".part"
 _CONFIGURATIONS: Mapping[ArtifactFormat, str] = {"transformers": CONFIGURATION, "lora": ADAPTER_CONFIGURATION}
-"""The formats whose artifact is the index of a directory, and which file makes it one."""
+"""The formats whose artifact is the index of a directory, and the file that identifies each."""
 
 _log = structlog.get_logger(__name__)
 
 
 class _Turn:
-    """Who uses an artifact now, and those that wait for it."""
+    """How many use an artifact or wait for it, and its lock."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -42,7 +42,7 @@ class _Turn:
 
 
 class ModelShelf:
-    """The directory `models/`: one folder a deployment, and the artifacts that they share by hard links."""
+    """The directory `models/`: one folder per deployment, and the artifacts that they share by hard links."""
 
     def __init__(self, directory: Path, control_plane: ControlPlane) -> None:
         self._directory = directory
@@ -62,10 +62,10 @@ class ModelShelf:
         return self._directory / deployment_id
 
     async def prepare(self, deployment: Deployment) -> Path:
-        """Return the model directory of a deployment, fetched and checked.
+        """Return the model directory of a deployment, after fetching and checking its artifact.
 
         Raises:
-            NeverServesError: the artifact is not what the version says, or not what its format says.
+            NeverServesError: the artifact is not the version's, or not of its format.
             MayServeLaterError: it is not available now, or the disk is full.
         """
         artifact = deployment.artifact
@@ -92,7 +92,7 @@ class ModelShelf:
         _log.info("model_discarded", deployment_id=deployment_id)
 
     async def _prepare_directory(self, deployment: Deployment, index: Path) -> Path:
-        """Fetch what an index names, one file after another, and hard-link it all."""
+        """Fetch the files that an index names, one after the other, and hard-link them all."""
         configuration = _CONFIGURATIONS[deployment.artifact.format]
         files = read_index(await asyncio.to_thread(index.read_bytes), configuration=configuration).files
         with self._keep_from_discard(*(file.digest for file in files)):
@@ -101,18 +101,18 @@ class ModelShelf:
 
     @contextmanager
     def _keep_from_discard(self, *digests: str) -> Iterator[None]:
-        """Keep files that are fetched and not yet linked to from being discarded with another model."""
+        """Protect files that are fetched but not yet linked from being discarded with another model."""
         names = [_name_of(digest) for digest in digests]
         self._in_use.update(names)
         try:
             yield
         finally:
-            # Only what is still in preparation is remembered.
+            # Only what is still being prepared is remembered.
             self._in_use -= Counter(names)
 
     @asynccontextmanager
     async def _hold_turn(self, name: str) -> AsyncIterator[None]:
-        """Keep two deployments that share a file from fetching it at once; nothing is remembered after the last."""
+        """Keep two deployments from fetching a shared file at the same time; nothing is remembered after the last."""
         turn = self._turns.setdefault(name, _Turn())
         turn.users += 1
         try:
@@ -140,7 +140,7 @@ class ModelShelf:
         if is_here or has_begun:
             if await asyncio.to_thread(_is_whole, artifact, path):
                 return
-            # What an earlier run left says nothing about the version: a disk or a power cut may have damaged it.
+            # A file from an earlier run says nothing about the version: a disk or a power cut may have damaged it.
             _log.warning("artifact_damaged", digest=artifact.digest)
             await asyncio.to_thread(path.unlink)
             await self._download(artifact, part)
@@ -168,17 +168,17 @@ class ModelShelf:
                 if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
                     file.truncate(0)
                     held = 0
-                # Raw and as they come: chunks of a fixed size would lose the last part when the stream breaks off.
+                # Raw chunks as they arrive: chunks of a fixed size would lose the last part when the stream breaks off.
                 async for chunk in answer.aiter_raw():
                     held += len(chunk)
                     await asyncio.to_thread(file.write, chunk)
                     if held > artifact.size_bytes:
-                        # More than was promised: the check of size and digest does the rest.
+                        # More than was promised: the check of size and digest rejects it.
                         return
 
 
 def disk_failure(error: OSError) -> MayServeLaterError:
-    """Name what a failed write means for the instance."""
+    """Return what a failed write means for the instance."""
     code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "host-unusable"
     return MayServeLaterError(code, f"the agent cannot write its files: {error.strerror or error}")
 

@@ -1,4 +1,4 @@
-"""Where batches go: Kafka, through an idempotent producer, however long it is away."""
+"""Sends batches to Kafka through an idempotent producer, however long Kafka is unavailable."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ Headers: TypeAlias = list[tuple[str, bytes]]
 
 
 class Sink(Protocol):
-    """`send` returns once the message is safe. Sending twice is allowed, losing is not."""
+    """`send` returns once the message is stored. Sending it twice is allowed, losing it is not."""
 
     async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None: ...
 
@@ -36,7 +36,7 @@ class KafkaSink:
         self._connecting = asyncio.Lock()
 
     async def send(self, topic: str, *, key: str, value: bytes, headers: Headers) -> None:
-        """Return once Kafka has the message; try again until it does."""
+        """Return once Kafka has the message; retry until it does."""
         pause = _MIN_PAUSE_S
         while True:
             sender = None
@@ -49,7 +49,7 @@ class KafkaSink:
                 _log.warning("kafka_away", reason=repr(error), next_try_s=pause)
                 if sender is not None:
                     await self._discard(sender)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads tries, guards nothing
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries, guards nothing
                 pause = min(2 * pause, _MAX_PAUSE_S)
 
     async def close(self) -> None:
@@ -67,7 +67,7 @@ class KafkaSink:
             return self._producer
 
     async def _discard(self, sender: AIOKafkaProducer) -> None:
-        # Another source may have replaced the broken one already; stopping twice is harmless.
+        # Another source may already have replaced the broken one; stopping twice is harmless.
         if sender is self._producer:
             self._producer = None
         await abandon(sender)

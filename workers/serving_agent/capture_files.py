@@ -1,4 +1,4 @@
-"""Hands capture policies to running engines: one file an endpoint, which its engines follow."""
+"""Passes capture policies to running engines: one file per endpoint, which its engines follow."""
 
 from collections.abc import Mapping
 
@@ -19,10 +19,10 @@ class CaptureFiles:
         self._written: dict[str, PolicyInForce] = {}
 
     def hand_over(self, captures: Mapping[str, PolicyInForce]) -> None:
-        """Write the policies that differ from what was written last.
+        """Write the policies that have changed since they were last written.
 
         Raises:
-            CaptureNotHandedOverError: one cannot be written; its engines go on under the policy before.
+            CaptureNotHandedOverError: one cannot be written; its engines continue under the previous policy.
         """
         for endpoint_id, in_force in captures.items():
             if self._written.get(endpoint_id) == in_force:

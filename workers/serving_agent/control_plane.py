@@ -1,4 +1,4 @@
-"""The agent's calls to the control plane: typed, with time limits, and repeated where repeating may help."""
+"""The agent's calls to the control plane: typed, with timeouts, and retried where that may help."""
 
 import random
 from asyncio import sleep
@@ -21,10 +21,10 @@ from workers.serving_agent.errors import PartAwayError, RefusedError
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
 _MIN_PAUSE_S = 0.1
 _MAX_PAUSE_S = 5.0
-# The control plane takes 2,000, and so does a rollout, which puts the code before its candidate's reason.
+# The control plane accepts 2,000, and so does a rollout, which puts the code before its candidate's reason.
 _MAX_REASON = 1_900
 _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
-"""A token may be replaced, and the file is read again for each call."""
+"""A token may be replaced, so the file is reread for each call."""
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[SnapshotEndpoint, ...]
     instances: tuple[SnapshotInstance, ...]
     is_complete: bool = True
-    """Whether nothing was left out that only a newer release can read."""
+    """Whether nothing was left out because only a newer release can read it."""
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +110,10 @@ class ControlPlane:
 
     @asynccontextmanager
     async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:
-        """Stream an artifact from a byte on; an answer of 200 instead of 206 begins at its start.
+        """Stream an artifact from a byte on; an answer with 200 instead of 206 starts at the beginning.
 
         Raises:
-            httpx.HTTPError, OSError: the stream does not come or breaks off.
+            httpx.HTTPError, OSError: the stream does not start or breaks off.
         """
         headers = {**self._authorization(), "accept-encoding": "identity"}
         if first_byte:
@@ -123,7 +123,7 @@ class ControlPlane:
             yield answer
 
     async def announce(self, announcement: Announcement) -> None:
-        """Tell that an instance may take traffic. Returns once it is recorded.
+        """Report that an instance may take traffic. Returns once this is recorded.
 
         Raises:
             RefusedError: the deployment is gone, or the instance belongs elsewhere.
@@ -131,16 +131,16 @@ class ControlPlane:
         await self._command("/v1/instances", announcement)
 
     async def withdraw(self, instance_id: str, *, reason: str, code: str | None = None) -> None:
-        """Tell that an instance must get no traffic, with a code where it is unhealthy. Returns once it is recorded.
+        """Report that an instance must get no traffic, with a code if it is unhealthy. Returns once this is recorded.
 
         Raises:
-            RefusedError: the instance is unknown there.
+            RefusedError: the control plane does not know the instance.
         """
         body = {"reason": reason[:_MAX_REASON]} if code is None else {"reason": reason[:_MAX_REASON], "code": code}
         await self._command(f"/v1/instances/{instance_id}/withdraw", body)
 
     async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
-        """Tell that an instance cannot be brought up. Returns once it is recorded.
+        """Report that an instance cannot be started. Returns once this is recorded.
 
         Raises:
             RefusedError: the deployment is gone.
@@ -149,14 +149,14 @@ class ControlPlane:
         await self._command(f"/v1/instances/{instance_id}/fail", body)
 
     async def _command(self, path: str, body: msgspec.Struct | dict[str, str]) -> None:
-        # One key for all tries of one command: a try whose answer was lost is not done twice.
+        # One key for all attempts of a command: an attempt whose answer was lost is not executed twice.
         key, content, pause = str(uuid4()), msgspec.json.encode(body), _MIN_PAUSE_S
         while True:
             try:
                 return await self._try(path, content=content, key=key)
             except PartAwayError as error:
                 _log.warning("command_not_answered", path=path, reason=str(error), next_try_s=pause)
-                await sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads tries, guards nothing
+                await sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries, guards nothing
                 pause = min(2 * pause, _MAX_PAUSE_S)
 
     async def _try(self, path: str, *, content: bytes, key: str) -> None:
@@ -176,7 +176,7 @@ class ControlPlane:
 
 
 def _understood(answer: _Snapshot) -> ServingSnapshot:
-    """Read an answer; a deployment of a newer release, such as one of a format that is unknown here, is left out."""
+    """Read an answer, without deployments that only a newer release can read, such as those of an unknown format."""
     given = [
         {**each, "deployments": items_understood(each.get("deployments", ()), SnapshotDeployment)}
         for each in answer.endpoints

@@ -1,4 +1,4 @@
-"""Folds the serving snapshot and the events after it into the deployments that are to run. Pure: no clock, no I/O."""
+"""Folds the serving snapshot and the events after it into the deployments that should run. Pure: no clock, no I/O."""
 
 import msgspec
 
@@ -23,7 +23,7 @@ from workers.serving_agent.control_plane import ServingSnapshot
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that is to be available on an endpoint."""
+    """A version that should be available on an endpoint."""
 
     id: str
     workspace: str
@@ -38,11 +38,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DesiredState:
-    """The fold, for one agent; `announced` are its own instances that the control plane counts on.
+    """The fold, for one agent; `announced` are its own instances according to the control plane.
 
-    A deployment that is placed in no region is wanted wherever an agent is; each agent runs all its replicas.
+    A deployment without a placement is wanted wherever there is an agent; each agent runs all its replicas.
 
-    `captures` holds the capture policy of each endpoint. Where something is not understood, `is_complete` is false.
+    `captures` holds the capture policy of each endpoint. If something cannot be read, `is_complete` is false.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class DesiredState:
         self.announced = {instance.id for instance in snapshot.instances if instance.agent_id == agent_id}
 
     def wanted_replicas(self) -> dict[str, int]:
-        """Return how many instances of each deployment are to run in this agent's region."""
+        """Return how many instances of each deployment should run in this agent's region."""
         return {
             deployment.id: deployment.replicas
             for deployment in self.deployments.values()
@@ -80,7 +80,7 @@ class DesiredState:
         }
 
     def apply(self, envelope: Envelope, *, position: int) -> None:
-        """Fold one event; one at or before the snapshot, and one of a newer release, changes nothing."""
+        """Fold one event; an event at or before the snapshot, or of a newer release, changes nothing."""
         if position <= self._position:
             return
         self._position = position
@@ -99,7 +99,7 @@ class DesiredState:
             case DeploymentAdded() as added if envelope.stream in self._names:
                 self._add(added, envelope)
             case DeploymentPlaced(deployment_id=deployment_id, regions=regions):
-                # It comes before the deployment itself where that begins with a placement.
+                # It precedes the deployment itself if that starts with a placement.
                 self._placements[deployment_id] = regions
             case DeploymentRemoved(deployment_id=deployment_id):
                 self.deployments.pop(deployment_id, None)

@@ -13,10 +13,10 @@ from workers.serving_agent.errors import EngineBusyError, EngineFaultError, Neve
 
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 GOLDEN_TIMEOUT = httpx.Timeout(30.0, connect=1.0)
-# An engine is asked without TLS, but each client of httpx reads the certificates of all authorities, for 20 ms or more.
+# Engines are called without TLS, but each httpx client loads the certificates of all authorities, for 20 ms or more.
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-# What reading an answer raises where a server of others writes anything: no JSON, no UTF-8, numbers beyond measure, or
-# lists within lists without end.
+# What reading an answer can raise, because an external server may write anything: not JSON, not UTF-8, huge numbers, or
+# endlessly nested lists.
 UNREADABLE = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 _BEGINNING_BYTES = 300
 _WRONG = "golden-answer-wrong"
@@ -33,19 +33,19 @@ class EngineIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def connection(*, host: str, port: int) -> httpx.AsyncClient:
-    """Return a client for an engine; it goes by no proxy, as the engine is on this host."""
+    """Return a client for an engine; it uses no proxy, because the engine is on this host."""
     return httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=TIMEOUT, verify=_NO_AUTHORITIES, trust_env=False)
 
 
 class EngineClient(Protocol):
-    """One engine at its address. Each call raises PartAwayError where no good answer comes."""
+    """One engine at its address. Each call raises PartAwayError if there is no valid answer."""
 
     async def close(self) -> None:
         """Close the connections."""
         ...
 
     async def identity(self) -> EngineIdentity:
-        """Ask who answers here."""
+        """Ask who is answering."""
         ...
 
     async def is_ready(self) -> bool:
@@ -57,12 +57,12 @@ class EngineClient(Protocol):
         ...
 
     async def check_golden(self, model: str, golden: GoldenExample) -> None:
-        """Ask the golden input.
+        """Send the golden input.
 
         Raises:
             NeverServesError: the answer differs from the expected one.
-            EngineBusyError: the engine refuses for its load.
-            PartAwayError: no answer came.
+            EngineBusyError: the engine rejects it because of its load.
+            PartAwayError: there was no answer.
         """
         ...
 
@@ -78,7 +78,7 @@ async def ask_identity(client: httpx.AsyncClient) -> EngineIdentity:
 
 
 async def succeeds(client: httpx.AsyncClient, path: str) -> bool:
-    """Return whether a GET is answered well."""
+    """Return whether a GET succeeds."""
     try:
         return (await client.get(path)).is_success
     except (httpx.HTTPError, *UNREADABLE):
@@ -89,10 +89,10 @@ async def ask_golden(client: httpx.AsyncClient, path: str, body: dict[str, Any])
     """Send a golden input.
 
     Raises:
-        NeverServesError: the engine refuses it.
-        EngineFaultError: the engine fails at it.
-        EngineBusyError: it refuses for its load.
-        PartAwayError: no answer came.
+        NeverServesError: the engine rejects it.
+        EngineFaultError: the engine fails on it.
+        EngineBusyError: it rejects it because of its load.
+        PartAwayError: there was no answer.
     """
     try:
         answer = await client.post(path, json=body, timeout=GOLDEN_TIMEOUT)
@@ -107,25 +107,25 @@ async def ask_golden(client: httpx.AsyncClient, path: str, body: dict[str, Any])
 
 
 def are_equal(given: tuple[Any, ...], expected: tuple[Any, ...], *, tolerance: float) -> bool:
-    """Compare values; numbers within the tolerance."""
+    """Compare values, with a tolerance for numbers."""
     return len(given) == len(expected) and all(
         _same(one, other, tolerance=tolerance) for one, other in zip(given, expected, strict=True)
     )
 
 
 def shortened(values: tuple[Any, ...]) -> str:
-    """Write values so that they fit a line."""
+    """Format values to fit on a line."""
     text = str(list(values[:8]))
-    return text if len(values) <= 8 else f"{text[:-1]}, … {len(values)} values]"  # noqa: PLR2004 - what fits a line
+    return text if len(values) <= 8 else f"{text[:-1]}, … {len(values)} values]"  # noqa: PLR2004 - what fits on a line
 
 
 def wrong_answer(reason: str) -> NeverServesError:
-    """Say that an engine answers its golden input wrongly."""
+    """Say that an engine's answer to its golden input is wrong."""
     return NeverServesError(_WRONG, reason)
 
 
 def _beginning(answer: httpx.Response) -> str:
-    """Return how an answer begins, whatever encoding it claims."""
+    """Return the beginning of an answer, whatever encoding it claims."""
     return answer.content[:_BEGINNING_BYTES].decode(errors="replace")
 
 
@@ -136,6 +136,6 @@ def _same(given: object, expected: object, *, tolerance: float) -> bool:
         try:
             return math.isclose(given, expected, rel_tol=0.0, abs_tol=tolerance)
         except OverflowError:
-            # An integer that no float holds.
+            # An integer that no float can represent.
             return False
     return given == expected

@@ -1,4 +1,4 @@
-"""The last words of an engine, as a reason can quote them."""
+"""The last lines of an engine's log, for quoting in a reason."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ _TOLD = ("reason", "error", "exception")
 
 
 def quote_log_end(log: Path, *, instance_id: str = "") -> str:
-    """Return "its log NAME ends with: LINE | LINE", the newest last; of a structured line, what a person would read.
+    """Return "its log NAME ends with: LINE | LINE", the newest last, with structured lines made readable.
 
-    Lines of other instances in the same process are left out, where this one is named.
+    If an instance is given, lines of other instances in the same process are left out.
     """
     text = LogFile(log).tail(max_bytes=_READ_BYTES)
     lines = [line for each in text.splitlines() if (line := _readable(each, instance_id))]

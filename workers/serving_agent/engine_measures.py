@@ -1,4 +1,4 @@
-"""Reads what an engine says of itself at /metrics: the name of each sample identifies its engine. Pure."""
+"""Reads an engine's /metrics: the name of each sample identifies the kind of engine. Pure."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ _WELL = "200"
 
 
 def engine_measures(text: str, media_type: str) -> dict[str, float]:
-    """Return the measures that the engine offers; models of one engine are added up, but for shares."""
+    """Return the measures that the engine offers; those of several models are added up, except for ratios."""
     found: dict[str, float] = {}
     for family in _families(text, media_type):
         for sample in family.samples:

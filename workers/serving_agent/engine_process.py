@@ -1,4 +1,4 @@
-"""An engine as an operating system process: started so that it survives the agent, adopted by its identity, ended."""
+"""An engine as an operating system process: started so that it survives the agent, adopted by identity, and ended."""
 
 import asyncio
 import os
@@ -14,15 +14,18 @@ import psutil
 from workers.serving_agent.launchers.base import Command
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-"""What an engine needs of the agent's environment. No tokens, no settings of others; and no PYTHONDONTWRITEBYTECODE,
-as compiling scikit-learn again would take most of a start."""
+"""What an engine needs from the agent's environment.
+
+No tokens, no settings of other programs, and no PYTHONDONTWRITEBYTECODE, because recompiling scikit-learn would take
+most of a start.
+"""
 
 _SAME_START_S = 0.05
 _LARGE_LOG_BYTES = 16 * 1024 * 1024
 
 
 class Process(Protocol):
-    """What an engine runs in, from its start or adoption to its end."""
+    """The process of an engine, from its start or adoption to its end."""
 
     @property
     def pid(self) -> int:
@@ -31,7 +34,7 @@ class Process(Protocol):
 
     @property
     def started_at(self) -> float:
-        """Return when the kernel says that the process began, in seconds since 1970; 0 when it is gone."""
+        """Return when the process started according to the kernel, in seconds since 1970, or 0 if it is gone."""
         ...
 
     @property
@@ -40,16 +43,16 @@ class Process(Protocol):
         ...
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Return True once the engine has ended, False when the time is over first."""
+        """Return True once the engine has ended, or False if time runs out first."""
         ...
 
     async def stop(self, *, deadline_s: float) -> None:
-        """Ask the engine to end, and end it when it does not."""
+        """Ask the engine to stop, and kill it if it does not."""
         ...
 
 
 class EngineProcess:
-    """A process held by its pidfd, so that signals cannot reach another one that got its id."""
+    """A process held by its pidfd, so that signals cannot reach another process that reuses its id."""
 
     def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None, pidfd: int | None = None) -> None:
         self._pid = pid
@@ -83,16 +86,16 @@ class EngineProcess:
                 return
 
     def terminate(self) -> None:
-        """Ask the process to end."""
+        """Ask the process to stop."""
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
         if not self.has_ended:
-            # It may be gone already, and the loop not notified yet.
+            # It may already be gone without the loop knowing yet.
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, number)
 
@@ -111,7 +114,7 @@ class EngineProcess:
 
 
 async def is_set_within(event: asyncio.Event, timeout_s: float | None) -> bool:
-    """Wait for an event; False when the time is over first."""
+    """Wait for an event; return False if time runs out first."""
     try:
         await asyncio.wait_for(event.wait(), timeout_s)
     except TimeoutError:
@@ -120,10 +123,10 @@ async def is_set_within(event: asyncio.Event, timeout_s: float | None) -> bool:
 
 
 def start_engine(command: Command, *, environ: Mapping[str, str], log: Path) -> EngineProcess:
-    """Start an engine in a session of its own, its output appended to a log.
+    """Start an engine in its own session, with its output appended to a log.
 
     Raises:
-        OSError: the log cannot be written or the process cannot be made.
+        OSError: the log cannot be written or the process cannot be started.
     """
     with engine_log(log) as output:
         child = subprocess.Popen(
@@ -138,18 +141,18 @@ def start_engine(command: Command, *, environ: Mapping[str, str], log: Path) -> 
 
 
 def environment_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a process: what it inherits of ours, and its own."""
+    """Return the whole environment of a process: what it inherits from ours, and its own."""
     inherited = {name: environ[name] for name in _INHERITED if name in environ}
     return {**inherited, **settings_of(command, environ)}
 
 
 def settings_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return a process's settings: the operator's for all of its kind, and its own."""
+    """Return a process's settings: the operator's for all processes of its kind, and its own."""
     return {**{name: environ[name] for name in command.inherits if name in environ}, **command.environment}
 
 
 def engine_log(log: Path) -> IO[bytes]:
-    """Open a log to append to; a large one is set aside before.
+    """Open a log for appending; rotate a large one first.
 
     Raises:
         OSError: it cannot be written.
@@ -160,12 +163,12 @@ def engine_log(log: Path) -> IO[bytes]:
 
 
 def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
-    """Return a process that an earlier agent started, or None when it is gone or its id belongs to another."""
+    """Return a process that an earlier agent started, or None if it is gone or its id was reused."""
     try:
         process = EngineProcess(pid, child=None)
     except ProcessLookupError:
         return None
-    # The pidfd is held now, so what is compared here cannot change its owner any more.
+    # The pidfd is held now, so the id that is checked here can no longer change its owner.
     if abs(process.started_at - started_at) < _SAME_START_S and _is_in_use(pid):
         return process
     process.release()
@@ -173,9 +176,9 @@ def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
 
 
 def end_session(pid: int) -> None:
-    """End what an engine that has ended left behind: its own processes are all in the session that it led."""
+    """Kill what an ended engine left behind: its own processes are all in the session that it led."""
     if not pid or _is_in_use(pid):
-        # The id is in use again, so that session is another's.
+        # The id was reused, so the session belongs to another process.
         return
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
@@ -185,7 +188,7 @@ def end_session(pid: int) -> None:
 
 def _is_in_use(pid: int) -> bool:
     try:
-        # A fork's parent may need a moment to take note of its end.
+        # A fork's parent may need a moment to notice its end.
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -1,13 +1,13 @@
 """Failures that the serving agent handles.
 
 AgentError
-├── PartAwayError          the control plane, Kafka or an engine cannot answer now; trying again may help
-│   └── EngineBusyError    an engine refuses for its load; it is not a fault of the engine
-├── CaptureNotHandedOverError  a capture policy cannot be written for the engines; trying again may help
-├── RefusedError           the control plane understood a call and refuses it; the same call meets the same
-└── CannotServeError       an instance cannot be brought up; `code` is that of InstanceFailed
-    ├── NeverServesError       the version will not run as it is: starting again meets the same
-    │   └── EngineFaultError   the engine failed at its golden input; its log says of what
+├── PartAwayError          the control plane, Kafka or an engine cannot answer now; retrying may help
+│   └── EngineBusyError    an engine rejects a call because of its load; not a fault of the engine
+├── CaptureNotHandedOverError  a capture policy cannot be written for the engines; retrying may help
+├── RefusedError           the control plane understood a call and refuses it; repeating the call will not help
+└── CannotServeError       an instance cannot be started; `code` is used in InstanceFailed
+    ├── NeverServesError       the version cannot run as it is: starting again will not help
+    │   └── EngineFaultError   the engine failed on its golden input; its log says why
     └── MayServeLaterError     this host cannot run it now: starting again may help
 """
 
@@ -21,7 +21,7 @@ class PartAwayError(AgentError):
 
 
 class EngineBusyError(PartAwayError):
-    """An engine has more to do than it takes."""
+    """An engine is overloaded."""
 
 
 class CaptureNotHandedOverError(AgentError):
@@ -33,7 +33,7 @@ class RefusedError(AgentError):
 
 
 class CannotServeError(AgentError):
-    """An instance cannot be brought up."""
+    """An instance cannot be started."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
@@ -46,7 +46,7 @@ class NeverServesError(CannotServeError):
 
 
 class EngineFaultError(NeverServesError):
-    """The engine answered its golden input by a fault of its own, which the answer need not explain."""
+    """The engine failed on its golden input; the answer need not say why."""
 
 
 class MayServeLaterError(CannotServeError):

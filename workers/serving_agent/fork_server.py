@@ -1,4 +1,4 @@
-"""The agent's side of the fork server: one process that is kept, and asked for engines one after the other."""
+"""The agent's side of the fork server: one persistent process, which is asked for engines one after the other."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from workers.serving_agent.engine_process import EngineProcess, engine_log, envi
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.launchers.base import Command
 
-# The first order of a library waits until it is loaded, on a busy host for many seconds.
+# The first order for a library waits until it is loaded, which takes many seconds on a busy host.
 _ANSWER_S = 60.0
 _MAX_ANSWER_BYTES = 4_096
 
@@ -30,7 +30,7 @@ _Process: TypeAlias = tuple[int, int]
 
 
 class ForkServer:
-    """Starts engines as forks. The server is started when first needed, and again when it has gone."""
+    """Starts engines as forks. The server is started when it is first needed, and again if it is gone."""
 
     def __init__(self, command: Command, *, environ: Mapping[str, str], log: Path) -> None:
         self._command = command
@@ -41,33 +41,33 @@ class ForkServer:
         self._client: socket.socket | None = None
 
     async def warm(self, libraries: Sequence[str]) -> None:
-        """Have the server load libraries before the first engine that needs them is wanted."""
+        """Have the server load libraries before the first engine needs them."""
         async with self._turn:
-            # Whoever orders an engine is told what is wrong.
+            # Whoever orders an engine gets the error.
             with suppress(MayServeLaterError):
                 await asyncio.to_thread(self._ask, ForkOrder(libraries=tuple(libraries)), [])
 
     async def start(self, command: Command, *, log: Path) -> EngineProcess:
-        """Start an engine in a session of its own, its output appended to a log.
+        """Start an engine in its own session, with its output appended to a log.
 
         Raises:
             OSError: the log cannot be written.
-            MayServeLaterError: no process can be made.
+            MayServeLaterError: no process can be started.
         """
         async with self._turn:
             asking = asyncio.ensure_future(asyncio.to_thread(self._fork, command, log))
             try:
                 pid, pidfd = await asyncio.shield(asking)
             except asyncio.CancelledError:
-                # It comes up all the same, and no one would know of it.
+                # Otherwise it would start all the same, without anyone knowing.
                 await _end_unwanted(asking)
                 raise
         return EngineProcess(pid, child=None, pidfd=pidfd)
 
     async def close(self) -> None:
-        """End the server; its forks go on."""
+        """Stop the server; its forks continue."""
         if self._server is not None:
-            # Whoever waits for its answer learns of it at once.
+            # Whoever waits for its answer notices immediately.
             self._server.kill()
         async with self._turn:
             self._disconnect()
@@ -117,7 +117,7 @@ class ForkServer:
         if client is not None:
             client.close()
         if server is not None:
-            # It holds nothing that is worth waiting for, and may be what hangs.
+            # It holds nothing worth waiting for, and may itself hang.
             server.kill()
             server.wait()
 

@@ -1,4 +1,4 @@
-"""What GPUs are busy with, by NVIDIA's own library; on a machine without one, nothing is said."""
+"""Measures GPUs with NVIDIA's own library; reports nothing on a machine without a GPU."""
 
 from collections.abc import Collection
 
@@ -9,7 +9,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Gpus:
-    """The GPUs of this machine. Opened once; where the driver is missing there are none."""
+    """The GPUs of this machine. Opened once; none if the driver is missing."""
 
     def __init__(self) -> None:
         try:
@@ -21,7 +21,7 @@ class Gpus:
             self._handles = []
 
     def of_host(self) -> dict[str, float]:
-        """Return how busy the GPUs are together and what of their memory is used."""
+        """Return the utilisation of the GPUs together, and how much of their memory is used."""
         if not self._handles:
             return {}
         try:
@@ -33,7 +33,7 @@ class Gpus:
         return {"gpu_percent": sum(busy) / len(busy), "gpu_memory_bytes": float(sum(used))}
 
     def of_processes(self, pids: Collection[int]) -> dict[str, float]:
-        """Return what processes hold on GPUs; of those that hold nothing there, nothing."""
+        """Return the GPU memory of processes; those that use none are left out."""
         held: list[int] = []
         try:
             for handle in self._handles:

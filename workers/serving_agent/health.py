@@ -1,7 +1,7 @@
-"""What probes say of an instance, and when it must leave rotation. Pure: outcomes in, a verdict out.
+"""What probes say about an instance, and when it has to leave rotation. Pure: outcomes in, a verdict out.
 
-Faults are counted among the last probes and not in a row, and the second look comes after a drawn time: an instance
-whose trouble comes and goes would else be asked in its good moments and stay.
+Faults are counted among the last probes and not in a row, and the probe after a fault follows after a random time:
+otherwise an instance with intermittent faults could be probed in its good moments only, and stay.
 """
 
 from typing import Literal, TypeAlias
@@ -13,15 +13,16 @@ _LOOKS_A_FAULT = 2
 _SHARE_OF_TIME = 20
 _MAX_PAUSE_S = 60.0
 _MAX_BUSY_PER_FAULT = 10
-"""An engine that works through its queue takes a golden input now and then; one that hangs with a full queue never."""
+"""An engine that works through its queue sometimes accepts a golden input; one that hangs with a full queue never."""
 
 SicknessCode: TypeAlias = Literal["instance-hung", "instance-slow", "golden-answer-wrong"]
 
 
 class HealthRules(msgspec.Struct, frozen=True, kw_only=True):
-    """A probe without answer after `timeout_s` is a fault, and so is one that took `slow_after_s`.
+    """A probe without an answer after `timeout_s` is a fault, and so is one that took longer than `slow_after_s`.
 
-    `faults` of them among the last `looks` probes make an instance sick. `interval_s` lies between two probes.
+    `faults` of them among the last `looks` probes make an instance unhealthy. `interval_s` is the time between two
+    probes.
     """
 
     interval_s: float
@@ -42,7 +43,7 @@ class Right(msgspec.Struct, frozen=True):
 
 
 class Wrong(msgspec.Struct, frozen=True):
-    """An answer came, and it is another one, or `is_fault`: a fault of the engine."""
+    """The answer is not the expected one or, with `is_fault`, the engine failed."""
 
     reason: str
     is_fault: bool = False
@@ -55,18 +56,18 @@ class Silent(msgspec.Struct, frozen=True):
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """The engine refused for its load."""
+    """The engine rejected the probe because of its load."""
 
 
 class Unsure(msgspec.Struct, frozen=True):
-    """Nothing can be concluded: the agent itself was held up."""
+    """Nothing can be concluded: the agent itself was delayed."""
 
 
 Outcome: TypeAlias = Right | Wrong | Silent | Busy | Unsure
 
 
 class Sickness(msgspec.Struct, frozen=True):
-    """Why an instance leaves rotation; `is_in_log` where the engine's log may say more than the reason."""
+    """Why an instance leaves rotation; `is_in_log` if the engine's log may say more than the reason."""
 
     code: SicknessCode
     reason: str
@@ -74,7 +75,7 @@ class Sickness(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Which of the last probes were faults, the newest last; how many in a row were refused for load."""
+    """Which of the last probes were faults, the newest last; how many in a row were rejected because of load."""
 
     recent: tuple[bool, ...] = ()
     busy: int = 0
@@ -103,10 +104,10 @@ def observe(health: Health, outcome: Outcome, rules: HealthRules) -> Health:
 
 
 def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -> Sickness | None:
-    """Return why the instance must leave rotation, or None while it may stay.
+    """Return why the instance has to leave rotation, or None while it may stay.
 
-    One that is merely slow stays where no other could take its traffic: a slow answer is better than none, and load
-    that makes all of them slow must not take one after the other away.
+    An instance that is merely slow stays if no other could take its traffic: a slow answer is better than none, and a
+    load that slows all of them must not remove one after the other.
     """
     if health.busy >= rules.faults * _MAX_BUSY_PER_FAULT:
         reason = f"it rejected the golden input as overloaded {health.busy} times in a row"
@@ -121,9 +122,9 @@ def sickness(health: Health, rules: HealthRules, *, has_healthy_sibling: bool) -
 
 
 def pause_before_next_s(health: Health, outcome: Outcome, rules: HealthRules, *, draw: float) -> float:
-    """Return when to look again: after a fault soon, as callers wait for the verdict. `draw` is from 0 to 1.
+    """Return when to probe next: soon after a fault, because callers wait for the verdict. `draw` is from 0 to 1.
 
-    Else so that probes cost little: a golden input that takes long, as that of a language model, is asked less often.
+    Otherwise so that probes cost little: a slow golden input, such as a language model's, is sent less often.
     """
     if health.is_at_fault and health.faults < rules.faults:
         min_s, max_s = _LOOK_AGAIN_S

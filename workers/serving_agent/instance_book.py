@@ -1,4 +1,4 @@
-"""What the agent remembers of its instances across its own death: `instances.json`."""
+"""What the agent remembers about its instances when it restarts: `instances.json`."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ _log = structlog.get_logger(__name__)
 
 
 class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The slot's lasting address, and the process in it; without one `boot_id` is empty and `pid` is 0.
+    """The slot's permanent address, and the process in it; without one `boot_id` is empty and `pid` is 0.
 
-    `shared` names the process where it holds instances of other slots too.
+    `shared` names the process if it holds instances of other slots too.
     """
 
     slot: Slot
@@ -42,11 +42,11 @@ class InstanceBook:
         return self._records[slot]
 
     def get(self, slot: Slot) -> InstanceRecord | None:
-        """Return what is known of a slot."""
+        """Return the record of a slot."""
         return self._records.get(slot)
 
     def put(self, record: InstanceRecord) -> None:
-        """Remember a slot. Raises OSError when the disk is full; memory has it then all the same."""
+        """Remember a slot. Raises OSError when the disk is full; it is then still kept in memory."""
         self._records[record.slot] = record
         self._save()
 
@@ -81,6 +81,6 @@ def _read(path: Path) -> list[InstanceRecord]:
     except FileNotFoundError:
         return []
     except msgspec.DecodeError as error:
-        # Engines of before are then unknown: they end with the supervisor, and their announcements are withdrawn.
+        # Earlier engines are then unknown: they end with the supervisor, and their announcements are withdrawn.
         _log.error("instances_unreadable", path=str(path), reason=str(error))
         return []

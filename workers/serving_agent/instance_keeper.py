@@ -1,4 +1,4 @@
-"""Keeps one slot filled: starts or adopts, announces, watches, withdraws and starts again, until it is retired."""
+"""Keeps one slot filled: starts or adopts, announces, watches, withdraws and restarts, until it is retired."""
 
 import asyncio
 import random
@@ -66,7 +66,7 @@ class InstanceKeeper:
 
     @property
     def is_healthy(self) -> bool:
-        """Return whether an instance serves here whose last probe was no fault."""
+        """Return whether an instance serves here whose last probe was not a fault."""
         return self._health is not None and self._health.faults == 0
 
     def retire(self) -> None:
@@ -99,7 +99,7 @@ class InstanceKeeper:
         record = self._with.book.get(self._slot)
         if record is None:
             return None
-        # What an earlier agent announced is withdrawn with the slot, whether its process is still there or not.
+        # What an earlier agent announced is withdrawn with the slot, whether or not its process still exists.
         self._is_announced = True
         found = await self._with.starter.adopt(record, self._deployment)
         if isinstance(found, RunningInstance):
@@ -112,12 +112,13 @@ class InstanceKeeper:
         try:
             now_ms = self._with.clock.now_ms()
             record = self._with.starter.record_of(self._slot, deployment, now_ms=now_ms)
-            # What has ended a process twice within a minute, or might have, ends no process of others again.
+            # A model that ended a process twice within a minute, or may have, must not end a process shared with others
+            # again.
             alone = self._failures >= _ALONE_AFTER_FAILURES
             return await self._unless_retired(self._with.starter.start(record, deployment, alone=alone))
         except NeverServesError as error:
             if self._has_served:
-                # The same version did answer rightly here: not it is at fault, but what lies or runs on this host.
+                # The same version has answered correctly here, so this host is at fault and not the version.
                 await self._failed_to_start(error)
             else:
                 await self._report(error)
@@ -135,7 +136,7 @@ class InstanceKeeper:
             await self._report(error)
 
     async def _serve(self, running: RunningInstance, deployment: Deployment) -> Sickness | None:
-        """Announce, and return when the process has ended, is found sick or the slot is to be emptied."""
+        """Announce, and return when the process has ended or is unhealthy, or the slot is to be emptied."""
         self._has_served = True
         announcing = self._with.background.task("agent-announces", partial(self._announce, running.record))
         try:
@@ -166,7 +167,7 @@ class InstanceKeeper:
                 self._failures = 0
 
     async def _condemn(self, running: RunningInstance, found: Sickness) -> None:
-        """Withdraw a sick instance and end its process; one that hangs is ended at once, so that callers try again."""
+        """Withdraw an unhealthy instance and end its process; kill a hung one at once, so that requests are retried."""
         reason = self._with_log_end(found.reason, running.record) if found.is_in_log else found.reason
         _log.error("instance_unhealthy", instance_id=running.record.instance_id, code=found.code, reason=reason)
         self._withdraw_soon(running.record, reason=reason, code=found.code)
@@ -190,7 +191,7 @@ class InstanceKeeper:
     async def _empty(self, running: RunningInstance) -> None:
         self._withdraw_soon(running.record, reason="the deployment is no longer placed on this host")
         await self._withdrawn()
-        # The gateway learns of the withdrawal by the log; what it sent until then is still answered.
+        # The gateway learns of the withdrawal from the log; what it sent until then is still answered.
         await asyncio.sleep(_ROUTES_SETTLE_S)
         deadline = asyncio.get_running_loop().time() + running.drain_deadline_s
         while asyncio.get_running_loop().time() < deadline and not running.process.has_ended:
@@ -219,7 +220,7 @@ class InstanceKeeper:
             zone=settings.zone,
         )
         await self._withdrawn()
-        # From the first try on it may stand in the log, answered or not.
+        # From the first attempt on it may be in the log, answered or not.
         self._is_announced = True
         try:
             await self._with.control_plane.announce(announcement)
@@ -229,7 +230,7 @@ class InstanceKeeper:
             _log.error("announcement_refused", instance_id=record.instance_id, reason=str(error))
 
     def _withdraw_soon(self, record: InstanceRecord, *, reason: str, code: str | None = None) -> None:
-        """Withdraw beside the restart: while the control plane is away, the same port may serve again before."""
+        """Withdraw during the restart: while the control plane is unavailable, the same port may serve again first."""
         if self._is_announced:
             work = partial(self._withdraw, record, after=self._withdrawal, reason=reason, code=code)
             self._withdrawal = self._with.background.task("agent-withdraws", work)
@@ -251,7 +252,7 @@ class InstanceKeeper:
             _log.warning("instance_not_withdrawn", instance_id=record.instance_id, reason=str(error))
 
     async def _withdrawn(self) -> None:
-        """Wait until a withdrawal in progress is recorded; at a stop the engine goes whether it is or not.
+        """Wait until a withdrawal in progress is recorded; at shutdown the engine is stopped in any case.
 
         What is left then is disowned by the next agent.
         """
@@ -286,7 +287,7 @@ class InstanceKeeper:
             _log.warning("failure_report_refused", reason=str(refusal))
 
     async def _unless_retired(self, work: Coroutine[Any, Any, Result]) -> Result | None:
-        """Give work up when the slot is retired meanwhile, and return None then."""
+        """Abandon work and return None if the slot is retired meanwhile."""
         task, asked = asyncio.ensure_future(work), asyncio.ensure_future(self._retiring.wait())
         try:
             await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -299,7 +300,7 @@ class InstanceKeeper:
 
     async def _pause(self) -> None:
         pause = min(_FIRST_PAUSE_S * 2 ** max(0, self._failures - 1), _MAX_PAUSE_S)
-        pause *= random.uniform(0.5, 1.5)  # noqa: S311 - keeps replicas from starting in step, guards nothing
+        pause *= random.uniform(0.5, 1.5)  # noqa: S311 - keeps replicas from starting in lockstep, guards nothing
         _log.info("instance_restarts", in_s=round(pause, 2), failures=self._failures)
         try:
             await asyncio.wait_for(self._retiring.wait(), pause)

@@ -1,4 +1,4 @@
-"""Brings one instance up: model on disk, process, readiness, golden answer; or says why not."""
+"""Starts one instance: model on disk, process, readiness, golden answer; or says why not."""
 
 import asyncio
 import random
@@ -53,7 +53,7 @@ _log = structlog.get_logger(__name__)
 
 
 class RunningInstance(msgspec.Struct, frozen=True):
-    """A process that answers as it should, under its record."""
+    """A process that answers as it should, and its record."""
 
     record: InstanceRecord
     process: Process
@@ -62,13 +62,13 @@ class RunningInstance(msgspec.Struct, frozen=True):
 
 
 class NotAdopted(msgspec.Struct, frozen=True):
-    """Why no process is there; one that did not answer as it should was ended."""
+    """Why there is no process; one that did not answer as it should was ended."""
 
     reason: str
 
 
 class InstanceStarter:
-    """Starts and adopts; each call concerns one slot, and slots may be started side by side."""
+    """Starts and adopts; each call is for one slot, and slots can be started concurrently."""
 
     def __init__(
         self, settings: AgentSettings, *, shelf: ModelShelf, book: InstanceBook, environ: Mapping[str, str]
@@ -84,7 +84,7 @@ class InstanceStarter:
         self._environ = environ
 
     def record_of(self, slot: Slot, deployment: Deployment, *, now_ms: int) -> InstanceRecord:
-        """Return the record of a slot; a slot that is filled for the first time gets its lasting port and id.
+        """Return the record of a slot; a slot that is filled for the first time gets its permanent port and id.
 
         Raises:
             MayServeLaterError: the record cannot be written.
@@ -99,7 +99,7 @@ class InstanceStarter:
         return self._remember(record)
 
     async def adopt(self, record: InstanceRecord, deployment: Deployment | None) -> RunningInstance | NotAdopted:
-        """Take over the process on record if it is still ours, ending it where it does not answer as it should."""
+        """Take over the process on record if it is still ours, ending it if it does not answer as it should."""
         launcher = self._launchers.of(deployment)
         client = launcher.client(self._shelf.directory_of(record.slot.deployment_id), port=record.port)
         process = await self._find(record, client, deployment)
@@ -123,11 +123,11 @@ class InstanceStarter:
         return RunningInstance(record, process, client, launcher.drain_deadline_s)
 
     async def start(self, record: InstanceRecord, deployment: Deployment, *, alone: bool = False) -> RunningInstance:
-        """Start an engine in the slot and wait until it answers its golden input; `alone` shares its process with none.
+        """Start an engine in the slot and wait until it answers its golden input; with `alone` it shares no process.
 
         Raises:
             NeverServesError: the version is at fault.
-            MayServeLaterError: this host is. In both cases no process is left.
+            MayServeLaterError: this host is at fault. In both cases no process is left.
         """
         launcher = self._launchers.of(deployment)
         _log.info("instance_starts", instance_id=record.instance_id)
@@ -143,7 +143,7 @@ class InstanceStarter:
             if deployment.golden is not None:
                 await client.check_golden(deployment.endpoint, deployment.golden)
         except BaseException as error:
-            # Read before the process ends, whose last lines would say no more than that it was asked to.
+            # Read before the process ends, because its last lines would only say that it was asked to.
             failure = self._failure(error, record)
             await process.stop(deadline_s=_KILL_AFTER_S)
             await client.close()
@@ -159,17 +159,17 @@ class InstanceStarter:
         try:
             return self._remember(record.without_process())
         except MayServeLaterError as error:
-            # Memory has it; after a crash the adoption finds no such process.
+            # It is in memory; after a crash, adoption finds no such process.
             _log.error("instances_not_saved", reason=error.reason)
             return record.without_process()
 
     async def warm(self) -> None:
-        """Make the start of engines quick; they may be started before that is done."""
+        """Prepare for quick starts of engines; they may be started before this is done."""
         if self._settings.fork_engines and self._settings.preload_libraries:
             await self._fork_server.warm(SLOW_LIBRARIES)
 
     async def close(self) -> None:
-        """Let go of what starts engines; the engines go on."""
+        """Release what starts engines; the engines continue."""
         await self._fork_server.close()
 
     def quote_log_end(self, record: InstanceRecord) -> str:
@@ -214,7 +214,7 @@ class InstanceStarter:
             return record, await self._start(command, log=self._log_of(record))
         seat = await self._shared.seat(_kin_of(deployment), record.endpoint_id, like=command)
         try:
-            # On record before it begins, so that an agent after us finds it whenever we die.
+            # On record before it starts, so that the next agent finds it whenever we die.
             record = self._remember(
                 msgspec.structs.replace(
                     record, shared=seat.name, pid=seat.process.pid, process_started_at=seat.process.started_at
@@ -245,7 +245,7 @@ class InstanceStarter:
             return find_engine(record.pid, started_at=record.process_started_at)
         if not record.boot_id:
             return None
-        # The agent died between starting a process and noting its id; the process itself knows whose it is.
+        # The agent died between starting a process and recording its id; the process itself knows whose it is.
         for _ in range(_ADOPTION_TRIES):
             with suppress(PartAwayError, ProcessLookupError):
                 identity = await client.identity()
@@ -262,7 +262,7 @@ class InstanceStarter:
             is_ready = await client.is_ready()
             if process.has_ended:
                 raise self._explain_end(record)
-            # One that was asked in time and became ready too late is not ready in time either.
+            # An engine that was asked in time but became ready too late is not ready in time either.
             if loop.time() > deadline:
                 seconds = launcher.start_deadline_s
                 reason = f"the engine was not ready after {seconds:g} s; {self.quote_log_end(record)}"
@@ -272,9 +272,9 @@ class InstanceStarter:
             await process.wait(_POLL_S)
         identity = await client.identity()
         if (identity.boot_id, identity.pid) != (record.boot_id, process.pid):
-            # Our own engine has hardly begun, so its log knows nothing of the other.
+            # Our own engine has hardly started, so its log knows nothing about the other.
             other = f"process {identity.pid}, instance {identity.instance_id}"
-            raise MayServeLaterError("port-taken", f"{other}, answers at port {record.port}")
+            raise MayServeLaterError("port-taken", f"{other}, answers on port {record.port}")
 
     def _failure(self, error: BaseException, record: InstanceRecord) -> CannotServeError | None:
         """Return what to raise instead of an error that does not explain itself."""

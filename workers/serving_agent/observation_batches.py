@@ -25,14 +25,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """The records of some frames, and the last mark among them; without one, a mark that says nothing."""
+    """The records of some frames, and the last mark among them; without one, an empty mark."""
 
     rows: tuple[ObservationRecord, ...]
     last_mark: Mark = Mark(0)
 
 
 def decode_frames(payloads: Sequence[bytes]) -> Decoded:
-    """Read the payloads of a spool; one that cannot be read is logged and left out, the same way each time."""
+    """Read the payloads of a spool; an unreadable one is logged and left out, the same way each time."""
     rows: list[ObservationRecord] = []
     last_mark = Mark(0)
     for payload in payloads:
@@ -49,7 +49,7 @@ def decode_frames(payloads: Sequence[bytes]) -> Decoded:
 
 
 def encode_rows(source: SpoolSource, rows: Sequence[ObservationRecord], *, batch: int) -> bytes:
-    """Write rows as one Arrow IPC stream; none is a stream with the schema only."""
+    """Write rows as one Arrow IPC stream; without rows it contains the schema only."""
     shared = msgspec.structs.asdict(source)
     columns: dict[str, list[Any]] = {
         name: [shared[name]] * len(rows) if name in shared else [getattr(row, name, None) for row in rows]

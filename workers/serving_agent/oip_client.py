@@ -62,6 +62,6 @@ class OipClient:
 def _tensor(tensor: GoldenInput) -> dict[str, Any]:
     fields = msgspec.structs.asdict(tensor)
     if tensor.datatype.startswith(("INT", "UINT")):
-        # JSON may have turned 3 into 3.0 on its way through the log; the engine is strict about it.
+        # JSON may have turned 3 into 3.0 on its way through the log, and the engine is strict about it.
         fields["data"] = tuple(int(value) for value in tensor.data)
     return fields

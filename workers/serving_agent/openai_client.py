@@ -1,7 +1,7 @@
 """An engine that speaks OpenAI's API: vLLM, or an external server behind the relay.
 
-A golden example of a language model gives texts as its first input. An expected text is one that the most likely
-completion begins with; expected numbers are the embedding of the first text.
+The first input of a language model's golden example is texts. The most likely completion has to begin with an expected
+text; expected numbers are the embedding of the first text.
 """
 
 import msgspec
@@ -70,7 +70,7 @@ class OpenAiClient:
     async def _check_completions(
         self, model: str, name: str, prompts: tuple[str, ...], expected: tuple[str, ...]
     ) -> None:
-        # A token is a byte at the least, so that more of them are never compared.
+        # A token is at least one byte, so no more tokens than bytes are needed.
         tokens = min(_MAX_TOKENS, max((len(text.encode()) for text in expected), default=0) or 1)
         body = {"model": model, "prompt": prompts, "max_tokens": tokens, "temperature": 0}
         content = await ask_golden(self._client, "/v1/completions", body)

@@ -13,7 +13,7 @@ from workers.serving_agent.settings import AgentSettings
 
 
 class AgentParts(msgspec.Struct, frozen=True, kw_only=True):
-    """Made once by the program, passed down as a value."""
+    """Created once by the program, and passed down as a value."""
 
     settings: AgentSettings
     control_plane: ControlPlane

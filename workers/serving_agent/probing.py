@@ -1,4 +1,4 @@
-"""Asks a running instance its golden input, as the first time before it was announced."""
+"""Sends a running instance its golden input, as before it was announced."""
 
 import asyncio
 
@@ -12,14 +12,14 @@ _MAX_DELAY_S = 1.0
 
 
 async def probe(client: EngineClient, deployment: Deployment, *, timeout_s: float, clock: Clock) -> Outcome:
-    """Return what the instance answered; without a golden input, whether it answers at all."""
+    """Return the outcome of the golden input or, without one, whether the instance answers at all."""
     began = clock.monotonic()
     outcome = await _asked(client, deployment, timeout_s=timeout_s)
     took_s = clock.monotonic() - began
     if isinstance(outcome, Right):
         return Right(took_s)
     if isinstance(outcome, Silent) and took_s > timeout_s + _MAX_DELAY_S:
-        # The time-out itself came late, so this process did not get to run: what it missed is not the engine's fault.
+        # The timeout itself fired late, so this process did not get to run; that is not the engine's fault.
         return Unsure()
     return outcome
 

@@ -1,4 +1,4 @@
-"""What is to be done so that what runs becomes what is wanted. Pure: desired × actual → actions."""
+"""What to do so that what runs becomes what is wanted. Pure: desired × actual → actions."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,14 @@ import msgspec
 
 
 class Slot(msgspec.Struct, frozen=True, order=True):
-    """The place of one replica of a deployment; processes come and go in it, its port and instance id stay."""
+    """The place of one replica of a deployment; processes come and go, while its port and instance id stay."""
 
     deployment_id: str
     replica: int
 
 
 class Actual(msgspec.Struct, frozen=True, kw_only=True):
-    """What the agent has: slots that it keeps or is retiring, all it has on record, models on disk, announcements."""
+    """What the agent has: slots that it keeps or is retiring, its records, models on disk, announcements."""
 
     kept: frozenset[Slot] = frozenset()
     retiring: frozenset[Slot] = frozenset()
@@ -26,7 +26,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keep(msgspec.Struct, frozen=True, order=True):
-    """Bring an instance up in the slot, or adopt the one on record, and keep it up."""
+    """Start an instance in the slot, or adopt the one on record, and keep it running."""
 
     slot: Slot
 
@@ -38,7 +38,7 @@ class Retire(msgspec.Struct, frozen=True, order=True):
 
 
 class Disown(msgspec.Struct, frozen=True, order=True):
-    """Withdraw an instance that the control plane counts on and nothing here knows."""
+    """Withdraw an instance that the control plane lists but that is unknown here."""
 
     instance_id: str
 
@@ -55,9 +55,9 @@ Action: TypeAlias = Keep | Retire | Disown | DiscardModel
 def reconcile(replicas: Mapping[str, int], actual: Actual, *, is_complete: bool = True) -> list[Action]:
     """Return the actions, retirements first: they free the ports and memory that others may need.
 
-    A slot that is still retiring is left alone; where a replica is wanted again meanwhile, it gets the next free slot,
-    as requests may be waiting for it and a drain may take long. Where what is wanted is not understood completely,
-    slots of deployments that are not named are left as they are: they may be wanted.
+    A slot that is still retiring is left alone; if a replica is wanted again meanwhile, it gets the next free slot,
+    because requests may be waiting for it and a drain may take long. If what is wanted could not be read completely,
+    slots of deployments that are not named are left alone: they may be wanted.
     """
     present = actual.kept | actual.recorded.keys()
     wanted = {slot for deployment, count in replicas.items() for slot in _wanted(deployment, count, present, actual)}
@@ -72,7 +72,7 @@ def reconcile(replicas: Mapping[str, int], actual: Actual, *, is_complete: bool 
 
 
 def _wanted(deployment: str, count: int, present: AbstractSet[Slot], actual: Actual) -> Iterator[Slot]:
-    """Choose slots: those that are filled first, the lowest of them, then the lowest free ones."""
+    """Choose slots: filled ones first, the lowest of them, then the lowest free ones."""
     filled = sorted(slot for slot in present - actual.retiring if slot.deployment_id == deployment)
     free = (Slot(deployment, replica) for replica in itertools.count())
     usable = (slot for slot in free if slot not in present and slot not in actual.retiring)

@@ -103,12 +103,12 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3
 
     def __post_init__(self) -> None:
-        """Refuse an address that no gateway could use."""
+        """Reject an address that no gateway could use."""
         _ = self.hosts
 
     @property
     def hosts(self) -> Hosts:
-        """Where the engines listen and are reached."""
+        """Where the engines listen and can be reached."""
         return Hosts(bind=self.bind_host, advertised=self.advertised_host)
 
     @property
@@ -123,7 +123,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def health_rules(self) -> HealthRules:
-        """When an instance is sick."""
+        """When an instance is unhealthy."""
         return HealthRules(
             interval_s=self.probe_interval_s,
             timeout_s=self.probe_timeout_s,
@@ -132,5 +132,5 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def capture_file_of(self, endpoint_id: str) -> Path:
-        """Where the capture policy is that the engines of an endpoint follow."""
+        """Where the capture policy for the engines of an endpoint is."""
         return self.directory / "capture" / f"{endpoint_id}.json"

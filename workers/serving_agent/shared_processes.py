@@ -1,7 +1,7 @@
-"""Processes that hold several instances: who sits with whom, and each instance as if it had a process of its own.
+"""Processes that hold several instances: which instances share one, and each instance as if it had its own process.
 
-Only instances of one workspace and one format sit together, and never two of one endpoint: a crash must not take a
-copy and its substitute at once, nor a candidate the version that it is compared with.
+Only instances of one workspace and one format share a process, and never two of one endpoint: a crash must not take
+down an instance together with its substitute, nor a candidate with the version that it is compared with.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ _MAX_ANSWER_BYTES = 4_096
 _log = structlog.get_logger(__name__)
 
 StartProcess = Callable[[Command, str], Awaitable[EngineProcess]]
-"""Starts a process that is known by a name."""
+"""Starts a process with a name."""
 
 
 class Kin(NamedTuple):
-    """What instances have in common that may share a process."""
+    """What instances in a shared process have in common."""
 
     workspace: str
     format: str
 
 
 class Guest:
-    """One instance of a shared process. Implements `Process`: its end is the end of its connection."""
+    """One instance in a shared process. Implements `Process`: it ends when its connection does."""
 
     def __init__(self, process: EngineProcess, connection: socket.socket, *, on_end: Callable[[], None]) -> None:
         self._process = process
@@ -67,13 +67,13 @@ class Guest:
     async def stop(self, *, deadline_s: float) -> None:
         self.end(deadline_s=deadline_s)
         if not await self.wait(deadline_s + _GRACE_S):
-            # It does not even cut the instance short, so it hangs. The others in it start again, as after a crash.
+            # It does not even abort the instance, so it hangs. The others in it restart, as after a crash.
             _log.error("shared_process_killed", pid=self.pid)
             self._process.kill()
             await self.wait(_GRACE_S)
 
     def end(self, *, deadline_s: float) -> None:
-        """Ask the instance to end, at once if it is loading, and to give up what it has not answered by then."""
+        """Ask the instance to stop, immediately if it is loading, and to abort what it has not answered by then."""
         if not self.has_ended:
             with suppress(OSError):
                 self._connection.send(line(End(deadline_s=deadline_s)))
@@ -112,15 +112,15 @@ class Seat:
         return self._host.process
 
     async def begin(self, environment: dict[str, str]) -> Guest:
-        """Begin an instance with these settings; the seat is left at its end, or if it does not begin.
+        """Start an instance with these settings; the seat is freed when it ends, or if it does not start.
 
         Raises:
-            MayServeLaterError: the process did not take it.
+            MayServeLaterError: the process did not accept it.
         """
         return await self._taken(Begin(environment=environment))
 
     async def hold(self, boot_id: str) -> Guest:
-        """Take over an instance that an earlier agent began; the seat is left at its end, or if it is not there.
+        """Take over an instance that an earlier agent started; the seat is freed when it ends, or if it does not exist.
 
         Raises:
             MayServeLaterError: the process does not have it.
@@ -128,7 +128,7 @@ class Seat:
         return await self._taken(Hold(boot_id=boot_id))
 
     def leave(self) -> None:
-        """Give the place up."""
+        """Free the seat."""
         self._host.guests.remove(self._endpoint_id)
         self._on_left(self._host)
 
@@ -137,7 +137,7 @@ class Seat:
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
-            # It begins all the same, and no one would know of it.
+            # Otherwise it would start all the same, without anyone knowing.
             with suppress(MayServeLaterError):
                 (await asking).end(deadline_s=0)
             raise
@@ -157,7 +157,10 @@ class Seat:
 
 
 class _Host:
-    """A shared process and the endpoints of its instances. `kin` is None where it is not known, and takes no one."""
+    """A shared process and the endpoints of its instances.
+
+    If `kin` is None, it is unknown, and the process takes no one.
+    """
 
     def __init__(self, name: str, process: EngineProcess, kin: Kin | None) -> None:
         self.name = name
@@ -179,7 +182,7 @@ class _Host:
 
 
 class SharedProcesses:
-    """Gives instances a seat, in a process that there is or in a new one. Used from one event loop."""
+    """Gives instances a seat in an existing process or in a new one. Used from one event loop."""
 
     def __init__(self, *, limit: int, supervisor_pid: int, start: StartProcess) -> None:
         self._limit = limit
@@ -189,10 +192,10 @@ class SharedProcesses:
         self._turn = asyncio.Lock()
 
     async def seat(self, kin: Kin, endpoint_id: str, *, like: Command) -> Seat:
-        """Reserve a place for an instance that `like` would start by itself.
+        """Reserve a seat for an instance that `like` would start in its own process.
 
         Raises:
-            MayServeLaterError: no process can be made.
+            MayServeLaterError: no process can be started.
             OSError: its log cannot be written.
         """
         async with self._turn:
@@ -202,7 +205,7 @@ class SharedProcesses:
             return self._seat_in(await self._start_host(kin, like), endpoint_id)
 
     def found(self, record: InstanceRecord, kin: Kin | None) -> Seat | None:
-        """Return the seat of an instance that an earlier agent began; None when its process is gone."""
+        """Return the seat of an instance that an earlier agent started, or None if its process is gone."""
         host = self._hosts.get(record.shared)
         if host is None:
             process = find_engine(record.pid, started_at=record.process_started_at) if record.pid else None
@@ -237,7 +240,7 @@ class SharedProcesses:
 
 
 def number_of(name: str) -> int:
-    """Return the number of a shared process, which is free again when it has ended."""
+    """Return the number of a shared process, which is reused once it has ended."""
     return int(name.partition("-")[0])
 
 
@@ -256,7 +259,7 @@ async def _connected(host: _Host) -> socket.socket:
             connection.close()
             if not isinstance(error, OSError) or host.process.has_ended:
                 raise
-            # Forked this moment, it may not listen yet.
+            # It was just forked and may not listen yet.
             await asyncio.sleep(_POLL_S)
         else:
             return connection

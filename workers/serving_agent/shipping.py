@@ -1,4 +1,4 @@
-"""Ships spools: numbered batches without gaps, whose content a crash cannot change, and a closing one at the end."""
+"""Ships spools: numbered batches without gaps, whose content a crash cannot change, and a closing batch at the end."""
 
 import asyncio
 import shutil
@@ -33,7 +33,7 @@ SourceState: TypeAlias = Literal["open", "closing"]
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch that is about to be sent: the frames from `start` to `end`, and what its headers say."""
+    """A batch that is about to be sent: the frames from `start` to `end`, and the values of its headers."""
 
     start: int
     end: int
@@ -56,7 +56,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(Protocol):
-    """What some frames hold: rows, and the last mark among them."""
+    """The contents of some frames: rows, and the last mark among them."""
 
     @property
     def rows(self) -> Sequence[Any]: ...
@@ -65,7 +65,7 @@ class Found(Protocol):
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """What a spool holds, and how it is written for its topic."""
+    """What a spool contains, and how to write it for its topic."""
 
     topic: Topic
     kind: SourceKind
@@ -89,7 +89,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct):
-    """What was shipped since the program began, over all sources."""
+    """What was shipped since the program started, over all sources."""
 
     batches: int = 0
     rows: int = 0
@@ -99,8 +99,8 @@ class Totals(msgspec.Struct):
 class SourceShipper:
     """One source: the spool of one boot. Used by one task.
 
-    The intent is on disk before its batch is sent, so that after a crash the same batch goes out with the same rows
-    under the same number; if the spool had to drop them meanwhile, it goes out empty rather than different.
+    The intent is on disk before its batch is sent, so that after a crash the same batch is sent with the same rows and
+    number; if the spool had to drop them meanwhile, it is sent empty rather than different.
     """
 
     def __init__(self, directory: Path, source: SpoolSource, *, to: Destination, clock: Clock, totals: Totals) -> None:
@@ -113,9 +113,9 @@ class SourceShipper:
         self._progress = _read_progress(directory / _PROGRESS)
 
     async def ship_next(self, *, is_over: bool) -> SourceState | None:
-        """Ship one batch, an empty one too. Return its state, or None when it was full and more may wait.
+        """Ship one batch, even an empty one. Return its state, or None if it was full and more may wait.
 
-        `is_over` says that nothing writes the spool any more; what is then found empty is closed.
+        `is_over` means that nothing writes to the spool any more; it is closed once it is empty.
         """
         unfinished = self._progress.intent
         if unfinished is not None:
@@ -186,7 +186,7 @@ class SourceShipper:
         self._reader.delete_before(intent.end)
 
     def _save(self, progress: Progress) -> None:
-        # Not forced to the disk: what must survive is a crash of the agent, not of the machine.
+        # Not synced to disk: it has to survive a crash of the agent, not of the machine.
         path = self._directory / _PROGRESS
         part = path.with_suffix(".part")
         part.write_bytes(msgspec.json.encode(progress))
@@ -195,7 +195,7 @@ class SourceShipper:
 
 
 class SpoolShipping:
-    """Ships every spool below a directory, each source in a task of its own."""
+    """Ships every spool below a directory, each source in its own task."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class SpoolShipping:
         self.totals = Totals()
 
     async def run(self) -> None:
-        """Ship forever. A source that meets a failure begins again at what is on disk, and holds up no other."""
+        """Ship forever. A source that fails restarts from what is on disk, and does not delay others."""
         try:
             while True:
                 for directory, source in sources(self._spools).items():
@@ -232,7 +232,7 @@ class SpoolShipping:
 
     async def drained(self) -> None:
         """Return once every source that is over has been shipped and closed."""
-        # What it waits for is on disk, so there is nothing to be woken by.
+        # What it waits for is on disk, so nothing could wake it.
         while any(source.boot_id not in self._boots() for source in sources(self._spools).values()):  # noqa: ASYNC110
             await asyncio.sleep(_PAUSE_WHEN_BEHIND_S)
 
@@ -242,7 +242,7 @@ class SpoolShipping:
             try:
                 state = await shipper.ship_next(is_over=source.boot_id not in self._boots())
             except OSError as error:
-                # A full disk: nothing was sent that is not on record, so the same is tried again.
+                # The disk is full: nothing was sent that is not on record, so the same is retried.
                 _log.error("shipping_waits", source=source.boot_id, reason=str(error))
                 state = "open"
             if state == "closing":

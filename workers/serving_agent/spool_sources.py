@@ -1,4 +1,4 @@
-"""Whose spool it is: `source.json` beside the segments, so that a spool can be shipped when nothing else is known."""
+"""Whose spool it is: `source.json` beside the segments, so that it can be shipped even if nothing else is known."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SpoolSource(msgspec.Struct, frozen=True, kw_only=True):
-    """One boot of one engine, and what every row of it has in common."""
+    """One boot of one engine, and what all its rows have in common."""
 
     boot_id: str
     workspace: str
@@ -24,7 +24,7 @@ class SpoolSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_source(directory: Path, source: SpoolSource) -> None:
-    """Make a spool directory that says whose it is."""
+    """Create a spool directory that says whose it is."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / _FILE, msgspec.json.encode(source))
 

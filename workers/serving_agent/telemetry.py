@@ -1,4 +1,4 @@
-"""Looks at the instances of this host and at the host itself every few seconds, and spools what it finds."""
+"""Measures the instances of this host and the host itself every few seconds, and spools the results."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance that runs here, and the tenant that it belongs to."""
+    """An instance that runs here, and the workspace that it belongs to."""
 
     record: InstanceRecord
     workspace: str
@@ -57,14 +57,14 @@ class Telemetry:
         self._clock = clock
         self._instances = instances
         self._engine_host = engine_host
-        # By no proxy, as the engines are on this host.
+        # Without a proxy, because the engines are on this host.
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False)
         self._processes: dict[int, psutil.Process] = {}
         self._gpus = Gpus()
         self._has_looked = False
         blank = dict.fromkeys(("workspace", "endpoint_id", "deployment_id", "version_id", "instance_id"), "")
         write_source(self.spools / self.boot_id, SpoolSource(boot_id=self.boot_id, **blank))
-        # Samples have no detail that could be given up before them.
+        # Samples have no detail that could be dropped first.
         self._writer = SpoolWriter(self.spools / self.boot_id, limits=_LIMITS, without_detail=lambda payload: payload)
 
     @property
@@ -78,14 +78,14 @@ class Telemetry:
             began = self._clock.monotonic()
             try:
                 await self.look()
-            except Exception as error:  # noqa: BLE001  the rim of the task: the agent lives on, and looks again
+            except Exception as error:  # noqa: BLE001  the task's outermost level: the agent continues, and measures again
                 expected = isinstance(error, OSError)
                 _log.error("telemetry_not_taken", exc_info=None if expected else error, reason=str(error))
-            # With many instances a look takes long: it may take a tenth of the time, and no more.
+            # With many instances a look takes long; it may use a tenth of the time at most.
             await asyncio.sleep(max(interval_s, _SHARE_OF_TIME * (self._clock.monotonic() - began)))
 
     async def look(self) -> None:
-        """Look once at everything, and spool it with the mark that it is complete."""
+        """Measure everything once, and spool it with a mark that it is complete."""
         instances = list(self._instances())
         places = asyncio.Semaphore(_AT_ONCE)
 
@@ -94,17 +94,17 @@ class Telemetry:
                 return await self._engine(one.record.port)
 
         found = await asyncio.gather(*(measured(one) for one in instances))
-        # One time for all that a look found, so that the mark after it closes it.
+        # One time for everything that a look found, so that the mark after it covers it.
         now_ms = self._clock.now_ms()
         await asyncio.to_thread(self._write, instances, found, now_ms)
 
     async def close(self) -> None:
-        """Let go of connections and the open segment."""
+        """Close the connections and the open segment."""
         await self._client.aclose()
         self._writer.close()
 
     async def _engine(self, port: int) -> dict[str, float]:
-        """Ask an engine for its metrics; one that does not answer, or offers none, has none."""
+        """Ask an engine for its metrics; return none if it does not answer or offers none."""
         try:
             answer = await self._client.get(
                 f"http://{self._engine_host}:{port}/metrics",
@@ -114,14 +114,14 @@ class Telemetry:
                 return {}
             text = answer.content.decode(errors="replace")
             return engine_measures(text, answer.headers.get("content-type", ""))
-        except Exception as error:  # noqa: BLE001  a server of others may write anything; the others are measured still
+        except Exception as error:  # noqa: BLE001  an external server may write anything; the others are still measured
             _log.debug("engine_not_measured", port=port, reason=repr(error))
             return {}
 
     def _write(self, instances: list[Looked], found: list[dict[str, float]], now_ms: int) -> None:
         samples = [Sample(self._host, now_ms, self._of_host())]
         families = _families(frozenset(one.record.pid for one in instances))
-        # Of a process that several instances share, each is said to use the same part.
+        # If several instances share a process, each is reported with an equal part of it.
         sharing = Counter(one.record.pid for one in instances)
         processes = {
             pid: {name: value / sharing[pid] for name, value in self._of_processes(family).items()}
@@ -150,7 +150,7 @@ class Telemetry:
     def _of_host(self) -> dict[str, float]:
         memory = psutil.virtual_memory()
         return {
-            # The first look has nothing to compare with: what psutil then calls 0 is not a measurement.
+            # The first look has nothing to compare with, so psutil's 0 is not a measurement.
             **({"cpu_percent": psutil.cpu_percent() * psutil.cpu_count()} if self._has_looked else {}),
             "memory_bytes": float(memory.total - memory.available),
             "memory_limit_bytes": float(memory.total),
@@ -160,7 +160,7 @@ class Telemetry:
         }
 
     def _of_processes(self, family: Sequence[psutil.Process]) -> dict[str, float]:
-        """Measure an engine's process and what it started; nothing is said of processor time at the first look."""
+        """Measure an engine's process and its children; without processor time at the first look."""
         try:
             memory = float(sum(one.memory_info().rss for one in family))
             known = [self._processes.get(one.pid) for one in family]
@@ -176,7 +176,7 @@ class Telemetry:
 
 
 def _families(pids: frozenset[int]) -> dict[int, list[psutil.Process]]:
-    """Return each of the processes that is there with all that it started, by one pass over the host's."""
+    """Return each process that exists with all its descendants, in one pass over the host's processes."""
     there: dict[int, psutil.Process] = {}
     children: dict[int, list[int]] = {}
     for process in psutil.process_iter():
@@ -199,5 +199,5 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        # Shipped and deleted this moment.
+        # It was just shipped and deleted.
         return 0

@@ -1,4 +1,4 @@
-"""What stands in the frames of the telemetry spool, and the column batches that are made of it."""
+"""The contents of the telemetry spool's frames, and the column batches made from them."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Subject(msgspec.Struct, frozen=True, array_like=True):
-    """What was looked at; only instances belong to a workspace, an endpoint and a deployment."""
+    """What was measured; only instances belong to a workspace, an endpoint and a deployment."""
 
     subject: str
     subject_id: str
@@ -29,7 +29,7 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True, tag="s"):
-    """What one look at a subject found, by measure; what it did not find is not there."""
+    """The results of one look at a subject, by measure; what was not found is left out."""
 
     subject: Subject
     sampled_at_ms: int
@@ -53,7 +53,7 @@ def encode(record: Sample | Mark) -> bytes:
 
 
 def decode_frames(payloads: Sequence[bytes]) -> Decoded:
-    """Read the payloads of a spool; one that cannot be read is logged and left out, the same way each time."""
+    """Read the payloads of a spool; an unreadable one is logged and left out, the same way each time."""
     rows: list[tuple[Sample, str, float]] = []
     last_mark = Mark(0)
     for payload in payloads:
@@ -70,7 +70,7 @@ def decode_frames(payloads: Sequence[bytes]) -> Decoded:
 
 
 def encode_rows(source: SpoolSource, rows: Sequence[tuple[Sample, str, float]], *, batch: int) -> bytes:
-    """Write rows as one Arrow IPC stream; none is a stream with the schema only."""
+    """Write rows as one Arrow IPC stream; without rows it contains the schema only."""
     mappings = [
         {
             **msgspec.structs.asdict(sample.subject),

@@ -23,7 +23,7 @@ class _Configuration(msgspec.Struct, frozen=True):
 
 
 class AdapterLauncher:
-    """Implements Launcher. The engine of the parent goes on whatever becomes of the adapter."""
+    """Implements Launcher. The parent's engine continues whatever happens to the adapter."""
 
     def __init__(self, settings: AgentSettings, book: InstanceBook) -> None:
         self._settings = settings
@@ -47,7 +47,7 @@ class AdapterLauncher:
                 f"no engine of the parent {order.deployment.artifact.parent} runs on this host for the endpoint "
                 f"{order.deployment.endpoint}; deploy the parent there",
             )
-        # Replicas are spread over the parent's.
+        # Replicas are spread over the parent's instances.
         engine = engines[order.record.slot.replica % len(engines)]
         adapted = layers_to_adapt(self._model_of(engine) / FILES_NAME)
         _check_layers(order.model / FILES_NAME, adapted)
@@ -59,7 +59,7 @@ class AdapterLauncher:
         }
         return relay_command(self._settings, order, parent)
 
-    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every adapter of vLLM speaks alike
+    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every adapter of vLLM has the same protocol
         return OpenAiClient(host=self._settings.hosts.dialled, port=port)
 
     def _check_rank(self, path: Path) -> None:
@@ -100,7 +100,7 @@ class AdapterLauncher:
 
 
 def _check_layers(adapter: Path, adapted: Collection[str]) -> None:
-    """Refuse an adapter of which vLLM would leave out a part without a word."""
+    """Reject an adapter of which vLLM would silently ignore a part."""
     try:
         others = layers_of_adapter(adapter) - set(adapted)
     except (OSError, ValueError) as error:
@@ -108,6 +108,6 @@ def _check_layers(adapter: Path, adapted: Collection[str]) -> None:
     if adapted and others:
         raise NeverServesError(
             "adapter-layers-not-served",
-            f"the adapter changes {', '.join(sorted(others))}, which engines do not adapt; train it for "
-            f"{', '.join(adapted)} alone",
+            f"the adapter changes {', '.join(sorted(others))}, which engines do not adapt; only train "
+            f"{', '.join(adapted)}",
         )

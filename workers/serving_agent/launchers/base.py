@@ -1,4 +1,4 @@
-"""How an engine of a kind is started and asked."""
+"""How a kind of engine is started and called."""
 
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from workers.serving_agent.instance_book import InstanceRecord
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One start: what is to run, from which model directory, under which record, and where it spools."""
+    """One start: what to run, from which model directory, under which record, and where it spools."""
 
     deployment: Deployment
     model: Path
@@ -20,11 +20,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A process to start; the environment comes on top of the little that every engine inherits.
+    """A process to start; the environment is added to the few variables that every engine inherits.
 
-    `inherits` are variables of the agent's environment that it has too, where they are set: the operator's settings.
-    `is_forked` where the fork server runs the same program; then `libraries` are the modules that it has loaded.
-    `may_share` where the environment can be that of one instance among others in a process; `is_shared` is such a
+    `inherits` are variables that it also takes from the agent's environment, if they are set: the operator's settings.
+    `is_forked` means that the fork server runs the same program; `libraries` are then the modules that it has loaded.
+    `may_share` means that the environment also works for one instance among others in a process; `is_shared` is such a
     process.
     """
 
@@ -47,16 +47,16 @@ class Launcher(Protocol):
 
     @property
     def start_deadline_s(self) -> float:
-        """Return how long an engine of this kind may take until it is ready."""
+        """Return how long an engine of this kind may take to become ready."""
         ...
 
     @property
     def drain_deadline_s(self) -> float:
-        """Return how long the requests in progress may take at a stop."""
+        """Return how long requests in progress may take when the engine stops."""
         ...
 
     def command(self, order: Order) -> Command:
-        """Return what is to be started.
+        """Return what to start.
 
         Raises:
             CannotServeError: this host or this version lacks something; the reason says what to do.
@@ -64,5 +64,5 @@ class Launcher(Protocol):
         ...
 
     def client(self, model: Path, *, port: int) -> EngineClient:
-        """Return what speaks to the engine that runs a model directory."""
+        """Return a client for the engine that runs a model directory."""
         ...

@@ -14,7 +14,7 @@ from workers.serving_agent.settings import AgentSettings
 
 _PREFIX = "ROLLBOOK_EXTERNAL_"
 _LIMITS = ("ANSWER_SECONDS", "CONNECTIONS", "SPOOL_MAX_BYTES")
-"""The settings that are the operator's to choose, for every relay of the host."""
+"""The settings that the operator chooses for every relay of the host."""
 
 
 class ExternalLauncher:
@@ -42,7 +42,7 @@ class ExternalLauncher:
 
 
 def relay_command(settings: AgentSettings, order: Order, more: Mapping[str, str] | None = None) -> Command:
-    """Return how the relay is started for an instance."""
+    """Return how to start the relay for an instance."""
     own = {
         "HOST": str(settings.bind_host),
         "PORT": str(order.record.port),

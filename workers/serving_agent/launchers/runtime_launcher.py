@@ -1,4 +1,4 @@
-"""Models that run in our own runtime: one process an instance, in our own environment."""
+"""Models that run in our own runtime: one process per instance, in our own environment."""
 
 import sys
 from pathlib import Path
@@ -9,15 +9,15 @@ from workers.serving_agent.oip_client import OipClient
 from workers.serving_agent.settings import AgentSettings
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Engines share the cores: spinning threads of one would slow the others."""
+"""Engines share the cores: spinning threads of one would slow down the others."""
 
 FORK_SERVER = Command(arguments=(sys.executable, "-P", "-m", "serving.runtime.fork_server"), environment=ONE_THREAD)
 SLOW_LIBRARIES = ("serving.engines.sklearn_engine",)
-"""Those of scikit-learn models, which take seconds to load."""
+"""The libraries of scikit-learn models, which take seconds to load."""
 
-# What forks have loaded, by format. onnxruntime starts a thread, so a fork loads it itself; torch brings its own copies
-# of libraries that scikit-learn has loaded, so its engines are not forks. XGBoost and LightGBM load scikit-learn.
-# A fork loads them and CatBoost itself, so that they are found if they are installed later.
+# What forks have preloaded, by format. onnxruntime starts a thread, so a fork loads it itself. torch brings its own
+# copies of libraries that scikit-learn has loaded, so its engines are not forks. XGBoost and LightGBM load
+# scikit-learn. A fork loads them and CatBoost itself, so that they are found if they are installed later.
 _FORKED: dict[str, tuple[str, ...]] = {
     "skops": SLOW_LIBRARIES,
     "onnx": (),
@@ -37,7 +37,7 @@ _LIMITS = (
     "MEMORY_RESERVE_BYTES",
     "SPOOL_MAX_BYTES",
 )
-"""The settings that are the operator's to choose, for every engine of the host."""
+"""The settings that the operator chooses for every engine of the host."""
 _PART_OF_DRAIN = 0.8
 
 
@@ -63,7 +63,7 @@ class RuntimeLauncher:
             "MODEL_NAME": order.deployment.endpoint,
             "SPOOL_DIR": str(order.spool),
             "CAPTURE_FILE": str(self._settings.capture_file_of(order.deployment.endpoint_id)),
-            # A little less than the agent waits, so that the runtime itself ends what takes too long.
+            # A little less than the agent waits, so that the runtime itself aborts what takes too long.
             "DRAIN_SECONDS": f"{_PART_OF_DRAIN * self.drain_deadline_s:g}",
             "MAX_BODY_BYTES": str(self._settings.max_body_bytes),
             "BOOT_ID": order.record.boot_id,
@@ -78,9 +78,9 @@ class RuntimeLauncher:
             inherits=tuple(_PREFIX + name for name in _LIMITS),
             is_forked=order.deployment.artifact.format in _FORKED,
             libraries=_FORKED.get(order.deployment.artifact.format, ()),
-            # Those formats are data; an exported program is not, whatever it may do to its neighbours.
+            # Those formats are only data; an exported program is not, and could do anything to its neighbours.
             may_share=order.deployment.artifact.format in _FORKED,
         )
 
-    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of ours speaks alike
+    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - all our models have the same protocol
         return OipClient(host=self._settings.hosts.dialled, port=port)

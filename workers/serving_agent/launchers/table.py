@@ -1,4 +1,4 @@
-"""The table from an artifact's format to what starts its engine."""
+"""The table from an artifact's format to the launcher of its engine."""
 
 from schemas.events.registry import ArtifactFormat
 from workers.serving_agent.desired import Deployment
@@ -12,7 +12,7 @@ from workers.serving_agent.settings import AgentSettings
 
 
 class Launchers:
-    """One launcher a kind of engine, made once."""
+    """One launcher per kind of engine, created once."""
 
     def __init__(self, settings: AgentSettings, book: InstanceBook) -> None:
         runtime = RuntimeLauncher(settings)
@@ -30,5 +30,5 @@ class Launchers:
         self._default = runtime
 
     def of(self, deployment: Deployment | None) -> Launcher:
-        """Return the launcher of a deployment; of one that is gone only the end is left, which is alike for all."""
+        """Return the launcher of a deployment; one that is gone only has to be ended, which is the same for all."""
         return self._of_format[deployment.artifact.format] if deployment else self._default

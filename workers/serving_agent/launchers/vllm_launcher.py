@@ -1,4 +1,4 @@
-"""Language models: vLLM as a process of its own, in an environment of its own, with our capture middleware inside."""
+"""Language models: vLLM as a separate process in its own environment, with our capture middleware inside."""
 
 import sys
 from collections.abc import Iterable
@@ -19,13 +19,13 @@ from workers.serving_agent.settings import AgentSettings
 ENVIRONMENT = ".venv-vllm"
 _MIDDLEWARE = "rollbook_capture.middleware.CaptureMiddleware"
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-"""The model directory holds all there is; an engine asks no one for more and reports to no one."""
+"""The model directory is complete; an engine downloads nothing and reports to nobody."""
 
 _ADAPTERS_COME_AND_GO = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
-"""The middleware takes such a call from this host alone, and not from the gateway."""
+"""The middleware only accepts such a call from this host, and not from the gateway."""
 
-# Where adapters may change the last layer, vLLM 0.32 computes the likelihoods of a prompt with tensors that do not fit:
-# the engine is dead.
+# If adapters may change the last layer, vLLM 0.32 computes prompt log probabilities with tensors that do not fit, and
+# the engine dies.
 _NO_PROMPT_LOGPROBS = {"ROLLBOOK_CAPTURE_REFUSES_PROMPT_LOGPROBS": "1"}
 _TEXT = "ForCausalLM"
 
@@ -35,7 +35,10 @@ class _Configuration(msgspec.Struct, frozen=True):
 
 
 class VllmLauncher:
-    """Implements Launcher. The environment may be laid while deployments wait for it: the next try finds it."""
+    """Implements Launcher.
+
+    The environment can be installed while deployments wait for it: the next attempt finds it.
+    """
 
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
@@ -68,7 +71,7 @@ class VllmLauncher:
                 str(self._python()),
                 *("-m", "vllm.entrypoints.openai.api_server"),
                 *(part for pair in named.items() for part in pair),
-                # Callers name the endpoint, and may name the version too; the gateway has chosen this one.
+                # Callers name the endpoint, and may also name the version; the gateway has already chosen this one.
                 *("--served-model-name", endpoint, f"{endpoint}@{number}"),
                 "--enable-auto-tool-choice",
                 *(self._adapter_arguments(layers) if has_room else ()),
@@ -83,7 +86,7 @@ class VllmLauncher:
             },
         )
 
-    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of vLLM speaks alike
+    def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of vLLM has the same protocol
         return OpenAiClient(host=self._settings.hosts.dialled, port=port)
 
     def _python(self) -> Path:
@@ -92,13 +95,13 @@ class VllmLauncher:
         if not python.is_file():
             raise MayServeLaterError(
                 "engine-not-installed",
-                f"this host has no vLLM at {python}; lay its environment with `./task setup:vllm`, "
-                "or name the Python of an existing environment in ROLLBOOK_AGENT_VLLM_PYTHON",
+                f"this host has no vLLM at {python}; install it with `./task setup:vllm`, "
+                "or name the Python of another installation in ROLLBOOK_AGENT_VLLM_PYTHON",
             )
         return python
 
     def _has_room_for_adapters(self, model: Path) -> bool:
-        """Engines of models that write text have room; vLLM has no adapters for those of embeddings."""
+        """Engines of models that write text have room for adapters; vLLM does not support them for embeddings."""
         return bool(self._settings.vllm_adapters) and _writes_text(model)
 
     def _adapter_arguments(self, layers: Iterable[str]) -> tuple[str, ...]:
@@ -109,7 +112,7 @@ class VllmLauncher:
     def _resources(self) -> dict[str, str]:
         return {
             "OMP_NUM_THREADS": str(self._settings.vllm_threads),
-            # Bound threads of two engines would sit on the same cores and leave others idle.
+            # Pinned threads of two engines would use the same cores and leave others idle.
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_CPU_KVCACHE_SPACE": str(self._settings.vllm_cpu_cache_gib),
         }
@@ -131,6 +134,6 @@ def _writes_text(model: Path) -> bool:
     try:
         configuration = msgspec.json.decode((model / CONFIGURATION).read_bytes(), type=_Configuration)
     except (OSError, msgspec.DecodeError):
-        # What is wrong with it is for vLLM to say.
+        # vLLM reports what is wrong with it.
         return False
     return any(name.endswith(_TEXT) for name in configuration.architectures)
