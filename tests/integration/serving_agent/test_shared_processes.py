@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -46,6 +47,11 @@ def _answers(announcement: Command, model: str = "digits", *, prediction_id: str
     return answer.is_success
 
 
+def _are_in(wanted: set[bytes], spool: Path) -> bool:
+    written = b"".join(each.read_bytes() for each in spool.glob("*"))
+    return all(one in written for one in wanted)
+
+
 def _is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
@@ -62,8 +68,11 @@ async def test_a_crash_ends_the_instances_of_one_process_while_other_copies_answ
     assert len(set(pids)) == 2, "two copies of one endpoint share no process"
     assert _pid(neighbour) in pids
     assert _pid(stranger) not in pids, "workspaces share no process"
-    assert _answers(neighbour, "endpoint-2", prediction_id="before")
-    assert not _answers(neighbour, "digits"), "a port answers for its own model alone"
+    assert _answers(neighbour, "endpoint-2", prediction_id="the-answer")
+    assert not _answers(neighbour, "digits", prediction_id="the-refusal"), "a port answers for its own model alone"
+    # An engine writes down what it answered a moment later; a kill before that would lose it.
+    spool = harness.directory / "spool" / str(neighbour.body["boot_id"])
+    eventually(lambda: _are_in({b"the-answer", b"the-refusal"}, spool), what="both in the spool", log=harness.log)
     crashed = _pid(neighbour)
     (hit,), (spared,) = ([copy for copy in copies if (_pid(copy) == crashed) is same] for same in (True, False))
 
