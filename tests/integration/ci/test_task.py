@@ -137,6 +137,13 @@ def test_the_configuration_file_of_uv_names_the_registry(installed: Path) -> Non
     assert "PIP_INDEX_URL=https://uv.test/simple" in printed
 
 
+def test_programs_keep_their_bytecode_whatever_the_caller_has_set(installed: Path) -> None:
+    printed = run(installed, "demo", variables={"PYTHONDONTWRITEBYTECODE": "1"})[1]
+
+    assert "task got" in printed
+    assert "PYTHONDONTWRITEBYTECODE" not in printed
+
+
 def test_a_wheel_with_another_hash_is_refused(clone: Path) -> None:
     for wheel in (clone / "wheels").glob("uv-*"):
         wheel.write_bytes(wheel.read_bytes() + b" ")
