@@ -3,6 +3,7 @@
 import hashlib
 import mimetypes
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,8 @@ _FORMATS: Mapping[str, str] = {
     ".cbm": "catboost",
 }
 _BEGINNINGS = {".json": (_XGBOOST_JSON, "xgboost"), ".txt": (_LIGHTGBM_TEXT, "lightgbm")}
+# A client reads the certificates of all authorities when it is made, which takes 20 ms or more. It trusts nobody here.
+_NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _VERSION_REFERENCE = re.compile(r"(?P<model>[^/]+)/(?P<number>[0-9]{1,18})")
 
 
@@ -81,6 +84,11 @@ def is_on_this_machine(url: str) -> bool:
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost"
+
+
+def authorities_for(url: str) -> ssl.SSLContext | bool:
+    """Return which authorities a client trusts: the usual ones, or none where it speaks no TLS."""
+    return True if httpx.URL(url).scheme == "https" else _NO_AUTHORITIES
 
 
 def headers_for(token: str | None) -> dict[str, str]:

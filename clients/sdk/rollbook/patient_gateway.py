@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from rollbook import _sendable
+from rollbook import _sendable, _wire
 from rollbook.errors import GaveUp
 
 _TIMEOUT = httpx.Timeout(120.0, connect=5.0)
@@ -43,7 +43,9 @@ class PatientGateway:
     ) -> None:
         self._then = then
         self._endpoint = endpoint
-        self._client = httpx.AsyncClient(base_url=_sendable.url(gateway), timeout=_TIMEOUT)
+        self._client = httpx.AsyncClient(
+            base_url=_sendable.url(gateway), timeout=_TIMEOUT, verify=_wire.authorities_for(gateway)
+        )
         self._mint = mint
         self._minting = asyncio.Lock()
         self._token: tuple[str, float] | None = None

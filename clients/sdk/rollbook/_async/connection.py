@@ -23,6 +23,7 @@ class AsyncConnection:
             base_url=_sendable.url(url),
             headers=_wire.headers_for(token),
             timeout=timeout_s,
+            verify=_wire.authorities_for(url),
             # What is on this machine is asked directly, whatever proxy leads outside.
             trust_env=not _wire.is_on_this_machine(url),
         )
