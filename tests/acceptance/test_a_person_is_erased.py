@@ -15,6 +15,7 @@ from infra.kafka.connection import KafkaConnection
 from projections import rebuild
 from rollbook import Rollbook
 from rollbook.local_stack import program_command
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 from tests.support.stack_history import history_of
 
@@ -33,7 +34,10 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 def erased(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Erased:
     canary = f"canary{uuid.uuid4().hex}"
     with httpx.Client(
-        base_url=stack.api_url, headers={"authorization": f"Bearer {stack.admin_token}"}, timeout=60
+        base_url=stack.api_url,
+        headers={"authorization": f"Bearer {stack.admin_token}"},
+        timeout=60,
+        verify=NO_AUTHORITIES,
     ) as http:
         person = {"kind": "person", "name": f"Ms {canary}", "email": f"{canary}@example.org", "role": "viewer"}
         registered = http.post("/v1/principals", json=person, headers={"idempotency-key": canary[:20]})
@@ -53,7 +57,7 @@ def erased(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Era
 
 def test_the_person_is_shown_without_name_and_address(stack: RunningStack, erased: Erased) -> None:
     headers = {"authorization": f"Bearer {stack.admin_token}"}
-    answer = httpx.get(f"{stack.api_url}/v1/principals", headers=headers, timeout=60)
+    answer = httpx.get(f"{stack.api_url}/v1/principals", headers=headers, timeout=60, verify=NO_AUTHORITIES)
 
     principals: list[dict[str, Any]] = answer.json()["items"]
     shown = next(principal for principal in principals if principal["id"] == erased.principal_id)

@@ -14,6 +14,7 @@ from benchmarks.replaying_engine import SIGNATURE, Replay, Token, golden, write_
 from rollbook import Rollbook
 from rollbook.resources import Deployment
 from tests.support.eventually import eventually
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 
 PATH = "/v1/completions"
@@ -53,7 +54,9 @@ class Stream(threading.Thread):
 def gateway(stack: RunningStack, rollbook: Rollbook) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint(['*']).token}"}
     limits = httpx.Limits(max_connections=2 * STREAMS)
-    with httpx.Client(base_url=stack.gateway_url, headers=headers, timeout=60, limits=limits) as client:
+    with httpx.Client(
+        base_url=stack.gateway_url, headers=headers, timeout=60, limits=limits, verify=NO_AUTHORITIES
+    ) as client:
         yield client
 
 
@@ -81,7 +84,9 @@ def ask(gateway: httpx.Client, name: str) -> httpx.Response:
 
 
 def identity_of(port: int) -> dict[str, Any]:
-    identity: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/rollbook/instance", timeout=60).json()
+    identity: dict[str, Any] = httpx.get(
+        f"http://127.0.0.1:{port}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES
+    ).json()
     return identity
 
 

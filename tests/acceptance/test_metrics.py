@@ -8,6 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 
 OPEN_METRICS = "application/openmetrics-text"
@@ -32,7 +33,7 @@ def test_a_program_shows_its_metrics_where_the_status_says(stack: RunningStack, 
     address = stack.program(program).metrics
     assert address is not None
 
-    answer = httpx.get(address, headers={"accept": f"{OPEN_METRICS}; version=1.0.0"}, timeout=60)
+    answer = httpx.get(address, headers={"accept": f"{OPEN_METRICS}; version=1.0.0"}, timeout=60, verify=NO_AUTHORITIES)
 
     assert answer.headers["content-type"].startswith(OPEN_METRICS)
     families = {family.name: family for family in open_metrics(answer.text)}
@@ -49,7 +50,7 @@ def test_the_gateway_shows_envoys_own_metrics(stack: RunningStack) -> None:
     address = stack.program("envoy").metrics
     assert address is not None
 
-    families = {family.name for family in prometheus_text(httpx.get(address, timeout=60).text)}
+    families = {family.name for family in prometheus_text(httpx.get(address, timeout=60, verify=NO_AUTHORITIES).text)}
 
     assert "envoy_http_downstream_rq" in families
 
@@ -60,7 +61,9 @@ def test_what_a_program_counts_grows_with_what_it_does(stack: RunningStack) -> N
 
     def answered() -> float:
         labels = {"method": "GET", "route": "/v1/models", "status": "200"}
-        for family in open_metrics(httpx.get(address, headers={"accept": OPEN_METRICS}, timeout=60).text):
+        for family in open_metrics(
+            httpx.get(address, headers={"accept": OPEN_METRICS}, timeout=60, verify=NO_AUTHORITIES).text
+        ):
             for sample in family.samples:
                 if sample.name == "rollbook_http_requests_total" and sample.labels == labels:
                     return sample.value

@@ -14,6 +14,7 @@ from rollbook.resources import ScalingPolicy
 from rollbook_demo.models import golden_example, read_digits, train_versions
 from tests.support.digits_service import DigitsService, serve_digits
 from tests.support.eventually import eventually
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 
 NAME = "digits-scaled"
@@ -34,7 +35,7 @@ class Callers:
         self._url = f"{service.stack.gateway_url}/v2/models/{service.name}/infer"
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         headers = {"authorization": f"Bearer {service.inference_token()}"}
-        self._client = httpx.Client(headers=headers, timeout=60, limits=limits)
+        self._client = httpx.Client(headers=headers, timeout=60, limits=limits, verify=NO_AUTHORITIES)
         golden = golden_example(train_versions(read_digits())[0], read_digits().train_images[0])
         self._body = {"inputs": golden["inputs"]}
         self.answers: Counter[str] = Counter()

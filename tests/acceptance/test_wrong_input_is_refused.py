@@ -14,6 +14,7 @@ from rollbook import Problem, Rollbook
 from rollbook.resources import Rollout
 from rollbook_demo.models import SIGNATURE
 from tests.support.digits_service import GATES, DigitsService, canary, serve_digits
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.refusals import refused
 from tests.support.stack import RunningStack, rollbook_command
 
@@ -91,7 +92,10 @@ def test_an_artifact_whose_digest_differs_is_refused_and_not_kept(
 ) -> None:
     promised = hashlib.sha256(b"promised").hexdigest()
     with httpx.Client(
-        base_url=stack.api_url, headers={"authorization": f"Bearer {stack.admin_token}"}, timeout=60
+        base_url=stack.api_url,
+        headers={"authorization": f"Bearer {stack.admin_token}"},
+        timeout=60,
+        verify=NO_AUTHORITIES,
     ) as http:
         answer = http.put(f"/v1/artifacts/sha256:{promised}", content=b"delivered")
         kept = http.head(f"/v1/artifacts/sha256:{promised}")

@@ -17,6 +17,7 @@ from infra.kafka.connection import KafkaConnection
 from infra.ports import free_port, free_ports
 from tests.support.declared import Declared
 from tests.support.digits import SIGNATURE, served
+from tests.support.plain_http import NO_AUTHORITIES
 
 LOOPBACK = "127.0.0.1"
 _declared: dict[str, Declared] = {}
@@ -152,11 +153,11 @@ async def _served(api: Api, settings: ApiSettings) -> AsyncIterator[str]:
 
 
 async def _hold_to_its_word(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60, verify=NO_AUTHORITIES) as client:
         _declared[url] = Declared((await client.get("/openapi")).json())
 
 
 def _client(url: str, token: str | None) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     hooks = {"response": [_declared[url].check]}
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60, event_hooks=hooks)
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60, event_hooks=hooks, verify=NO_AUTHORITIES)

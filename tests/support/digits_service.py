@@ -15,6 +15,7 @@ from rollbook_demo.load import Plan
 from rollbook_demo.models import SIGNATURE, golden_example, read_digits, save_version, train_versions
 from rollbook_demo.traffic import Traffic
 from tests.support.eventually import eventually
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 
 REQUESTS_PER_S = 100.0
@@ -62,7 +63,7 @@ class DigitsService(msgspec.Struct, frozen=True, kw_only=True):
         headers = {"authorization": f"Bearer {self.inference_token()}"}
         try:
             url = f"{self.stack.gateway_url}/v2/models/{self.name}/ready"
-            return httpx.get(url, headers=headers, timeout=2).is_success
+            return httpx.get(url, headers=headers, timeout=2, verify=NO_AUTHORITIES).is_success
         except httpx.TransportError:
             return False
 

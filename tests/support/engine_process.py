@@ -17,6 +17,7 @@ from schemas.events.registry import ArtifactFormat
 from serving.capture.policy_file import PolicyInForce, write_policy
 from serving.runtime.manifest import ARTIFACT_NAME, Manifest, write_manifest
 from tests.support.digits import SIGNATURE, served
+from tests.support.plain_http import NO_AUTHORITIES
 
 START_DEADLINE_S = 90
 CAPTURE = "capture.json"
@@ -98,6 +99,6 @@ def running(root: Path, *, environ: Mapping[str, str] | None = None) -> Iterator
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/v2/health/ready", timeout=5).is_success
+        return httpx.get(f"{url}/v2/health/ready", timeout=5, verify=NO_AUTHORITIES).is_success
     except httpx.TransportError:
         return False

@@ -26,6 +26,7 @@ from serving.gateway.probe import NotServedError, Prober
 from serving.gateway.resources import everything, fixed_resources, update_for
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import Change, RoutingTable
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
 
 REGION = "local"
@@ -191,7 +192,7 @@ async def until(check: object, *, within_s: float = GUARD_S, why: str = "the con
 
 
 async def is_ready(ports: Ports) -> bool:
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
         with suppress(httpx.HTTPError):
             return (await client.get(f"http://127.0.0.1:{ports.admin}/ready")).status_code == 200
     return False
@@ -283,14 +284,14 @@ class Gateway:
 
     async def stats(self, pattern: str) -> dict[str, int]:
         """Return Envoy's counters and gauges whose names fit."""
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
             url = f"http://127.0.0.1:{self.ports.admin}/stats"
             answer = await client.get(url, params={"filter": pattern, "format": "json"})
         return {one["name"]: one["value"] for one in answer.json()["stats"] if "name" in one}
 
     async def listener_versions(self) -> list[tuple[str, str]]:
         """Return what listeners Envoy has: their names and when each was last changed."""
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
             answer = await client.get(f"http://127.0.0.1:{self.ports.admin}/config_dump?resource=dynamic_listeners")
         active = [one["active_state"] for one in answer.json()["configs"]]
         return [(one["listener"]["name"], one["last_updated"]) for one in active]
@@ -316,7 +317,9 @@ async def calling(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     url = f"http://127.0.0.1:{gateway.ports.gateway}"
     # A connection that the client drops for its age and opens again could be the one above a limit of connections.
     limits = httpx.Limits(keepalive_expiry=None)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=GUARD_S, limits=limits) as client:
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, timeout=GUARD_S, limits=limits, verify=NO_AUTHORITIES
+    ) as client:
         yield client
 
 

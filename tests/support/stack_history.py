@@ -16,6 +16,7 @@ from infra.clickhouse.client import connect
 from infra.kafka.connection import KafkaConnection
 from tests.support.eventually import eventually
 from tests.support.history import Acknowledged, Copy, History
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 
 _CAUGHT_UP_WITHIN_S = 30.0
@@ -78,6 +79,7 @@ class SteadyWriter:
             base_url=stack.api_url,
             headers={"authorization": f"Bearer {stack.admin_token}"},
             timeout=_ANSWER_WITHIN_S,
+            verify=NO_AUTHORITIES,
         )
         self._stopping = threading.Event()
         self._failure: Exception | None = None

@@ -14,6 +14,7 @@ import httpx
 from infra.errors import EXIT_CANNOT_START
 from infra.ports import free_port
 from infra.stack.addresses import LOOPBACK
+from tests.support.plain_http import NO_AUTHORITIES
 
 MAX_WAIT_MS = 30_000
 BEFORE_ITS_TIME_IS_OVER_S = 25.0
@@ -44,7 +45,10 @@ async def test_it_serves_and_ends_though_somebody_waits(tmp_path: Path) -> None:
 
 async def test_it_answers_at_the_address_that_it_is_told_to_listen_on(tmp_path: Path) -> None:
     port = free_port()
-    async with started(tmp_path, port=port, ROLLBOOK_API_HOST="0.0.0.0"), httpx.AsyncClient(timeout=60) as client:
+    async with (
+        started(tmp_path, port=port, ROLLBOOK_API_HOST="0.0.0.0"),
+        httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client,
+    ):
         await until_ready(port)
 
         answer = await client.get(f"http://127.0.0.2:{port}/healthz")
@@ -95,7 +99,7 @@ async def started(data_dir: Path, *, port: int, **more: str) -> AsyncIterator[as
 
 
 async def until_ready(port: int) -> None:
-    async with asyncio.timeout(60), httpx.AsyncClient(timeout=60) as client:
+    async with asyncio.timeout(60), httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
         while True:
             try:
                 if (await client.get(f"http://{LOOPBACK}:{port}/readyz")).is_success:

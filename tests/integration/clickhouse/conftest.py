@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from infra.ports import free_port
 from infra.stack.addresses import LOOPBACK
+from tests.support.plain_http import NO_AUTHORITIES
 
 READY_SECONDS = 60
 PASSWORD = "s3cret"
@@ -72,15 +73,19 @@ class Server:
         )
 
     def post(self, sql: str | bytes, **parameters: str) -> httpx.Response:
-        return httpx.post(self.url, params=parameters, content=sql, auth=("default", PASSWORD), timeout=60)
+        return httpx.post(
+            self.url, params=parameters, content=sql, auth=("default", PASSWORD), timeout=60, verify=NO_AUTHORITIES
+        )
 
     def stream(self, sql: str) -> AbstractContextManager[httpx.Response]:
         """Ask, and return before anything of the result is fetched."""
-        return httpx.stream("POST", self.url, content=sql, auth=("default", PASSWORD), timeout=60)
+        return httpx.stream(
+            "POST", self.url, content=sql, auth=("default", PASSWORD), timeout=60, verify=NO_AUTHORITIES
+        )
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/ping", timeout=2).text == "Ok.\n"
+            return httpx.get(f"{self.url}/ping", timeout=2, verify=NO_AUTHORITIES).text == "Ok.\n"
         except httpx.TransportError:
             return False
 

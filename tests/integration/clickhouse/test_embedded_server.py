@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureErr
 
 from tests.integration.clickhouse.conftest import PASSWORD, Server
 from tests.support.eventually import eventually
+from tests.support.plain_http import NO_AUTHORITIES
 
 
 @pytest.fixture
@@ -156,16 +157,18 @@ def test_a_readonly_query_cannot_write(server: Server, table: str, sql: str, rea
 
 def test_get_reads_and_does_not_write(server: Server, table: str) -> None:
     def get(sql: str) -> httpx.Response:
-        return httpx.get(server.url, params={"query": sql}, auth=("default", PASSWORD), timeout=60)
+        return httpx.get(
+            server.url, params={"query": sql}, auth=("default", PASSWORD), timeout=60, verify=NO_AUTHORITIES
+        )
 
     assert get("SELECT 1").text == "1\n"
     assert get(f"DROP TABLE {table}").headers["x-clickhouse-exception-code"] == "164"
 
 
 def test_nobody_comes_in_without_the_password(server: Server) -> None:
-    wrong = httpx.post(server.url, content="SELECT 1", auth=("default", "wrong"), timeout=60)
+    wrong = httpx.post(server.url, content="SELECT 1", auth=("default", "wrong"), timeout=60, verify=NO_AUTHORITIES)
 
-    assert httpx.post(server.url, content="SELECT 1", timeout=60).status_code == 403
+    assert httpx.post(server.url, content="SELECT 1", timeout=60, verify=NO_AUTHORITIES).status_code == 403
     assert (wrong.status_code, wrong.headers["x-clickhouse-exception-code"]) == (403, "516")
 
 

@@ -11,6 +11,7 @@ from tests.support.collector import Collector, Span
 from tests.support.digits import row_request
 from tests.support.engine_process import running, write_model
 from tests.support.gateway import Gateway, serving_gateway, until
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.routing import added, announced, created, shifted
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -25,7 +26,7 @@ async def test_the_spans_of_gateway_and_engine_stand_in_the_callers_trace(tmp_pa
         environ = {"ROLLBOOK_RUNTIME_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         gateway = Gateway(tmp_path, limits=Limits(otlp_endpoint=collector.url))
         with running(tmp_path / "engine", environ=environ) as engine:
-            async with serving_gateway(gateway), httpx.AsyncClient(timeout=60) as client:
+            async with serving_gateway(gateway), httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
                 # Else it waits for five spans or five seconds.
                 admin = f"http://127.0.0.1:{gateway.ports.admin}/runtime_modify?tracing.opentelemetry.min_flush_spans=1"
                 assert (await client.post(admin)).status_code == 200

@@ -24,6 +24,7 @@ from serving.runtime.manifest import ARTIFACT_NAME, write_manifest
 from tests.support import echo_model
 from tests.support.digits import digits, trained
 from tests.support.engine_process import EngineProcess, running, write_model
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.sklearn_models import signature_of
 
 ARROW = {"UINT64": pa.uint64()}
@@ -83,7 +84,7 @@ def test_every_row_of_several_chunks_is_answered_as_the_model_answers_it(many: E
 
 
 def test_values_of_every_type_come_back_as_they_were(many: EngineProcess, tmp_path: Path) -> None:
-    httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=60).raise_for_status()
+    httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=60, verify=NO_AUTHORITIES).raise_for_status()
     rows = {f"in_{name}": pa.array(values, ARROW.get(name)) for name, (_, values) in echo_model.TYPES.items()}
 
     summary, found = score(many, pa.table(rows), tmp_path, endpoint="echo")

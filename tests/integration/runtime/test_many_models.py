@@ -24,6 +24,7 @@ from serving.runtime.manifest import ARTIFACT_NAME
 from tests.support.digits import digits, row_request, trained
 from tests.support.echo_model import write_echo
 from tests.support.engine_process import EngineProcess, launched, running, write_model
+from tests.support.plain_http import NO_AUTHORITIES
 
 DEADLINE_S = 200
 PIXELS = digits()[0][7:8]
@@ -67,31 +68,33 @@ def test_a_model_may_change_while_a_body_is_on_its_way(many: EngineProcess, chan
             connection.putrequest("POST", "/v2/models/digits/infer")
             connection.putheader("content-length", str(len(body)))
             connection.endheaders(body[:10])
-            changed = httpx.post(f"{many.url}/v2/repository/models/digits/{change}", timeout=DEADLINE_S)
+            changed = httpx.post(
+                f"{many.url}/v2/repository/models/digits/{change}", timeout=DEADLINE_S, verify=NO_AUTHORITIES
+            )
             assert changed.status_code == 200
 
             connection.send(body[10:])
             answer = connection.getresponse()
 
             assert (answer.status, bool(answer.getheader("retry-after"))) == (status, status == 503), answer.read()
-        assert httpx.get(f"{many.url}/rollbook/instance", timeout=60).json()["in_flight"] == 0
+        assert httpx.get(f"{many.url}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES).json()["in_flight"] == 0
     finally:
-        httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S)
+        httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S, verify=NO_AUTHORITIES)
 
 
 def test_a_model_is_ready_whatever_became_of_the_others(many: EngineProcess) -> None:
     def is_ready(model: str) -> int:
-        return httpx.get(f"{many.url}/v2/models/{model}/ready", timeout=60).status_code
+        return httpx.get(f"{many.url}/v2/models/{model}/ready", timeout=60, verify=NO_AUTHORITIES).status_code
 
-    httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=DEADLINE_S)
-    httpx.post(f"{many.url}/v2/repository/models/digits/unload", timeout=DEADLINE_S)
+    httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=DEADLINE_S, verify=NO_AUTHORITIES)
+    httpx.post(f"{many.url}/v2/repository/models/digits/unload", timeout=DEADLINE_S, verify=NO_AUTHORITIES)
     try:
         with tritonclient.grpc.InferenceServerClient(many.url.removeprefix("http://")) as client:
             over_grpc = [client.is_model_ready(model) for model in ("echo", "digits")]
 
         assert (is_ready("echo"), is_ready("digits"), over_grpc) == (200, 503, [True, False])
     finally:
-        httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S)
+        httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S, verify=NO_AUTHORITIES)
 
 
 def test_a_model_without_room_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
@@ -105,10 +108,15 @@ def test_a_model_without_room_is_refused_and_the_others_go_on(tmp_path: Path) ->
     }
 
     with running(tmp_path, environ=environ) as engine:
-        answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=60)
+        answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=60, verify=NO_AUTHORITIES)
         assert answer.status_code == 400
         assert "MiB are free" in answer.json()["error"]
-        assert httpx.post(f"{engine.url}/v2/models/digits/infer", json=row_request(), timeout=60).status_code == 200
+        assert (
+            httpx.post(
+                f"{engine.url}/v2/models/digits/infer", json=row_request(), timeout=60, verify=NO_AUTHORITIES
+            ).status_code
+            == 200
+        )
 
 
 def test_a_process_without_room_for_its_model_says_so_and_ends(tmp_path: Path) -> None:
@@ -128,7 +136,9 @@ def test_a_model_that_crashes_its_process_takes_no_other_with_it(tmp_path: Path)
         os.kill(one.process.pid, signal.SIGSEGV)
         assert one.process.wait(DEADLINE_S) == -signal.SIGSEGV
 
-        answer = httpx.post(f"{other.url}/v2/models/digits/infer", json=row_request(), timeout=60)
+        answer = httpx.post(
+            f"{other.url}/v2/models/digits/infer", json=row_request(), timeout=60, verify=NO_AUTHORITIES
+        )
         assert answer.status_code == 200
 
 

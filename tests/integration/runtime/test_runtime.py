@@ -22,6 +22,7 @@ from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool_reader import SpoolReader
 from tests.support.digits import digits, row_request, trained
 from tests.support.engine_process import CAPTURE, EngineProcess, running, write_model
+from tests.support.plain_http import NO_AUTHORITIES
 
 DEADLINE_S = 200
 INFER = "/v2/models/digits/infer"
@@ -38,7 +39,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 @pytest.fixture(scope="module")
 def client(engine: EngineProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=engine.url, timeout=DEADLINE_S) as shared:
+    with httpx.Client(base_url=engine.url, timeout=DEADLINE_S, verify=NO_AUTHORITIES) as shared:
         yield shared
 
 
@@ -238,7 +239,11 @@ def test_a_capture_policy_that_changes_is_followed_without_a_restart(tmp_path: P
 
 def _ask(engine: EngineProcess, prediction_id: str) -> None:
     answer = httpx.post(
-        engine.url + INFER, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=DEADLINE_S
+        engine.url + INFER,
+        json=row_request(),
+        headers={"x-prediction-id": prediction_id},
+        timeout=DEADLINE_S,
+        verify=NO_AUTHORITIES,
     )
     assert answer.status_code == 200
 
@@ -290,7 +295,9 @@ def test_a_full_queue_answers_503_with_retry_after(tmp_path: Path) -> None:
         def ask(_: int) -> list[httpx.Response]:
             answers = []
             while not is_full.is_set():
-                answers.append(httpx.post(engine.url + INFER, content=content, timeout=DEADLINE_S))
+                answers.append(
+                    httpx.post(engine.url + INFER, content=content, timeout=DEADLINE_S, verify=NO_AUTHORITIES)
+                )
                 if answers[-1].status_code == 503:
                     is_full.set()
             return answers
@@ -332,7 +339,9 @@ def _seen_under_way(engine: EngineProcess, pool: ThreadPoolExecutor) -> tuple[Fu
         headers = {"x-prediction-id": asked[-1]}
         request = pool.submit(httpx.post, engine.url + INFER, content=content, timeout=DEADLINE_S, headers=headers)
         while not request.done():
-            if httpx.get(f"{engine.url}/rollbook/instance", timeout=DEADLINE_S).json()["in_flight"]:
+            if httpx.get(f"{engine.url}/rollbook/instance", timeout=DEADLINE_S, verify=NO_AUTHORITIES).json()[
+                "in_flight"
+            ]:
                 return request, asked
 
 

@@ -21,6 +21,7 @@ from tests.support.digits import digits, row_request, trained
 from tests.support.echo_model import TYPES
 from tests.support.echo_requests import values_of
 from tests.support.engine_process import EngineProcess
+from tests.support.plain_http import NO_AUTHORITIES
 
 PIXELS = digits()[0][:3]
 LABELS = trained().predict(PIXELS).tolist()
@@ -212,10 +213,10 @@ def test_statistics_count_rows_calls_and_requests(
 def test_metrics_are_in_the_open_form_and_count_what_was_asked(many: EngineProcess) -> None:
     sample = 'rollbook_inference_requests_total{model="digits",version="digits/2",deployment="deployment-1",status='
 
-    before = httpx.get(f"{many.url}/metrics", timeout=60).text
-    httpx.post(f"{many.url}/v2/models/digits/infer", json=row_request(), timeout=60)
-    httpx.post(f"{many.url}/v2/models/digits/infer", json={"inputs": []}, timeout=60)
-    answer = httpx.get(f"{many.url}/metrics", timeout=60)
+    before = httpx.get(f"{many.url}/metrics", timeout=60, verify=NO_AUTHORITIES).text
+    httpx.post(f"{many.url}/v2/models/digits/infer", json=row_request(), timeout=60, verify=NO_AUTHORITIES)
+    httpx.post(f"{many.url}/v2/models/digits/infer", json={"inputs": []}, timeout=60, verify=NO_AUTHORITIES)
+    answer = httpx.get(f"{many.url}/metrics", timeout=60, verify=NO_AUTHORITIES)
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.text.endswith("# EOF\n")

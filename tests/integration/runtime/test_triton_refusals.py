@@ -13,6 +13,7 @@ from tests.support.digits import digits, trained
 from tests.support.echo_model import MODELS, TYPES
 from tests.support.echo_requests import WAYS, Values, Way, inputs_of, model_of, values_of
 from tests.support.engine_process import EngineProcess
+from tests.support.plain_http import NO_AUTHORITIES
 
 DATATYPES = (*TYPES, "BF16")
 FLOATS = ("FP16", "BF16", "FP32", "FP64")
@@ -27,7 +28,9 @@ def way(request: pytest.FixtureRequest) -> Way:
 @pytest.fixture(scope="module", autouse=True)
 def echoes(many: EngineProcess) -> None:
     for model in MODELS:
-        httpx.post(f"{many.url}/v2/repository/models/{model}/load", timeout=60).raise_for_status()
+        httpx.post(
+            f"{many.url}/v2/repository/models/{model}/load", timeout=60, verify=NO_AUTHORITIES
+        ).raise_for_status()
 
 
 def _connections(address: str) -> set[int]:

@@ -21,6 +21,7 @@ from schemas.events.endpoints import CapturePolicy, CapturePolicyChanged, Deploy
 from schemas.events.registry import Artifact
 from tests.integration.serving_agent.conftest import AgentHarness, Command, batches_until_closing, eventually
 from tests.support.digits import Served, model_bytes, row_request, served
+from tests.support.plain_http import NO_AUTHORITIES
 
 ANNOUNCE = "/v1/instances"
 WITHDRAW = "/v1/instances/[^/]+/withdraw"
@@ -48,12 +49,14 @@ def _failed(harness: AgentHarness) -> Command:
 
 def _predict(announcement: Command, prediction_id: str) -> httpx.Response:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/v2/models/digits/infer"
-    return httpx.post(url, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=60)
+    return httpx.post(
+        url, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=60, verify=NO_AUTHORITIES
+    )
 
 
 def _pid(announcement: Command) -> int:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/rollbook/instance"
-    return int(httpx.get(url, timeout=60).json()["pid"])
+    return int(httpx.get(url, timeout=60, verify=NO_AUTHORITIES).json()["pid"])
 
 
 def _is_running(pid: int) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from infra.ports import free_port
 from tests.support.engine_process import settings_of, write_model
+from tests.support.plain_http import NO_AUTHORITIES
 from workers.serving_agent.engine_process import EngineProcess
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.fork_server import ForkServer
@@ -53,7 +54,7 @@ class Host:
 
 
 async def _is_ready(url: str) -> bool:
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
         try:
             return (await client.get(f"{url}/v2/health/ready")).is_success
         except httpx.TransportError:
@@ -72,7 +73,9 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 async def test_forks_answer_under_their_own_ids_in_sessions_of_their_own(host: Host) -> None:
     (first, at), (second, at_too) = await host.ready(), await host.ready()
 
-    pids = [httpx.get(f"{url}/rollbook/instance", timeout=60).json()["pid"] for url in (at, at_too)]
+    pids = [
+        httpx.get(f"{url}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES).json()["pid"] for url in (at, at_too)
+    ]
     assert pids == [first.pid, second.pid]
     assert [os.getsid(pid) for pid in pids] == pids
     assert host.pid() != os.getpid()

@@ -13,6 +13,7 @@ import psutil
 
 from tests.integration.serving_agent.conftest import AgentHarness, Command, eventually
 from tests.support.digits import row_request, served, trained
+from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.process_memory import spoil
 
 ANNOUNCE = "/v1/instances"
@@ -56,12 +57,16 @@ def announced_again(harness: AgentHarness, before: Command) -> Command:
 
 def label_of(announcement: Command) -> int:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/v2/models/digits/infer"
-    return int(httpx.post(url, json=row_request(), timeout=60).raise_for_status().json()["outputs"][0]["data"][0])
+    return int(
+        httpx.post(url, json=row_request(), timeout=60, verify=NO_AUTHORITIES)
+        .raise_for_status()
+        .json()["outputs"][0]["data"][0]
+    )
 
 
 def pid_of(announcement: Command) -> int:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/rollbook/instance"
-    return int(httpx.get(url, timeout=60).json()["pid"])
+    return int(httpx.get(url, timeout=60, verify=NO_AUTHORITIES).json()["pid"])
 
 
 def test_an_instance_that_hangs_is_withdrawn_killed_and_comes_back(harness: AgentHarness) -> None:
@@ -158,7 +163,9 @@ def test_a_healthy_instance_is_left_alone(harness: AgentHarness) -> None:
 
 def answers_of(announcement: Command) -> int:
     """Return how many requests an instance has answered, probes among them."""
-    metrics = httpx.get(f"http://{announcement.body['host']}:{announcement.body['port']}/metrics", timeout=60).text
+    metrics = httpx.get(
+        f"http://{announcement.body['host']}:{announcement.body['port']}/metrics", timeout=60, verify=NO_AUTHORITIES
+    ).text
     answered = re.search(r'^rollbook_inference_requests_total\{.*status="200"\} (\d+)$', metrics, re.MULTILINE)
     assert answered, metrics
     return int(answered[1])

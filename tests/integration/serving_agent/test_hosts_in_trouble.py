@@ -14,6 +14,7 @@ from schemas.events.endpoints import DeploymentAdded
 from schemas.events.registry import Artifact
 from tests.integration.serving_agent.conftest import AgentHarness, Command, eventually
 from tests.support.digits import row_request, served
+from tests.support.plain_http import NO_AUTHORITIES
 
 pytestmark = pytest.mark.timeout(300)
 ANNOUNCE = "/v1/instances"
@@ -68,7 +69,9 @@ async def test_a_full_disk_is_told_the_running_engine_goes_on_and_the_next_start
     assert failure.body["code"] == "disk-full", failure
     url = f"http://{first.body['host']}:{first.body['port']}/v2/models/digits/infer"
     for number in range(50):
-        answer = httpx.post(url, json=row_request(), headers={"x-prediction-id": f"p-{number}"}, timeout=60)
+        answer = httpx.post(
+            url, json=row_request(), headers={"x-prediction-id": f"p-{number}"}, timeout=60, verify=NO_AUTHORITIES
+        )
         assert answer.status_code == 200
     assert told(harness, ANNOUNCE, "deployment-b") == []
     assert harness.process is not None
@@ -124,7 +127,12 @@ async def test_an_engine_of_a_language_model_that_never_becomes_ready_is_told_en
     assert told(harness, ANNOUNCE, "deployment-b") == []
     assert harness.control_plane.told(WITHDRAW) == []
     url = f"http://{first['host']}:{first['port']}/v2/models/digits/infer"
-    assert httpx.post(url, json=row_request(), headers={"x-prediction-id": "p"}, timeout=60).status_code == 200
+    assert (
+        httpx.post(
+            url, json=row_request(), headers={"x-prediction-id": "p"}, timeout=60, verify=NO_AUTHORITIES
+        ).status_code
+        == 200
+    )
 
     def is_none_left() -> bool:
         of_b = [record for record in harness.records() if record["slot"]["deployment_id"] == "deployment-b"]

@@ -12,6 +12,7 @@ import psutil
 from schemas.events.endpoints import DeploymentRemoved
 from tests.integration.serving_agent.conftest import AgentHarness, Command, batches_until_closing, eventually
 from tests.support.digits import row_request, served
+from tests.support.plain_http import NO_AUTHORITIES
 
 ANNOUNCE = "/v1/instances"
 FAIL = "/v1/instances/[^/]+/fail"
@@ -38,12 +39,14 @@ def _url(announcement: Command) -> str:
 
 
 def _pid(announcement: Command) -> int:
-    return int(httpx.get(f"{_url(announcement)}/rollbook/instance", timeout=60).json()["pid"])
+    return int(httpx.get(f"{_url(announcement)}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES).json()["pid"])
 
 
 def _answers(announcement: Command, model: str = "digits", *, prediction_id: str = "p") -> bool:
     path = f"{_url(announcement)}/v2/models/{model}/infer"
-    answer = httpx.post(path, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=60)
+    answer = httpx.post(
+        path, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=60, verify=NO_AUTHORITIES
+    )
     return answer.is_success
 
 
