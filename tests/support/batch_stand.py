@@ -45,7 +45,7 @@ class BatchStand:
         self.gateway = gateway
         self.data_dir = data_dir
         self.url = f"http://127.0.0.1:{gateway.ports.gateway}"
-        self.server = Program("workers.batch_server.app", {}, data_dir / "batches.out")
+        self.server = Program("batches", {}, data_dir / "batches.out")
 
     async def start(self, **settings: str) -> None:
         """Start the batch server, with settings beside the usual ones."""
@@ -59,7 +59,7 @@ class BatchStand:
             **settings,
         }
         named = {f"ROLLBOOK_BATCHES_{name}": value for name, value in environ.items()}
-        self.server = Program("workers.batch_server.app", named, self.data_dir / "batches.out")
+        self.server = Program("batches", named, self.data_dir / "batches.out")
         await self.server.start()
         await until(self.ready_file.exists, why="a ready batch server")
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +17,7 @@ from jwt.algorithms import OKPAlgorithm
 from msgspec import Struct
 from msgspec.structs import replace
 
+from infra.launch import launched
 from infra.ports import free_ports
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.clusters import Comebacks
@@ -129,8 +129,8 @@ class Ports:
 class Program:
     """A program of ours, in a process of its own."""
 
-    def __init__(self, module: str, environ: Mapping[str, str], log: Path) -> None:
-        self._module = module
+    def __init__(self, name: str, environ: Mapping[str, str], log: Path) -> None:
+        self._name = name
         self._environ = environ
         self._log = log
         self.process: asyncio.subprocess.Process | None = None
@@ -138,9 +138,7 @@ class Program:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                f"import sys; from {self._module} import main; sys.exit(main([]))",
+                *launched(self._name),
                 env={**os.environ, **self._environ},
                 stdout=log,
                 stderr=log,
@@ -165,7 +163,7 @@ def envoy_program(data_dir: Path, ports: Ports, **more: str) -> Program:
         "ROLLBOOK_ENVOY_ADS_PORT": str(ports.ads),
         **more,
     }
-    return Program("serving.gateway.envoy_process", environ, data_dir / "envoy.out")
+    return Program("envoy", environ, data_dir / "envoy.out")
 
 
 @asynccontextmanager
@@ -297,6 +295,13 @@ class Gateway:
         return [(one["listener"]["name"], one["last_updated"]) for one in active]
 
 
+async def _is_up(gateway: Gateway) -> bool:
+    process = gateway.envoy.process
+    assert process
+    assert process.returncode is None, gateway.envoy.logged
+    return await is_ready(gateway.ports)
+
+
 @asynccontextmanager
 async def serving_gateway(gateway: Gateway) -> AsyncIterator[Gateway]:
     """Run a gateway's Envoy until the block is left."""
@@ -304,7 +309,7 @@ async def serving_gateway(gateway: Gateway) -> AsyncIterator[Gateway]:
     gateway.put(everything(gateway.table))
     try:
         async with running(gateway.envoy):
-            await until(lambda: is_ready(gateway.ports), within_s=60, why="a ready Envoy")
+            await until(lambda: _is_up(gateway), why="a ready Envoy")
             yield gateway
     finally:
         await gateway.close()

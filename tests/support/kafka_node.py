@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
+from infra.launch import launched
 from infra.ports import free_ports
 from infra.stack.addresses import LOOPBACK
 from schemas.topics import Topic
@@ -45,8 +45,7 @@ class Node:
         }
 
     def start(self) -> None:
-        code = "import sys; from infra.kafka.embedded import main; sys.exit(main())"
-        self.process = subprocess.Popen([sys.executable, "-c", code], env=self.environment())
+        self.process = subprocess.Popen(launched("kafka"), env=self.environment())
         deadline = time.monotonic() + READY_SECONDS
         while not self._answers():
             assert self.process.poll() is None, f"the node ended with {self.process.returncode}"

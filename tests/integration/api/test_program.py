@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from infra.errors import EXIT_CANNOT_START
+from infra.launch import launched
 from infra.ports import free_port
 from infra.stack.addresses import LOOPBACK
 from tests.support.plain_http import NO_AUTHORITIES
@@ -19,7 +19,7 @@ from tests.support.plain_http import NO_AUTHORITIES
 MAX_WAIT_MS = 30_000
 BEFORE_ITS_TIME_IS_OVER_S = 25.0
 ROOT = Path(__file__).parents[3]
-START = [sys.executable, "-c", "import sys; from control_plane.app import main; sys.exit(main([]))"]
+START = launched("api")
 
 
 async def test_it_serves_and_ends_though_somebody_waits(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from infra.launch import launched
 from infra.ports import free_port
 from infra.stack.addresses import LOOPBACK
 from tests.support.plain_http import NO_AUTHORITIES
@@ -45,8 +45,7 @@ class Server:
         return {**os.environ, **{f"ROLLBOOK_CLICKHOUSE_{name}": value for name, value in own.items()}}
 
     def start(self) -> None:
-        code = "import sys; from infra.clickhouse.embedded_server import main; sys.exit(main())"
-        self.process = subprocess.Popen([sys.executable, "-c", code], env=self.environment())
+        self.process = subprocess.Popen(launched("clickhouse"), env=self.environment())
         deadline = time.monotonic() + READY_SECONDS
         while not self._answers():
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}"

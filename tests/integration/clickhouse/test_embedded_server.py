@@ -1,7 +1,6 @@
 # ruff: noqa: S608 - the table names are the test's own
 import os
 import subprocess
-import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
+from infra.launch import launched
 from tests.integration.clickhouse.conftest import PASSWORD, Server
 from tests.support.eventually import eventually
 from tests.support.plain_http import NO_AUTHORITIES
@@ -271,9 +271,8 @@ def test_an_error_in_the_middle_of_a_stream_is_not_taken_for_its_end(client: Cli
 
 def test_a_taken_folder_is_one_sentence(server: Server) -> None:
     second = Server(server.folder)
-    code = "import sys; from infra.clickhouse.embedded_server import main; sys.exit(main())"
     refused = subprocess.run(
-        [sys.executable, "-c", code],
+        launched("clickhouse"),
         env={**os.environ, **second.environment()},
         capture_output=True,
         text=True,

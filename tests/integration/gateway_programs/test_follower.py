@@ -42,7 +42,7 @@ class Plant:
         self.ready_file = data_dir / "follower.ready"
         self.envoy = envoy_program(data_dir, self.ports)
         (data_dir / "service.token").write_text("rb_service\n")
-        self.follower = Program("serving.gateway.app", self._follower_settings(), data_dir / "follower.out")
+        self.follower = Program("follower", self._follower_settings(), data_dir / "follower.out")
         self._producer: AIOKafkaProducer | None = None
 
     def _follower_settings(self) -> dict[str, str]:

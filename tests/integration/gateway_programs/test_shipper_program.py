@@ -23,7 +23,7 @@ def shipper_program(gateway: Gateway, node: Node) -> tuple[Program, Path]:
         "ROLLBOOK_SHIPPER_KAFKA_BOOTSTRAP": node.bootstrap,
         "ROLLBOOK_SHIPPER_READY_FILE": str(ready),
     }
-    return Program("serving.gateway.request_shipper", environ, gateway.data_dir / "shipper.out"), ready
+    return Program("shipper", environ, gateway.data_dir / "shipper.out"), ready
 
 
 async def read_topic(node: Node) -> KeepingSink:

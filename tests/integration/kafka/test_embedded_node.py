@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from infra.errors import TopicDriftError
 from infra.kafka.clients import consumer_from_offset, producer
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
+from infra.launch import launched
 from tests.support.kafka_node import Node
 
 RECORDS = 500
@@ -116,10 +116,7 @@ async def test_an_absent_broker_ends_at_the_deadline() -> None:
 
 
 def run_node(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    code = "import sys; from infra.kafka.embedded import main; sys.exit(main())"
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    return subprocess.run(launched("kafka"), env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_taken_port_is_one_sentence(node: Node) -> None:

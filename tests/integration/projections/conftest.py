@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.clock import SystemClock
+from infra.launch import launched
 from projections.messages import Message
 from projections.progress import Mark
 from projections.reading import Reader
@@ -118,8 +118,7 @@ class Program:
 
     def start(self) -> None:
         environment = {f"ROLLBOOK_PROJECTIONS_{name}": value for name, value in self.settings.items()}
-        code = "import sys; from projections.app import main; sys.exit(main([]))"
-        self.process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **environment})
+        self.process = subprocess.Popen(launched("projections"), env={**os.environ, **environment})
 
     def wait_until_ready(self) -> None:
         assert self.process is not None

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from infra.kafka.clients import producer
+from infra.launch import launched
 from schemas.catalogue import TYPE_NAMES
 from schemas.envelope import Envelope, encode, encode_data
 from schemas.events.endpoints import CapturePolicyChanged, DeploymentAdded, DeploymentRemoved, VersionReference
@@ -180,9 +180,7 @@ class AgentHarness:
         # Compiling every module again takes most of a start.
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         with (self.root / "agent.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers.serving_agent.app"], env=environ, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(launched("agent"), env=environ, stdout=log, stderr=log)
         eventually((self.root / "ready").exists, what="ready agent", log=self.log)
 
     def log(self) -> str:
