@@ -5,6 +5,7 @@ import msgspec
 FOREVER = -1
 _HOUR_MS = 60 * 60 * 1000
 _DAY_MS = 24 * _HOUR_MS
+_MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,11 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             "cleanup.policy": "compact",
             "retention.ms": str(self.retention_ms),
             "delete.retention.ms": str(self.tombstones_kept_ms),
+            "max.message.bytes": str(_MAX_DOCUMENT_BYTES),
+            # Kafka compacts only segments that are full or old; every reader reads the rest whole.
+            "segment.bytes": str(16 * 1024 * 1024),
+            "segment.ms": str(_DAY_MS),
+            "min.cleanable.dirty.ratio": "0.1",
         }
 
 

@@ -29,6 +29,7 @@ WHERE (documents.position, documents.id) > (?, ?) AND documents.position <= ?
 ORDER BY documents.position, documents.id LIMIT ?
 """
 """Documents in the order of the events that made them, after one, up to a position."""
+HAS_DOCUMENTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'documents'"
 SELECT_FORMAT = f"SELECT value FROM properties WHERE name = '{FORMAT_PROPERTY}'"  # noqa: S608  a constant
 
 

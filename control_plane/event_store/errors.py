@@ -6,8 +6,7 @@ Conflict
 ├── IdempotencyKeyReusedError  idempotency-key-reused
 └── AnswerErasedError          answer-erased
 Invalid
-├── EventTooLargeError         event-too-large
-└── DocumentTooLargeError      document-too-large
+└── EventTooLargeError         event-too-large
 Unavailable
 ├── StoreUnavailableError      store-unavailable: the disk or the file
 ├── StoreBusyError             store-busy: the queue of commands is full
@@ -74,18 +73,6 @@ class EventTooLargeError(Invalid):
         super().__init__(
             f"{type_name} would take {size} bytes in the log; the limit is {limit}",
             remedy="store large values as artifacts and refer to them by digest",
-        )
-
-
-class DocumentTooLargeError(Invalid):
-    """Programs follow the document; one that grows without end would stop them all."""
-
-    code = "document-too-large"
-
-    def __init__(self, *, stream: str, size: int, limit: int) -> None:
-        super().__init__(
-            f"the document of {stream} would take {size} bytes; the limit is {limit}",
-            remedy="remove what it no longer needs, such as deployments that take no traffic",
         )
 
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from control_plane.catalogue.sqlite_documents import HAS_DOCUMENTS, SELECT_FORMAT
 from control_plane.catalogue.sqlite_documents import SELECT as SELECT_DOCUMENTS
-from control_plane.catalogue.sqlite_documents import SELECT_FORMAT
 from control_plane.event_store.recorder import SELECT_COUNT, SELECT_HEAD, SELECT_LOG
 
 
@@ -61,7 +61,8 @@ class LogFile:
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def documents(self, *, after: Place, up_to: int, limit: int) -> list[LoggedDocument]:
         """Return documents in the order of their events, after one of them, up to and at a position."""
@@ -76,10 +77,9 @@ class LogFile:
 
     def catalogue_format(self) -> str | None:
         """Return the format of the documents, None in the file of a release that had no documents."""
-        try:
-            found = self._connection.execute(SELECT_FORMAT).fetchone()
-        except sqlite3.OperationalError:
+        if self._connection.execute(HAS_DOCUMENTS).fetchone() is None:
             return None
+        found = self._connection.execute(SELECT_FORMAT).fetchone()
         return None if found is None else str(found[0])
 
     def head(self) -> int:

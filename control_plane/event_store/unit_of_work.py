@@ -6,7 +6,7 @@ from typing import cast
 import msgspec
 
 from control_plane.event_store.codec import EventFrame, encode_event, fold, fold_own, to_stored
-from control_plane.event_store.errors import DocumentTooLargeError, StaleVersionError
+from control_plane.event_store.errors import StaleVersionError
 from control_plane.event_store.folded_states import FoldedState
 from control_plane.event_store.group import Group
 from control_plane.keys.sealing import StagedKeys, open_sealed, seal
@@ -21,7 +21,6 @@ from control_plane.ports import (
     State,
     is_document,
 )
-from schemas.documents.records import MAX_DOCUMENT_BYTES
 from schemas.envelope import Envelope, Sealed, rfc3339
 from schemas.identifiers import Kind, new_id
 
@@ -149,8 +148,6 @@ class CommandUnit:
         if row is None:
             catalogue.remove(aggregate.kind, stream, workspace=self.actor.workspace)
             return None
-        if aggregate.is_followed is not None and len(row.body) > MAX_DOCUMENT_BYTES:
-            raise DocumentTooLargeError(stream=stream, size=len(row.body), limit=MAX_DOCUMENT_BYTES)
         catalogue.put(row)
         return row
 

@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 import structlog
 
-from control_plane.catalogue.rebuild import FORMAT
 from control_plane.event_store.log_file import open_log_file
 from control_plane.relay.leadership import sole_relay
 from control_plane.relay.nudges import open_nudges
@@ -84,9 +83,8 @@ async def _wait_for(store: Path, stopping: asyncio.Event) -> bool:
 
 def _store_exists(store: Path) -> bool:
     try:
-        with open_log_file(store) as log:
-            # The API renews documents of another release when it opens the store.
-            return log.catalogue_format() == FORMAT
+        with open_log_file(store):
+            return True
     except sqlite3.OperationalError:
         return False
     except sqlite3.DatabaseError as error:

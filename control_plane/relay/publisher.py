@@ -13,16 +13,18 @@ from control_plane.relay.errors import PoisonEventError, PublishingError
 from control_plane.relay.record import TopicRecord
 from infra.kafka.clients import abandon, producer
 from infra.kafka.connection import KafkaConnection
+from schemas.documents.records import OFFSET
 
 DEADLINE_SECONDS = 20.0
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A message on its way to a topic; `what` names it to people."""
+    """A message on its way to a topic; `what` names it to people. Some say at which offset they are written."""
 
     topic: str
     record: TopicRecord
     what: str
+    says_its_offset: bool = False
 
 
 class Publisher:
@@ -44,27 +46,34 @@ class Publisher:
         """
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                sent = [(message.topic, await self._send(message)) for message in messages]
-                offsets = [(topic, (await one).offset) for topic, one in sent]
+                sent = [await self._send(message) for message in messages]
+                for message, offset, acknowledged in sent:
+                    self._compare(message, offset, (await self._acknowledged(message, acknowledged)).offset)
         except (TimeoutError, KafkaError) as error:
             raise PublishingError(f"{messages[0].what} to {messages[-1].what}: {error!r}") from error
-        for topic, offset in offsets:
-            if offset != self._next_offsets[topic]:
-                # Somebody else wrote, or the topic was rebuilt under the producer.
-                raise PublishingError(
-                    f"the broker gave offset {offset} of {topic} instead of {self._next_offsets[topic]}"
-                )
-            self._next_offsets[topic] += 1
 
-    async def _send(self, message: Outgoing) -> asyncio.Future[RecordMetadata]:
-        record = message.record
+    async def _send(self, message: Outgoing) -> tuple[Outgoing, int, asyncio.Future[RecordMetadata]]:
+        record, offset = message.record, self._next_offsets[message.topic]
+        self._next_offsets[message.topic] += 1
+        headers = [*record.headers, (OFFSET, str(offset).encode())] if message.says_its_offset else record.headers
         try:
-            sent: asyncio.Future[RecordMetadata] = await self._kafka.send(
-                message.topic, record.value, key=record.key, headers=record.headers, partition=0
-            )
-            return sent
+            sent = await self._kafka.send(message.topic, record.value, key=record.key, headers=headers, partition=0)
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise PoisonEventError(cannot_be_published(message.what, error)) from error
+        return message, offset, sent
+
+    @staticmethod
+    async def _acknowledged(message: Outgoing, sent: asyncio.Future[RecordMetadata]) -> RecordMetadata:
+        try:
+            return await sent
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            raise PoisonEventError(cannot_be_published(message.what, error)) from error
+
+    @staticmethod
+    def _compare(message: Outgoing, expected: int, found: int) -> None:
+        if found != expected:
+            # Somebody else wrote, or the topic was rebuilt under the producer.
+            raise PublishingError(f"the broker gave {message.what} offset {found} of {message.topic}, not {expected}")
 
 
 def cannot_be_published(what: str, error: Exception) -> str:

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 import msgspec
 
 from control_plane.event_store.log_file import LoggedDocument, LoggedEvent
-from schemas.documents.records import FORMAT, StateRecord
+from schemas.documents import records
+from schemas.documents.records import StateRecord
 from schemas.envelope import decode
 
 POSITION = "position"
@@ -57,7 +58,11 @@ def to_record(event: LoggedEvent) -> TopicRecord:
 
 def to_document_record(document: LoggedDocument, *, document_format: str) -> TopicRecord:
     """Return the message of a document, or of its removal."""
-    copied = {POSITION: document.position, "event_id": document.event_id, FORMAT: document_format}
+    copied = {
+        records.POSITION: document.position,
+        records.EVENT_ID: document.event_id,
+        records.FORMAT: document_format,
+    }
     headers = [(name, str(value).encode()) for name, value in copied.items()]
     if document.is_removed:
         return TopicRecord(key=document.id.encode(), value=None, headers=headers)

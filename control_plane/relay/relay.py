@@ -8,21 +8,26 @@ its end or a topic rebuilt are one and the same case: look where it ends.
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import msgspec
 import structlog
+from aiokafka.errors import KafkaError
 
-from control_plane.catalogue.rebuild import FORMAT
 from control_plane.event_store.log_file import LogFile, LoggedDocument, LoggedEvent, Place
 from control_plane.relay.errors import PoisonEventError, PublishingError, TopicForeignError
 from control_plane.relay.nudges import Nudges
 from control_plane.relay.publisher import DEADLINE_SECONDS, Outgoing, Publisher, cannot_be_published, open_publisher
 from control_plane.relay.record import to_document_record, to_record
 from control_plane.relay.tail import DocumentsTail, Tail, read_documents_tail, read_tail
+from infra.errors import TopicDriftError
 from infra.kafka.connection import KafkaConnection
+from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.envelope import decode
 from schemas.topics import REGISTRY_EVENTS, SERVING_STATE
 
+NOWHERE: Place = (0, "")
+_MAX_BATCH_BYTES = 4 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 
 
@@ -69,7 +74,8 @@ class Relay:
         self._when_caught_up = when_caught_up
         self._pace = pace or Pace()
         self._topics = topics or Topics()
-        self._place: Place = (0, "")
+        self._place: Place = NOWHERE
+        self._format: str | None = None
         self.position = 0
         self.published = 0
         self.published_documents = 0
@@ -92,7 +98,8 @@ class Relay:
                 async with open_publisher(
                     self._connection, next_offsets, deadline_seconds=self._pace.deadline_seconds
                 ) as publisher:
-                    self.position, self._place = tails.events.position, _resume_at(tails.documents)
+                    self.position, self._place = tails.events.position, (tails.documents.position, "")
+                    self._format = tails.documents.document_format
                     _log.info("relay_resumes", position=self.position, documents_position=self._place[0])
                     failures = 0
                     await self._follow(publisher, stopping)
@@ -111,7 +118,7 @@ class Relay:
                 await publisher.publish(
                     [
                         *(_event_message(event, self._topics.events) for event in events),
-                        *(_document_message(document, self._topics.documents) for document in documents),
+                        *(self._document_message(document) for document in documents),
                     ]
                 )
                 self._note(events, documents)
@@ -126,8 +133,15 @@ class Relay:
         """Read what comes next; a document waits for the batch that its event is in."""
         with self._log.one_moment():
             events = self._log.read(after=self.position, limit=self._pace.batch)
+            found = self._log.catalogue_format()
+            if found is None:
+                return events, []
+            if found != self._format:
+                if self._format:
+                    _log.info("documents_published_again", format=found, before=self._format)
+                self._place, self._format = NOWHERE, found
             up_to = events[-1].position if events else self.position
-            return events, self._log.documents(after=self._place, up_to=up_to, limit=self._pace.batch)
+            return events, _bounded(self._log.documents(after=self._place, up_to=up_to, limit=self._pace.batch))
 
     def _note(self, events: Sequence[LoggedEvent], documents: Sequence[LoggedDocument]) -> None:
         if events:
@@ -147,14 +161,25 @@ class Relay:
                 break
             tails = again
         self._check_events(tails.events)
-        self._check_documents(tails.documents)
-        return tails
+        return msgspec.structs.replace(tails, documents=self._known(tails.documents))
 
     async def _read_tails(self) -> Tails:
+        await self._ensure_topics()
         return Tails(
             events=await read_tail(self._connection, self._topics.events),
             documents=await read_documents_tail(self._connection, self._topics.documents),
         )
+
+    async def _ensure_topics(self) -> None:
+        """Make what a person deleted so that it is filled again; what is there in another form is the API's to tell."""
+        wanted = {REGISTRY_EVENTS: self._topics.events, SERVING_STATE: self._topics.documents}
+        specs = [msgspec.structs.replace(TopicSpec.of(topic), name=name) for topic, name in wanted.items()]
+        try:
+            await ensure_topics(self._connection, specs, timeout_seconds=self._pace.deadline_seconds)
+        except TopicDriftError as error:
+            _log.warning("topic_differs", reason=str(error))
+        except (TimeoutError, KafkaError) as error:
+            raise PublishingError(f"the topics cannot be made or compared ({error!r})") from error
 
     def _check_events(self, tail: Tail) -> None:
         topic = self._topics.events
@@ -172,27 +197,37 @@ class Relay:
         if tail.next_offset > published:
             _log.warning("topic_holds_repeats", records=tail.next_offset, events=published)
 
-    def _check_documents(self, tail: DocumentsTail) -> None:
-        if tail.position == 0:
-            return
+    def _known(self, tail: DocumentsTail) -> DocumentsTail:
+        """Return a tail that documents go on after: the beginning, where the last one is not of this store."""
         event = self._log.event_at(tail.position)
-        if event is None or decode(event.canonical).id != tail.event_id:
-            raise TopicForeignError(
-                f"the topic {self._topics.documents} ends with a document of event {tail.event_id} at position "
-                f"{tail.position}, which the store does not hold; delete the topic, and the relay will fill it again"
-            )
+        if tail.position == 0 or (event is not None and _id_of(event) == tail.event_id):
+            return tail
+        _log.warning("documents_of_another_store", topic=self._topics.documents, position=tail.position)
+        return DocumentsTail(tail.next_offset, 0)
+
+    def _document_message(self, document: LoggedDocument) -> Outgoing:
+        record = to_document_record(document, document_format=self._format or "")
+        what = f"the document {document.id} of position {document.position}"
+        return Outgoing(self._topics.documents, record, what, says_its_offset=True)
 
     def _pause(self, failures: int) -> float:
         pause_s: float = min(self._pace.max_pause_seconds, 0.1 * 2**failures)
         return pause_s * (0.5 + random.random() / 2)  # noqa: S311  jitter, no secret
 
 
-def _resume_at(tail: DocumentsTail) -> Place:
-    """Go on with the documents of the last one's event; all are published again in a new format."""
-    if tail.document_format not in ("", FORMAT):
-        _log.info("documents_published_again", format=FORMAT, before=tail.document_format)
-        return 0, ""
-    return tail.position, ""
+def _bounded(documents: list[LoggedDocument]) -> list[LoggedDocument]:
+    """Return as many of the first documents as fit into one batch, and at least one."""
+    sizes = accumulate(len(document.body) for document in documents)
+    return [document for document, size in zip(documents, sizes, strict=True) if size <= _MAX_BATCH_BYTES] or documents[
+        :1
+    ]
+
+
+def _id_of(event: LoggedEvent) -> str:
+    try:
+        return str(decode(event.canonical).id)
+    except msgspec.DecodeError:
+        return ""
 
 
 def _event_message(event: LoggedEvent, topic: str) -> Outgoing:
@@ -201,11 +236,6 @@ def _event_message(event: LoggedEvent, topic: str) -> Outgoing:
         return Outgoing(topic, to_record(event), what)
     except msgspec.DecodeError as error:
         raise PoisonEventError(cannot_be_published(what, error)) from error
-
-
-def _document_message(document: LoggedDocument, topic: str) -> Outgoing:
-    record = to_document_record(document, document_format=FORMAT)
-    return Outgoing(topic, record, f"the document {document.id} of position {document.position}")
 
 
 async def sleep_unless(stopping: asyncio.Event, seconds: float) -> None:

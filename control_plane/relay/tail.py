@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -18,6 +19,7 @@ from schemas.documents import records
 
 _STEP_SECONDS = 10.0
 _POLL_MS = 200
+_log = structlog.get_logger(__name__)
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -28,12 +30,16 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class DocumentsTail(msgspec.Struct, frozen=True):
-    """The same of the topic of documents, with the event of the last one and the format that it is in."""
+    """The same of the topic of documents, with the event of the last one and the format that it is in.
+
+    Position 0 stands for a topic that is empty or does not end as a relay leaves it: it was made anew while a relay
+    wrote to it, or somebody else did. Then all documents have to be written again.
+    """
 
     next_offset: int
     position: int
-    event_id: str
-    document_format: str
+    event_id: str = ""
+    document_format: str = ""
 
 
 async def read_tail(connection: KafkaConnection, topic: str) -> Tail:
@@ -54,17 +60,22 @@ async def read_documents_tail(connection: KafkaConnection, topic: str) -> Docume
     """Read the last document of a topic.
 
     Raises:
-        PublishingError, TopicForeignError: as with events.
+        PublishingError: the broker does not answer, or the topic is not there.
     """
     next_offset, last = await _last_record(connection, topic)
     if last is None:
-        return DocumentsTail(next_offset, 0, "", "")
+        return DocumentsTail(next_offset, 0)
     try:
         headers = {name: value.decode() for name, value in last.headers}
-        position, event_id = int(headers[records.POSITION]), headers["event_id"]
-        return DocumentsTail(next_offset, position, event_id, headers[records.FORMAT])
+        position, offset = int(headers[records.POSITION]), int(headers[records.OFFSET])
+        event_id, document_format = headers[records.EVENT_ID], headers[records.FORMAT]
     except (KeyError, ValueError) as error:
-        raise _foreign(topic, error) from error
+        _log.error("documents_end_with_a_foreign_record", topic=topic, reason=repr(error))
+        return DocumentsTail(next_offset, 0)
+    if offset != last.offset:
+        _log.warning("documents_were_made_anew", topic=topic, offset=last.offset, written_at=offset)
+        return DocumentsTail(next_offset, 0)
+    return DocumentsTail(next_offset, position, event_id, document_format)
 
 
 async def _last_record(connection: KafkaConnection, topic: str) -> tuple[int, ConsumedRecord | None]:

@@ -1,40 +1,45 @@
 """Reading `serving.state.v1`: every document as it is now, and then each change of one."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from infra.errors import LogAwayError
 from infra.kafka.clients import consumer_from_offset
 from infra.kafka.connection import KafkaConnection
-from schemas.documents.records import Removed, StateRecord, decode
+from schemas.documents.records import NotARecordError, Removed, StateRecord, decode
 from schemas.topics import SERVING_STATE
 
 _POLL_MS = 500
+_log = structlog.get_logger(__name__)
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """What was read at once, in the order of the events that made it.
 
-    `is_whole` says that, with those before, all is there that was on the topic when the reading began.
+    Where `is_all`, these are the documents that there are, each once, and what is not among them is not there.
     """
 
     records: tuple[StateRecord | Removed, ...]
-    is_whole: bool
+    is_all: bool
+
+    @property
+    def position(self) -> int:
+        """The position of the last event that made one of them, 0 of none."""
+        return max((record.position for record in self.records), default=0)
 
 
 async def read_documents(
     connection: KafkaConnection, *, client_id: str, topic: str = SERVING_STATE.name
 ) -> AsyncGenerator[Documents, None]:
-    """Yield what is on the topic from its beginning, and what comes, forever; a document may come a second time.
-
-    Nothing of a document that was removed more than 30 days ago is on the topic (see `SERVING_STATE`).
+    """Yield all that is on the topic, once, and then what comes, forever; a document may come a second time.
 
     Raises:
         LogAwayError: Kafka is away; the caller begins again.
-        NotARecordError: a record was not written by the relay, so a person must look at the topic.
     """
     try:
         consumer = await consumer_from_offset(connection, client_id=client_id, topic=topic, offsets={0: 0})
@@ -50,15 +55,33 @@ async def read_documents(
 
 
 async def _read(consumer: AIOKafkaConsumer, partition: TopicPartition) -> AsyncGenerator[Documents, None]:
-    consumer.seek(partition, (await consumer.beginning_offsets([partition]))[partition])
-    end = (await consumer.end_offsets([partition]))[partition]
-    is_whole = False
+    yield Documents(records=await _all(consumer, partition), is_all=True)
     while True:
         fetched = await consumer.getmany(partition, timeout_ms=_POLL_MS)
-        records = tuple(decode(record) for record in fetched.get(partition, ()))
-        was_whole, is_whole = is_whole, is_whole or await consumer.position(partition) >= end
-        if records or is_whole != was_whole:
-            yield Documents(records=records, is_whole=is_whole)
+        if records := fetched.get(partition, ()):
+            yield Documents(records=tuple(_decoded(records)), is_all=False)
+
+
+async def _all(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[StateRecord | Removed, ...]:
+    """Read to where the topic ends now, and return the last record of each key; Kafka compacts it only now and then."""
+    consumer.seek(partition, (await consumer.beginning_offsets([partition]))[partition])
+    end = (await consumer.end_offsets([partition]))[partition]
+    last: dict[bytes | None, ConsumerRecord[bytes, bytes]] = {}
+    while await consumer.position(partition) < end:
+        fetched = await consumer.getmany(partition, timeout_ms=_POLL_MS)
+        for record in fetched.get(partition, ()):
+            last.pop(record.key, None)
+            last[record.key] = record
+    return tuple(_decoded(last.values()))
+
+
+def _decoded(records: Iterable[ConsumerRecord[bytes, bytes]]) -> Iterator[StateRecord | Removed]:
+    for record in records:
+        try:
+            yield decode(record)
+        except NotARecordError as error:
+            # Whoever wrote it is not the relay; nothing of it may stop those who follow the rest.
+            _log.error("record_passed_over", topic=record.topic, offset=record.offset, reason=str(error))
 
 
 def _away(topic: str, error: Exception) -> LogAwayError:

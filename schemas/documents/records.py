@@ -4,10 +4,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-MAX_DOCUMENT_BYTES = 1024 * 1024
-"""A command that would make a followed document larger is refused."""
-POSITION = "position"
-FORMAT = "format"
+POSITION, EVENT_ID, FORMAT, OFFSET = "position", "event_id", "format", "offset"
+"""The headers of a record. `offset` is where its relay wrote it, which shows a topic that was made anew meanwhile."""
 
 
 class StateRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,7 +46,6 @@ class Judge:
         self._clock = clock
         self._background = background
         self._picture = Picture()
-        self._is_whole = False
         self._sent: dict[str, LastSent] = {}
         self._quiet_until: dict[str, float] = {}
         self._back_off: dict[str, float] = {}
@@ -64,22 +63,17 @@ class Judge:
         return self._picture.position
 
     async def follow(self, documents: AsyncIterator[Documents], *, on_ready: Callable[[], None]) -> None:
-        """Take documents until they cannot be read; nothing is judged before all existing ones were read."""
-        is_live = False
+        """Take in documents until they cannot be read."""
         async for read in documents:
             seen_s, now_ms = self._clock.monotonic(), self._clock.now_ms()
-            moment = Moment(seen_s=seen_s, now_ms=now_ms, is_live=is_live)
-            for record in read.records:
-                self._picture.take(record, moment)
-            if read.is_whole and not is_live:
-                is_live = self._is_whole = True
+            moment = Moment(seen_s=seen_s, now_ms=now_ms, is_live=not read.is_all)
+            self._picture.take(read, moment)
+            if read.is_all:
                 _log.info("judge_follows_documents", position=self.position, active_rollouts=len(self.rollouts))
                 on_ready()
 
     async def look_at_all(self) -> None:
-        """Look at each active rollout once, a few at a time."""
-        if not self._is_whole:
-            return
+        """Look once at each active rollout, a few at a time."""
         self._forget_finished()
         places = asyncio.Semaphore(_LOOKS_AT_ONCE)
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from infra.kafka.serving_state import Documents
 from infra.newer_release import document_understood
 from schemas.documents.records import Removed, StateRecord
 from schemas.documents.rollouts import Phase, Rollout
@@ -77,17 +78,21 @@ class Picture:
     def __init__(self) -> None:
         self.rollouts: dict[str, Watched] = {}
         self.position = 0
-        self._positions: dict[str, int] = {}
         self._endpoints: dict[str, Endpoint] = {}
         self._instances: dict[str, dict[str, Instance]] = {}
         self._deployment_of: dict[str, str] = {}
 
-    def take(self, record: StateRecord | Removed, moment: Moment) -> None:
-        """Take one document, unless a later state of it was seen; skip one of a newer release."""
-        if record.position < self._positions.get(record.id, 0):
-            return
-        self._positions[record.id] = record.position
-        self.position = max(self.position, record.position)
+    def take(self, documents: Documents, moment: Moment) -> None:
+        """Take in documents; one that only a newer release can read leaves what was known of its thing."""
+        if documents.is_all:
+            there = {record.id for record in documents.records}
+            for gone in (self.rollouts.keys() | self._endpoints.keys() | self._deployment_of.keys()) - there:
+                self._remove(gone)
+        for record in documents.records:
+            self._take(record, moment)
+        self.position = max(self.position, documents.position)
+
+    def _take(self, record: StateRecord | Removed, moment: Moment) -> None:
         if isinstance(record, Removed):
             self._remove(record.id)
         elif record.kind == "rollout":
@@ -130,11 +135,12 @@ class Picture:
                 self.rollouts[rollout_id] = self._with_applied(watched, moment)
 
     def _take_instance(self, instance_id: str, instance: Instance | None) -> None:
+        if instance is None:
+            return
         self._remove(instance_id)
-        if instance is not None:
-            self._instances.setdefault(instance.deployment_id, {})[instance_id] = instance
-            self._deployment_of[instance_id] = instance.deployment_id
-            self._renew_candidates(instance.deployment_id)
+        self._instances.setdefault(instance.deployment_id, {})[instance_id] = instance
+        self._deployment_of[instance_id] = instance.deployment_id
+        self._renew_candidates(instance.deployment_id)
 
     def _remove(self, document_id: str) -> None:
         self.rollouts.pop(document_id, None)

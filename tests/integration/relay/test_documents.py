@@ -1,14 +1,15 @@
 """Documents against a real broker and a real store: the topic holds, of each, what its last event made of it."""
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing, suppress
 
 import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
-from control_plane.relay import relay as relay_module
-from control_plane.relay.errors import TopicForeignError
 from control_plane.relay.record import TopicRecord
 from control_plane.relay.relay import Pace
 from infra.kafka.clients import producer
@@ -69,7 +70,7 @@ async def test_a_relay_goes_on_after_the_last_document(scene: Scene) -> None:
     assert [record.position for record in await scene.documents()] == [2, 4, 4, 6, 8, 8, 10, 12]
 
 
-async def test_a_topic_made_anew_is_filled_again(scene: Scene, admin: AIOKafkaAdminClient) -> None:
+async def test_a_topic_made_anew_while_no_relay_ran_is_filled_again(scene: Scene, admin: AIOKafkaAdminClient) -> None:
     await scene.register(3)
     async with scene.relay():
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
@@ -83,39 +84,90 @@ async def test_a_topic_made_anew_is_filled_again(scene: Scene, admin: AIOKafkaAd
         assert await scene.published() == scene.stored()
 
 
-async def test_documents_of_another_format_are_all_published_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+async def test_a_topic_made_anew_under_a_running_relay_is_filled_again(
+    scene: Scene, admin: AIOKafkaAdminClient
 ) -> None:
     await scene.register(3)
     async with scene.relay():
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        await scene.make_anew(admin, scene.topics.documents)
+        await scene.store.execute(context(), register("later"))
+        current = await _eventually(scene, 4)
+
+    assert len({record.id for record in current}) == 4
+
+
+async def test_a_topic_that_was_deleted_is_made_and_filled_again(scene: Scene, admin: AIOKafkaAdminClient) -> None:
+    await scene.register(3)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
     scene.caught_up.clear()
-    before = await scene.documents()
-    monkeypatch.setattr(relay_module, "FORMAT", "a later one")
+    await admin.delete_topics([scene.topics.documents])
 
     async with scene.relay():
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        assert len(await _eventually(scene, 3)) == 3
+
+
+async def test_documents_of_another_format_are_all_published_again(scene: Scene) -> None:
+    await scene.register(3)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+        before = await scene.documents()
+        with closing(sqlite3.connect(scene.folder / "registry.sqlite")) as connection, connection:
+            connection.execute("UPDATE properties SET value = 'a later one' WHERE name = 'catalogue_format'")
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while len(await scene.documents()) < len(before) * 2:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
 
     assert await scene.documents() == before * 2
 
 
-@pytest.mark.parametrize("position", [2, 99])
-async def test_documents_of_another_store_stop_the_relay(scene: Scene, position: int) -> None:
+async def test_events_are_published_from_a_store_that_has_no_documents_yet(scene: Scene) -> None:
+    await scene.register(3)
+    with closing(sqlite3.connect(scene.folder / "registry.sqlite")) as connection, connection:
+        connection.execute("DROP TABLE documents")
+
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+
+    assert await scene.published() == scene.stored()
+    assert await scene.documents() == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("position", b"2"), ("event_id", b"event-of-another"), ("format", b"3"), ("offset", b"0")],
+        [("position", b"99"), ("event_id", b"event-of-another"), ("format", b"3"), ("offset", b"0")],
+        [],
+    ],
+    ids=["another event", "a later event", "no relay's"],
+)
+async def test_after_what_another_wrote_all_documents_are_published(
+    scene: Scene, headers: list[tuple[str, bytes]]
+) -> None:
     await scene.register(2)
-    foreign = [("position", str(position).encode()), ("event_id", b"event-of-another"), ("format", b"1")]
-    await _write(scene, TopicRecord(key=b"model-1", value=b"{}", headers=foreign))
+    await _write(scene, TopicRecord(key=b"model-1", value=b"{}", headers=headers))
 
-    async with scene.relay() as running:
-        with pytest.raises(TopicForeignError, match=f"event-of-another at position {position}, which the store"):
-            await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+
+    assert [record.position for record in await scene.documents()] == [2, 4]
+    assert await scene.published() == scene.stored()
 
 
-async def test_a_record_that_no_relay_wrote_stops_the_relay(scene: Scene) -> None:
-    await _write(scene, TopicRecord(key=b"model-1", value=b"{}", headers=[]))
-
-    async with scene.relay() as running:
-        with pytest.raises(TopicForeignError, match="was not written by a relay"):
-            await asyncio.wait_for(asyncio.shield(running), DEADLINE_SECONDS)
+async def _eventually(scene: Scene, count: int) -> list[StateRecord | Removed]:
+    """Return the documents of the topic once there are so many of them."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        with suppress(KafkaError):
+            current = {record.id: record for record in await scene.documents()}
+            if len(current) >= count:
+                return list(current.values())
+        assert time.monotonic() < deadline, f"there are not {count} documents"
+        await asyncio.sleep(0.05)
 
 
 async def _current(scene: Scene, position: int) -> list[StateRecord | Removed]:

@@ -139,6 +139,9 @@ class _Poisoned(LogFile):
     def documents(self, *, after: Place, up_to: int, limit: int) -> list[LoggedDocument]:
         return self._inner.documents(after=after, up_to=up_to, limit=limit)
 
+    def catalogue_format(self) -> str | None:
+        return self._inner.catalogue_format()
+
     def head(self) -> int:
         return self._inner.head()
 

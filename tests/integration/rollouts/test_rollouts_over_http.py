@@ -14,6 +14,7 @@ from control_plane.bootstrap import open_api
 from control_plane.event_store.log_file import open_log_file
 from control_plane.settings import ApiSettings
 from infra.kafka.connection import KafkaConnection
+from infra.kafka.serving_state import Documents
 from infra.ports import free_ports
 from schemas.documents.records import StateRecord
 from tests.support.builders import GATES, HEALTHY, WRONG, canary
@@ -258,7 +259,7 @@ async def test_the_judge_reads_the_documents_that_the_relay_publishes(tmp_path: 
                     event_id=document.event_id,
                     document=msgspec.Raw(document.body),
                 )
-                picture.take(record, Moment(seen_s=0.0, now_ms=0, is_live=False))
+                picture.take(Documents(records=(record,), is_all=False), Moment(seen_s=0.0, now_ms=0, is_live=False))
 
         watched = picture.rollouts[rollout["id"]]
         assert (watched.phase, watched.step, watched.epoch, watched.gates) == ("stepping", 0, warm["epoch"], GATES)

@@ -33,6 +33,7 @@ from control_plane.rollouts.handlers import rollback_endpoint
 from control_plane.rollouts.queries import get_rollout
 from control_plane.rollouts.requests import RollbackRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource
+from infra.kafka.serving_state import Documents
 from schemas.documents.rollouts import Rollout
 from schemas.envelope import unix_ms
 from schemas.events.endpoints import BUCKETS, TrafficShifted
@@ -277,8 +278,8 @@ def test_the_documents_show_the_judge_that_an_instance_was_given_up() -> None:
 
 def seen_by_the_judge(log: MemoryLog) -> Rollouts:
     picture = Picture()
-    for record in documents_of(log.rows.values()):
-        picture.take(record, Moment(seen_s=0.0, now_ms=BEGAN_MS, is_live=False))
+    documents = Documents(records=tuple(documents_of(log.rows.values())), is_all=True)
+    picture.take(documents, Moment(seen_s=0.0, now_ms=BEGAN_MS, is_live=False))
     return picture.rollouts
 
 

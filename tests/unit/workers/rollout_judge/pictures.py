@@ -98,16 +98,21 @@ def active(
 
 
 def picture(*records: StateRecord | Removed, moment: Moment | None = None) -> Picture:
+    """Make the picture that documents leave, one after another."""
     made = Picture()
     for each in records:
-        made.take(each, moment or at())
+        made.take(later(each), moment or at())
     return made
+
+
+def later(*records: StateRecord | Removed) -> Documents:
+    return Documents(records=records, is_all=False)
 
 
 async def topic(*parts: tuple[StateRecord | Removed, ...]) -> AsyncGenerator[Documents, None]:
     """Yield what is there, which is the first part, and what comes; then end."""
-    for part in parts:
-        yield Documents(records=part, is_whole=True)
+    for number, part in enumerate(parts):
+        yield Documents(records=part, is_all=number == 0)
 
 
 def clock() -> FakeClock:

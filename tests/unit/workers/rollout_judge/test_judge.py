@@ -1,4 +1,4 @@
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from infra.background import Background
-from infra.kafka.serving_state import Documents
 from schemas.documents.records import Removed, StateRecord
 from tests.support.fakes import FakeClock
 from tests.unit.workers.rollout_judge.pictures import (
@@ -128,27 +127,10 @@ async def test_nothing_is_remembered_of_a_rollout_that_is_over() -> None:
     plane.is_away = True
     await judge.look_at_all()
 
-    await judge.follow(topic((rollout(position=11, phase="aborted"),)), on_ready=lambda: None)
+    await judge.follow(topic((), (rollout(position=11, phase="aborted"),)), on_ready=lambda: None)
     await judge.look_at_all()
 
     assert [name for name, kept in vars(judge).items() if isinstance(kept, dict) and ROLLOUT in kept] == []
-
-
-async def test_nothing_is_measured_before_all_that_was_there_was_read() -> None:
-    plane = MemoryPlane(view())
-    judge = Judge(plane, clock=clock(), background=Background())
-    ready: list[int] = []
-
-    async def parts() -> AsyncGenerator[Documents, None]:
-        yield Documents(records=active(), is_whole=False)
-        await judge.look_at_all()
-        assert (plane.measurements, ready) == ([], [])
-        yield Documents(records=(rollout(position=11, phase="aborted"),), is_whole=True)
-
-    await judge.follow(parts(), on_ready=lambda: ready.append(1))
-    await judge.look_at_all()
-
-    assert (plane.measurements, ready) == ([], [1])
 
 
 async def test_what_comes_later_changes_the_picture() -> None:

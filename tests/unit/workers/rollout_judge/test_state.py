@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from infra.kafka.serving_state import Documents
 from schemas.documents.records import Removed
 from schemas.envelope import rfc3339
 from tests.support.builders import BASELINE, CANDIDATE
@@ -12,6 +13,7 @@ from tests.unit.workers.rollout_judge.pictures import (
     applied,
     at,
     instance,
+    later,
     picture,
     rollout,
 )
@@ -36,10 +38,10 @@ def test_a_start_in_the_future_of_the_clock_counts_as_now() -> None:
 def test_a_step_is_not_applied_before_the_gateways_say_so() -> None:
     known = picture(*active())
 
-    known.take(applied(position=11), at(is_live=True))
-    known.take(rollout(position=12, step=1, epoch=7), at(is_live=True))
+    known.take(later(applied(position=11)), at(is_live=True))
+    known.take(later(rollout(position=12, step=1, epoch=7)), at(is_live=True))
     before = known.rollouts[ROLLOUT]
-    known.take(applied((7, AT_MS), position=13), at(seen_s=123.0, is_live=True))
+    known.take(later(applied((7, AT_MS), position=13)), at(seen_s=123.0, is_live=True))
     after = known.rollouts[ROLLOUT]
 
     assert (before.step, before.epoch, before.applied_ms, before.applied_s) == (1, 7, None, None)
@@ -69,8 +71,8 @@ def test_the_time_of_a_step_does_not_begin_again_with_another_fact_of_its_endpoi
     known = picture(*active())
     before = known.rollouts[ROLLOUT]
 
-    known.take(applied((5, AT_MS - 60_000), position=11), at(seen_s=200.0, is_live=True))
-    known.take(rollout(position=12, phase="paused"), at(seen_s=201.0, is_live=True))
+    known.take(later(applied((5, AT_MS - 60_000), position=11)), at(seen_s=200.0, is_live=True))
+    known.take(later(rollout(position=12, phase="paused")), at(seen_s=201.0, is_live=True))
 
     assert known.rollouts[ROLLOUT] == msgspec.structs.replace(before, phase="paused")
 
@@ -78,10 +80,10 @@ def test_the_time_of_a_step_does_not_begin_again_with_another_fact_of_its_endpoi
 def test_instances_of_the_candidate_come_and_go() -> None:
     known = picture(*active())
 
-    known.take(instance("instance-2", position=11), at())
-    known.take(instance("instance-3", position=12, deployment_id=BASELINE), at())
+    known.take(later(instance("instance-2", position=11)), at())
+    known.take(later(instance("instance-3", position=12, deployment_id=BASELINE)), at())
     more = known.rollouts[ROLLOUT].instances
-    known.take(Removed(id="instance-1", position=13), at())
+    known.take(later(Removed(id="instance-1", position=13)), at())
 
     assert more == {"instance-1", "instance-2"}
     assert known.rollouts[ROLLOUT].instances == {"instance-2"}
@@ -91,7 +93,7 @@ def test_an_instance_that_was_given_up_is_a_failure_of_the_candidate_until_it_is
     failed = instance("instance-1", position=11, phase="failed", code="wrong-digest", reason="it differs")
     known = picture(*active(), failed)
     watched = known.rollouts[ROLLOUT]
-    known.take(instance("instance-1", position=12), at())
+    known.take(later(instance("instance-1", position=12)), at())
 
     assert (watched.instances, watched.failure) == (frozenset(), "wrong-digest: it differs")
     assert (known.rollouts[ROLLOUT].instances, known.rollouts[ROLLOUT].failure) == (frozenset({"instance-1"}), None)
@@ -102,10 +104,12 @@ def test_a_rollout_that_is_over_is_forgotten(phase: str) -> None:
     assert picture(*active(), rollout(position=11, phase=phase)).rollouts == {}
 
 
-def test_a_document_that_comes_again_in_an_earlier_form_changes_nothing() -> None:
-    known = picture(*active(), rollout(position=11, phase="aborted"), rollout(position=10))
+def test_what_is_not_among_all_documents_is_not_there() -> None:
+    known = picture(*active(), rollout(id="rollout-2"), instance("instance-2"))
 
-    assert (known.rollouts, known.position) == ({}, 11)
+    known.take(Documents(records=active(), is_all=True), at(seen_s=500.0))
+
+    assert known.rollouts == picture(*active()).rollouts
 
 
 def test_a_document_of_a_newer_release_is_passed_over() -> None:
