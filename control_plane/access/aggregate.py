@@ -4,10 +4,11 @@ import msgspec
 
 from control_plane.access.errors import PrincipalErasedError, TokenUnknownError
 from control_plane.ports import Aggregate, CatalogueRow, EventContext
-from schemas.envelope import Sealed, unix_ms
+from schemas.documents import access
+from schemas.documents.access import Token
+from schemas.envelope import unix_ms
 from schemas.events.access import (
     PrincipalErased,
-    PrincipalKind,
     PrincipalRegistered,
     Role,
     RoleGranted,
@@ -17,33 +18,8 @@ from schemas.events.access import (
 from schemas.identifiers import Kind
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """A bearer token by its hash."""
-
-    id: str
-    sha256: str
-    expires_at: str | None
-    is_revoked: bool = False
-
-    def is_live(self, *, now_ms: int) -> bool:
-        """Return whether the token opens anything at a time."""
-        return not self.is_revoked and (self.expires_at is None or now_ms < unix_ms(self.expires_at))
-
-
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
+class Principal(access.Principal, frozen=True, kw_only=True):
     """State, and the body of the catalogue row; `event_id` is what the sealed values are bound to."""
-
-    id: str = ""
-    workspace: str = ""
-    kind: PrincipalKind = "service"
-    role: Role = "viewer"
-    name: Sealed | None = None
-    email: Sealed | None = None
-    event_id: str = ""
-    tokens: tuple[Token, ...] = ()
-    is_erased: bool = False
-    created_at: str = ""
-    stream_version: int = 0
 
     @property
     def has_unrevoked_token(self) -> bool:
@@ -52,7 +28,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     def live_tokens(self, *, now_ms: int) -> tuple[str, ...]:
         """Return the tokens by which the principal can act at a time."""
-        return () if self.is_erased else tuple(token.id for token in self.tokens if token.is_live(now_ms=now_ms))
+        return () if self.is_erased else tuple(token.id for token in self.tokens if _is_live(token, now_ms=now_ms))
 
 
 def evolve(state: Principal, event: msgspec.Struct, context: EventContext) -> Principal:
@@ -87,6 +63,10 @@ def _evolved(state: Principal, event: msgspec.Struct, context: EventContext) -> 
             return state
 
 
+def _is_live(token: Token, *, now_ms: int) -> bool:
+    return not token.is_revoked and (token.expires_at is None or now_ms < unix_ms(token.expires_at))
+
+
 def _revoked(token: Token, token_id: str) -> Token:
     return msgspec.structs.replace(token, is_revoked=True) if token.id == token_id else token
 
@@ -107,7 +87,14 @@ def row(state: Principal) -> CatalogueRow | None:
     )
 
 
-PRINCIPALS = Aggregate(kind=Kind.PRINCIPAL, body=Principal, initial=Principal(), evolve=evolve, row=row)
+PRINCIPALS = Aggregate(
+    kind=Kind.PRINCIPAL,
+    body=Principal,
+    initial=Principal(),
+    evolve=evolve,
+    row=row,
+    is_followed=lambda state: not state.has_unrevoked_token,
+)
 
 
 def grant_role(state: Principal, role: Role, reason: str | None) -> tuple[msgspec.Struct, ...]:

@@ -5,10 +5,11 @@ import secrets
 
 import msgspec
 
-from control_plane.access.aggregate import PRINCIPALS, Principal, Token, erase, grant_role, issue_token, revoke_token
+from control_plane.access.aggregate import PRINCIPALS, Principal, erase, grant_role, issue_token, revoke_token
 from control_plane.access.commands import ErasePrincipal, GrantRole, IssueToken, RegisterPrincipal, RevokeToken
 from control_plane.access.errors import LastAdminError, PrincipalUnknownError, StaleVersionError
 from control_plane.ports import Loaded, Reply, UnitOfWork
+from schemas.documents.access import Token
 from schemas.envelope import rfc3339
 from schemas.events.access import PrincipalRegistered, TokenIssued
 from schemas.identifiers import Kind

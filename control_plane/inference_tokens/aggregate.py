@@ -1,6 +1,7 @@
 """The keyring of a workspace: which keys sign its inference tokens, and which tokens are refused before their end.
 
-Revocations count until the tokens that they name would have ended by themselves, so the state stays small.
+Revocations count until the tokens that they name would have ended by themselves, so the state stays small. Without keys
+the one of the first start counts, which has no event.
 """
 
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from control_plane.inference_tokens.errors import (
     TooManySigningKeysError,
 )
 from control_plane.ports import Aggregate, CatalogueRow, EventContext
+from schemas.documents.access import Keyring, RevokedToken, RevokedTokens
 from schemas.envelope import rfc3339
 from schemas.events.access import InferenceTokenRevoked, InferenceTokensRevoked, SigningKey, SigningKeyRotated
 from schemas.identifiers import Kind
@@ -21,33 +23,6 @@ from schemas.identifiers import Kind
 NAME = "inference"
 _MAX_KEYS = 5
 _MAX_REVOCATIONS = 1_000
-
-
-class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """One token that is refused until it has ended."""
-
-    token_id: str
-    until: str
-
-
-class RevokedTokens(msgspec.Struct, frozen=True, kw_only=True):
-    """What a principal minted before a time, refused until the last of it has ended."""
-
-    principal_id: str
-    issued_before: str
-    until: str
-
-
-class Keyring(msgspec.Struct, frozen=True, kw_only=True):
-    """State, and the body of the catalogue row. Without keys the one of the first start counts, which has no event."""
-
-    id: str = ""
-    workspace: str = ""
-    keys: tuple[SigningKey, ...] = ()
-    tokens: tuple[RevokedToken, ...] = ()
-    principals: tuple[RevokedTokens, ...] = ()
-    created_at: str = ""
-    stream_version: int = 0
 
 
 def evolve(state: Keyring, event: msgspec.Struct, context: EventContext) -> Keyring:
@@ -103,7 +78,14 @@ def row(state: Keyring) -> CatalogueRow | None:
     )
 
 
-KEYRINGS = Aggregate(kind=Kind.KEYRING, body=Keyring, initial=Keyring(), evolve=evolve, row=row)
+KEYRINGS = Aggregate(
+    kind=Kind.KEYRING,
+    body=Keyring,
+    initial=Keyring(),
+    evolve=evolve,
+    row=row,
+    is_followed=lambda state: state.stream_version > 0,
+)
 
 
 def rotate(

@@ -2,10 +2,11 @@
 
 import msgspec
 
-from control_plane.inference_tokens.aggregate import KEYRINGS, NAME, Keyring, revoke_token, revoke_tokens_of, rotate
+from control_plane.inference_tokens.aggregate import KEYRINGS, NAME, revoke_token, revoke_tokens_of, rotate
 from control_plane.inference_tokens.commands import RevokeInferenceTokens, RotateSigningKey
 from control_plane.inference_tokens.errors import RevocationUnclearError, TokenHolderUnknownError
 from control_plane.ports import Loaded, Reply, UnitOfWork
+from schemas.documents.access import Keyring
 from schemas.events.access import SigningKey
 from schemas.identifiers import Kind
 

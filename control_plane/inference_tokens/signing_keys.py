@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control_plane.errors import RollbookError, Unavailable
-from control_plane.inference_tokens.aggregate import NAME, Keyring, as_of
+from control_plane.inference_tokens.aggregate import NAME, as_of
 from control_plane.inference_tokens.errors import SigningKeyMissingError
 from control_plane.keys.secret_files import load_key, load_or_make_key, write_key
 from control_plane.ports import Catalogue
 from infra.clock import Clock
+from schemas.documents.access import Keyring
 from schemas.envelope import rfc3339
 from schemas.events.access import SigningKey
 from schemas.identifiers import Kind

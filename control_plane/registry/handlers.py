@@ -2,7 +2,7 @@
 
 import msgspec
 
-from control_plane.ports import CatalogueRow, FileDescription, Loaded, Reply, UnitOfWork
+from control_plane.ports import FileDescription, Loaded, Reply, UnitOfWork
 from control_plane.registry import aggregate
 from control_plane.registry.aggregate import RegisteredModel
 from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias, VersionContent
@@ -10,7 +10,13 @@ from control_plane.registry.errors import ModelNotFoundError, StaleVersionError
 from control_plane.registry.policies import complete_signature
 from control_plane.registry.ports import InspectedFile
 from control_plane.registry.queries import model_id_of, version_as_named, version_row
-from control_plane.registry.resources import MODELS, VERSIONS
+from control_plane.registry.resources import (
+    MODELS,
+    VERSIONS,
+    model_document,
+    model_resource,
+    version_resource,
+)
 from schemas.events.registry import Artifact, GoldenExample
 from schemas.identifiers import Kind
 
@@ -21,7 +27,7 @@ def register_model(unit: UnitOfWork, command: RegisterModel, *, expected_version
     """Register a model; the catalogue refuses a name that is taken."""
     _require_version(0, expected_version)
     model = unit.append(MODELS, unit.new_id(Kind.MODEL), expected_version=0, events=aggregate.register_model(command))
-    return _created(MODELS.row(model.state), stream_version=model.version)
+    return _reply(_CREATED, model_resource(model_document(model.state)), stream_version=model.version)
 
 
 def register_version(
@@ -45,7 +51,7 @@ def register_version(
     )
     unit.append(MODELS, loaded.state.id, expected_version=loaded.version, events=[assigned])
     version = unit.append(VERSIONS, version_id, expected_version=0, events=events)
-    return _created(VERSIONS.row(version.state), stream_version=version.version)
+    return _reply(_CREATED, version_resource(version.state), stream_version=version.version)
 
 
 def set_alias(unit: UnitOfWork, model: str, alias: str, command: SetAlias, *, expected_version: int | None) -> Reply:
@@ -68,9 +74,7 @@ def remove_alias(
 
 def _changed(unit: UnitOfWork, loaded: Loaded[RegisteredModel], events: list[msgspec.Struct]) -> Reply:
     model = unit.append(MODELS, loaded.state.id, expected_version=loaded.version, events=events) if events else loaded
-    row = MODELS.row(model.state)
-    assert row is not None
-    return Reply(status=_OK, body=row.body, stream_version=model.version)
+    return _reply(_OK, model_resource(model_document(model.state)), stream_version=model.version)
 
 
 def _load_model(unit: UnitOfWork, model: str) -> Loaded[RegisteredModel]:
@@ -100,6 +104,5 @@ def _require_version(found: int, expected: int | None) -> None:
         raise StaleVersionError(found=found, expected=expected)
 
 
-def _created(row: CatalogueRow | None, *, stream_version: int) -> Reply:
-    assert row is not None
-    return Reply(status=_CREATED, body=row.body, stream_version=stream_version)
+def _reply(status: int, answer: msgspec.Struct, *, stream_version: int) -> Reply:
+    return Reply(status=status, body=msgspec.json.encode(answer), stream_version=stream_version)

@@ -12,9 +12,10 @@ from control_plane.registry import errors, handlers
 from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias
 from control_plane.registry.ports import Artifacts, InspectedFile
 from control_plane.registry.queries import model_row, version_as_named, version_row, version_row_by_id
-from control_plane.registry.resources import ModelResource, VersionResource
+from control_plane.registry.resources import ModelResource, VersionResource, model_resource
 from control_plane.web.listing import Page, Paging, Search, page
 from infra.operations import OPERATORS, READERS, Caller, Command, Content, Operation, Operations, Question
+from schemas.documents.models import Model
 from schemas.identifiers import Kind
 
 _CREATED = 201
@@ -33,12 +34,14 @@ def find_models(store: EventStore, caller: Caller, asked: Search) -> Page[ModelR
     rows = store.catalogue().find(
         Kind.MODEL, workspace=caller.workspace, name_contains=asked.query, after_id=asked.cursor, limit=asked.size
     )
-    return page([msgspec.json.decode(row.body, type=ModelResource) for row in rows], asked)
+    return page([model_resource(msgspec.json.decode(row.body, type=Model)) for row in rows], asked)
 
 
 def show_model(store: EventStore, caller: Caller, model: str) -> Content:
     """Return one model."""
-    return _shown(model_row(store.catalogue(), model, workspace=caller.workspace))
+    row = model_row(store.catalogue(), model, workspace=caller.workspace)
+    shown = model_resource(msgspec.json.decode(row.body, type=Model))
+    return Content(body=msgspec.json.encode(shown), version=row.stream_version)
 
 
 def find_versions(store: EventStore, caller: Caller, model: str, asked: Paging) -> Page[VersionResource]:

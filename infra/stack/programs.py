@@ -181,7 +181,7 @@ def _log_followers(data: DataDirectory, common: Mapping[str, str]) -> tuple[Prog
     return (
         with_ready_file(data, "relay", relay, after="api"),
         with_ready_file(data, "projections", projections, after="api"),
-        with_ready_file(data, "judge", judge, after="api"),
+        with_ready_file(data, "judge", judge, after="relay"),
     )
 
 

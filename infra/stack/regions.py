@@ -102,7 +102,7 @@ def programs_of_region(
     }
     after = named("follower")
     return (
-        with_ready_file(data, "follower", follower, after="api", name=after, region=region),
+        with_ready_file(data, "follower", follower, after="relay", name=after, region=region),
         _gateway(common, own, hosts=hosts, name=named("envoy"), after=after),
         with_ready_file(data, "shipper", shipper, after=after, name=named("shipper"), region=region),
         with_ready_file(data, "agent", agent, after=after, name=named("agent"), region=region),

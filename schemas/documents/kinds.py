@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from schemas.documents import endpoints, rollouts
+from schemas.documents import access, endpoints, models, rollouts
 
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "endpoint": endpoints.Endpoint,
     "instance": endpoints.Instance,
+    "keyring": access.Keyring,
+    "model": models.Model,
+    "principal": access.Principal,
     "rollout": rollouts.Rollout,
 }

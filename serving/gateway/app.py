@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +11,13 @@ from typing import Annotated
 import httpx
 import msgspec
 import structlog
-from aiokafka.errors import KafkaError
 
 from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
-from infra.errors import CannotStartError
+from infra.errors import CannotStartError, LogAwayError
 from infra.kafka.connection import KafkaConnection
+from infra.kafka.serving_state import read_documents
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
@@ -28,7 +28,6 @@ from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.control_plane_client import ControlPlaneClient
 from serving.gateway.envoy_process import gateway_folder
-from serving.gateway.event_feed import read_events
 from serving.gateway.failover_loop import watch_failovers
 from serving.gateway.failover_reports import FailoverReports
 from serving.gateway.follower import Follower
@@ -37,7 +36,7 @@ from serving.gateway.priorities import Home
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
 from serving.gateway.retries import MAX_HELD
-from serving.gateway.starting_state import starting_state
+from serving.gateway.snapshot_file import KeptState, read_state
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 
 PREFIX = "ROLLBOOK_FOLLOWER_"
@@ -113,7 +112,7 @@ async def _serve(settings: FollowerSettings) -> None:
     folder = gateway_folder(settings.data_dir, settings.region)
     prober, background = Prober(folder), Background()
     async with ControlPlaneClient(settings.api_url, token_file=settings.token_file) as control_plane:
-        kept = await starting_state(folder / names.SNAPSHOT, control_plane)
+        kept = read_state(folder / names.SNAPSHOT)
         ads = AdsServer()
         reports = AppliedReports(
             control_plane,
@@ -124,32 +123,36 @@ async def _serve(settings: FollowerSettings) -> None:
         )
         rooms = WaitingRooms(folder, waker=control_plane, limits=settings.hold_limits, background=background)
         follower = Follower(
-            kept,
+            kept or KeptState(),
             ads=ads,
             reports=reports,
             rooms=rooms,
             snapshot_path=folder / names.SNAPSHOT,
+            clock=SystemClock(),
             home=Home(region=settings.region, zone=settings.zone),
         )
         failovers = FailoverReports(control_plane, clock=SystemClock(), region=settings.region)
         ads.put(fixed_resources(host=str(settings.envoy_host), port=settings.envoy_port, limits=settings.limits))
-        follower.begin()
+        sources: Mapping[str, AsyncWork] = {
+            "follower-follows-documents": lambda: _follow_documents(follower, settings.kafka),
+            "follower-follows-keys": lambda: _follow_keys(follower, control_plane),
+        }
+        works: Mapping[str, AsyncWork] = {
+            "follower-keeps-state": follower.keep_state,
+            "follower-probes": reports.probe_forever,
+            "follower-reports-applied": reports.report_forever,
+            "follower-reports-failovers": failovers.report_forever,
+            "follower-watches-failovers": lambda: _watch_failovers(follower, failovers, settings),
+        }
         try:
             with _metrics(follower, ads, background).served(settings.metrics_port, host=LOOPBACK):
-                await _start(ads, follower, port=settings.ads_port)
-                settings.ready_file.touch()
-                _log.info("follower_ready", envoy_admin=f"http://{LOOPBACK}:{settings.envoy_admin_port}")
-                works: Mapping[str, AsyncWork] = {
-                    "follower-keeps-state": follower.keep_state,
-                    "follower-follows-log": lambda: _follow_log(follower, settings.kafka),
-                    "follower-follows-keys": lambda: _follow_keys(follower, control_plane),
-                    "follower-probes": reports.probe_forever,
-                    "follower-reports-applied": reports.report_forever,
-                    "follower-reports-failovers": failovers.report_forever,
-                    "follower-watches-failovers": lambda: _watch_failovers(follower, failovers, settings),
-                }
-                async with background.running(works):
-                    await asyncio.Event().wait()
+                async with background.running(sources):
+                    if kept is None:
+                        await follower.has_something_to_serve()
+                    follower.begin()
+                    await _start(ads, follower, settings)
+                    async with background.running(works):
+                        await asyncio.Event().wait()
         finally:
             prober.close()
             await ads.stop()
@@ -172,20 +175,24 @@ async def _watch_failovers(follower: Follower, reports: FailoverReports, setting
     )
 
 
-async def _start(ads: AdsServer, follower: Follower, *, port: int) -> None:
+async def _start(ads: AdsServer, follower: Follower, settings: FollowerSettings) -> None:
+    port = settings.ads_port
     try:
         await ads.start(port=port, on_taken=follower.on_taken)
     except RuntimeError as error:
         raise CannotStartError(f"port {port}, needed for the gateway's configuration, is taken; free it") from error
+    settings.ready_file.touch()
+    _log.info("follower_ready", envoy_admin=f"http://{LOOPBACK}:{settings.envoy_admin_port}")
 
 
-async def _follow_log(follower: Follower, connection: KafkaConnection) -> None:
+async def _follow_documents(follower: Follower, connection: KafkaConnection) -> None:
     while True:
         try:
-            async for events in read_events(connection, client_id="follower", cursor=follower.cursor):
-                follower.follow(events)
-        except (KafkaError, OSError, TimeoutError) as error:
-            _log.warning("log_away", error=repr(error))
+            async with aclosing(read_documents(connection, client_id="follower")) as documents:
+                async for read in documents:
+                    follower.follow(read)
+        except LogAwayError as error:
+            _log.warning("documents_away", error=str(error))
             await asyncio.sleep(_RETRY_S)
 
 

@@ -9,58 +9,13 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from infra.newer_release import items_understood
 from schemas.envelope import rfc3339
-from schemas.events.endpoints import (
-    DEFAULT_KEY,
-    Allocation,
-    AssignmentKey,
-    FailoverPolicy,
-    FailoverStarted,
-    VersionReference,
-)
-from schemas.scaling import ScalingPolicy
-from serving.gateway.grpc_routing import speaks_grpc
 from serving.gateway.routing_state import (
-    EndpointRoute,
-    Instance,
     RevokedPrincipal,
-    RoutingSnapshot,
-    Shadow,
     TokenRules,
-    Traffic,
 )
-from serving.gateway.routing_table import may_sleep
 
 _TIMEOUT_S = 10.0
-
-
-class _Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway reads of a deployment; one with an unknown format is routed all the same."""
-
-    format: str
-
-
-class _Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    version: VersionReference
-    artifact: _Artifact
-    regions: tuple[str, ...] = ()
-
-
-class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    name: str
-    workspace: str
-    salt: str
-    epoch: int | None = None
-    allocations: tuple[Allocation, ...] = ()
-    deployments: tuple[_Deployment, ...] = ()
-    scaling: ScalingPolicy | None = None
-    failover: FailoverPolicy = FailoverPolicy()
-    failovers: tuple[FailoverStarted, ...] = ()
-    shadow: Shadow | None = None
-    assigned_by: AssignmentKey = DEFAULT_KEY
 
 
 class _Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,15 +34,6 @@ class _Keys(msgspec.Struct, frozen=True, kw_only=True):
             revoked_tokens=self.revoked_tokens,
             revoked_principals=self.revoked_principals,
         )
-
-
-class _ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    position: int
-    endpoints: tuple[dict[str, Any], ...]
-    instances: tuple[dict[str, Any], ...]
-    jwks: _Keys
-    aliases: dict[str, dict[str, str]] = {}
-    revoked_subjects: tuple[str, ...]
 
 
 class RefusedByControlPlaneError(Exception):
@@ -111,12 +57,6 @@ class ControlPlaneClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.aclose()
-
-    async def serving_snapshot(self) -> RoutingSnapshot:
-        """Fetch everything that is to be served, at a position of the log."""
-        answer = await self._client.get("/v1/snapshots/serving", headers=self._authorization())
-        answer.raise_for_status()
-        return _routing_snapshot(msgspec.json.decode(answer.content, type=_ServingSnapshot))
 
     async def token_rules(self, *, known: TokenRules) -> TokenRules:
         """Fetch the public keys, and revoked subjects if the answer has them; otherwise the known ones stay."""
@@ -163,35 +103,3 @@ class ControlPlaneClient:
 
     def _authorization(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
-
-
-def _routing_snapshot(answer: _ServingSnapshot) -> RoutingSnapshot:
-    endpoints = items_understood(answer.endpoints, _Endpoint)
-    instances = items_understood(answer.instances, Instance)
-    return RoutingSnapshot(
-        position=answer.position,
-        endpoints=tuple(map(_endpoint, endpoints)),
-        instances=instances,
-        has_passed_over=len(endpoints) + len(instances) < len(answer.endpoints) + len(answer.instances),
-        aliases=answer.aliases,
-        tokens=answer.jwks.rules(revoked_subjects=answer.revoked_subjects),
-    )
-
-
-def _endpoint(endpoint: _Endpoint) -> EndpointRoute:
-    traffic = Traffic(epoch=endpoint.epoch or 0, allocations=endpoint.allocations) if endpoint.allocations else None
-    return EndpointRoute(
-        id=endpoint.id,
-        workspace=endpoint.workspace,
-        name=endpoint.name,
-        salt=endpoint.salt,
-        deployments={deployment.id: deployment.version for deployment in endpoint.deployments},
-        without_grpc=frozenset(each.id for each in endpoint.deployments if not speaks_grpc(each.artifact.format)),
-        wanted=traffic,
-        holds=may_sleep(endpoint.scaling),
-        failover=endpoint.failover,
-        placements={deployment.id: deployment.regions for deployment in endpoint.deployments if deployment.regions},
-        failovers=endpoint.failovers,
-        shadow=endpoint.shadow,
-        assigned_by=endpoint.assigned_by,
-    )

@@ -6,25 +6,27 @@ from pathlib import Path
 
 import structlog
 
-from infra.newer_release import NewerEvents
-from schemas.catalogue import TYPE_NAMES
-from schemas.events.endpoints import FailoverStarted, TrafficShifted
+from infra.clock import Clock
+from infra.kafka.serving_state import Documents
+from schemas.documents.records import StateRecord
+from schemas.events.endpoints import FailoverStarted
+from schemas.topics import SERVING_STATE
 from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
-from serving.gateway.event_feed import RecordedEvent
 from serving.gateway.failover_watch import Picture, Standing
 from serving.gateway.priorities import Home
 from serving.gateway.resources import everything, update_for
+from serving.gateway.route_documents import Change
 from serving.gateway.routing_state import TokenRules
-from serving.gateway.routing_table import NOTHING, Change, RoutingTable
+from serving.gateway.routing_table import RoutingTable
 from serving.gateway.snapshot_file import KeptState, write_state
 from serving.gateway.waiting_rooms import WaitingRooms
 
 _KEEP_AFTER_S = 0.05
 _KEEP_EVERY_S = 0.1
 _KEEP_UNHURRIED_S = 2.0
-_TRAFFIC_SHIFTED = TYPE_NAMES[TrafficShifted]
+_TOMBSTONES_KEPT_MS = SERVING_STATE.tombstones_kept_ms or 0
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +34,7 @@ _log = structlog.get_logger(__name__)
 class Follower:
     """Owns the routing table. It all runs on one event loop, so a change is folded and passed on atomically."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its surroundings; all but the state by name
         self,
         state: KeptState,
         *,
@@ -40,10 +42,14 @@ class Follower:
         reports: AppliedReports,
         rooms: WaitingRooms,
         snapshot_path: Path,
+        clock: Clock,
         home: Home | None = None,
     ) -> None:
-        self._table = RoutingTable(state.snapshot, home=home, on_newer=NewerEvents().tell)
-        self.cursor = state.cursor
+        self._table = RoutingTable(state.snapshot, home=home)
+        self._clock = clock
+        self._read_at_ms = state.read_at_ms
+        self._has_all = asyncio.Event()
+        self._has_keys = asyncio.Event()
         self._ads = ads
         self._reports = reports
         self._rooms = rooms
@@ -94,21 +100,34 @@ class Follower:
             ),
         )
 
+    async def has_something_to_serve(self) -> None:
+        """Wait, as long as it takes, for all documents and for the keys of inference tokens."""
+        await self._has_all.wait()
+        await self._has_keys.wait()
+
     def begin(self) -> None:
         """Send everything that the state holds."""
         self._pass_on(everything(self._table))
         self._is_urgent.set()
 
-    def follow(self, events: Sequence[RecordedEvent]) -> None:
-        """Fold a batch and pass on what it changed, once: a backlog costs one update, not one per event."""
-        change = NOTHING
-        for event in events:
-            change |= self._fold(event)
+    def follow(self, documents: Documents) -> None:
+        """Take in documents and hand on what they changed, once: a backlog costs one update, not one per document."""
+        wanted = {key: self._wanted_epoch(key) for key in self._endpoints_in(documents)}
+        now_ms = self._clock.now_ms()
+        change = self._table.take(documents, lets_go=now_ms - self._read_at_ms > _TOMBSTONES_KEPT_MS)
+        self._read_at_ms = now_ms
+        self._is_dirty.set()
+        for endpoint_id in self._endpoints_in(documents):
+            if self._wanted_epoch(endpoint_id) != wanted[endpoint_id]:
+                self._tell_what_it_waits_for(endpoint_id)
         self._pass_on(change)
+        if documents.is_all:
+            self._has_all.set()
 
     def renew_tokens(self, tokens: TokenRules) -> None:
         """Take new keys or revocations."""
         self._pass_on(self._table.renew_tokens(tokens))
+        self._has_keys.set()
 
     def on_taken(self, type_url: str, taken: Sequence[str]) -> None:
         """Take what Envoy acknowledged from the ADS server, and have new epochs probed and reported."""
@@ -140,7 +159,7 @@ class Follower:
             await asyncio.sleep(_KEEP_AFTER_S)
             self._is_dirty.clear()
             self._is_urgent.clear()
-            state = KeptState(snapshot=self._table.snapshot(), cursor=self.cursor)
+            state = KeptState(snapshot=self._table.snapshot(), read_at_ms=self._read_at_ms)
             await write_state(self._snapshot_path, state)
             self._reports.kept_until(state.snapshot.position)
             await asyncio.sleep(_KEEP_EVERY_S - _KEEP_AFTER_S)
@@ -155,19 +174,22 @@ class Follower:
             waiting.cancel()
             urgent.cancel()
 
-    def _fold(self, event: RecordedEvent) -> Change:
-        envelope = event.envelope
-        change = self._table.apply(envelope, position=event.cursor.position)
-        self.cursor = event.cursor
-        self._is_dirty.set()
-        if envelope.type == _TRAFFIC_SHIFTED and (missing := self._table.waiting(envelope.stream)):
+    @staticmethod
+    def _endpoints_in(documents: Documents) -> list[str]:
+        return [each.id for each in documents.records if isinstance(each, StateRecord) and each.kind == "endpoint"]
+
+    def _wanted_epoch(self, endpoint_id: str) -> int | None:
+        endpoint = self._table.endpoints.get(endpoint_id)
+        return endpoint.document.epoch if endpoint else None
+
+    def _tell_what_it_waits_for(self, endpoint_id: str) -> None:
+        if missing := self._table.waiting(endpoint_id):
             _log.warning(
                 "epoch_waits_for_instances",
-                endpoint_id=envelope.stream,
-                epoch=envelope.streamversion,
+                endpoint_id=endpoint_id,
+                epoch=self._wanted_epoch(endpoint_id),
                 deployments=sorted(missing),
             )
-        return change
 
     def _pass_on(self, change: Change) -> None:
         if change:

@@ -30,8 +30,9 @@ from serving.gateway.mirrors import copies_cluster, shadow_assignment, shadow_cl
 from serving.gateway.priorities import load_assignment
 from serving.gateway.protos import packed
 from serving.gateway.retries import policy_in_force
+from serving.gateway.route_documents import Change
 from serving.gateway.routing_state import TokenRules
-from serving.gateway.routing_table import Change, RoutingTable
+from serving.gateway.routing_table import RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
 from serving.gateway.tracing import CLUSTER, collector
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from schemas.documents.endpoints import Endpoint
 from schemas.events.endpoints import (
-    DEFAULT_KEY,
     Allocation,
     AssignmentKey,
     FailoverPolicy,
@@ -52,31 +52,71 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
 class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint. `wanted` is its newest traffic, `served` the newest that could be applied.
 
-    A removed deployment stays among `deployments` as long as it is served.
+    A removed deployment stays among `deployments` as long as it is served. `document` is the endpoint's, without its
+    deployments, of which a gateway needs only what stands here.
     """
 
-    id: str
-    workspace: str
-    name: str
-    salt: str
+    document: Endpoint
     deployments: dict[str, VersionReference] = {}
     removed: frozenset[str] = frozenset()
-    wanted: Traffic | None = None
     served: Traffic | None = None
     reported_epoch: int = 0
-    holds: bool = False
-    """Whether deployments may sleep: while one has no instance, its first requests are held."""
-    failover: FailoverPolicy = FailoverPolicy()
     placements: dict[str, tuple[str, ...]] = {}
-    """The regions of deployments that are placed; others run wherever there is an agent."""
-    failovers: tuple[FailoverStarted, ...] = ()
-    """The current failovers of all regions, according to the log."""
+    """The regions of deployments that are placed in some; others are wherever an agent is."""
     without_grpc: frozenset[str] = frozenset()
-    """Deployments whose engines only support REST."""
-    shadow: Shadow | None = None
-    assigned_by: AssignmentKey = DEFAULT_KEY
+    """Deployments whose engines answer REST alone."""
+    has_warm_shadow: bool = False
     aliases: dict[str, tuple[str, ...]] = {}
-    """The aliases of deployed versions, by the version's id."""
+    """Of the versions that are deployed, by the version's id."""
+
+    @property
+    def id(self) -> str:
+        return self.document.id
+
+    @property
+    def workspace(self) -> str:
+        return self.document.workspace
+
+    @property
+    def name(self) -> str:
+        return self.document.name
+
+    @property
+    def salt(self) -> str:
+        return self.document.salt
+
+    @property
+    def assigned_by(self) -> AssignmentKey:
+        return self.document.assigned_by
+
+    @property
+    def failover(self) -> FailoverPolicy:
+        return self.document.failover
+
+    @property
+    def failovers(self) -> tuple[FailoverStarted, ...]:
+        """The current failovers of all regions, as the log says."""
+        return self.document.failovers
+
+    @property
+    def holds(self) -> bool:
+        """Whether deployments may sleep: while one has no instance, its first requests are held."""
+        scaling = self.document.scaling
+        return scaling is not None and scaling.min_replicas == 0
+
+    @property
+    def wanted(self) -> Traffic | None:
+        document = self.document
+        if document.epoch is None:
+            return None
+        return Traffic(epoch=document.epoch, allocations=document.allocations)
+
+    @property
+    def shadow(self) -> Shadow | None:
+        shadow = self.document.shadow
+        if shadow is None or shadow.deployment_id not in self.deployments:
+            return None
+        return Shadow(deployment_id=shadow.deployment_id, percent=shadow.percent, is_warm=self.has_warm_shadow)
 
 
 class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,16 +127,16 @@ class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The public keys of inference tokens, and what is rejected although one of them signed it.
+    """The public keys of inference tokens, and what is refused although one of them signed it.
 
-    `version` is the keyring's stream version, 0 before its first event. `revoked_subjects` can no longer act at all;
-    those that were erased according to the log stay so.
+    `version` is the keyring's stream version, 0 before its first event. `revoked_subjects` can no longer act at all.
+    A document says so of those that are also in `known_subjects`; the others are known from the control plane's answer.
     """
 
     version: int = 0
     keys: tuple[dict[str, Any], ...] = ()
     revoked_subjects: tuple[str, ...] = ()
-    erased_subjects: tuple[str, ...] = ()
+    known_subjects: tuple[str, ...] = ()
     revoked_tokens: tuple[str, ...] = ()
     revoked_principals: tuple[RevokedPrincipal, ...] = ()
 
@@ -104,13 +144,11 @@ class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
 class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole state at a position of the log, as stored on disk."""
 
-    position: int
-    endpoints: tuple[EndpointRoute, ...]
-    instances: tuple[Instance, ...]
-    tokens: TokenRules
+    position: int = 0
+    endpoints: tuple[EndpointRoute, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    tokens: TokenRules = TokenRules()
     aliases: dict[str, dict[str, str]] = {}
-    has_passed_over: bool = False
-    """Whether events of a newer release are missing from it."""
 
 
 InstancesByDeployment = Mapping[str, Mapping[str, Instance]]

@@ -7,20 +7,19 @@ import msgspec
 import structlog
 
 from infra.data_directory import write_atomically
-from serving.gateway.event_feed import Cursor
 from serving.gateway.routing_state import RoutingSnapshot
 
-FORMAT = 1
+FORMAT = 2
 
 _log = structlog.get_logger(__name__)
 
 
 class KeptState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is written: the routing state and where in the topic it was read from."""
+    """What is written: the routing state, when the last of it was read, and the format that it is in."""
 
     format: int = FORMAT
-    snapshot: RoutingSnapshot
-    cursor: Cursor | None
+    read_at_ms: int = 0
+    snapshot: RoutingSnapshot = RoutingSnapshot()
 
 
 def read_state(path: Path) -> KeptState | None:

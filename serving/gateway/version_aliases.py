@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 
+from schemas.documents.models import Model
 from schemas.events.endpoints import VersionReference
-from schemas.events.registry import VersionAliasRemoved, VersionAliasSet
 from serving.gateway.routing_state import Aliases, EndpointRoute
 
 
-def folded(aliases: Aliases, event: VersionAliasSet | VersionAliasRemoved, *, model_id: str) -> Aliases:
-    """Return the aliases of all models after one was set or removed."""
-    of_model = {alias: version for alias, version in aliases.get(model_id, {}).items() if alias != event.alias}
-    if isinstance(event, VersionAliasSet):
-        of_model[event.alias] = event.version_id
-    return {**aliases, model_id: of_model}
+def with_model(aliases: Aliases, model: Model) -> Aliases:
+    """Return the aliases of all models after a model's document."""
+    return {**aliases, model.id: {alias: each.version_id for alias, each in model.aliases.items()}}
 
 
 def aliases_of(deployments: Mapping[str, VersionReference], aliases: Aliases) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,8 @@ from infra.background import Background
 from serving.gateway import names
 from serving.gateway.control_plane_client import RefusedByControlPlaneError
 from serving.gateway.retries import MAX_HELD
-from serving.gateway.routing_table import Change, RoutingTable
+from serving.gateway.route_documents import Change
+from serving.gateway.routing_table import RoutingTable
 from serving.gateway.waiting_room import WaitingRoom
 
 _RETRY_S = 0.25

@@ -13,7 +13,6 @@ from control_plane.declared import AGGREGATES
 from rollbook._wire import read_answer
 from rollbook.resources import RolloutPage, VersionPage
 from schemas.identifiers import Kind
-from serving.gateway.control_plane_client import ControlPlaneClient
 from tests.support.log_story import log_story
 from workers.autoscaler.control_plane import ControlPlane as AutoscalerPlane
 from workers.batch_server.control_plane import ControlPlane as BatchPlane
@@ -68,16 +67,6 @@ def transport(answer: object) -> httpx.MockTransport:
     return httpx.MockTransport(lambda _: httpx.Response(200, content=msgspec.json.encode(answer)))
 
 
-async def gateway(token: Path) -> object:
-    async with ControlPlaneClient("http://api", token_file=token, transport=transport(SERVING)) as plane:
-        snapshot = await plane.serving_snapshot()
-    return (
-        snapshot.position,
-        {each.id: list(each.deployments) for each in snapshot.endpoints},
-        [each.id for each in snapshot.instances],
-    )
-
-
 async def agent(token: Path) -> object:
     plane = AgentPlane("http://api", token_file=token, transport=transport(SERVING))
     snapshot = await plane.snapshot()
@@ -111,13 +100,11 @@ async def batches(token: Path) -> object:
 @pytest.mark.parametrize(
     ("asked", "understood"),
     [
-        # A gateway has no need of the format: what only a newer agent can start is routed all the same.
-        (gateway, (9, {"e1": ["e1-onnx", "e1-gguf"]}, ["i1"])),
         (agent, (9, {"e1": ["e1-onnx"]}, ["i1"])),
         (autoscaler, (9, {"e1": ["e1-onnx", "e1-gguf"]}, ["i1"])),
         (batches, ("batch-1", "pondering")),
     ],
-    ids=["gateway", "agent", "autoscaler", "batches"],
+    ids=["agent", "autoscaler", "batches"],
 )
 async def test_a_program_reads_what_it_understands(
     asked: Callable[[Path], Awaitable[object]], understood: object, tmp_path: Path

@@ -6,9 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from infra.kafka.serving_state import Documents
 from schemas.documents.kinds import DOCUMENTS
 from schemas.documents.records import Removed, StateRecord
-from tests.support.documents import Documents
+from serving.gateway.resources import everything, update_for
+from serving.gateway.routing_state import RoutingSnapshot
+from serving.gateway.routing_table import RoutingTable
+from tests.support.documents import DocumentsOfLog
 from tests.support.log_story import log_story
 from workers.rollout_judge.state import Moment, Picture
 
@@ -16,7 +20,7 @@ Records = Sequence[StateRecord | Removed]
 
 
 def story() -> Records:
-    documents = Documents()
+    documents = DocumentsOfLog()
     return [record for event in log_story() for record in documents.after(event.envelope, position=event.position)]
 
 
@@ -27,17 +31,28 @@ def judge(records: Records) -> object:
     """Return each picture that the judge has of the rollouts, in their order."""
     picture, pictures = Picture(), []
     for record in records:
-        picture.take(record, Moment(seen_s=0.0, now_ms=0, is_live=True))
+        picture.take(Documents(records=(record,), is_all=False), Moment(seen_s=0.0, now_ms=0, is_live=True))
         if picture.rollouts not in pictures:
             pictures.append(dict(picture.rollouts))
     return pictures
 
 
-READERS: dict[str, Callable[[Records], object]] = {"judge": judge}
+def gateway(records: Records) -> object:
+    """Return what Envoy is told in the end."""
+    table = RoutingTable(RoutingSnapshot())
+    for record in records:
+        update_for(table.take(Documents(records=(record,), is_all=False)), table)
+    return {(each.type_url, each.name, each.version) for each in update_for(everything(table), table).resources}
+
+
+READERS: dict[str, Callable[[Records], object]] = {"judge": judge, "gateway": gateway}
 VARIANTS: dict[str, dict[str, object]] = {
     "rollout": {"gates": [{"kind": "fairness", "max_gap": 0.1}]},
     "endpoint": {"applied": [{"epoch": "a quarter to nine"}]},
     "instance": {"phase": {"kind": "dreaming"}},
+    "keyring": {"keys": "in the vault"},
+    "model": {"aliases": ["a", "b"]},
+    "principal": {"kind": "team"},
 }
 """What a newer release may say in a document of a known kind."""
 

@@ -21,24 +21,12 @@ from projections.messages import Message
 from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
 from schemas.envelope import RecordedEvent
 from schemas.topics import REGISTRY_EVENTS
-from serving.gateway.resources import everything, update_for
-from serving.gateway.routing_table import RoutingTable
 from tests.support.log_story import log_story, recorded, with_data, with_type
-from tests.support.routing import NOTHING_KNOWN
 from workers.serving_agent.control_plane import ServingSnapshot
 from workers.serving_agent.desired import DesiredState
 
 STORY = log_story()
 Log = Sequence[RecordedEvent]
-
-
-def gateway(log: Log) -> tuple[int, object]:
-    """Fold the log as the follower does, and build what Envoy is told after each event."""
-    table = RoutingTable(NOTHING_KNOWN)
-    for event in log:
-        update_for(table.apply(event.envelope, position=event.position), table)
-    told = update_for(everything(table), table)
-    return table.position, {(each.type_url, each.name, each.version) for each in told.resources}
 
 
 def agent(log: Log) -> tuple[int, object]:
@@ -113,7 +101,6 @@ def _logged(event: RecordedEvent) -> LoggedEvent:
 
 
 READERS: dict[str, Callable[[Log], tuple[int, object]]] = {
-    "gateway": gateway,
     "agent": agent,
     "views": views,
     "catalogue": catalogue,

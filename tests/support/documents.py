@@ -1,6 +1,7 @@
 """The documents that a log leaves, one after another, as the relay of a store publishes them."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypedDict
 
 import msgspec
 
@@ -8,23 +9,32 @@ from control_plane.declared import AGGREGATES
 from control_plane.event_store.codec import fold
 from control_plane.event_store.errors import NewerEventError
 from control_plane.ports import CatalogueRow, is_document
-from schemas.documents.records import Removed, StateRecord
+from schemas.documents.records import POSITION, Removed, StateRecord
 from schemas.envelope import Envelope
 from schemas.identifiers import Kind
 
 
-class Documents:
+class DocumentsOfLog:
     """Folds events with the aggregates of the write side; ids need only begin with their kind."""
 
     def __init__(self) -> None:
         self._states: dict[str, object] = {}
         self._left: set[str] = set()
+        self._last: dict[str, StateRecord | Removed] = {}
+
+    def current(self) -> tuple[StateRecord | Removed, ...]:
+        """Return the last record of each, in the order of their events."""
+        return tuple(sorted(self._last.values(), key=lambda record: record.position))
 
     def after(self, envelope: Envelope, *, position: int) -> Iterator[StateRecord | Removed]:
         """Yield the document that an event leaves, where its stream has one that programs follow."""
+        for record in self._after(envelope, position=position):
+            self._last[record.id] = record
+            yield record
+
+    def _after(self, envelope: Envelope, *, position: int) -> Iterator[StateRecord | Removed]:
         stream = str(envelope.stream)
-        kind = stream.partition("-")[0]
-        aggregate = AGGREGATES.get(Kind(kind)) if kind in set(Kind) else None
+        aggregate = AGGREGATES.get(Kind(stream.partition("-")[0]))
         if aggregate is None or aggregate.is_followed is None or stream in self._left:
             return
         try:
@@ -63,3 +73,17 @@ def documents_of(rows: Iterable[CatalogueRow]) -> list[StateRecord]:
         for row in rows
         if AGGREGATES[row.kind].is_followed is not None
     ]
+
+
+class Message(TypedDict):
+    """What of a record is given to a producer, its key aside."""
+
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def message_of(record: StateRecord | Removed) -> Message:
+    """Return a record as a relay publishes it."""
+    headers = [(POSITION, str(record.position).encode())]
+    value = None if isinstance(record, Removed) else msgspec.json.encode(record)
+    return Message(value=value, headers=headers)

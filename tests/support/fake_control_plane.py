@@ -8,7 +8,7 @@ from infra.ports import free_port
 
 
 class FakeControlPlane:
-    """Answers the serving snapshot and the keys, and keeps what was reported: epochs applied, and failovers.
+    """Answers with the keys, and keeps what was reported: epochs applied, and failovers.
 
     A report that comes again changes nothing, as in the real one: its sender may have heard the answer too late.
     """
@@ -16,13 +16,6 @@ class FakeControlPlane:
     def __init__(self, jwks: list[dict[str, Any]]) -> None:
         self.port = free_port()
         self.jwks = jwks
-        self.snapshot: dict[str, Any] = {
-            "position": 0,
-            "endpoints": [],
-            "instances": [],
-            "jwks": {"keys": jwks},
-            "revoked_subjects": [],
-        }
         self.applied: list[tuple[str, int]] = []
         self.failovers: list[dict[str, Any]] = []
         self.tokens: set[str] = set()
@@ -52,8 +45,6 @@ class FakeControlPlane:
             writer.close()
 
     def _answer(self, path: str, body: bytes) -> dict[str, Any]:
-        if path == "/v1/snapshots/serving":
-            return self.snapshot
         if path == "/v1/inference-tokens/keys":
             return {"keys": self.jwks}
         if "/failover-" in path:

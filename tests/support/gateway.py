@@ -24,8 +24,9 @@ from serving.gateway.clusters import Comebacks
 from serving.gateway.limits import Limits
 from serving.gateway.probe import NotServedError, Prober
 from serving.gateway.resources import everything, fixed_resources, update_for
+from serving.gateway.route_documents import Change
 from serving.gateway.routing_state import TokenRules
-from serving.gateway.routing_table import Change, RoutingTable
+from serving.gateway.routing_table import RoutingTable
 from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
 
@@ -232,9 +233,8 @@ class Gateway:
 
     def tell(self, stream: str, event: Struct, *, workspace: str = "default") -> int:
         """Tell an event; return its stream version."""
-        envelope = self.log.append(stream, event, workspace=workspace)
-        self.put(self.table.apply(envelope, position=self.log.position))
-        return envelope.streamversion
+        self.put(self.table.take(self.log.append(stream, event, workspace=workspace)))
+        return self.log.version_of(stream)
 
     async def add(
         self, endpoint_id: str, deployment_id: str, *, number: int = 1, instances: int = 1, speaks_grpc: bool = True

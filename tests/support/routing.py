@@ -2,13 +2,16 @@
 
 import msgspec
 
+from infra.kafka.serving_state import Documents
 from schemas.catalogue import TYPE_NAMES
+from schemas.documents.endpoints import Endpoint
 from schemas.envelope import Envelope, encode_data
 from schemas.events.endpoints import (
     Allocation,
     BucketRange,
     DeploymentAdded,
     EndpointCreated,
+    FailoverPolicy,
     InstanceAnnounced,
     InstanceWithdrawn,
     TrafficShifted,
@@ -16,9 +19,10 @@ from schemas.events.endpoints import (
 )
 from schemas.events.registry import Artifact, Signature
 from schemas.identifiers import EventId, StreamId
-from serving.gateway.routing_state import RoutingSnapshot, TokenRules
+from serving.gateway.routing_state import EndpointRoute, RoutingSnapshot
+from tests.support.documents import DocumentsOfLog
 
-NOTHING_KNOWN = RoutingSnapshot(position=0, endpoints=(), instances=(), tokens=TokenRules())
+NOTHING_KNOWN = RoutingSnapshot()
 
 
 def envelope(stream: str, version: int, event: msgspec.Struct, *, workspace: str = "default") -> Envelope:
@@ -84,14 +88,44 @@ def withdrawn(endpoint_id: str, deployment_id: str) -> InstanceWithdrawn:
     return InstanceWithdrawn(endpoint_id=endpoint_id, deployment_id=deployment_id, reason="test")
 
 
+def route(endpoint_id: str = "endpoint-1", *, name: str = "digits", **changes: object) -> EndpointRoute:
+    """Make a route; `failover` is the policy of its document."""
+    document = Endpoint(
+        id=endpoint_id,
+        workspace="default",
+        name=name,
+        description="",
+        salt="",
+        epoch=None,
+        allocations=(),
+        deployments=(),
+        applied=(),
+        active_rollout_id=None,
+        created_at="",
+        stream_version=1,
+        failover=changes.pop("failover", FailoverPolicy()),  # type: ignore[arg-type]
+    )
+    return msgspec.structs.replace(EndpointRoute(document=document), **changes)
+
+
 class Log:
-    """Hands out positions and stream versions, as the store does."""
+    """Hands out positions and stream versions, as the store does, and the documents that events leave."""
 
     def __init__(self) -> None:
         self.position = 0
         self._versions: dict[str, int] = {}
+        self._documents = DocumentsOfLog()
 
-    def append(self, stream: str, event: msgspec.Struct, *, workspace: str = "default") -> Envelope:
+    def append(self, stream: str, event: msgspec.Struct, *, workspace: str = "default") -> Documents:
+        """Return what a follower reads after an event."""
         self.position += 1
         self._versions[stream] = self._versions.get(stream, 0) + 1
-        return envelope(stream, self._versions[stream], event, workspace=workspace)
+        appended = envelope(stream, self._versions[stream], event, workspace=workspace)
+        return Documents(records=tuple(self._documents.after(appended, position=self.position)), is_all=False)
+
+    def version_of(self, stream: str) -> int:
+        return self._versions[stream]
+
+    def all(self) -> Documents:
+        """Return what a follower reads that starts now."""
+        return Documents(records=self._documents.current(), is_all=True)

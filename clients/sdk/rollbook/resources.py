@@ -516,7 +516,7 @@ class MintedToken(Shape, frozen=True, kw_only=True):
 
 
 class Model(Shape, frozen=True, kw_only=True):
-    """A model as callers see it."""
+    """A model as callers see it; an alias names the number of a version."""
 
     id: str
     name: str

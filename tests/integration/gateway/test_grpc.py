@@ -53,7 +53,9 @@ async def gateway(
         gateway.tell(ENDPOINT, created(salt="salt"))
         for number, (deployment, engine) in enumerate(engines.items(), 1):
             gateway.tell(ENDPOINT, added(deployment, number=number))
-            gateway.tell(f"i-{deployment}", announced(ENDPOINT, deployment, port=int(engine.url.rsplit(":", 1)[1])))
+            gateway.tell(
+                f"instance-{deployment}", announced(ENDPOINT, deployment, port=int(engine.url.rsplit(":", 1)[1]))
+            )
         yield gateway
 
 

@@ -27,7 +27,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engi
             root = tmp_path_factory.mktemp(place)
             manifest = write_model(root / "model", artifact_format="onnx")
             write_manifest(root / "model", msgspec.structs.replace(manifest, deployment_id=deployment))
-            settings = {"ROLLBOOK_RUNTIME_INSTANCE_ID": f"i-{place}"}
+            settings = {"ROLLBOOK_RUNTIME_INSTANCE_ID": f"instance-{place}"}
             started[place] = stack.enter_context(running(root, environ=settings))
         yield started
 
@@ -40,7 +40,7 @@ async def test_calls_go_to_the_next_region_and_then_to_the_backup_version_withou
         gateway.tell(ENDPOINT, added(deployment, number=number))
     for place, (deployment, region) in PLACES.items():
         port = int(engines[place].url.rsplit(":", 1)[1])
-        gateway.tell(f"i-{place}", announced(ENDPOINT, deployment, port=port, region=region))
+        gateway.tell(f"instance-{place}", announced(ENDPOINT, deployment, port=port, region=region))
     policy = FailoverPolicy(backup_deployment_id="d2", backup_regions=("far",))
     gateway.tell(ENDPOINT, FailoverPolicySet(policy=policy, reason="test"))
     await split(gateway, d1=[(0, 10_000)])

@@ -2,10 +2,12 @@
 
 import httpx
 
-from schemas.events.registry import VersionAliasRemoved, VersionAliasSet
+from schemas.events.registry import ModelRegistered, VersionAliasRemoved, VersionAliasSet
 from tests.integration.gateway.test_openai_surface import CHAT, serve
 from tests.support.gateway import Gateway, until
 from tests.support.routing import created
+
+MODEL = ModelRegistered(name="digits", description="", tags={})
 
 
 async def test_the_models_of_the_tokens_workspace_are_listed(gateway: Gateway, client: httpx.AsyncClient) -> None:
@@ -58,6 +60,7 @@ async def test_an_alias_is_followed_from_version_to_version_without_a_restart(
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:
     await serve(gateway)
+    gateway.tell("model-1", MODEL)
     asked = {"model": "digits:champion"}
 
     async def answers(status: int, deployment: str | None) -> bool:
@@ -80,6 +83,7 @@ async def test_an_alias_is_followed_from_version_to_version_without_a_restart(
 
 async def test_a_wrong_alias_is_told_which_there_are(gateway: Gateway, client: httpx.AsyncClient) -> None:
     await serve(gateway)
+    gateway.tell("model-1", MODEL)
     gateway.tell("model-1", VersionAliasSet(alias="champion", version_id="version-2", number=2, reason="test"))
 
     async def is_told() -> bool:

@@ -289,7 +289,7 @@ async def _grow_until_a_share_is_told(gateway: Gateway, answered: Answered) -> f
     miss; then it is tried with another instance.
     """
     for turn in range(10):
-        name = f"fresh-{turn}"
+        name = f"instance-fresh-{turn}"
         gateway.back_ends.append(await BackEnd(name).start())
         began_s = time.monotonic()
         gateway.tell(name, announced(ENDPOINT, "d1", port=gateway.back_ends[-1].port))

@@ -19,7 +19,6 @@ from infra.background import Background
 from schemas.events.endpoints import InstanceWithdrawn, ScalingPolicySet
 from schemas.scaling import ScalingPolicy
 from serving.gateway import names
-from serving.gateway.routing_table import Change
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 from serving.runtime.manifest import write_manifest
 from tests.support.digits import digits, trained
@@ -62,11 +61,10 @@ class Sleeper:
                 self.rooms.let_go(name)
 
     def tell(self, stream: str, event: msgspec.Struct) -> int:
-        envelope = self.gateway.log.append(stream, event)
-        change: Change = self.gateway.table.apply(envelope, position=self.gateway.log.position)
+        change = self.gateway.table.take(self.gateway.log.append(stream, event))
         self.rooms.prepare(change, self.gateway.table)
         self.gateway.put(change)
-        return envelope.streamversion
+        return self.gateway.log.version_of(stream)
 
     async def sleep(self) -> None:
         policy = ScalingPolicy(min_replicas=0, max_replicas=2, in_flight=4.0)
@@ -76,9 +74,9 @@ class Sleeper:
         await self.gateway.serves(ENDPOINT, self.tell(ENDPOINT, shifted(d1=[(0, 10_000)])))
 
     async def wake(self) -> BackEnd:
-        back_end = await BackEnd("i1").start()
+        back_end = await BackEnd("instance-1").start()
         self.gateway.back_ends.append(back_end)
-        self.tell("i1", announced(ENDPOINT, DEPLOYMENT, port=back_end.port))
+        self.tell("instance-1", announced(ENDPOINT, DEPLOYMENT, port=back_end.port))
         return back_end
 
 
@@ -182,7 +180,7 @@ async def test_no_request_is_lost_when_the_last_instance_goes_and_comes_back(
     for turn in range(1, 4):
         await until(lambda wanted=50 * turn: len(statuses) > wanted, why="answers of an instance")
         called = sleeper.waker.calls
-        sleeper.tell("i1", InstanceWithdrawn(endpoint_id=ENDPOINT, deployment_id=DEPLOYMENT, reason="scaled"))
+        sleeper.tell("instance-1", InstanceWithdrawn(endpoint_id=ENDPOINT, deployment_id=DEPLOYMENT, reason="scaled"))
         await until(lambda called=called: sleeper.waker.calls > called, why="a request that waits")
         await sleeper.wake()
     await until(lambda: len(statuses) > 200, why="answers of the last instance")
@@ -216,7 +214,7 @@ async def test_grpc_waits_alike(sleeper: Sleeper, gateway: Gateway, tmp_path: Pa
         engine = await asyncio.to_thread(stack.enter_context, running(tmp_path))
         waiting = asyncio.create_task(infer_over_grpc(gateway))
         await until(lambda: sleeper.waker.calls, why="the call that wakes it")
-        sleeper.tell("i1", announced(ENDPOINT, DEPLOYMENT, port=int(engine.url.rsplit(":", 1)[1])))
+        sleeper.tell("instance-1", announced(ENDPOINT, DEPLOYMENT, port=int(engine.url.rsplit(":", 1)[1])))
 
         assert await waiting == int(trained().predict(PIXELS)[0])
 

@@ -3,7 +3,7 @@ from itertools import count
 import msgspec
 import pytest
 
-from control_plane.inference_tokens.aggregate import KEYRINGS, Keyring, as_of, revoke_token, revoke_tokens_of, rotate
+from control_plane.inference_tokens.aggregate import KEYRINGS, as_of, revoke_token, revoke_tokens_of, rotate
 from control_plane.inference_tokens.commands import RotateSigningKey
 from control_plane.inference_tokens.errors import (
     RotationUnderWayError,
@@ -11,6 +11,7 @@ from control_plane.inference_tokens.errors import (
     TooManySigningKeysError,
 )
 from control_plane.ports import EventContext
+from schemas.documents.access import Keyring
 from schemas.envelope import rfc3339
 from schemas.events.access import SigningKey
 

@@ -30,7 +30,7 @@ class FakeEnvoy:
         self.stream = AdsStream(self.store, on_taken=lambda type_url, taken: self.taken.append((type_url, taken)))
 
     def tell(self, stream: str, event: object) -> None:
-        change = self.table.apply(self.log.append(stream, event), position=self.log.position)  # type: ignore[arg-type]
+        change = self.table.take(self.log.append(stream, event))  # type: ignore[arg-type]
         # The list of a workspace's models is a resource by itself, of which other tests tell.
         self.put(update_for(msgspec.structs.replace(change, workspaces=frozenset()), self.table))
 
@@ -211,7 +211,7 @@ def test_the_list_of_models_changes_with_the_names_alone() -> None:
     table, log = RoutingTable(NOTHING_KNOWN), Log()
 
     def told(stream: str, event: msgspec.Struct) -> set[str]:
-        change = table.apply(log.append(stream, event), position=log.position)
+        change = table.take(log.append(stream, event))
         return {resource.name for resource in update_for(change, table).resources}
 
     assert "models.default" in told("endpoint-1", created("one"))
@@ -223,7 +223,7 @@ def test_an_endpoint_that_cannot_be_built_holds_back_no_other(monkeypatch: pytes
     table, log = RoutingTable(NOTHING_KNOWN), Log()
     for endpoint, deployment in (("endpoint-1", "d1"), ("endpoint-2", "d2")):
         for event in (created(endpoint), added(deployment), shifted(**{deployment: [(0, 10_000)]})):
-            table.apply(log.append(endpoint, event), position=log.position)
+            table.take(log.append(endpoint, event))
     built = endpoint_route
 
     def broken(endpoint: EndpointRoute, *, levels: int) -> Message:

@@ -111,7 +111,7 @@ class Story:
                 pass
 
     def _tell(self, stream: str, event: msgspec.Struct) -> None:
-        change = self.table.apply(self.log.append(stream, event), position=self.log.position)
+        change = self.table.take(self.log.append(stream, event))
         update = update_for(change, self.table)
         for each in update.removed:
             self.told.pop(each, None)

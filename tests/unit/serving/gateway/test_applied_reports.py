@@ -12,8 +12,9 @@ from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.control_plane_client import ControlPlaneClient
 from serving.gateway.probe import NotServedError, Prober
 from serving.gateway.routing_state import EndpointRoute
+from tests.support.routing import route
 
-STUCK, FINE = (EndpointRoute(id=f"endpoint-{name}", workspace="w", name=name, salt="s") for name in ("stuck", "fine"))
+STUCK, FINE = (route(f"endpoint-{name}", name=name) for name in ("stuck", "fine"))
 
 
 class Envoy(Prober):

@@ -12,8 +12,8 @@ from serving.gateway.failover_watch import (
     Transition,
 )
 from serving.gateway.priorities import Home, levels_of
-from serving.gateway.routing_state import EndpointRoute, Instance
-from tests.support.routing import added
+from serving.gateway.routing_state import Instance
+from tests.support.routing import added, route
 from tests.unit.control_plane.endpoints.failover.test_failover import started
 
 EU, US = ("eu", 1), ("us", 2)
@@ -23,11 +23,7 @@ class Region:
     """The region `eu`, where d1 is served from instances by region, with d2 as what may be its backup."""
 
     def __init__(self, *, placed: tuple[str, ...] = (), backup: str | None = None, going_on: bool = False) -> None:
-        self.endpoint = EndpointRoute(
-            id="endpoint-1",
-            workspace="default",
-            name="digits",
-            salt="",
+        self.endpoint = route(
             deployments={name: added(name, number=number).version for number, name in enumerate(("d1", "d2"), 1)},
             failover=FailoverPolicy(backup_deployment_id=backup),
             placements={"d1": placed} if placed else {},

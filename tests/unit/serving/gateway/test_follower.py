@@ -7,19 +7,20 @@ import pytest
 
 from infra.background import Background
 from infra.clock import SystemClock
+from infra.kafka.serving_state import Documents
 from schemas.events.endpoints import TrafficApplied
 from schemas.events.rollouts import RolloutResumed
 from serving.gateway import follower, names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.control_plane_client import ControlPlaneClient
-from serving.gateway.event_feed import Cursor, RecordedEvent
 from serving.gateway.probe import Prober
 from serving.gateway.resources import Update
 from serving.gateway.routing_state import EndpointRoute
 from serving.gateway.snapshot_file import KeptState, read_state, write_state
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
-from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted
+from tests.support.fakes import FakeClock
+from tests.support.routing import Log, added, announced, created, shifted
 
 
 class Ads(AdsServer):
@@ -69,22 +70,18 @@ class Scene:
     def __init__(self, folder: Path, told: list[str]) -> None:
         self.path = folder / names.SNAPSHOT
         self.reports = Reports(folder)
-        nothing = KeptState(snapshot=NOTHING_KNOWN, cursor=None)
+        self.clock = FakeClock()
+        nothing = KeptState()
         rooms = WaitingRooms(folder, waker=Nobody(), limits=HoldLimits(), background=Background())
         self.follower = follower.Follower(
-            nothing, ads=Ads(told), reports=self.reports, rooms=rooms, snapshot_path=self.path
+            nothing, ads=Ads(told), reports=self.reports, rooms=rooms, snapshot_path=self.path, clock=self.clock
         )
         self._log = Log()
 
     def tell(self, *events: tuple[str, msgspec.Struct]) -> None:
-        envelopes = [self._log.append(stream, event) for stream, event in events]
-        first = self._log.position - len(envelopes) + 1
-        self.follower.follow(
-            [
-                RecordedEvent(envelope=envelope, cursor=Cursor(offset=position, position=position))
-                for position, envelope in enumerate(envelopes, start=first)
-            ]
-        )
+        parts = [self._log.append(stream, event) for stream, event in events]
+        records = tuple(record for part in parts for record in part.records)
+        self.follower.follow(Documents(records=records, is_all=False))
 
     def kept_position(self) -> int:
         kept = read_state(self.path)
@@ -162,3 +159,18 @@ async def test_an_epoch_is_confirmed_by_the_state_that_has_it_not_by_what_came_a
     scene.follower.on_taken(names.ROUTE_TYPE, ["endpoint-1"])
 
     assert scene.reports.confirmed == [4]
+
+
+@pytest.mark.parametrize(("days", "left"), [(29, ["instance-1"]), (31, [])])
+async def test_what_is_not_on_the_topic_is_let_go_where_its_removal_may_have_been_forgotten(
+    scene: Scene, days: int, left: list[str]
+) -> None:
+    scene.tell(*SERVED)
+    scene.clock.advance(seconds=days * 86_400)
+
+    scene.follower.follow(Documents(records=(), is_all=True))
+
+    await scene.reports.until_kept(4)
+    kept = read_state(scene.path)
+    assert kept is not None
+    assert [each.id for each in kept.snapshot.instances] == left

@@ -9,7 +9,8 @@ from schemas.scaling import ScalingPolicy
 from serving.gateway import names
 from serving.gateway.mirrors import shadow_name
 from serving.gateway.resources import update_for
-from serving.gateway.routing_table import Change, RoutingTable
+from serving.gateway.route_documents import Change
+from serving.gateway.routing_table import RoutingTable
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, withdrawn
 
 ENDPOINT = "endpoint-1"
@@ -25,8 +26,7 @@ class Story:
         self.assignments: dict[str, endpoint_pb2.ClusterLoadAssignment] = {}
 
     def tell(self, stream: str, event: msgspec.Struct) -> Change:
-        envelope = self.log.append(stream, event)
-        change = self.table.apply(envelope, position=self.log.position)
+        change = self.table.take(self.log.append(stream, event))
         for resource in update_for(change, self.table).resources:
             if resource.type_url == names.ENDPOINTS_TYPE:
                 message = endpoint_pb2.ClusterLoadAssignment()
@@ -54,34 +54,34 @@ def test_a_deployment_without_any_instance_is_held_until_it_has_one(story: Story
     assert story.table.is_held("d1")
     assert story.sockets("d1") == story.sockets("d1~grpc") == ["hold/d1.sock"]
 
-    story.tell("i1", announced(ENDPOINT, "d1"))
+    story.tell("instance-1", announced(ENDPOINT, "d1"))
     assert not story.table.is_held("d1")
     assert story.sockets("d1") == []
 
-    story.tell("i1", withdrawn(ENDPOINT, "d1"))
+    story.tell("instance-1", withdrawn(ENDPOINT, "d1"))
     assert story.sockets("d1") == ["hold/d1.sock"]
 
 
 def test_an_instance_in_another_region_or_of_the_backup_answers_before_anybody_waits(story: Story) -> None:
-    story.tell("far", announced(ENDPOINT, "d1", region="far"))
+    story.tell("instance-far", announced(ENDPOINT, "d1", region="far"))
     assert story.sockets("d1") == []
 
     policy = FailoverPolicy(backup_deployment_id="d2", backup_regions=())
     story.tell(ENDPOINT, FailoverPolicySet(policy=policy, reason="test"))
     assert story.sockets("d1") == ["hold/d1.sock"]
 
-    story.tell("i2", announced(ENDPOINT, "d2"))
+    story.tell("instance-2", announced(ENDPOINT, "d2"))
     assert story.sockets("d1") == []
 
-    story.tell("i2", withdrawn(ENDPOINT, "d2"))
+    story.tell("instance-2", withdrawn(ENDPOINT, "d2"))
     assert story.sockets("d1") == ["hold/d1.sock"]
 
 
 def test_copies_for_a_shadow_are_never_held(story: Story) -> None:
-    story.tell("i2", announced(ENDPOINT, "d2"))
+    story.tell("instance-2", announced(ENDPOINT, "d2"))
     story.tell(ENDPOINT, ShadowSet(deployment_id="d2", percent=100.0, reason="test"))
 
-    story.tell("i2", withdrawn(ENDPOINT, "d2"))
+    story.tell("instance-2", withdrawn(ENDPOINT, "d2"))
 
     assert story.sockets(shadow_name("d2")) == []
 

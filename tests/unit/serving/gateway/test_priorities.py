@@ -2,10 +2,11 @@ import msgspec
 import pytest
 
 from schemas.events.endpoints import FailoverPolicy
+from schemas.scaling import ScalingPolicy
 from serving.gateway.priorities import Home, Level, levels_of, load_assignment
 from serving.gateway.retries import MAX_HELD, policy_in_force, retries, tries_a_level
 from serving.gateway.routing_state import EndpointRoute, Instance
-from tests.support.routing import added
+from tests.support.routing import added, route
 
 WHERE = (("eu", "a"), ("eu", "b"), ("us", "a"), ("ap", "a"))
 
@@ -23,11 +24,7 @@ def instance(deployment_id: str, region: str, zone: str) -> Instance:
 
 
 def endpoint(**policy: object) -> EndpointRoute:
-    return EndpointRoute(
-        id="endpoint-1",
-        workspace="default",
-        name="digits",
-        salt="",
+    return route(
         deployments={name: added(name, number=number).version for number, name in enumerate(("d1", "d2"), 1)},
         failover=FailoverPolicy(**policy),  # type: ignore[arg-type]
     )
@@ -91,7 +88,8 @@ def test_the_waiting_room_stands_below_all_levels() -> None:
 def test_what_is_held_may_be_tried_again_whatever_the_policy_says() -> None:
     strict = endpoint(max_retries=0, retries_at_once=1)
 
-    held = policy_in_force(msgspec.structs.replace(strict, holds=True))
+    asleep = msgspec.structs.replace(strict.document, scaling=ScalingPolicy(min_replicas=0, in_flight=1.0))
+    held = policy_in_force(msgspec.structs.replace(strict, document=asleep))
 
     assert (held.max_retries, held.retries_at_once) == (1, MAX_HELD)
     assert policy_in_force(strict) == strict.failover

@@ -1,20 +1,28 @@
 import msgspec
 import pytest
 
+from infra.kafka.serving_state import Documents
+from schemas.envelope import Sealed
 from schemas.events.access import (
     InferenceTokenRevoked,
     InferenceTokensRevoked,
     PrincipalErased,
+    PrincipalRegistered,
     SigningKey,
     SigningKeyRotated,
+    TokenIssued,
 )
 from schemas.events.endpoints import DeploymentRemoved, TrafficApplied
-from schemas.events.registry import VersionAliasRemoved, VersionAliasSet
+from schemas.events.registry import ModelRegistered, VersionAliasRemoved, VersionAliasSet
+from serving.gateway.route_documents import NOTHING, Change
 from serving.gateway.routing_state import RoutingSnapshot, TokenRules
-from serving.gateway.routing_table import NOTHING, Change, RoutingTable
+from serving.gateway.routing_table import RoutingTable
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, withdrawn
 
 ENDPOINT = "endpoint-1"
+REGISTERED = PrincipalRegistered(
+    kind="service", role="viewer", name=Sealed(key_id="key-1", ciphertext="AA=="), email=None
+)
 
 
 class Story:
@@ -25,8 +33,7 @@ class Story:
         self.table = RoutingTable(NOTHING_KNOWN)
 
     def tell(self, stream: str, event: msgspec.Struct) -> Change:
-        envelope = self.log.append(stream, event)
-        return self.table.apply(envelope, position=self.log.position)
+        return self.table.take(self.log.append(stream, event))
 
     def served_epoch(self) -> int | None:
         served = self.table.endpoints[ENDPOINT].served
@@ -110,21 +117,42 @@ def test_a_removed_deployment_is_kept_while_it_is_served(story: Story) -> None:
     assert change.deployments == {"a", "b"}
 
 
-def test_an_event_that_was_seen_changes_nothing(story: Story) -> None:
-    repeated = story.log.append(ENDPOINT, created("other"))
+def test_a_document_that_was_seen_changes_nothing(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
 
-    assert story.table.apply(repeated, position=1) == NOTHING
-    assert story.table.endpoints[ENDPOINT].name == "digits"
+    assert story.table.take(story.log.all()) == NOTHING
 
 
-def test_an_unknown_event_still_moves_the_position(story: Story) -> None:
-    unknown = msgspec.structs.replace(story.log.append(ENDPOINT, created()), type="endpoints.FromTheFuture.v9")
+def test_what_is_not_among_all_documents_is_let_go_by_a_table_that_is_too_old(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell("principal-9", REGISTERED)
+    rest = tuple(each for each in story.log.all().records if each.id == ENDPOINT)
 
-    assert story.table.apply(unknown, position=story.log.position) == NOTHING
-    assert story.table.position == story.log.position
+    assert story.table.take(Documents(records=rest, is_all=True)) == NOTHING
+    change = story.table.take(Documents(records=rest, is_all=True), lets_go=True)
+
+    assert change == Change(deployments=frozenset({"a"}), has_new_tokens=True)
+    assert list(story.table.instances_of("a")) == []
+    assert story.table.tokens == TokenRules()
+
+
+def test_an_instance_may_be_read_before_its_endpoint(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
+    fresh = RoutingTable(NOTHING_KNOWN)
+
+    fresh.take(story.log.all())
+
+    assert [each.id for each in story.log.all().records] == ["instance-1", ENDPOINT]
+    assert fresh.snapshot() == story.table.snapshot()
 
 
 def test_an_erased_principal_is_revoked_at_once(story: Story) -> None:
+    story.tell("principal-9", REGISTERED)
+    story.tell("principal-9", TokenIssued(token_id="token-1", token_sha256="00", expires_at=None))
+    assert story.table.tokens == TokenRules()
+
     change = story.tell("principal-9", PrincipalErased(key_ids=(), reason="asked"))
 
     assert change.has_new_tokens
@@ -153,10 +181,9 @@ def test_a_table_started_from_its_snapshot_goes_on_as_the_first(story: Story) ->
     kept = msgspec.json.decode(msgspec.json.encode(story.table.snapshot()), type=RoutingSnapshot)
 
     second = RoutingTable(kept)
-    envelope = story.log.append("instance-1", withdrawn(ENDPOINT, "a"))
+    documents = story.log.append("instance-1", withdrawn(ENDPOINT, "a"))
 
-    expected = story.table.apply(envelope, position=story.log.position)
-    assert second.apply(envelope, position=story.log.position) == expected
+    assert second.take(documents) == story.table.take(documents)
     assert second.snapshot() == story.table.snapshot()
 
 
@@ -172,6 +199,7 @@ def test_nothing_is_kept_of_instances_that_are_gone(story: Story) -> None:
 
 
 def test_keys_that_are_older_than_an_erasure_do_not_undo_it(story: Story) -> None:
+    story.tell("principal-1", REGISTERED)
     story.tell("principal-1", PrincipalErased(key_ids=(), reason="asked for"))
 
     story.table.renew_tokens(TokenRules(keys=({"kid": "1"},), revoked_subjects=("principal-0",)))
@@ -215,9 +243,11 @@ def test_a_revocation_on_the_log_counts_at_once_until_an_answer_has_let_it_end(s
 
 
 MODEL = "model-1"
+MODEL_REGISTERED = ModelRegistered(name="digits", description="", tags={})
 
 
 def test_an_alias_changes_the_routes_of_those_that_deploy_its_version(story: Story) -> None:
+    story.tell(MODEL, MODEL_REGISTERED)
     story.tell("endpoint-2", created("other"))
 
     unused = story.tell(MODEL, VersionAliasSet(alias="next", version_id="version-2", number=2, reason="test"))
@@ -229,6 +259,7 @@ def test_an_alias_changes_the_routes_of_those_that_deploy_its_version(story: Sto
 
 
 def test_an_alias_follows_its_events_and_waits_for_a_deployment(story: Story) -> None:
+    story.tell(MODEL, MODEL_REGISTERED)
     story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-1", number=1, reason="test"))
     story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-2", number=2, reason="test"))
     assert story.table.endpoints[ENDPOINT].aliases == {}
@@ -241,6 +272,7 @@ def test_an_alias_follows_its_events_and_waits_for_a_deployment(story: Story) ->
 
 
 def test_a_table_that_starts_from_a_snapshot_knows_the_aliases(story: Story) -> None:
+    story.tell(MODEL, MODEL_REGISTERED)
     story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-1", number=1, reason="test"))
 
     again = RoutingTable(story.table.snapshot())

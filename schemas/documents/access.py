@@ -1,0 +1,61 @@
+"""The documents by which gateways tell which inference tokens to refuse."""
+
+import msgspec
+
+from schemas.envelope import Sealed
+from schemas.events.access import PrincipalKind, Role, SigningKey
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A bearer token by its hash."""
+
+    id: str
+    sha256: str
+    expires_at: str | None
+    is_revoked: bool = False
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone who may act. Programs follow those that can no longer act, as no token of theirs is good any more.
+
+    Personal values are sealed, bound to the event `event_id`; an erased principal has none.
+    """
+
+    id: str = ""
+    workspace: str = ""
+    kind: PrincipalKind = "service"
+    role: Role = "viewer"
+    name: Sealed | None = None
+    email: Sealed | None = None
+    event_id: str = ""
+    tokens: tuple[Token, ...] = ()
+    is_erased: bool = False
+    created_at: str = ""
+    stream_version: int = 0
+
+
+class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """One inference token that is refused until it has ended."""
+
+    token_id: str
+    until: str
+
+
+class RevokedTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What a principal minted before a time, refused until the last of it has ended."""
+
+    principal_id: str
+    issued_before: str
+    until: str
+
+
+class Keyring(msgspec.Struct, frozen=True, kw_only=True):
+    """Which keys sign a workspace's inference tokens, and which tokens are refused before their end."""
+
+    id: str = ""
+    workspace: str = ""
+    keys: tuple[SigningKey, ...] = ()
+    tokens: tuple[RevokedToken, ...] = ()
+    principals: tuple[RevokedTokens, ...] = ()
+    created_at: str = ""
+    stream_version: int = 0
