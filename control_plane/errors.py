@@ -52,12 +52,12 @@ class Conflict(RollbookError):
 
 
 class Refused(RollbookError):
-    """A business rule says no."""
+    """A rule of the resource does not allow the command."""
 
     code = "refused"
 
 
 class Unavailable(RollbookError):
-    """A part that the request needs is away."""
+    """A part of the system that the request needs is unavailable."""
 
     code = "unavailable"

@@ -61,14 +61,14 @@ class BadQuery(QueryError):
 
 
 class PredictionUnknown(QueryError):
-    """No request record carries this prediction id (yet)."""
+    """No request record has this prediction id, or none has arrived yet."""
 
     code = "prediction-not-found"
     status = 404
 
 
 class TooManyStatements(QueryError):
-    """As many SQL statements of this principal as may run and wait at once do so already."""
+    """The principal already has the maximum number of SQL statements running or waiting."""
 
     code = "too-many-statements"
     status = 429
@@ -82,7 +82,7 @@ class TooManyStatements(QueryError):
 
 
 class QueriesBusy(QueryError):
-    """As many statements of people run as may run at once, and others wait."""
+    """The maximum number of SQL statements is running, and too many are waiting."""
 
     code = "queries-busy"
     status = 503
@@ -94,7 +94,7 @@ class QueriesBusy(QueryError):
 
 
 class ViewUnavailable(QueryError):
-    """ClickHouse, which holds the views, is away."""
+    """ClickHouse, which holds the views, is unavailable."""
 
     code = "view-unavailable"
     status = 503

@@ -18,7 +18,7 @@ class PrincipalUnknownError(Unknown):
 
 
 class TokenUnknownError(Unknown):
-    """The principal holds no such token."""
+    """The principal has no such token."""
 
     code = "token-not-found"
 
@@ -27,7 +27,7 @@ class TokenUnknownError(Unknown):
 
 
 class StaleVersionError(Conflict):
-    """The caller has seen an older state than the one that it wants to change."""
+    """The resource has changed since the caller read it."""
 
     code = "stale-version"
 
@@ -40,7 +40,7 @@ class StaleVersionError(Conflict):
 
 
 class PrincipalErasedError(Refused):
-    """An erased principal stays erased."""
+    """The principal was erased and cannot be changed."""
 
     code = "principal-erased"
 
@@ -49,7 +49,7 @@ class PrincipalErasedError(Refused):
 
 
 class LastAdminError(Refused):
-    """Somebody must be able to let others in."""
+    """The last administrator cannot lose its role or its token."""
 
     code = "last-admin"
 

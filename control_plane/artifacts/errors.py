@@ -27,7 +27,7 @@ SAVING_CALLS: Mapping[ArtifactFormat, str] = {
 
 
 class MalformedDigestError(Invalid):
-    """The path names no digest."""
+    """The path does not contain a valid digest."""
 
     code = "malformed-digest"
 
@@ -40,7 +40,7 @@ class MalformedDigestError(Invalid):
 
 
 class ArtifactTooLargeError(Invalid):
-    """The file is larger than the store takes."""
+    """The file is larger than the artifact store accepts."""
 
     code = "artifact-too-large"
 
@@ -52,7 +52,7 @@ class ArtifactTooLargeError(Invalid):
 
 
 class ArtifactNotFoundError(Unknown):
-    """The store holds no file of this digest."""
+    """There is no artifact with this digest."""
 
     code = "artifact-not-found"
 
@@ -65,7 +65,7 @@ class ArtifactNotFoundError(Unknown):
 
 
 class DigestDiffersError(Refused):
-    """What arrived is not what the digest names; nothing of it was kept."""
+    """The content that arrived does not have the digest in the path; nothing was stored."""
 
     code = "artifact-digest-differs"
 
@@ -87,7 +87,7 @@ class UploadCutShortError(Refused):
 
 
 class NotAModelError(Refused):
-    """The file is not what its format says; it was only looked at, never loaded."""
+    """The file is not a model of the stated format; it was inspected, never loaded."""
 
     code = "artifact-is-no-model"
 
@@ -100,7 +100,7 @@ class NotAModelError(Refused):
 
 
 class UnservableModelError(Refused):
-    """The file is a model of its format, and none of our engines runs it."""
+    """The file is a valid model of its format, but no engine can serve it."""
 
     code = "artifact-cannot-be-served"
 
@@ -109,7 +109,7 @@ class UnservableModelError(Refused):
 
 
 class AdapterDoesNotFitError(Refused):
-    """The adapter was made for another model than its parent."""
+    """The adapter was made for a model other than its parent."""
 
     code = "adapter-does-not-fit"
 
@@ -135,7 +135,7 @@ class RangeNotSatisfiableError(Refused):
 
 
 class ArtifactStoreUnavailableError(Unavailable):
-    """The disk refuses."""
+    """The disk cannot be written or read now."""
 
     code = "artifact-store-unavailable"
 

@@ -21,7 +21,7 @@ class BatchNotFoundError(Unknown):
 
 
 class BatchOwnerUnknownError(Unknown):
-    """No principal of this id could own a batch."""
+    """No principal with this id can own a batch."""
 
     code = "principal-not-found"
 
@@ -32,7 +32,7 @@ class BatchOwnerUnknownError(Unknown):
 
 
 class BatchOwnerMayNotActError(Forbidden):
-    """The owner of a batch was erased, or has no token left."""
+    """The owner of the batch was erased, or has no valid token left."""
 
     code = "batch-owner-may-not-act"
 
@@ -61,7 +61,7 @@ class BatchFinishedError(Refused):
 
 
 class BatchNotStartedError(Refused):
-    """The input was not found good yet."""
+    """The batch's input file has not been validated yet."""
 
     code = "batch-not-started"
 
@@ -70,7 +70,7 @@ class BatchNotStartedError(Refused):
 
 
 class BatchUnfinishedError(Refused):
-    """Requests are left, no one cancelled the batch, and its time is not over."""
+    """The batch still has requests, was not cancelled, and its time is not up."""
 
     code = "batch-unfinished"
 
@@ -83,7 +83,7 @@ class BatchUnfinishedError(Refused):
 
 
 class BatchCountsError(Refused):
-    """Counts and files do not add up to the requests of the batch."""
+    """The counts and files do not add up to the batch's requests."""
 
     code = "batch-counts-differ"
 

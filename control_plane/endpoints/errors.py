@@ -16,7 +16,7 @@ class DeploymentNotFoundError(Unknown):
 
 
 class VersionNotFoundError(Unknown):
-    """No version is called this."""
+    """No version has this name."""
 
     code = "version-not-found"
 
@@ -34,55 +34,55 @@ class EndpointNameTakenError(Conflict):
 
 
 class StaleVersionError(Conflict):
-    """The caller has seen an older state than the one that it wants to change."""
+    """The resource has changed since the caller read it."""
 
     code = "stale-version"
 
 
 class InvalidNameError(Invalid):
-    """A name that does not work in a path or a host."""
+    """The name cannot be used in a path or a host name."""
 
     code = "invalid-name"
 
 
 class InvalidReplicasError(Invalid):
-    """No number of instances that a deployment may have."""
+    """A deployment cannot have this number of instances."""
 
     code = "invalid-replicas"
 
 
 class InvalidWeightsError(Invalid):
-    """The weights do not split the traffic."""
+    """The weights are not a valid split of the traffic."""
 
     code = "invalid-weights"
 
 
 class InvalidCapturePolicyError(Invalid):
-    """The capture policy contradicts itself, names what no version has, or asks for more than there is room for."""
+    """The capture policy contradicts itself, names a tensor that no version has, or exceeds a limit."""
 
     code = "invalid-capture-policy"
 
 
 class InvalidScalingPolicyError(Invalid):
-    """The scaling policy contradicts itself or follows nothing."""
+    """The scaling policy contradicts itself, or has no target to follow."""
 
     code = "invalid-scaling-policy"
 
 
 class InvalidFailoverPolicyError(Invalid):
-    """The failover policy names what the endpoint has not, or a bound that no gateway can keep."""
+    """The failover policy names something that the endpoint does not have, or a limit that no gateway can keep."""
 
     code = "invalid-failover-policy"
 
 
 class InvalidRegionsError(Invalid):
-    """The regions are not names, are repeated or are too many."""
+    """The regions are not valid names, are repeated, or are too many."""
 
     code = "invalid-regions"
 
 
 class InvalidShadowError(Invalid):
-    """The share of requests to copy is not possible."""
+    """This share of the requests cannot be copied."""
 
     code = "invalid-shadow"
 
@@ -106,37 +106,37 @@ class EndpointOwnedByRolloutError(Refused):
 
 
 class DeploymentTakesTrafficError(Refused):
-    """A deployment that serves cannot be removed."""
+    """The deployment serves traffic, so it cannot be removed."""
 
     code = "deployment-takes-traffic"
 
 
 class ParentNotDeployedError(Refused):
-    """An adapter is to be deployed where its parent is not."""
+    """An adapter can only be deployed to an endpoint that has its parent model."""
 
     code = "parent-not-deployed"
 
 
 class DeploymentHasAdaptersError(Refused):
-    """Adapters run inside the engines of the deployment."""
+    """The deployment's engines also run adapters, so it cannot be removed."""
 
     code = "deployment-has-adapters"
 
 
 class DeploymentIsBackupError(Refused):
-    """The deployment that answers in place of others cannot be removed."""
+    """The deployment is the endpoint's backup, so it cannot be removed."""
 
     code = "deployment-is-backup"
 
 
 class DeploymentIsShadowError(Refused):
-    """A deployment that gets copies of requests cannot be removed."""
+    """The deployment is the endpoint's shadow, so it cannot be removed."""
 
     code = "deployment-is-shadow"
 
 
 class DeploymentNotReadyError(Refused):
-    """A deployment without a ready instance gets no traffic."""
+    """A deployment that would get traffic has no ready instance."""
 
     code = "deployment-not-ready"
 
@@ -148,7 +148,7 @@ class EarlierTrafficGoneError(Refused):
 
 
 class InstanceChangedError(Refused):
-    """An instance id belongs to one process on one host, permanently."""
+    """The instance id belongs to another process or host."""
 
     code = "instance-changed"
 

@@ -17,7 +17,7 @@ from control_plane.errors import Conflict, Invalid, Unavailable
 
 
 class StaleVersionError(Conflict):
-    """The stream has moved on since the caller looked at it."""
+    """The resource has changed since the caller read it."""
 
     code = "stale-version"
 
@@ -65,7 +65,7 @@ class AnswerErasedError(Conflict):
 
 
 class EventTooLargeError(Invalid):
-    """The log takes facts, not files."""
+    """The event would be larger than the log accepts."""
 
     code = "event-too-large"
 
@@ -77,13 +77,13 @@ class EventTooLargeError(Invalid):
 
 
 class StoreUnavailableError(Unavailable):
-    """The file of the store cannot be written or read now."""
+    """The event store's file cannot be written or read now."""
 
     code = "store-unavailable"
 
 
 class StoreBusyError(Unavailable):
-    """More commands wait than the store takes."""
+    """Too many commands are waiting for the event store."""
 
     code = "store-busy"
 
@@ -94,7 +94,7 @@ class StoreBusyError(Unavailable):
 
 
 class NewerEventError(Unavailable):
-    """A stream holds an event that only a newer release can read, so nothing may be decided on it."""
+    """The resource has an event that only a newer release can read, so no command on it is accepted."""
 
     code = "written-by-newer-release"
 

@@ -18,7 +18,7 @@ Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class InvalidFeedbackError(Invalid):
-    """An item does not say of which prediction, or when."""
+    """An item does not name its prediction, or has no valid time."""
 
     code = "invalid-feedback"
 

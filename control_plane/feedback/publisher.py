@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 class KafkaAwayError(Unavailable):
-    """Feedback is taken only once the broker has it."""
+    """Kafka did not confirm the feedback, so it was not accepted."""
 
     code = "kafka-unavailable"
 
@@ -34,7 +34,7 @@ class KafkaAwayError(Unavailable):
 
 
 class TooMuchFeedbackError(Unavailable):
-    """More batches wait for the broker than the API holds."""
+    """Too many batches of feedback are waiting for Kafka."""
 
     code = "feedback-busy"
 

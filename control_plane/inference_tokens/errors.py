@@ -10,7 +10,7 @@ from control_plane.errors import Invalid, Refused, Unavailable, Unknown
 
 
 class RevocationUnclearError(Invalid):
-    """A revocation names one token or one principal."""
+    """The revocation has to name either one token or one principal."""
 
     code = "revocation-unclear"
 
@@ -23,7 +23,7 @@ class RevocationUnclearError(Invalid):
 
 
 class EndpointScopeUnknownError(Unknown):
-    """An inference token was asked for an endpoint that does not exist."""
+    """An inference token was requested for an endpoint that does not exist."""
 
     code = "endpoint-not-found"
 
@@ -36,7 +36,7 @@ class EndpointScopeUnknownError(Unknown):
 
 
 class TokenHolderUnknownError(Unknown):
-    """No principal of this id could have minted tokens."""
+    """No principal with this id can have minted tokens."""
 
     code = "principal-not-found"
 
@@ -49,7 +49,7 @@ class TokenHolderUnknownError(Unknown):
 
 
 class RotationUnderWayError(Refused):
-    """The key of the last rotation does not sign yet."""
+    """The signing key of the last rotation is not in use yet."""
 
     code = "key-rotation-under-way"
 
@@ -61,7 +61,7 @@ class RotationUnderWayError(Refused):
 
 
 class TooManySigningKeysError(Refused):
-    """Every key that counts must be known to every gateway."""
+    """Gateways accept no more signing keys at the same time."""
 
     code = "too-many-signing-keys"
 
@@ -73,7 +73,7 @@ class TooManySigningKeysError(Refused):
 
 
 class TooManyRevocationsError(Refused):
-    """Every revocation that counts is looked at for every request."""
+    """The gateway cannot check more revocations for each request."""
 
     code = "too-many-revocations"
 
@@ -85,7 +85,7 @@ class TooManyRevocationsError(Refused):
 
 
 class SigningKeyMissingError(Unavailable):
-    """The private half of the key that is to sign is not on this machine."""
+    """The private key that has to sign is not on this machine."""
 
     code = "signing-key-missing"
 

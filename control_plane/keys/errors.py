@@ -4,6 +4,6 @@ from control_plane.errors import Unavailable
 
 
 class KeysUnavailableError(Unavailable):
-    """The file of the keys cannot be written or read now."""
+    """The key file cannot be written or read now."""
 
     code = "keys-unavailable"

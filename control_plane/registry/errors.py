@@ -10,7 +10,7 @@ from control_plane.errors import Conflict, Invalid, Unknown
 
 
 class InvalidNameError(Invalid):
-    """A name that does not work in a path."""
+    """The name cannot be used in a path."""
 
     code = "invalid-name"
 
@@ -23,7 +23,7 @@ class InvalidNameError(Invalid):
 
 
 class InvalidAliasError(Invalid):
-    """An alias that does not work behind a model's name."""
+    """The alias cannot stand behind a model's name."""
 
     code = "invalid-alias"
 
@@ -36,7 +36,7 @@ class InvalidAliasError(Invalid):
 
 
 class InvalidParentError(Invalid):
-    """An adapter without a model to adapt, or a parent where none belongs."""
+    """An adapter has no parent model, or a model that is no adapter has one."""
 
     code = "invalid-parent"
 
@@ -45,7 +45,7 @@ class InvalidParentError(Invalid):
 
 
 class InvalidSignatureError(Invalid):
-    """The inputs and outputs contradict themselves."""
+    """The inputs and outputs of the signature contradict each other."""
 
     code = "invalid-signature"
 
@@ -57,13 +57,13 @@ class InvalidGoldenExampleError(Invalid):
 
 
 class SignatureDiffersError(Invalid):
-    """The file holds a model that cannot keep what the signature promises."""
+    """The model in the file does not have the inputs and outputs that the signature states."""
 
     code = "signature-differs"
 
 
 class SignatureNotToldError(Invalid):
-    """No one stated what the model takes or gives, and the file does not say."""
+    """The signature is missing an input or output that the file does not tell, either."""
 
     code = "signature-not-told"
 
@@ -89,7 +89,7 @@ class VersionNotFoundError(Unknown):
 
 
 class StaleVersionError(Conflict):
-    """The caller has seen an older state than the one that it wants to change."""
+    """The resource has changed since the caller read it."""
 
     code = "stale-version"
 

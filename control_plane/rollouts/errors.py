@@ -10,19 +10,19 @@ class RolloutNotFoundError(Unknown):
 
 
 class InvalidRolloutError(Invalid):
-    """A parameter of the strategy, a gate or the rollout makes no sense."""
+    """A parameter of the strategy, a gate or the rollout is not valid."""
 
     code = "invalid-rollout"
 
 
 class InvalidMeasurementError(Invalid):
-    """The measurement lacks the counts of a gate, or its counts cannot be."""
+    """The measurement lacks the counts of a gate, or has impossible counts."""
 
     code = "invalid-measurement"
 
 
 class VersionAlreadyLiveError(Refused):
-    """The candidate's version serves the endpoint already."""
+    """The candidate's version already serves the endpoint."""
 
     code = "version-already-live"
 

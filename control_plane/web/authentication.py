@@ -23,7 +23,7 @@ _REMEDY = "send Authorization: Bearer <token>; the stack's own token is in secre
 
 
 class RoleTooWeakError(Forbidden):
-    """The token is good, the role is not enough."""
+    """The token is valid, but its role does not allow this."""
 
     code = "role-too-weak"
 

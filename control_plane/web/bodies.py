@@ -18,13 +18,13 @@ _MEMBER = re.compile(r"Object (?P<fault>contains unknown|missing required) field
 
 
 class MalformedJsonError(Invalid):
-    """The body is not JSON at all."""
+    """The body is not valid JSON."""
 
     code = "malformed-json"
 
 
 class InvalidBodyError(Invalid):
-    """A member of the body is unknown, missing, there twice, or of the wrong type or size."""
+    """A member of the body is unknown, missing, duplicated, or of the wrong type or size."""
 
     code = "invalid-body"
 

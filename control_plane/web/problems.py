@@ -69,7 +69,7 @@ class Unauthenticated(errors.RollbookError):
 
 
 class BodyTooLarge(errors.RollbookError):
-    """The body is larger than the API takes at once."""
+    """The body is larger than the API accepts in one request."""
 
     code = "body-too-large"
 
@@ -84,7 +84,7 @@ def status_of_kind(kind: Any) -> HTTPStatus:  # noqa: ANN401  an error of ours, 
 
 
 class NoSuchRoute(errors.RollbookError):
-    """No operation has this path, as where a word takes the place of a number."""
+    """No operation has this path, for example because it has a word in place of a number."""
 
     code = "no-such-route"
 

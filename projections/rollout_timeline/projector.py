@@ -45,7 +45,7 @@ def _(event: rollouts.RolloutStarted, envelope: Envelope) -> Entry:
         endpoint_id=event.endpoint_id,
         summary=(
             f"Rollout of {_name(event.candidate)} on {event.endpoint_name} started against {_name(event.baseline)}: "
-            f"{steps}, {len(event.gates)} gates"
+            f"{steps}, {_counted(len(event.gates), 'gate')}"
         ),
     )
 
@@ -54,7 +54,7 @@ def _(event: rollouts.RolloutStarted, envelope: Envelope) -> Entry:
 def _(event: rollouts.CandidateWarmed, envelope: Envelope) -> Entry:
     return Entry(
         rollout_id=envelope.stream,
-        summary=f"Candidate is warm: {event.ready_instances} of its instances answer correctly",
+        summary=f"Candidate is warm: {_counted(event.ready_instances, 'instance')} ready",
     )
 
 
@@ -159,3 +159,7 @@ def _(event: endpoints.TrafficApplied, envelope: Envelope) -> Entry:
 
 def _name(version: endpoints.VersionReference) -> str:
     return f"{version.model_name}/{version.number}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

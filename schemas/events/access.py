@@ -11,7 +11,7 @@ PrincipalKind: TypeAlias = Literal["person", "service"]
 
 
 class PrincipalRegistered(msgspec.Struct, frozen=True, kw_only=True):
-    """A person or a program may act; name and e-mail are personal and sealed."""
+    """A person or a program was allowed to act. Name and e-mail are personal and sealed."""
 
     kind: PrincipalKind
     role: Role
@@ -20,7 +20,7 @@ class PrincipalRegistered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenIssued(msgspec.Struct, frozen=True, kw_only=True):
-    """A bearer token was given to the principal; only the SHA-256 of its 256 random bits is kept."""
+    """The principal got a bearer token; only the SHA-256 of its 256 random bits is stored."""
 
     token_id: str
     token_sha256: str
@@ -28,21 +28,21 @@ class TokenIssued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenRevoked(msgspec.Struct, frozen=True, kw_only=True):
-    """A bearer token is refused from now on."""
+    """A bearer token was revoked."""
 
     token_id: str
     reason: str
 
 
 class RoleGranted(msgspec.Struct, frozen=True, kw_only=True):
-    """The principal's role is now this one; `reason` is null where nobody gave one."""
+    """The principal got this role; `reason` is null if nobody gave one."""
 
     role: Role
     reason: str | None
 
 
 class PrincipalErased(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of the principal's personal values were ordered shredded; all its tokens end."""
+    """The keys of the principal's personal values were ordered to be deleted, and all its tokens were revoked."""
 
     key_ids: tuple[str, ...]
     reason: str
@@ -61,14 +61,14 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SigningKeyRotated(msgspec.Struct, frozen=True, kw_only=True):
-    """A workspace's inference tokens are signed by another key; these are all the keys that count from now on."""
+    """Another key signs a workspace's inference tokens; these are all the keys that are valid from now on."""
 
     keys: tuple[SigningKey, ...]
     reason: str
 
 
 class InferenceTokenRevoked(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway refuses one inference token, which has ended by itself at `until`."""
+    """The gateway rejects one inference token, which would have expired at `until`."""
 
     token_id: str
     until: str
@@ -76,7 +76,7 @@ class InferenceTokenRevoked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InferenceTokensRevoked(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway refuses what a principal minted before a time; the last of those tokens has ended at `until`."""
+    """The gateway rejects what a principal minted before a time; the last of it would have expired at `until`."""
 
     principal_id: str
     issued_before: str

@@ -32,7 +32,7 @@ class BatchProblem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody gave a file of requests to an OpenAI endpoint of the gateway.
+    """Someone created a batch from a file of requests for one of the gateway's OpenAI endpoints.
 
     `owner_id` is whose inference token it was, and `scopes` the endpoints of Rollbook that this token may call.
     """
@@ -45,25 +45,25 @@ class BatchCreated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """Every line of the file is a request, so they are asked from now on."""
+    """Every line of the file is a valid request, and they are sent from now on."""
 
     requests: int
 
 
 class BatchFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """The file is not a list of requests; none was asked. The first of its problems."""
+    """The file is not a list of valid requests, so none was sent. This is the first of its problems."""
 
     problems: tuple[BatchProblem, ...]
 
 
 class BatchCancellationRequested(msgspec.Struct, frozen=True, kw_only=True):
-    """No further request is to be asked."""
+    """Someone cancelled the batch, and no further request of it is sent."""
 
     reason: str
 
 
 class BatchCompleted(msgspec.Struct, frozen=True, kw_only=True):
-    """Every request was asked; each has a line in one of the two files."""
+    """Every request was sent, and each has a line in the output file or the error file."""
 
     completed: int
     failed: int
@@ -72,7 +72,7 @@ class BatchCompleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchCancelled(msgspec.Struct, frozen=True, kw_only=True):
-    """The batch ended as it was cancelled. Requests that were not asked have lines among the errors."""
+    """The batch ended because it was cancelled. Requests that were not sent have lines in the error file."""
 
     completed: int
     failed: int
@@ -82,7 +82,7 @@ class BatchCancelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchExpired(msgspec.Struct, frozen=True, kw_only=True):
-    """The batch ended as its time was over. Requests that were not asked have lines among the errors."""
+    """The batch ended because its time was up. Requests that were not sent have lines in the error file."""
 
     completed: int
     failed: int

@@ -35,7 +35,7 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that callers may use exists; `salt` seeds its bucket assignment."""
+    """A name that callers can use was created; `salt` seeds its assignment of buckets."""
 
     name: str
     description: str
@@ -43,7 +43,7 @@ class EndpointCreated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentAdded(msgspec.Struct, frozen=True, kw_only=True):
-    """A version is to be made available on the endpoint by `replicas` instances; an agent reacts."""
+    """A version was deployed to the endpoint, without traffic; agents start `replicas` instances of it."""
 
     deployment_id: str
     version: VersionReference
@@ -54,7 +54,7 @@ class DeploymentAdded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentRemoved(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment takes no traffic and is to be drained and stopped."""
+    """A deployment without traffic was removed; agents drain and stop its instances."""
 
     deployment_id: str
     reason: str
@@ -80,14 +80,14 @@ class CapturePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CapturePolicyChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """From now on this is kept of the endpoint's predictions; the stream version of this event names the policy."""
+    """This is captured of the endpoint's predictions from now on; the stream version of this event names the policy."""
 
     policy: CapturePolicy
     reason: str
 
 
 class TrafficShifted(msgspec.Struct, frozen=True, kw_only=True):
-    """The endpoint's traffic is split like this; the stream version of this event is the epoch."""
+    """The endpoint's traffic was split like this; the stream version of this event is the epoch."""
 
     allocations: tuple[Allocation, ...]
     reason: str
@@ -106,14 +106,14 @@ DEFAULT_KEY = AssignmentKey(header=DEFAULT_KEY_HEADER)
 
 
 class AssignmentKeyChosen(msgspec.Struct, frozen=True, kw_only=True):
-    """From now on callers are assigned to buckets by this key; a request without one is drawn again each time."""
+    """Callers are assigned to buckets by this key from now on; a request without it gets a random bucket."""
 
     key: AssignmentKey
     reason: str
 
 
 class ShadowSet(msgspec.Struct, frozen=True, kw_only=True):
-    """This share of the endpoint's requests is copied to the deployment, whose answers no one gets.
+    """This share of the endpoint's requests is copied to the deployment, and its answers are discarded.
 
     It takes the place of the shadow before, if there was one. Copying begins with the first instance.
     """
@@ -124,14 +124,14 @@ class ShadowSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShadowRemoved(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing is copied to the deployment any more."""
+    """Requests are no longer copied to the deployment."""
 
     deployment_id: str
     reason: str
 
 
 class TrafficApplied(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateways of a region serve the epoch: acknowledged by Envoy and seen by a probe request."""
+    """The gateways of a region serve the epoch: Envoy acknowledged it, and a probe request saw it."""
 
     epoch: int
     region: str
@@ -140,19 +140,19 @@ class TrafficApplied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointReserved(msgspec.Struct, frozen=True, kw_only=True):
-    """A rollout owns the endpoint's traffic until it is released."""
+    """A rollout owns the endpoint's traffic until it releases it."""
 
     rollout_id: str
 
 
 class EndpointReleased(msgspec.Struct, frozen=True, kw_only=True):
-    """The rollout is over; the endpoint's traffic may be changed by others again."""
+    """The rollout is over, and others can change the endpoint's traffic again."""
 
     rollout_id: str
 
 
 class InstanceAnnounced(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine answers its golden input and may take traffic at this address; recorded in the instance's stream."""
+    """An engine answered its golden input correctly and can take traffic at this address."""
 
     endpoint_id: str
     deployment_id: str
@@ -165,7 +165,7 @@ class InstanceAnnounced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceFoundUnhealthy(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's probes found the instance hung, slow or wrong, so it is withdrawn; the code says which."""
+    """The agent's probes found that the instance hangs, is slow or answers wrongly; the code says which."""
 
     endpoint_id: str
     deployment_id: str
@@ -175,7 +175,7 @@ class InstanceFoundUnhealthy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
-    """The instance must get no traffic from now on."""
+    """The instance gets no traffic from now on."""
 
     endpoint_id: str
     deployment_id: str
@@ -183,7 +183,7 @@ class InstanceWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent gave up starting an instance: wrong digest, no model, wrong golden answer, never ready."""
+    """The agent gave up on starting an instance, for example because of a wrong digest or a wrong golden answer."""
 
     endpoint_id: str
     deployment_id: str
@@ -193,14 +193,14 @@ class InstanceFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScalingPolicySet(msgspec.Struct, frozen=True, kw_only=True):
-    """From now on the deployments' replicas follow this policy; without one they are as they were added."""
+    """The replicas of deployments follow this policy; without one, they stay as they were when added."""
 
     policy: ScalingPolicy | None
     reason: str
 
 
 class ReplicasChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment is to have this many instances; an agent reacts.
+    """A deployment's number of instances was changed; agents start or stop instances.
 
     `code` names the rule that decided, `measurement` holds its inputs: null where none was needed.
     """
@@ -214,7 +214,7 @@ class ReplicasChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentPlaced(msgspec.Struct, frozen=True, kw_only=True):
-    """The deployment must run only in these regions; without any, in every region with an agent.
+    """The deployment runs only in these regions; if there are none, in every region with an agent.
 
     Of a deployment that begins with a placement this stands before `DeploymentAdded`, so that no agent starts instances
     where none are wanted.
@@ -247,14 +247,14 @@ class FailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailoverPolicySet(msgspec.Struct, frozen=True, kw_only=True):
-    """From now on gateways fail over like this."""
+    """Gateways follow this failover policy from now on."""
 
     policy: FailoverPolicy
     reason: str
 
 
 class FailoverStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """In `region`, what `from_region` usually answers for a deployment is answered elsewhere, or by another deployment.
+    """In `region`, what `from_region` usually answers for a deployment is answered elsewhere or by another one.
 
     Said again when it is taken over by yet another one. `code` is `no-instance` or `instances-unreachable`.
     """
@@ -270,7 +270,7 @@ class FailoverStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailoverEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """In `region`, the deployment answers where it usually does, or is asked no more."""
+    """In `region`, the deployment's usual instances answer again, or it gets no more requests."""
 
     region: str
     deployment_id: str

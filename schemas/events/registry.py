@@ -81,7 +81,7 @@ class GoldenExample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelRegistered(msgspec.Struct, frozen=True, kw_only=True):
-    """A model got its name."""
+    """A model was registered under its name."""
 
     name: str
     description: str
@@ -89,14 +89,14 @@ class ModelRegistered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionNumberAssigned(msgspec.Struct, frozen=True, kw_only=True):
-    """A model gave its next number to a version; recorded in the model's stream."""
+    """A version got the model's next number; recorded in the model's stream."""
 
     version_id: str
     number: int
 
 
 class VersionAliasSet(msgspec.Struct, frozen=True, kw_only=True):
-    """An alias of a model names this version from now on; recorded in the model's stream."""
+    """An alias of a model points to this version from now on; recorded in the model's stream."""
 
     alias: str
     version_id: str
@@ -112,7 +112,7 @@ class VersionAliasRemoved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An immutable version exists; recorded in the version's stream.
+    """An immutable version was registered; recorded in the version's stream.
 
     `inferred` names the sides of the signature that no one stated, as the file says them. Others are written without.
     """

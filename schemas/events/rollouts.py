@@ -171,7 +171,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """The candidate is to take over the endpoint from the baseline; first `replicas` instances of it are warmed."""
+    """The candidate is to take over the endpoint from the baseline; first, `replicas` instances of it are warmed up."""
 
     endpoint_id: str
     endpoint_name: str
@@ -212,7 +212,7 @@ class StepJudged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutPaused(msgspec.Struct, frozen=True, kw_only=True):
-    """The weights stay unchanged until someone resumes, promotes or aborts."""
+    """The weights stay as they are until someone resumes, promotes or aborts the rollout."""
 
     step: int | None
     reason: str
@@ -226,7 +226,7 @@ class RolloutResumed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutPromoted(msgspec.Struct, frozen=True, kw_only=True):
-    """The candidate serves everything; the baseline stays warm until the bake time is over."""
+    """The candidate serves all traffic; the baseline stays warm until the bake time is over."""
 
     epoch: int
     reason: str
@@ -239,7 +239,7 @@ class RolloutCompleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutAborted(msgspec.Struct, frozen=True, kw_only=True):
-    """The baseline serves everything again; `epoch` is None when the traffic had never moved."""
+    """The baseline serves all traffic again; `epoch` is None if the traffic never moved."""
 
     step: int | None
     epoch: int | None

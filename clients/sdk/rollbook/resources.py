@@ -394,7 +394,7 @@ class FailoverPolicy(Shape, frozen=True, kw_only=True):
 
 
 class FailoverStarted(Shape, frozen=True, kw_only=True):
-    """In `region`, what `from_region` usually answers for a deployment is answered elsewhere, or by another deployment.
+    """In `region`, what `from_region` usually answers for a deployment is answered elsewhere or by another one.
 
     Said again when it is taken over by yet another one. `code` is `no-instance` or `instances-unreachable`.
     """
@@ -686,7 +686,7 @@ class Served(Shape, frozen=True, kw_only=True):
 
 
 class ShadowSet(Shape, frozen=True, kw_only=True):
-    """This share of the endpoint's requests is copied to the deployment, whose answers no one gets.
+    """This share of the endpoint's requests is copied to the deployment, and its answers are discarded.
 
     It takes the place of the shadow before, if there was one. Copying begins with the first instance.
     """
@@ -781,7 +781,7 @@ class TokenBucket(Shape, frozen=True, kw_only=True):
 
 
 class TrafficApplied(Shape, frozen=True, kw_only=True):
-    """The gateways of a region serve the epoch: acknowledged by Envoy and seen by a probe request."""
+    """The gateways of a region serve the epoch: Envoy acknowledged it, and a probe request saw it."""
 
     epoch: int
     region: str
