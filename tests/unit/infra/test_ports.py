@@ -1,3 +1,4 @@
+import os
 import random
 import subprocess
 import sys
@@ -7,7 +8,9 @@ import pytest
 
 from infra import ports
 
-PORT, NEXT = 21_111, 21_112
+PORT = 1_000_000 + 100 * os.getpid()
+"""No port, and so none that another run of these tests on this machine claims at the same time."""
+NEXT = PORT + 1
 
 
 @pytest.fixture
