@@ -30,7 +30,6 @@ from control_plane.registry import operations as registry
 from control_plane.registry.resources import MODELS, VERSIONS
 from control_plane.rollouts import operations as rollouts
 from control_plane.rollouts.resources import ROLLOUTS
-from control_plane.snapshots import operations as snapshots
 from control_plane.web import health
 from infra.background import Background
 from infra.clock import Clock
@@ -78,7 +77,6 @@ def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
         access.operations(store, parts.tokens),
         inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
         batches.operations(store, mint, revoked_subjects=revoked, clock=clock),
-        snapshots.operations(store, mint, revoked_subjects=revoked),
         event_feed.operations(store, parts.commits),
         audit.operations(parts.tree),
         feedback.operations(parts.publisher, clock=clock),

@@ -9,48 +9,15 @@ from control_plane.endpoints import errors
 from control_plane.endpoints.deployments.commands import DeployableVersion
 from control_plane.endpoints.resources import EndpointResource, decode_endpoint, decode_instance, endpoint_resource
 from control_plane.ports import Catalogue, CatalogueRow
-from schemas.documents.endpoints import Endpoint, Instance, StoredDeployment
+from schemas.documents.endpoints import Endpoint, Instance
 from schemas.events.endpoints import (
-    Allocation,
-    AssignmentKey,
-    CapturePolicy,
-    FailoverPolicy,
-    FailoverStarted,
-    ShadowSet,
     VersionReference,
 )
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind, kind_of
-from schemas.scaling import ScalingPolicy
 
 _PAGE = 500
 _MAX_DIGITS = 18
-
-
-class ServingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint as gateways and agents need it."""
-
-    id: str
-    workspace: str
-    name: str
-    salt: str
-    epoch: int | None
-    allocations: tuple[Allocation, ...]
-    deployments: tuple[StoredDeployment, ...]
-    capture: CapturePolicy
-    capture_version: int
-    scaling: ScalingPolicy | None
-    failover: FailoverPolicy
-    failovers: tuple[FailoverStarted, ...]
-    shadow: ShadowSet | None
-    assigned_by: AssignmentKey
-
-
-class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be served, and where engines answer."""
-
-    endpoints: tuple[ServingEndpoint, ...]
-    instances: tuple[Instance, ...]
 
 
 class _VersionBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,13 +93,6 @@ def deployable_version(catalogue: Catalogue, version: str, *, workspace: str) ->
     )
 
 
-def serving(catalogue: Catalogue, *, workspace: str) -> Serving:
-    """Return all that gateways and agents start from."""
-    endpoints = map(decode_endpoint, all_rows(catalogue, Kind.ENDPOINT, workspace=workspace))
-    instances = map(decode_instance, all_rows(catalogue, Kind.INSTANCE, workspace=workspace, phases=("announced",)))
-    return Serving(endpoints=tuple(map(_serving_endpoint, endpoints)), instances=tuple(instances))
-
-
 def all_rows(
     catalogue: Catalogue, kind: Kind, *, workspace: str, parent_id: str | None = None, phases: tuple[str, ...] = ()
 ) -> Iterator[CatalogueRow]:
@@ -151,25 +111,6 @@ def all_rows(
 def _joined(catalogue: Catalogue, row: Endpoint) -> EndpointResource:
     instances = instances_of(catalogue, row.id, workspace=row.workspace, phases=("announced", "failed"))
     return endpoint_resource(row, instances)
-
-
-def _serving_endpoint(row: Endpoint) -> ServingEndpoint:
-    return ServingEndpoint(
-        id=row.id,
-        workspace=row.workspace,
-        name=row.name,
-        salt=row.salt,
-        epoch=row.epoch,
-        allocations=row.allocations,
-        deployments=row.deployments,
-        capture=row.capture,
-        capture_version=row.capture_version,
-        scaling=row.scaling,
-        failover=row.failover,
-        failovers=row.failovers,
-        shadow=row.shadow,
-        assigned_by=row.assigned_by,
-    )
 
 
 def _version_row(catalogue: Catalogue, version: str, *, workspace: str) -> CatalogueRow | None:

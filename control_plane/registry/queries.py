@@ -4,11 +4,9 @@ import msgspec
 
 from control_plane.ports import Catalogue, CatalogueRow
 from control_plane.registry.errors import ModelNotFoundError, VersionNotFoundError
-from schemas.documents.models import Model
 from schemas.events.registry import Artifact
 from schemas.identifiers import Kind, kind_of
 
-_PAGE = 500
 # A database takes no larger number; no model has as many versions.
 _MAX_NUMBER = 2**63 - 1
 
@@ -88,15 +86,3 @@ def version_as_named(catalogue: Catalogue, version: str, *, workspace: str) -> N
     else:
         raise VersionNotFoundError(version)
     return msgspec.json.decode(row.body, type=NamedVersion)
-
-
-def aliases_of_models(catalogue: Catalogue, *, workspace: str) -> dict[str, dict[str, str]]:
-    """Return the version's id of each alias, by the model's id; models without aliases are left out."""
-    found: dict[str, dict[str, str]] = {}
-    after_id = ""
-    while rows := catalogue.find(Kind.MODEL, workspace=workspace, after_id=after_id, limit=_PAGE):
-        after_id = rows[-1].id
-        for model in (msgspec.json.decode(row.body, type=Model) for row in rows):
-            if model.aliases:
-                found[model.id] = {alias: each.version_id for alias, each in model.aliases.items()}
-    return found

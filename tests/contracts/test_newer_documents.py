@@ -14,7 +14,9 @@ from serving.gateway.routing_state import RoutingSnapshot
 from serving.gateway.routing_table import RoutingTable
 from tests.support.documents import DocumentsOfLog
 from tests.support.log_story import log_story
+from workers.autoscaler.picture import Picture as AutoscalerPicture
 from workers.rollout_judge.state import Moment, Picture
+from workers.serving_agent.desired import DesiredState
 
 Records = Sequence[StateRecord | Removed]
 
@@ -45,10 +47,31 @@ def gateway(records: Records) -> object:
     return {(each.type_url, each.name, each.version) for each in update_for(everything(table), table).resources}
 
 
-READERS: dict[str, Callable[[Records], object]] = {"judge": judge, "gateway": gateway}
+def agent(records: Records) -> object:
+    """Return what is wanted in the end."""
+    state = DesiredState(agent_id="agent", region="local")
+    for record in records:
+        state.take(Documents(records=(record,), is_all=False))
+    return state.deployments, state.wanted_replicas(), state.captures, state.announced
+
+
+def autoscaler(records: Records) -> object:
+    """Return what is watched in the end."""
+    picture = AutoscalerPicture()
+    for record in records:
+        picture.take(Documents(records=(record,), is_all=False))
+    return picture.watched()
+
+
+READERS: dict[str, Callable[[Records], object]] = {
+    "judge": judge,
+    "gateway": gateway,
+    "agent": agent,
+    "autoscaler": autoscaler,
+}
 VARIANTS: dict[str, dict[str, object]] = {
     "rollout": {"gates": [{"kind": "fairness", "max_gap": 0.1}]},
-    "endpoint": {"applied": [{"epoch": "a quarter to nine"}]},
+    "endpoint": {"applied": [{"epoch": "a quarter to nine"}], "name": 7, "id": 7},
     "instance": {"phase": {"kind": "dreaming"}},
     "keyring": {"keys": "in the vault"},
     "model": {"aliases": ["a", "b"]},

@@ -22,18 +22,9 @@ from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
 from schemas.envelope import RecordedEvent
 from schemas.topics import REGISTRY_EVENTS
 from tests.support.log_story import log_story, recorded, with_data, with_type
-from workers.serving_agent.control_plane import ServingSnapshot
-from workers.serving_agent.desired import DesiredState
 
 STORY = log_story()
 Log = Sequence[RecordedEvent]
-
-
-def agent(log: Log) -> tuple[int, object]:
-    state = DesiredState(ServingSnapshot(position=0, endpoints=(), instances=()), agent_id="agent", region="local")
-    for event in log:
-        state.apply(event.envelope, position=event.position)
-    return log[-1].position, (state.deployments, state.wanted_replicas(), state.captures, state.announced)
 
 
 def views(log: Log) -> tuple[int, object]:
@@ -101,7 +92,6 @@ def _logged(event: RecordedEvent) -> LoggedEvent:
 
 
 READERS: dict[str, Callable[[Log], tuple[int, object]]] = {
-    "agent": agent,
     "views": views,
     "catalogue": catalogue,
     "relay": relay,

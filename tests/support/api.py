@@ -1,6 +1,7 @@
 """The real API in this process: real HTTP, real SQLite, with Kafka and ClickHouse away."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from control_plane.bootstrap import Api, open_api
+from control_plane.event_store.log_file import open_log_file
 from control_plane.settings import ApiSettings
 from infra.kafka.connection import KafkaConnection
 from infra.ports import free_port, free_ports
@@ -49,6 +51,12 @@ class RunningApi(msgspec.Struct, frozen=True, kw_only=True):
     def client(self, token: str) -> httpx.AsyncClient:
         """Make a client with another token; the caller closes it."""
         return _client(self.url, token)
+
+    def documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return what the relay would publish by now: the documents of a kind, by id."""
+        with open_log_file(self.data_dir / "events" / "registry.sqlite") as log:
+            stored = log.documents(after=(0, ""), up_to=log.head(), limit=10_000)
+        return {each.id: json.loads(each.body) for each in stored if each.kind == kind and not each.is_removed}
 
     async def stage(self) -> "Stage":
         """Register two versions of digits, and let an endpoint serve the first by one instance."""

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from aiokafka.admin import AIOKafkaAdminClient
+
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.launch import launched
@@ -85,3 +87,19 @@ def running_node(folder: Path, *, topics: Sequence[Topic] = ()) -> Iterator[Node
         yield node
     finally:
         node.stop()
+
+
+async def make_anew(node: Node, topic: Topic) -> None:
+    """Have an empty topic, whatever was there before."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=node.bootstrap)
+    await admin.start()
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        if topic.name in await admin.list_topics():
+            await admin.delete_topics([topic.name])
+        while topic.name in await admin.list_topics():
+            assert time.monotonic() < deadline, f"{topic.name} is not deleted in time"
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+    await ensure_topics(node.connection, [TopicSpec.of(topic)])

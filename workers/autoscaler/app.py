@@ -1,9 +1,10 @@
-"""The program `autoscaler`: follows the log for what to watch, and measures it."""
+"""The program `autoscaler`: follows documents for what to watch, and measures it."""
 
 import asyncio
 import os
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 
 import structlog
 
@@ -11,7 +12,7 @@ from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.errors import LogAwayError
-from infra.kafka.registry_log import RegistryLog
+from infra.kafka.serving_state import read_documents
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
@@ -46,7 +47,7 @@ async def _run(stopping: asyncio.Event) -> None:
     )
     background = Background()
     works: Mapping[str, AsyncWork] = {
-        "autoscaler-follows-log": lambda: _keep_following(autoscaler, settings),
+        "autoscaler-follows-documents": lambda: _keep_following(autoscaler, settings),
         "autoscaler-looks": lambda: _keep_looking(autoscaler, settings),
     }
     try:
@@ -76,20 +77,12 @@ def _metrics(autoscaler: Autoscaler, background: Background) -> Metrics:
 
 
 async def _keep_following(autoscaler: Autoscaler, settings: AutoscalerSettings) -> None:
-    """Have the snapshot reread after any event of an endpoint, and every second while the log is unavailable."""
     while True:
-        log = RegistryLog(settings.kafka, client_id="autoscaler")
         try:
-            await log.mark_end()
-            autoscaler.is_stale = True
-            async for recorded in log.events():
-                if recorded.envelope.type.startswith("endpoints."):
-                    autoscaler.is_stale = True
+            async with aclosing(read_documents(settings.kafka, client_id="autoscaler")) as documents:
+                await autoscaler.follow(documents, on_ready=settings.ready_file.touch)
         except LogAwayError as error:
-            _log.warning("log_not_followed", error=str(error), wait_s=_RETRY_S)
-        finally:
-            await log.close()
-        autoscaler.is_stale = True
+            _log.warning("documents_not_followed", error=str(error), wait_s=_RETRY_S)
         await asyncio.sleep(_RETRY_S)
 
 
@@ -98,6 +91,4 @@ async def _keep_looking(autoscaler: Autoscaler, settings: AutoscalerSettings) ->
     while True:
         began = time.monotonic()
         await autoscaler.look_at_all()
-        if not autoscaler.is_stale:
-            settings.ready_file.touch()
         await asyncio.sleep(max(0.0, interval_s - (time.monotonic() - began)))

@@ -2,50 +2,16 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 import msgspec
 
-from infra.newer_release import items_understood
-from schemas.scaling import LoadMeasurement, ScalingPolicy
+from schemas.scaling import LoadMeasurement
 from workers.autoscaler.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 Answer = TypeVar("Answer")
-
-
-class DeploymentAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    replicas: int
-    scaling_version: int = 0
-
-
-class EndpointAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    deployments: tuple[DeploymentAnswer, ...]
-    scaling: ScalingPolicy | None = None
-
-
-class InstanceAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    deployment_id: str
-    host: str
-    port: int
-
-
-class SnapshotAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the autoscaler reads of GET /v1/snapshots/serving."""
-
-    position: int
-    endpoints: tuple[EndpointAnswer, ...]
-    instances: tuple[InstanceAnswer, ...]
-
-
-class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    position: int
-    endpoints: tuple[dict[str, Any], ...]
-    instances: tuple[dict[str, Any], ...]
 
 
 class ScalingAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,15 +34,6 @@ class ControlPlane:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-    async def snapshot(self) -> SnapshotAnswer:
-        """Return the deployments that are served, with their policies."""
-        answer = await self._call("GET", "/v1/snapshots/serving", _Snapshot)
-        return SnapshotAnswer(
-            position=answer.position,
-            endpoints=items_understood(answer.endpoints, EndpointAnswer),
-            instances=items_understood(answer.instances, InstanceAnswer),
-        )
 
     async def report_load(self, endpoint_id: str, deployment_id: str, measurement: LoadMeasurement) -> ScalingAnswer:
         """Send a measurement and return the decision."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
-from workers.autoscaler.control_plane import InstanceAnswer
 from workers.autoscaler.errors import PartAwayError
+from workers.autoscaler.picture import Instance
 
 _TIMEOUT = httpx.Timeout(2.0, connect=0.5)
 _AT_ONCE = 32
@@ -58,7 +58,7 @@ class Engines:
         """Close the connections."""
         await self._client.aclose()
 
-    async def counters(self, instances: Sequence[InstanceAnswer]) -> dict[str, Counters]:
+    async def counters(self, instances: Sequence[Instance]) -> dict[str, Counters]:
         """Return the counters by instance.
 
         Raises:
@@ -67,7 +67,7 @@ class Engines:
         found = await asyncio.gather(*(self._counters(each) for each in instances))
         return dict(zip((each.id for each in instances), found, strict=True))
 
-    async def _counters(self, instance: InstanceAnswer) -> Counters:
+    async def _counters(self, instance: Instance) -> Counters:
         url = f"http://{instance.host}:{instance.port}/metrics"
         try:
             async with self._places:

@@ -21,7 +21,7 @@ class AutoscalerSettings(msgspec.Struct, frozen=True, kw_only=True):
     token_file: Annotated[Path, msgspec.Meta(description="file with a token of the role service")]
     kafka: KafkaConnection
     envoy_admin_urls: Annotated[str, msgspec.Meta(description="comma-separated admin pages of all gateways")]
-    ready_file: Annotated[Path, msgspec.Meta(description="created once the first snapshot is read, removed at start")]
+    ready_file: Annotated[Path, msgspec.Meta(description="created once all documents are read, removed at start")]
     interval_ms: Annotated[int, msgspec.Meta(ge=100, description="time between two measurements")] = 1_000
     record_bytes: Annotated[
         int, msgspec.Meta(ge=0, description="size of the measurements kept for replays; 0: none")

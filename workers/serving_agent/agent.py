@@ -1,12 +1,12 @@
-"""Joins the parts: what the log asks for, what runs here, and a keeper for each slot."""
+"""Joins the parts: what the documents ask for, what runs here, and a keeper for each slot."""
 
 import asyncio
 from functools import partial
 
 import structlog
 
-from infra.newer_release import NewerEvents
-from workers.serving_agent.control_plane import ServingSnapshot
+from infra.kafka.serving_state import Documents
+from schemas.documents.records import StateRecord
 from workers.serving_agent.desired import DesiredState
 from workers.serving_agent.errors import RefusedError
 from workers.serving_agent.instance_keeper import InstanceKeeper
@@ -20,49 +20,39 @@ _log = structlog.get_logger(__name__)
 
 
 class ServingAgent:
-    """Keeps what runs here in line with the log. Used from one event loop; keepers run in the task group."""
+    """Keeps what runs here in line with the documents. Used from one event loop; keepers run in the task group."""
 
     def __init__(self, parts: AgentParts, group: asyncio.TaskGroup) -> None:
         self._parts = parts
         self._group = group
-        self._newer = NewerEvents()
-        self._desired: DesiredState | None = None
+        self._desired = DesiredState(agent_id=parts.settings.agent_id, region=parts.settings.region)
         self._keepers: dict[Slot, InstanceKeeper] = {}
         self._tasks: dict[Slot, asyncio.Task[None]] = {}
         self._retiring: set[Slot] = set()
         self._disowning: set[str] = set()
         self._is_stopping = False
 
-    def begin(self, snapshot: ServingSnapshot) -> DesiredState:
-        """Restart from a snapshot, and return the state to fold events into."""
-        settings = self._parts.settings
-        self._desired = DesiredState(
-            snapshot, agent_id=settings.agent_id, region=settings.region, on_newer=self._newer.tell
-        )
-        return self._desired
+    def take(self, read: Documents) -> None:
+        """Take documents, which says what should run."""
+        self._desired.take(read)
 
-    def hand_over_captures(self) -> None:
-        """Write the capture policies of endpoints for their engines; call this before engines are started.
+    @property
+    def endpoints(self) -> tuple[StateRecord, ...]:
+        """Return the documents of endpoints, from which the next agent can begin."""
+        return tuple(self._desired.endpoints.values())
+
+    def settle(self) -> None:
+        """Bring the actual state to the desired one; capture policies first, before engines are started.
 
         Raises:
             CaptureNotHandedOverError: a policy cannot be written.
         """
-        if self._desired is not None:
-            served = {deployment.endpoint_id for deployment in self._desired.deployments.values()}
-            self._parts.captures.hand_over({each: self._desired.captures[each] for each in served})
-
-    def settle(self) -> None:
-        """Bring the actual state to the desired one."""
-        if self._desired is None or self._is_stopping:
-            return
-        for action in reconcile(
-            self._desired.wanted_replicas(), self._actual(self._desired), is_complete=self._desired.is_complete
-        ):
-            self._do(action, self._desired)
+        self._hand_over_captures()
+        self._reconcile()
 
     def looked_at(self) -> list[Looked]:
         """Return the instances that run here, with their workspaces; those of unknown deployments are left out."""
-        known = self._desired.deployments if self._desired else {}
+        known = self._desired.deployments
         return [
             Looked(record=record, workspace=known[record.slot.deployment_id].workspace)
             for record in self._parts.book.running()
@@ -83,6 +73,17 @@ class ServingAgent:
             keeper.retire()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
+
+    def _hand_over_captures(self) -> None:
+        served = {deployment.endpoint_id for deployment in self._desired.deployments.values()}
+        self._parts.captures.hand_over({each: self._desired.captures[each] for each in served})
+
+    def _reconcile(self) -> None:
+        desired = self._desired
+        if self._is_stopping or not desired.is_known:
+            return
+        for action in reconcile(desired.wanted_replicas(), self._actual(desired), is_complete=desired.is_complete):
+            self._do(action, desired)
 
     def _actual(self, desired: DesiredState) -> Actual:
         return Actual(
@@ -136,7 +137,7 @@ class ServingAgent:
         self._keepers.pop(slot)
         self._tasks.pop(slot)
         self._retiring.discard(slot)
-        self.settle()
+        self._reconcile()
 
     async def _disown(self, instance_id: str) -> None:
         try:

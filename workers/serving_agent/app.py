@@ -1,9 +1,9 @@
-"""The program "agent": runs the engines of this host according to the log, and ships what they capture."""
+"""The program "agent": runs the engines of this host as the documents say, and ships what they capture."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import structlog
 
@@ -11,7 +11,7 @@ from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.errors import LogAwayError
-from infra.kafka.registry_log import RegistryLog
+from infra.kafka.serving_state import Documents, read_documents
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
@@ -21,9 +21,10 @@ from workers.serving_agent.artifacts import ModelShelf
 from workers.serving_agent.batch_sink import KafkaSink
 from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import ControlPlane
-from workers.serving_agent.errors import CaptureNotHandedOverError, PartAwayError
+from workers.serving_agent.errors import CaptureNotHandedOverError
 from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
+from workers.serving_agent.kept_documents import KeptDocuments
 from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.settings import PREFIX, AgentSettings
 from workers.serving_agent.shipping import CAPTURED, MEASURED, Destination, SpoolShipping
@@ -62,7 +63,7 @@ async def run_agent(
             agent = ServingAgent(parts, group)
             works: Mapping[str, AsyncWork] = {
                 "agent-measures": lambda: _measure(agent, parts),
-                "agent-follows-log": lambda: _follow(agent, parts),
+                "agent-follows-documents": lambda: _follow(agent, parts),
             }
             with _metrics(agent, shipping, parts.background).served(settings.metrics_port, host=LOOPBACK):
                 async with parts.background.running(works):
@@ -112,39 +113,34 @@ def _metrics(agent: ServingAgent, shipping: SpoolShipping, background: Backgroun
 
 
 async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
-    """Take a snapshot, then follow the log; start over whenever that breaks."""
+    """Follow the documents; start over whenever that breaks. While Kafka is unavailable, those on disk count."""
+    kept = KeptDocuments(parts.settings.directory / "documents.json")
+    agent.take(kept.read())
     while True:
-        log = RegistryLog(parts.settings.kafka, client_id=f"serving-agent-{parts.settings.agent_id}")
         try:
-            is_tailing = await _marked(log)
-            desired = agent.begin(await parts.control_plane.snapshot())
-            agent.hand_over_captures()
-            agent.settle()
-            parts.settings.ready_file.touch()
-            await parts.starter.warm()
-            if is_tailing:
-                async for event in log.events():
-                    desired.apply(event.envelope, position=event.position)
-                    agent.hand_over_captures()
-                    agent.settle()
-        except (LogAwayError, PartAwayError) as error:
-            _log.warning("log_not_followed", reason=str(error))
+            source = read_documents(parts.settings.kafka, client_id=f"serving-agent-{parts.settings.agent_id}")
+            async with aclosing(source) as documents:
+                async for read in documents:
+                    await _take(agent, read, kept)
+                    if read.is_all:
+                        parts.settings.ready_file.touch()
+                        await parts.starter.warm()
+        except LogAwayError as error:
+            _log.warning("documents_not_followed", reason=str(error))
+            with suppress(CaptureNotHandedOverError):
+                agent.settle()
         except CaptureNotHandedOverError as error:
             # Start over until it can be written: an engine must not continue under an old policy unnoticed.
             _log.error("capture_policy_not_handed_over", reason=str(error))
-        finally:
-            await log.close()
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _marked(log: RegistryLog) -> bool:
-    """Mark the log's end; while Kafka is unavailable, only snapshots say what is wanted."""
-    try:
-        await log.mark_end()
-    except LogAwayError as error:
-        _log.warning("log_away", reason=str(error))
-        return False
-    return True
+async def _take(agent: ServingAgent, read: Documents, kept: KeptDocuments) -> None:
+    before = agent.endpoints
+    agent.take(read)
+    agent.settle()
+    if agent.endpoints != before:
+        await kept.write(agent.endpoints)
 
 
 @asynccontextmanager

@@ -6,16 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import msgspec
 import structlog
 
-from infra.newer_release import items_understood
-from schemas.events.endpoints import CapturePolicy, InstanceFailed, VersionReference
-from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.events.endpoints import InstanceFailed
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
@@ -27,47 +24,6 @@ _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTT
 """A token may be replaced, so the file is reread for each call."""
 
 _log = structlog.get_logger(__name__)
-
-
-class SnapshotDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    version: VersionReference
-    artifact: Artifact
-    signature: Signature
-    golden: GoldenExample | None = None
-    replicas: int
-    regions: tuple[str, ...] = ()
-
-
-class SnapshotEndpoint(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    workspace: str
-    name: str
-    deployments: tuple[SnapshotDeployment, ...]
-    capture: CapturePolicy = CapturePolicy()
-    capture_version: int = 0
-
-
-class SnapshotInstance(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    deployment_id: str
-    agent_id: str
-
-
-class ServingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What the agent reads of GET /v1/snapshots/serving."""
-
-    position: int
-    endpoints: tuple[SnapshotEndpoint, ...]
-    instances: tuple[SnapshotInstance, ...]
-    is_complete: bool = True
-    """Whether nothing was left out because only a newer release can read it."""
-
-
-class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    position: int
-    endpoints: tuple[dict[str, Any], ...]
-    instances: tuple[dict[str, Any], ...]
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,19 +50,6 @@ class ControlPlane:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-    async def snapshot(self) -> ServingSnapshot:
-        """Return what is to be served, at a position of the log.
-
-        Raises:
-            PartAwayError: the control plane's answer did not come.
-        """
-        try:
-            answer = await self._client.get("/v1/snapshots/serving", headers=self._authorization())
-            answer.raise_for_status()
-            return _understood(msgspec.json.decode(answer.content, type=_Snapshot))
-        except (httpx.HTTPError, OSError, msgspec.DecodeError) as error:
-            raise PartAwayError(f"GET /v1/snapshots/serving: {error!r}") from error
 
     @asynccontextmanager
     async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:
@@ -173,19 +116,3 @@ class ControlPlane:
 
     def _authorization(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
-
-
-def _understood(answer: _Snapshot) -> ServingSnapshot:
-    """Read an answer, without deployments that only a newer release can read, such as those of an unknown format."""
-    given = [
-        {**each, "deployments": items_understood(each.get("deployments", ()), SnapshotDeployment)}
-        for each in answer.endpoints
-    ]
-    endpoints = items_understood(given, SnapshotEndpoint)
-    deployments = sum(len(each.get("deployments", ())) for each in answer.endpoints)
-    return ServingSnapshot(
-        position=answer.position,
-        endpoints=endpoints,
-        instances=items_understood(answer.instances, SnapshotInstance),
-        is_complete=len(endpoints) == len(given) and sum(len(each.deployments) for each in endpoints) == deployments,
-    )

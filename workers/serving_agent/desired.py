@@ -1,133 +1,122 @@
-"""Folds the serving snapshot and the events after it into the deployments that should run. Pure: no clock, no I/O."""
+"""What should run here, from the documents that the agent follows. Pure: no clock, no I/O."""
+
+from collections.abc import Iterator
 
 import msgspec
 
-from infra.newer_release import OnNewer
-from schemas.catalogue import NotUnderstood, read_data
-from schemas.envelope import Envelope
-from schemas.events.endpoints import (
-    CapturePolicyChanged,
-    DeploymentAdded,
-    DeploymentPlaced,
-    DeploymentRemoved,
-    EndpointCreated,
-    InstanceAnnounced,
-    InstanceFailed,
-    InstanceWithdrawn,
-    ReplicasChanged,
-    VersionReference,
-)
-from schemas.events.registry import Artifact, GoldenExample, Signature
+from infra.kafka.serving_state import Documents
+from infra.newer_release import document_understood, part_understood
+from schemas.documents.endpoints import StoredDeployment
+from schemas.documents.records import Removed, StateRecord
+from schemas.events.endpoints import CapturePolicy
 from serving.capture.policy_file import PolicyInForce
-from workers.serving_agent.control_plane import ServingSnapshot
 
 
-class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+class Deployment(StoredDeployment, frozen=True, kw_only=True):
     """A version that should be available on an endpoint."""
 
-    id: str
     workspace: str
     endpoint_id: str
     endpoint: str
-    version: VersionReference
-    artifact: Artifact
-    signature: Signature
-    golden: GoldenExample | None
-    replicas: int
-    regions: tuple[str, ...] = ()
+
+
+class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent reads of an endpoint. Each deployment is read alone: one that is unknown here hides no other."""
+
+    name: str
+    deployments: tuple[msgspec.Raw, ...]
+    capture: CapturePolicy = CapturePolicy()
+    capture_version: int = 0
+
+
+class _Instance(msgspec.Struct, frozen=True, kw_only=True):
+    agent_id: str
+    phase: str
 
 
 class DesiredState:
-    """The fold, for one agent; `announced` are its own instances according to the control plane.
+    """The deployments and capture policies of all endpoints, and which instances the control plane takes for ours.
 
     A deployment without a placement is wanted wherever there is an agent; each agent runs all its replicas.
-
-    `captures` holds the capture policy of each endpoint. If something cannot be read, `is_complete` is false.
     """
 
-    def __init__(
-        self, snapshot: ServingSnapshot, *, agent_id: str, region: str, on_newer: OnNewer | None = None
-    ) -> None:
+    def __init__(self, *, agent_id: str, region: str) -> None:
         self._agent_id = agent_id
         self._region = region
-        self._on_newer = on_newer
-        self._position = snapshot.position
-        self.is_complete = snapshot.is_complete
-        self._names = {endpoint.id: endpoint.name for endpoint in snapshot.endpoints}
-        self.deployments = {
-            deployment.id: Deployment(
-                workspace=endpoint.workspace,
-                endpoint_id=endpoint.id,
-                endpoint=endpoint.name,
-                **msgspec.structs.asdict(deployment),
-            )
-            for endpoint in snapshot.endpoints
-            for deployment in endpoint.deployments
-        }
-        self.captures = {
-            endpoint.id: PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
-            for endpoint in snapshot.endpoints
-        }
-        self._placements = {deployment.id: deployment.regions for deployment in self.deployments.values()}
-        self.announced = {instance.id for instance in snapshot.instances if instance.agent_id == agent_id}
+        self.deployments: dict[str, Deployment] = {}
+        self.captures: dict[str, PolicyInForce] = {}
+        self.announced: set[str] = set()
+        self.endpoints: dict[str, StateRecord] = {}
+        """The documents of endpoints, from which another agent can begin."""
+        self._has_all = False
+        self._unread: set[str] = set()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all documents were read, and each of them understood."""
+        return self._has_all and not self._unread
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything was read at all."""
+        return self._has_all or bool(self.endpoints)
 
     def wanted_replicas(self) -> dict[str, int]:
         """Return how many instances of each deployment should run in this agent's region."""
         return {
-            deployment.id: deployment.replicas
-            for deployment in self.deployments.values()
-            if self._region in (self._placements.get(deployment.id) or (self._region,))
+            each.id: each.replicas
+            for each in self.deployments.values()
+            if self._region in (each.regions or (self._region,))
         }
 
-    def apply(self, envelope: Envelope, *, position: int) -> None:
-        """Fold one event; an event at or before the snapshot, or of a newer release, changes nothing."""
-        if position <= self._position:
+    def take(self, read: Documents) -> None:
+        """Take documents. An endpoint that is not among all of them stays: the topic may be being filled again."""
+        if read.is_all:
+            self._has_all = True
+            self.announced.clear()
+        for record in read.records:
+            self._take(record)
+
+    def _take(self, record: StateRecord | Removed) -> None:
+        if isinstance(record, Removed):
+            self.announced.discard(record.id)
+            self._forget(record.id)
+        elif record.kind == "endpoint":
+            self._take_endpoint(record)
+        elif record.kind == "instance":
+            self._take_instance(record)
+
+    def _take_endpoint(self, record: StateRecord) -> None:
+        endpoint = document_understood(record, _Endpoint)
+        if endpoint is None:
+            self._unread.add(record.id)
             return
-        self._position = position
-        event = read_data(envelope.type, envelope.data)
-        if isinstance(event, NotUnderstood) and self._on_newer:
-            self._on_newer(event)
-        self._fold(event, envelope)
+        self._forget(record.id)
+        self.endpoints[record.id] = record
+        self.captures[record.id] = PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
+        found = list(self._deployments_in(record, endpoint))
+        self.deployments |= {each.id: each for each in found}
+        if len(found) < len(endpoint.deployments):
+            self._unread.add(record.id)
 
-    def _fold(self, event: msgspec.Struct, envelope: Envelope) -> None:
-        match event:
-            case EndpointCreated(name=name):
-                self._names[str(envelope.stream)] = name
-                self.captures[str(envelope.stream)] = PolicyInForce()
-            case CapturePolicyChanged(policy=policy):
-                self.captures[str(envelope.stream)] = PolicyInForce(version=envelope.streamversion, policy=policy)
-            case DeploymentAdded() as added if envelope.stream in self._names:
-                self._add(added, envelope)
-            case DeploymentPlaced(deployment_id=deployment_id, regions=regions):
-                # It precedes the deployment itself if that starts with a placement.
-                self._placements[deployment_id] = regions
-            case DeploymentRemoved(deployment_id=deployment_id):
-                self.deployments.pop(deployment_id, None)
-                self._placements.pop(deployment_id, None)
-            case ReplicasChanged(deployment_id=deployment_id, to_replicas=replicas):
-                self._scale(deployment_id, replicas)
-            case InstanceAnnounced(agent_id=agent_id) if agent_id == self._agent_id:
-                self.announced.add(str(envelope.stream))
-            case InstanceWithdrawn() | InstanceFailed():
-                self.announced.discard(str(envelope.stream))
-            case _:
-                pass
+    def _deployments_in(self, record: StateRecord, endpoint: _Endpoint) -> Iterator[Deployment]:
+        for part in endpoint.deployments:
+            stored = part_understood(part, StoredDeployment, of=record)
+            if stored is not None:
+                fields = {name: getattr(stored, name) for name in StoredDeployment.__struct_fields__}
+                yield Deployment(**fields, workspace=record.workspace, endpoint_id=record.id, endpoint=endpoint.name)
 
-    def _scale(self, deployment_id: str, replicas: int) -> None:
-        if deployment_id in self.deployments:
-            known = self.deployments[deployment_id]
-            self.deployments[deployment_id] = msgspec.structs.replace(known, replicas=replicas)
+    def _take_instance(self, record: StateRecord) -> None:
+        instance = document_understood(record, _Instance)
+        if instance is None:
+            return
+        if instance.agent_id == self._agent_id and instance.phase == "announced":
+            self.announced.add(record.id)
+        else:
+            self.announced.discard(record.id)
 
-    def _add(self, added: DeploymentAdded, envelope: Envelope) -> None:
-        endpoint_id = str(envelope.stream)
-        self.deployments[added.deployment_id] = Deployment(
-            id=added.deployment_id,
-            workspace=envelope.workspace,
-            endpoint_id=endpoint_id,
-            endpoint=self._names[endpoint_id],
-            version=added.version,
-            artifact=added.artifact,
-            signature=added.signature,
-            golden=added.golden,
-            replicas=added.replicas,
-        )
+    def _forget(self, endpoint_id: str) -> None:
+        self._unread.discard(endpoint_id)
+        self.endpoints.pop(endpoint_id, None)
+        self.captures.pop(endpoint_id, None)
+        self.deployments = {key: each for key, each in self.deployments.items() if each.endpoint_id != endpoint_id}

@@ -23,7 +23,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
     token_file: Annotated[Path, msgspec.Meta(description="file with a service token")]
     kafka: KafkaConnection
-    ready_file: Annotated[Path, msgspec.Meta(description="created once the first snapshot is applied")]
+    ready_file: Annotated[Path, msgspec.Meta(description="created once all documents are applied")]
     agent_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", description="name of this agent")] = "local"
     region: Annotated[str, msgspec.Meta(description="region of this host")] = "local"
     zone: Annotated[str, msgspec.Meta(description="zone of this host")] = "local"

@@ -98,14 +98,11 @@ async def test_an_api_that_ends_lets_its_readers_go(tmp_path_factory: pytest.Tem
     assert feed["items"] == []
 
 
-async def test_the_serving_snapshot_holds_what_gateways_and_agents_need(api: RunningApi, stage: Stage) -> None:
-    snapshot = await done(api.service.get("/v1/snapshots/serving"))
-
-    endpoint = next(each for each in snapshot["endpoints"] if each["id"] == stage.endpoint_id)
+async def test_the_documents_hold_what_gateways_and_agents_need(api: RunningApi, stage: Stage) -> None:
+    endpoint = api.documents("endpoint")[stage.endpoint_id]
     deployment = endpoint["deployments"][0]
-    assert snapshot["position"] == await api.head()
+
     assert (endpoint["name"], endpoint["epoch"]) == ("digits", 3)
     assert endpoint["allocations"][0]["ranges"] == [[0, 10_000]]
     assert (deployment["id"], deployment["artifact"]["digest"]) == (stage.deployment_id, stage.digest)
-    assert [each["id"] for each in snapshot["instances"]] == [stage.instance_id]
-    assert snapshot["jwks"]["keys"][0]["crv"] == "Ed25519"
+    assert set(api.documents("instance")) == {stage.instance_id}

@@ -314,18 +314,18 @@ async def test_feedback_without_kafka_is_an_outage_while_the_caller_still_waits(
     assert answer.headers["retry-after"]
 
 
-async def test_an_alias_stands_in_the_model_and_in_what_gateways_start_from(filled: RunningApi) -> None:
+async def test_an_alias_stands_in_the_model_and_in_its_document(filled: RunningApi) -> None:
     model = (await filled.admin.get("/v1/models/digits")).json()
     version = (await filled.admin.post("/v1/models/digits/versions", json=BODY)).json()
 
     made = await filled.admin.put("/v1/models/digits/aliases/champion", json={"version": 1})
-    snapshot = (await filled.service.get("/v1/snapshots/serving")).json()
+    aliases = filled.documents("model")[model["id"]]["aliases"]
     gone = await filled.admin.post("/v1/models/digits/aliases/champion/remove", json={"reason": "done"})
 
     assert (made.status_code, made.json()["aliases"]) == (200, {"champion": 1})
-    assert snapshot["aliases"] == {model["id"]: {"champion": version["id"]}}
+    assert {alias: each["version_id"] for alias, each in aliases.items()} == {"champion": version["id"]}
     assert (gone.status_code, gone.json()["aliases"]) == (200, {})
-    assert (await filled.service.get("/v1/snapshots/serving")).json()["aliases"] == {}
+    assert filled.documents("model")[model["id"]]["aliases"] == {}
 
 
 async def test_an_alias_that_can_not_be_is_refused_with_its_reason(filled: RunningApi) -> None:

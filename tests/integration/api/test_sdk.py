@@ -126,16 +126,13 @@ async def test_a_capture_policy_is_chosen(api: RunningApi, client: Client) -> No
         client.endpoints.set_capture_policy, "digits", policy, reason="less", if_match=endpoint.stream_version
     )
     shown = await called(client.endpoints.get, "digits")
-    snapshot = await done(api.service.get("/v1/snapshots/serving"))
+    document = api.documents("endpoint")[endpoint.id]
     with pytest.raises(Conflict):
         await called(client.endpoints.set_capture_policy, "digits", CapturePolicy(), reason="x", if_match=1)
 
     assert (endpoint.capture, endpoint.capture_version) == (CapturePolicy(), 0)
     assert (changed.capture, changed.capture_version) == (shown.capture, shown.capture_version) == (policy, 2)
-    assert (snapshot["endpoints"][0]["capture"]["sampling_rate"], snapshot["endpoints"][0]["capture_version"]) == (
-        0.5,
-        2,
-    )
+    assert (document["capture"]["sampling_rate"], document["capture_version"]) == (0.5, 2)
 
 
 async def test_a_failover_policy_is_chosen_and_failovers_are_shown(
@@ -162,7 +159,7 @@ async def test_a_failover_policy_is_chosen_and_failovers_are_shown(
     for _ in range(2):
         began = await done(api.service.post(f"/v1/endpoints/{endpoint.id}/failover-started", json=report))
     shown = await called(client.endpoints.get, "digits")
-    snapshot = await done(api.service.get("/v1/snapshots/serving"))
+    served = api.documents("endpoint")[endpoint.id]
     end = {name: report[name] for name in ("region", "deployment_id", "reason", "observed_at")}
     ended = await done(api.service.post(f"/v1/endpoints/{endpoint.id}/failover-ended", json=end))
 
@@ -171,7 +168,6 @@ async def test_a_failover_policy_is_chosen_and_failovers_are_shown(
     assert moved.deployments[0].regions == ["eu"]
     assert began["stream_version"] == moved.stream_version + 1
     assert [(each.region, each.to_region, each.code) for each in shown.failovers] == [("eu", "us", "no-instance")]
-    (served,) = snapshot["endpoints"]
     assert served["deployments"][0]["regions"] == ["eu"]
     assert (served["failover"]["backup_regions"], served["failovers"][0]["to_region"]) == (["us"], "us")
     assert ended["failovers"] == []

@@ -90,7 +90,6 @@ async def test_an_operation_lets_in_the_roles_that_it_names_and_no_other(
         ("service", "PUT", "/v1/endpoints/digits/deployments/deployment-1/regions", {}, 403),
         ("operator", "POST", "/v1/endpoints/digits/failover-started", {}, 403),
         ("operator", "POST", "/v1/endpoints/digits/failover-ended", {}, 403),
-        ("service", "GET", "/v1/snapshots/serving", None, 200),
         ("service", "GET", "/v1/principals", None, 403),
     ],
 )

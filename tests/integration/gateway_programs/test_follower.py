@@ -8,10 +8,8 @@ import httpx
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.kafka.clients import producer
-from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.events.endpoints import DeploymentPlaced
 from schemas.topics import SERVING_STATE
 from serving.gateway import names
@@ -20,7 +18,7 @@ from serving.gateway.snapshot_file import read_state
 from tests.support.documents import message_of
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.gateway import BackEnd, Ports, Program, Tokens, envoy_program, is_ready, until
-from tests.support.kafka_node import Node
+from tests.support.kafka_node import Node, make_anew
 from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.routing import Log, added, announced, created, shifted, withdrawn
 
@@ -113,7 +111,7 @@ class Plant:
 
 @pytest.fixture
 async def plant(tmp_path: Path, node: Node) -> AsyncIterator[Plant]:
-    await _fresh_topic(node)
+    await make_anew(node, SERVING_STATE)
     plant = Plant(tmp_path, node)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(plant.close)
@@ -123,18 +121,6 @@ async def plant(tmp_path: Path, node: Node) -> AsyncIterator[Plant]:
         await until(plant.ready_file.exists, why="a ready follower")
         await until(lambda: is_ready(plant.ports), why="a ready Envoy")
         yield plant
-
-
-async def _fresh_topic(node: Node) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=node.bootstrap)
-    await admin.start()
-    if SERVING_STATE.name in await admin.list_topics():
-        await admin.delete_topics([SERVING_STATE.name])
-    await admin.close()
-    await ensure_topics(
-        node.connection,
-        [TopicSpec.of(SERVING_STATE)],
-    )
 
 
 async def _serve_first(plant: Plant) -> int:
@@ -263,7 +249,7 @@ async def test_a_topic_that_is_yet_to_be_filled_again_takes_nothing_away(plant: 
     await plant.deploy("d2", number=2)
     await until(plant.has_kept_all, why="the follower's place in the topic on disk")
     await plant.follower.stop()
-    await _fresh_topic(node)
+    await make_anew(node, SERVING_STATE)
     repeated = await plant.publish(ENDPOINT, shifted(d2=[(0, 10_000)]))
 
     await plant.follower.start()

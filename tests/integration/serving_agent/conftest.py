@@ -19,15 +19,15 @@ from aiokafka import AIOKafkaConsumer
 
 from infra.kafka.clients import producer
 from infra.launch import launched
-from schemas.catalogue import TYPE_NAMES
-from schemas.envelope import Envelope, encode, encode_data
-from schemas.events.endpoints import CapturePolicyChanged, DeploymentAdded, DeploymentRemoved, VersionReference
+from schemas.documents.records import Removed, StateRecord
+from schemas.events.endpoints import DeploymentAdded, VersionReference
 from schemas.events.registry import Artifact
-from schemas.identifiers import EventId, StreamId
 from schemas.observations import BatchHeaders, batch_headers
-from schemas.topics import OBSERVATIONS, REGISTRY_EVENTS, TOPICS
+from schemas.topics import OBSERVATIONS, SERVING_STATE, TOPICS
 from tests.support.digits import SIGNATURE, Served
-from tests.support.kafka_node import Node, running_node
+from tests.support.documents import message_of
+from tests.support.kafka_node import Node, make_anew, running_node
+from tests.support.routing import Log, created
 
 DEADLINE_S = 90
 
@@ -58,9 +58,6 @@ class ControlPlaneDouble:
     """Answers the agent as the contract says; keeps what it was told."""
 
     def __init__(self) -> None:
-        self.position = 0
-        self.endpoints: dict[str, dict[str, Any]] = {}
-        self.instances: dict[str, dict[str, Any]] = {}
         self.artifacts: dict[str, bytes] = {}
         self.commands: list[Command] = []
         self.refuse_next = 0
@@ -80,35 +77,16 @@ class ControlPlaneDouble:
         self._server.shutdown()
         self._server.server_close()
 
-    def endpoint(self, endpoint_id: str = "endpoint-1", *, workspace: str = "default") -> dict[str, Any]:
-        """Return an endpoint without deployments."""
-        name = endpoint_id.replace("endpoint-1", "digits")
-        return {"id": endpoint_id, "workspace": workspace, "name": name, "deployments": []}
-
     def told(self, pattern: str) -> list[Command]:
         """Return the commands whose path fits."""
         return [command for command in list(self.commands) if re.fullmatch(pattern, command.path)]
-
-    def snapshot(self) -> dict[str, Any]:
-        return {
-            "position": self.position,
-            "endpoints": list((self.endpoints or {"endpoint-1": self.endpoint()}).values()),
-            "instances": list(self.instances.values()),
-            "jwks": {"keys": []},
-            "revoked_subjects": [],
-        }
 
     def take(self, command: Command) -> int:
         self.commands.append(command)
         if self.refuse_next:
             self.refuse_next -= 1
             return 503
-        instance_id = command.body.get("instance_id") or command.path.split("/")[3]
-        if command.path == "/v1/instances":
-            self.instances[instance_id] = {"id": instance_id, **command.body}
-            return 201
-        self.instances.pop(instance_id, None)
-        return 200
+        return 201 if command.path == "/v1/instances" else 200
 
 
 def _handler(double: ControlPlaneDouble) -> type[BaseHTTPRequestHandler]:
@@ -120,10 +98,7 @@ def _handler(double: ControlPlaneDouble) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             assert self.headers["authorization"] == "Bearer rb_secret"
-            if self.path == "/v1/snapshots/serving":
-                self._answer(200, json.dumps(double.snapshot()).encode())
-            elif self.path.startswith("/v1/artifacts/"):
-                self._artifact(double.artifacts[self.path.removeprefix("/v1/artifacts/")])
+            self._artifact(double.artifacts[self.path.removeprefix("/v1/artifacts/")])
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -160,13 +135,18 @@ class AgentHarness:
         self.control_plane = control_plane
         self.directory = root / "data" / "agent" / "local"
         self.process: subprocess.Popen[bytes] | None = None
-        self._events = 0
+        self._log = Log()
+        self._endpoints: set[str] = set()
         (root / "data").mkdir()
         (root / "token").write_text("rb_secret\n")
 
     def start(self, **more: str) -> None:
+        self.begin(**more)
+        eventually((self.root / "ready").exists, what="ready agent", log=self.log)
+
+    def begin(self, **more: str) -> None:
+        """Start the process, and do not wait."""
         settings = {
-            **more,
             "DATA_DIR": str(self.root / "data"),
             "API_URL": self.control_plane.url,
             "TOKEN_FILE": str(self.root / "token"),
@@ -175,13 +155,13 @@ class AgentHarness:
             "SUPERVISOR_PID": str(os.getpid()),
             # Few of these tests serve a model of scikit-learn.
             "PRELOAD_LIBRARIES": "false",
+            **more,
         }
         environ = {**os.environ, **{f"ROLLBOOK_AGENT_{name}": value for name, value in settings.items()}}
         # Compiling every module again takes most of a start.
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         with (self.root / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(launched("agent"), env=environ, stdout=log, stderr=log)
-        eventually((self.root / "ready").exists, what="ready agent", log=self.log)
 
     def log(self) -> str:
         return (self.root / "agent.log").read_text()
@@ -228,44 +208,32 @@ class AgentHarness:
         )
 
     def want(self, added: DeploymentAdded, *, endpoint_id: str = "endpoint-1", workspace: str = "default") -> None:
-        """Let the next snapshot hold a deployment."""
-        fields = msgspec.to_builtins(added)
-        new = self.control_plane.endpoint(endpoint_id, workspace=workspace)
-        endpoint = self.control_plane.endpoints.setdefault(endpoint_id, new)
-        endpoint["deployments"].append({"id": fields.pop("deployment_id"), **fields})
+        """Publish that a deployment is wanted, from a test that is no coroutine or one that is."""
+        publishing = self.publish(added, stream=endpoint_id, workspace=workspace)
+        thread = threading.Thread(target=asyncio.run, args=(publishing,))
+        thread.start()
+        thread.join()
 
-    async def publish(
-        self, event: DeploymentAdded | DeploymentRemoved | CapturePolicyChanged, *, endpoint_id: str = "endpoint-1"
-    ) -> None:
-        """Append to the log as the relay does."""
-        self._events += 1
-        self.control_plane.position += 1
-        envelope = Envelope(
-            type=TYPE_NAMES[type(event)],
-            id=EventId(f"event-{self._events}"),
-            time="2026-01-02T03:04:05.678Z",
-            workspace="default",
-            stream=StreamId(endpoint_id),
-            streamversion=self._events,
-            actor="principal-1",
-            correlationid="c",
-            causationid="c",
-            commandid="c",
-            data=encode_data(event),
-        )
+    async def publish(self, event: msgspec.Struct, *, stream: str = "endpoint-1", workspace: str = "default") -> None:
+        """Publish the documents of an event as the relay does; an endpoint is created with its first one."""
+        records: list[StateRecord | Removed] = []
+        if stream.startswith("endpoint-") and stream not in self._endpoints:
+            self._endpoints.add(stream)
+            name = stream.replace("endpoint-1", "digits")
+            records += self._log.append(stream, created(name), workspace=workspace).records
+        records += self._log.append(stream, event, workspace=workspace).records
         sender = producer(self.node.connection, client_id="test")
         await sender.start()
         try:
-            headers = [("position", str(self.control_plane.position).encode())]
-            await sender.send_and_wait(
-                REGISTRY_EVENTS.name, key=endpoint_id.encode(), value=encode(envelope), headers=headers
-            )
+            for record in records:
+                await sender.send_and_wait(SERVING_STATE.name, key=record.id.encode(), **message_of(record))
         finally:
             await sender.stop()
 
 
 @pytest.fixture
 def harness(tmp_path: Path, node: Node) -> Iterator[AgentHarness]:
+    asyncio.run(make_anew(node, SERVING_STATE))
     control_plane = ControlPlaneDouble()
     control_plane.start()
     running = AgentHarness(tmp_path, node=node, control_plane=control_plane)

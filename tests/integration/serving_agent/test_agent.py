@@ -17,11 +17,13 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
+from infra.ports import free_port
 from schemas.events.endpoints import CapturePolicy, CapturePolicyChanged, DeploymentRemoved
 from schemas.events.registry import Artifact
 from tests.integration.serving_agent.conftest import AgentHarness, Command, batches_until_closing, eventually
 from tests.support.digits import Served, model_bytes, row_request, served
 from tests.support.plain_http import NO_AUTHORITIES
+from tests.support.routing import announced
 
 ANNOUNCE = "/v1/instances"
 WITHDRAW = "/v1/instances/[^/]+/withdraw"
@@ -167,7 +169,7 @@ async def test_a_capture_policy_on_the_log_reaches_a_running_engine(harness: Age
     shipped = await batches_until_closing(harness.node, announcement.body["boot_id"])
     rows = [row for _, value in shipped for row in pa.ipc.open_stream(value).read_all().to_pylist()]
     kept = {row["prediction_id"]: (row["inputs"], row["policy_version"], row["retention_days"]) for row in rows}
-    assert kept["after"] == ("{}", 2, 3)
+    assert kept["after"] == ("{}", 3, 3)
     assert (kept["before"][0] != "{}", *kept["before"][1:]) == (True, 0, 7)
     assert (shipped[-1][0].seen, shipped[-1][0].unsampled) == (2, 0)
 
@@ -175,19 +177,34 @@ async def test_a_capture_policy_on_the_log_reaches_a_running_engine(harness: Age
 async def test_what_happened_while_no_agent_ran_is_caught_up_with(harness: AgentHarness) -> None:
     harness.want(harness.deployment("a", served("onnx")))
     harness.start()
-    pid = _pid(_announced(harness))
+    announcement = _announced(harness)
+    pid = _pid(announcement)
     harness.kill()
-    harness.control_plane.endpoints.clear()
-    harness.control_plane.instances["instance-ghost"] = {
-        "id": "instance-ghost",
-        "deployment_id": "deployment-x",
-        "agent_id": "local",
-    }
+    await harness.publish(DeploymentRemoved(deployment_id="deployment-a", reason="test"))
+    ghost = msgspec.structs.replace(announced("endpoint-1", "deployment-x"), agent_id="local")
+    await harness.publish(ghost, stream="instance-ghost")
 
     harness.start()
 
     eventually(lambda: not _is_running(pid), what="end of the engine")
-    eventually(lambda: not harness.control_plane.instances, what="withdrawal of everything announced")
+    gone = {f"/v1/instances/{each}/withdraw" for each in ("instance-ghost", announcement.body["instance_id"])}
+    eventually(
+        lambda: gone <= {each.path for each in harness.control_plane.told("/v1/instances/.*/withdraw")},
+        what="withdrawal of everything announced",
+    )
+
+
+async def test_engines_are_kept_by_the_documents_on_disk_while_kafka_is_unavailable(harness: AgentHarness) -> None:
+    harness.want(harness.deployment("a", served("onnx")))
+    harness.start()
+    pid = _pid(_announced(harness))
+    harness.kill()
+
+    harness.begin(KAFKA_BOOTSTRAP=f"127.0.0.1:{free_port()}")
+    os.kill(pid, signal.SIGKILL)
+
+    again = _announced(harness, 2)
+    assert (_pid(again) != pid, again.body["deployment_id"]) == (True, "deployment-a")
 
 
 def _with_member(name: str) -> bytes:

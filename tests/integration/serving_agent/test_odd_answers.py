@@ -13,9 +13,9 @@ from infra.clock import SystemClock
 from schemas.events.registry import GoldenExample, GoldenInput
 from serving.capture import records
 from serving.capture.records import ObservationRecord
-from workers.autoscaler.control_plane import InstanceAnswer
 from workers.autoscaler.engine_load import Engines
 from workers.autoscaler.errors import PartAwayError as LoadAwayError
+from workers.autoscaler.picture import Instance
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.errors import NeverServesError, PartAwayError
 from workers.serving_agent.instance_book import InstanceRecord
@@ -114,7 +114,8 @@ async def test_odd_metrics_leave_the_others_measured(metrics: bytes, tmp_path: P
             looked.append(Looked(record=record, workspace="default"))
         await telemetry.look()
         instances = [
-            InstanceAnswer(id=str(port), deployment_id="d", host="127.0.0.1", port=port) for port in (odd, good)
+            Instance(id=str(port), deployment_id="d", phase="announced", host="127.0.0.1", port=port)
+            for port in (odd, good)
         ]
         engines = Engines()
         counters = await engines.counters(instances[1:])

@@ -112,7 +112,7 @@ async def test_the_next_agent_adopts_them_one_ends_without_the_other_and_the_las
     assert [one.body for one in again] == [one.body for one in first]
     assert {_pid(one) for one in again} == {pid}
 
-    await harness.publish(DeploymentRemoved(deployment_id="deployment-b", reason="test"), endpoint_id="endpoint-2")
+    await harness.publish(DeploymentRemoved(deployment_id="deployment-b", reason="test"), stream="endpoint-2")
     shipped = await batches_until_closing(harness.node, goes.body["boot_id"])
     assert sum(headers.rows for headers, _ in shipped) == 1
     eventually(lambda: [record["pid"] for record in harness.records()] == [pid], what="one record", log=harness.log)
@@ -159,7 +159,7 @@ async def test_an_instance_whose_caller_never_ends_is_cut_short_and_its_neighbou
     with socket.create_connection((goes.body["host"], goes.body["port"])) as caller:
         caller.sendall(b"POST /v2/models/endpoint-2/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
 
-        await harness.publish(DeploymentRemoved(deployment_id="deployment-b", reason="test"), endpoint_id="endpoint-2")
+        await harness.publish(DeploymentRemoved(deployment_id="deployment-b", reason="test"), stream="endpoint-2")
         eventually(lambda: len(harness.records()) == 1, what="end of one instance", log=harness.log)
 
     assert _pid(stays) == pid

@@ -95,7 +95,7 @@ def test_every_operation_that_people_need_has_a_method() -> None:
         if "x-rollbook-sdk" not in operation and operation["x-rollbook-roles"] != ["admin", "service"]
     }
 
-    assert forgotten - BY_HAND == {"serving_snapshot"}
+    assert forgotten <= BY_HAND
 
 
 def test_the_clients_have_every_group_of_operations() -> None:

@@ -40,6 +40,7 @@ async def test_a_slot_that_meets_a_bug_is_kept_again(monkeypatch: pytest.MonkeyP
         captures={},
         announced=frozenset(),
         is_complete=True,
+        is_known=True,
         wanted_replicas=lambda: {"broken": 1, "well": 1},
     )
     monkeypatch.setattr(module, "DesiredState", lambda *_, **__: desired)
@@ -49,11 +50,11 @@ async def test_a_slot_that_meets_a_bug_is_kept_again(monkeypatch: pytest.MonkeyP
         settings=SimpleNamespace(agent_id="agent", region="local"),
         book=SimpleNamespace(instance_ids=dict),
         shelf=SimpleNamespace(models=frozenset),
+        captures=SimpleNamespace(hand_over=lambda _: None),
     )
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         agent = ServingAgent(cast("Any", parts), group)
-        agent.begin(cast("Any", None))
         agent.settle()
         while Keeper.runs[BROKEN] < 2:
             await asyncio.sleep(0.01)

@@ -1,192 +1,173 @@
-import msgspec
+from collections.abc import Callable
 
-from schemas.catalogue import TYPE_NAMES
-from schemas.envelope import Envelope, encode_data
+import msgspec
+import pytest
+
+from infra.kafka.serving_state import Documents
+from schemas.documents.records import StateRecord
 from schemas.events.endpoints import (
     CapturePolicy,
     CapturePolicyChanged,
     DeploymentAdded,
     DeploymentPlaced,
     DeploymentRemoved,
-    EndpointCreated,
-    InstanceAnnounced,
     InstanceFailed,
-    InstanceWithdrawn,
-    VersionReference,
+    ReplicasChanged,
 )
-from schemas.events.registry import Artifact
-from schemas.identifiers import EventId, StreamId
 from serving.capture.policy_file import PolicyInForce
-from tests.support.digits import SIGNATURE
-from workers.serving_agent.control_plane import (
-    ServingSnapshot,
-    SnapshotDeployment,
-    SnapshotEndpoint,
-    SnapshotInstance,
-)
+from tests.support.routing import Log, added, announced, created, withdrawn
 from workers.serving_agent.desired import DesiredState
 
-VERSION = VersionReference(version_id="version-1", model_name="digits", number=1)
-ARTIFACT = Artifact(digest="sha256:00", size_bytes=1, format="skops")
-SNAPSHOT = ServingSnapshot(
-    position=10,
-    endpoints=(
-        SnapshotEndpoint(
-            id="endpoint-1",
-            workspace="default",
-            name="digits",
-            deployments=(
-                SnapshotDeployment(
-                    id="deployment-1", version=VERSION, artifact=ARTIFACT, signature=SIGNATURE, replicas=2
-                ),
-            ),
-        ),
-    ),
-    instances=(
-        SnapshotInstance(id="instance-1", deployment_id="deployment-1", agent_id="local"),
-        SnapshotInstance(id="instance-2", deployment_id="deployment-1", agent_id="elsewhere"),
-    ),
-)
+ENDPOINT = "endpoint-1"
 
 
-def test_a_capture_policy_is_named_by_its_event_and_an_endpoint_begins_with_the_usual_one() -> None:
-    state = _state()
+class Story:
+    """An agent's state that is told events."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.state = DesiredState(agent_id="agent", region="eu")
+        self.tell(ENDPOINT, created())
+        self.tell(ENDPOINT, wanted("d1"))
+
+    def tell(self, stream: str, event: msgspec.Struct) -> None:
+        self.state.take(self.log.append(stream, event))
+
+
+def wanted(deployment_id: str, *, replicas: int = 2) -> DeploymentAdded:
+    return msgspec.structs.replace(added(deployment_id), replicas=replicas)
+
+
+def placed(*regions: str, deployment_id: str = "d1") -> DeploymentPlaced:
+    return DeploymentPlaced(deployment_id=deployment_id, regions=regions, reason="test")
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def test_a_deployment_carries_what_its_engine_needs_to_know_of_its_endpoint(story: Story) -> None:
+    deployment = story.state.deployments["d1"]
+
+    assert (deployment.endpoint_id, deployment.endpoint, deployment.workspace) == (ENDPOINT, "digits", "default")
+    assert (deployment.replicas, deployment.artifact.format) == (2, "skops")
+
+
+def test_a_capture_policy_is_named_by_its_event_and_an_endpoint_begins_with_the_default_one(story: Story) -> None:
     sparing = CapturePolicy(sampling_rate=0.5)
-    changed = msgspec.structs.replace(_envelope(CapturePolicyChanged(policy=sparing, reason="less")), streamversion=9)
 
-    state.apply(changed, position=11)
-    state.apply(_envelope(EndpointCreated(name="other", description="", salt=""), stream="endpoint-2"), position=12)
+    story.tell(ENDPOINT, CapturePolicyChanged(policy=sparing, reason="less"))
+    story.tell("endpoint-2", created("other"))
 
-    assert state.captures == {
-        "endpoint-1": PolicyInForce(version=9, policy=sparing),
+    assert story.state.captures == {
+        ENDPOINT: PolicyInForce(version=3, policy=sparing),
         "endpoint-2": PolicyInForce(),
     }
 
 
-def test_a_deployment_without_a_placement_is_wanted_wherever_an_agent_is() -> None:
-    assert _state().wanted_replicas() == {"deployment-1": 2}
+def test_a_deployment_without_a_placement_is_wanted_wherever_an_agent_is(story: Story) -> None:
+    assert story.state.wanted_replicas() == {"d1": 2}
 
 
-def test_a_placement_moves_a_deployment_in_and_out_of_a_region() -> None:
-    state = _state()
+def test_a_placement_moves_a_deployment_in_and_out_of_a_region(story: Story) -> None:
+    story.tell(ENDPOINT, placed("us"))
+    assert story.state.wanted_replicas() == {}
 
-    state.apply(_envelope(_placed("us")), position=11)
-    assert state.wanted_replicas() == {}
-    state.apply(_envelope(_placed("us", "eu")), position=12)
-    assert state.wanted_replicas() == {"deployment-1": 2}
-
-
-def test_a_deployment_that_begins_elsewhere_is_never_wanted_here() -> None:
-    state = _state()
-
-    state.apply(_envelope(_placed("us", deployment_id="deployment-2")), position=11)
-    state.apply(_envelope(_added("deployment-2")), position=12)
-
-    assert state.wanted_replicas() == {"deployment-1": 2}
+    story.tell(ENDPOINT, placed("us", "eu"))
+    assert story.state.wanted_replicas() == {"d1": 2}
 
 
-def _placed(*regions: str, deployment_id: str = "deployment-1") -> DeploymentPlaced:
-    return DeploymentPlaced(deployment_id=deployment_id, regions=regions, reason="test")
+def test_a_deployment_that_begins_elsewhere_is_never_wanted_here(story: Story) -> None:
+    story.tell(ENDPOINT, placed("us", deployment_id="d2"))
+    story.tell(ENDPOINT, wanted("d2"))
+
+    assert story.state.wanted_replicas() == {"d1": 2}
 
 
-def _state() -> DesiredState:
-    return DesiredState(SNAPSHOT, agent_id="local", region="eu")
-
-
-def _envelope(event: msgspec.Struct, *, stream: str = "endpoint-1") -> Envelope:
-    return Envelope(
-        type=TYPE_NAMES[type(event)],
-        id=EventId("event-1"),
-        time="2026-01-02T03:04:05.678Z",
-        workspace="default",
-        stream=StreamId(stream),
-        streamversion=1,
-        actor="principal-1",
-        correlationid="c",
-        causationid="c",
-        commandid="c",
-        data=encode_data(event),
+def test_replicas_follow_the_documents(story: Story) -> None:
+    story.tell(
+        ENDPOINT,
+        ReplicasChanged(
+            deployment_id="d1", from_replicas=2, to_replicas=5, code="in-flight", measurement=None, reason="busy"
+        ),
     )
 
-
-def _added(deployment_id: str) -> DeploymentAdded:
-    return DeploymentAdded(
-        deployment_id=deployment_id,
-        version=VERSION,
-        artifact=ARTIFACT,
-        signature=SIGNATURE,
-        golden=None,
-        replicas=3,
-    )
+    assert story.state.wanted_replicas() == {"d1": 5}
 
 
-def _announced(agent_id: str) -> InstanceAnnounced:
-    return InstanceAnnounced(
-        endpoint_id="endpoint-1",
-        deployment_id="deployment-1",
-        agent_id=agent_id,
-        boot_id="boot-1",
-        host="127.0.0.1",
-        port=1,
-        region="local",
-        zone="local",
-    )
+def test_a_deployment_is_wanted_until_it_is_removed(story: Story) -> None:
+    story.tell(ENDPOINT, wanted("d2", replicas=3))
+    assert story.state.wanted_replicas() == {"d1": 2, "d2": 3}
+
+    story.tell(ENDPOINT, DeploymentRemoved(deployment_id="d2", reason="r"))
+    assert set(story.state.deployments) == {"d1"}
 
 
-def test_a_snapshot_says_what_is_wanted_and_which_instances_are_ours() -> None:
-    state = _state()
+def test_announcements_of_this_agent_are_followed_and_those_of_others_are_not(story: Story) -> None:
+    elsewhere = msgspec.structs.replace(announced(ENDPOINT, "d1"), agent_id="elsewhere")
+    for name in ("instance-1", "instance-2", "instance-3"):
+        story.tell(name, announced(ENDPOINT, "d1"))
+    story.tell("instance-4", elsewhere)
+    assert story.state.announced == {"instance-1", "instance-2", "instance-3"}
 
-    assert state.deployments["deployment-1"].endpoint == "digits"
-    assert state.deployments["deployment-1"].replicas == 2
-    assert state.announced == {"instance-1"}
-
-
-def test_a_deployment_is_wanted_until_it_is_removed() -> None:
-    state = _state()
-
-    state.apply(_envelope(_added("deployment-2")), position=11)
-    assert state.deployments["deployment-2"].replicas == 3
-
-    state.apply(_envelope(DeploymentRemoved(deployment_id="deployment-2", reason="r")), position=12)
-    assert set(state.deployments) == {"deployment-1"}
+    story.tell("instance-1", withdrawn(ENDPOINT, "d1"))
+    story.tell("instance-2", InstanceFailed(endpoint_id="e", deployment_id="d", agent_id="agent", code="c", reason="r"))
+    story.tell("instance-3", elsewhere)
+    assert story.state.announced == set()
 
 
-def test_a_deployment_of_an_endpoint_made_after_the_snapshot_carries_its_name() -> None:
-    state = _state()
+def test_nothing_is_complete_before_all_documents_were_read(story: Story) -> None:
+    fresh = DesiredState(agent_id="agent", region="eu")
+    assert (fresh.is_known, fresh.is_complete) == (False, False)
 
-    state.apply(_envelope(EndpointCreated(name="letters", description="", salt="s"), stream="endpoint-2"), position=11)
-    state.apply(_envelope(_added("deployment-2"), stream="endpoint-2"), position=12)
+    fresh.take(Documents(records=tuple(story.state.endpoints.values()), is_all=False))
+    assert (fresh.is_known, fresh.is_complete) == (True, False)
 
-    assert state.deployments["deployment-2"].endpoint == "letters"
-
-
-def test_an_event_that_the_snapshot_holds_changes_nothing() -> None:
-    state = _state()
-
-    state.apply(_envelope(DeploymentRemoved(deployment_id="deployment-1", reason="r")), position=10)
-
-    assert set(state.deployments) == {"deployment-1"}
+    fresh.take(story.log.all())
+    assert (fresh.is_known, fresh.is_complete) == (True, True)
 
 
-def test_announcements_of_this_agent_are_followed_and_those_of_others_are_not() -> None:
-    state = _state()
+def test_what_is_kept_of_the_documents_is_enough_to_begin_with(story: Story) -> None:
+    fresh = DesiredState(agent_id="agent", region="eu")
 
-    state.apply(_envelope(_announced("local"), stream="instance-3"), position=11)
-    state.apply(_envelope(_announced("elsewhere"), stream="instance-4"), position=12)
-    assert state.announced == {"instance-1", "instance-3"}
+    fresh.take(Documents(records=tuple(story.state.endpoints.values()), is_all=False))
 
-    withdrawn = InstanceWithdrawn(endpoint_id="endpoint-1", deployment_id="deployment-1", reason="r")
-    failed = InstanceFailed(endpoint_id="e", deployment_id="d", agent_id="local", code="c", reason="r")
-    state.apply(_envelope(withdrawn, stream="instance-1"), position=13)
-    state.apply(_envelope(failed, stream="instance-3"), position=14)
-    assert state.announced == set()
+    assert (fresh.deployments, fresh.captures) == (story.state.deployments, story.state.captures)
 
 
-def test_an_event_of_a_newer_release_is_passed_over() -> None:
-    state = _state()
-    unknown = msgspec.structs.replace(_envelope(_announced("local")), type="endpoints.SomethingElse.v9")
+def test_a_topic_that_is_yet_to_be_filled_again_ends_no_deployment(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "d1"))
 
-    state.apply(unknown, position=11)
-    state.apply(_envelope(DeploymentRemoved(deployment_id="deployment-1", reason="r")), position=12)
+    story.state.take(Documents(records=(), is_all=True))
 
-    assert state.deployments == {}
+    assert (story.state.wanted_replicas(), story.state.announced) == ({"d1": 2}, set())
+
+
+def changed(record: StateRecord, change: Callable[[dict[str, object]], None]) -> Documents:
+    document = msgspec.json.decode(record.document)
+    change(document)
+    newer = msgspec.structs.replace(record, document=msgspec.Raw(msgspec.json.encode(document)))
+    return Documents(records=(newer,), is_all=True)
+
+
+def test_a_deployment_of_a_newer_release_hides_no_other_and_makes_the_picture_incomplete(story: Story) -> None:
+    story.tell(ENDPOINT, wanted("d2"))
+
+    def in_an_unknown_format(document: dict[str, object]) -> None:
+        document["deployments"][0]["artifact"]["format"] = "gguf"  # type: ignore[index]
+
+    story.state.take(changed(story.state.endpoints[ENDPOINT], in_an_unknown_format))
+
+    assert (set(story.state.deployments), story.state.is_complete) == ({"d2"}, False)
+    story.state.take(story.log.all())
+    assert (set(story.state.deployments), story.state.is_complete) == ({"d1", "d2"}, True)
+
+
+def test_an_endpoint_of_a_newer_release_stays_as_it_was(story: Story) -> None:
+    def with_an_unknown_policy(document: dict[str, object]) -> None:
+        document["capture"] = {"sampling_rate": "adaptive"}
+
+    story.state.take(changed(story.state.endpoints[ENDPOINT], with_an_unknown_policy))
+
+    assert (story.state.wanted_replicas(), story.state.is_complete) == ({"d1": 2}, False)

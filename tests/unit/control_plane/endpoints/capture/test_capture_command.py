@@ -7,13 +7,13 @@ from control_plane.endpoints.capture.commands import ChangeCapturePolicy
 from control_plane.endpoints.capture.handlers import change_capture_policy
 from control_plane.endpoints.errors import StaleVersionError
 from control_plane.endpoints.handlers import create_endpoint
-from control_plane.endpoints.queries import serving
 from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS, EndpointResource
 from control_plane.web.bodies import InvalidBodyError, decode_body
+from schemas.documents.endpoints import Endpoint
 from schemas.events.endpoints import CapturePolicy, CapturePolicyChanged
+from tests.support.documents import documents_of
 from tests.support.memory_log import MemoryLog
-from tests.support.spec import WORKSPACE
 
 
 def request(body: bytes) -> ChangeCapturePolicy:
@@ -43,10 +43,11 @@ def test_what_is_left_out_of_the_policy_is_as_usual(log: MemoryLog) -> None:
     assert log.replayed(ENDPOINTS, changed.id).capture.policy == policy
 
 
-def test_agents_find_the_policy_in_the_serving_snapshot(log: MemoryLog) -> None:
+def test_agents_find_the_policy_in_the_document(log: MemoryLog) -> None:
     change(log, b'{"policy": {"retention_days": 2}, "reason": "less"}')
 
-    (endpoint,) = log.run(lambda unit: serving(unit.catalogue, workspace=WORKSPACE)).endpoints
+    (document,) = (each for each in documents_of(log.rows.values()) if each.kind == "endpoint")
+    endpoint = msgspec.json.decode(document.document, type=Endpoint)
 
     assert (endpoint.capture.retention_days, endpoint.capture_version) == (2, 2)
 
