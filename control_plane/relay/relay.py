@@ -21,6 +21,7 @@ from control_plane.relay.publisher import DEADLINE_SECONDS, Outgoing, Publisher,
 from control_plane.relay.record import to_document_record, to_record
 from control_plane.relay.tail import DocumentsTail, Tail, read_documents_tail, read_tail
 from infra.errors import TopicDriftError
+from infra.kafka.clients import MAX_RECORD_BYTES
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from schemas.envelope import decode
@@ -28,6 +29,7 @@ from schemas.topics import REGISTRY_EVENTS, SERVING_STATE
 
 NOWHERE: Place = (0, "")
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
+_MAX_AROUND_BYTES = 16 * 1024
 _log = structlog.get_logger(__name__)
 
 
@@ -118,7 +120,7 @@ class Relay:
                 await publisher.publish(
                     [
                         *(_event_message(event, self._topics.events) for event in events),
-                        *(self._document_message(document) for document in documents),
+                        *(self._document_message(document) for document in documents if _fits(document)),
                     ]
                 )
                 self._note(events, documents)
@@ -221,6 +223,14 @@ def _bounded(documents: list[LoggedDocument]) -> list[LoggedDocument]:
     return [document for document, size in zip(documents, sizes, strict=True) if size <= _MAX_BATCH_BYTES] or documents[
         :1
     ]
+
+
+def _fits(document: LoggedDocument) -> bool:
+    """Return whether the broker takes a document; one that is too large must not keep back events and the others."""
+    if len(document.body) <= MAX_RECORD_BYTES - _MAX_AROUND_BYTES:
+        return True
+    _log.error("document_too_large", id=document.id, position=document.position, size_bytes=len(document.body))
+    return False
 
 
 def _id_of(event: LoggedEvent) -> str:

@@ -10,9 +10,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from control_plane.relay import relay
 from control_plane.relay.record import TopicRecord
 from control_plane.relay.relay import Pace
-from infra.kafka.clients import producer
+from infra.kafka.clients import MAX_RECORD_BYTES, producer
 from schemas.documents.records import Removed, StateRecord
 from tests.integration.relay.scene import DEADLINE_SECONDS, Scene
 from tests.support.store import FULL, assign, context, model_id, register
@@ -155,6 +156,22 @@ async def test_after_what_another_wrote_all_documents_are_published(
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
 
     assert [record.position for record in await scene.documents()] == [2, 4]
+    assert await scene.published() == scene.stored()
+
+
+async def test_a_document_that_no_broker_takes_keeps_back_nothing_else(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_MAX_AROUND_BYTES", MAX_RECORD_BYTES - 100)
+    await scene.store.execute(context(), register("large", stream=model_id(1)))
+    for _ in range(30):
+        await scene.store.execute(context(), assign(model_id(1)))
+    await scene.store.execute(context(), register("small", stream=model_id(2)))
+
+    async with scene.relay():
+        await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
+
+    assert [record.id for record in await scene.documents()] == [model_id(2)]
     assert await scene.published() == scene.stored()
 
 
