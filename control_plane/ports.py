@@ -5,7 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from schemas.envelope import RecordedEvent, Sealed
+from schemas.envelope import Envelope, RecordedEvent, Sealed
 from schemas.events.access import Role
 from schemas.events.registry import Signature, Tensor
 from schemas.identifiers import Kind
@@ -97,9 +97,20 @@ class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     is_followed: Callable[[State], bool] | None = None
 
 
-def is_document(aggregate: Aggregate[State], state: State, row: CatalogueRow | None) -> bool:
-    """Return whether programs follow the row of a stream in this state."""
-    return row is not None and aggregate.is_followed is not None and aggregate.is_followed(state)
+def document_mark(
+    aggregate: Aggregate[State], state: State, row: CatalogueRow | None, *, last: Envelope, position: int
+) -> DocumentMark | None:
+    """Return the mark of a stream after its last event, which is at a position; None for a kind without documents."""
+    if aggregate.is_followed is None:
+        return None
+    return DocumentMark(
+        workspace=last.workspace,
+        kind=aggregate.kind,
+        id=last.stream,
+        position=position,
+        event_id=last.id,
+        is_removed=row is None or not aggregate.is_followed(state),
+    )
 
 
 class Loaded(msgspec.Struct, Generic[State], frozen=True):

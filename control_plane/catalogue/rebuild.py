@@ -8,7 +8,7 @@ import structlog
 
 from control_plane.event_store.codec import fold
 from control_plane.event_store.errors import NewerEventError
-from control_plane.ports import Aggregate, Aggregates, CatalogueRow, DocumentMark, is_document
+from control_plane.ports import Aggregate, Aggregates, CatalogueRow, DocumentMark, document_mark
 from schemas.envelope import RecordedEvent
 from schemas.identifiers import kind_of
 
@@ -77,16 +77,7 @@ def differences(rebuilt: list[CatalogueRow], stored: list[CatalogueRow]) -> list
 
 def _catalogued(aggregate: Aggregate[Any], state: object, last: RecordedEvent) -> Catalogued:
     row = aggregate.row(state)
-    if aggregate.is_followed is None:
-        return Catalogued(row=row, document=None)
-    mark = DocumentMark(
-        workspace=last.envelope.workspace,
-        kind=aggregate.kind,
-        id=last.envelope.stream,
-        position=last.position,
-        event_id=last.envelope.id,
-        is_removed=not is_document(aggregate, state, row),
-    )
+    mark = document_mark(aggregate, state, row, last=last.envelope, position=last.position)
     return Catalogued(row=row, document=mark)
 
 

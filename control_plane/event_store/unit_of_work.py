@@ -16,10 +16,9 @@ from control_plane.ports import (
     Catalogue,
     CatalogueRow,
     CommandContext,
-    DocumentMark,
     Loaded,
     State,
-    is_document,
+    document_mark,
 )
 from schemas.envelope import Envelope, Sealed, rfc3339
 from schemas.identifiers import Kind, new_id
@@ -75,7 +74,9 @@ class CommandUnit:
         # The row goes first: a taken name is the one refusal that a handler may want to go on after.
         row = self._catalogue_row(aggregate, stream, state)
         self._store(stream, envelopes)
-        self._mark_document(aggregate, state, row, envelopes[-1])
+        mark = document_mark(aggregate, state, row, last=envelopes[-1], position=self.head)
+        if mark is not None:
+            self._group.database.mark_document(mark)
         self._remember(aggregate, stream, state, envelopes[-1].streamversion)
         return Loaded(state, envelopes[-1].streamversion)
 
@@ -150,21 +151,6 @@ class CommandUnit:
             return None
         catalogue.put(row)
         return row
-
-    def _mark_document(
-        self, aggregate: Aggregate[State], state: State, row: CatalogueRow | None, last: Envelope
-    ) -> None:
-        if aggregate.is_followed is None:
-            return
-        mark = DocumentMark(
-            workspace=self.actor.workspace,
-            kind=aggregate.kind,
-            id=last.stream,
-            position=self.head,
-            event_id=last.id,
-            is_removed=not is_document(aggregate, state, row),
-        )
-        self._group.database.mark_document(mark)
 
     def _remember(self, aggregate: Aggregate[State], stream: str, state: State, version: int) -> None:
         self._states[stream] = FoldedState(aggregate, self.actor.workspace, state, version)

@@ -8,7 +8,7 @@ import msgspec
 from control_plane.declared import AGGREGATES
 from control_plane.event_store.codec import fold
 from control_plane.event_store.errors import NewerEventError
-from control_plane.ports import CatalogueRow, is_document
+from control_plane.ports import CatalogueRow, document_mark
 from schemas.documents.records import POSITION, Removed, StateRecord
 from schemas.envelope import Envelope
 from schemas.identifiers import Kind
@@ -44,7 +44,8 @@ class DocumentsOfLog:
             return
         self._states[stream] = state
         row = aggregate.row(state)
-        if row is None or not is_document(aggregate, state, row):
+        mark = document_mark(aggregate, state, row, last=envelope, position=position)
+        if row is None or mark is None or mark.is_removed:
             yield Removed(id=stream, position=position)
         else:
             yield StateRecord(
