@@ -201,8 +201,10 @@ class Relay:
 
     def _known(self, tail: DocumentsTail) -> DocumentsTail:
         """Return a tail that documents go on after: the beginning, where the last one is not of this store."""
+        if tail.position == 0:
+            return tail
         event = self._log.event_at(tail.position)
-        if tail.position == 0 or (event is not None and _id_of(event) == tail.event_id):
+        if event is not None and _id_of(event) == tail.event_id:
             return tail
         _log.warning("documents_of_another_store", topic=self._topics.documents, position=tail.position)
         return DocumentsTail(tail.next_offset, 0)
@@ -220,9 +222,8 @@ class Relay:
 def _bounded(documents: list[LoggedDocument]) -> list[LoggedDocument]:
     """Return as many of the first documents as fit into one batch, and at least one."""
     sizes = accumulate(len(document.body) for document in documents)
-    return [document for document, size in zip(documents, sizes, strict=True) if size <= _MAX_BATCH_BYTES] or documents[
-        :1
-    ]
+    count = sum(size <= _MAX_BATCH_BYTES for size in sizes)
+    return documents[: max(1, count)]
 
 
 def _fits(document: LoggedDocument) -> bool:
