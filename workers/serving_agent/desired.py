@@ -47,9 +47,10 @@ class DesiredState:
         self.captures: dict[str, PolicyInForce] = {}
         self.announced: set[str] = set()
         self.endpoints: dict[str, StateRecord] = {}
-        """The documents of endpoints, from which another agent can begin."""
+        """The documents that last changed what stands here of each endpoint, from which another agent can begin."""
         self._has_all = False
         self._unread: set[str] = set()
+        self._of_endpoint: dict[str, tuple[str, ...]] = {}
 
     @property
     def is_complete(self) -> bool:
@@ -91,20 +92,30 @@ class DesiredState:
         if endpoint is None:
             self._unread.add(record.id)
             return
-        self._forget(record.id)
-        self.endpoints[record.id] = record
-        self.captures[record.id] = PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
-        found = list(self._deployments_in(record, endpoint))
-        self.deployments |= {each.id: each for each in found}
-        if len(found) < len(endpoint.deployments):
+        capture = PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
+        found = {each.id: each for each in self._deployments_in(record, endpoint)}
+        kept = {key: self.deployments.get(key) for key in self._of_endpoint.get(record.id, ())}
+        if kept != found or self.captures.get(record.id) != capture:
+            self._forget(record.id)
+            self.endpoints[record.id] = record
+            self.captures[record.id] = capture
+            self.deployments |= found
+            self._of_endpoint[record.id] = tuple(found)
+        if len(found) == len(endpoint.deployments):
+            self._unread.discard(record.id)
+        else:
             self._unread.add(record.id)
 
     def _deployments_in(self, record: StateRecord, endpoint: _Endpoint) -> Iterator[Deployment]:
         for part in endpoint.deployments:
             stored = part_understood(part, StoredDeployment, of=record)
             if stored is not None:
-                fields = {name: getattr(stored, name) for name in StoredDeployment.__struct_fields__}
-                yield Deployment(**fields, workspace=record.workspace, endpoint_id=record.id, endpoint=endpoint.name)
+                yield Deployment(
+                    **msgspec.structs.asdict(stored),
+                    workspace=record.workspace,
+                    endpoint_id=record.id,
+                    endpoint=endpoint.name,
+                )
 
     def _take_instance(self, record: StateRecord) -> None:
         instance = document_understood(record, _Instance)
@@ -119,4 +130,5 @@ class DesiredState:
         self._unread.discard(endpoint_id)
         self.endpoints.pop(endpoint_id, None)
         self.captures.pop(endpoint_id, None)
-        self.deployments = {key: each for key, each in self.deployments.items() if each.endpoint_id != endpoint_id}
+        for deployment_id in self._of_endpoint.pop(endpoint_id, ()):
+            self.deployments.pop(deployment_id, None)

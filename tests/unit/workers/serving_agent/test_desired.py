@@ -15,7 +15,7 @@ from schemas.events.endpoints import (
     ReplicasChanged,
 )
 from serving.capture.policy_file import PolicyInForce
-from tests.support.routing import Log, added, announced, created, withdrawn
+from tests.support.routing import Log, added, announced, created, shifted, withdrawn
 from workers.serving_agent.desired import DesiredState
 
 ENDPOINT = "endpoint-1"
@@ -171,3 +171,13 @@ def test_an_endpoint_of_a_newer_release_stays_as_it_was(story: Story) -> None:
     story.state.take(changed(story.state.endpoints[ENDPOINT], with_an_unknown_policy))
 
     assert (story.state.wanted_replicas(), story.state.is_complete) == ({"d1": 2}, False)
+
+
+def test_a_document_that_changes_nothing_here_is_not_worth_keeping(story: Story) -> None:
+    before = dict(story.state.endpoints)
+
+    story.tell(ENDPOINT, shifted(d1=[(0, 10_000)]))
+    assert story.state.endpoints == before
+
+    story.tell(ENDPOINT, CapturePolicyChanged(policy=CapturePolicy(sampling_rate=0.5), reason="less"))
+    assert story.state.endpoints != before
