@@ -1,6 +1,8 @@
 """Reading `serving.state.v1`: every document as it is now, and then each change of one."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 
 import msgspec
 import structlog
@@ -52,6 +54,20 @@ async def read_documents(
         raise _away(topic, error) from error
     finally:
         await consumer.stop()
+
+
+async def keep_reading(
+    connection: KafkaConnection, *, client_id: str, retry_s: float
+) -> AsyncGenerator[Documents, None]:
+    """Yield as `read_documents` does, and begin again whenever Kafka was away."""
+    while True:
+        try:
+            async with aclosing(read_documents(connection, client_id=client_id)) as documents:
+                async for read in documents:
+                    yield read
+        except LogAwayError as error:
+            _log.warning("documents_not_followed", error=str(error), wait_s=retry_s)
+        await asyncio.sleep(retry_s)
 
 
 async def _read(consumer: AIOKafkaConsumer, partition: TopicPartition) -> AsyncGenerator[Documents, None]:

@@ -15,9 +15,9 @@ import structlog
 from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
-from infra.errors import CannotStartError, LogAwayError
+from infra.errors import CannotStartError
 from infra.kafka.connection import KafkaConnection
-from infra.kafka.serving_state import read_documents
+from infra.kafka.serving_state import keep_reading
 from infra.metrics import Metrics, MetricsPort
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
@@ -186,14 +186,9 @@ async def _start(ads: AdsServer, follower: Follower, settings: FollowerSettings)
 
 
 async def _follow_documents(follower: Follower, connection: KafkaConnection) -> None:
-    while True:
-        try:
-            async with aclosing(read_documents(connection, client_id="follower")) as documents:
-                async for read in documents:
-                    follower.follow(read)
-        except LogAwayError as error:
-            _log.warning("documents_away", error=str(error))
-            await asyncio.sleep(_RETRY_S)
+    async with aclosing(keep_reading(connection, client_id="follower", retry_s=_RETRY_S)) as documents:
+        async for read in documents:
+            follower.follow(read)
 
 
 async def _follow_keys(follower: Follower, control_plane: ControlPlaneClient) -> None:

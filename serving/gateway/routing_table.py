@@ -138,7 +138,7 @@ class RoutingTable:
         return self._take_tokens(renewed(self.tokens, tokens))
 
     def take(self, read: Documents, *, lets_go: bool = False) -> Change:
-        """Take in documents; one that only a newer release can read leaves what was known of its thing.
+        """Take documents, and skip those that only a newer release can read.
 
         What was removed has a record that says so for a month, so that a topic that is only being filled again takes
         nothing away. A table that is older than that `lets_go` of what is not among all documents.

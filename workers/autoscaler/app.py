@@ -6,13 +6,10 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 
-import structlog
-
 from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
-from infra.errors import LogAwayError
-from infra.kafka.serving_state import read_documents
+from infra.kafka.serving_state import keep_reading
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
@@ -25,7 +22,6 @@ from workers.autoscaler.recording import Recording
 from workers.autoscaler.settings import PREFIX, AutoscalerSettings
 
 _RETRY_S = 1.0
-_log = structlog.get_logger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,13 +73,8 @@ def _metrics(autoscaler: Autoscaler, background: Background) -> Metrics:
 
 
 async def _keep_following(autoscaler: Autoscaler, settings: AutoscalerSettings) -> None:
-    while True:
-        try:
-            async with aclosing(read_documents(settings.kafka, client_id="autoscaler")) as documents:
-                await autoscaler.follow(documents, on_ready=settings.ready_file.touch)
-        except LogAwayError as error:
-            _log.warning("documents_not_followed", error=str(error), wait_s=_RETRY_S)
-        await asyncio.sleep(_RETRY_S)
+    async with aclosing(keep_reading(settings.kafka, client_id="autoscaler", retry_s=_RETRY_S)) as documents:
+        await autoscaler.follow(documents, on_ready=settings.ready_file.touch)
 
 
 async def _keep_looking(autoscaler: Autoscaler, settings: AutoscalerSettings) -> None:

@@ -58,7 +58,7 @@ class Picture:
         self._instances: dict[str, Instance] = {}
 
     def take(self, read: Documents) -> None:
-        """Take documents; one that only a newer release can read leaves what was known about its thing."""
+        """Take documents, and skip those that only a newer release can read."""
         if read.is_all:
             there = {record.id for record in read.records}
             for gone in (self._endpoints.keys() | self._instances.keys()) - there:

@@ -6,13 +6,10 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 
-import structlog
-
 from infra.arguments import take_no_arguments
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
-from infra.errors import LogAwayError
-from infra.kafka.serving_state import read_documents
+from infra.kafka.serving_state import keep_reading
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
@@ -22,7 +19,6 @@ from workers.rollout_judge.judge import Judge
 from workers.rollout_judge.settings import PREFIX, JudgeSettings
 
 _RETRY_S = 1.0
-_log = structlog.get_logger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,14 +57,8 @@ def _metrics(judge: Judge, background: Background) -> Metrics:
 
 
 async def _keep_following(judge: Judge, settings: JudgeSettings) -> None:
-    while True:
-        documents = read_documents(settings.kafka, client_id="rollout-judge")
-        try:
-            async with aclosing(documents):
-                await judge.follow(documents, on_ready=settings.ready_file.touch)
-        except LogAwayError as error:
-            _log.warning("documents_not_followed", error=str(error), wait_s=_RETRY_S)
-        await asyncio.sleep(_RETRY_S)
+    async with aclosing(keep_reading(settings.kafka, client_id="rollout-judge", retry_s=_RETRY_S)) as documents:
+        await judge.follow(documents, on_ready=settings.ready_file.touch)
 
 
 async def _keep_looking(judge: Judge, *, interval_s: float) -> None:

@@ -83,7 +83,7 @@ class Picture:
         self._deployment_of: dict[str, str] = {}
 
     def take(self, documents: Documents, moment: Moment) -> None:
-        """Take in documents; one that only a newer release can read leaves what was known of its thing."""
+        """Take documents, and skip those that only a newer release can read."""
         if documents.is_all:
             there = {record.id for record in documents.records}
             for gone in (self.rollouts.keys() | self._endpoints.keys() | self._deployment_of.keys()) - there:
