@@ -45,10 +45,10 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """What each call is answered. `dies_at` is the number of the call in whose answer the process ends; 0 is none."""
+    """What each call is answered. The process ends in the answer to the prompt `dies_of`; to none where it is empty."""
 
     tokens: list[Token]
-    dies_at: int = 0
+    dies_of: str = ""
     is_ever_ready: bool = True
 
 
@@ -116,7 +116,7 @@ class Engine:
 
     async def _complete(self, path: str, asked: dict[str, Any], send: Send) -> None:
         self._calls += 1
-        is_last = self._calls == self._replay.dies_at
+        is_last = bool(self._replay.dies_of) and asked.get("prompt") == self._replay.dies_of
         tokens = self._replay.tokens[: int(asked.get("max_tokens") or _DEFAULT_TOKENS)]
         written = _Answer(path, name=self._name, number=self._calls)
         if asked.get("stream"):

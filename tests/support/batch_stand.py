@@ -19,6 +19,7 @@ from tests.support.text_server import MODEL
 
 ENDPOINT_ID = "endpoint-019a0000-0000-7000-8000-000000000001"
 COMPLETIONS: Final = "/v1/completions"
+RUNNING_PHASES: Final = ("validating", "in_progress", "cancelling")
 
 
 def completion(number: int, *, letters: int = 8, **changes: object) -> dict[str, Any]:
@@ -79,6 +80,17 @@ class BatchStand:
         finally:
             await self.stop()
             await self.start()
+
+    async def until_idle(self) -> None:
+        """Wait until no batch runs, of whichever test: each of them still writes files."""
+
+        async def is_idle() -> bool:
+            answers = [
+                await done(self.api.admin.get("/v1/batches", params={"phase": phase})) for phase in RUNNING_PHASES
+            ]
+            return not any(answer["items"] for answer in answers)
+
+        await until(is_idle, within_s=40.0, why="the end of all batches")
 
     @property
     def ready_file(self) -> Path:

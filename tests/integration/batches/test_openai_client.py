@@ -299,6 +299,7 @@ async def test_a_batch_that_is_asked_for_wrongly_is_refused(
 
 
 async def test_a_file_that_is_not_taken_leaves_nothing(stand: BatchStand, client: openai.AsyncOpenAI) -> None:
+    await stand.until_idle()
     before = _names(stand)
 
     async def refused(content: bytes, purpose: str = "batch") -> tuple[int, str | None]:
