@@ -5,7 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from schemas.envelope import Envelope, RecordedEvent, Sealed
+from schemas.envelope import RecordedEvent, Sealed
 from schemas.events.access import Role
 from schemas.events.registry import Signature, Tensor
 from schemas.identifiers import Kind
@@ -70,6 +70,14 @@ class CatalogueRow(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """A large part of a stream's document that never changes, as a document of its own; `body` is its JSON."""
+
+    id: str
+    kind: Kind
+    body: bytes
+
+
 class DocumentMark(msgspec.Struct, frozen=True, kw_only=True):
     """That a row of the catalogue is a document, or was one until it was removed, and the event that made it so."""
 
@@ -87,6 +95,7 @@ class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     `evolve` never refuses. `row` returns None for a stream that has nothing to show (no events, or deleted). `body` is
     the struct whose JSON is the body of the rows. `is_followed` says of a state whether the body is a document that
     programs follow on `serving.state.v1`, or one that was removed there; None for a kind that has no documents.
+    `contents` are the parts that the document of a state refers to; None for a kind without such parts.
     """
 
     kind: Kind
@@ -95,22 +104,7 @@ class Aggregate(msgspec.Struct, Generic[State], frozen=True, kw_only=True):
     evolve: Callable[[State, msgspec.Struct, EventContext], State]
     row: Callable[[State], CatalogueRow | None]
     is_followed: Callable[[State], bool] | None = None
-
-
-def document_mark(
-    aggregate: Aggregate[State], state: State, row: CatalogueRow | None, *, last: Envelope, position: int
-) -> DocumentMark | None:
-    """Return the mark of a stream after its last event, which is at a position; None for a kind without documents."""
-    if aggregate.is_followed is None:
-        return None
-    return DocumentMark(
-        workspace=last.workspace,
-        kind=aggregate.kind,
-        id=last.stream,
-        position=position,
-        event_id=last.id,
-        is_removed=row is None or not aggregate.is_followed(state),
-    )
+    contents: Callable[[State], Sequence[Content]] | None = None
 
 
 class Loaded(msgspec.Struct, Generic[State], frozen=True):

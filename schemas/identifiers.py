@@ -32,6 +32,8 @@ class Kind(StrEnum):
     TOKEN = "token"  # noqa: S105  a kind of id
     KEYRING = "keyring"
     BATCH = "batch"
+    SIGNATURE = "signature"
+    GOLDEN = "golden"
     COMMAND = "command"
     EVENT = "event"
 

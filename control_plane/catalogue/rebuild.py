@@ -1,18 +1,18 @@
 """Rebuilds the catalogue from the log: the rows are a fold, so they can always be thrown away."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 import structlog
 
+from control_plane.catalogue.kept import Kept, kept_contents, kept_stream, mark_of
 from control_plane.event_store.codec import fold
 from control_plane.event_store.errors import NewerEventError
-from control_plane.ports import Aggregate, Aggregates, CatalogueRow, DocumentMark, document_mark
+from control_plane.ports import Aggregates, CatalogueRow, DocumentMark
 from schemas.envelope import RecordedEvent
 from schemas.identifiers import kind_of
 
-FORMAT = "3"
+FORMAT = "4"
 """Raised when a row writer changes what it writes; a store with another format rebuilds its rows when it is opened.
 
 Documents on `serving.state.v1` are such rows: those of another format are published again, all of them.
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Catalogued(msgspec.Struct, frozen=True, kw_only=True):
-    """What the catalogue keeps of one stream."""
+    """What the catalogue keeps of one stream, or of a part of one."""
 
     row: CatalogueRow | None
     document: DocumentMark | None
@@ -43,6 +43,7 @@ def catalogued(log: Iterable[RecordedEvent], aggregates: Aggregates) -> list[Cat
     """
     states: dict[str, object] = {}
     last: dict[str, RecordedEvent] = {}
+    contents: dict[str, Catalogued] = {}
     left: set[str] = set()
     for event in log:
         stream = event.envelope.stream
@@ -50,18 +51,22 @@ def catalogued(log: Iterable[RecordedEvent], aggregates: Aggregates) -> list[Cat
         if kind is None or kind not in aggregates or stream in left:
             continue
         aggregate = aggregates[kind]
+        before = states.get(stream, aggregate.initial)
         try:
-            states[stream] = fold(aggregate, states.get(stream, aggregate.initial), [event.envelope])
+            states[stream] = fold(aggregate, before, [event.envelope])
         except NewerEventError as error:
             left.add(stream)
             _log.warning("stream_of_newer_release", stream=stream, reason=str(error))
         else:
             last[stream] = event
-    return [
-        _catalogued(aggregates[kind], state, last[stream])
+            for kept in kept_contents(aggregate, before, states[stream], last=event.envelope):
+                contents[kept.id] = _catalogued(kept, last=event)
+    streams = (
+        _catalogued(kept_stream(aggregates[kind], state, stream=stream), last=last[stream])
         for stream, state in states.items()
         if (kind := kind_of(stream)) is not None
-    ]
+    )
+    return [*streams, *contents.values()]
 
 
 def differences(rebuilt: list[CatalogueRow], stored: list[CatalogueRow]) -> list[str]:
@@ -75,10 +80,8 @@ def differences(rebuilt: list[CatalogueRow], stored: list[CatalogueRow]) -> list
     ]
 
 
-def _catalogued(aggregate: Aggregate[Any], state: object, last: RecordedEvent) -> Catalogued:
-    row = aggregate.row(state)
-    mark = document_mark(aggregate, state, row, last=last.envelope, position=last.position)
-    return Catalogued(row=row, document=mark)
+def _catalogued(kept: Kept, *, last: RecordedEvent) -> Catalogued:
+    return Catalogued(row=kept.row, document=mark_of(kept, last=last.envelope, position=last.position))
 
 
 def _order(row: CatalogueRow) -> tuple[str, str, str]:

@@ -20,7 +20,7 @@ CREATE = (
 MARK = """
 INSERT OR REPLACE INTO documents (id, kind, workspace, position, event_id, is_removed) VALUES (?, ?, ?, ?, ?, ?)
 """
-CLEAR = "DELETE FROM documents"
+REMOVE_ALL = "UPDATE documents SET is_removed = 1"
 SELECT = """
 SELECT documents.position, documents.id, documents.kind, documents.workspace, event_id, is_removed,
     coalesce(stream_version, 0), coalesce(body, x'')

@@ -6,10 +6,11 @@ from typing import Literal
 import msgspec
 
 from control_plane.endpoints import aggregate
+from control_plane.endpoints.deployments.state import Contents
 from control_plane.endpoints.instances import state as instances
 from control_plane.endpoints.traffic.buckets import weights_of
-from control_plane.ports import Aggregate, CatalogueRow
-from schemas.documents.endpoints import Endpoint, EndpointBase, Instance, StoredDeployment
+from control_plane.ports import Aggregate, CatalogueRow, Content
+from schemas.documents.endpoints import Deployment, Endpoint, EndpointBase, Instance
 from schemas.events.endpoints import DeploymentAdded
 from schemas.identifiers import Kind
 
@@ -60,7 +61,7 @@ def endpoint_resource(row: Endpoint, instances: Sequence[Instance]) -> EndpointR
 
 
 def deployment_resource(
-    deployment: StoredDeployment, instances: Sequence[Instance], *, weight_percent: float
+    deployment: Deployment, instances: Sequence[Instance], *, weight_percent: float
 ) -> DeploymentResource:
     """Join a deployment with its instances."""
     mine = tuple(each for each in instances if each.deployment_id == deployment.id)
@@ -77,21 +78,6 @@ def deployment_resource(
     )
 
 
-def deployment_row(state: aggregate.Endpoint, deployment: DeploymentAdded) -> StoredDeployment:
-    """Turn the fact, with the replicas and regions that it has by now, into what the catalogue keeps."""
-    replicas = state.scaling.replicas[deployment.deployment_id]
-    return StoredDeployment(
-        id=deployment.deployment_id,
-        version=deployment.version,
-        artifact=deployment.artifact,
-        signature=deployment.signature,
-        golden=deployment.golden,
-        replicas=replicas.count,
-        scaling_version=state.scaling.version_of(deployment.deployment_id),
-        regions=state.deployments.regions_of(deployment.deployment_id),
-    )
-
-
 def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
     """Turn the folded state into what the catalogue keeps."""
     return Endpoint(
@@ -102,7 +88,10 @@ def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
         salt=state.salt,
         epoch=state.traffic.epoch,
         allocations=state.traffic.allocations,
-        deployments=tuple(deployment_row(state, each) for each in state.deployments.present),
+        deployments=tuple(
+            _deployment(state, each, contents)
+            for each, contents in zip(state.deployments.present, state.deployments.contents, strict=True)
+        ),
         applied=state.traffic.applied,
         active_rollout_id=state.traffic.owner,
         created_at=state.created_at,
@@ -139,7 +128,22 @@ def instance_row(state: instances.Instance) -> Instance:
     )
 
 
-def _state(deployment: StoredDeployment, instances: Sequence[Instance]) -> DeploymentState:
+def _deployment(state: aggregate.Endpoint, deployment: DeploymentAdded, contents: Contents) -> Deployment:
+    """Turn the fact, with the replicas and regions that it has by now, into what the catalogue keeps."""
+    replicas = state.scaling.replicas[deployment.deployment_id]
+    return Deployment(
+        id=deployment.deployment_id,
+        version=deployment.version,
+        artifact=deployment.artifact,
+        signature_id=contents.signature.id,
+        golden_id=contents.golden.id if contents.golden else None,
+        replicas=replicas.count,
+        scaling_version=state.scaling.version_of(deployment.deployment_id),
+        regions=state.deployments.regions_of(deployment.deployment_id),
+    )
+
+
+def _state(deployment: Deployment, instances: Sequence[Instance]) -> DeploymentState:
     announced = sum(each.phase == "announced" for each in instances)
     if deployment.replicas == 0 and not announced:
         return "asleep"
@@ -150,7 +154,7 @@ def _state(deployment: StoredDeployment, instances: Sequence[Instance]) -> Deplo
     return "failed" if instances else "starting"
 
 
-def _failure(deployment: StoredDeployment, instances: Sequence[Instance]) -> str | None:
+def _failure(deployment: Deployment, instances: Sequence[Instance]) -> str | None:
     if _state(deployment, instances) not in {"failed", "degraded"}:
         return None
     failed = sorted((each for each in instances if each.phase == "failed"), key=lambda each: each.created_at)
@@ -169,6 +173,11 @@ def _endpoint_catalogue_row(state: aggregate.Endpoint) -> CatalogueRow | None:
         stream_version=state.stream_version,
         body=msgspec.json.encode(endpoint_row(state)),
     )
+
+
+def _contents(state: aggregate.Endpoint) -> list[Content]:
+    parts = (part for each in state.deployments.contents for part in (each.signature, each.golden))
+    return [part for part in parts if part is not None]
 
 
 def _instance_catalogue_row(state: instances.Instance) -> CatalogueRow | None:
@@ -194,6 +203,7 @@ ENDPOINTS = Aggregate(
     evolve=aggregate.evolve,
     row=_endpoint_catalogue_row,
     is_followed=lambda state: state.stream_version > 0,
+    contents=_contents,
 )
 INSTANCES = Aggregate(
     kind=Kind.INSTANCE,

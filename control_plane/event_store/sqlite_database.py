@@ -138,7 +138,8 @@ class SqliteDatabase:
 
     def replace_catalogue(self, catalogued: Iterable[Catalogued], *, catalogue_format: str) -> None:
         self.catalogue.clear()
-        self._query(sqlite_documents.CLEAR, ())
+        # What was a document and is none any more has to be removed from the topic.
+        self._query(sqlite_documents.REMOVE_ALL, ())
         for each in catalogued:
             if each.row is not None:
                 self.catalogue.put(each.row)

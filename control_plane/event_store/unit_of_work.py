@@ -5,6 +5,7 @@ from typing import cast
 
 import msgspec
 
+from control_plane.catalogue.kept import Kept, kept_contents, kept_stream, mark_of
 from control_plane.event_store.codec import EventFrame, encode_event, fold, fold_own, to_stored
 from control_plane.event_store.errors import StaleVersionError
 from control_plane.event_store.folded_states import FoldedState
@@ -14,11 +15,9 @@ from control_plane.ports import (
     Actor,
     Aggregate,
     Catalogue,
-    CatalogueRow,
     CommandContext,
     Loaded,
     State,
-    document_mark,
 )
 from schemas.envelope import Envelope, Sealed, rfc3339
 from schemas.identifiers import Kind, new_id
@@ -71,12 +70,14 @@ class CommandUnit:
         envelopes = self._envelopes(stream, expected_version, events, event_ids)
         # Folding before storing proves that what is stored can be read back.
         state = fold_own(aggregate, cast("State", before.state), envelopes)
-        # The row goes first: a taken name is the one refusal that a handler may want to go on after.
-        row = self._catalogue_row(aggregate, stream, state)
+        kept = [
+            kept_stream(aggregate, state, stream=stream),
+            *kept_contents(aggregate, cast("State", before.state), state, last=envelopes[-1]),
+        ]
+        # The rows go first: a taken name is the one refusal that a handler may want to go on after.
+        self._keep(kept)
         self._store(stream, envelopes)
-        mark = document_mark(aggregate, state, row, last=envelopes[-1], position=self.head)
-        if mark is not None:
-            self._group.database.mark_document(mark)
+        self._mark(kept, last=envelopes[-1])
         self._remember(aggregate, stream, state, envelopes[-1].streamversion)
         return Loaded(state, envelopes[-1].streamversion)
 
@@ -143,14 +144,19 @@ class CommandUnit:
             self._group.forget(stream)
             raise
 
-    def _catalogue_row(self, aggregate: Aggregate[State], stream: str, state: State) -> CatalogueRow | None:
-        row = aggregate.row(state)
+    def _keep(self, kept: Sequence[Kept]) -> None:
         catalogue = self._group.database.catalogue
-        if row is None:
-            catalogue.remove(aggregate.kind, stream, workspace=self.actor.workspace)
-            return None
-        catalogue.put(row)
-        return row
+        for each in kept:
+            if each.row is None:
+                catalogue.remove(each.kind, each.id, workspace=self.actor.workspace)
+            else:
+                catalogue.put(each.row)
+
+    def _mark(self, kept: Sequence[Kept], *, last: Envelope) -> None:
+        for each in kept:
+            mark = mark_of(each, last=last, position=self.head)
+            if mark is not None:
+                self._group.database.mark_document(mark)
 
     def _remember(self, aggregate: Aggregate[State], stream: str, state: State, version: int) -> None:
         self._states[stream] = FoldedState(aggregate, self.actor.workspace, state, version)

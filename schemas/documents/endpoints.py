@@ -13,7 +13,7 @@ from schemas.events.endpoints import (
     TrafficApplied,
     VersionReference,
 )
-from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.events.registry import Artifact
 from schemas.scaling import ScalingPolicy
 
 
@@ -37,14 +37,17 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stream_version: int
 
 
-class StoredDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment with all that an agent needs in order to start it."""
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is available on an endpoint.
+
+    `signature_id` and `golden_id` name the documents of its signature and of its golden example, where it has one.
+    """
 
     id: str
     version: VersionReference
     artifact: Artifact
-    signature: Signature
-    golden: GoldenExample | None
+    signature_id: str
+    golden_id: str | None = None
     replicas: int
     scaling_version: int = 0
     regions: tuple[str, ...] = ()
@@ -84,4 +87,4 @@ class Endpoint(EndpointBase, frozen=True, kw_only=True):
 
     workspace: str
     salt: str
-    deployments: tuple[StoredDeployment, ...]
+    deployments: tuple[Deployment, ...]

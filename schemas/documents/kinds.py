@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from schemas.documents import access, endpoints, models, rollouts
+from schemas.documents.contents import CONTENTS
 
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "endpoint": endpoints.Endpoint,
@@ -13,4 +14,5 @@ DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "model": models.Model,
     "principal": access.Principal,
     "rollout": rollouts.Rollout,
+    **CONTENTS,
 }

@@ -72,10 +72,12 @@ READERS: dict[str, Callable[[Records], object]] = {
 VARIANTS: dict[str, dict[str, object]] = {
     "rollout": {"gates": [{"kind": "fairness", "max_gap": 0.1}]},
     "endpoint": {"applied": [{"epoch": "a quarter to nine"}], "name": 7, "id": 7},
+    "golden": {"inputs": "random"},
     "instance": {"phase": {"kind": "dreaming"}},
     "keyring": {"keys": "in the vault"},
     "model": {"aliases": ["a", "b"]},
     "principal": {"kind": "team"},
+    "signature": {"inputs": {"of": "a stream"}},
 }
 """What a newer release may say in a document of a known kind."""
 

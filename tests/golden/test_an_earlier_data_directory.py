@@ -20,8 +20,10 @@ from control_plane.ports import CatalogueRow
 from projections.domain_log.projector import RegistryProjector
 from projections.messages import Message
 from schemas.catalogue import EVENT_TYPES, NotUnderstood, read_data
+from schemas.documents.contents import CONTENTS
 from schemas.envelope import RecordedEvent, decode
 from schemas.events.access import RoleGranted
+from schemas.identifiers import Kind
 from schemas.topics import REGISTRY_EVENTS
 from tests.support.earlier_release import unpack_data_directory
 from tests.support.fakes import FakeClock
@@ -103,16 +105,19 @@ async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
 
 
 async def test_its_catalogue_means_what_a_rebuild_gives(tmp_path: Path, log: list[RecordedEvent]) -> None:
+    kinds = [Kind(kind) for kind in (*AGGREGATES, *CONTENTS)]
     async with opened(unpack_data_directory(tmp_path)) as store:
-        found = [row for kind in AGGREGATES for row in store.catalogue().find(kind, workspace="default", limit=1_000)]
+        found = [row for kind in kinds for row in store.catalogue().find(kind, workspace="default", limit=1_000)]
 
     assert meant(found) == meant(rows_of(log, AGGREGATES))
 
 
 def meant(rows: list[CatalogueRow]) -> dict[str, tuple[CatalogueRow, msgspec.Struct]]:
     """Return rows by id, with their bodies as they are read today: those of then lack what was added since."""
+    bodies: dict[str, type[msgspec.Struct]] = {**CONTENTS}
+    bodies |= {kind: aggregate.body for kind, aggregate in AGGREGATES.items()}
     return {
-        row.id: (msgspec.structs.replace(row, body=b""), msgspec.json.decode(row.body, type=AGGREGATES[row.kind].body))
+        row.id: (msgspec.structs.replace(row, body=b""), msgspec.json.decode(row.body, type=bodies[row.kind]))
         for row in rows
     }
 

@@ -13,7 +13,7 @@ from schemas.events.endpoints import (
     TrafficShifted,
     VersionReference,
 )
-from schemas.events.registry import Artifact, Signature, Tensor
+from schemas.events.registry import Artifact, GoldenExample, Signature, Tensor
 from schemas.events.rollouts import (
     Canary,
     CanaryStep,
@@ -28,6 +28,7 @@ from schemas.events.rollouts import (
 
 BASELINE, CANDIDATE = "deployment-baseline", "deployment-candidate"
 ARTIFACT = Artifact(digest="sha256:" + "0" * 64, size_bytes=10, format="skops")
+GOLDEN = GoldenExample(inputs=(), outputs={"digit": (7,)})
 SIGNATURE = Signature(
     inputs=(Tensor(name="pixels", datatype="FP64", shape=(-1, 64)),),
     outputs=(Tensor(name="digit", datatype="INT64", shape=(-1,)),),
@@ -44,7 +45,7 @@ def version(number: int) -> VersionReference:
 
 
 def deployable(number: int) -> DeployableVersion:
-    return DeployableVersion(reference=version(number), artifact=ARTIFACT, signature=SIGNATURE, golden=None)
+    return DeployableVersion(reference=version(number), artifact=ARTIFACT, signature=SIGNATURE, golden=GOLDEN)
 
 
 def deployment_added(deployment_id: str = BASELINE, *, number: int = 1, replicas: int = 1) -> DeploymentAdded:
@@ -53,7 +54,7 @@ def deployment_added(deployment_id: str = BASELINE, *, number: int = 1, replicas
         version=version(number),
         artifact=ARTIFACT,
         signature=SIGNATURE,
-        golden=None,
+        golden=GOLDEN,
         replicas=replicas,
     )
 

@@ -5,10 +5,12 @@ from typing import TypedDict
 
 import msgspec
 
+from control_plane.catalogue.kept import Kept, kept_contents, kept_stream
 from control_plane.declared import AGGREGATES
 from control_plane.event_store.codec import fold
 from control_plane.event_store.errors import NewerEventError
-from control_plane.ports import CatalogueRow, document_mark
+from control_plane.ports import CatalogueRow
+from schemas.documents.kinds import DOCUMENTS
 from schemas.documents.records import POSITION, Removed, StateRecord
 from schemas.envelope import Envelope
 from schemas.identifiers import Kind
@@ -24,7 +26,7 @@ class DocumentsOfLog:
 
     def current(self) -> tuple[StateRecord | Removed, ...]:
         """Return the last record of each, in the order of their events."""
-        return tuple(sorted(self._last.values(), key=lambda record: record.position))
+        return tuple(sorted(self._last.values(), key=lambda record: (record.position, record.id)))
 
     def after(self, envelope: Envelope, *, position: int) -> Iterator[StateRecord | Removed]:
         """Yield the document that an event leaves, where its stream has one that programs follow."""
@@ -37,26 +39,30 @@ class DocumentsOfLog:
         aggregate = AGGREGATES.get(Kind(stream.partition("-")[0]))
         if aggregate is None or aggregate.is_followed is None or stream in self._left:
             return
+        before = self._states.get(stream, aggregate.initial)
         try:
-            state = fold(aggregate, self._states.get(stream, aggregate.initial), [envelope])
+            state = fold(aggregate, before, [envelope])
         except NewerEventError:
             self._left.add(stream)
             return
         self._states[stream] = state
-        row = aggregate.row(state)
-        mark = document_mark(aggregate, state, row, last=envelope, position=position)
-        if row is None or mark is None or mark.is_removed:
-            yield Removed(id=stream, position=position)
-        else:
-            yield StateRecord(
-                kind=str(aggregate.kind),
-                id=stream,
-                workspace=envelope.workspace,
-                stream_version=envelope.streamversion,
-                position=position,
-                event_id=envelope.id,
-                document=msgspec.Raw(row.body),
-            )
+        for kept in kept_contents(aggregate, before, state, last=envelope):
+            yield _record(kept, last=envelope, position=position)
+        yield _record(kept_stream(aggregate, state, stream=stream), last=envelope, position=position)
+
+
+def _record(kept: Kept, *, last: Envelope, position: int) -> StateRecord | Removed:
+    if kept.row is None or not kept.is_document:
+        return Removed(id=kept.id, position=position)
+    return StateRecord(
+        kind=str(kept.kind),
+        id=kept.id,
+        workspace=last.workspace,
+        stream_version=last.streamversion,
+        position=position,
+        event_id=last.id,
+        document=msgspec.Raw(kept.row.body),
+    )
 
 
 def documents_of(rows: Iterable[CatalogueRow]) -> list[StateRecord]:
@@ -72,7 +78,7 @@ def documents_of(rows: Iterable[CatalogueRow]) -> list[StateRecord]:
             document=msgspec.Raw(row.body),
         )
         for row in rows
-        if AGGREGATES[row.kind].is_followed is not None
+        if row.kind in DOCUMENTS
     ]
 
 

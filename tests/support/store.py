@@ -11,10 +11,12 @@ from control_plane.ports import (
     Aggregates,
     CatalogueRow,
     CommandContext,
+    Content,
     EventContext,
     Reply,
     UnitOfWork,
 )
+from schemas.documents.contents import content_id
 from schemas.events.registry import ModelRegistered, VersionNumberAssigned
 from schemas.identifiers import Kind, new_id
 
@@ -59,6 +61,17 @@ def _row(state: Shelf) -> CatalogueRow | None:
     )
 
 
+PARTED = "parted"
+"""A shelf of this name has a part, which alternates with every second number."""
+
+
+def _contents(state: Shelf) -> list[Content]:
+    if state.name != PARTED:
+        return []
+    body = msgspec.json.encode({"which": len(state.numbers) // 2 % 2})
+    return [Content(id=content_id(state.id, body), kind=Kind.SIGNATURE, body=body)]
+
+
 FULL = 3
 """A shelf with so many numbers is removed for those who follow it; with one more it is there again."""
 
@@ -69,6 +82,7 @@ SHELF: Aggregate[Shelf] = Aggregate(
     evolve=_evolve,
     row=_row,
     is_followed=lambda state: len(state.numbers) != FULL,
+    contents=_contents,
 )
 AGGREGATES: Aggregates = {Kind.MODEL: SHELF}
 

@@ -37,9 +37,9 @@ class ServingAgent:
         self._desired.take(read)
 
     @property
-    def endpoints(self) -> tuple[StateRecord, ...]:
-        """Return the documents of endpoints, from which the next agent can begin."""
-        return tuple(self._desired.endpoints.values())
+    def records(self) -> tuple[StateRecord, ...]:
+        """Return the documents from which the next agent can begin."""
+        return self._desired.records
 
     def settle(self) -> None:
         """Bring the actual state to the desired one; capture policies first, before engines are started.

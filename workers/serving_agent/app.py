@@ -136,11 +136,11 @@ async def _follow(agent: ServingAgent, parts: AgentParts) -> None:
 
 
 async def _take(agent: ServingAgent, read: Documents, kept: KeptDocuments) -> None:
-    before = agent.endpoints
+    before = agent.records
     agent.take(read)
     agent.settle()
-    if agent.endpoints != before:
-        await kept.write(agent.endpoints)
+    if agent.records != before:
+        await kept.write(agent.records)
 
 
 @asynccontextmanager

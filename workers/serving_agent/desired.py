@@ -6,15 +6,19 @@ import msgspec
 
 from infra.kafka.serving_state import Documents
 from infra.newer_release import document_understood, part_understood
-from schemas.documents.endpoints import StoredDeployment
+from schemas.documents import endpoints as documents
+from schemas.documents.contents import CONTENTS
 from schemas.documents.records import Removed, StateRecord
 from schemas.events.endpoints import CapturePolicy
+from schemas.events.registry import GoldenExample, Signature
 from serving.capture.policy_file import PolicyInForce
 
 
-class Deployment(StoredDeployment, frozen=True, kw_only=True):
-    """A version that should be available on an endpoint."""
+class Deployment(documents.Deployment, frozen=True, kw_only=True):
+    """A version that should be available on an endpoint, with all that it takes to start it."""
 
+    signature: Signature
+    golden: GoldenExample | None = None
     workspace: str
     endpoint_id: str
     endpoint: str
@@ -27,6 +31,13 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     deployments: tuple[msgspec.Raw, ...]
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
+
+
+class _Content(msgspec.Struct, frozen=True):
+    """A signature or a golden example, and the document that it came in."""
+
+    record: StateRecord
+    value: msgspec.Struct
 
 
 class _Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +57,12 @@ class DesiredState:
         self.deployments: dict[str, Deployment] = {}
         self.captures: dict[str, PolicyInForce] = {}
         self.announced: set[str] = set()
-        self.endpoints: dict[str, StateRecord] = {}
-        """The documents that last changed what stands here of each endpoint, from which another agent can begin."""
         self._has_all = False
-        self._unread: set[str] = set()
+        self._contents: dict[str, _Content] = {}
+        # The documents that last changed what stands here of each endpoint.
+        self._endpoints: dict[str, StateRecord] = {}
+        # Those of endpoints of which not everything can be read, or is here.
+        self._unread: dict[str, StateRecord] = {}
         self._of_endpoint: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -60,7 +73,12 @@ class DesiredState:
     @property
     def is_known(self) -> bool:
         """Whether anything was read at all."""
-        return self._has_all or bool(self.endpoints)
+        return self._has_all or bool(self._endpoints)
+
+    @property
+    def records(self) -> tuple[StateRecord, ...]:
+        """The documents from which another agent can begin."""
+        return (*(content.record for content in self._contents.values()), *self._endpoints.values())
 
     def wanted_replicas(self) -> dict[str, int]:
         """Return how many instances of each deployment should run in this agent's region."""
@@ -77,11 +95,18 @@ class DesiredState:
             self.announced.clear()
         for record in read.records:
             self._take(record)
+        for record in tuple(self._unread.values()):
+            self._take_endpoint(record)
 
     def _take(self, record: StateRecord | Removed) -> None:
         if isinstance(record, Removed):
             self.announced.discard(record.id)
+            self._contents.pop(record.id, None)
             self._forget(record.id)
+        elif record.kind in CONTENTS:
+            content = document_understood(record, CONTENTS[record.kind])
+            if content is not None:
+                self._contents[record.id] = _Content(record, content)
         elif record.kind == "endpoint":
             self._take_endpoint(record)
         elif record.kind == "instance":
@@ -90,32 +115,42 @@ class DesiredState:
     def _take_endpoint(self, record: StateRecord) -> None:
         endpoint = document_understood(record, _Endpoint)
         if endpoint is None:
-            self._unread.add(record.id)
+            self._unread[record.id] = record
             return
         capture = PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
         found = {each.id: each for each in self._deployments_in(record, endpoint)}
         kept = {key: self.deployments.get(key) for key in self._of_endpoint.get(record.id, ())}
         if kept != found or self.captures.get(record.id) != capture:
             self._forget(record.id)
-            self.endpoints[record.id] = record
+            self._endpoints[record.id] = record
             self.captures[record.id] = capture
             self.deployments |= found
             self._of_endpoint[record.id] = tuple(found)
         if len(found) == len(endpoint.deployments):
-            self._unread.discard(record.id)
+            self._unread.pop(record.id, None)
         else:
-            self._unread.add(record.id)
+            self._unread[record.id] = record
 
     def _deployments_in(self, record: StateRecord, endpoint: _Endpoint) -> Iterator[Deployment]:
         for part in endpoint.deployments:
-            stored = part_understood(part, StoredDeployment, of=record)
-            if stored is not None:
+            document = part_understood(part, documents.Deployment, of=record)
+            if document is None:
+                continue
+            signature, golden = self._content(document.signature_id), self._content(document.golden_id)
+            if isinstance(signature, Signature) and (golden is not None or document.golden_id is None):
+                assert golden is None or isinstance(golden, GoldenExample)
                 yield Deployment(
-                    **msgspec.structs.asdict(stored),
+                    **msgspec.structs.asdict(document),
+                    signature=signature,
+                    golden=golden,
                     workspace=record.workspace,
                     endpoint_id=record.id,
                     endpoint=endpoint.name,
                 )
+
+    def _content(self, content_id: str | None) -> msgspec.Struct | None:
+        found = self._contents.get(content_id) if content_id else None
+        return found.value if found else None
 
     def _take_instance(self, record: StateRecord) -> None:
         instance = document_understood(record, _Instance)
@@ -127,8 +162,8 @@ class DesiredState:
             self.announced.discard(record.id)
 
     def _forget(self, endpoint_id: str) -> None:
-        self._unread.discard(endpoint_id)
-        self.endpoints.pop(endpoint_id, None)
+        self._unread.pop(endpoint_id, None)
+        self._endpoints.pop(endpoint_id, None)
         self.captures.pop(endpoint_id, None)
         for deployment_id in self._of_endpoint.pop(endpoint_id, ()):
             self.deployments.pop(deployment_id, None)

@@ -1,4 +1,4 @@
-"""The last documents of endpoints on disk: from these an agent begins while Kafka is unavailable."""
+"""The last documents on disk of what should run: from these an agent begins while Kafka is unavailable."""
 
 import asyncio
 from collections.abc import Iterable

@@ -10,7 +10,7 @@ from control_plane.endpoints.deployments.requests import (
     RemoveDeploymentRequest,
 )
 from control_plane.endpoints.handlers import add_version, append, endpoint_reply, load_endpoint
-from control_plane.endpoints.resources import deployment_resource, deployment_row
+from control_plane.endpoints.resources import deployment_resource, endpoint_row
 from control_plane.ports import Reply, UnitOfWork
 
 _CREATED = 201
@@ -24,9 +24,8 @@ def add_deployment(
     loaded, deployment_id = add_version(
         uow, loaded, version=request.version, replicas=request.replicas, regions=request.regions
     )
-    deployment = loaded.state.deployments.find(deployment_id)
-    assert deployment is not None
-    resource = deployment_resource(deployment_row(loaded.state, deployment), (), weight_percent=0.0)
+    (document,) = (each for each in endpoint_row(loaded.state).deployments if each.id == deployment_id)
+    resource = deployment_resource(document, (), weight_percent=0.0)
     return Reply(status=_CREATED, body=msgspec.json.encode(resource), stream_version=loaded.version)
 
 

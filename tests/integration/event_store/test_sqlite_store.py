@@ -12,6 +12,7 @@ from control_plane.catalogue.rebuild import differences, rows_of
 from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.errors import Unavailable
 from control_plane.event_store.errors import AnswerErasedError
+from control_plane.event_store.log_file import open_log_file
 from control_plane.event_store.sqlite_store import SqliteStore
 from control_plane.event_store.writer import Limits
 from control_plane.ports import CatalogueRow, EventStore, Reply, UnitOfWork
@@ -19,7 +20,7 @@ from infra.errors import CannotStartError
 from schemas.envelope import Sealed
 from tests.contracts.stores import open_sqlite
 from tests.support.fakes import FakeClock
-from tests.support.store import AGGREGATES, assign, context, look, model_id, refuse_after, register, reply
+from tests.support.store import AGGREGATES, PARTED, assign, context, look, model_id, refuse_after, register, reply
 
 CANARY = "Ada Canary Lovelace"
 
@@ -85,6 +86,23 @@ async def test_a_catalogue_of_another_format_is_made_anew_at_start(tmp_path: Pat
         pass
 
     assert _stored_rows(tmp_path) == before
+
+
+async def test_a_document_that_a_new_format_does_not_have_is_noted_as_removed(tmp_path: Path) -> None:
+    async with open_sqlite(tmp_path, FakeClock(), []) as store:
+        await store.execute(context(), register(PARTED, stream=model_id(1)))
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as connection, connection:
+        connection.execute("UPDATE documents SET id = 'content-of-before' WHERE kind = 'signature'")
+        connection.execute("UPDATE properties SET value = 'older'")
+
+    async with open_sqlite(tmp_path, FakeClock(), []):
+        pass
+
+    with open_log_file(tmp_path / "registry.sqlite") as log:
+        found = {each.id: each.is_removed for each in log.documents(after=(0, ""), up_to=log.head(), limit=10)}
+    part, before, shelf = sorted(found)
+    assert found == {part: 0, before: 1, shelf: 0}
+    assert (before, shelf) == ("content-of-before", model_id(1))
 
 
 async def test_more_commands_than_may_wait_are_refused_as_an_outage(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_an_instance_may_be_read_before_its_endpoint(story: Story) -> None:
 
     fresh.take(story.log.all())
 
-    assert [each.id for each in story.log.all().records] == ["instance-1", ENDPOINT]
+    assert [each.id for each in story.log.all().records][-2:] == ["instance-1", ENDPOINT]
     assert fresh.snapshot() == story.table.snapshot()
 
 

@@ -50,6 +50,7 @@ def _deployment(name: str) -> Deployment:
         endpoint="digits",
         version=VersionReference(version_id="version-1", model_name="digits", number=1),
         artifact=MODEL.artifact,
+        signature_id="content-1",
         signature=SIGNATURE,
         golden=None,
         replicas=1,

@@ -96,6 +96,39 @@ def test_replicas_follow_the_documents(story: Story) -> None:
     assert story.state.wanted_replicas() == {"d1": 5}
 
 
+def test_a_new_weight_rewrites_no_signature(story: Story) -> None:
+    assert [each.id for each in story.log.append(ENDPOINT, shifted(d1=[(0, 10_000)])).records] == [ENDPOINT]
+
+
+def test_a_signature_that_comes_after_its_deployment_completes_it(story: Story) -> None:
+    fresh = DesiredState(agent_id="agent", region="eu")
+    signature, endpoint = story.log.all().records
+
+    fresh.take(Documents(records=(endpoint,), is_all=True))
+    assert (set(fresh.deployments), fresh.is_complete) == (set(), False)
+
+    fresh.take(Documents(records=(signature,), is_all=False))
+    assert (fresh.deployments, fresh.is_complete) == (story.state.deployments, True)
+
+
+def test_equal_signatures_of_an_endpoint_are_one_document_until_the_last_of_their_deployments_is_removed(
+    story: Story,
+) -> None:
+    def signatures() -> list[str]:
+        return [
+            each.id for each in story.log.all().records if isinstance(each, StateRecord) and each.kind == "signature"
+        ]
+
+    before = signatures()
+    story.tell(ENDPOINT, wanted("d2"))
+    story.tell(ENDPOINT, DeploymentRemoved(deployment_id="d1", reason="r"))
+    assert signatures() == before
+    assert len(before) == 1
+
+    story.tell(ENDPOINT, DeploymentRemoved(deployment_id="d2", reason="r"))
+    assert signatures() == []
+
+
 def test_a_deployment_is_wanted_until_it_is_removed(story: Story) -> None:
     story.tell(ENDPOINT, wanted("d2", replicas=3))
     assert story.state.wanted_replicas() == {"d1": 2, "d2": 3}
@@ -121,7 +154,7 @@ def test_nothing_is_complete_before_all_documents_were_read(story: Story) -> Non
     fresh = DesiredState(agent_id="agent", region="eu")
     assert (fresh.is_known, fresh.is_complete) == (False, False)
 
-    fresh.take(Documents(records=tuple(story.state.endpoints.values()), is_all=False))
+    fresh.take(Documents(records=story.state.records, is_all=False))
     assert (fresh.is_known, fresh.is_complete) == (True, False)
 
     fresh.take(story.log.all())
@@ -131,7 +164,7 @@ def test_nothing_is_complete_before_all_documents_were_read(story: Story) -> Non
 def test_what_is_kept_of_the_documents_is_enough_to_begin_with(story: Story) -> None:
     fresh = DesiredState(agent_id="agent", region="eu")
 
-    fresh.take(Documents(records=tuple(story.state.endpoints.values()), is_all=False))
+    fresh.take(Documents(records=story.state.records, is_all=False))
 
     assert (fresh.deployments, fresh.captures) == (story.state.deployments, story.state.captures)
 
@@ -142,6 +175,11 @@ def test_a_topic_that_is_yet_to_be_filled_again_ends_no_deployment(story: Story)
     story.state.take(Documents(records=(), is_all=True))
 
     assert (story.state.wanted_replicas(), story.state.announced) == ({"d1": 2}, set())
+
+
+def endpoint_in(story: Story) -> StateRecord:
+    (record,) = (each for each in story.state.records if each.id == ENDPOINT)
+    return record
 
 
 def changed(record: StateRecord, change: Callable[[dict[str, object]], None]) -> Documents:
@@ -157,7 +195,7 @@ def test_a_deployment_of_a_newer_release_hides_no_other_and_makes_the_picture_in
     def in_an_unknown_format(document: dict[str, object]) -> None:
         document["deployments"][0]["artifact"]["format"] = "gguf"  # type: ignore[index]
 
-    story.state.take(changed(story.state.endpoints[ENDPOINT], in_an_unknown_format))
+    story.state.take(changed(endpoint_in(story), in_an_unknown_format))
 
     assert (set(story.state.deployments), story.state.is_complete) == ({"d2"}, False)
     story.state.take(story.log.all())
@@ -168,16 +206,16 @@ def test_an_endpoint_of_a_newer_release_stays_as_it_was(story: Story) -> None:
     def with_an_unknown_policy(document: dict[str, object]) -> None:
         document["capture"] = {"sampling_rate": "adaptive"}
 
-    story.state.take(changed(story.state.endpoints[ENDPOINT], with_an_unknown_policy))
+    story.state.take(changed(endpoint_in(story), with_an_unknown_policy))
 
     assert (story.state.wanted_replicas(), story.state.is_complete) == ({"d1": 2}, False)
 
 
 def test_a_document_that_changes_nothing_here_is_not_worth_keeping(story: Story) -> None:
-    before = dict(story.state.endpoints)
+    before = story.state.records
 
     story.tell(ENDPOINT, shifted(d1=[(0, 10_000)]))
-    assert story.state.endpoints == before
+    assert story.state.records == before
 
     story.tell(ENDPOINT, CapturePolicyChanged(policy=CapturePolicy(sampling_rate=0.5), reason="less"))
-    assert story.state.endpoints != before
+    assert story.state.records != before

@@ -49,6 +49,7 @@ def deployment(artifact_format: ArtifactFormat) -> Deployment:
             format=artifact_format,
             parent="version-0" if artifact_format == "lora" else None,
         ),
+        signature_id="content-1",
         signature=Signature(inputs=(), outputs=()),
         golden=None,
         replicas=1,

@@ -23,6 +23,7 @@ DEPLOYMENT = Deployment(
     endpoint="digits",
     version=VersionReference(version_id="version-1", model_name="digits", number=1),
     artifact=Artifact(digest="sha256:00", size_bytes=1, format="skops"),
+    signature_id="content-1",
     signature=SIGNATURE,
     golden=GOLDEN,
     replicas=1,
