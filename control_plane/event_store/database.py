@@ -64,8 +64,8 @@ class Database(Protocol):
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo on an exception what was written since entering, and only that."""
 
-    def insert(self, events: Sequence[StoredEvent]) -> int:
-        """Append and return the last position given; raises StaleVersionError where a (stream, version) exists."""
+    def insert(self, events: Sequence[StoredEvent]) -> Sequence[int]:
+        """Append and return the positions given; raises StaleVersionError where a (stream, version) exists."""
 
     def mark_document(self, mark: DocumentMark) -> None:
         """Have the row of a stream published after the event of the mark; the stream's earlier mark is replaced."""

@@ -78,9 +78,9 @@ class SqliteDatabase:
             raise
         self._cursor.execute("RELEASE command")
 
-    def insert(self, events: Sequence[StoredEvent]) -> int:
+    def insert(self, events: Sequence[StoredEvent]) -> Sequence[int]:
         try:
-            return self._recorder.insert(self._cursor, events)[-1]
+            return self._recorder.insert(self._cursor, events)
         except sqlite3.IntegrityError as error:
             first = events[0]
             expected = first.originator_version - 1

@@ -1,6 +1,6 @@
 """One command's view of the store: everything it does counts when it returns, and nothing when it raises."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -68,16 +68,17 @@ class CommandUnit:
         if not events:
             return Loaded(cast("State", before.state), before.version)
         envelopes = self._envelopes(stream, expected_version, events, event_ids)
+        state, kept = cast("State", before.state), list[tuple[Kept, Envelope]]()
         # Folding before storing proves that what is stored can be read back.
-        state = fold_own(aggregate, cast("State", before.state), envelopes)
-        kept = [
-            kept_stream(aggregate, state, stream=stream),
-            *kept_contents(aggregate, cast("State", before.state), state, last=envelopes[-1]),
-        ]
+        for envelope in envelopes:
+            after = fold_own(aggregate, state, [envelope])
+            kept += ((each, envelope) for each in kept_contents(aggregate, state, after, last=envelope))
+            state = after
+        kept.append((kept_stream(aggregate, state, stream=stream), envelopes[-1]))
         # The rows go first: a taken name is the one refusal that a handler may want to go on after.
         self._keep(kept)
-        self._store(stream, envelopes)
-        self._mark(kept, last=envelopes[-1])
+        positions = self._store(stream, envelopes)
+        self._mark(kept, positions)
         self._remember(aggregate, stream, state, envelopes[-1].streamversion)
         return Loaded(state, envelopes[-1].streamversion)
 
@@ -137,24 +138,27 @@ class CommandUnit:
             for number, (event, event_id) in enumerate(zip(events, ids, strict=True), start=1)
         ]
 
-    def _store(self, stream: str, envelopes: list[Envelope]) -> None:
+    def _store(self, stream: str, envelopes: list[Envelope]) -> dict[str, int]:
+        """Store events and return the position of each by its id."""
         try:
-            self.head = self._group.database.insert([to_stored(envelope) for envelope in envelopes])
+            positions = self._group.database.insert([to_stored(envelope) for envelope in envelopes])
         except StaleVersionError:
             self._group.forget(stream)
             raise
+        self.head = positions[-1]
+        return {envelope.id: position for envelope, position in zip(envelopes, positions, strict=True)}
 
-    def _keep(self, kept: Sequence[Kept]) -> None:
+    def _keep(self, kept: Sequence[tuple[Kept, Envelope]]) -> None:
         catalogue = self._group.database.catalogue
-        for each in kept:
+        for each, _ in kept:
             if each.row is None:
                 catalogue.remove(each.kind, each.id, workspace=self.actor.workspace)
             else:
                 catalogue.put(each.row)
 
-    def _mark(self, kept: Sequence[Kept], *, last: Envelope) -> None:
-        for each in kept:
-            mark = mark_of(each, last=last, position=self.head)
+    def _mark(self, kept: Sequence[tuple[Kept, Envelope]], positions: Mapping[str, int]) -> None:
+        for each, last in kept:
+            mark = mark_of(each, last=last, position=positions[last.id])
             if mark is not None:
                 self._group.database.mark_document(mark)
 
