@@ -19,19 +19,19 @@ from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
-from projections.dead_letters import KafkaDeadLetters
 from projections.domain_log.projector import RegistryProjector
-from projections.marks import ClickHouseMarks, KafkaLogProbe
 from projections.quality.projector import FeedbackProjector, ObservationProjector
 from projections.resources.projector import TelemetryProjector
 from projections.serving_metrics.projector import RequestProjector
 from projections.settings import PREFIX, ProjectionsSettings
-from projections.sink import DeadLetters, Sink
+from projections.sink.dead_letters import KafkaDeadLetters
+from projections.sink.marks import ClickHouseMarks, KafkaLogProbe
+from projections.sink.sink import DeadLetters, Sink
+from projections.sink.stream_worker import StreamWorker, Subscription, WorkerSettings, build_worker
+from projections.sink.watchdog import watch
 from projections.store import ClickHouseStore
-from projections.stream_worker import StreamWorker, Subscription, WorkerSettings, build_worker
 from projections.table_layout import bring_up_to_date, identity
 from projections.tables import Projector
-from projections.watchdog import watch
 
 GROUP = "projections-project-views"
 

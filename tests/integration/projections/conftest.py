@@ -14,9 +14,9 @@ import pytest
 from infra.clock import SystemClock
 from infra.launch import launched
 from projections.messages import Message
-from projections.progress import Mark
 from projections.reading import Reader
-from projections.sink import Sink
+from projections.sink.progress import Mark
+from projections.sink.sink import Sink
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
 from projections.tables import Projector

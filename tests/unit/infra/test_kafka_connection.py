@@ -11,7 +11,7 @@ from infra.errors import InvalidSettingsError
 from infra.kafka.connection import KafkaConnection, connection_in
 from infra.settings import describe_settings, load_settings
 from projections.settings import ProjectionsSettings
-from projections.stream_worker import WorkerSettings, build_worker
+from projections.sink.stream_worker import WorkerSettings, build_worker
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from projections.errors import UndecodableError
 from projections.messages import Message
-from projections.progress import Mark
-from projections.sink import DeadLettersUnavailableError
+from projections.sink.progress import Mark
+from projections.sink.sink import DeadLettersUnavailableError
 from projections.tables import Rows, Table
 from schemas.topics import FEEDBACK
 

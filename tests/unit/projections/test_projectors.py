@@ -14,9 +14,9 @@ from projections.query.queries import Sql, run_sql
 from projections.reading import Reader
 from projections.serving_metrics.projector import RequestProjector
 from projections.serving_metrics.queries import check_buckets
+from projections.sink.watchdog import Stall
 from projections.store import ClickHouseStore
 from projections.tables import Rows, assemble
-from projections.watchdog import Stall
 from schemas.events import rollouts
 from schemas.observations import COLUMNS_ADDED_LATER, OBSERVATION_COLUMNS, REQUEST_COLUMNS
 from schemas.topics import REQUESTS

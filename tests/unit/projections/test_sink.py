@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projections.errors import StoreRefusedError, StoreUnavailableError
-from projections.progress import Mark
-from projections.sink import Sink
+from projections.sink.progress import Mark
+from projections.sink.sink import Sink
 from tests.unit.projections.sink_doubles import (
     HIGHEST,
     NUMBERS,

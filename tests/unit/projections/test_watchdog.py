@@ -6,8 +6,8 @@ import faust
 import pytest
 from faust.types import TP
 
-from projections.stream_worker import Deliveries, StreamWorker
-from projections.watchdog import StalledError, watch
+from projections.sink.stream_worker import Deliveries, StreamWorker
+from projections.sink.watchdog import StalledError, watch
 from tests.support.fakes import FakeClock
 from tests.support.virtual_time import in_virtual_time
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import structlog
 
 from infra.clock import Clock
-from projections.stream_worker import Deliveries, StreamWorker
+from projections.sink.stream_worker import Deliveries, StreamWorker
 
 _log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from infra.kafka import clients
 from infra.kafka.connection import KafkaConnection
 from projections.messages import Message
-from projections.sink import DeadLettersUnavailableError
+from projections.sink.sink import DeadLettersUnavailableError
 from schemas.topics import SOURCES, dead_letters_of
 
 _TOPIC_OF = {topic.name: dead_letters_of(topic).name for topic in SOURCES}

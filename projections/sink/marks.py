@@ -11,7 +11,7 @@ from infra.clock import Clock
 from infra.kafka.clients import consumer_from_offset
 from infra.kafka.connection import KafkaConnection
 from projections.errors import StoreUnavailableError
-from projections.progress import Mark
+from projections.sink.progress import Mark
 from projections.store import ClickHouseStore
 
 SameLog = Callable[[str, int, Mark], Awaitable[bool]]

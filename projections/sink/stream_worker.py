@@ -20,7 +20,7 @@ from faust.types.auth import CredentialsArg
 
 from infra.kafka.connection import KafkaConnection
 from projections.messages import Message
-from projections.sink import Sink
+from projections.sink.sink import Sink
 from schemas.topics import Topic
 
 Handler: TypeAlias = Callable[..., Any]

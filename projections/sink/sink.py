@@ -16,8 +16,8 @@ import structlog
 
 from projections.errors import ProjectionError, StoreUnavailableError, UndecodableError
 from projections.messages import Message
-from projections.progress import Batch, Mark, Progress, admit, resume
 from projections.retries import Backoff, retry_until_done
+from projections.sink.progress import Batch, Mark, Progress, admit, resume
 from projections.tables import Projector, Rows, Table, assemble
 
 Result = TypeVar("Result")
