@@ -12,14 +12,19 @@ from projections.store import ClickHouseStore
 
 _IDENTITY = "SELECT toString(id) AS id FROM sink_identity ORDER BY made_at, id LIMIT 1"
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+_FOLDER = Path(__file__).parent
+
+
+def migration_folders() -> list[Path]:
+    """Return the folders with the migrations of the views, and of the sink; one numbering goes through all of them."""
+    return sorted(_FOLDER.glob("*/migrations"))
 
 
 async def bring_up_to_date(store: ClickHouseStore) -> list[str]:
     """Apply what is missing, waiting for ClickHouse while it is away, and return the names of what was applied."""
 
     def apply(client: Client) -> list[str]:
-        return migrate(client, MIGRATIONS)
+        return migrate(client, migration_folders())
 
     action = partial(store.run, apply)
     return await retry_until_done(action, what="migrate", passing=StoreUnavailableError, backoff=Backoff())

@@ -8,7 +8,7 @@ done, and must bear being run twice (``IF NOT EXISTS``) for a crash in between.
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,10 +44,14 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     statements: tuple[str, ...]
 
 
-def read_migrations(folder: Path) -> list[Migration]:
-    """Read the files in order; raises MigrationError for a name or number that does not fit."""
+def read_migrations(folders: Iterable[Path]) -> list[Migration]:
+    """Read the files of all folders in the order of their numbers.
+
+    Raises:
+        MigrationError: a name or number does not fit.
+    """
     migrations: dict[int, Migration] = {}
-    for path in sorted(folder.glob("*.sql")):
+    for path in sorted((path for folder in folders for path in folder.glob("*.sql")), key=lambda path: path.name):
         match = _FILE.fullmatch(path.name)
         if match is None:
             raise MigrationError(f"{path.name} is not named like 0001_create_a_table.sql")
@@ -58,14 +62,14 @@ def read_migrations(folder: Path) -> list[Migration]:
     return list(migrations.values())
 
 
-def migrate(client: Client, folder: Path) -> list[str]:
+def migrate(client: Client, folders: Iterable[Path]) -> list[str]:
     """Apply what is missing and return the names of the files that were applied.
 
     Refuses, before anything runs, a file that was edited after it was applied and a
-    database that knows a migration which is not in the folder. Of several migrators
+    database that knows a migration which is in none of the folders. Of several migrators
     that start at once one works and the others wait.
     """
-    migrations = read_migrations(folder)
+    migrations = read_migrations(folders)
     client.command(_RECORDS)
     with _hold_lock(client):
         applied = _applied(client)

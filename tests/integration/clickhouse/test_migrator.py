@@ -30,33 +30,33 @@ def folder(tmp_path: Path) -> Path:
 def test_files_are_applied_once_and_in_order(database: str, folder: Path) -> None:
     client = connect(database)
 
-    assert migrate(client, folder) == ["0001_add_a.sql"]
+    assert migrate(client, [folder]) == ["0001_add_a.sql"]
     (folder / "0002_add_b.sql").write_text("CREATE TABLE b AS a")
-    assert migrate(client, folder) == ["0002_add_b.sql"]
-    assert migrate(client, folder) == []
+    assert migrate(client, [folder]) == ["0002_add_b.sql"]
+    assert migrate(client, [folder]) == []
 
     assert client.query("SELECT x FROM a").result_rows == [(1,)]
 
 
 def test_an_edited_file_is_refused_before_anything_runs(database: str, folder: Path) -> None:
     client = connect(database)
-    migrate(client, folder)
+    migrate(client, [folder])
     (folder / "0001_add_a.sql").write_text("CREATE TABLE a (x UInt16) ENGINE = MergeTree ORDER BY x")
     (folder / "0002_add_b.sql").write_text("CREATE TABLE b AS a")
 
     with pytest.raises(MigrationError, match=r"0001_add_a\.sql was edited after it was applied"):
-        migrate(client, folder)
+        migrate(client, [folder])
 
     assert client.query("EXISTS TABLE b").result_rows == [(0,)]
 
 
 def test_a_database_that_is_ahead_is_refused(database: str, folder: Path) -> None:
     client = connect(database)
-    migrate(client, folder)
+    migrate(client, [folder])
     (folder / "0001_add_a.sql").unlink()
 
     with pytest.raises(MigrationError, match="older than the database"):
-        migrate(client, folder)
+        migrate(client, [folder])
 
 
 def test_after_a_failure_the_statements_that_were_done_are_not_run_again(database: str, folder: Path) -> None:
@@ -65,17 +65,17 @@ def test_after_a_failure_the_statements_that_were_done_are_not_run_again(databas
     good = path.read_text()
     path.write_text(good + "--;;\nINSERT INTO nowhere VALUES (1)\n")
     with pytest.raises(MigrationError, match="statement 3, failed"):
-        migrate(client, folder)
+        migrate(client, [folder])
     client.command("CREATE TABLE nowhere (x UInt8) ENGINE = Memory")
 
-    assert migrate(client, folder) == ["0001_add_a.sql"]
+    assert migrate(client, [folder]) == ["0001_add_a.sql"]
 
     assert client.query("SELECT count() FROM a").result_rows == [(1,)]
 
 
 def test_two_migrators_at_once_apply_each_statement_once(database: str, folder: Path) -> None:
     applied: list[list[str]] = []
-    threads = [threading.Thread(target=lambda: applied.append(migrate(connect(database), folder))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: applied.append(migrate(connect(database), [folder]))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
