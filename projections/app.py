@@ -19,10 +19,6 @@ from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
-from projections.domain_log.projector import RegistryProjector
-from projections.quality.projector import FeedbackProjector, ObservationProjector
-from projections.resources.projector import TelemetryProjector
-from projections.serving_metrics.projector import RequestProjector
 from projections.settings import PREFIX, ProjectionsSettings
 from projections.sink.dead_letters import KafkaDeadLetters
 from projections.sink.marks import ClickHouseMarks, KafkaLogProbe
@@ -31,18 +27,9 @@ from projections.sink.stream_worker import StreamWorker, Subscription, WorkerSet
 from projections.sink.watchdog import watch
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date, identity
-from projections.tables import Projector
+from projections.views import PROJECTORS
 
 GROUP = "projections-project-views"
-
-# With how many messages make one insert: a request batch has up to 500 rows, an observation batch up to some MiB.
-PROJECTORS: Sequence[tuple[type[Projector], int]] = (
-    (RegistryProjector, 1_000),
-    (RequestProjector, 200),
-    (ObservationProjector, 64),
-    (FeedbackProjector, 1_000),
-    (TelemetryProjector, 64),
-)
 
 _STOP_TIMEOUT_S = 8.0
 _log = structlog.get_logger(__name__)
@@ -174,18 +161,12 @@ def _subscriptions(
     settings: ProjectionsSettings, store: ClickHouseStore, dead_letters: DeadLetters
 ) -> list[Subscription]:
     marks = ClickHouseMarks(store, clock=SystemClock(), same_log=KafkaLogProbe(settings.kafka))
-    projectors = ((projector(), max_messages) for projector, max_messages in PROJECTORS)
     return [
         Subscription(
             topic=projector.topic,
             sink=Sink(projector=projector, inserts=store, marks=marks, dead_letters=dead_letters),
-            max_messages=max_messages,
-            flush_s=_flush_ms(projector, settings) / 1000,
+            max_messages=projector.feed.max_messages,
+            flush_s=(settings.spread_flush_ms if projector.feed.is_spread else settings.flush_ms) / 1000,
         )
-        for projector, max_messages in projectors
+        for projector in PROJECTORS
     ]
-
-
-def _flush_ms(projector: Projector, settings: ProjectionsSettings) -> int:
-    is_spread = isinstance(projector, FeedbackProjector | ObservationProjector | TelemetryProjector)
-    return settings.spread_flush_ms if is_spread else settings.flush_ms

@@ -14,12 +14,12 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from infra.kafka.connection import KafkaConnection, connection_in
-from projections.app import PROJECTORS
 from projections.errors import UndecodableError
 from projections.messages import Message
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
 from projections.tables import Projector, Rows, Table, assemble
+from projections.views import PROJECTORS
 
 SUFFIX = "_rebuilt"
 _MAX_MESSAGES = 500
@@ -62,11 +62,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 async def rebuild_all(store: ClickHouseStore, connection: KafkaConnection) -> list[Rebuilt]:
     """Build every table beside the live one, up to what the topics hold now."""
-    shared = {table.name: table for projector, _ in PROJECTORS for table in projector().tables}
+    shared = {table.name: table for projector in PROJECTORS for table in projector.tables}
     for name in shared:
         await store.command(f"DROP TABLE IF EXISTS {name}{SUFFIX} SYNC")
         await store.command(f"CREATE TABLE {name}{SUFFIX} AS {name}")
-    return [await _rebuild(store, connection, projector()) for projector, _ in PROJECTORS]
+    return [await _rebuild(store, connection, projector) for projector in PROJECTORS]
 
 
 async def compare_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> list[Comparison]:

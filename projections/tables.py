@@ -1,14 +1,30 @@
 """What a projector hands to the sink: rows for named tables, put together into few large inserts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
 
 from projections.messages import Message
-from schemas.envelope import RecordedEvent
 from schemas.topics import Topic
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How many days rows are kept after the time, in Unix ms, that is in the column `since`.
+
+    Where a row has a number of days of its own, `days_column` names its column, and `days` is what rows usually have.
+    """
+
+    since: str
+    days: int
+    days_column: str | None = None
+
+    @property
+    def ttl(self) -> str:
+        """The time after which ClickHouse deletes a row, as an expression."""
+        days = self.days_column or self.days
+        return f"toDateTime(fromUnixTimestamp64Milli({self.since}, 'UTC')) + toIntervalDay({days})"
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,12 +33,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     Rows of a table that `folds` may be inserted in any order and any number of times with the same result; the
     sink spares them the bookkeeping that gives other rows one effect. Columns of `origin` say where a row was read,
     not what it says: the same row may come from elsewhere again.
+    Without a `retention`, rows are kept forever.
     """
 
     name: str
     columns: pa.Schema
     folds: bool = False
     origin: tuple[str, ...] = ("kafka_partition", "kafka_offset")
+    retention: Retention | None = None
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -33,13 +51,6 @@ class Rows(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.values)
-
-
-class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that is filled from domain events; `rows` is pure, and empty for events that the view does not show."""
-
-    table: Table
-    rows: Callable[[RecordedEvent, Message], Rows]
 
 
 class Projector(Protocol):

@@ -1,32 +1,38 @@
-"""Every view: what is filled from domain events, and which operations are answered from it."""
+"""Every view, found by its folder, and what all of them make of each topic."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
 
 from infra.operations import Operations
-from projections.measurement import operations as measurement
-from projections.predictions import operations as predictions
-from projections.quality import operations as quality
-from projections.query import operations as query
-from projections.query.lane import QueryLane
-from projections.reading import Endpoints, Reader
-from projections.resources import operations as resources
-from projections.rollout_timeline import operations as rollout_timeline
-from projections.rollout_timeline.projector import timeline_rows
-from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
-from projections.serving_metrics import operations as serving_metrics
-from projections.shadow_comparison import operations as shadow_comparison
-from projections.tables import EventView
+from projections.projectors import TopicProjector, joined
+from projections.view import Access, View
+from schemas.topics import Topic
 
-EVENT_VIEWS = (EventView(table=ROLLOUT_TIMELINE, rows=timeline_rows),)
+_FOLDER = Path(__file__).parent
 
 
-def declare_views(reader: Reader, endpoints: Endpoints, lane: QueryLane) -> list[Operations]:
+def _found() -> dict[str, View]:
+    """Read `VIEW` in the module `view` of each folder that has one."""
+    folders = sorted(each.name for each in pkgutil.iter_modules([str(_FOLDER)]) if each.ispkg)
+    return {
+        name: importlib.import_module(f"projections.{name}.view").VIEW
+        for name in folders
+        if (_FOLDER / name / "view.py").exists()
+    }
+
+
+VIEWS: Mapping[str, View] = _found()
+PROJECTORS = joined(part for view in VIEWS.values() for part in view.projectors)
+
+
+def projector_of(topic: Topic) -> TopicProjector:
+    """Return what all views make of a topic."""
+    (found,) = (projector for projector in PROJECTORS if projector.topic == topic)
+    return found
+
+
+def declare_views(access: Access) -> list[Operations]:
     """Return the operations of the read side."""
-    return [
-        rollout_timeline.operations(reader),
-        serving_metrics.operations(reader, endpoints),
-        quality.operations(reader, endpoints),
-        measurement.operations(reader, endpoints),
-        predictions.operations(reader),
-        resources.operations(reader, endpoints),
-        shadow_comparison.operations(reader, endpoints),
-        query.operations(lane),
-    ]
+    return [view.operations(access) for view in VIEWS.values() if view.operations is not None]

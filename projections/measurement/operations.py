@@ -9,6 +9,7 @@ from projections.errors import BadQuery, ViewUnavailable
 from projections.measurement import queries
 from projections.measurement.queries import AnswerLimits, Measured, measure_epoch
 from projections.reading import Endpoints, Reader
+from projections.view import Access
 
 
 class MeasureEpoch(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,18 +30,18 @@ class MeasureEpoch(msgspec.Struct, frozen=True, kw_only=True):
     truncation: bool | None = None
 
 
-def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     measurement = Question(
         method="GET",
         path="/v1/endpoints/{endpoint}/measurement",
-        handler=partial(show_measurement, reader, endpoints),
+        handler=partial(show_measurement, access.reader, access.endpoints),
         sdk="endpoints.measurement",
         asks=MeasureEpoch,
         answers=Measured,
         roles=READERS,
         summary="Get the counts of one traffic epoch, by version, up to a watermark",
-        errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+        errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
     )
     return Operations("views", [measurement])
 

@@ -8,6 +8,7 @@ from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import BadQuery, PredictionUnknown, ViewUnavailable
 from projections.predictions.queries import KnownFeedback, Lookup, Served, who_served, who_served_each
 from projections.reading import Reader
+from projections.view import Access
 
 
 class Prediction(Served, frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class PredictionIds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     prediction_ids: list[str]
 
 
-def operations(reader: Reader) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     return Operations(
         "views",
@@ -31,7 +32,7 @@ def operations(reader: Reader) -> Operations:
             Question(
                 method="GET",
                 path="/v1/predictions/{prediction_id}",
-                handler=partial(show_prediction, reader),
+                handler=partial(show_prediction, access.reader),
                 sdk="predictions.who_served",
                 answers=Prediction,
                 roles=READERS,
@@ -41,7 +42,7 @@ def operations(reader: Reader) -> Operations:
             Question(
                 method="POST",
                 path="/v1/predictions/lookup",
-                handler=partial(look_up_predictions, reader),
+                handler=partial(look_up_predictions, access.reader),
                 sdk="predictions.who_served_each",
                 asks=PredictionIds,
                 answers=Lookup,

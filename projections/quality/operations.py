@@ -6,6 +6,7 @@ from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import BadQuery, ViewUnavailable
 from projections.quality.queries import Quality, quality_of_endpoint
 from projections.reading import Endpoints, OverTime, Reader
+from projections.view import Access
 
 
 class QualityOverTime(OverTime, frozen=True, kw_only=True):
@@ -14,18 +15,18 @@ class QualityOverTime(OverTime, frozen=True, kw_only=True):
     feedback_name: str | None = None
 
 
-def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     quality = Question(
         method="GET",
         path="/v1/endpoints/{endpoint}/quality",
-        handler=partial(show_quality, reader, endpoints),
+        handler=partial(show_quality, access.reader, access.endpoints),
         sdk="endpoints.quality",
         asks=QualityOverTime,
         answers=Quality,
         roles=READERS,
         summary="Get the accuracy of each version, with its count of labels",
-        errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+        errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
     )
     return Operations("views", [quality])
 

@@ -1,12 +1,18 @@
 """The tables of captured observations and of feedback."""
 
+import msgspec
 import pyarrow as pa
 
-from projections.batches import batch_table
-from projections.tables import Table
-from schemas.observations import OBSERVATION_COLUMNS
+from projections.feeds.batches import batch_table
+from projections.messages import Message
+from projections.tables import Retention, Rows, Table
+from schemas.observations import OBSERVATION_COLUMNS, Feedback
 
-OBSERVATION_RECORDS = batch_table("observation_records", OBSERVATION_COLUMNS)
+OBSERVATION_RECORDS = batch_table(
+    "observation_records",
+    OBSERVATION_COLUMNS,
+    retention=Retention(since="captured_at_ms", days=7, days_column="retention_days"),
+)
 FEEDBACK_ROWS = Table(
     name="feedback",
     columns=pa.schema(
@@ -22,4 +28,11 @@ FEEDBACK_ROWS = Table(
             ("kafka_offset", pa.uint64()),
         ],
     ),
+    retention=Retention(since="received_at_ms", days=30),
 )
+
+
+def feedback_row(feedback: Feedback, message: Message) -> Rows:
+    """Return the row of one document; the table itself lets the last one received win."""
+    origin = {"kafka_partition": message.partition, "kafka_offset": message.offset}
+    return Rows(FEEDBACK_ROWS, [msgspec.structs.asdict(feedback) | origin])

@@ -6,14 +6,15 @@ from infra.operations import JSON, READERS, Caller, Content, Operations, Questio
 from projections.errors import BadQuery, QueriesBusy, TooManyStatements, ViewUnavailable
 from projections.query.lane import QueryLane
 from projections.query.queries import MEDIA_TYPES, Sql, run_sql
+from projections.view import Access
 
 
-def operations(lane: QueryLane) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     query = Question(
         method="POST",
         path="/v1/query",
-        handler=partial(query_views, lane),
+        handler=partial(query_views, access.lane),
         asks=Sql,
         answers=dict,
         formats=tuple(sorted(set(MEDIA_TYPES.values()) - {JSON})),

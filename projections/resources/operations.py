@@ -6,9 +6,10 @@ from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import BadQuery, ViewUnavailable
 from projections.reading import Endpoints, OverTime, Reader
 from projections.resources.queries import ResourcesOverTime, resources_of_endpoint, resources_of_machines
+from projections.view import Access
 
 
-def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     return Operations(
         "views",
@@ -16,18 +17,18 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
             Question(
                 method="GET",
                 path="/v1/endpoints/{endpoint}/resources",
-                handler=partial(show_endpoint_resources, reader, endpoints),
+                handler=partial(show_endpoint_resources, access.reader, access.endpoints),
                 sdk="endpoints.resources",
                 asks=OverTime,
                 answers=ResourcesOverTime,
                 roles=READERS,
                 summary="Get what an endpoint's instances use, and the requests in progress",
-                errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+                errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
             ),
             Question(
                 method="GET",
                 path="/v1/resources",
-                handler=partial(show_resources, reader),
+                handler=partial(show_resources, access.reader),
                 sdk="views.resources",
                 asks=OverTime,
                 answers=ResourcesOverTime,

@@ -1,6 +1,9 @@
 """The table of telemetry: one row for each measure of each sample."""
 
-from projections.batches import batch_table
+from projections.feeds.batches import batch_table
+from projections.tables import Retention
 from schemas.observations import TELEMETRY_COLUMNS
 
-TELEMETRY_SAMPLES = batch_table("telemetry_samples", TELEMETRY_COLUMNS)
+TELEMETRY_SAMPLES = batch_table(
+    "telemetry_samples", TELEMETRY_COLUMNS, retention=Retention(since="sampled_at_ms", days=2)
+)

@@ -8,6 +8,7 @@ from infra.operations import READERS, Caller, Operations, Question
 from projections.errors import ViewStale, ViewUnavailable
 from projections.reading import Reader
 from projections.rollout_timeline.queries import Timeline, timeline_of_rollout
+from projections.view import Access
 
 
 class UpTo(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,12 +18,12 @@ class UpTo(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int = 0
 
 
-def operations(reader: Reader) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     timeline = Question(
         method="GET",
         path="/v1/rollouts/{rollout_id}/timeline",
-        handler=partial(show_timeline, reader),
+        handler=partial(show_timeline, access.reader),
         sdk="rollouts.timeline",
         asks=UpTo,
         answers=Timeline,

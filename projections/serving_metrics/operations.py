@@ -8,6 +8,7 @@ from projections.errors import BadQuery, ViewUnavailable
 from projections.reading import Endpoints, OverTime, Reader
 from projections.serving_metrics.queries import Metrics, metrics_of_endpoint
 from projections.serving_metrics.token_queries import Tokens, tokens_of_endpoint
+from projections.view import Access
 
 
 class TokensOverTime(OverTime, frozen=True, kw_only=True):
@@ -22,7 +23,7 @@ class MetricsOverTime(TokensOverTime, frozen=True, kw_only=True):
     by: Literal["deployment"] = "deployment"
 
 
-def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     return Operations(
         "views",
@@ -30,24 +31,24 @@ def operations(reader: Reader, endpoints: Endpoints) -> Operations:
             Question(
                 method="GET",
                 path="/v1/endpoints/{endpoint}/metrics",
-                handler=partial(show_metrics, reader, endpoints),
+                handler=partial(show_metrics, access.reader, access.endpoints),
                 sdk="endpoints.metrics",
                 asks=MetricsOverTime,
                 answers=Metrics,
                 roles=READERS,
                 summary="Get requests, errors by class and latency over time",
-                errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+                errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
             ),
             Question(
                 method="GET",
                 path="/v1/endpoints/{endpoint}/tokens",
-                handler=partial(show_tokens, reader, endpoints),
+                handler=partial(show_tokens, access.reader, access.endpoints),
                 sdk="endpoints.tokens",
                 asks=TokensOverTime,
                 answers=Tokens,
                 roles=READERS,
                 summary="Get token counts, stream timings and finish reasons over time",
-                errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+                errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
             ),
         ],
     )

@@ -1,6 +1,7 @@
 """The table of request records: one row for every request that reached a gateway."""
 
-from projections.batches import batch_table
+from projections.feeds.batches import batch_table
+from projections.tables import Retention
 from schemas.observations import REQUEST_COLUMNS
 
-REQUEST_RECORDS = batch_table("request_records", REQUEST_COLUMNS)
+REQUEST_RECORDS = batch_table("request_records", REQUEST_COLUMNS, retention=Retention(since="ended_at_ms", days=7))

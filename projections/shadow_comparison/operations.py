@@ -7,20 +7,21 @@ from projections.errors import BadQuery, ViewUnavailable
 from projections.reading import Endpoints, Reader
 from projections.shadow_comparison import queries
 from projections.shadow_comparison.queries import Comparisons
+from projections.view import Access
 
 
-def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     comparison = Question(
         method="GET",
         path="/v1/endpoints/{endpoint}/shadow/comparison",
-        handler=partial(compare_shadow, reader, endpoints),
+        handler=partial(compare_shadow, access.reader, access.endpoints),
         sdk="endpoints.compare_shadow",
         asks=queries.Question,
         answers=Comparisons,
         roles=READERS,
         summary="Compare a shadow's answers with those that callers got",
-        errors=(endpoints.unknown, BadQuery, ViewUnavailable),
+        errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
     )
     return Operations("views", [comparison])
 

@@ -2,9 +2,9 @@
 
 import pyarrow as pa
 
+from projections.feeds.batches import Batch
 from projections.messages import Message
 from projections.tables import Rows, Table
-from schemas.observations import BatchHeaders
 
 SOURCES = Table(
     name="sources",
@@ -28,8 +28,9 @@ SOURCES = Table(
 )
 
 
-def source_row(message: Message, headers: BatchHeaders) -> Rows:
+def source_row(batch: Batch, message: Message) -> Rows:
     """Return what a batch says of its source."""
+    headers = batch.headers
     row = {
         "kind": headers.kind,
         "source": headers.source,

@@ -16,9 +16,9 @@ from control_plane.declared import AGGREGATES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_store.log_file import LoggedEvent
 from control_plane.relay.record import from_record, to_record
-from projections.domain_log.projector import RegistryProjector
 from projections.messages import Message
 from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
+from projections.views import projector_of
 from schemas.envelope import RecordedEvent
 from schemas.topics import REGISTRY_EVENTS
 from tests.support.log_story import log_story, recorded, with_data, with_type
@@ -28,7 +28,7 @@ Log = Sequence[RecordedEvent]
 
 
 def views(log: Log) -> tuple[int, object]:
-    projector, parts = RegistryProjector(), []
+    projector, parts = projector_of(REGISTRY_EVENTS), []
     for offset, event in enumerate(log):
         message = Message(
             topic=REGISTRY_EVENTS.name,

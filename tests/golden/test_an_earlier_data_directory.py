@@ -17,8 +17,8 @@ from control_plane.event_store.log_file import open_log_file
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.keys.key_file import open_key_file
 from control_plane.ports import CatalogueRow
-from projections.domain_log.projector import RegistryProjector
 from projections.messages import Message
+from projections.views import projector_of
 from schemas.catalogue import EVENT_TYPES, NotUnderstood, read_data
 from schemas.documents.contents import CONTENTS
 from schemas.envelope import RecordedEvent, decode
@@ -71,7 +71,7 @@ def test_roles_that_were_granted_without_a_reason_are_read_as_the_newest_version
 
 def test_the_views_are_built_of_it(log: list[RecordedEvent]) -> None:
     rows = [
-        RegistryProjector().project(
+        projector_of(REGISTRY_EVENTS).project(
             Message(
                 topic=REGISTRY_EVENTS.name,
                 partition=0,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from projections.batches import ARROW_TYPES
+from projections.feeds.batches import ARROW_TYPES
 from projections.messages import Message
 from schemas import envelope
 from schemas.catalogue import TYPE_NAMES

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from projections.measurement.queries import AnswerLimits, Question, measure_epoch
-from projections.quality.projector import FeedbackProjector, ObservationProjector
 from projections.reading import Reader
-from projections.serving_metrics.projector import RequestProjector
 from projections.store import ClickHouseStore
+from projections.views import projector_of
+from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS
 from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
@@ -49,8 +49,8 @@ async def test_losses_that_callers_report_count_by_the_threshold_and_the_last_wo
         )
         for offset, (number, value) in enumerate(told)
     ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
-    await sink_into(store, FeedbackProjector()).consume(feedback)
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(FEEDBACK)).consume(feedback)
 
     question = msgspec.structs.replace(QUESTION, loss_name="loss", loss_threshold=4.0)
     arms = (await measure_epoch(reader, question)).arms
@@ -71,8 +71,8 @@ async def test_ratings_count_below_their_threshold_and_beside_losses(store: Clic
         )
         for offset, (number, name, value) in enumerate(told)
     ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
-    await sink_into(store, FeedbackProjector()).consume(feedback)
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(FEEDBACK)).consume(feedback)
 
     question = msgspec.structs.replace(
         QUESTION, loss_name="loss", loss_threshold=4.0, rating_name="stars", rating_threshold=3.0
@@ -115,8 +115,8 @@ async def test_answers_of_language_models_count_by_their_times_tokens_and_ends(s
     found = [observed(*answer) for answer in answers]
     # A shadow's copy has the prediction id of the primary answer.
     found.append(observed(0, 5_000.0, 500.0, 9_999, "length", deployment_id="shadow", boot_id="boot-2"))
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
-    await sink_into(store, ObservationProjector()).consume([observations(found, at_ms=now)])
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(OBSERVATIONS)).consume([observations(found, at_ms=now)])
 
     limits = AnswerLimits(first_token_ms=300.0, between_tokens_ms=10.0, tokens=20)
     question = msgspec.structs.replace(QUESTION, answers=limits)

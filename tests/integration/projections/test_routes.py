@@ -15,14 +15,14 @@ from control_plane.web.authentication import Authentication, Connection, RoleGua
 from control_plane.web.command_runner import Commands
 from control_plane.web.operation_routes import routes
 from projections.bootstrap import Views, open_views
-from projections.domain_log.projector import RegistryProjector
 from projections.errors import QueryError
 from projections.query.lane import QueryLimits
 from projections.reading import Endpoints
-from projections.serving_metrics.projector import RequestProjector
 from projections.store import ClickHouseStore
+from projections.views import projector_of
 from schemas.events import rollouts
 from schemas.events.access import Role
+from schemas.topics import REGISTRY_EVENTS, REQUESTS
 from tests.integration.projections.conftest import sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
@@ -88,10 +88,10 @@ async def client(views_database: str, store: ClickHouseStore) -> AsyncIterator[A
         *(request_row(number, started_at_ms=NOW_MS - 500, workspace="another's") for number in (2, 3)),
     ]
     described = headers(source="shipper-1", kind="requests", batch=0, rows=len(rows), closed_until_ms=NOW_MS)
-    await sink_into(store, RequestProjector()).consume(
+    await sink_into(store, projector_of(REQUESTS)).consume(
         [batch_message(rows, described=described, offset=0, timestamp_ms=NOW_MS)]
     )
-    await sink_into(store, RegistryProjector()).consume(
+    await sink_into(store, projector_of(REGISTRY_EVENTS)).consume(
         [event_message(judged, stream=ROLLOUT, version=3, position=9, at_ms=NOW_MS)]
     )
     views = open_views(views_database, endpoints=ENDPOINTS)

@@ -3,12 +3,12 @@
 import time
 
 from infra.clock import SystemClock
-from projections.quality.projector import ObservationProjector
 from projections.quality.queries import quality_of_endpoint
 from projections.reading import Reader
-from projections.serving_metrics.projector import RequestProjector
 from projections.shadow_comparison.queries import Question, compare_shadow
 from projections.store import ClickHouseStore
+from projections.views import projector_of
+from schemas.topics import OBSERVATIONS, REQUESTS
 from tests.integration.projections.conftest import sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
@@ -40,10 +40,10 @@ async def test_pairs_are_compared_where_both_answers_are_known(store: ClickHouse
     rows = [*served, *copied]
     requests = headers(source="s1", kind="requests", batch=0, rows=len(rows), closed_until_ms=NOW_MS)
     observed = headers(source="o1", kind="observations", batch=0, rows=len(answers), closed_until_ms=NOW_MS)
-    await sink_into(store, RequestProjector()).consume(
+    await sink_into(store, projector_of(REQUESTS)).consume(
         [batch_message(rows, described=requests, offset=0, timestamp_ms=NOW_MS)]
     )
-    await sink_into(store, ObservationProjector()).consume(
+    await sink_into(store, projector_of(OBSERVATIONS)).consume(
         [batch_message(answers, described=observed, offset=0, timestamp_ms=NOW_MS)]
     )
     reader = Reader(store, clock=SystemClock())

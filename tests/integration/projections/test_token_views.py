@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
-from projections.quality.projector import ObservationProjector
 from projections.serving_metrics.token_queries import tokens_of_endpoint
 from projections.store import ClickHouseStore
+from projections.views import projector_of
+from schemas.topics import OBSERVATIONS
 from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import ENDPOINT, WORKSPACE, batch_message, headers, observation_row
 
@@ -21,7 +22,7 @@ async def test_tokens_and_times_of_streams_are_told_by_deployment(store: ClickHo
     ]
     described = headers(source="boot-1", kind="observations", batch=0, rows=len(rows), closed_until_ms=now)
     message = batch_message(rows, described=described, offset=0, timestamp_ms=now)
-    await sink_into(store, ObservationProjector()).consume([message])
+    await sink_into(store, projector_of(OBSERVATIONS)).consume([message])
 
     standing = reader_at(store, now)
     found = await tokens_of_endpoint(

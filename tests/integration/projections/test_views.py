@@ -3,20 +3,19 @@ import time
 import msgspec
 import pytest
 
-from projections.domain_log.projector import RegistryProjector
 from projections.errors import BadQuery, PredictionUnknown, ViewStale
 from projections.measurement.queries import Arm, Measured, Question, measure_epoch
 from projections.messages import Message
 from projections.predictions.queries import who_served, who_served_each
-from projections.quality.projector import FeedbackProjector, ObservationProjector
 from projections.quality.queries import quality_of_endpoint
 from projections.reading import Reader
 from projections.rollout_timeline.queries import timeline_of_rollout
-from projections.serving_metrics.projector import RequestProjector
 from projections.serving_metrics.queries import metrics_of_endpoint
 from projections.store import ClickHouseStore
+from projections.views import projector_of
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
+from schemas.topics import FEEDBACK, OBSERVATIONS, REGISTRY_EVENTS, REQUESTS
 from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import (
@@ -72,7 +71,7 @@ async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHous
         request_row(8, started_at_ms=now - 430, epoch=EPOCH + 1),
         request_row(9, started_at_ms=now + 20),
     ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
 
     found = await measured(reader_at(store, now))
 
@@ -91,14 +90,14 @@ async def test_rows_that_were_shipped_twice_count_once(store: ClickHouseStore, r
         feedback_message(number, started_at_ms=now - 500 + number, value="3", received_at_ms=now, offset=number)
         for number in range(10)
     ]
-    sink = sink_into(store, RequestProjector())
+    sink = sink_into(store, projector_of(REQUESTS))
     await sink.consume([requests(rows, at_ms=now)])
     await sink.consume([requests(list(reversed(rows)), at_ms=now, offset=1, source="shipper-2")])
     for offset in (0, 1):
-        await sink_into(store, ObservationProjector()).consume([observations(observed, at_ms=now, offset=offset)])
-    await sink_into(store, FeedbackProjector()).consume(labels)
+        await sink_into(store, projector_of(OBSERVATIONS)).consume([observations(observed, at_ms=now, offset=offset)])
+    await sink_into(store, projector_of(FEEDBACK)).consume(labels)
     again = [msgspec.structs.replace(one, offset=one.offset + 10) for one in reversed(labels)]
-    await sink_into(store, FeedbackProjector()).consume(again)
+    await sink_into(store, projector_of(FEEDBACK)).consume(again)
 
     blue = (await measured(reader)).arms["blue"]
 
@@ -114,7 +113,7 @@ async def test_what_a_backup_answers_counts_as_an_error_of_the_arm_that_was_draw
         request_row(2, started_at_ms=now - 490, deployment_id="green", drawn_deployment_id="green"),
         request_row(3, started_at_ms=now - 480, deployment_id="blue", drawn_deployment_id="green"),
     ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
 
     arms = (await measured(reader)).arms
     stood_in = await who_served(reader, prediction_id(now - 480, 3), workspace=WORKSPACE)
@@ -131,7 +130,7 @@ async def test_observations_are_kept_as_long_as_their_policy_says(store: ClickHo
         observation_row(days, started_at_ms=three_days_ago, prediction="3", retention_days=days, policy_version=days)
         for days in (1, 2, 5)
     ]
-    await sink_into(store, ObservationProjector()).consume([observations(rows, at_ms=three_days_ago)])
+    await sink_into(store, projector_of(OBSERVATIONS)).consume([observations(rows, at_ms=three_days_ago)])
 
     await store.command("OPTIMIZE TABLE observation_records FINAL")
 
@@ -145,7 +144,7 @@ async def test_the_counts_of_a_source_only_grow(store: ClickHouseStore) -> None:
         described = headers(source="boot-1", kind="observations", batch=offset, rows=0, closed_until_ms=now)
         counted = msgspec.structs.replace(described, seen=seen, unsampled=unsampled)
         message = batch_message([], described=counted, offset=offset, timestamp_ms=now)
-        await sink_into(store, ObservationProjector()).consume([message])
+        await sink_into(store, projector_of(OBSERVATIONS)).consume([message])
 
     assert await store.select("SELECT seen, unsampled FROM sources FINAL") == [{"seen": 30, "unsampled": 9}]
 
@@ -163,9 +162,9 @@ async def test_an_answer_that_the_policy_withheld_is_neither_right_nor_wrong(
         feedback_message(number, started_at_ms=now - 500 + number, value="3", received_at_ms=now, offset=number)
         for number in range(4)
     ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
-    await sink_into(store, ObservationProjector()).consume([observations(observed, at_ms=now)])
-    await sink_into(store, FeedbackProjector()).consume(labels)
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(OBSERVATIONS)).consume([observations(observed, at_ms=now)])
+    await sink_into(store, projector_of(FEEDBACK)).consume(labels)
 
     blue = (await measured(reader)).arms["blue"]
 
@@ -180,21 +179,21 @@ async def test_what_a_source_lost_can_be_asked_as_the_how_to_says(store: ClickHo
     described = headers(source="boot-1", kind="observations", batch=0, rows=3, closed_until_ms=now)
     counted = msgspec.structs.replace(described, seen=10, unsampled=5)
     message = batch_message(rows, described=counted, offset=0, timestamp_ms=now)
-    await sink_into(store, ObservationProjector()).consume([message])
+    await sink_into(store, projector_of(OBSERVATIONS)).consume([message])
 
     assert await store.select(question) == [{"source": "boot-1", "lost": 2}]
 
 
 async def test_labels_that_come_late_change_the_accuracy(store: ClickHouseStore, reader: Reader) -> None:
     now = now_ms()
-    sink = sink_into(store, FeedbackProjector())
+    sink = sink_into(store, projector_of(FEEDBACK))
     rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(4)]
     observed = [
         observation_row(number, started_at_ms=now - 500 + number, prediction=text)
         for number, text in enumerate(["3", "7.0", "True", "cat"])
     ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
-    await sink_into(store, ObservationProjector()).consume([observations(observed, at_ms=now)])
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(OBSERVATIONS)).consume([observations(observed, at_ms=now)])
     before = (await measured(reader)).arms["blue"]
 
     def label(number: int, value: str, *, offset: int) -> Message:
@@ -222,7 +221,7 @@ async def test_without_a_source_there_is_no_data_and_with_a_silent_one_the_view_
 ) -> None:
     before = await measured(reader)
     long_ago = now_ms() - 10_000
-    await sink_into(store, RequestProjector()).consume([requests([], at_ms=long_ago)])
+    await sink_into(store, projector_of(REQUESTS)).consume([requests([], at_ms=long_ago)])
 
     after = await measured(reader)
 
@@ -238,7 +237,7 @@ async def test_metrics_tell_errors_by_class(store: ClickHouseStore) -> None:
         request_row(number, started_at_ms=now - 500, status=status, response_flags=flags)
         for number, (status, flags) in enumerate(statuses)
     ]
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
 
     found = await metrics_of_endpoint(
         reader_at(store, now), ENDPOINT, workspace=WORKSPACE, since_ms=now - 60_000, bucket_ms=3_600_000
@@ -267,9 +266,9 @@ async def test_a_timeline_holds_the_rollout_and_what_its_epochs_met(store: Click
         event_message(applied, stream=ENDPOINT, version=8, position=5, at_ms=now + 40),
         event_message(elsewhere, stream=ENDPOINT, version=9, position=6, at_ms=now + 50),
     ]
-    sink = sink_into(store, RegistryProjector())
+    sink = sink_into(store, projector_of(REGISTRY_EVENTS))
     await sink.consume(messages)
-    await sink_into(store, RegistryProjector()).consume(list(reversed(messages))[:2])
+    await sink_into(store, projector_of(REGISTRY_EVENTS)).consume(list(reversed(messages))[:2])
 
     found = await timeline_of_rollout(reader, ROLLOUT, workspace=WORKSPACE, min_position=6, wait_ms=0)
 
@@ -281,7 +280,7 @@ async def test_a_timeline_holds_the_rollout_and_what_its_epochs_met(store: Click
 
 async def test_a_view_that_is_behind_says_so(store: ClickHouseStore, reader: Reader) -> None:
     step = rollouts.RolloutPaused(step=0, reason="by hand")
-    await sink_into(store, RegistryProjector()).consume(
+    await sink_into(store, projector_of(REGISTRY_EVENTS)).consume(
         [event_message(step, stream=ROLLOUT, version=2, position=4, at_ms=now_ms())]
     )
 
@@ -300,9 +299,9 @@ async def test_who_served_is_told_from_the_record_and_the_log(store: ClickHouseS
     ]
     event = event_message(traffic(), stream=ENDPOINT, version=EPOCH, position=3, at_ms=now)
     label = feedback_message(1, started_at_ms=now - 500, value="3", received_at_ms=now, offset=0)
-    await sink_into(store, RequestProjector()).consume([requests(rows, at_ms=now)])
-    await sink_into(store, RegistryProjector()).consume([event])
-    await sink_into(store, FeedbackProjector()).consume([label])
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
+    await sink_into(store, projector_of(REGISTRY_EVENTS)).consume([event])
+    await sink_into(store, projector_of(FEEDBACK)).consume([label])
     known, other, unknown = (prediction_id(now - 500, 1), prediction_id(now - 400, 2), prediction_id(now - 300, 3))
 
     one = await who_served(reader, known, workspace=WORKSPACE)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from infra.clock import SystemClock
 from projections.messages import Message
-from projections.resources.projector import TelemetryProjector
+from projections.views import projector_of
 from schemas.topics import TELEMETRY
 from tests.support.engine_process import running, write_model
 from tests.support.plain_http import NO_AUTHORITIES
@@ -108,7 +108,7 @@ def _rows(sink: Sent) -> list[dict[str, Any]]:
     tables = []
     for message in sink.messages:
         assert message.topic == TELEMETRY.name
-        rows, _ = TelemetryProjector().project(message)
+        rows, _ = projector_of(TELEMETRY).project(message)
         assert isinstance(rows.values, pa.Table)
         tables.append(rows.values)
     return list(pa.concat_tables(tables).to_pylist())

@@ -4,22 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.domain_log.projector import RegistryProjector
 from projections.errors import BadQuery, UndecodableError
 from projections.measurement.queries import Question, measure_epoch
 from projections.messages import Message
-from projections.quality.projector import FeedbackProjector, ObservationProjector
 from projections.query.lane import QueryLane, QueryLimits
 from projections.query.queries import Sql, run_sql
 from projections.reading import Reader
-from projections.serving_metrics.projector import RequestProjector
 from projections.serving_metrics.queries import check_buckets
 from projections.sink.watchdog import Stall
 from projections.store import ClickHouseStore
 from projections.tables import Rows, assemble
+from projections.views import projector_of
 from schemas.events import rollouts
 from schemas.observations import COLUMNS_ADDED_LATER, OBSERVATION_COLUMNS, REQUEST_COLUMNS
-from schemas.topics import REQUESTS
+from schemas.topics import FEEDBACK, OBSERVATIONS, REGISTRY_EVENTS, REQUESTS
 from tests.support.fakes import FakeClock
 from tests.support.read_side_messages import (
     ROLLOUT,
@@ -57,7 +55,7 @@ def rows_by_table(parts: tuple[Rows, ...]) -> dict[str, list[dict[str, object]]]
 
 
 def test_a_batch_gives_its_rows_with_their_origin_and_the_progress_of_its_source() -> None:
-    parts = rows_by_table(RequestProjector().project(request_batch([request_row(1, started_at_ms=AT_MS)])))
+    parts = rows_by_table(projector_of(REQUESTS).project(request_batch([request_row(1, started_at_ms=AT_MS)])))
 
     (row,) = parts["request_records"]
     (source,) = parts["sources"]
@@ -66,7 +64,7 @@ def test_a_batch_gives_its_rows_with_their_origin_and_the_progress_of_its_source
 
 
 def test_an_empty_batch_still_moves_its_source() -> None:
-    parts = rows_by_table(RequestProjector().project(request_batch([])))
+    parts = rows_by_table(projector_of(REQUESTS).project(request_batch([])))
 
     assert (len(parts["request_records"]), len(parts["sources"])) == (0, 1)
 
@@ -80,14 +78,14 @@ ROW = request_row(1, started_at_ms=AT_MS)
         pytest.param(request_batch([ROW], promised=2), "promises 2 rows", id="rows are missing"),
         pytest.param(
             msgspec.structs.replace(request_batch([ROW]), value=b"junk"),
-            "not a batch of request_records",
+            "not a batch of requests",
             id="no Arrow",
         ),
         pytest.param(msgspec.structs.replace(request_batch([ROW]), value=None), "no value", id="no value"),
         pytest.param(msgspec.structs.replace(request_batch([ROW]), headers=()), "headers", id="no headers"),
         pytest.param(
             msgspec.structs.replace(request_batch([ROW]), value=request_batch([ROW]).value[:-40]),  # type: ignore[index]
-            "not a batch of request_records",
+            "not a batch of requests",
             id="cut short",
         ),
         pytest.param(request_batch([ROW | {"ended_at_ms": 17}]), "not Unix milliseconds", id="seconds for ms"),
@@ -96,14 +94,14 @@ ROW = request_row(1, started_at_ms=AT_MS)
             msgspec.structs.replace(
                 request_batch([ROW]), value=ipc([ROW], {k: v for k, v in REQUEST_COLUMNS.items() if k != "role"})
             ),
-            "not a batch of request_records",
+            "not a batch of requests",
             id="a column is missing",
         ),
     ],
 )
 def test_a_batch_that_breaks_its_promise_is_undecodable(message: Message, reason: str) -> None:
     with pytest.raises(UndecodableError, match=reason):
-        RequestProjector().project(message)
+        projector_of(REQUESTS).project(message)
 
 
 def test_a_batch_of_the_other_kind_is_undecodable() -> None:
@@ -111,7 +109,7 @@ def test_a_batch_of_the_other_kind_is_undecodable() -> None:
     message = batch_message([], described=described, offset=0, timestamp_ms=AT_MS)
 
     with pytest.raises(UndecodableError, match="observations"):
-        RequestProjector().project(msgspec.structs.replace(message, topic=REQUESTS.name))
+        projector_of(REQUESTS).project(msgspec.structs.replace(message, topic=REQUESTS.name))
 
 
 def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() -> None:
@@ -121,7 +119,7 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
     older = {name: kind for name, kind in OBSERVATION_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
     told = tuple((name, value) for name, value in message.headers if name not in ("seen", "unsampled"))
 
-    rows, source = ObservationProjector().project(
+    rows, source = projector_of(OBSERVATIONS).project(
         msgspec.structs.replace(message, value=ipc([row], older), headers=told)
     )
 
@@ -135,14 +133,14 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
 def test_a_request_of_an_older_shipper_belongs_to_no_trace() -> None:
     older = {name: kind for name, kind in REQUEST_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
 
-    rows, _ = RequestProjector().project(msgspec.structs.replace(request_batch([ROW]), value=ipc([ROW], older)))
+    rows, _ = projector_of(REQUESTS).project(msgspec.structs.replace(request_batch([ROW]), value=ipc([ROW], older)))
 
     assert isinstance(rows.values, pa.Table)
     assert rows.values.column("trace_id").to_pylist() == [""]
 
 
 def test_an_event_gives_its_row_with_the_very_bytes_and_a_sentence() -> None:
-    parts = rows_by_table(RegistryProjector().project(PAUSED))
+    parts = rows_by_table(projector_of(REGISTRY_EVENTS).project(PAUSED))
 
     (event,), (entry,) = parts["domain_events"], parts["rollout_timeline"]
     assert (event["position"], event["event"]) == (9, (PAUSED.value or b"").decode())
@@ -152,7 +150,7 @@ def test_an_event_gives_its_row_with_the_very_bytes_and_a_sentence() -> None:
 def test_an_unknown_type_still_advances_the_position() -> None:
     unknown = (PAUSED.value or b"").replace(b"rollouts.RolloutPaused.v1", b"rollouts.RolloutPraised.v9")
 
-    parts = rows_by_table(RegistryProjector().project(msgspec.structs.replace(PAUSED, value=unknown)))
+    parts = rows_by_table(projector_of(REGISTRY_EVENTS).project(msgspec.structs.replace(PAUSED, value=unknown)))
 
     assert (len(parts["domain_events"]), len(parts["rollout_timeline"])) == (1, 0)
 
@@ -167,7 +165,7 @@ def test_an_unknown_type_still_advances_the_position() -> None:
 )
 def test_an_event_that_is_none_is_undecodable(change: dict[str, object], reason: str) -> None:
     with pytest.raises(UndecodableError, match=reason):
-        RegistryProjector().project(msgspec.structs.replace(PAUSED, **change))
+        projector_of(REGISTRY_EVENTS).project(msgspec.structs.replace(PAUSED, **change))
 
 
 @pytest.mark.parametrize("at_ms", [-1, 4_102_444_800_000, 2**70])
@@ -175,7 +173,7 @@ def test_feedback_of_a_time_that_is_none_is_undecodable(at_ms: int) -> None:
     message = feedback_message(1, started_at_ms=AT_MS, value="3", received_at_ms=at_ms, offset=0)
 
     with pytest.raises(UndecodableError, match="not Unix milliseconds"):
-        FeedbackProjector().project(message)
+        projector_of(FEEDBACK).project(message)
 
 
 @pytest.mark.parametrize("change", [{"batch": 2**70}, {"closed_until_ms": 2**70}])
@@ -184,19 +182,19 @@ def test_a_batch_with_a_number_that_no_column_holds_is_undecodable(change: dict[
     described = msgspec.structs.replace(complete, **change)
 
     with pytest.raises(UndecodableError, match="not a batch's number and time"):
-        RequestProjector().project(batch_message([], described=described, offset=0, timestamp_ms=AT_MS))
+        projector_of(REQUESTS).project(batch_message([], described=described, offset=0, timestamp_ms=AT_MS))
 
 
 def test_feedback_that_is_none_is_undecodable() -> None:
     message = feedback_message(1, started_at_ms=AT_MS, value="3", received_at_ms=AT_MS, offset=0)
 
     with pytest.raises(UndecodableError):
-        FeedbackProjector().project(msgspec.structs.replace(message, value=b'{"value": 3}'))
+        projector_of(FEEDBACK).project(msgspec.structs.replace(message, value=b'{"value": 3}'))
 
 
 @given(numbers=st.permutations(range(5)), again=st.lists(st.integers(0, 4)))
 def test_order_and_repetition_of_messages_change_no_row(numbers: list[int], again: list[int]) -> None:
-    projector = FeedbackProjector()
+    projector = projector_of(FEEDBACK)
     messages = [
         feedback_message(number, started_at_ms=AT_MS, value=str(number), received_at_ms=AT_MS, offset=number)
         for number in range(5)

@@ -387,58 +387,6 @@ class AsyncEndpoints:
             if_match=if_match,
         )
 
-    async def metrics(
-        self,
-        endpoint: str,
-        *,
-        since_ms: int | None = None,
-        bucket_ms: int | None = None,
-        by: Literal["deployment"] | None = None,
-    ) -> types.Metrics:
-        """Get requests, errors by class and latency over time.
-
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
-        """
-        return await self._connection.get(
-            _wire.path("/v1/endpoints/{endpoint}/metrics", endpoint=endpoint),
-            types.Metrics,
-            since_ms=since_ms,
-            bucket_ms=bucket_ms,
-            by=by,
-        )
-
-    async def tokens(self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.Tokens:
-        """Get token counts, stream timings and finish reasons over time.
-
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
-        """
-        return await self._connection.get(
-            _wire.path("/v1/endpoints/{endpoint}/tokens", endpoint=endpoint),
-            types.Tokens,
-            since_ms=since_ms,
-            bucket_ms=bucket_ms,
-        )
-
-    async def quality(
-        self,
-        endpoint: str,
-        *,
-        since_ms: int | None = None,
-        bucket_ms: int | None = None,
-        feedback_name: str | None = None,
-    ) -> types.Quality:
-        """Get the accuracy of each version, with its count of labels.
-
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
-        """
-        return await self._connection.get(
-            _wire.path("/v1/endpoints/{endpoint}/quality", endpoint=endpoint),
-            types.Quality,
-            since_ms=since_ms,
-            bucket_ms=bucket_ms,
-            feedback_name=feedback_name,
-        )
-
     async def measurement(
         self,
         endpoint: str,
@@ -479,6 +427,26 @@ class AsyncEndpoints:
             truncation=truncation,
         )
 
+    async def quality(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        feedback_name: str | None = None,
+    ) -> types.Quality:
+        """Get the accuracy of each version, with its count of labels.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return await self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/quality", endpoint=endpoint),
+            types.Quality,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+            feedback_name=feedback_name,
+        )
+
     async def resources(
         self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None
     ) -> types.ResourcesOverTime:
@@ -489,6 +457,38 @@ class AsyncEndpoints:
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/resources", endpoint=endpoint),
             types.ResourcesOverTime,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+        )
+
+    async def metrics(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        by: Literal["deployment"] | None = None,
+    ) -> types.Metrics:
+        """Get requests, errors by class and latency over time.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return await self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/metrics", endpoint=endpoint),
+            types.Metrics,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+            by=by,
+        )
+
+    async def tokens(self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.Tokens:
+        """Get token counts, stream timings and finish reasons over time.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return await self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/tokens", endpoint=endpoint),
+            types.Tokens,
             since_ms=since_ms,
             bucket_ms=bucket_ms,
         )

@@ -388,58 +388,6 @@ class Endpoints:
             if_match=if_match,
         )
 
-    def metrics(
-        self,
-        endpoint: str,
-        *,
-        since_ms: int | None = None,
-        bucket_ms: int | None = None,
-        by: Literal["deployment"] | None = None,
-    ) -> types.Metrics:
-        """Get requests, errors by class and latency over time.
-
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
-        """
-        return self._connection.get(
-            _wire.path("/v1/endpoints/{endpoint}/metrics", endpoint=endpoint),
-            types.Metrics,
-            since_ms=since_ms,
-            bucket_ms=bucket_ms,
-            by=by,
-        )
-
-    def tokens(self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.Tokens:
-        """Get token counts, stream timings and finish reasons over time.
-
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
-        """
-        return self._connection.get(
-            _wire.path("/v1/endpoints/{endpoint}/tokens", endpoint=endpoint),
-            types.Tokens,
-            since_ms=since_ms,
-            bucket_ms=bucket_ms,
-        )
-
-    def quality(
-        self,
-        endpoint: str,
-        *,
-        since_ms: int | None = None,
-        bucket_ms: int | None = None,
-        feedback_name: str | None = None,
-    ) -> types.Quality:
-        """Get the accuracy of each version, with its count of labels.
-
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
-        """
-        return self._connection.get(
-            _wire.path("/v1/endpoints/{endpoint}/quality", endpoint=endpoint),
-            types.Quality,
-            since_ms=since_ms,
-            bucket_ms=bucket_ms,
-            feedback_name=feedback_name,
-        )
-
     def measurement(
         self,
         endpoint: str,
@@ -480,6 +428,26 @@ class Endpoints:
             truncation=truncation,
         )
 
+    def quality(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        feedback_name: str | None = None,
+    ) -> types.Quality:
+        """Get the accuracy of each version, with its count of labels.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/quality", endpoint=endpoint),
+            types.Quality,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+            feedback_name=feedback_name,
+        )
+
     def resources(
         self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None
     ) -> types.ResourcesOverTime:
@@ -490,6 +458,38 @@ class Endpoints:
         return self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/resources", endpoint=endpoint),
             types.ResourcesOverTime,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+        )
+
+    def metrics(
+        self,
+        endpoint: str,
+        *,
+        since_ms: int | None = None,
+        bucket_ms: int | None = None,
+        by: Literal["deployment"] | None = None,
+    ) -> types.Metrics:
+        """Get requests, errors by class and latency over time.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/metrics", endpoint=endpoint),
+            types.Metrics,
+            since_ms=since_ms,
+            bucket_ms=bucket_ms,
+            by=by,
+        )
+
+    def tokens(self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.Tokens:
+        """Get token counts, stream timings and finish reasons over time.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/tokens", endpoint=endpoint),
+            types.Tokens,
             since_ms=since_ms,
             bucket_ms=bucket_ms,
         )

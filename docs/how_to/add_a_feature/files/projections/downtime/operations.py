@@ -6,19 +6,20 @@ from infra.operations import READERS, Caller, Operations, Question
 from projections.downtime.queries import Downtime, downtime_of_endpoint
 from projections.errors import ViewUnavailable
 from projections.reading import Endpoints, Reader
+from projections.view import Access
 
 
-def operations(reader: Reader, endpoints: Endpoints) -> Operations:
+def operations(access: Access) -> Operations:
     """Declare them."""
     downtime = Question(
         method="GET",
         path="/v1/endpoints/{endpoint}/downtime",
-        handler=partial(show_downtime, reader, endpoints),
+        handler=partial(show_downtime, access.reader, access.endpoints),
         sdk="maintenance.downtime",
         answers=Downtime,
         roles=READERS,
         summary="Get how long an endpoint was out of service, by day",
-        errors=(endpoints.unknown, ViewUnavailable),
+        errors=(access.endpoints.unknown, ViewUnavailable),
     )
     return Operations("views", [downtime])
 

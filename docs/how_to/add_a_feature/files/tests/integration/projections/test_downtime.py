@@ -1,11 +1,12 @@
 import msgspec
 
-from projections.domain_log.projector import RegistryProjector
 from projections.downtime.queries import downtime_of_endpoint
 from projections.downtime.rows import DOWNTIME
 from projections.messages import Message
 from projections.store import ClickHouseStore
+from projections.views import projector_of
 from schemas.events.maintenance import MaintenanceAnnounced, MaintenanceBegun, MaintenanceEnded
+from schemas.topics import REGISTRY_EVENTS
 from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import ENDPOINT, WORKSPACE, event_message
 
@@ -21,7 +22,7 @@ def recorded(event: msgspec.Struct, number: int, *, position: int, at_ms: int) -
 
 
 def rows_of(event: msgspec.Struct) -> list[dict[str, object]]:
-    parts = RegistryProjector().project(recorded(event, 1, position=9, at_ms=MIDNIGHT_MS))
+    parts = projector_of(REGISTRY_EVENTS).project(recorded(event, 1, position=9, at_ms=MIDNIGHT_MS))
     return [dict(row) for part in parts if part.table is DOWNTIME for row in list(part.values)]
 
 
@@ -51,7 +52,7 @@ async def test_downtime_is_counted_by_day_and_until_now_where_it_has_not_ended(s
         recorded(ENDED, 1, position=2, at_ms=MIDNIGHT_MS + HOUR_MS),
         recorded(BEGUN, 2, position=3, at_ms=MIDNIGHT_MS + 4 * HOUR_MS),
     ]
-    await sink_into(store, RegistryProjector()).consume(messages)
+    await sink_into(store, projector_of(REGISTRY_EVENTS)).consume(messages)
 
     downtime = await downtime_of_endpoint(reader_at(store, now_ms), ENDPOINT, workspace=WORKSPACE)
 

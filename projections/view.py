@@ -1,0 +1,30 @@
+"""What a view says of itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from infra.operations import Operations
+from projections.projectors import TableProjector
+from projections.query.lane import QueryLane
+from projections.reading import Endpoints, Reader
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """What operations are answered with: the views, the names of endpoints, and the lane for people's statements."""
+
+    reader: Reader
+    endpoints: Endpoints
+    lane: QueryLane
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder of `projections` with a module `view` in which `VIEW` is one of these; nothing else names the folder.
+
+    `projectors` fill its tables; a view that only reads what others fill has none. `operations` are what it answers; a
+    view that is read by others only has none. The migrations of its tables are in its folder `migrations`.
+    """
+
+    projectors: tuple[TableProjector[Any], ...] = ()
+    operations: Callable[[Access], Operations] | None = None
