@@ -5,21 +5,19 @@ from typing import Annotated
 
 import msgspec
 
-from infra.kafka.connection import KafkaConnection
-from infra.metrics import MetricsPort
+from infra.program_settings import KafkaProgramSettings
 from infra.stack.addresses import LOOPBACK
 from infra.tracing import OtlpEndpoint
 
 PREFIX = "ROLLBOOK_API_"
 
 
-class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ApiSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     """What the API needs to know."""
 
     host: Annotated[str, msgspec.Meta(description="the address to listen on")] = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="the port to listen on")]
     data_dir: Annotated[Path, msgspec.Meta(description="the folder for all state")]
-    kafka: KafkaConnection
     clickhouse_url: Annotated[str, msgspec.Meta(description="http://user:password@host:port/database")]
     relay_nudge_socket: Annotated[
         Path | None, msgspec.Meta(description="socket where the relay listens for nudges")
@@ -47,5 +45,4 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 15
     sql_seconds: Annotated[int, msgspec.Meta(ge=1, le=600, description="time limit of one statement")] = 10
-    metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None

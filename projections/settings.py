@@ -5,17 +5,15 @@ from typing import Annotated
 
 import msgspec
 
-from infra.kafka.connection import KafkaConnection
-from infra.metrics import MetricsPort
+from infra.program_settings import KafkaProgramSettings
 
 PREFIX = "ROLLBOOK_PROJECTIONS_"
 
 
-class ProjectionsSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ProjectionsSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     """What the read side's consumer needs to run."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="directory for its own files")]
-    kafka: KafkaConnection
     clickhouse_url: Annotated[str, msgspec.Meta(description="http://[user:password@]host:port of ClickHouse")]
     ready_file: Annotated[Path, msgspec.Meta(description="file that exists while it consumes")]
     flush_ms: Annotated[
@@ -33,4 +31,3 @@ class ProjectionsSettings(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_s: Annotated[
         int, msgspec.Meta(ge=5, description="seconds without progress while messages wait, after which it exits")
     ] = 60
-    metrics_port: MetricsPort = None

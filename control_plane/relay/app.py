@@ -15,8 +15,8 @@ from control_plane.relay.nudges import open_nudges
 from control_plane.relay.relay import Relay, sleep_unless
 from infra.arguments import take_no_arguments
 from infra.errors import CannotStartError
-from infra.kafka.connection import KafkaConnection
-from infra.metrics import Metrics, MetricsPort
+from infra.metrics import Metrics
+from infra.program_settings import KafkaProgramSettings
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
@@ -26,14 +26,12 @@ _POLL_SECONDS = 0.2
 _log = structlog.get_logger(__name__)
 
 
-class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
+class RelaySettings(KafkaProgramSettings, frozen=True, kw_only=True):
     """What the relay needs to know."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="the data directory of the stack, with the store in it")]
-    kafka: KafkaConnection
     nudge_socket: Annotated[Path, msgspec.Meta(description="the Unix socket on which the API announces commits")]
     ready_file: Annotated[Path, msgspec.Meta(description="the file that marks that the topic was up to date once")]
-    metrics_port: MetricsPort = None
 
 
 def main(argv: list[str] | None = None) -> int:

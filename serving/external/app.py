@@ -32,6 +32,7 @@ from serving.external.grants import explain_grant
 from serving.external.relay import Relay
 from serving.external.rewording import Rewording
 from serving.runtime.instance import Instance
+from serving.runtime.instance_settings import InstanceSettings
 from serving.runtime.load_failure import LoadFailure, leave_failure
 from serving.runtime.manifest import ARTIFACT_NAME, FILES_NAME, Manifest, read_manifest
 from serving.runtime.process_watch import watch_process
@@ -45,30 +46,18 @@ _PROBES = 4
 _log = structlog.get_logger(__name__)
 
 
-class ExternalSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ExternalSettings(InstanceSettings, frozen=True, kw_only=True):
     """Settings of the relay, from its environment."""
 
-    host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
-    model_dir: Annotated[Path, msgspec.Meta(description="directory with the description and its manifest")]
-    spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured calls, one per boot")]
-    capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, reread while it runs")]
-    boot_id: Annotated[str, msgspec.Meta(description="id of this boot of the relay")]
-    instance_id: Annotated[str, msgspec.Meta(description="id of the instance")]
     credentials_dir: Annotated[Path, msgspec.Meta(description="folder with the credentials of external engines")]
     networks: Annotated[
         GrantedNetworks,
         msgspec.Meta(description="private networks that the server may be in; set by the agent"),
     ] = GrantedNetworks()
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process ends; 0: none")] = 0
     answer_seconds: Annotated[float, msgspec.Meta(gt=0, description="longest pause of the server within an answer")] = (
         300.0
     )
     connections: Annotated[int, msgspec.Meta(ge=1, description="connections to the server")] = 256
-    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="space for captured calls")] = 256 * 1024**2
-    drain_seconds: Annotated[
-        float, msgspec.Meta(gt=0, description="time for calls in progress to finish at shutdown")
-    ] = 10.0
     parent_host: Annotated[str, msgspec.Meta(description="for an adapter: address of its parent's engine")] = LOOPBACK
     parent_port: Annotated[
         int, msgspec.Meta(ge=0, le=65_535, description="for an adapter: port of its parent's engine")

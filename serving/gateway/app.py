@@ -18,7 +18,8 @@ from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.serving_state import keep_reading
-from infra.metrics import Metrics, MetricsPort
+from infra.metrics import Metrics
+from infra.program_settings import RegionalServiceSettings
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
 from infra.stack.addresses import LOOPBACK, ON_LOOPBACK
@@ -48,19 +49,14 @@ _log = structlog.get_logger(__name__)
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
-class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class FollowerSettings(RegionalServiceSettings, frozen=True, kw_only=True):
     """Where the follower reads from and what it configures."""
 
-    data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
-    api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
-    token_file: Annotated[Path, msgspec.Meta(description="file with the service token")]
-    kafka: KafkaConnection
     ads_port: Annotated[Port, msgspec.Meta(description="port where Envoy asks for its configuration")]
     envoy_host: Annotated[IPv4Address, msgspec.Meta(description="address that Envoy listens on")] = ON_LOOPBACK
     envoy_port: Annotated[Port, msgspec.Meta(description="port where Envoy listens for inference requests")]
     envoy_admin_port: Annotated[Port, msgspec.Meta(description="port of Envoy's admin page, logged for operators")]
     ready_file: Annotated[Path, msgspec.Meta(description="created once the configuration is served")]
-    region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
     zone: Annotated[str, msgspec.Meta(description="the zone whose instances are preferred; empty: none")] = ""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest request body")] = 33_554_432
     hold_requests: Annotated[
@@ -68,8 +64,6 @@ class FollowerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 64
     hold_seconds: Annotated[float, msgspec.Meta(gt=0, le=50, description="maximum time to hold a request")] = 30.0
     idle_s: Annotated[float, msgspec.Meta(gt=0, description="time after which an idle connection is closed")] = 300.0
-
-    metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None
 
     @property

@@ -17,7 +17,8 @@ from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.clients import abandon, producer, start_producer
 from infra.kafka.connection import KafkaConnection
-from infra.metrics import Metrics, MetricsPort
+from infra.metrics import Metrics
+from infra.program_settings import KafkaProgramSettings
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
 from infra.stack.addresses import LOOPBACK
@@ -40,14 +41,12 @@ _CLOSE_DEADLINE_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class ShipperSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ShipperSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     """Where the records are and where they go."""
 
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
-    kafka: KafkaConnection
     ready_file: Annotated[Path, msgspec.Meta(description="created once Kafka is reachable")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
-    metrics_port: MetricsPort = None
     envoy_admin_port: (
         Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, for telemetry; unset: none")]
         | None

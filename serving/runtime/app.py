@@ -18,13 +18,13 @@ from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_until_stopped
-from infra.stack.addresses import LOOPBACK
 from infra.tracing import OtlpEndpoint, tracing
 from schemas.envelope import rfc3339
 from serving.capture.middleware import CaptureMiddleware
 from serving.engines.errors import CannotLoadError
 from serving.runtime.admission import Intake, MemoryBudget
 from serving.runtime.instance import Instance
+from serving.runtime.instance_settings import InstanceSettings
 from serving.runtime.load_failure import LoadFailure, leave_failure
 from serving.runtime.manifest import Manifest, read_manifest
 from serving.runtime.model_host import HostLimits
@@ -42,18 +42,10 @@ DRAIN_LIMIT_S = 60.0
 _log = structlog.get_logger(__name__)
 
 
-class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
+class RuntimeSettings(InstanceSettings, frozen=True, kw_only=True):
     """Settings of the runtime, from its environment."""
 
-    host: Annotated[str, msgspec.Meta(description="address to listen on")] = LOOPBACK
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535, description="port to listen on")]
-    model_dir: Annotated[Path, msgspec.Meta(description="directory with the verified artifact and its manifest")]
     model_name: Annotated[str, msgspec.Meta(description="name that callers use for the model: the endpoint's")]
-    spool_dir: Annotated[Path, msgspec.Meta(description="directory for captured predictions, one per boot")]
-    capture_file: Annotated[Path, msgspec.Meta(description="file with the capture policy, reread while it runs")]
-    boot_id: Annotated[str, msgspec.Meta(description="id of this boot of the engine")]
-    instance_id: Annotated[str, msgspec.Meta(description="id of the instance")]
-    watch_pid: Annotated[int, msgspec.Meta(ge=0, description="exit when this process ends; 0: none")] = 0
     threads: Annotated[int, msgspec.Meta(ge=1, le=64, description="concurrent calls of the engine")] = 1
     queue_bound: Annotated[int, msgspec.Meta(ge=0, description="predictions that may wait; further ones get a 503")] = (
         256
@@ -72,13 +64,7 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None, msgspec.Meta(description="directory of more models to load on demand, one folder each")
     ] = None
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="largest request body")] = 32 * 1024**2
-    spool_max_bytes: Annotated[int, msgspec.Meta(ge=1_024**2, description="space for captured predictions")] = (
-        256 * 1024**2
-    )
     otlp_endpoint: OtlpEndpoint = None
-    drain_seconds: Annotated[
-        float, msgspec.Meta(gt=0, description="time for requests in progress to finish at shutdown")
-    ] = 10.0
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 
 from infra.addresses import GrantedNetworks
-from infra.kafka.connection import KafkaConnection
-from infra.metrics import MetricsPort
+from infra.program_settings import RegionalServiceSettings
 from infra.stack.addresses import ON_LOOPBACK, Hosts
 from infra.tracing import OtlpEndpoint
 from workers.serving_agent.health import HealthRules
@@ -16,16 +15,11 @@ from workers.serving_agent.health import HealthRules
 PREFIX = "ROLLBOOK_AGENT_"
 
 
-class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
     """The variables of the program "agent"."""
 
-    data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
-    api_url: Annotated[str, msgspec.Meta(description="the control plane's address")]
-    token_file: Annotated[Path, msgspec.Meta(description="file with a service token")]
-    kafka: KafkaConnection
     ready_file: Annotated[Path, msgspec.Meta(description="created once all documents are applied")]
     agent_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", description="name of this agent")] = "local"
-    region: Annotated[str, msgspec.Meta(description="region of this host")] = "local"
     zone: Annotated[str, msgspec.Meta(description="zone of this host")] = "local"
     bind_host: Annotated[IPv4Address, msgspec.Meta(description="address that engines listen on")] = ON_LOOPBACK
     advertised_host: Annotated[
@@ -93,7 +87,6 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         float, msgspec.Meta(gt=0, description="time after which an answer counts as missing")
     ] = 5.0
     probe_slow_s: Annotated[float, msgspec.Meta(gt=0, description="time after which an answer counts as slow")] = 2.0
-    metrics_port: MetricsPort = None
     otlp_endpoint: OtlpEndpoint = None
     telemetry_interval_s: Annotated[
         float, msgspec.Meta(gt=0, description="time between two measurements of what instances use")
