@@ -1,11 +1,11 @@
-"""What can be asked of an endpoint as a whole, and the texts that commands of its parts have in common."""
+"""What can be asked of an endpoint as a whole, and the regions that commands of its parts name."""
 
 from typing import Annotated
 
 import msgspec
 
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+from schemas.texts import Label
+
 Regions = Annotated[tuple[Label, ...], msgspec.Meta(max_length=100)]
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from control_plane.endpoints import aggregate
 from control_plane.endpoints.deployments.state import Contents
-from control_plane.endpoints.instances import state as instances
+from control_plane.endpoints.instances.state import NO_INSTANCE
+from control_plane.endpoints.instances.state import evolve as evolve_instance
 from control_plane.endpoints.traffic.buckets import weights_of
 from control_plane.ports import Aggregate, CatalogueRow, Content
 from schemas.documents.endpoints import Deployment, Endpoint, EndpointBase, Instance
@@ -106,28 +107,6 @@ def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
     )
 
 
-def instance_row(state: instances.Instance) -> Instance:
-    """Turn the folded state into what the catalogue keeps."""
-    address = state.address
-    return Instance(
-        id=state.id,
-        workspace=state.workspace,
-        endpoint_id=state.endpoint_id,
-        deployment_id=state.deployment_id,
-        agent_id=state.agent_id,
-        phase=state.phase,
-        boot_id=address.boot_id if address else "",
-        host=address.host if address else "",
-        port=address.port if address else 0,
-        region=address.region if address else "",
-        zone=address.zone if address else "",
-        code=state.code,
-        reason=state.reason,
-        created_at=state.created_at,
-        stream_version=state.stream_version,
-    )
-
-
 def _deployment(state: aggregate.Endpoint, deployment: DeploymentAdded, contents: Contents) -> Deployment:
     """Turn the fact, with the replicas and regions that it has by now, into what the catalogue keeps."""
     replicas = state.scaling.replicas[deployment.deployment_id]
@@ -180,7 +159,7 @@ def _contents(state: aggregate.Endpoint) -> list[Content]:
     return [part for part in parts if part is not None]
 
 
-def _instance_catalogue_row(state: instances.Instance) -> CatalogueRow | None:
+def _instance_catalogue_row(state: Instance) -> CatalogueRow | None:
     if state.stream_version == 0:
         return None
     return CatalogueRow(
@@ -192,7 +171,7 @@ def _instance_catalogue_row(state: instances.Instance) -> CatalogueRow | None:
         phase=state.phase,
         created_at=state.created_at,
         stream_version=state.stream_version,
-        body=msgspec.json.encode(instance_row(state)),
+        body=msgspec.json.encode(state),
     )
 
 
@@ -208,8 +187,8 @@ ENDPOINTS = Aggregate(
 INSTANCES = Aggregate(
     kind=Kind.INSTANCE,
     body=Instance,
-    initial=instances.Instance(),
-    evolve=instances.evolve,
+    initial=NO_INSTANCE,
+    evolve=evolve_instance,
     row=_instance_catalogue_row,
     is_followed=lambda state: state.phase in {"announced", "failed"},
 )

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Reason
 from schemas.events.endpoints import VersionReference
 from schemas.events.rollouts import Gate, Measurement, Strategy, WhenInconclusive
+from schemas.texts import Reason
 
 
 class StartRollout(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Reason
 from schemas.events.rollouts import Canary, CanaryStep, ErrorRateGate, Gate, Strategy, WhenInconclusive
+from schemas.texts import Reason
 
 _MINUTE_MS = 60 * 1000
 

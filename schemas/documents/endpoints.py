@@ -14,17 +14,15 @@ from schemas.events.endpoints import (
     VersionReference,
 )
 from schemas.events.registry import Artifact
+from schemas.instances import InstanceOwner
 from schemas.scaling import ScalingPolicy
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Instance(InstanceOwner, frozen=True, kw_only=True, omit_defaults=True):
     """One engine process on one host; the address is empty where it never took traffic."""
 
     id: str
     workspace: str
-    endpoint_id: str
-    deployment_id: str
-    agent_id: str
     phase: str
     boot_id: str = ""
     host: str = ""

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from schemas.documents.endpoints import Instance
 from schemas.events.endpoints import FailoverStarted
 from serving.gateway.priorities import Level
-from serving.gateway.routing_state import EndpointRoute, Instance
+from serving.gateway.routing_state import EndpointRoute
 
 START_AFTER_MS = 1_000
 END_AFTER_MS = 5_000

@@ -12,10 +12,11 @@ from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from google.protobuf import wrappers_pb2
 
+from schemas.documents.endpoints import Instance
 from schemas.events.endpoints import FailoverPolicy, VersionReference
 from serving.gateway import names
 from serving.gateway.protos import metadata
-from serving.gateway.routing_state import EndpointRoute, Instance
+from serving.gateway.routing_state import EndpointRoute
 
 InstancesOf = Callable[[str], Iterable[Instance]]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.documents.endpoints import Endpoint
+from schemas.documents.endpoints import Endpoint, Instance
 from schemas.events.endpoints import (
     Allocation,
     AssignmentKey,
@@ -16,18 +16,6 @@ from schemas.events.endpoints import (
 
 Aliases = Mapping[str, Mapping[str, str]]
 """The version that an alias names, by the model's id and the alias."""
-
-
-class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine that may take traffic."""
-
-    id: str
-    endpoint_id: str
-    deployment_id: str
-    host: str
-    port: int
-    region: str
-    zone: str
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):

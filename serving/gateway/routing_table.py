@@ -9,14 +9,14 @@ import msgspec
 
 from infra.kafka.serving_state import Documents
 from infra.newer_release import document_understood
-from schemas.documents import endpoints as documents
 from schemas.documents.access import Keyring, Principal
+from schemas.documents.endpoints import Endpoint, Instance
 from schemas.documents.models import Model
 from schemas.documents.records import Removed, StateRecord
 from schemas.events.endpoints import VersionReference
 from serving.gateway.priorities import Home, Level, levels_of
 from serving.gateway.route_documents import NOTHING, Change, difference, route_of
-from serving.gateway.routing_state import Aliases, EndpointRoute, Instance, RoutingSnapshot, TokenRules
+from serving.gateway.routing_state import Aliases, EndpointRoute, RoutingSnapshot, TokenRules
 from serving.gateway.token_rules import renewed, with_keyring, with_subject, without_subject
 from serving.gateway.version_aliases import aliases_of, renamed, with_model
 
@@ -34,8 +34,8 @@ class RoutingTable:
         self._of_deployment: dict[str, dict[str, Instance]] = {}
         self._endpoint_of: dict[str, str] = {}
         self._readers: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Change]]] = {
-            "endpoint": (documents.Endpoint, self._take_endpoint),
-            "instance": (documents.Instance, self._take_instance),
+            "endpoint": (Endpoint, self._take_endpoint),
+            "instance": (Instance, self._take_instance),
             "model": (Model, self._take_model),
             "keyring": (Keyring, self._take_keyring),
             "principal": (Principal, self._take_principal),
@@ -167,7 +167,7 @@ class RoutingTable:
     def _remove(self, document_id: str) -> Change:
         return self._withdraw(document_id) | self._take_tokens(without_subject(self.tokens, document_id))
 
-    def _take_endpoint(self, document: documents.Endpoint) -> Change:
+    def _take_endpoint(self, document: Endpoint) -> Change:
         before = self.endpoints.get(document.id)
         after = route_of(document, before, aliases=self.aliases, region=self.home.region)
         self.endpoints[document.id] = after
@@ -175,14 +175,13 @@ class RoutingTable:
         settled = self._serve_if_ready(document.id) | self._drop_removed(document.id) | self._warm_shadow(document.id)
         return difference(before, after) | settled
 
-    def _take_instance(self, document: documents.Instance) -> Change:
-        instance = msgspec.convert(document, Instance, from_attributes=True)
+    def _take_instance(self, document: Instance) -> Change:
         if document.phase != "announced":
             return self._withdraw(document.id)
-        if self._instances.get(document.id) == instance:
+        if self._instances.get(document.id) == document:
             return NOTHING
         change = self._withdraw(document.id)
-        self._place(instance)
+        self._place(document)
         if document.endpoint_id not in self.endpoints:
             return change
         served = self._serve_if_ready(document.endpoint_id) | self._drop_removed(document.endpoint_id)

@@ -9,7 +9,7 @@ import structlog
 from infra.data_directory import write_atomically
 from serving.gateway.routing_state import RoutingSnapshot
 
-FORMAT = 2
+FORMAT = 3
 
 _log = structlog.get_logger(__name__)
 

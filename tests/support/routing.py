@@ -4,7 +4,7 @@ import msgspec
 
 from infra.kafka.serving_state import Documents
 from schemas.catalogue import TYPE_NAMES
-from schemas.documents.endpoints import Endpoint
+from schemas.documents.endpoints import Endpoint, Instance
 from schemas.envelope import Envelope, encode_data
 from schemas.events.endpoints import (
     Allocation,
@@ -81,6 +81,25 @@ def announced(
         port=port,
         region=region,
         zone="a",
+    )
+
+
+def instance(instance_id: str, *, deployment_id: str, region: str, zone: str = "a", port: int = 1) -> Instance:
+    """Make the document of an instance that takes traffic."""
+    return Instance(
+        id=instance_id,
+        workspace="default",
+        endpoint_id="endpoint-1",
+        deployment_id=deployment_id,
+        agent_id="agent",
+        phase="announced",
+        boot_id="boot",
+        host="127.0.0.1",
+        port=port,
+        region=region,
+        zone=zone,
+        created_at="",
+        stream_version=1,
     )
 
 

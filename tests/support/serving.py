@@ -4,7 +4,6 @@ import msgspec
 
 from control_plane.endpoints.handlers import create_endpoint
 from control_plane.endpoints.instances.handlers import announce_instance
-from control_plane.endpoints.instances.requests import AnnounceInstanceRequest
 from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import CatalogueRow, Reply
@@ -14,6 +13,7 @@ from control_plane.web.bodies import decode_body
 from schemas.documents.rollouts import Rollout
 from schemas.envelope import rfc3339
 from schemas.identifiers import Kind
+from schemas.instances import AnnounceInstance
 from tests.support.builders import ARTIFACT, GATES, SIGNATURE, canary
 from tests.support.memory_log import MemoryLog
 from tests.support.spec import BEGAN_MS, WORKSPACE
@@ -52,7 +52,7 @@ def serving_log() -> MemoryLog:
 
 def announce(log: MemoryLog, endpoint_id: str, deployment_id: str) -> str:
     """Let an instance of a deployment be ready; return its id."""
-    request = AnnounceInstanceRequest(
+    command = AnnounceInstance(
         endpoint_id=endpoint_id,
         deployment_id=deployment_id,
         agent_id="agent-1",
@@ -62,7 +62,7 @@ def announce(log: MemoryLog, endpoint_id: str, deployment_id: str) -> str:
         region="local",
         zone="a",
     )
-    reply = log.run(lambda unit: announce_instance(unit, request, expected_version=None))
+    reply = log.run(lambda unit: announce_instance(unit, command, expected_version=None))
     body = msgspec.json.decode(reply.body, type=dict[str, object])
     return str(body["id"])
 

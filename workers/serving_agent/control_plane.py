@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import structlog
 
-from schemas.events.endpoints import InstanceFailed
+from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(10.0, connect=2.0)
@@ -24,20 +24,6 @@ _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTT
 """A token may be replaced, so the file is reread for each call."""
 
 _log = structlog.get_logger(__name__)
-
-
-class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of POST /v1/instances."""
-
-    instance_id: str
-    endpoint_id: str
-    deployment_id: str
-    agent_id: str
-    boot_id: str
-    host: str
-    port: int
-    region: str
-    zone: str
 
 
 class ControlPlane:
@@ -65,7 +51,7 @@ class ControlPlane:
             answer.raise_for_status()
             yield answer
 
-    async def announce(self, announcement: Announcement) -> None:
+    async def announce(self, announcement: AnnounceInstance) -> None:
         """Report that an instance may take traffic. Returns once this is recorded.
 
         Raises:
@@ -79,10 +65,11 @@ class ControlPlane:
         Raises:
             RefusedError: the control plane does not know the instance.
         """
-        body = {"reason": reason[:_MAX_REASON]} if code is None else {"reason": reason[:_MAX_REASON], "code": code}
-        await self._command(f"/v1/instances/{instance_id}/withdraw", body)
+        await self._command(
+            f"/v1/instances/{instance_id}/withdraw", WithdrawInstance(reason=reason[:_MAX_REASON], code=code)
+        )
 
-    async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
+    async def fail(self, instance_id: str, failure: FailInstance) -> None:
         """Report that an instance cannot be started. Returns once this is recorded.
 
         Raises:
@@ -91,7 +78,7 @@ class ControlPlane:
         body = msgspec.structs.replace(failure, reason=failure.reason[:_MAX_REASON])
         await self._command(f"/v1/instances/{instance_id}/fail", body)
 
-    async def _command(self, path: str, body: msgspec.Struct | dict[str, str]) -> None:
+    async def _command(self, path: str, body: msgspec.Struct) -> None:
         # One key for all attempts of a command: an attempt whose answer was lost is not executed twice.
         key, content, pause = str(uuid4()), msgspec.json.encode(body), _MIN_PAUSE_S
         while True:

@@ -5,7 +5,7 @@ AgentError
 │   └── EngineBusyError    an engine rejects a call because of its load; not a fault of the engine
 ├── CaptureNotHandedOverError  a capture policy cannot be written for the engines; retrying may help
 ├── RefusedError           the control plane understood a call and refuses it; repeating the call will not help
-└── CannotServeError       an instance cannot be started; `code` is used in InstanceFailed
+└── CannotServeError       an instance cannot be started; `code` is used in FailInstance
     ├── NeverServesError       the version cannot run as it is: starting again will not help
     │   └── EngineFaultError   the engine failed on its golden input; its log says why
     └── MayServeLaterError     this host cannot run it now: starting again may help

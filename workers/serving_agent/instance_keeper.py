@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from schemas.events.endpoints import InstanceFailed
-from workers.serving_agent.control_plane import Announcement
+from schemas.instances import AnnounceInstance, FailInstance
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.errors import (
     CannotServeError,
@@ -208,7 +207,7 @@ class InstanceKeeper:
 
     async def _announce(self, record: InstanceRecord) -> None:
         settings = self._with.settings
-        announcement = Announcement(
+        announcement = AnnounceInstance(
             instance_id=record.instance_id,
             endpoint_id=record.endpoint_id,
             deployment_id=self._slot.deployment_id,
@@ -274,7 +273,7 @@ class InstanceKeeper:
         record = self._with.book.get(self._slot)
         if record is None or self._deployment is None:
             return
-        failure = InstanceFailed(
+        failure = FailInstance(
             endpoint_id=self._deployment.endpoint_id,
             deployment_id=self._deployment.id,
             agent_id=self._with.settings.agent_id,

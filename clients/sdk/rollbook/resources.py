@@ -427,11 +427,11 @@ class Health(Shape, frozen=True, kw_only=True):
 class Instance(Shape, frozen=True, kw_only=True):
     """One engine process on one host; the address is empty where it never took traffic."""
 
-    id: str
-    workspace: str
     endpoint_id: str
     deployment_id: str
     agent_id: str
+    id: str
+    workspace: str
     phase: str
     created_at: str
     stream_version: int

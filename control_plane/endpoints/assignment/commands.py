@@ -2,8 +2,8 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Reason
 from schemas.events.endpoints import AssignmentKey
+from schemas.texts import Reason
 
 
 class ChooseAssignmentKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Reason, Regions
+from control_plane.endpoints.commands import Regions
+from schemas.texts import Reason
 
 
 class AddDeploymentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Label, Reason
 from schemas.events.endpoints import FailoverPolicy
+from schemas.texts import Label, Reason
 
 
 class SetFailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-from control_plane.endpoints.commands import Label, Reason, Regions
+from control_plane.endpoints.commands import Regions
 from schemas.events.endpoints import FailoverPolicy
+from schemas.texts import Label, Reason
 
 
 class FailoverPolicyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,9 +3,9 @@
 import msgspec
 
 from control_plane.endpoints import errors
-from control_plane.endpoints.instances.commands import AnnounceInstance, FailInstance, WithdrawInstance
-from control_plane.endpoints.instances.state import Instance
+from schemas.documents.endpoints import Instance
 from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceFoundUnhealthy, InstanceWithdrawn
+from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 
 
 def announce(state: Instance, command: AnnounceInstance) -> list[msgspec.Struct]:
@@ -17,8 +17,9 @@ def announce(state: Instance, command: AnnounceInstance) -> list[msgspec.Struct]
             field="deployment_id",
             remedy="announce under another instance id",
         )
-    event = InstanceAnnounced(**msgspec.structs.asdict(command))
-    return [] if state.phase == "announced" and state.address == event else [event]
+    event = msgspec.convert(command, InstanceAnnounced, from_attributes=True)
+    is_known = state.phase == "announced" and msgspec.convert(state, InstanceAnnounced, from_attributes=True) == event
+    return [] if is_known else [event]
 
 
 def withdraw(state: Instance, command: WithdrawInstance) -> list[msgspec.Struct]:

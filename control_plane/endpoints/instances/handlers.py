@@ -7,32 +7,21 @@ import msgspec
 from control_plane.endpoints import errors
 from control_plane.endpoints.handlers import load_endpoint, require_version
 from control_plane.endpoints.instances import decisions
-from control_plane.endpoints.instances.commands import AnnounceInstance, FailInstance, WithdrawInstance
-from control_plane.endpoints.instances.requests import AnnounceInstanceRequest
-from control_plane.endpoints.instances.state import Instance
-from control_plane.endpoints.resources import INSTANCES, instance_row
+from control_plane.endpoints.resources import INSTANCES
 from control_plane.errors import Invalid
 from control_plane.ports import Loaded, Reply, UnitOfWork
+from schemas.documents.endpoints import Instance
 from schemas.identifiers import Kind, kind_of
+from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 
 _OK, _CREATED = 200, 201
 
 
-def announce_instance(uow: UnitOfWork, request: AnnounceInstanceRequest, *, expected_version: int | None) -> Reply:
+def announce_instance(uow: UnitOfWork, command: AnnounceInstance, *, expected_version: int | None) -> Reply:
     """Record where an engine takes traffic."""
-    _require_deployment(uow, request.endpoint_id, request.deployment_id)
-    instance_id = request.instance_id or uow.new_id(Kind.INSTANCE)
+    _require_deployment(uow, command.endpoint_id, command.deployment_id)
+    instance_id = command.instance_id or uow.new_id(Kind.INSTANCE)
     loaded = _load_instance(uow, instance_id, expected_version=expected_version)
-    command = AnnounceInstance(
-        endpoint_id=request.endpoint_id,
-        deployment_id=request.deployment_id,
-        agent_id=request.agent_id,
-        boot_id=request.boot_id,
-        host=request.host,
-        port=request.port,
-        region=request.region,
-        zone=request.zone,
-    )
     events = decisions.announce(loaded.state, command)
     return _instance_reply(uow, instance_id, loaded, events, status=_CREATED if loaded.version == 0 else _OK)
 
@@ -77,7 +66,7 @@ def _instance_reply(
 ) -> Reply:
     if events:
         loaded = uow.append(INSTANCES, instance_id, expected_version=loaded.version, events=events)
-    return Reply(status=status, body=msgspec.json.encode(instance_row(loaded.state)), stream_version=loaded.version)
+    return Reply(status=status, body=msgspec.json.encode(loaded.state), stream_version=loaded.version)
 
 
 def _require_deployment(uow: UnitOfWork, endpoint_id: str, deployment_id: str) -> None:

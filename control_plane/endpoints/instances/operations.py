@@ -2,11 +2,10 @@
 
 from control_plane.endpoints import errors
 from control_plane.endpoints.instances import handlers
-from control_plane.endpoints.instances.commands import FailInstance, WithdrawInstance
-from control_plane.endpoints.instances.requests import AnnounceInstanceRequest
 from control_plane.errors import Invalid
 from infra.operations import SERVICES, Command, Operation
 from schemas.documents.endpoints import Instance
+from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 
 _OK, _CREATED = 200, 201
 _INSTANCE = (Invalid, errors.StaleVersionError, errors.InstanceNotFoundError)
@@ -19,7 +18,7 @@ def operations() -> list[Operation]:
             method="POST",
             path="/v1/instances",
             handler=handlers.announce_instance,
-            asks=AnnounceInstanceRequest,
+            asks=AnnounceInstance,
             answers=Instance,
             status=_CREATED,
             also=(_OK,),

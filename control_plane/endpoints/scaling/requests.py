@@ -2,8 +2,8 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Reason
 from schemas.scaling import LoadMeasurement
+from schemas.texts import Reason
 
 
 class ReportLoadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

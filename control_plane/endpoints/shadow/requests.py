@@ -2,7 +2,7 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Reason
+from schemas.texts import Reason
 
 
 class SetShadowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

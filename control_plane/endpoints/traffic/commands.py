@@ -2,7 +2,7 @@
 
 import msgspec
 
-from control_plane.endpoints.commands import Label
+from schemas.texts import Label
 
 
 class SetTraffic(msgspec.Struct, frozen=True, kw_only=True):

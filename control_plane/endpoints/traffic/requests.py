@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from control_plane.endpoints.commands import Reason
+from schemas.texts import Reason
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

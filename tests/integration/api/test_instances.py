@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from schemas.events.endpoints import InstanceFailed
+from schemas.instances import FailInstance
 from tests.support.api import RunningApi, Stage, done
 from workers.serving_agent.control_plane import ControlPlane
 
@@ -52,7 +52,7 @@ async def test_an_agent_tells_a_long_reason_as_far_as_it_is_taken_everywhere(api
     endpoint = await done(api.admin.post("/v1/endpoints", json={"name": "fails-at-length", "version": "digits/1"}))
     (deployment,) = endpoint["deployments"]
     reason = "the golden answer should begin with " + "x" * 5_000
-    failure = InstanceFailed(
+    failure = FailInstance(
         endpoint_id=endpoint["id"],
         deployment_id=deployment["id"],
         agent_id="one",

@@ -4,7 +4,6 @@ import pytest
 
 from control_plane.endpoints.errors import EndpointNotFoundError, StaleVersionError, VersionNotFoundError
 from control_plane.endpoints.handlers import create_endpoint
-from control_plane.endpoints.instances.commands import WithdrawInstance
 from control_plane.endpoints.instances.handlers import withdraw_instance
 from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS
@@ -16,6 +15,7 @@ from control_plane.web.bodies import InvalidBodyError
 from schemas.events.endpoints import DeploymentAdded, EndpointReserved
 from schemas.events.rollouts import ErrorRateGate, QualityGate, RolloutStarted
 from schemas.identifiers import Kind
+from schemas.instances import WithdrawInstance
 from tests.support.builders import GATES, canary
 from tests.support.memory_log import MemoryLog
 from tests.support.serving import begin, log_with_versions, rollout_request, serving_log

@@ -11,7 +11,6 @@ from control_plane.endpoints.deployments.handlers import add_deployment, remove_
 from control_plane.endpoints.deployments.requests import AddDeploymentRequest, RemoveDeploymentRequest
 from control_plane.endpoints.errors import DeploymentNotReadyError, EndpointOwnedByRolloutError
 from control_plane.endpoints.handlers import load_endpoint
-from control_plane.endpoints.instances.commands import FailInstance, WithdrawInstance
 from control_plane.endpoints.instances.handlers import fail_instance, withdraw_instance
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.endpoints.traffic.buckets import weights_of
@@ -39,6 +38,7 @@ from schemas.envelope import unix_ms
 from schemas.events.endpoints import BUCKETS, TrafficShifted
 from schemas.events.rollouts import RolloutAborted, StepJudged, StepStarted
 from schemas.identifiers import Kind
+from schemas.instances import FailInstance, WithdrawInstance
 from tests.support.builders import HEALTHY, THIN, WRONG, measurement
 from tests.support.documents import documents_of
 from tests.support.memory_log import MemoryLog

@@ -12,8 +12,7 @@ from serving.gateway.failover_watch import (
     Transition,
 )
 from serving.gateway.priorities import Home, levels_of
-from serving.gateway.routing_state import Instance
-from tests.support.routing import added, route
+from tests.support.routing import added, instance, route
 from tests.unit.control_plane.endpoints.failover.test_failover import started
 
 EU, US = ("eu", 1), ("us", 2)
@@ -41,8 +40,11 @@ class Region:
     ) -> list[Transition]:
         """Look at instances of d1 and of the backup, each a region and a port; some ports cannot be reached."""
         instances = {
-            "d1": [_instance("d1", *each) for each in where],
-            "d2": [_instance("d2", *each) for each in backup],
+            name: [
+                instance(f"{name}-{region}-{port}", deployment_id=name, region=region, port=port)
+                for region, port in those
+            ]
+            for name, those in (("d1", where), ("d2", backup))
         }
         levels = levels_of("d1", endpoint=self.endpoint, home=Home(region="eu"), instances_of=instances.__getitem__)
         picture = Picture(
@@ -55,18 +57,6 @@ class Region:
     def after(self, elapsed_ms: int) -> "Region":
         self.now_ms += elapsed_ms
         return self
-
-
-def _instance(deployment_id: str, region: str, port: int) -> Instance:
-    return Instance(
-        id=f"{deployment_id}-{region}-{port}",
-        endpoint_id="endpoint-1",
-        deployment_id=deployment_id,
-        host="127.0.0.1",
-        port=port,
-        region=region,
-        zone="a",
-    )
 
 
 def test_a_region_that_loses_its_last_instance_for_a_while_is_failed_over_once() -> None:

@@ -5,22 +5,10 @@ from schemas.events.endpoints import FailoverPolicy
 from schemas.scaling import ScalingPolicy
 from serving.gateway.priorities import Home, Level, levels_of, load_assignment
 from serving.gateway.retries import MAX_HELD, policy_in_force, retries, tries_a_level
-from serving.gateway.routing_state import EndpointRoute, Instance
-from tests.support.routing import added, route
+from serving.gateway.routing_state import EndpointRoute
+from tests.support.routing import added, instance, route
 
 WHERE = (("eu", "a"), ("eu", "b"), ("us", "a"), ("ap", "a"))
-
-
-def instance(deployment_id: str, region: str, zone: str) -> Instance:
-    return Instance(
-        id=f"{deployment_id}-{region}-{zone}",
-        endpoint_id="endpoint-1",
-        deployment_id=deployment_id,
-        host="127.0.0.1",
-        port=len(region + zone),
-        region=region,
-        zone=zone,
-    )
 
 
 def endpoint(**policy: object) -> EndpointRoute:
@@ -39,7 +27,9 @@ def built(home: Home, deployment_id: str = "d1", /, **policy: object) -> tuple[L
         deployment_id,
         endpoint=endpoint(**policy),
         home=home,
-        instances_of=lambda name: [instance(name, *where) for where in WHERE],
+        instances_of=lambda name: [
+            instance(f"{name}-{region}-{zone}", deployment_id=name, region=region, zone=zone) for region, zone in WHERE
+        ],
     )
 
 

@@ -12,11 +12,12 @@ import pytest
 from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection
-from schemas.events.endpoints import InstanceFailed, VersionReference
+from schemas.events.endpoints import VersionReference
 from schemas.events.registry import Artifact, GoldenExample
+from schemas.instances import AnnounceInstance, FailInstance
 from tests.support.digits import SIGNATURE
 from workers.serving_agent.capture_files import CaptureFiles
-from workers.serving_agent.control_plane import Announcement, ControlPlane
+from workers.serving_agent.control_plane import ControlPlane
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.errors import EngineFaultError, NeverServesError, PartAwayError
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
@@ -93,7 +94,7 @@ class Told(ControlPlane):
         self.words: list[tuple[str, str]] = []
         self.reasons: list[str] = []
 
-    async def announce(self, announcement: Announcement) -> None:
+    async def announce(self, announcement: AnnounceInstance) -> None:
         self.words.append(("announce", announcement.boot_id))
 
     async def withdraw(self, instance_id: str, *, reason: str, code: str | None = None) -> None:
@@ -101,7 +102,7 @@ class Told(ControlPlane):
         self.reasons.append(reason)
         self.words.append(("withdraw", code or ""))
 
-    async def fail(self, instance_id: str, failure: InstanceFailed) -> None:
+    async def fail(self, instance_id: str, failure: FailInstance) -> None:
         assert instance_id == "instance-1"
         self.words.append(("fail", failure.code))
 

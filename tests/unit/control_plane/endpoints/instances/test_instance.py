@@ -1,9 +1,9 @@
 from control_plane.endpoints import errors
 from control_plane.endpoints.instances import decisions
-from control_plane.endpoints.instances.commands import AnnounceInstance, FailInstance, WithdrawInstance
-from control_plane.endpoints.instances.state import Instance
 from control_plane.endpoints.resources import INSTANCES
+from schemas.documents.endpoints import Instance
 from schemas.events.endpoints import InstanceAnnounced, InstanceFailed, InstanceFoundUnhealthy, InstanceWithdrawn
+from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 from tests.support.spec import Given
 
 ANNOUNCED = InstanceAnnounced(
