@@ -24,7 +24,6 @@ from infra.settings import load_settings
 from infra.shutdown import ended_or_set, run_program
 from infra.stack.addresses import LOOPBACK, ON_LOOPBACK
 from infra.tracing import OtlpEndpoint
-from serving.gateway import names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.control_plane_client import ControlPlaneClient
@@ -37,7 +36,7 @@ from serving.gateway.priorities import Home
 from serving.gateway.probe import Prober
 from serving.gateway.resources import fixed_resources
 from serving.gateway.retries import MAX_HELD
-from serving.gateway.snapshot_file import KeptState, read_state
+from serving.gateway.state_file import StateFile, open_state_file
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 
 PREFIX = "ROLLBOOK_FOLLOWER_"
@@ -104,9 +103,13 @@ async def run_follower(settings: FollowerSettings, stopping: asyncio.Event) -> N
 
 async def _serve(settings: FollowerSettings) -> None:
     folder = gateway_folder(settings.data_dir, settings.region)
+    with open_state_file(folder) as file:
+        await _serve_from(file, folder, settings)
+
+
+async def _serve_from(file: StateFile, folder: Path, settings: FollowerSettings) -> None:
     prober, background = Prober(folder), Background()
     async with ControlPlaneClient(settings.api_url, token_file=settings.token_file) as control_plane:
-        kept = read_state(folder / names.SNAPSHOT)
         ads = AdsServer()
         reports = AppliedReports(
             control_plane,
@@ -117,11 +120,10 @@ async def _serve(settings: FollowerSettings) -> None:
         )
         rooms = WaitingRooms(folder, waker=control_plane, limits=settings.hold_limits, background=background)
         follower = Follower(
-            kept or KeptState(),
+            file,
             ads=ads,
             reports=reports,
             rooms=rooms,
-            snapshot_path=folder / names.SNAPSHOT,
             clock=SystemClock(),
             home=Home(region=settings.region, zone=settings.zone),
         )
@@ -141,7 +143,7 @@ async def _serve(settings: FollowerSettings) -> None:
         try:
             with _metrics(follower, ads, background).served(settings.metrics_port, host=LOOPBACK):
                 async with background.running(sources):
-                    if kept is None:
+                    if file.state is None:
                         await follower.has_something_to_serve()
                     follower.begin()
                     await _start(ads, follower, settings)
@@ -157,6 +159,7 @@ def _metrics(follower: Follower, ads: AdsServer, background: Background) -> Metr
     metrics = Metrics()
     background.show_in(metrics)
     metrics.gauge("rollbook_follower_position", "Its position in the log.", lambda: follower.position)
+    metrics.gauge("rollbook_follower_kept_position", "Its position in the log on disk.", lambda: follower.kept_position)
     metrics.gauge("rollbook_follower_gateways", "Gateways that are connected.", lambda: len(ads.gateway_ids))
     metrics.gauges("rollbook_follower_resources", "Entries of the routing table.", label="kind", read=follower.sizes)
     metrics.counter("rollbook_follower_changes", "Resources that were changed for Envoy.", lambda: follower.changes)

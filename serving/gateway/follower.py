@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 
@@ -20,7 +19,7 @@ from serving.gateway.resources import everything, update_for
 from serving.gateway.route_documents import Change
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import RoutingTable
-from serving.gateway.snapshot_file import KeptState, write_state
+from serving.gateway.state_file import KeptState, StateFile
 from serving.gateway.waiting_rooms import WaitingRooms
 
 _KEEP_AFTER_S = 0.05
@@ -34,17 +33,18 @@ _log = structlog.get_logger(__name__)
 class Follower:
     """Owns the routing table. It all runs on one event loop, so a change is folded and passed on atomically."""
 
-    def __init__(  # noqa: PLR0913  its surroundings; all but the state by name
+    def __init__(
         self,
-        state: KeptState,
+        file: StateFile,
         *,
         ads: AdsServer,
         reports: AppliedReports,
         rooms: WaitingRooms,
-        snapshot_path: Path,
         clock: Clock,
         home: Home | None = None,
     ) -> None:
+        state = file.state or KeptState()
+        self._file = file
         self._table = RoutingTable(state.snapshot, home=home)
         self._clock = clock
         self._read_at_ms = state.read_at_ms
@@ -53,11 +53,11 @@ class Follower:
         self._ads = ads
         self._reports = reports
         self._rooms = rooms
-        self._snapshot_path = snapshot_path
         self._is_dirty = asyncio.Event()
         self._is_urgent = asyncio.Event()
         self._changed_at = state.snapshot.position
         self.changes = 0
+        self.kept_position = state.snapshot.position
 
     @property
     def position(self) -> int:
@@ -147,7 +147,7 @@ class Follower:
                 self._rooms.let_go(name)
 
     async def keep_state(self) -> None:
-        """Write the state to disk soon after it changed, at most once per interval, until cancelled.
+        """Write what changed to disk soon after, at most once per interval, until cancelled.
 
         A change to what Envoy serves is written immediately. The effects of other events, including the one that
         records the change as applied, wait for the next change or for their own interval. A state without them is just
@@ -155,14 +155,23 @@ class Follower:
         """
         while True:
             await self._wait_for_changes()
-            # Envoy gets the change first: with a thousand endpoints, encoding blocks this loop for 9 ms.
+            # Envoy gets the change first, and what follows it at once is written with it.
             await asyncio.sleep(_KEEP_AFTER_S)
             self._is_dirty.clear()
             self._is_urgent.clear()
-            state = KeptState(snapshot=self._table.snapshot(), read_at_ms=self._read_at_ms)
-            await write_state(self._snapshot_path, state)
-            self._reports.kept_until(state.snapshot.position)
+            try:
+                await self._keep()
+            except BaseException:
+                self._is_urgent.set()
+                raise
             await asyncio.sleep(_KEEP_EVERY_S - _KEEP_AFTER_S)
+
+    async def _keep(self) -> None:
+        parts = self._table.everything() if self._file.needs_everything else self._table.unkept()
+        await asyncio.to_thread(self._file.write, parts, read_at_ms=self._read_at_ms)
+        self._table.has_kept(parts)
+        self.kept_position = parts.position
+        self._reports.kept_until(parts.position)
 
     async def _wait_for_changes(self) -> None:
         waiting = asyncio.create_task(self._is_dirty.wait())

@@ -1,6 +1,6 @@
 """What the gateway is to serve, from the documents that it follows. Pure: no clock, no I/O."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -17,6 +17,7 @@ from schemas.events.endpoints import VersionReference
 from serving.gateway.priorities import Home, Level, levels_of
 from serving.gateway.route_documents import NOTHING, Change, difference, route_of
 from serving.gateway.routing_state import Aliases, EndpointRoute, RoutingSnapshot, TokenRules
+from serving.gateway.state_parts import ALIASES, ENDPOINT, INSTANCE, TOKENS, Key, Part, Parts
 from serving.gateway.token_rules import renewed, with_keyring, with_subject, without_subject
 from serving.gateway.version_aliases import aliases_of, renamed, with_model
 
@@ -30,6 +31,7 @@ class RoutingTable:
         self.tokens = snapshot.tokens
         self.endpoints: dict[str, EndpointRoute] = {endpoint.id: endpoint for endpoint in snapshot.endpoints}
         self.aliases: Aliases = snapshot.aliases
+        self._unkept: set[Key] = set()
         self._instances: dict[str, Instance] = {}
         self._of_deployment: dict[str, dict[str, Instance]] = {}
         self._endpoint_of: dict[str, str] = {}
@@ -44,6 +46,7 @@ class RoutingTable:
             self._place(instance)
         for endpoint in snapshot.endpoints:
             self._index(endpoint)
+        self._unkept.clear()
 
     @property
     def instance_count(self) -> int:
@@ -123,15 +126,20 @@ class RoutingTable:
         without = (part for part in wanted if not endpoint.holds and not self._of_deployment.get(part))
         return (wanted - endpoint.deployments.keys()) | frozenset(without)
 
-    def snapshot(self) -> RoutingSnapshot:
-        """Return the state as a value that a table can start from."""
-        return RoutingSnapshot(
-            position=self.position,
-            endpoints=tuple(self.endpoints.values()),
-            instances=tuple(self._instances.values()),
-            tokens=self.tokens,
-            aliases={model: dict(named) for model, named in self.aliases.items()},
-        )
+    def everything(self) -> Parts:
+        """Return all parts of the state, from which a table can start."""
+        keys: list[Key] = [(ENDPOINT, each) for each in self.endpoints]
+        keys += [(INSTANCE, each) for each in self._instances]
+        keys += [(ALIASES, each) for each in self.aliases]
+        return self._parts([*keys, (TOKENS, "")])
+
+    def unkept(self) -> Parts:
+        """Return the parts that have changed since they were last noted as kept."""
+        return self._parts(self._unkept)
+
+    def has_kept(self, kept: Parts) -> None:
+        """Note parts as kept, without those that have changed meanwhile."""
+        self._unkept -= {key for key, part in kept.parts.items() if self._part(key) is part}
 
     def renew_tokens(self, tokens: TokenRules) -> Change:
         """Take keys and revocations that came from the control plane and not from the log."""
@@ -170,7 +178,7 @@ class RoutingTable:
     def _take_endpoint(self, document: Endpoint) -> Change:
         before = self.endpoints.get(document.id)
         after = route_of(document, before, aliases=self.aliases, region=self.home.region)
-        self.endpoints[document.id] = after
+        self._hold(after)
         self._index(after)
         settled = self._serve_if_ready(document.id) | self._drop_removed(document.id) | self._warm_shadow(document.id)
         return difference(before, after) | settled
@@ -190,6 +198,7 @@ class RoutingTable:
 
     def _take_model(self, document: Model) -> Change:
         self.aliases = with_model(self.aliases, document)
+        self._unkept.add((ALIASES, document.id))
         return self._rename_all()
 
     def _take_keyring(self, document: Keyring) -> Change:
@@ -201,13 +210,14 @@ class RoutingTable:
     def _rename_all(self) -> Change:
         anew = renamed(self.endpoints, self.aliases)
         for endpoint_id, aliases in anew.items():
-            self.endpoints[endpoint_id] = msgspec.structs.replace(self.endpoints[endpoint_id], aliases=aliases)
+            self._hold(msgspec.structs.replace(self.endpoints[endpoint_id], aliases=aliases))
         return Change(endpoints=frozenset(anew))
 
     def _withdraw(self, instance_id: str) -> Change:
         gone = self._instances.pop(instance_id, None)
         if gone is None:
             return NOTHING
+        self._unkept.add((INSTANCE, instance_id))
         siblings = self._of_deployment[gone.deployment_id]
         del siblings[instance_id]
         if not siblings:
@@ -219,20 +229,21 @@ class RoutingTable:
         shadow = endpoint.shadow
         if shadow is None or shadow.is_warm or not self._of_deployment.get(shadow.deployment_id):
             return NOTHING
-        self.endpoints[endpoint_id] = msgspec.structs.replace(endpoint, has_warm_shadow=True)
+        self._hold(msgspec.structs.replace(endpoint, has_warm_shadow=True))
         return Change(endpoints=frozenset({endpoint_id}))
 
     def _take_tokens(self, tokens: TokenRules) -> Change:
         if tokens == self.tokens:
             return NOTHING
         self.tokens = tokens
+        self._unkept.add((TOKENS, ""))
         return Change(has_new_tokens=True)
 
     def _serve_if_ready(self, endpoint_id: str) -> Change:
         endpoint = self.endpoints[endpoint_id]
         if endpoint.wanted == endpoint.served or self.waiting(endpoint_id):
             return NOTHING
-        self.endpoints[endpoint_id] = msgspec.structs.replace(endpoint, served=endpoint.wanted)
+        self._hold(msgspec.structs.replace(endpoint, served=endpoint.wanted))
         return Change(endpoints=frozenset({endpoint_id}))
 
     def _drop_removed(self, endpoint_id: str) -> Change:
@@ -241,22 +252,44 @@ class RoutingTable:
         if not gone:
             return NOTHING
         left = {key: version for key, version in endpoint.deployments.items() if key not in gone}
-        self.endpoints[endpoint_id] = msgspec.structs.replace(
-            endpoint,
-            deployments=left,
-            aliases=aliases_of(left, self.aliases),
-            removed=endpoint.removed - gone,
-            without_grpc=endpoint.without_grpc - gone,
-            placements={key: regions for key, regions in endpoint.placements.items() if key not in gone},
+        self._hold(
+            msgspec.structs.replace(
+                endpoint,
+                deployments=left,
+                aliases=aliases_of(left, self.aliases),
+                removed=endpoint.removed - gone,
+                without_grpc=endpoint.without_grpc - gone,
+                placements={key: regions for key, regions in endpoint.placements.items() if key not in gone},
+            )
         )
         for deployment_id in gone:
             self._endpoint_of.pop(deployment_id, None)
         return Change(endpoints=frozenset({endpoint_id}), deployments=gone)
 
+    def _hold(self, endpoint: EndpointRoute) -> None:
+        # Documents are read again at each start; most are as they were.
+        if self.endpoints.get(endpoint.id) != endpoint:
+            self.endpoints[endpoint.id] = endpoint
+            self._unkept.add((ENDPOINT, endpoint.id))
+
     def _place(self, instance: Instance) -> None:
         self._instances[instance.id] = instance
+        self._unkept.add((INSTANCE, instance.id))
         self._of_deployment.setdefault(instance.deployment_id, {})[instance.id] = instance
 
     def _index(self, endpoint: EndpointRoute) -> None:
         for deployment_id in endpoint.deployments:
             self._endpoint_of[deployment_id] = endpoint.id
+
+    def _parts(self, keys: Iterable[Key]) -> Parts:
+        return Parts(position=self.position, parts={key: self._part(key) for key in keys})
+
+    def _part(self, key: Key) -> Part | None:
+        kind, identifier = key
+        there: Mapping[str, Mapping[str, Part]] = {
+            ENDPOINT: self.endpoints,
+            INSTANCE: self._instances,
+            ALIASES: self.aliases,
+            TOKENS: {"": self.tokens},
+        }
+        return there[kind].get(identifier)

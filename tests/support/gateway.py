@@ -124,7 +124,7 @@ class Tokens:
 
 class Ports:
     def __init__(self) -> None:
-        self.gateway, self.admin, self.ads = free_ports(3)
+        self.gateway, self.admin, self.ads, self.metrics = free_ports(4)
 
 
 class Program:

@@ -20,6 +20,8 @@ from schemas.events.endpoints import (
 from schemas.events.registry import Artifact, Signature
 from schemas.identifiers import EventId, StreamId
 from serving.gateway.routing_state import EndpointRoute, RoutingSnapshot
+from serving.gateway.routing_table import RoutingTable
+from serving.gateway.state_parts import snapshot_of
 from tests.support.documents import DocumentsOfLog
 
 NOTHING_KNOWN = RoutingSnapshot()
@@ -125,6 +127,12 @@ def route(endpoint_id: str = "endpoint-1", *, name: str = "digits", **changes: o
         failover=changes.pop("failover", FailoverPolicy()),  # type: ignore[arg-type]
     )
     return msgspec.structs.replace(EndpointRoute(document=document), **changes)
+
+
+def snapshot(table: RoutingTable) -> RoutingSnapshot:
+    """Return what a table would start from if all of it were kept."""
+    everything = table.everything()
+    return snapshot_of(everything.position, everything.parts)
 
 
 class Log:

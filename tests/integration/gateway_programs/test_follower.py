@@ -12,9 +12,6 @@ from aiokafka import AIOKafkaProducer
 from infra.kafka.clients import producer
 from schemas.events.endpoints import DeploymentPlaced
 from schemas.topics import SERVING_STATE
-from serving.gateway import names
-from serving.gateway.envoy_process import gateway_folder
-from serving.gateway.snapshot_file import read_state
 from tests.support.documents import message_of
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.gateway import BackEnd, Ports, Program, Tokens, envoy_program, is_ready, until
@@ -53,6 +50,7 @@ class Plant:
             "ENVOY_PORT": self.ports.gateway,
             "ENVOY_ADMIN_PORT": self.ports.admin,
             "READY_FILE": self.ready_file,
+            "METRICS_PORT": self.ports.metrics,
         }
         return {f"ROLLBOOK_FOLLOWER_{name}": str(value) for name, value in settings.items()}
 
@@ -93,10 +91,11 @@ class Plant:
     async def reports(self, epoch: int) -> None:
         await until(lambda: (ENDPOINT, epoch) in self.control_plane.applied, why=f"epoch {epoch} reported")
 
-    def has_kept_all(self) -> bool:
+    async def has_kept_all(self) -> bool:
         """Return whether the follower has written down that it has read all documents."""
-        kept = read_state(gateway_folder(self.data_dir, "local") / names.SNAPSHOT)
-        return bool(kept and kept.snapshot.position == self.log.position)
+        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+            shown = (await client.get(f"http://127.0.0.1:{self.ports.metrics}/metrics")).text
+        return f"rollbook_follower_kept_position {float(self.log.position)}" in shown.splitlines()
 
     async def close(self) -> None:
         if self._producer:

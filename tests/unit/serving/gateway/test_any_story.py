@@ -21,7 +21,8 @@ from schemas.scaling import ScalingPolicy
 from serving.gateway.priorities import Home
 from serving.gateway.resources import Resource, everything, update_for
 from serving.gateway.routing_table import RoutingTable
-from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, withdrawn
+from serving.gateway.state_parts import TOKENS, Key, Part
+from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, snapshot, withdrawn
 
 ENDPOINT = "endpoint-1"
 HERE, THERE = "local", "far"
@@ -29,6 +30,7 @@ DEPLOYMENTS = ("d1", "d2", "d3")
 BUCKETS = 10_000
 
 Step = tuple[str, str, str]
+NO_RULES: Key = (TOKENS, "")
 
 
 class Story:
@@ -39,6 +41,7 @@ class Story:
         self.home = Home(region=HERE)
         self.table = RoutingTable(NOTHING_KNOWN, home=self.home)
         self.told = told(update_for(everything(self.table), self.table).resources)
+        self.kept: dict[Key, Part] = {}
         self.there: set[str] = set()
         self.serving: set[str] = set()
         self.shadow = self.backup = ""
@@ -69,8 +72,17 @@ class Story:
 
     def unlike_after_a_start(self) -> set[tuple[str, str]]:
         """Return the resources of which a follower that starts now would tell Envoy otherwise than this one has."""
-        anew = RoutingTable(self.table.snapshot(), home=self.home)
+        anew = RoutingTable(snapshot(self.table), home=self.home)
         return {key for key, _ in self.told.items() ^ told(update_for(everything(anew), anew).resources).items()}
+
+    def keep(self) -> None:
+        """Write down what changed, as a follower does."""
+        changed = self.table.unkept()
+        for key, part in changed.parts.items():
+            self.kept.pop(key, None)
+            if part is not None:
+                self.kept[key] = part
+        self.table.has_kept(changed)
 
     def _shift(self, deployment: str, other: str) -> None:
         split = {deployment: [(0, BUCKETS)]}
@@ -166,3 +178,20 @@ def test_envoy_is_told_of_each_step_what_a_follower_that_starts_then_would_tell(
         story.step(*step)
 
         assert story.unlike_after_a_start() == set(), step
+
+
+@given(beginnings, st.lists(st.tuples(st.sampled_from(STEPS), one, one, st.booleans()), max_size=25))
+def test_what_changed_adds_up_to_everything(beginning: list[Step], steps: list[tuple[str, str, str, bool]]) -> None:
+    story = Story()
+    for step in beginning:
+        story.step(*step)
+    for what, deployment, other, keeps in steps:
+        story.step(what, deployment, other)
+        if keeps:
+            story.keep()
+
+    story.keep()
+
+    everything = story.table.everything().parts
+    assert story.kept | {NO_RULES: everything[NO_RULES]} == everything
+    assert story.table.unkept().parts == {}

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from infra.background import Background
+from infra.background import Background, BackOff
 from infra.clock import SystemClock
 from infra.kafka.serving_state import Documents
 from schemas.events.endpoints import TrafficApplied
@@ -16,8 +16,9 @@ from serving.gateway.applied_reports import AppliedReports
 from serving.gateway.control_plane_client import ControlPlaneClient
 from serving.gateway.probe import Prober
 from serving.gateway.resources import Update
-from serving.gateway.routing_state import EndpointRoute
-from serving.gateway.snapshot_file import KeptState, read_state, write_state
+from serving.gateway.routing_state import EndpointRoute, RoutingSnapshot
+from serving.gateway.state_file import StateFile
+from serving.gateway.state_parts import Parts
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 from tests.support.fakes import FakeClock
 from tests.support.routing import Log, added, announced, created, shifted
@@ -64,18 +65,34 @@ class Reports(AppliedReports):
                 await asyncio.sleep(0)
 
 
+class File(StateFile):
+    """Tells when it is written, and what of the state; fails as often as it is told to."""
+
+    def __init__(self, folder: Path, told: list[str]) -> None:
+        super().__init__(folder)
+        self.parts: list[list[str]] = []
+        self.failures = 0
+        self._told = told
+
+    def write(self, changed: Parts, *, read_at_ms: int) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the disk is full")
+        self._told.append("disk")
+        self.parts.append(sorted(identifier for _, identifier in changed.parts))
+        super().write(changed, read_at_ms=read_at_ms)
+
+
 class Scene:
     """A follower whose state is kept, and the log that it follows."""
 
     def __init__(self, folder: Path, told: list[str]) -> None:
-        self.path = folder / names.SNAPSHOT
+        self.folder = folder
+        self.file = File(folder, told)
         self.reports = Reports(folder)
         self.clock = FakeClock()
-        nothing = KeptState()
         rooms = WaitingRooms(folder, waker=Nobody(), limits=HoldLimits(), background=Background())
-        self.follower = follower.Follower(
-            nothing, ads=Ads(told), reports=self.reports, rooms=rooms, snapshot_path=self.path, clock=self.clock
-        )
+        self.follower = follower.Follower(self.file, ads=Ads(told), reports=self.reports, rooms=rooms, clock=self.clock)
         self._log = Log()
 
     def tell(self, *events: tuple[str, msgspec.Struct]) -> None:
@@ -83,10 +100,13 @@ class Scene:
         records = tuple(record for part in parts for record in part.records)
         self.follower.follow(Documents(records=records, is_all=False))
 
-    def kept_position(self) -> int:
-        kept = read_state(self.path)
-        assert kept is not None
-        return kept.snapshot.position
+    def kept(self) -> RoutingSnapshot:
+        """Return what a follower that starts now finds on disk; this one can write no more."""
+        self.file.close()
+        again = StateFile(self.folder)
+        again.close()
+        assert again.state is not None
+        return again.state.snapshot
 
 
 @pytest.fixture
@@ -95,18 +115,13 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    async def write(path: Path, state: KeptState) -> None:
-        told.append("disk")
-        await write_state(path, state)
-
-    monkeypatch.setattr(follower, "write_state", write)
+async def scene(tmp_path: Path, told: list[str]) -> AsyncIterator[Scene]:
     scene = Scene(tmp_path, told)
-    keeping = asyncio.create_task(scene.follower.keep_state())
-    await asyncio.sleep(0)
-    yield scene
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
+    background = Background(back_off=BackOff(first_s=0.0))
+    async with background.running({"keeping": scene.follower.keep_state}):
+        await asyncio.sleep(0)
+        yield scene
+    scene.file.close()
 
 
 SERVED = (
@@ -122,9 +137,7 @@ async def test_envoy_hears_of_a_change_before_it_is_written_to_disk(scene: Scene
     scene.tell(("endpoint-1", created()))
     await scene.reports.until_kept(1)
 
-    kept = read_state(scene.path)
-    assert kept is not None
-    assert [endpoint.name for endpoint in kept.snapshot.endpoints] == ["digits"]
+    assert [endpoint.name for endpoint in scene.kept().endpoints] == ["digits"]
     assert told == ["envoy", "disk"]
 
 
@@ -149,7 +162,30 @@ async def test_what_changes_nothing_that_is_served_is_written_in_its_own_time(
     scene.tell(APPLIED)
     await scene.reports.until_kept(5)
 
-    assert (scene.reports.kept, scene.kept_position()) == ([4, 5], 5)
+    assert (scene.reports.kept, scene.kept().position) == ([4, 5], 5)
+
+
+async def test_only_what_changed_is_written(scene: Scene) -> None:
+    scene.tell(*SERVED, ("endpoint-2", created("other")))
+    await scene.reports.until_kept(5)
+
+    scene.tell(("endpoint-1", added("d2")))
+    await scene.reports.until_kept(6)
+
+    assert scene.file.parts == [["", "endpoint-1", "endpoint-2", "instance-1"], ["endpoint-1"]]
+    assert [set(each.deployments) for each in scene.kept().endpoints] == [{"d1", "d2"}, set()]
+
+
+async def test_a_change_that_the_disk_refused_is_written_later_and_reported_only_then(scene: Scene) -> None:
+    scene.tell(*SERVED)
+    await scene.reports.until_kept(4)
+    scene.file.failures = 2
+
+    scene.tell(("endpoint-1", added("d2")))
+    await scene.reports.until_kept(5)
+
+    assert (scene.file.failures, scene.reports.kept) == (0, [4, 5])
+    assert set(scene.kept().endpoints[0].deployments) == {"d1", "d2"}
 
 
 async def test_an_epoch_is_confirmed_by_the_state_that_has_it_not_by_what_came_after(scene: Scene) -> None:
@@ -171,6 +207,4 @@ async def test_what_is_not_on_the_topic_is_let_go_where_its_removal_may_have_bee
     scene.follower.follow(Documents(records=(), is_all=True))
 
     await scene.reports.until_kept(4)
-    kept = read_state(scene.path)
-    assert kept is not None
-    assert [each.id for each in kept.snapshot.instances] == left
+    assert [each.id for each in scene.kept().instances] == left

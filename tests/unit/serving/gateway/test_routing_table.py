@@ -17,7 +17,7 @@ from schemas.events.registry import ModelRegistered, VersionAliasRemoved, Versio
 from serving.gateway.route_documents import NOTHING, Change
 from serving.gateway.routing_state import RoutingSnapshot, TokenRules
 from serving.gateway.routing_table import RoutingTable
-from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, withdrawn
+from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, snapshot, withdrawn
 
 ENDPOINT = "endpoint-1"
 REGISTERED = PrincipalRegistered(
@@ -145,7 +145,7 @@ def test_an_instance_may_be_read_before_its_endpoint(story: Story) -> None:
     fresh.take(story.log.all())
 
     assert [each.id for each in story.log.all().records][-2:] == ["instance-1", ENDPOINT]
-    assert fresh.snapshot() == story.table.snapshot()
+    assert snapshot(fresh) == snapshot(story.table)
 
 
 def test_an_erased_principal_is_revoked_at_once(story: Story) -> None:
@@ -178,13 +178,13 @@ def test_an_epoch_that_another_region_serves_is_still_to_be_reported_here(story:
 def test_a_table_started_from_its_snapshot_goes_on_as_the_first(story: Story) -> None:
     story.tell("instance-1", announced(ENDPOINT, "a"))
     story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
-    kept = msgspec.json.decode(msgspec.json.encode(story.table.snapshot()), type=RoutingSnapshot)
+    kept = msgspec.json.decode(msgspec.json.encode(snapshot(story.table)), type=RoutingSnapshot)
 
     second = RoutingTable(kept)
     documents = story.log.append("instance-1", withdrawn(ENDPOINT, "a"))
 
     assert second.take(documents) == story.table.take(documents)
-    assert second.snapshot() == story.table.snapshot()
+    assert snapshot(second) == snapshot(story.table)
 
 
 def test_nothing_is_kept_of_instances_that_are_gone(story: Story) -> None:
@@ -275,7 +275,7 @@ def test_a_table_that_starts_from_a_snapshot_knows_the_aliases(story: Story) -> 
     story.tell(MODEL, MODEL_REGISTERED)
     story.tell(MODEL, VersionAliasSet(alias="champion", version_id="version-1", number=1, reason="test"))
 
-    again = RoutingTable(story.table.snapshot())
+    again = RoutingTable(snapshot(story.table))
 
     assert again.endpoints[ENDPOINT].aliases == {"version-1": ("champion",)}
     assert again.aliases == {MODEL: {"champion": "version-1"}}

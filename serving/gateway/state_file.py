@@ -1,0 +1,191 @@
+"""The last good state on disk, from which a follower serves while the control plane and Kafka are away.
+
+An SQLite file with a row for each part of the state, so that a change costs as much as it changed.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import msgspec
+import structlog
+
+from serving.gateway import names
+from serving.gateway.routing_state import RoutingSnapshot
+from serving.gateway.state_parts import TYPES, Key, Parts, snapshot_of
+
+FORMAT = 4
+_FORMAT_IN_ONE_PIECE = 3
+
+_CREATE = """
+CREATE TABLE parts (kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)) STRICT
+"""
+_PUT = "INSERT INTO parts (kind, id, body) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
+_REMOVE = "DELETE FROM parts WHERE kind = ? AND id = ?"
+# Its only user takes the file for itself, which needs no file beside it for shared memory: a full disk must not keep a
+# follower from reading its state. A commit waits for the disk once. The WAL goes into the file every 4 MiB.
+_PRAGMAS = ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 1000")
+_DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LOCK_TIMEOUT_S = 1.0
+_PLACE: Key = ("place", "")
+
+_log = structlog.get_logger(__name__)
+
+
+class KeptState(msgspec.Struct, frozen=True, kw_only=True):
+    """The routing state, and when the last of it was read.
+
+    This is also the form in which earlier releases wrote it, in one piece and with its format.
+    """
+
+    format: int = _FORMAT_IN_ONE_PIECE
+    read_at_ms: int = 0
+    snapshot: RoutingSnapshot = RoutingSnapshot()
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    read_at_ms: int
+
+
+class _UnreadableError(Exception):
+    """What a file holds is damaged, or not a state."""
+
+
+class StateFile:
+    """The file as its only user has it. Safe from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / names.STATE
+        self._in_one_piece = folder / names.SNAPSHOT
+        self._lock = Lock()
+        self._connection = _connect(self._path)
+        try:
+            self.state = _opened(self._connection)
+        except _UnreadableError as error:
+            self._begin_anew(error)
+            self.state = None
+        self.needs_everything = self.state is None
+        """Whether the next write has to have all parts."""
+        if self._in_one_piece.exists():
+            # It goes with the first write, so nothing else is newer.
+            self.state = _read_in_one_piece(self._in_one_piece) or self.state
+            self.needs_everything = True
+
+    def write(self, changed: Parts, *, read_at_ms: int) -> None:
+        """Write parts in one transaction, which is on disk when this returns. Blocks until then.
+
+        Raises:
+            sqlite3.Error: nothing was written; a file that is damaged is replaced by an empty one.
+            OSError: the file of an earlier release cannot be removed.
+        """
+        with self._lock:
+            try:
+                self._write(changed, read_at_ms=read_at_ms)
+            except sqlite3.DatabaseError as error:
+                if _is_damage(error):
+                    self._begin_anew(error)
+                    self.needs_everything = True
+                raise
+            if self.needs_everything:
+                self._in_one_piece.unlink(missing_ok=True)
+                self.needs_everything = False
+
+    def close(self) -> None:
+        """Close the file, once a write that is under way has ended."""
+        with self._lock:
+            self._connection.close()
+
+    def _write(self, changed: Parts, *, read_at_ms: int) -> None:
+        place = _Place(position=changed.position, read_at_ms=read_at_ms)
+        there = ((*key, msgspec.json.encode(part)) for key, part in changed.parts.items() if part is not None)
+        with self._connection as connection:
+            if self.needs_everything:
+                connection.execute("DELETE FROM parts")
+            connection.executemany(_PUT, there)
+            connection.executemany(_REMOVE, [key for key, part in changed.parts.items() if part is None])
+            connection.execute(_PUT, (*_PLACE, msgspec.json.encode(place)))
+
+    def _begin_anew(self, error: Exception) -> None:
+        _log.error("kept_state_unreadable", path=str(self._path), error=str(error))
+        self._connection.close()
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._connection = _connect(self._path)
+        _opened(self._connection)
+
+
+@contextmanager
+def open_state_file(folder: Path) -> Iterator[StateFile]:
+    """Open the state in a gateway's folder; one that cannot be read is replaced by an empty one.
+
+    Raises:
+        sqlite3.OperationalError: the disk, its permissions or another follower do not allow it; the state stays.
+    """
+    file = StateFile(folder)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, check_same_thread=False, timeout=_LOCK_TIMEOUT_S)
+
+
+def _opened(connection: sqlite3.Connection) -> KeptState | None:
+    """Return what a file holds, and make its table if there is none in this format."""
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        ((found,),) = connection.execute("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise _UnreadableError(found)
+        ((found,),) = connection.execute("PRAGMA user_version")
+        if found == FORMAT:
+            return _stored(connection)
+        _make(connection)
+    except sqlite3.DatabaseError as error:
+        if _is_damage(error):
+            raise _UnreadableError(str(error)) from error
+        raise
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise _UnreadableError(repr(error)) from error
+    return None
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    with connection:
+        connection.execute("BEGIN")
+        connection.execute("DROP TABLE IF EXISTS parts")
+        connection.execute(_CREATE)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _stored(connection: sqlite3.Connection) -> KeptState | None:
+    place: _Place | None = None
+    parts: dict[Key, Any] = {}
+    for kind, identifier, body in connection.execute("SELECT kind, id, body FROM parts ORDER BY rowid"):
+        if (kind, identifier) == _PLACE:
+            place = msgspec.json.decode(body, type=_Place)
+        else:
+            parts[kind, identifier] = msgspec.json.decode(body, type=TYPES[kind])
+    if place is None:
+        return None
+    return KeptState(read_at_ms=place.read_at_ms, snapshot=snapshot_of(place.position, parts))
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGES
+
+
+def _read_in_one_piece(path: Path) -> KeptState | None:
+    try:
+        state = msgspec.json.decode(path.read_bytes(), type=KeptState)
+    except (OSError, msgspec.DecodeError) as error:
+        _log.error("kept_state_unreadable", path=str(path), error=str(error))
+        return None
+    return state if state.format == _FORMAT_IN_ONE_PIECE else None
