@@ -9,6 +9,16 @@ from infra.stack.addresses import LOOPBACK
 from serving.gateway import names
 
 _ADS_CLUSTER = "follower"
+# Envoy goes through all stats every few seconds, and at each scrape, on the thread that takes its configuration: with
+# 1,000 endpoints that were 344,000. What is left out says nothing about Rollbook's clusters: what they do not use, and
+# parts of a sum that stays.
+_LEFT_OUT = (
+    r"cluster\..*\.(circuit_breakers\.high\..*|lb_(subsets|zone|local|recalculate)_.*|default\.total_match_count"
+    r"|outlier_detection\.ejections_(detected_.*|enforced_[^t].*|consecutive_5xx|success_rate)"
+    r"|assignment_.*|init_fetch_timeout|update_(attempt|duration|empty|no_rebuild|success|time)|version(_text)?"
+    r"|warming_state|max_host_weight)"
+)
+
 _TYPE = "type.googleapis.com/"
 
 
@@ -41,7 +51,9 @@ def bootstrap_document(values: Bootstrap) -> dict[str, Any]:
         "static_resources": {"clusters": [_ads_cluster(values.ads_port)], "listeners": [_marker_listener()]},
         "overload_manager": _overload_manager(values),
         "bootstrap_extensions": [_internal_listeners()],
-        "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [{"suffix": "_ms"}]}}},
+        "stats_config": {
+            "stats_matcher": {"exclusion_list": {"patterns": [{"suffix": "_ms"}, {"safe_regex": {"regex": _LEFT_OUT}}]}}
+        },
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -28,7 +28,12 @@ _SUMS = {
     "refused_connections_total": r"listener\..*\.downstream_global_cx_overflow",
 }
 """Each measure, with the counters and gauges of Envoy that it sums."""
-_ASKED = "/stats?format=json&filter=" + "^(" + "|".join(_SUMS.values()).replace("\\", "%5C") + ")$"
+# Envoy answers on the thread that takes its configuration: with 1,000 endpoints, counters and gauges at once and with
+# those that never counted took it 250 ms.
+_ASKED = tuple(
+    f"/stats?format=json&usedonly&type={kind}&filter=^({'|'.join(_SUMS.values())})$".replace("\\", "%5C")
+    for kind in ("Counters", "Gauges")
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +80,7 @@ class GatewayTelemetry:
 
     async def _sample(self) -> list[dict[str, Any]]:
         info = msgspec.json.decode((await self._admin.request("GET", "/server_info")).body, type=_ServerInfo)
-        answer = await self._admin.request("GET", _ASKED)
+        answers = [(await self._admin.request("GET", asked)).body for asked in _ASKED]
         shared = {
             **dict.fromkeys(TELEMETRY_COLUMNS, ""),
             "subject": "gateway",
@@ -86,7 +91,7 @@ class GatewayTelemetry:
             "source_id": self._source,
             "batch": self._batch,
         }
-        measures = gateway_measures(answer.body)
+        measures = _measures(answers)
         return [
             {**shared, "measure": name, "value": value, "row": row}
             for row, (name, value) in enumerate(measures.items())
@@ -111,11 +116,11 @@ class GatewayTelemetry:
         self._batch += 1
 
 
-def gateway_measures(body: bytes) -> Mapping[str, float]:
-    """Read Envoy's answer: sums over matching names; what Envoy does not count is left out."""
-    found: dict[str, float] = {}
-    for stat in msgspec.json.decode(body, type=_Stats).stats:
+def _measures(answers: Iterable[bytes]) -> Mapping[str, float]:
+    """Sum what Envoy answers over matching names; it leaves out what it has not counted yet."""
+    found = dict.fromkeys(_SUMS, 0.0)
+    for stat in (stat for answer in answers for stat in msgspec.json.decode(answer, type=_Stats).stats):
         for measure, pattern in _SUMS.items():
             if re.fullmatch(pattern, stat.name):
-                found[measure] = found.get(measure, 0.0) + stat.value
+                found[measure] += stat.value
     return found
