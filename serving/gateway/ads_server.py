@@ -17,6 +17,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    # Envoy pings every 10 s. By default, the fourth ping without a change in between ends its stream.
+    ("grpc.http2.max_ping_strikes", 0),
 )
 
 _log = structlog.get_logger(__name__)
