@@ -4,11 +4,12 @@ warming -> stepping <-> paused -> baking -> completed; every phase before the en
 """
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from control_plane.ports import EventContext
 from control_plane.rollouts.strategies.base import Stage
 from control_plane.rollouts.strategies.table import strategy_of
-from schemas.documents.rollouts import Phase
+from schemas.documents.rollouts import Phase, Rollout
 from schemas.envelope import unix_ms
 from schemas.events.rollouts import (
     CandidateWarmed,
@@ -21,68 +22,65 @@ from schemas.events.rollouts import (
     RolloutStarted,
     StepJudged,
     StepStarted,
-    Verdict,
 )
 
 ACTIVE_PHASES: tuple[Phase, ...] = ("warming", "stepping", "paused", "baking")
 
 
-class Rollout(msgspec.Struct, frozen=True, kw_only=True):
-    """State of a rollout.
+class RolloutState(Rollout, frozen=True, kw_only=True):
+    """A rollout that was started: its document, and what only its decisions need.
 
     `deadline_ms` is when, counted from the step's start, an undecided step ends. `judged` are the counts of the last
     step that was decided beside a serving baseline: what the candidate is compared with while it bakes.
     """
 
-    id: str = ""
-    workspace: str = ""
-    stream_version: int = 0
-    plan: RolloutStarted | None = None
-    phase: Phase = "unknown"
-    reason: str = ""
-    started_at: str = ""
-    finished_at: str | None = None
-    step: int | None = None
-    weight_percent: float = 0.0
-    epoch: int | None = None
-    step_started_at: str | None = None
+    workspace: str
     deadline_ms: int = 0
     judged_watermark_ms: int = -1
     judged: tuple[GateCounts, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
-
-    @property
-    def terms(self) -> RolloutStarted:
-        """What the rollout was started with; every rollout that exists has it."""
-        assert self.plan is not None
-        return self.plan
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return strategy_of(self.terms.strategy).stages()
+        return strategy_of(self.strategy).stages()
 
     @property
     def alpha_per_gate(self) -> float:
         """Each gate's share of the allowed error: all gates and steps together stay within the rollout's alpha."""
-        return self.terms.alpha / (len(self.stages) * len(self.terms.gates))
+        return self.alpha / (len(self.stages) * len(self.gates))
 
 
-def evolve(state: Rollout, event: msgspec.Struct, context: EventContext) -> Rollout:
-    """Fold one event; it happened, so nothing is refused here."""
-    return msgspec.structs.replace(_evolved(state, event, context), stream_version=context.version)
+def evolve(state: RolloutState | None, event: msgspec.Struct, context: EventContext) -> RolloutState:
+    """Fold one event; it happened, so nothing is refused here. The first one starts the rollout."""
+    if isinstance(event, RolloutStarted):
+        return _started(event, context)
+    assert state is not None, "nothing happens to a rollout before it is started"
+    return replace(_evolved(state, event, at=context.at), stream_version=context.version)
 
 
-def _evolved(state: Rollout, event: msgspec.Struct, context: EventContext) -> Rollout:  # noqa: PLR0911  one an event
-    replace = msgspec.structs.replace
+def _started(event: RolloutStarted, context: EventContext) -> RolloutState:
+    return RolloutState(
+        id=context.stream,
+        workspace=context.workspace,
+        **asdict(event),
+        phase="warming",
+        step=None,
+        weight_percent=0.0,
+        epoch=None,
+        verdicts=(),
+        reason="",
+        started_at=context.at,
+        step_started_at=None,
+        finished_at=None,
+        stream_version=context.version,
+    )
+
+
+def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutState:  # noqa: PLR0911  one an event
     match event:
-        case RolloutStarted():
-            return Rollout(
-                id=context.stream, workspace=context.workspace, plan=event, phase="warming", started_at=context.at
-            )
         case CandidateWarmed():
             return state
         case StepStarted():
-            return _step_started(state, event, at=context.at)
+            return _step_started(state, event, at=at)
         case StepJudged(measurement=measurement, verdicts=verdicts, reason=reason):
             is_comparison = state.phase == "stepping" and measurement.freshness == "fresh"
             return replace(
@@ -95,17 +93,17 @@ def _evolved(state: Rollout, event: msgspec.Struct, context: EventContext) -> Ro
         case RolloutPaused(reason=reason):
             return replace(state, phase="paused", reason=reason)
         case RolloutResumed(reason=reason):
-            return replace(state, phase="stepping", reason=reason, deadline_ms=_extended(state, at=context.at))
+            return replace(state, phase="stepping", reason=reason, deadline_ms=_extended(state, at=at))
         case RolloutPromoted(reason=reason):
             return replace(state, phase="baking", reason=reason)
         case RolloutCompleted(reason=reason):
-            return replace(state, phase="completed", reason=reason, finished_at=context.at)
+            return replace(state, phase="completed", reason=reason, finished_at=at)
         case RolloutAborted(epoch=epoch, reason=reason):
             return replace(
                 state,
                 phase="aborted",
                 reason=reason,
-                finished_at=context.at,
+                finished_at=at,
                 weight_percent=0.0,
                 epoch=state.epoch if epoch is None else epoch,
             )
@@ -113,8 +111,8 @@ def _evolved(state: Rollout, event: msgspec.Struct, context: EventContext) -> Ro
             return state
 
 
-def _step_started(state: Rollout, event: StepStarted, *, at: str) -> Rollout:
-    return msgspec.structs.replace(
+def _step_started(state: RolloutState, event: StepStarted, *, at: str) -> RolloutState:
+    return replace(
         state,
         phase="stepping",
         step=event.step,
@@ -127,7 +125,7 @@ def _step_started(state: Rollout, event: StepStarted, *, at: str) -> Rollout:
     )
 
 
-def _extended(state: Rollout, *, at: str) -> int:
+def _extended(state: RolloutState, *, at: str) -> int:
     """A step that is resumed gets its longest duration once more; else it would pause again at the next look."""
     if state.step is None or state.step_started_at is None:
         return state.deadline_ms

@@ -9,8 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from control_plane.endpoints.aggregate import Endpoint
 from control_plane.rollouts import errors
-from control_plane.rollouts.aggregate import Rollout
+from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import (
     AbortRollout,
     Command,
@@ -24,6 +25,7 @@ from control_plane.rollouts.commands import (
 from control_plane.rollouts.policies import only_a_sound_plan_may_start, verdicts_on
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase
+from schemas.events.endpoints import DeploymentAdded
 from schemas.events.rollouts import (
     CandidateWarmed,
     Measurement,
@@ -53,26 +55,42 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 _NOTHING = Decision()
 
 
-def start(command: StartRollout) -> Decision:
-    """Start a sound plan."""
+def start(
+    command: StartRollout, *, endpoint: Endpoint, candidate: DeploymentAdded, baseline: DeploymentAdded
+) -> Decision:
+    """Start a sound plan: the candidate, which has as many replicas as asked for in each region of the baseline."""
     only_a_sound_plan_may_start(command)
-    return Decision(events=(RolloutStarted(**msgspec.structs.asdict(command)),))
+    started = RolloutStarted(
+        endpoint_id=endpoint.id,
+        endpoint_name=endpoint.name,
+        candidate_deployment_id=candidate.deployment_id,
+        candidate=candidate.version,
+        baseline_deployment_id=baseline.deployment_id,
+        baseline=baseline.version,
+        replicas=command.replicas * max(1, len(endpoint.deployments.regions_of(baseline.deployment_id))),
+        strategy=command.strategy,
+        gates=command.gates,
+        alpha=command.alpha,
+        when_inconclusive=command.when_inconclusive,
+        warm_up_timeout_ms=command.warm_up_timeout_ms,
+    )
+    return Decision(events=(started,))
 
 
-def decide(state: Rollout, command: Command, *, next_epoch: int) -> Decision:
+def decide(state: RolloutState, command: Command, *, next_epoch: int) -> Decision:
     """Decide by the phase that the rollout is in."""
     return _DECIDE[state.phase](state, command, next_epoch)
 
 
-def _decide_warming(state: Rollout, command: Command, next_epoch: int) -> Decision:
+def _decide_warming(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
         case ReportWarmUp(failure=str(failure)):
             return _abort(state, f"the candidate cannot serve: {failure}", next_epoch)
-        case ReportWarmUp(ready_instances=ready) if ready >= state.terms.replicas:
+        case ReportWarmUp(ready_instances=ready) if ready >= state.replicas:
             warmed = CandidateWarmed(ready_instances=ready)
-            reason = f"{ready} of {state.terms.replicas} instances of the candidate answer their golden input"
+            reason = f"{ready} of {state.replicas} instances of the candidate answer their golden input"
             return Decision(events=(warmed, _step(state, 0, reason, next_epoch)))
-        case ReportWarmUp() if command.elapsed_ms >= state.terms.warm_up_timeout_ms:
+        case ReportWarmUp() if command.elapsed_ms >= state.warm_up_timeout_ms:
             return _abort(state, _cold(state, command), next_epoch)
         case AbortRollout(reason=reason):
             return _abort(state, reason, next_epoch)
@@ -82,7 +100,7 @@ def _decide_warming(state: Rollout, command: Command, next_epoch: int) -> Decisi
             return _NOTHING
 
 
-def _decide_stepping(state: Rollout, command: Command, next_epoch: int) -> Decision:
+def _decide_stepping(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
         case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
             return _judge_beside_baseline(state, measurement, next_epoch)
@@ -96,7 +114,7 @@ def _decide_stepping(state: Rollout, command: Command, next_epoch: int) -> Decis
             return _NOTHING
 
 
-def _decide_paused(state: Rollout, command: Command, next_epoch: int) -> Decision:
+def _decide_paused(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
         case ResumeRollout(reason=reason):
             return Decision(events=(RolloutResumed(step=state.step, reason=reason),))
@@ -108,7 +126,7 @@ def _decide_paused(state: Rollout, command: Command, next_epoch: int) -> Decisio
             return _NOTHING
 
 
-def _decide_baking(state: Rollout, command: Command, next_epoch: int) -> Decision:
+def _decide_baking(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
         case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
             return _judge_baking(state, measurement, next_epoch)
@@ -120,7 +138,7 @@ def _decide_baking(state: Rollout, command: Command, next_epoch: int) -> Decisio
             return _NOTHING
 
 
-def _decide_finished(state: Rollout, command: Command, _next_epoch: int) -> Decision:
+def _decide_finished(state: RolloutState, command: Command, _next_epoch: int) -> Decision:
     """A worker that comes late is not wrong; a person who repeats what is so already changes nothing."""
     match command, state.phase:
         case (ReportWarmUp() | JudgeStep(), _) | (AbortRollout(), "aborted") | (PromoteRollout(), "completed"):
@@ -132,12 +150,7 @@ def _decide_finished(state: Rollout, command: Command, _next_epoch: int) -> Deci
             )
 
 
-def _decide_unknown(state: Rollout, _command: Command, _next_epoch: int) -> Decision:
-    raise errors.RolloutNotFoundError(f"there is no rollout {state.id}".rstrip(), remedy="list the rollouts")
-
-
-_DECIDE: dict[Phase, Callable[[Rollout, Command, int], Decision]] = {
-    "unknown": _decide_unknown,
+_DECIDE: dict[Phase, Callable[[RolloutState, Command, int], Decision]] = {
     "warming": _decide_warming,
     "stepping": _decide_stepping,
     "paused": _decide_paused,
@@ -147,7 +160,7 @@ _DECIDE: dict[Phase, Callable[[Rollout, Command, int], Decision]] = {
 }
 
 
-def _judge_beside_baseline(state: Rollout, measurement: Measurement, next_epoch: int) -> Decision:
+def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
     verdicts = verdicts_on(state, measurement)
     stage, following = state.stages[measurement.step], measurement.step + 1
     failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
@@ -164,13 +177,13 @@ def _judge_beside_baseline(state: Rollout, measurement: Measurement, next_epoch:
     return Decision(verdicts=verdicts)
 
 
-def _judge_baking(state: Rollout, measurement: Measurement, next_epoch: int) -> Decision:
+def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
     verdicts = verdicts_on(state, measurement)
     failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
     if failed:
         reason = f"while baking, {_sentences(failed)}"
         return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
-    bake_time_ms = strategy_of(state.terms.strategy).bake_time_ms()
+    bake_time_ms = strategy_of(state.strategy).bake_time_ms()
     if measurement.freshness == "fresh" and measurement.elapsed_ms >= bake_time_ms:
         baked = f"no gate failed during {measurement.elapsed_ms / 1000:.1f} s at 100 %"
         reason = f"{baked}: {_sentences(verdicts)}" if verdicts else baked
@@ -178,12 +191,14 @@ def _judge_baking(state: Rollout, measurement: Measurement, next_epoch: int) -> 
     return Decision(verdicts=verdicts)
 
 
-def _inconclusive(state: Rollout, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int) -> Decision:
+def _inconclusive(
+    state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int
+) -> Decision:
     open_ones = [verdict for verdict in verdicts if verdict.outcome != "pass"]
     reason = (
         f"no decision at {state.weight_percent:g} % within {state.deadline_ms / 1000:.1f} s: {_sentences(open_ones)}"
     )
-    match state.terms.when_inconclusive:
+    match state.when_inconclusive:
         case "abort":
             return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
         case "pause":
@@ -202,20 +217,20 @@ def _judged(
     return Decision(events=(judged, *consequence), verb=verb, verdicts=verdicts)
 
 
-def _step(state: Rollout, step: int, reason: str, epoch: int) -> StepStarted:
+def _step(state: RolloutState, step: int, reason: str, epoch: int) -> StepStarted:
     return StepStarted(step=step, weight_percent=state.stages[step].weight_percent, epoch=epoch, reason=reason)
 
 
-def _promotion(state: Rollout, reason: str, epoch: int) -> tuple[msgspec.Struct, ...]:
+def _promotion(state: RolloutState, reason: str, epoch: int) -> tuple[msgspec.Struct, ...]:
     return (_step(state, len(state.stages) - 1, reason, epoch), RolloutPromoted(epoch=epoch, reason=reason))
 
 
-def _abort(state: Rollout, reason: str, next_epoch: int) -> Decision:
+def _abort(state: RolloutState, reason: str, next_epoch: int) -> Decision:
     epoch = None if state.step is None else next_epoch
     return Decision(events=(RolloutAborted(step=state.step, epoch=epoch, reason=reason),))
 
 
-def _is_new_evidence(state: Rollout, measurement: Measurement) -> bool:
+def _is_new_evidence(state: RolloutState, measurement: Measurement) -> bool:
     """A measurement of another step or epoch, or not newer than the one that was judged, says nothing.
 
     A late view may stand where it stood: what is new is the time that has passed, which can end a resumed step too.
@@ -232,14 +247,14 @@ def _sentences(verdicts: list[Verdict] | tuple[Verdict, ...]) -> str:
     return ". ".join(verdict.reason for verdict in verdicts)
 
 
-def _cold(state: Rollout, report: ReportWarmUp) -> str:
+def _cold(state: RolloutState, report: ReportWarmUp) -> str:
     return (
-        f"only {report.ready_instances} of {state.terms.replicas} instances of the candidate were ready after "
-        f"{report.elapsed_ms / 1000:.1f} s; {state.terms.warm_up_timeout_ms / 1000:.1f} s were allowed"
+        f"only {report.ready_instances} of {state.replicas} instances of the candidate were ready after "
+        f"{report.elapsed_ms / 1000:.1f} s; {state.warm_up_timeout_ms / 1000:.1f} s were allowed"
     )
 
 
-def _wrong_phase(state: Rollout, command: Command, *, remedy: str) -> errors.WrongPhaseError:
+def _wrong_phase(state: RolloutState, command: Command, *, remedy: str) -> errors.WrongPhaseError:
     return errors.WrongPhaseError(f"{state.id} is {state.phase}, so you cannot {_verb(command)} it", remedy=remedy)
 
 

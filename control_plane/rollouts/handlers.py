@@ -17,18 +17,14 @@ from control_plane.endpoints.traffic.commands import ReleaseEndpoint, ReserveEnd
 from control_plane.endpoints.traffic.decisions import restore_traffic, set_traffic
 from control_plane.endpoints.traffic.ownership import release, reserve
 from control_plane.ports import Loaded, Reply, UnitOfWork
-from control_plane.rollouts.aggregate import Rollout
-from control_plane.rollouts.commands import (
-    AbortRollout,
-    Command,
-    JudgeStep,
-    StartRollout,
-)
+from control_plane.rollouts.aggregate import RolloutState
+from control_plane.rollouts.commands import AbortRollout, Command, JudgeStep, StartRollout
 from control_plane.rollouts.decisions import Decision, decide, start
 from control_plane.rollouts.policies import baseline_for, only_one_rollout_may_own_an_endpoint
 from control_plane.rollouts.queries import unknown_rollout
-from control_plane.rollouts.requests import RollbackRequest, StartRolloutRequest
+from control_plane.rollouts.requests import RollbackRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, rollout_resource
+from schemas.documents.rollouts import Standing
 from schemas.events.rollouts import Measurement, RolloutAborted, RolloutCompleted, StepStarted
 from schemas.identifiers import Kind, kind_of
 
@@ -36,39 +32,28 @@ _OK, _CREATED = 200, 201
 _WHOLE = 100.0
 
 
-def start_rollout(uow: UnitOfWork, request: StartRolloutRequest, *, expected_version: int | None) -> Reply:
+def start_rollout(uow: UnitOfWork, command: StartRollout, *, expected_version: int | None) -> Reply:
     """Reserve the endpoint, add the candidate's deployment and start the rollout.
 
     If-Match speaks of the endpoint here: the rollout does not exist yet.
     """
-    endpoint = load_endpoint(uow, request.endpoint, expected_version=expected_version)
+    endpoint = load_endpoint(uow, command.endpoint, expected_version=expected_version)
     only_one_rollout_may_own_an_endpoint(endpoint.state)
-    candidate = deployable_version(uow.catalogue, request.version, workspace=uow.actor.workspace).reference
+    version = deployable_version(uow.catalogue, command.version, workspace=uow.actor.workspace).reference
     ready = ready_instances(uow.catalogue, endpoint.state.id, workspace=uow.actor.workspace)
-    baseline = baseline_for(endpoint.state, candidate, ready=ready)
+    baseline = baseline_for(endpoint.state, version, ready=ready)
     rollout_id = uow.new_id(Kind.ROLLOUT)
     reservation = reserve(endpoint.state, ReserveEndpoint(rollout_id=rollout_id))
     endpoint = append(uow, endpoint.state.id, endpoint, reservation)
     # The candidate is compared where the baseline is.
     regions = endpoint.state.deployments.regions_of(baseline.deployment_id)
     endpoint, deployment_id = add_version(
-        uow, endpoint, version=request.version, replicas=request.replicas, regions=regions
+        uow, endpoint, version=command.version, replicas=command.replicas, regions=regions
     )
-    command = StartRollout(
-        endpoint_id=endpoint.state.id,
-        endpoint_name=endpoint.state.name,
-        candidate_deployment_id=deployment_id,
-        candidate=candidate,
-        baseline_deployment_id=baseline.deployment_id,
-        baseline=baseline.version,
-        replicas=request.replicas * max(1, len(regions)),
-        strategy=request.strategy,
-        gates=request.gates,
-        alpha=request.alpha,
-        when_inconclusive=request.when_inconclusive,
-        warm_up_timeout_ms=request.warm_up_timeout_ms,
-    )
-    rollout = uow.append(ROLLOUTS, rollout_id, expected_version=0, events=start(command).events)
+    candidate = endpoint.state.deployments.find(deployment_id)
+    assert candidate is not None, "its deployment was just added"
+    decision = start(command, endpoint=endpoint.state, candidate=candidate, baseline=baseline)
+    rollout = _append(uow, rollout_id, decision, expected_version=0)
     return _rollout_reply(rollout, status=_CREATED)
 
 
@@ -86,15 +71,8 @@ def report_measurement(
     """Decide on a measurement; the answer says what was concluded, also where nothing is written."""
     command = JudgeStep(measurement=measurement)
     rollout, decision = _decide(uow, rollout_id, command, expected_version=expected_version)
-    judged = JudgedResource(
-        decision=decision.verb,
-        verdicts=decision.verdicts,
-        phase=rollout.state.phase,
-        step=rollout.state.step,
-        epoch=rollout.state.epoch,
-        reason=rollout.state.reason,
-        stream_version=rollout.version,
-    )
+    standing = {name: getattr(rollout.state, name) for name in Standing.__struct_fields__}
+    judged = JudgedResource(**standing | {"verdicts": decision.verdicts}, decision=decision.verb)
     return Reply(status=_OK, body=msgspec.json.encode(judged), stream_version=rollout.version)
 
 
@@ -117,44 +95,51 @@ def rollback_endpoint(
 
 def _decide(
     uow: UnitOfWork, rollout_id: str, command: Command, *, expected_version: int | None
-) -> tuple[Loaded[Rollout], Decision]:
+) -> tuple[Loaded[RolloutState], Decision]:
     rollout = _load(uow, rollout_id, expected_version=expected_version)
-    endpoint = uow.load(ENDPOINTS, rollout.state.terms.endpoint_id)
+    endpoint = uow.load(ENDPOINTS, rollout.state.endpoint_id)
     decision = decide(rollout.state, command, next_epoch=endpoint.version + 1)
     if not decision.events:
         return rollout, decision
-    rollout = uow.append(ROLLOUTS, rollout_id, expected_version=rollout.version, events=decision.events)
+    rollout = _append(uow, rollout_id, decision, expected_version=rollout.version)
     for event in decision.events:
         endpoint = _follow(uow, endpoint, rollout.state, event)
     return rollout, decision
 
 
-def _load(uow: UnitOfWork, rollout_id: str, *, expected_version: int | None) -> Loaded[Rollout]:
+def _load(uow: UnitOfWork, rollout_id: str, *, expected_version: int | None) -> Loaded[RolloutState]:
     if kind_of(rollout_id) is not Kind.ROLLOUT:
         raise unknown_rollout(rollout_id)
     rollout = uow.load(ROLLOUTS, rollout_id)
-    if rollout.version == 0:
+    if rollout.state is None:
         raise unknown_rollout(rollout_id)
     require_version(rollout.version, expected_version)
-    return rollout
+    return Loaded(rollout.state, rollout.version)
 
 
-def _follow(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, event: msgspec.Struct) -> Loaded[Endpoint]:
+def _append(uow: UnitOfWork, rollout_id: str, decision: Decision, *, expected_version: int) -> Loaded[RolloutState]:
+    rollout = uow.append(ROLLOUTS, rollout_id, expected_version=expected_version, events=decision.events)
+    assert rollout.state is not None, "the first event starts the rollout"
+    return Loaded(rollout.state, rollout.version)
+
+
+def _follow(
+    uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: RolloutState, event: msgspec.Struct
+) -> Loaded[Endpoint]:
     """Carry out on the endpoint what an event of its rollout says."""
-    terms = rollout.terms
     match event:
         case StepStarted(step=step, weight_percent=weight, epoch=epoch, reason=reason):
-            weights = ((terms.baseline_deployment_id, _WHOLE - weight), (terms.candidate_deployment_id, weight))
+            weights = ((rollout.baseline_deployment_id, _WHOLE - weight), (rollout.candidate_deployment_id, weight))
             shift = SetTraffic(weights=weights, reason=reason, rollout_id=rollout.id, step=step)
             return _shift(uow, endpoint, shift, epoch=epoch)
         case RolloutAborted(step=step, epoch=epoch, reason=reason):
             if epoch is not None:
-                everything = ((terms.baseline_deployment_id, _WHOLE),)
+                everything = ((rollout.baseline_deployment_id, _WHOLE),)
                 back = SetTraffic(weights=everything, reason=reason, rollout_id=rollout.id, step=step)
                 endpoint = _shift(uow, endpoint, back, epoch=epoch)
-            return _end(uow, endpoint, rollout, removed=terms.candidate_deployment_id)
+            return _end(uow, endpoint, rollout, removed=rollout.candidate_deployment_id)
         case RolloutCompleted():
-            return _end(uow, endpoint, rollout, removed=terms.baseline_deployment_id)
+            return _end(uow, endpoint, rollout, removed=rollout.baseline_deployment_id)
         case _:
             return endpoint
 
@@ -165,7 +150,7 @@ def _shift(uow: UnitOfWork, endpoint: Loaded[Endpoint], shift: SetTraffic, *, ep
     return endpoint
 
 
-def _end(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, *, removed: str) -> Loaded[Endpoint]:
+def _end(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: RolloutState, *, removed: str) -> Loaded[Endpoint]:
     """Take away the deployment that nothing goes to any more, and give the endpoint back."""
     state = endpoint.state
     removal = RemoveDeployment(deployment_id=removed, reason=f"{rollout.id} is {rollout.phase}")
@@ -176,7 +161,7 @@ def _end(uow: UnitOfWork, endpoint: Loaded[Endpoint], rollout: Rollout, *, remov
     return append(uow, state.id, endpoint, events)
 
 
-def _rollout_reply(rollout: Loaded[Rollout], *, status: int = _OK) -> Reply:
+def _rollout_reply(rollout: Loaded[RolloutState], *, status: int = _OK) -> Reply:
     return Reply(
         status=status, body=msgspec.json.encode(rollout_resource(rollout.state)), stream_version=rollout.version
     )

@@ -95,7 +95,7 @@ def _operator_commands() -> list[Operation]:
             path="/v1/rollouts",
             handler=handlers.start_rollout,
             sdk="rollouts.start",
-            asks=requests.StartRolloutRequest,
+            asks=commands.StartRollout,
             answers=Rollout,
             status=_CREATED,
             roles=OPERATORS,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.rollouts import errors
-from control_plane.rollouts.aggregate import Rollout
+from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import StartRollout
 from control_plane.rollouts.gates.base import GateRule, Problem, late
 from control_plane.rollouts.gates.table import rule_of
@@ -67,7 +67,7 @@ def only_a_sound_plan_may_start(command: StartRollout) -> None:
         raise errors.InvalidRolloutError(first.detail, field=first.field, remedy=first.remedy)
 
 
-def verdicts_on(rollout: Rollout, measurement: Measurement) -> tuple[Verdict, ...]:
+def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
     """Ask each gate.
 
     While baking there is no baseline beside the candidate: the gates that compare over time are asked about that of the
@@ -75,11 +75,11 @@ def verdicts_on(rollout: Rollout, measurement: Measurement) -> tuple[Verdict, ..
     """
     alpha = rollout.alpha_per_gate
     if measurement.freshness == "late":
-        return tuple(late(rule_of(gate).kind, alpha=alpha) for gate in rollout.terms.gates)
+        return tuple(late(rule_of(gate).kind, alpha=alpha) for gate in rollout.gates)
     measured = {each.gate: each for each in measurement.counts}
     kept = {each.gate: each.baseline for each in rollout.judged}
     verdicts = []
-    for rule in map(rule_of, rollout.terms.gates):
+    for rule in map(rule_of, rollout.gates):
         counts = _counts_of(rule, measured)
         if rollout.phase != "baking":
             verdicts.append(rule.judge(counts.candidate, counts.baseline, alpha=alpha))

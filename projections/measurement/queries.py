@@ -3,12 +3,11 @@
 import asyncio
 from typing import Any
 
-import msgspec
-
 from projections.errors import BadQuery
 from projections.reading import Reader
 from projections.watermarks.queries import watermarks
-from projections.watermarks.watermark import Freshness, Watermark, combined
+from projections.watermarks.watermark import Watermark, combined
+from schemas.measurement import Arm, Measured, MeasureEpoch
 
 _MAX_EPOCH = 2**31 - 1
 _REQUESTS_OF_EPOCH = """
@@ -100,72 +99,7 @@ _ANSWERS = f"""
 _UNLIMITED_TOKENS = 2**62
 
 
-class AnswerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Beyond what an answer of a language model counts as late, slow or long; None where no one asks for it."""
-
-    first_token_ms: float | None = None
-    between_tokens_ms: float | None = None
-    tokens: int | None = None
-
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Which arms of which epoch; what has no name or limit is not counted."""
-
-    workspace: str
-    endpoint_id: str
-    epoch: int
-    arms: tuple[str, ...]
-    latency_threshold_ms: float | None
-    feedback_name: str | None
-    loss_name: str | None = None
-    loss_threshold: float | None = None
-    rating_name: str | None = None
-    rating_threshold: float | None = None
-    answers: AnswerLimits | None = None
-
-
-class Arm(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of one deployment since the epoch began. Latencies are None without requests.
-
-    `over` of the `scored` predictions have a reported loss above the threshold, `under` of the `rated` a rating below
-    theirs. Of the language model's answers that were captured, `late` of the `streams` began and `slow_between` of the
-    `paced` went on above the limits, `truncated` of the `answers` were cut off, and `long` of the `counted` have more
-    tokens than the limit.
-    """
-
-    requests: int = 0
-    errors: int = 0
-    slow: int = 0
-    labelled: int = 0
-    wrong: int = 0
-    scored: int = 0
-    over: int = 0
-    rated: int = 0
-    under: int = 0
-    streams: int = 0
-    late: int = 0
-    paced: int = 0
-    slow_between: int = 0
-    answers: int = 0
-    truncated: int = 0
-    counted: int = 0
-    long: int = 0
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-
-
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """The arms by deployment id, over every primary request that ended at or before the watermark."""
-
-    freshness: Freshness
-    watermark_ms: int | None
-    lag_ms: int | None
-    waiting_for: tuple[str, ...]
-    arms: dict[str, Arm]
-
-
-async def measure_epoch(reader: Reader, question: Question) -> Measured:
+async def measure_epoch(reader: Reader, question: MeasureEpoch, *, workspace: str, endpoint_id: str) -> Measured:
     """Count the arms. The watermark is read first: rows that arrive meanwhile are beyond it.
 
     Raises:
@@ -173,15 +107,16 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
     """
     if not 0 <= question.epoch <= _MAX_EPOCH:
         raise BadQuery(f"{question.epoch} is not an epoch", field="epoch", remedy="take it from the endpoint's traffic")
-    needs_observations = question.feedback_name is not None or question.answers is not None
+    arms = list(dict.fromkeys((question.candidate, question.baseline)))
+    needs_observations = question.feedback_name is not None or _is_about_answers(question)
     mark = await _watermark(reader, with_observations=needs_observations)
     if mark.watermark_ms is None:
-        return _measured(mark, {arm: Arm() for arm in question.arms})
+        return _measured(mark, {arm: Arm() for arm in arms})
     parameters = {
-        "workspace": question.workspace,
-        "endpoint_id": question.endpoint_id,
+        "workspace": workspace,
+        "endpoint_id": endpoint_id,
         "epoch": question.epoch,
-        "arms": list(question.arms),
+        "arms": arms,
         "watermark_ms": mark.watermark_ms,
         "threshold_ms": _or_infinite(question.latency_threshold_ms),
     }
@@ -195,7 +130,7 @@ async def measure_epoch(reader: Reader, question: Question) -> Measured:
     of_arm: dict[str, dict[str, Any]] = {row["arm"]: row for row in counts}
     for arm, found in (pair for each in judged for pair in each.items()):
         of_arm[arm] = {**of_arm.get(arm, {}), **found, "arm": arm}
-    return _measured(mark, {arm: _arm(of_arm.get(arm, {})) for arm in question.arms})
+    return _measured(mark, {arm: _arm(of_arm.get(arm, {})) for arm in arms})
 
 
 async def _watermark(reader: Reader, *, with_observations: bool) -> Watermark:
@@ -205,45 +140,54 @@ async def _watermark(reader: Reader, *, with_observations: bool) -> Watermark:
     return combined([marks["requests"], marks["observations"]])
 
 
-async def _labels(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+async def _labels(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if question.feedback_name is None:
         return {}
     rows = await reader.select(_LABELS, parameters | {"feedback_name": question.feedback_name})
-    return {question.arms[row["arm"] - 1]: row for row in rows}
+    return {parameters["arms"][row["arm"] - 1]: row for row in rows}
 
 
-async def _losses(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+async def _losses(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
     threshold = _or_infinite(question.loss_threshold)
-    found = await _numbers(reader, question, parameters, name=question.loss_name, threshold=threshold)
+    found = await _numbers(reader, parameters, name=question.loss_name, threshold=threshold)
     return {arm: {"scored": row["reported"], "over": row["over"]} for arm, row in found.items()}
 
 
-async def _ratings(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+async def _ratings(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
     threshold = -float("inf") if question.rating_threshold is None else question.rating_threshold
-    found = await _numbers(reader, question, parameters, name=question.rating_name, threshold=threshold)
+    found = await _numbers(reader, parameters, name=question.rating_name, threshold=threshold)
     return {arm: {"rated": row["reported"], "under": row["under"]} for arm, row in found.items()}
 
 
 async def _numbers(
-    reader: Reader, question: Question, parameters: dict[str, Any], *, name: str | None, threshold: float
+    reader: Reader, parameters: dict[str, Any], *, name: str | None, threshold: float
 ) -> dict[str, dict[str, Any]]:
     if name is None:
         return {}
     rows = await reader.select(_NUMBERS, parameters | {"called": name, "threshold": threshold})
-    return {question.arms[row["arm"] - 1]: row for row in rows}
+    return {parameters["arms"][row["arm"] - 1]: row for row in rows}
 
 
-async def _answers(reader: Reader, question: Question, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    limits = question.answers
-    if limits is None:
+async def _answers(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    if not _is_about_answers(question):
         return {}
+    tokens = question.answer_tokens_threshold
     asked = {
-        "first_token_ms": _or_infinite(limits.first_token_ms),
-        "between_tokens_ms": _or_infinite(limits.between_tokens_ms),
-        "tokens": _UNLIMITED_TOKENS if limits.tokens is None else limits.tokens,
+        "first_token_ms": _or_infinite(question.first_token_threshold_ms),
+        "between_tokens_ms": _or_infinite(question.between_tokens_threshold_ms),
+        "tokens": _UNLIMITED_TOKENS if tokens is None else tokens,
     }
     rows = await reader.select(_ANSWERS, parameters | asked)
-    return {question.arms[row["arm"] - 1]: row for row in rows}
+    return {parameters["arms"][row["arm"] - 1]: row for row in rows}
+
+
+def _is_about_answers(question: MeasureEpoch) -> bool:
+    thresholds = (
+        question.first_token_threshold_ms,
+        question.between_tokens_threshold_ms,
+        question.answer_tokens_threshold,
+    )
+    return bool(question.truncation) or any(each is not None for each in thresholds)
 
 
 def _or_infinite(limit: float | None) -> float:

@@ -1,11 +1,10 @@
 """Up to when the views hold everything, and whether that is good enough. Pure."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
 
 import msgspec
 
-Freshness: TypeAlias = Literal["fresh", "late", "no_data"]
+from schemas.measurement import Freshness
 
 
 class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,10 +7,21 @@ import msgspec
 from schemas.events.endpoints import VersionReference
 from schemas.events.rollouts import Gate, Strategy, Verdict, WhenInconclusive
 
-Phase = Literal["unknown", "warming", "stepping", "paused", "baking", "completed", "aborted"]
+Phase = Literal["warming", "stepping", "paused", "baking", "completed", "aborted"]
 
 
-class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a rollout is, and why."""
+
+    phase: Phase
+    step: int | None
+    epoch: int | None
+    verdicts: tuple[Verdict, ...]
+    reason: str
+    stream_version: int
+
+
+class Rollout(Standing, frozen=True, kw_only=True):
     """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
 
     `epoch` names the endpoint's event that set the weight, None while the candidate is warmed.
@@ -19,10 +30,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     endpoint_id: str
     endpoint_name: str
-    phase: Phase
-    step: int | None
     weight_percent: float
-    epoch: int | None
     candidate_deployment_id: str
     candidate: VersionReference
     baseline_deployment_id: str
@@ -33,9 +41,6 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
     when_inconclusive: WhenInconclusive
     warm_up_timeout_ms: int
-    verdicts: tuple[Verdict, ...]
-    reason: str
     started_at: str
     step_started_at: str | None
     finished_at: str | None
-    stream_version: int

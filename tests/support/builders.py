@@ -3,7 +3,6 @@
 import msgspec
 
 from control_plane.endpoints.deployments.commands import DeployableVersion
-from control_plane.rollouts.commands import StartRollout
 from schemas.events.endpoints import (
     Allocation,
     BucketRange,
@@ -92,8 +91,8 @@ def canary(*weights: float, min_ms: int = 3_000, max_ms: int = 60_000, bake_ms: 
     return Canary(steps=steps, bake_time_ms=bake_ms)
 
 
-def start_command(**changes: object) -> StartRollout:
-    command = StartRollout(
+def rollout_started(**changes: object) -> RolloutStarted:
+    started = RolloutStarted(
         endpoint_id="endpoint-1",
         endpoint_name="digits",
         candidate_deployment_id=CANDIDATE,
@@ -107,11 +106,7 @@ def start_command(**changes: object) -> StartRollout:
         when_inconclusive="pause",
         warm_up_timeout_ms=30_000,
     )
-    return msgspec.structs.replace(command, **changes)
-
-
-def rollout_started(**changes: object) -> RolloutStarted:
-    return RolloutStarted(**msgspec.structs.asdict(start_command(**changes)))
+    return msgspec.structs.replace(started, **changes)
 
 
 def gate_counts(gate: str, candidate: tuple[int, int], baseline: tuple[int, int]) -> GateCounts:

@@ -7,8 +7,8 @@ from control_plane.endpoints.instances.handlers import announce_instance
 from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import CatalogueRow, Reply
+from control_plane.rollouts.commands import StartRollout
 from control_plane.rollouts.handlers import start_rollout
-from control_plane.rollouts.requests import StartRolloutRequest
 from control_plane.web.bodies import decode_body
 from schemas.documents.rollouts import Rollout
 from schemas.envelope import rfc3339
@@ -67,10 +67,10 @@ def announce(log: MemoryLog, endpoint_id: str, deployment_id: str) -> str:
     return str(body["id"])
 
 
-def rollout_request(**changes: object) -> StartRolloutRequest:
+def rollout_request(**changes: object) -> StartRollout:
     """Make the request of a whole rollout of digits/2, read as the API reads it."""
     body = {"endpoint": ENDPOINT, "version": "digits/2", "gates": GATES, "strategy": canary(), **changes}
-    return decode_body(msgspec.json.encode(body), StartRolloutRequest)
+    return decode_body(msgspec.json.encode(body), StartRollout)
 
 
 def begin(log: MemoryLog, **changes: object) -> Rollout:

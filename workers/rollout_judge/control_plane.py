@@ -2,13 +2,14 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
+from msgspec.structs import asdict
 
 from schemas.events.rollouts import Measurement
-from workers.rollout_judge.answers import MeasurementAnswer
+from schemas.measurement import Measured
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.looks import LookAtView, ReportWarmUp
 
@@ -34,10 +35,11 @@ class ControlPlane:
         """Close the connections."""
         await self._client.aclose()
 
-    async def look(self, look: LookAtView) -> MeasurementAnswer:
+    async def look(self, look: LookAtView) -> Measured:
         """Return the counts of an epoch's deployments."""
         path = f"/v1/endpoints/{look.endpoint_id}/measurement"
-        return await self._call("GET", path, MeasurementAnswer, params=look.question)
+        params = {name: value for name, value in asdict(look.question).items() if value is not None}
+        return await self._call("GET", path, Measured, params=params)
 
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None:
         """Report how the candidate warms up."""
@@ -53,7 +55,7 @@ class ControlPlane:
         path: str,
         answer: type[Answer],
         *,
-        params: dict[str, str] | None = None,
+        params: dict[str, Any] | None = None,
         body: msgspec.Struct | None = None,
     ) -> Answer:
         content = None if body is None else msgspec.json.encode(body)

@@ -10,7 +10,7 @@ from infra.background import Background
 from infra.clock import Clock
 from infra.kafka.serving_state import Documents
 from schemas.events.rollouts import Measurement
-from workers.rollout_judge.answers import MeasurementAnswer
+from schemas.measurement import Measured
 from workers.rollout_judge.control_plane import Judged
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.looks import (
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 class Plane(Protocol):
     """What the judge needs from the control plane."""
 
-    async def look(self, look: LookAtView) -> MeasurementAnswer: ...
+    async def look(self, look: LookAtView) -> Measured: ...
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None: ...
     async def report_measurement(self, rollout_id: str, measurement: Measurement) -> Judged: ...
 
@@ -89,7 +89,7 @@ class Judge:
                 del remembered[rollout_id]
 
     async def _look_unless_quiet(self, watched: Watched) -> None:
-        if self._clock.monotonic() < self._quiet_until.get(watched.id, 0.0):
+        if self._clock.monotonic() < self._quiet_until.get(watched.rollout.id, 0.0):
             return
         self.looks += 1
         try:
@@ -100,13 +100,13 @@ class Judge:
             self._background.failed("judge-looks", error)
             self._back_off_from(watched, error)
         else:
-            self._back_off.pop(watched.id, None)
-            self._quiet_until.pop(watched.id, None)
+            self._back_off.pop(watched.rollout.id, None)
+            self._quiet_until.pop(watched.rollout.id, None)
 
     async def _look(self, watched: Watched) -> None:
         match next_action(watched, now_s=self._clock.monotonic()):
             case ReportWarmUp() as report:
-                await self._plane.report_warm_up(watched.id, report)
+                await self._plane.report_warm_up(watched.rollout.id, report)
             case LookAtView() as look:
                 await self._measure(watched, look)
             case None:
@@ -124,16 +124,16 @@ class Judge:
             await self._report(watched, measurement_of(watched, answer))
 
     async def _report(self, watched: Watched, measurement: Measurement | None) -> None:
-        if measurement is None or self._sent.get(watched.id) == sent_of(measurement):
+        if measurement is None or self._sent.get(watched.rollout.id) == sent_of(measurement):
             return
-        judged = await self._plane.report_measurement(watched.id, measurement)
-        self._sent[watched.id] = sent_of(measurement)
+        judged = await self._plane.report_measurement(watched.rollout.id, measurement)
+        self._sent[watched.rollout.id] = sent_of(measurement)
         if judged.decision != "none":
-            _log.info("step_judged", rollout_id=watched.id, decision=judged.decision, step=watched.step)
+            _log.info("step_judged", rollout_id=watched.rollout.id, decision=judged.decision, step=watched.rollout.step)
 
     def _back_off_from(self, watched: Watched, error: Exception) -> None:
         self.failed_looks += 1
-        wait_s = min(_MAX_BACK_OFF_S, 2 * self._back_off.get(watched.id, _FIRST_BACK_OFF_S / 2))
-        self._back_off[watched.id] = wait_s
-        self._quiet_until[watched.id] = self._clock.monotonic() + wait_s
-        _log.warning("look_failed", rollout_id=watched.id, error=str(error), wait_s=wait_s)
+        wait_s = min(_MAX_BACK_OFF_S, 2 * self._back_off.get(watched.rollout.id, _FIRST_BACK_OFF_S / 2))
+        self._back_off[watched.rollout.id] = wait_s
+        self._quiet_until[watched.rollout.id] = self._clock.monotonic() + wait_s
+        _log.warning("look_failed", rollout_id=watched.rollout.id, error=str(error), wait_s=wait_s)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.documents.rollouts import Rollout
 from schemas.events.rollouts import (
     AnswerTokensGate,
     BetweenTokensGate,
@@ -23,20 +24,20 @@ from schemas.events.rollouts import (
     RatingGate,
     TruncationGate,
 )
-from workers.rollout_judge.answers import Arm, MeasurementAnswer
+from schemas.measurement import Arm, Measured, MeasureEpoch
 from workers.rollout_judge.state import Watched
 
 # What each kind of gate adds to the query of the view, and which of its counts it then reads.
-_ASKED: dict[type, Callable[[Any], dict[str, str]]] = {
+_ASKED: dict[type, Callable[[Any], dict[str, Any]]] = {
     ErrorRateGate: lambda _: {},
-    LatencyGate: lambda gate: {"latency_threshold_ms": repr(gate.threshold_ms)},
+    LatencyGate: lambda gate: {"latency_threshold_ms": gate.threshold_ms},
     QualityGate: lambda gate: {"feedback_name": gate.feedback_name},
-    LossGate: lambda gate: {"loss_name": gate.feedback_name, "loss_threshold": repr(gate.threshold)},
-    RatingGate: lambda gate: {"rating_name": gate.feedback_name, "rating_threshold": repr(gate.threshold)},
-    FirstTokenGate: lambda gate: {"first_token_threshold_ms": repr(gate.threshold_ms)},
-    BetweenTokensGate: lambda gate: {"between_tokens_threshold_ms": repr(gate.threshold_ms)},
-    TruncationGate: lambda _: {"truncation": "true"},
-    AnswerTokensGate: lambda gate: {"answer_tokens_threshold": str(gate.threshold)},
+    LossGate: lambda gate: {"loss_name": gate.feedback_name, "loss_threshold": gate.threshold},
+    RatingGate: lambda gate: {"rating_name": gate.feedback_name, "rating_threshold": gate.threshold},
+    FirstTokenGate: lambda gate: {"first_token_threshold_ms": gate.threshold_ms},
+    BetweenTokensGate: lambda gate: {"between_tokens_threshold_ms": gate.threshold_ms},
+    TruncationGate: lambda _: {"truncation": True},
+    AnswerTokensGate: lambda gate: {"answer_tokens_threshold": gate.threshold},
 }
 _COUNTED: dict[type, tuple[str, str]] = {
     ErrorRateGate: ("requests", "errors"),
@@ -60,10 +61,10 @@ class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookAtView(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask the view for the counts of the step, with the parameters of the query."""
+    """Ask the view for the counts of the step."""
 
     endpoint_id: str
-    question: dict[str, str]
+    question: MeasureEpoch
 
 
 class LastSent(msgspec.Struct, frozen=True):
@@ -77,22 +78,23 @@ class LastSent(msgspec.Struct, frozen=True):
 
 def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView | None:
     """Return the next action for a rollout, or None while there is nothing to report or nothing is served yet."""
-    match watched.phase:
+    rollout = watched.rollout
+    match rollout.phase:
         case "warming":
             return _warm_up(watched, now_s=now_s)
-        case "stepping" | "baking" if watched.applied_ms is not None:
-            return LookAtView(endpoint_id=watched.endpoint_id, question=_question(watched))
+        case "stepping" | "baking" if rollout.epoch is not None and watched.applied_ms is not None:
+            return LookAtView(endpoint_id=rollout.endpoint_id, question=_question(rollout, epoch=rollout.epoch))
         case _:
             return None
 
 
-def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement | None:
+def measurement_of(watched: Watched, answer: Measured) -> Measurement | None:
     """Convert the view's answer to a measurement, or return None if the view has not reached the step yet.
 
     The elapsed time is data time: how far the records reach beyond the moment when the gateways served the epoch. A
     late view stands still, so its lag is added: it only decides whether the step's longest duration is over.
     """
-    step, epoch, applied_ms = watched.step, watched.epoch, watched.applied_ms
+    step, epoch, applied_ms = watched.rollout.step, watched.rollout.epoch, watched.applied_ms
     if step is None or epoch is None or applied_ms is None or answer.watermark_ms is None:
         return None
     elapsed_ms = answer.watermark_ms - applied_ms
@@ -106,7 +108,7 @@ def measurement_of(watched: Watched, answer: MeasurementAnswer) -> Measurement |
         watermark_ms=answer.watermark_ms,
         elapsed_ms=elapsed_ms,
         freshness="fresh" if answer.freshness == "fresh" else "late",
-        counts=tuple(_counts(gate, watched, answer) for gate in watched.gates),
+        counts=tuple(_counts(gate, watched.rollout, answer) for gate in watched.rollout.gates),
     )
 
 
@@ -115,7 +117,7 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
 
     No gate can pass by that; it only decides whether the step's longest duration is over.
     """
-    step, epoch, applied_s = watched.step, watched.epoch, watched.applied_s
+    step, epoch, applied_s = watched.rollout.step, watched.rollout.epoch, watched.applied_s
     if step is None or epoch is None or applied_s is None:
         return None
     return Measurement(
@@ -136,27 +138,32 @@ def sent_of(measurement: Measurement) -> LastSent:
 
 def _warm_up(watched: Watched, *, now_s: float) -> ReportWarmUp | None:
     elapsed_ms = max(0, round((now_s - watched.started_s) * 1000))
-    ready = len(watched.instances)
-    is_settled = ready >= watched.replicas or watched.failure is not None or elapsed_ms >= watched.warm_up_timeout_ms
-    if not is_settled:
+    ready, rollout = len(watched.instances), watched.rollout
+    is_ready = ready >= rollout.replicas
+    if not (is_ready or watched.failure is not None or elapsed_ms >= rollout.warm_up_timeout_ms):
         return None
-    failure = None if ready >= watched.replicas else watched.failure
+    failure = None if is_ready else watched.failure
     return ReportWarmUp(ready_instances=ready, elapsed_ms=elapsed_ms, failure=failure)
 
 
-def _question(watched: Watched) -> dict[str, str]:
-    question = {"epoch": str(watched.epoch), "candidate": watched.candidate, "baseline": watched.baseline}
-    for gate in watched.gates:
-        question |= _ASKED[type(gate)](gate)
-    return question
+def _question(rollout: Rollout, *, epoch: int) -> MeasureEpoch:
+    asked: dict[str, Any] = {}
+    for gate in rollout.gates:
+        asked |= _ASKED[type(gate)](gate)
+    return MeasureEpoch(
+        epoch=epoch,
+        candidate=rollout.candidate_deployment_id,
+        baseline=rollout.baseline_deployment_id,
+        **asked,
+    )
 
 
-def _counts(gate: Gate, watched: Watched, answer: MeasurementAnswer) -> GateCounts:
+def _counts(gate: Gate, rollout: Rollout, answer: Measured) -> GateCounts:
     nothing = Arm()
     return GateCounts(
         gate=str(gate.__struct_config__.tag),
-        candidate=_of_arm(gate, answer.arms.get(watched.candidate, nothing)),
-        baseline=_of_arm(gate, answer.arms.get(watched.baseline, nothing)),
+        candidate=_of_arm(gate, answer.arms.get(rollout.candidate_deployment_id, nothing)),
+        baseline=_of_arm(gate, answer.arms.get(rollout.baseline_deployment_id, nothing)),
     )
 
 

@@ -12,28 +12,18 @@ import msgspec
 from infra.kafka.serving_state import Documents
 from infra.newer_release import document_understood
 from schemas.documents.records import Removed, StateRecord
-from schemas.documents.rollouts import Phase, Rollout
+from schemas.documents.rollouts import Rollout
 from schemas.envelope import unix_ms
 from schemas.events.endpoints import TrafficApplied
-from schemas.events.rollouts import Gate
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """One active rollout. `applied_ms` is None until the gateways serve its epoch.
+    """One active rollout: its document, and what is known around it. `applied_ms` is None until its epoch is served.
 
     `started_s` is when it started, `applied_s` when its epoch was served, both on the judge's monotonic clock.
     """
 
-    id: str
-    endpoint_id: str
-    phase: Phase
-    step: int | None
-    epoch: int | None
-    candidate: str
-    baseline: str
-    replicas: int
-    gates: tuple[Gate, ...]
-    warm_up_timeout_ms: int
+    rollout: Rollout
     started_s: float
     applied_ms: int | None = None
     applied_s: float | None = None
@@ -110,19 +100,10 @@ class Picture:
             return
         known = self.rollouts.get(rollout.id)
         watched = Watched(
-            id=rollout.id,
-            endpoint_id=rollout.endpoint_id,
-            phase=rollout.phase,
-            step=rollout.step,
-            epoch=rollout.epoch,
-            candidate=rollout.candidate_deployment_id,
-            baseline=rollout.baseline_deployment_id,
-            replicas=rollout.replicas,
-            gates=rollout.gates,
-            warm_up_timeout_ms=rollout.warm_up_timeout_ms,
+            rollout=rollout,
             started_s=moment.of(unix_ms(rollout.started_at)) if known is None else known.started_s,
         )
-        if known is not None and known.epoch == rollout.epoch:
+        if known is not None and known.rollout.epoch == rollout.epoch:
             watched = msgspec.structs.replace(watched, applied_ms=known.applied_ms, applied_s=known.applied_s)
         self.rollouts[rollout.id] = self._with_candidate(self._with_applied(watched, moment))
 
@@ -131,7 +112,7 @@ class Picture:
             return
         self._endpoints[endpoint_id] = endpoint
         for rollout_id, watched in self.rollouts.items():
-            if watched.endpoint_id == endpoint_id:
+            if watched.rollout.endpoint_id == endpoint_id:
                 self.rollouts[rollout_id] = self._with_applied(watched, moment)
 
     def _take_instance(self, instance_id: str, instance: Instance | None) -> None:
@@ -151,12 +132,12 @@ class Picture:
 
     def _renew_candidates(self, deployment_id: str) -> None:
         for rollout_id, watched in self.rollouts.items():
-            if watched.candidate == deployment_id:
+            if watched.rollout.candidate_deployment_id == deployment_id:
                 self.rollouts[rollout_id] = self._with_candidate(watched)
 
     def _with_applied(self, watched: Watched, moment: Moment) -> Watched:
-        endpoint = self._endpoints.get(watched.endpoint_id)
-        served = [] if endpoint is None else [each for each in endpoint.applied if each.epoch == watched.epoch]
+        endpoint = self._endpoints.get(watched.rollout.endpoint_id)
+        served = [] if endpoint is None else [each for each in endpoint.applied if each.epoch == watched.rollout.epoch]
         # With several regions the step's time is counted from the last of them.
         applied_ms = max((unix_ms(each.applied_at) for each in served), default=None)
         if applied_ms is None or applied_ms == watched.applied_ms:
@@ -164,7 +145,7 @@ class Picture:
         return msgspec.structs.replace(watched, applied_ms=applied_ms, applied_s=moment.of(applied_ms))
 
     def _with_candidate(self, watched: Watched) -> Watched:
-        instances = self._instances.get(watched.candidate, {})
+        instances = self._instances.get(watched.rollout.candidate_deployment_id, {})
         announced = frozenset(key for key, each in instances.items() if each.phase == "announced")
         failures = [f"{each.code}: {each.reason}" for each in instances.values() if each.phase == "failed"]
         return msgspec.structs.replace(watched, instances=announced, failure=failures[-1] if failures else None)

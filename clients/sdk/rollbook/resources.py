@@ -1089,13 +1089,16 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     `epoch` names the endpoint's event that set the weight, None while the candidate is warmed.
     """
 
+    phase: str
+    step: int | None
+    epoch: int | None
+    verdicts: list[Verdict]
+    reason: str
+    stream_version: int
     id: str
     endpoint_id: str
     endpoint_name: str
-    phase: str
-    step: int | None
     weight_percent: float
-    epoch: int | None
     candidate_deployment_id: str
     candidate: VersionReference
     baseline_deployment_id: str
@@ -1106,12 +1109,9 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     alpha: float
     when_inconclusive: str
     warm_up_timeout_ms: int
-    verdicts: list[Verdict]
-    reason: str
     started_at: str
     step_started_at: str | None
     finished_at: str | None
-    stream_version: int
     position: int = 0
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
-from projections.measurement.queries import AnswerLimits, Question, measure_epoch
+from projections.measurement.queries import measure_epoch
 from projections.reading import Reader
 from projections.store import ClickHouseStore
 from projections.views import projector_of
+from schemas.measurement import Arm, MeasureEpoch
 from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS
 from tests.integration.projections.conftest import reader_at, sink_into
 from tests.support.read_side_messages import (
@@ -22,14 +23,12 @@ from tests.support.read_side_messages import (
     requests,
 )
 
-QUESTION = Question(
-    workspace=WORKSPACE,
-    endpoint_id=ENDPOINT,
-    epoch=EPOCH,
-    arms=("green", "blue"),
-    latency_threshold_ms=None,
-    feedback_name=None,
-)
+QUESTION = MeasureEpoch(epoch=EPOCH, candidate="green", baseline="blue")
+
+
+async def arms_of(reader: Reader, **thresholds: object) -> dict[str, Arm]:
+    question = msgspec.structs.replace(QUESTION, **thresholds)
+    return (await measure_epoch(reader, question, workspace=WORKSPACE, endpoint_id=ENDPOINT)).arms
 
 
 def now_ms() -> int:
@@ -52,8 +51,7 @@ async def test_losses_that_callers_report_count_by_the_threshold_and_the_last_wo
     await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
     await sink_into(store, projector_of(FEEDBACK)).consume(feedback)
 
-    question = msgspec.structs.replace(QUESTION, loss_name="loss", loss_threshold=4.0)
-    arms = (await measure_epoch(reader, question)).arms
+    arms = await arms_of(reader, loss_name="loss", loss_threshold=4.0)
 
     assert {name: (arm.requests, arm.scored, arm.over) for name, arm in arms.items()} == {
         "blue": (6, 3, 1),
@@ -74,10 +72,8 @@ async def test_ratings_count_below_their_threshold_and_beside_losses(store: Clic
     await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
     await sink_into(store, projector_of(FEEDBACK)).consume(feedback)
 
-    question = msgspec.structs.replace(
-        QUESTION, loss_name="loss", loss_threshold=4.0, rating_name="stars", rating_threshold=3.0
-    )
-    blue = (await measure_epoch(reader, question)).arms["blue"]
+    arms = await arms_of(reader, loss_name="loss", loss_threshold=4.0, rating_name="stars", rating_threshold=3.0)
+    blue = arms["blue"]
 
     assert (blue.rated, blue.under) == (3, 2)
     assert (blue.scored, blue.over) == (2, 1)
@@ -118,9 +114,12 @@ async def test_answers_of_language_models_count_by_their_times_tokens_and_ends(s
     await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
     await sink_into(store, projector_of(OBSERVATIONS)).consume([observations(found, at_ms=now)])
 
-    limits = AnswerLimits(first_token_ms=300.0, between_tokens_ms=10.0, tokens=20)
-    question = msgspec.structs.replace(QUESTION, answers=limits)
-    arms = (await measure_epoch(reader_at(store, now), question)).arms
+    arms = await arms_of(
+        reader_at(store, now),
+        first_token_threshold_ms=300.0,
+        between_tokens_threshold_ms=10.0,
+        answer_tokens_threshold=20,
+    )
 
     blue = arms["blue"]
     assert (blue.streams, blue.late) == (4, 2)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from projections.errors import BadQuery, PredictionUnknown, ViewStale
-from projections.measurement.queries import Arm, Measured, Question, measure_epoch
+from projections.measurement.queries import measure_epoch
 from projections.messages import Message
 from projections.predictions.queries import who_served, who_served_each
 from projections.quality.queries import quality_of_endpoint
@@ -15,6 +15,7 @@ from projections.store import ClickHouseStore
 from projections.views import projector_of
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
+from schemas.measurement import Arm, Measured, MeasureEpoch
 from schemas.topics import FEEDBACK, OBSERVATIONS, REGISTRY_EVENTS, REQUESTS
 from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import reader_at, sink_into
@@ -34,13 +35,8 @@ from tests.support.read_side_messages import (
     requests,
 )
 
-QUESTION = Question(
-    workspace=WORKSPACE,
-    endpoint_id=ENDPOINT,
-    epoch=EPOCH,
-    arms=("green", "blue"),
-    latency_threshold_ms=50.0,
-    feedback_name="label",
+QUESTION = MeasureEpoch(
+    epoch=EPOCH, candidate="green", baseline="blue", latency_threshold_ms=50.0, feedback_name="label"
 )
 
 
@@ -54,8 +50,8 @@ def traffic(*, step: int | None = 0) -> endpoints.TrafficShifted:
     return endpoints.TrafficShifted(allocations=(allocation,), reason="first step", rollout_id=ROLLOUT, step=step)
 
 
-async def measured(reader: Reader, question: Question = QUESTION) -> Measured:
-    return await measure_epoch(reader, question)
+async def measured(reader: Reader) -> Measured:
+    return await measure_epoch(reader, QUESTION, workspace=WORKSPACE, endpoint_id=ENDPOINT)
 
 
 async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHouseStore) -> None:

@@ -262,5 +262,6 @@ async def test_the_judge_reads_the_documents_that_the_relay_publishes(tmp_path: 
                 picture.take(Documents(records=(record,), is_all=False), Moment(seen_s=0.0, now_ms=0, is_live=False))
 
         watched = picture.rollouts[rollout["id"]]
-        assert (watched.phase, watched.step, watched.epoch, watched.gates) == ("stepping", 0, warm["epoch"], GATES)
+        seen = watched.rollout
+        assert (seen.phase, seen.step, seen.epoch, seen.gates) == ("stepping", 0, warm["epoch"], GATES)
         assert watched.applied_ms is not None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.errors import BadQuery, UndecodableError
-from projections.measurement.queries import Question, measure_epoch
+from projections.measurement.queries import measure_epoch
 from projections.messages import Message
 from projections.query.lane import QueryLane, QueryLimits
 from projections.query.queries import Sql, run_sql
@@ -16,6 +16,7 @@ from projections.store import ClickHouseStore
 from projections.tables import Rows, assemble
 from projections.views import projector_of
 from schemas.events import rollouts
+from schemas.measurement import MeasureEpoch
 from schemas.observations import COLUMNS_ADDED_LATER, OBSERVATION_COLUMNS, REQUEST_COLUMNS
 from schemas.topics import FEEDBACK, OBSERVATIONS, REGISTRY_EVENTS, REQUESTS
 from tests.support.fakes import FakeClock
@@ -235,12 +236,10 @@ def test_times_that_no_column_holds_are_refused(since_ms: int | None, bucket_ms:
 @pytest.mark.parametrize("epoch", [-1, 10**30])
 async def test_an_epoch_that_no_stream_reaches_is_refused(epoch: int) -> None:
     reader = Reader(ClickHouseStore("http://127.0.0.1:9/default"), clock=FakeClock())
-    question = Question(
-        workspace="w", endpoint_id="e", epoch=epoch, arms=("a", "b"), latency_threshold_ms=None, feedback_name=None
-    )
+    question = MeasureEpoch(epoch=epoch, candidate="a", baseline="b")
 
     with pytest.raises(BadQuery):
-        await measure_epoch(reader, question)
+        await measure_epoch(reader, question, workspace="w", endpoint_id="e")
 
 
 def test_a_topic_that_stands_still_beside_a_backlog_is_stalled() -> None:

@@ -10,7 +10,7 @@ import click
 import msgspec
 import pytest
 
-from control_plane.rollouts import requests as rollouts
+from control_plane.rollouts.commands import StartRollout
 from rollbook import _wire
 from rollbook._sync import operations
 from rollbook._sync.client import Rollbook
@@ -122,7 +122,7 @@ def test_weights_are_a_mapping_and_the_policy_of_an_endpoint_is_taken_back() -> 
 def test_a_plan_takes_what_a_rollout_takes() -> None:
     named_by_arguments = {"endpoint", "version"}
 
-    assert members(rollouts.StartRolloutRequest) - named_by_arguments == PLAN
+    assert members(StartRollout) - named_by_arguments == PLAN
     assert set(inspect.signature(operations.Rollouts.start).parameters) >= PLAN
 
 

@@ -1,4 +1,4 @@
-"""What a rollout is refused for, each with the field and the remedy; a refusal leaves nothing."""
+"""What a rollout, or a command to one, is refused for, each with the field and the remedy; a refusal leaves nothing."""
 
 import pytest
 
@@ -9,7 +9,8 @@ from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.errors import RollbookError
 from control_plane.rollouts import errors
-from control_plane.rollouts.handlers import start_rollout
+from control_plane.rollouts.commands import AbortRollout
+from control_plane.rollouts.handlers import command_rollout, start_rollout
 from control_plane.rollouts.resources import ROLLOUTS
 from control_plane.web.bodies import InvalidBodyError
 from schemas.events.endpoints import DeploymentAdded, EndpointReserved
@@ -142,11 +143,19 @@ def test_a_body_with_an_unknown_member_or_type_is_no_request(body: dict[str, obj
         rollout_request(**body)
 
 
+@pytest.mark.parametrize("rollout_id", ["rollout-1", "endpoint-1", "nonsense"])
+def test_a_rollout_that_does_not_exist_takes_no_command(rollout_id: str) -> None:
+    stop = AbortRollout(reason="x")
+
+    with pytest.raises(errors.RolloutNotFoundError):
+        serving_log().run(lambda unit: command_rollout(unit, rollout_id, stop))
+
+
 def test_the_catalogue_shows_the_rollout_and_its_endpoint() -> None:
     log = serving_log()
 
     rollout = begin(log)
 
     assert log.rows[rollout.id].parent_id == rollout.endpoint_id
-    assert log.replayed(ROLLOUTS, rollout.id).phase == "warming"
+    assert log.replayed(ROLLOUTS, rollout.id) == log.load(ROLLOUTS, rollout.id).state
     assert log.replayed(ENDPOINTS, rollout.endpoint_id).traffic.owner == rollout.id

@@ -254,7 +254,7 @@ def test_the_documents_show_the_judge_when_the_step_was_applied_and_who_is_ready
 
     watched = seen_by_the_judge(log)[rollout.id]
 
-    assert (watched.phase, watched.applied_ms) == ("stepping", unix_ms("2026-01-02T03:04:05.678Z"))
+    assert (watched.rollout.phase, watched.applied_ms) == ("stepping", unix_ms("2026-01-02T03:04:05.678Z"))
     assert (watched.instances, watched.failure) == (frozenset({instance}), None)
 
 

@@ -9,7 +9,6 @@ from infra.background import Background, BackOff
 from infra.clock import SystemClock
 from infra.kafka.serving_state import Documents
 from schemas.events.endpoints import TrafficApplied
-from schemas.events.rollouts import RolloutResumed
 from serving.gateway import follower, names
 from serving.gateway.ads_server import AdsServer
 from serving.gateway.applied_reports import AppliedReports
@@ -20,6 +19,7 @@ from serving.gateway.routing_state import EndpointRoute, RoutingSnapshot
 from serving.gateway.state_file import StateFile
 from serving.gateway.state_parts import Parts
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
+from tests.support.builders import rollout_started
 from tests.support.fakes import FakeClock
 from tests.support.routing import Log, added, announced, created, shifted
 
@@ -190,7 +190,7 @@ async def test_a_change_that_the_disk_refused_is_written_later_and_reported_only
 
 async def test_an_epoch_is_confirmed_by_the_state_that_has_it_not_by_what_came_after(scene: Scene) -> None:
     scene.tell(*SERVED)
-    scene.tell(("rollout-1", RolloutResumed(step=0, reason="go on")))
+    scene.tell(("rollout-1", rollout_started()))
 
     scene.follower.on_taken(names.ROUTE_TYPE, ["endpoint-1"])
 

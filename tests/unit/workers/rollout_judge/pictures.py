@@ -10,9 +10,9 @@ from schemas.documents.rollouts import Rollout
 from schemas.envelope import rfc3339
 from schemas.events.endpoints import TrafficApplied
 from schemas.events.rollouts import Measurement
+from schemas.measurement import Arm, Measured
 from tests.support.builders import BASELINE, CANDIDATE, GATES, canary, version
 from tests.support.fakes import FakeClock
-from workers.rollout_judge.answers import Arm, MeasurementAnswer
 from workers.rollout_judge.control_plane import Judged
 from workers.rollout_judge.errors import PartAwayError
 from workers.rollout_judge.looks import LookAtView, ReportWarmUp
@@ -119,20 +119,20 @@ def clock() -> FakeClock:
     return FakeClock(now_ms=AT_MS)
 
 
-def view(**changes: object) -> MeasurementAnswer:
+def view(**changes: object) -> Measured:
     """Make an answer of the view that reaches ten seconds beyond the moment the epoch was applied."""
     arms = {
         CANDIDATE: Arm(requests=500, errors=1, slow=2, labelled=450, wrong=30),
         BASELINE: Arm(requests=9_500, errors=3, slow=9, labelled=9_000, wrong=1_700),
     }
-    answer = MeasurementAnswer(freshness="fresh", watermark_ms=AT_MS - 50_000, lag_ms=400, arms=arms)
+    answer = Measured(freshness="fresh", watermark_ms=AT_MS - 50_000, lag_ms=400, waiting_for=(), arms=arms)
     return msgspec.structs.replace(answer, **changes)
 
 
 class MemoryPlane:
     """Answers from memory and keeps what was sent; `is_away` makes every call fail, `is_view_away` the looks."""
 
-    def __init__(self, answer: MeasurementAnswer) -> None:
+    def __init__(self, answer: Measured) -> None:
         self.answer = answer
         self.is_away = False
         self.is_view_away = False
@@ -140,7 +140,7 @@ class MemoryPlane:
         self.warm_ups: list[tuple[str, ReportWarmUp]] = []
         self.measurements: list[tuple[str, Measurement]] = []
 
-    async def look(self, look: LookAtView) -> MeasurementAnswer:
+    async def look(self, look: LookAtView) -> Measured:
         self._called()
         assert look.endpoint_id == ENDPOINT
         if self.is_view_away:

@@ -7,6 +7,7 @@ import pytest
 
 from infra.background import Background
 from schemas.documents.records import Removed, StateRecord
+from schemas.measurement import MeasureEpoch
 from tests.support.fakes import FakeClock
 from tests.unit.workers.rollout_judge.pictures import (
     AT_MS,
@@ -138,11 +139,12 @@ async def test_what_comes_later_changes_the_picture() -> None:
 
     judge = await judge_of(MemoryPlane(view()), clock(), later)
 
-    assert {key: each.step for key, each in judge.rollouts.items()} == {ROLLOUT: 1, "rollout-2": None}
+    assert {key: each.rollout.step for key, each in judge.rollouts.items()} == {ROLLOUT: 1, "rollout-2": None}
     assert judge.position == 12
 
 
-LOOK = LookAtView(endpoint_id=ENDPOINT, question={})
+QUESTION = MeasureEpoch(epoch=5, candidate="blue", baseline="green", latency_threshold_ms=2.5, truncation=True)
+LOOK = LookAtView(endpoint_id=ENDPOINT, question=QUESTION)
 
 
 @pytest.fixture
@@ -201,6 +203,20 @@ async def test_every_call_carries_the_token_that_is_good_now(token_file: Path) -
 
     assert [each.headers["authorization"] for each in seen] == ["Bearer rb_secret", "Bearer rb_another"]
     assert seen[0].url.path == "/v1/endpoints/endpoint-1/measurement"
+
+
+async def test_the_view_is_asked_in_words_that_the_api_reads(token_file: Path) -> None:
+    asked: list[MeasureEpoch] = []
+
+    def reading(request: httpx.Request) -> httpx.Response:
+        asked.append(msgspec.convert(dict(request.url.params), MeasureEpoch, strict=False))
+        return httpx.Response(200, content=msgspec.json.encode(view()))
+
+    plane = plane_of(reading, token_file)
+    await plane.look(LOOK)
+    await plane.close()
+
+    assert asked == [QUESTION]
 
 
 async def test_a_token_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

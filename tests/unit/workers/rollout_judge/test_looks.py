@@ -1,4 +1,4 @@
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -16,9 +16,9 @@ from schemas.events.rollouts import (
     RatingGate,
     TruncationGate,
 )
+from schemas.measurement import Arm, MeasureEpoch
 from tests.support.builders import BASELINE, CANDIDATE
 from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, picture, view
-from workers.rollout_judge.answers import Arm
 from workers.rollout_judge.looks import (
     LookAtView,
     ReportWarmUp,
@@ -70,13 +70,9 @@ def test_an_instance_given_up_does_not_matter_where_enough_others_are_ready() ->
 def test_a_step_that_is_applied_is_measured(phase: str) -> None:
     assert next_action(watched(phase=phase), now_s=100.0) == LookAtView(
         endpoint_id=ENDPOINT,
-        question={
-            "epoch": "5",
-            "candidate": CANDIDATE,
-            "baseline": BASELINE,
-            "latency_threshold_ms": "250.0",
-            "feedback_name": "label",
-        },
+        question=MeasureEpoch(
+            epoch=5, candidate=CANDIDATE, baseline=BASELINE, latency_threshold_ms=250.0, feedback_name="label"
+        ),
     )
 
 
@@ -84,14 +80,14 @@ def test_the_view_is_asked_only_for_what_gates_need() -> None:
     look = next_action(watched(gates=(ErrorRateGate(max_increase=0.1, min_requests=1),)), now_s=100.0)
 
     assert isinstance(look, LookAtView)
-    assert set(look.question) == {"epoch", "candidate", "baseline"}
+    assert look.question == MeasureEpoch(epoch=5, candidate=CANDIDATE, baseline=BASELINE)
 
 
-EACH_GATE: tuple[tuple[Gate, dict[str, str], Arm], ...] = (
+EACH_GATE: tuple[tuple[Gate, dict[str, Any], Arm], ...] = (
     (ErrorRateGate(max_increase=0.1, min_requests=1), {}, Arm(requests=50, errors=7)),
     (
         LatencyGate(threshold_ms=2.5, max_increase=0.1, min_requests=1),
-        {"latency_threshold_ms": "2.5"},
+        {"latency_threshold_ms": 2.5},
         Arm(requests=50, slow=7),
     ),
     (
@@ -101,28 +97,28 @@ EACH_GATE: tuple[tuple[Gate, dict[str, str], Arm], ...] = (
     ),
     (
         LossGate(feedback_name="loss", threshold=4.5, max_increase=0.1, min_labels=1),
-        {"loss_name": "loss", "loss_threshold": "4.5"},
+        {"loss_name": "loss", "loss_threshold": 4.5},
         Arm(scored=50, over=7),
     ),
     (
         RatingGate(feedback_name="stars", threshold=3.0, max_increase=0.1, min_labels=1),
-        {"rating_name": "stars", "rating_threshold": "3.0"},
+        {"rating_name": "stars", "rating_threshold": 3.0},
         Arm(rated=50, under=7),
     ),
     (
         FirstTokenGate(threshold_ms=300.0, max_increase=0.1, min_requests=1),
-        {"first_token_threshold_ms": "300.0"},
+        {"first_token_threshold_ms": 300.0},
         Arm(streams=50, late=7),
     ),
     (
         BetweenTokensGate(threshold_ms=40.0, max_increase=0.1, min_requests=1),
-        {"between_tokens_threshold_ms": "40.0"},
+        {"between_tokens_threshold_ms": 40.0},
         Arm(paced=50, slow_between=7),
     ),
-    (TruncationGate(max_increase=0.1, min_requests=1), {"truncation": "true"}, Arm(answers=50, truncated=7)),
+    (TruncationGate(max_increase=0.1, min_requests=1), {"truncation": True}, Arm(answers=50, truncated=7)),
     (
         AnswerTokensGate(threshold=500, max_increase=0.1, min_requests=1),
-        {"answer_tokens_threshold": "500"},
+        {"answer_tokens_threshold": 500},
         Arm(counted=50, long=7),
     ),
 )
@@ -133,12 +129,12 @@ def test_every_kind_of_gate_is_looked_at_here() -> None:
 
 
 @pytest.mark.parametrize(("gate", "asked", "arm"), EACH_GATE, ids=lambda value: type(value).__name__)
-def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked: dict[str, str], arm: Arm) -> None:
+def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked: dict[str, Any], arm: Arm) -> None:
     look = next_action(watched(gates=(gate,)), now_s=100.0)
     measurement = measurement_of(watched(gates=(gate,)), view(arms={CANDIDATE: arm}))
 
     assert isinstance(look, LookAtView)
-    assert look.question == {"epoch": "5", "candidate": CANDIDATE, "baseline": BASELINE, **asked}
+    assert look.question == MeasureEpoch(epoch=5, candidate=CANDIDATE, baseline=BASELINE, **asked)
     assert measurement is not None
     kind = str(gate.__struct_config__.tag)
     assert measurement.counts == (
