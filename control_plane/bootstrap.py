@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from control_plane.access.first_principals import ensure_first_principals
 from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.audit.log_tree import LogTree
-from control_plane.declared import AGGREGATES, Parts, declare
+from control_plane.declared import AGGREGATES, PROCESSES, Parts, declare
 from control_plane.endpoints.errors import EndpointNotFoundError
 from control_plane.endpoints.queries import get_endpoint
 from control_plane.event_feed.commits import Commits
@@ -27,6 +27,7 @@ from control_plane.inference_tokens.mint import InferenceTokenMint
 from control_plane.inference_tokens.signing_keys import SigningKeys
 from control_plane.keys.key_file import open_key_file
 from control_plane.keys.secret_files import load_or_make_key
+from control_plane.processes.runner import ProcessRunner, show_positions
 from control_plane.settings import ApiSettings
 from control_plane.web.authentication import Authentication, open_routes
 from control_plane.web.command_runner import Commands
@@ -36,14 +37,14 @@ from control_plane.web.measuring import measuring
 from control_plane.web.openapi import document_of, document_routes
 from control_plane.web.operation_routes import routes
 from control_plane.web.problems import EXCEPTION_HANDLERS, answer_error_with_status
-from infra.background import Background
+from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.metrics import Metrics
 from infra.operations import Operations
 from infra.tracing import tracing
-from projections.bootstrap import open_views
+from projections.bootstrap import Views, open_views
 from projections.errors import QueryError
 from projections.query.lane import QueryLimits
 from projections.reading import Endpoints
@@ -105,7 +106,11 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         resources.push_async_callback(views.close)
         topics = background.task("topics", partial(_provision_topics, settings.kafka))
         resources.push_async_callback(_cancelled, topics)
-        commands = Commands(store, lambda: new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness()))
+        new_command_id = partial(_command_id, clock, randomness)
+        commands = Commands(store, new_command_id)
+        runners = [ProcessRunner(each, store, commits, new_command_id=new_command_id) for each in PROCESSES]
+        works: Mapping[str, AsyncWork] = {f"process-{runner.name}": runner.run for runner in runners}
+        await resources.enter_async_context(background.running(works))
         parts = Parts(
             store=store,
             files=_files(settings),
@@ -121,14 +126,24 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
             gateway_url=settings.gateway_url,
             clock=clock,
         )
-        metrics = Metrics()
-        background.show_in(metrics)
-        views.lane.show_in(metrics)
-        metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
+        metrics = _metrics(store, background, views, runners)
         traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
         application = _application(declare(parts, views.operations), commands, guards.authentication, settings)
         application = measuring(cast("ASGIApp", traced(cast("Any", application))), metrics.registry)
         yield Api(application=application, drain=commits.drain, metrics=metrics)
+
+
+def _metrics(store: SqliteStore, background: Background, views: Views, runners: Sequence[ProcessRunner]) -> Metrics:
+    metrics = Metrics()
+    background.show_in(metrics)
+    views.lane.show_in(metrics)
+    metrics.gauge("rollbook_log_position", "Position of the last event in the store.", store.head)
+    show_positions(runners, metrics)
+    return metrics
+
+
+def _command_id(clock: SystemClock, randomness: Callable[[], int]) -> str:
+    return new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness())
 
 
 def _files(settings: ApiSettings) -> ArtifactStore:

@@ -17,6 +17,7 @@ from control_plane.audit.log_tree import LogTree
 from control_plane.batches import operations as batches
 from control_plane.batches.resources import BATCHES
 from control_plane.endpoints import operations as endpoints
+from control_plane.endpoints.instances import process as instances_process
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_feed.commits import Commits
@@ -26,6 +27,7 @@ from control_plane.inference_tokens import operations as inference_tokens
 from control_plane.inference_tokens.aggregate import KEYRINGS
 from control_plane.inference_tokens.mint import InferenceTokenMint
 from control_plane.ports import Aggregates, EventStore
+from control_plane.processes.process import Process
 from control_plane.registry import operations as registry
 from control_plane.registry.resources import MODELS, VERSIONS
 from control_plane.rollouts import operations as rollouts
@@ -46,6 +48,9 @@ AGGREGATES: Aggregates = {
     Kind.KEYRING: KEYRINGS,
     Kind.BATCH: BATCHES,
 }
+
+
+PROCESSES: Sequence[Process] = (instances_process.PROCESS,)
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -237,8 +237,21 @@ class EventStore(Protocol):
             Unavailable: the store cannot be written now, or the queue of commands is full.
         """
 
-    def read(self, *, after: int, limit: int) -> list[RecordedEvent]:
-        """Return the log in position order, after a position."""
+    async def react(
+        self, process: str, position: int, context: CommandContext, reaction: Callable[[UnitOfWork], None]
+    ) -> None:
+        """Have a process react to the event at a position, unless it has; both are stored together.
+
+        Raises:
+            RollbookError: what the reaction raised; nothing was written.
+            Unavailable: as for `execute`.
+        """
+
+    def reacted_until(self, process: str) -> int | None:
+        """Return the position of the last event that a process is done with, None before its first."""
+
+    def read(self, *, after: int, limit: int, types: Sequence[str] = ()) -> list[RecordedEvent]:
+        """Return the log in position order, after a position; with `types`, the events of these types."""
 
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
         """Return one stream in version order."""

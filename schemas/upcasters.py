@@ -5,7 +5,7 @@ all of them decode through `schemas/catalogue.py`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -20,6 +20,13 @@ def _role_granted(event: first_versions.RoleGranted) -> access.RoleGranted:
 
 UPCASTERS: Mapping[type[msgspec.Struct], Upcaster] = {first_versions.RoleGranted: _role_granted}
 """One step each; an event that is several versions old takes several."""
+
+
+def newest_type(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Return the type in which events of a type are read."""
+    while (upcast := UPCASTERS.get(struct)) is not None:
+        struct = get_type_hints(upcast)["return"]
+    return struct
 
 
 def newest(event: msgspec.Struct) -> msgspec.Struct:

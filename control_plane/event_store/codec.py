@@ -67,7 +67,7 @@ def fold_own(aggregate: Aggregate[State], state: State, envelopes: Sequence[Enve
     for envelope in envelopes:
         event = decode_data(envelope.type, envelope.data)
         assert event is not None, "what was encoded here has a type that is known here"
-        state = aggregate.evolve(state, event, _context_of(envelope))
+        state = aggregate.evolve(state, event, context_of(envelope))
     return state
 
 
@@ -81,11 +81,12 @@ def fold(aggregate: Aggregate[State], state: State, envelopes: Sequence[Envelope
         event = read_data(envelope.type, envelope.data)
         if isinstance(event, NotUnderstood):
             raise NewerEventError(stream=envelope.stream, type_name=envelope.type, detail=event.detail)
-        state = aggregate.evolve(state, event, _context_of(envelope))
+        state = aggregate.evolve(state, event, context_of(envelope))
     return state
 
 
-def _context_of(envelope: Envelope) -> EventContext:
+def context_of(envelope: Envelope) -> EventContext:
+    """Return what stands around an event."""
     return EventContext(
         event_id=envelope.id,
         workspace=envelope.workspace,

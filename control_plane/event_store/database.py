@@ -76,6 +76,9 @@ class Database(Protocol):
     def head(self) -> int:
         """Return the last position, 0 when there is none."""
 
+    def has_reacted(self, process: str, position: int) -> bool:
+        """Note that a process is done with the event at a position; False where it was before, and nothing is noted."""
+
     def answer(self, key: AnswerKey, *, now_ms: int) -> StoredAnswer | None:
         """Return the answer kept under a key that has not expired."""
 

@@ -63,8 +63,14 @@ class PositionRecorder(SQLiteApplicationRecorder):
         cursor.execute(_SELECT_STREAM, (stream, after_version))
         return _notifications(cursor)
 
-    def select_log(self, cursor: SQLiteCursor, *, after: int, limit: int) -> list[Notification]:
-        cursor.execute(SELECT_LOG, (after, limit))
+    def select_log(
+        self, cursor: SQLiteCursor, *, after: int, limit: int, types: Sequence[str] = ()
+    ) -> list[Notification]:
+        """Return events in position order, after a position; with `types`, those of these types."""
+        if types:
+            cursor.execute(_select_types(len(types)), (after, *types, limit))
+        else:
+            cursor.execute(SELECT_LOG, (after, limit))
         return _notifications(cursor)
 
     def head(self, cursor: SQLiteCursor) -> int:
@@ -93,6 +99,14 @@ class PositionRecorder(SQLiteApplicationRecorder):
         """Give a cursor in a read transaction of its own, from the pool; safe from any thread."""
         with self.datastore.transaction(commit=False) as cursor:
             yield cursor
+
+
+def _select_types(count: int) -> str:
+    wanted = ", ".join("?" * count)
+    return f"""
+    SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
+    WHERE position > ? AND topic IN ({wanted}) ORDER BY position LIMIT ?
+    """  # noqa: S608  the table's name is a constant, and the types are bound
 
 
 def _notifications(cursor: SQLiteCursor) -> list[Notification]:

@@ -34,6 +34,12 @@ INSERT OR REPLACE INTO commands (
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # Rows are in the order of their expiry, as all are kept equally long; so the oldest need no index.
+REACTED_UNTIL = "SELECT position FROM processes WHERE name = ?"
+_REACTED = """
+INSERT INTO processes (name, position) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE excluded.position > position
+RETURNING 1
+"""
 _FORGET_ANSWERS = f"""
 DELETE FROM commands WHERE expires_at_ms <= ? AND rowid IN (
     SELECT rowid FROM commands ORDER BY rowid LIMIT {_FORGOTTEN_AT_ONCE}
@@ -94,6 +100,9 @@ class SqliteDatabase:
 
     def head(self) -> int:
         return self._recorder.head(self._cursor)
+
+    def has_reacted(self, process: str, position: int) -> bool:
+        return bool(self._query(_REACTED, (process, position)))
 
     def answer(self, key: AnswerKey, *, now_ms: int) -> StoredAnswer | None:
         found = self._query(_ANSWER, (key.workspace, key.principal_id, key.idempotency_key, now_ms))

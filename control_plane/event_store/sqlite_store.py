@@ -14,7 +14,7 @@ from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.errors import StoreBusyError, StoreUnavailableError
 from control_plane.event_store.recorder import PositionRecorder
-from control_plane.event_store.sqlite_database import SqliteDatabase
+from control_plane.event_store.sqlite_database import REACTED_UNTIL, SqliteDatabase
 from control_plane.event_store.sqlite_file import (
     only_writer,
     open_recorder,
@@ -22,10 +22,10 @@ from control_plane.event_store.sqlite_file import (
     translate_store_errors,
 )
 from control_plane.event_store.unit_of_work import Randomness
-from control_plane.event_store.writer import Command, Job, Limits, Outcome, Writer
+from control_plane.event_store.writer import NOTHING, Cause, Command, Job, Limits, Outcome, Writer
 from control_plane.keys.key_file import KeyStore
 from control_plane.keys.sealing import open_sealed
-from control_plane.ports import Aggregates, Catalogue, CommandContext, Executed
+from control_plane.ports import Aggregates, Catalogue, CommandContext, Executed, Reply, UnitOfWork
 from infra.background import Background
 from infra.clock import Clock
 from schemas.envelope import RecordedEvent, Sealed
@@ -48,18 +48,35 @@ class SqliteStore:
         self._writer: Writer | None = None
 
     async def execute(self, context: CommandContext, command: Command) -> Executed:
+        return await self._execute(context, command)
+
+    async def react(
+        self, process: str, position: int, context: CommandContext, reaction: Callable[[UnitOfWork], None]
+    ) -> None:
+        def command(unit: UnitOfWork) -> Reply:
+            reaction(unit)
+            return NOTHING
+
+        await self._execute(context, command, cause=Cause(process, position))
+
+    async def _execute(self, context: CommandContext, command: Command, *, cause: Cause | None = None) -> Executed:
         if self._writer is None:
             raise StoreUnavailableError("the event store is closing", remedy="try again in a few seconds")
         ticket: asyncio.Future[Executed] = self._loop.create_future()
         try:
-            self._writer.queue.put_nowait(Job(context, command, ticket))
+            self._writer.queue.put_nowait(Job(context, command, ticket, cause))
         except queue.Full:
             raise StoreBusyError(waiting=self._writer.queue.qsize()) from None
         return await ticket
 
-    def read(self, *, after: int, limit: int) -> list[RecordedEvent]:
+    def reacted_until(self, process: str) -> int | None:
+        found = self._query(REACTED_UNTIL, (process,))
+        return int(found[0][0]) if found else None
+
+    def read(self, *, after: int, limit: int, types: Sequence[str] = ()) -> list[RecordedEvent]:
         with translate_store_errors(), self._recorder.reading() as cursor:
-            return [to_recorded(event) for event in self._recorder.select_log(cursor, after=after, limit=limit)]
+            found = self._recorder.select_log(cursor, after=after, limit=limit, types=types)
+            return [to_recorded(event) for event in found]
 
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
         with translate_store_errors(), self._recorder.reading() as cursor:

@@ -25,8 +25,17 @@ from infra.clock import Clock
 Command: TypeAlias = Callable[[UnitOfWork], Reply]
 
 WORK = "event-store-writer"
+NOTHING = Reply(status=200, body=b"{}", stream_version=None)
+"""The reply of a command that nobody waits to be told of."""
 _TIDY_EVERY_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """The event that a command is the reaction of a process to."""
+
+    process: str
+    position: int
 
 
 class Job(msgspec.Struct, frozen=True, eq=False):
@@ -35,6 +44,7 @@ class Job(msgspec.Struct, frozen=True, eq=False):
     context: CommandContext
     command: Command
     ticket: Any
+    cause: Cause | None = None
 
 
 Outcome: TypeAlias = Executed | Exception
@@ -176,6 +186,9 @@ class Writer:
         repeated = first_answer(self._database, job.context, group.keys, now_ms=now_ms)
         if repeated is not None:
             return repeated
+        cause = job.cause
+        if cause is not None and not self._database.has_reacted(cause.process, cause.position):
+            return Executed(reply=NOTHING, position=group.head, is_repeat=True)
         unit = CommandUnit(group, job.context, now_ms=now_ms, randomness=self._randomness)
         reply = job.command(unit)
         keep_answer(self._database, job.context, unit, reply, answers_key=self._answers_key)

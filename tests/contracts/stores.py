@@ -18,7 +18,11 @@ OpenStore = Callable[[Path, FakeClock, Heads], AbstractAsyncContextManager[Event
 
 @asynccontextmanager
 async def open_sqlite(
-    folder: Path, clock: FakeClock, heads: Heads, limits: Limits | None = None
+    folder: Path,
+    clock: FakeClock,
+    heads: Heads,
+    limits: Limits | None = None,
+    after_commit: Callable[[int], None] | None = None,
 ) -> AsyncIterator[EventStore]:
     numbers = itertools.count(1 + len(list(folder.iterdir())) * 1_000_000)
     with open_key_file(folder / "keys.sqlite") as keys:
@@ -28,7 +32,7 @@ async def open_sqlite(
             aggregates=AGGREGATES,
             clock=clock,
             randomness=lambda: next(numbers),
-            after_commit=heads.append,
+            after_commit=after_commit or heads.append,
             limits=limits,
         ) as store:
             yield store

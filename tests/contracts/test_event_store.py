@@ -67,6 +67,46 @@ async def test_what_was_appended_is_read_in_order_of_position_and_of_version(sto
     assert store.read(after=log[2].position, limit=1) == [log[3]]
 
 
+async def test_events_of_some_types_are_read_in_order(store: EventStore) -> None:
+    await store.execute(context(), register("digits", stream=model_id(1)))
+    await store.execute(context(), register("letters", stream=model_id(2)))
+    log = store.read(after=0, limit=100)
+    registered, assigned = log[0].envelope.type, log[1].envelope.type
+
+    assert store.read(after=0, limit=100, types=(registered,)) == [log[0], log[2]]
+    assert store.read(after=log[0].position, limit=1, types=(assigned, registered)) == [log[1]]
+    assert store.read(after=0, limit=100, types=("registry.Unknown.v1",)) == []
+
+
+async def test_a_process_reacts_to_each_event_once_and_in_order(store: EventStore) -> None:
+    def number(unit: UnitOfWork) -> None:
+        assign(model_id(1))(unit)
+
+    await store.execute(context(), register("digits", stream=model_id(1)))
+    assert store.reacted_until("numbers") is None
+
+    await store.react("numbers", 2, context(), number)
+    await store.react("numbers", 2, context(), number)
+    await store.react("numbers", 1, context(), number)
+
+    assert store.reacted_until("numbers") == 2
+    assert store.reacted_until("others") is None
+    assert len(store.read_stream(model_id(1))) == 3
+
+
+async def test_a_reaction_that_fails_leaves_no_event_and_no_position(store: EventStore) -> None:
+    def refused(unit: UnitOfWork) -> None:
+        refuse_after(assign(model_id(1)))(unit)
+
+    await store.execute(context(), register("digits", stream=model_id(1)))
+
+    with pytest.raises(Refused):
+        await store.react("numbers", 2, context(), refused)
+
+    assert store.reacted_until("numbers") is None
+    assert len(store.read_stream(model_id(1))) == 2
+
+
 async def test_the_stored_bytes_are_the_canonical_ones(store: EventStore) -> None:
     await store.execute(context(), register("digits"))
 

@@ -41,6 +41,13 @@ def withdraw(state: Instance, command: WithdrawInstance) -> list[msgspec.Struct]
     return [found, withdrawn]
 
 
+def forget(state: Instance, *, reason: str) -> list[msgspec.Struct]:
+    """Withdraw an instance that failed, as nobody needs to know of it any more."""
+    if state.phase != "failed":
+        return []
+    return [InstanceWithdrawn(endpoint_id=state.endpoint_id, deployment_id=state.deployment_id, reason=reason)]
+
+
 def fail(state: Instance, command: FailInstance) -> list[msgspec.Struct]:
     """Record that the agent gave up on an instance."""
     event = InstanceFailed(**msgspec.structs.asdict(command))

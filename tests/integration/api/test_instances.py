@@ -1,11 +1,16 @@
 """What agents tell of their instances, on the log and in the endpoint."""
 
+import itertools
+
 import httpx
 import pytest
 
 from schemas.instances import FailInstance
 from tests.support.api import RunningApi, Stage, done
+from tests.support.gateway import until
 from workers.serving_agent.control_plane import ControlPlane
+
+_NUMBERS = itertools.count(0x100)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -69,6 +74,42 @@ async def test_an_agent_tells_a_long_reason_as_far_as_it_is_taken_everywhere(api
     assert reason.startswith(told)
     # A rollout tells it with the code, within the same limit.
     assert 1_500 < len(f"golden-answer-wrong: {told}") <= 2_000
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
+async def test_a_failed_instance_is_followed_until_its_deployment_is_removed(
+    api: RunningApi, stage: Stage, *, is_late: bool
+) -> None:
+    name = f"fails-{is_late}".lower()
+    endpoint = await done(api.admin.post("/v1/endpoints", json={"name": name}))
+    deployments = [
+        await done(api.admin.post(f"/v1/endpoints/{name}/deployments", json={"version": "digits/1"})) for _ in range(2)
+    ]
+    first, second = (each["id"] for each in deployments)
+    kept = await _fail(api, endpoint["id"], second)
+    if is_late:
+        await done(api.admin.post(f"/v1/endpoints/{name}/deployments/{first}/remove", json={"reason": "enough"}))
+        failed = await _fail(api, endpoint["id"], first)
+    else:
+        failed = await _fail(api, endpoint["id"], first)
+        assert {kept, failed} <= api.documents("instance").keys()
+        await done(api.admin.post(f"/v1/endpoints/{name}/deployments/{first}/remove", json={"reason": "enough"}))
+
+    await until(lambda: failed not in api.documents("instance"), why="the end of the document")
+    assert kept in api.documents("instance")
+
+
+async def _fail(api: RunningApi, endpoint_id: str, deployment_id: str) -> str:
+    instance_id = f"instance-01900000-0000-7000-8000-{next(_NUMBERS):012x}"
+    failure = {
+        "endpoint_id": endpoint_id,
+        "deployment_id": deployment_id,
+        "agent_id": "one",
+        "code": "engine-lost",
+        "reason": "it ended",
+    }
+    await done(api.service.post(f"/v1/instances/{instance_id}/fail", json=failure))
+    return instance_id
 
 
 async def test_traffic_does_not_go_back_to_a_version_that_no_instance_serves(api: RunningApi, stage: Stage) -> None:

@@ -1,0 +1,116 @@
+"""Carries out the reactions of one process, from the log, for as long as the API runs."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from control_plane.event_feed.commits import Commits
+from control_plane.event_store.codec import context_of
+from control_plane.ports import Actor, CommandContext, EventStore
+from control_plane.processes.process import Process
+from infra.metrics import Metrics
+from schemas.catalogue import EVENT_TYPES, read_data
+from schemas.envelope import Envelope, RecordedEvent
+from schemas.identifiers import DEFAULT_WORKSPACE
+from schemas.upcasters import newest_type
+
+_BATCH = 100
+_SCANNED_AT_ONCE = 1_000
+_WAIT_S = 30.0
+_log = structlog.get_logger(__name__)
+
+
+class ProcessRunner:
+    """Runs one process. The store has one writer, so there is one runner of each process, too."""
+
+    def __init__(
+        self, process: Process, store: EventStore, commits: Commits, *, new_command_id: Callable[[], str]
+    ) -> None:
+        self._process = process
+        self._store = store
+        self._commits = commits
+        self._new_command_id = new_command_id
+        self._types = tuple(name for name, struct in EVENT_TYPES.items() if newest_type(struct) in process.when)
+        self.name = process.name
+        self.position = 0
+
+    async def run(self) -> None:
+        """React to every event after the stored position, and then to those that come, until cancelled.
+
+        Raises:
+            Exception: whatever a reaction raised; run again, this begins with its event.
+        """
+        self.position = await self._resume()
+        while not self._commits.is_closing:
+            head = await asyncio.to_thread(self._store.head)
+            events = await asyncio.to_thread(self._store.read, after=self.position, limit=_BATCH, types=self._types)
+            for event in events:
+                await self._react(event)
+                self.position = event.position
+            if len(events) < _BATCH:
+                self.position = max(self.position, head)
+                await self._commits.wait_after(self.position, timeout_s=_WAIT_S)
+
+    async def _resume(self) -> int:
+        stored = await asyncio.to_thread(self._store.reacted_until, self._process.name)
+        if stored is not None:
+            return stored
+        # A restored log holds what followed before: go on after the event that the last of it followed from.
+        position = await asyncio.to_thread(self._last_cause)
+        await self._store.react(self._process.name, position, self._context(None), lambda _: None)
+        _log.info("process_begins", process=self._process.name, position=position)
+        return position
+
+    async def _react(self, recorded: RecordedEvent) -> None:
+        event = read_data(recorded.envelope.type, recorded.envelope.data)
+        reaction = self._process.when.get(type(event))
+        if reaction is None:
+            # Only a newer release can read it.
+            return
+        around = context_of(recorded.envelope)
+        await self._store.react(
+            self._process.name,
+            recorded.position,
+            self._context(recorded.envelope),
+            lambda unit: reaction(unit, event, around),
+        )
+
+    def _last_cause(self) -> int:
+        """Return the position of the last event that something followed from, 0 where nothing ever did."""
+        causes: dict[str, int] = {}
+        last = position = 0
+        while events := self._store.read(after=position, limit=_SCANNED_AT_ONCE):
+            for event in events:
+                envelope, position = event.envelope, event.position
+                if envelope.type in self._types:
+                    causes[envelope.id] = position
+                if envelope.actor == self._process.actor:
+                    last = max(last, causes.get(envelope.causationid, 0))
+        return last
+
+    def _context(self, cause: Envelope | None) -> CommandContext:
+        command_id = self._new_command_id()
+        return CommandContext(
+            actor=Actor(
+                principal_id=self._process.actor,
+                role="service",
+                workspace=cause.workspace if cause else DEFAULT_WORKSPACE,
+            ),
+            command_id=command_id,
+            correlation_id=cause.correlationid if cause else command_id,
+            causation_id=cause.id if cause else command_id,
+            idempotency_key=None,
+            body_sha256="",
+            expected_version=None,
+        )
+
+
+def show_positions(runners: Sequence[ProcessRunner], metrics: Metrics) -> None:
+    """Show among a program's metrics how far each process is."""
+    metrics.gauges(
+        "rollbook_process_position",
+        "Position up to which a process has reacted to the log.",
+        label="process",
+        read=lambda: {runner.name: float(runner.position) for runner in runners},
+    )
