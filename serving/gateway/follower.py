@@ -17,9 +17,9 @@ from serving.gateway.failover_watch import Picture, Standing
 from serving.gateway.priorities import Home
 from serving.gateway.resources import everything, update_for
 from serving.gateway.route_documents import Change
-from serving.gateway.routing_state import TokenRules
+from serving.gateway.routing_state import KeptState, TokenRules
 from serving.gateway.routing_table import RoutingTable
-from serving.gateway.state_file import KeptState, StateFile
+from serving.gateway.state_file import StateFile
 from serving.gateway.waiting_rooms import WaitingRooms
 
 _KEEP_AFTER_S = 0.05

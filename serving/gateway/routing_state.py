@@ -130,13 +130,20 @@ class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole state at a position of the log, as stored on disk."""
+    """The whole state at a position of the log."""
 
     position: int = 0
     endpoints: tuple[EndpointRoute, ...] = ()
     instances: tuple[Instance, ...] = ()
     tokens: TokenRules = TokenRules()
     aliases: dict[str, dict[str, str]] = {}
+
+
+class KeptState(msgspec.Struct, frozen=True, kw_only=True):
+    """The routing state as it is on disk, and when the last of it was read (Unix milliseconds)."""
+
+    read_at_ms: int = 0
+    snapshot: RoutingSnapshot = RoutingSnapshot()
 
 
 InstancesByDeployment = Mapping[str, Mapping[str, Instance]]

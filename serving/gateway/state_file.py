@@ -14,11 +14,11 @@ import msgspec
 import structlog
 
 from serving.gateway import names
-from serving.gateway.routing_state import RoutingSnapshot
+from serving.gateway.routing_state import KeptState
+from serving.gateway.state_in_one_piece import state_in_one_piece
 from serving.gateway.state_parts import TYPES, Key, Parts, snapshot_of
 
 FORMAT = 4
-_FORMAT_IN_ONE_PIECE = 3
 
 _CREATE = """
 CREATE TABLE parts (kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)) STRICT
@@ -33,17 +33,6 @@ _LOCK_TIMEOUT_S = 1.0
 _PLACE: Key = ("place", "")
 
 _log = structlog.get_logger(__name__)
-
-
-class KeptState(msgspec.Struct, frozen=True, kw_only=True):
-    """The routing state, and when the last of it was read.
-
-    This is also the form in which earlier releases wrote it, in one piece and with its format.
-    """
-
-    format: int = _FORMAT_IN_ONE_PIECE
-    read_at_ms: int = 0
-    snapshot: RoutingSnapshot = RoutingSnapshot()
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,8 +173,7 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 def _read_in_one_piece(path: Path) -> KeptState | None:
     try:
-        state = msgspec.json.decode(path.read_bytes(), type=KeptState)
+        return state_in_one_piece(path.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         _log.error("kept_state_unreadable", path=str(path), error=str(error))
         return None
-    return state if state.format == _FORMAT_IN_ONE_PIECE else None

@@ -7,14 +7,16 @@ import msgspec
 import pytest
 
 from serving.gateway import names
-from serving.gateway.routing_state import RoutingSnapshot, TokenRules
+from serving.gateway.routing_state import KeptState, RoutingSnapshot, TokenRules
 from serving.gateway.routing_table import RoutingTable
-from serving.gateway.state_file import KeptState, StateFile, open_state_file
+from serving.gateway.state_file import StateFile, open_state_file
 from serving.gateway.state_parts import ENDPOINT, Parts
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, route, shifted, snapshot, withdrawn
 
 READ_AT_MS = 1_700_000_000_000
 MANY = 3_000
+EARLIER = Path(__file__).parents[3] / "golden" / "follower_state"
+"""Written by the releases of which they have the format."""
 
 
 class Keeper:
@@ -118,20 +120,42 @@ def test_it_goes_on_from_what_it_opened(folder: Path) -> None:
     assert state_in(folder) == KeptState(read_at_ms=READ_AT_MS, snapshot=kept)
 
 
-def test_the_state_of_an_earlier_release_is_opened_and_goes_once_it_is_written_anew(folder: Path) -> None:
-    kept = KeptState(read_at_ms=7, snapshot=RoutingSnapshot(position=3, endpoints=(route(), route("endpoint-2"))))
-    in_one_piece = folder / names.SNAPSHOT
-    in_one_piece.write_bytes(msgspec.json.encode(kept))
+def written_by_an_earlier_release(folder: Path, written_format: int) -> Path:
+    """Put the state of two endpoints there: one with two instances, and with traffic for one of them."""
+    return Path(shutil.copy(EARLIER / f"format_{written_format}.json", folder / names.SNAPSHOT))
+
+
+@pytest.mark.parametrize("written_format", [2, 3])
+def test_the_state_of_an_earlier_release_is_opened_and_goes_once_it_is_written_anew(
+    folder: Path, written_format: int
+) -> None:
+    in_one_piece = written_by_an_earlier_release(folder, written_format)
 
     keeper = Keeper(folder)
-    assert keeper.file.state == kept
+    assert keeper.file.state
+    opened = keeper.file.state
     assert in_one_piece.exists()
     anew = keeper.keep()
     keeper.file.close()
 
-    assert anew == kept.snapshot
+    assert (opened.read_at_ms, opened.snapshot.position) == (READ_AT_MS, 7)
+    assert anew == opened.snapshot
     assert not in_one_piece.exists()
-    assert state_in(folder) == KeptState(read_at_ms=READ_AT_MS, snapshot=kept.snapshot)
+    assert state_in(folder) == opened
+
+
+@pytest.mark.parametrize("written_format", [2, 3])
+def test_instances_of_an_earlier_release_take_their_traffic(folder: Path, written_format: int) -> None:
+    written_by_an_earlier_release(folder, written_format)
+
+    keeper = Keeper(folder)
+    keeper.file.close()
+
+    (serves,), (other,) = keeper.table.instances_of("d1"), keeper.table.instances_of("d2")
+    assert (serves.host, serves.port, serves.region, serves.workspace) == ("127.0.0.1", 41001, "local", "research")
+    assert (other.port, other.region, other.phase) == (41002, "west", "announced")
+    assert [each.served.epoch for each in keeper.table.endpoints.values() if each.served] == [3]
+    assert keeper.table.tokens.revoked_tokens == ("token-1",)
 
 
 def test_an_earlier_release_that_ran_again_has_the_newer_state(folder: Path) -> None:
@@ -140,7 +164,7 @@ def test_an_earlier_release_that_ran_again_has_the_newer_state(folder: Path) -> 
     keeper.keep()
     keeper.file.close()
     newer = KeptState(read_at_ms=8, snapshot=RoutingSnapshot(position=9, endpoints=(route("endpoint-9"),)))
-    (folder / names.SNAPSHOT).write_bytes(msgspec.json.encode(newer))
+    (folder / names.SNAPSHOT).write_bytes(msgspec.json.encode({"format": 3, **msgspec.structs.asdict(newer)}))
 
     keeper = Keeper(folder)
     keeper.keep()
@@ -149,7 +173,7 @@ def test_an_earlier_release_that_ran_again_has_the_newer_state(folder: Path) -> 
     assert state_in(folder) == KeptState(read_at_ms=READ_AT_MS, snapshot=newer.snapshot)
 
 
-@pytest.mark.parametrize("content", [b"{", b'{"format": 1, "snapshot": {"position": 7}}'])
+@pytest.mark.parametrize("content", [b"{", b"{}", b'{"format": 1, "snapshot": {"position": 7}}', b'{"format": 2}'])
 def test_the_state_of_an_earlier_release_that_cannot_be_used_is_none(folder: Path, content: bytes) -> None:
     (folder / names.SNAPSHOT).write_bytes(content)
 
