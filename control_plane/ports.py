@@ -145,6 +145,11 @@ class Catalogue(Protocol):
     ) -> list[CatalogueRow]:
         """Return rows ordered by id, those after `after_id`; an empty filter lets everything through."""
 
+    def children(
+        self, kind: Kind, parent_ids: Sequence[str], *, workspace: str, phases: Sequence[str] = ()
+    ) -> list[CatalogueRow]:
+        """Return all rows of some parents, each parent's ordered by id; without `phases`, those in any."""
+
 
 class UnitOfWork(Protocol):
     """One command's view of the store; valid only while the command runs, in the writer's thread."""
@@ -221,6 +226,29 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True):
     is_repeat: bool
 
 
+class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events of a workspace are wanted; an empty text lets everything through."""
+
+    workspace: str
+    stream: str = ""
+    type: str = ""
+
+
+class StoredBytes(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as it is stored, not decoded."""
+
+    position: int
+    canonical: bytes
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the log, in order; `head` is its last position, and after `read_until` there may be more."""
+
+    events: list[StoredBytes]
+    head: int
+    read_until: int
+
+
 class EventStore(Protocol):
     """The log, and the one way to write it.
 
@@ -255,6 +283,12 @@ class EventStore(Protocol):
 
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
         """Return one stream in version order."""
+
+    def page(self, wanted: LogSelection, *, after: int, limit: int) -> LogPage:
+        """Return at most `limit` wanted events after a position; all of the page is of one moment.
+
+        A page may end before it is full: one that would look at too many events of other workspaces does.
+        """
 
     def head(self) -> int:
         """Return the last position; 0 when the log is empty."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from control_plane.ports import CatalogueRow
 from schemas.identifiers import Kind
 
@@ -51,6 +53,11 @@ ON CONFLICT (workspace, kind, id) DO UPDATE SET
 """
 _ID_OF = "SELECT id FROM catalogue WHERE workspace = ? AND kind = ? AND scope = ? AND normalised_name = ?"
 _GET = f"SELECT {_COLUMNS} FROM catalogue WHERE workspace = ? AND kind = ? AND id = ?"  # noqa: S608  constants
+_CHILDREN = f"""
+SELECT {_COLUMNS} FROM catalogue
+WHERE workspace = ? AND kind = ? AND parent_id IN (SELECT value FROM json_each(?))
+ORDER BY parent_id, id
+"""  # noqa: S608  constants
 _EVERYTHING = f"SELECT {_COLUMNS} FROM catalogue ORDER BY workspace, kind, id"  # noqa: S608  constants
 
 
@@ -95,6 +102,12 @@ class SqliteCatalogue:
         parameters = [value for _, values in filters for value in values]
         statement = f"SELECT {_COLUMNS} FROM catalogue WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608  bound values
         return [_row(found) for found in self._query(statement, (*parameters, limit))]
+
+    def children(
+        self, kind: Kind, parent_ids: Sequence[str], *, workspace: str, phases: Sequence[str] = ()
+    ) -> list[CatalogueRow]:
+        found = self._query(_CHILDREN, (workspace, kind, msgspec.json.encode(parent_ids).decode()))
+        return [row for row in map(_row, found) if not phases or row.phase in phases]
 
     def put(self, row: CatalogueRow) -> None:
         """Insert or replace a row.

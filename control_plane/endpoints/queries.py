@@ -1,7 +1,7 @@
 """What the catalogue knows of endpoints; every function takes the catalogue of a command or the committed one."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,7 +16,7 @@ from schemas.events.endpoints import (
 from schemas.events.registry import Artifact, GoldenExample, Signature
 from schemas.identifiers import Kind, kind_of
 
-_PAGE = 500
+_SHOWN_PHASES = ("announced", "failed")
 _MAX_DIGITS = 18
 
 
@@ -53,7 +53,7 @@ def get_endpoint(catalogue: Catalogue, endpoint: str, *, workspace: str) -> Endp
     row = catalogue.get(Kind.ENDPOINT, endpoint_id_of(catalogue, endpoint, workspace=workspace), workspace=workspace)
     if row is None:
         raise unknown_endpoint(endpoint)
-    return _joined(catalogue, decode_endpoint(row))
+    return _with_instances(catalogue, [decode_endpoint(row)], workspace=workspace)[0]
 
 
 def list_endpoints(
@@ -61,14 +61,14 @@ def list_endpoints(
 ) -> list[EndpointResource]:
     """Return endpoints ordered by id, those after a cursor."""
     rows = catalogue.find(Kind.ENDPOINT, workspace=workspace, name_contains=query, after_id=after, limit=limit)
-    return [_joined(catalogue, decode_endpoint(row)) for row in rows]
+    return _with_instances(catalogue, [decode_endpoint(row) for row in rows], workspace=workspace)
 
 
 def instances_of(
     catalogue: Catalogue, endpoint_id: str, *, workspace: str, phases: tuple[str, ...] = ("announced",)
 ) -> list[Instance]:
     """Return an endpoint's instances in some phases."""
-    rows = all_rows(catalogue, Kind.INSTANCE, workspace=workspace, parent_id=endpoint_id, phases=phases)
+    rows = catalogue.children(Kind.INSTANCE, [endpoint_id], workspace=workspace, phases=phases)
     return [decode_instance(row) for row in rows]
 
 
@@ -93,24 +93,13 @@ def deployable_version(catalogue: Catalogue, version: str, *, workspace: str) ->
     )
 
 
-def all_rows(
-    catalogue: Catalogue, kind: Kind, *, workspace: str, parent_id: str | None = None, phases: tuple[str, ...] = ()
-) -> Iterator[CatalogueRow]:
-    """Yield all rows that fit, page by page."""
-    after_id = ""
-    while True:
-        page = catalogue.find(
-            kind, workspace=workspace, parent_id=parent_id, phases=phases, after_id=after_id, limit=_PAGE
-        )
-        yield from page
-        if len(page) < _PAGE:
-            return
-        after_id = page[-1].id
-
-
-def _joined(catalogue: Catalogue, row: Endpoint) -> EndpointResource:
-    instances = instances_of(catalogue, row.id, workspace=row.workspace, phases=("announced", "failed"))
-    return endpoint_resource(row, instances)
+def _with_instances(catalogue: Catalogue, endpoints: Sequence[Endpoint], *, workspace: str) -> list[EndpointResource]:
+    ids = [endpoint.id for endpoint in endpoints]
+    of_endpoint: dict[str, list[Instance]] = defaultdict(list)
+    for row in catalogue.children(Kind.INSTANCE, ids, workspace=workspace, phases=_SHOWN_PHASES):
+        instance = decode_instance(row)
+        of_endpoint[instance.endpoint_id].append(instance)
+    return [endpoint_resource(endpoint, of_endpoint[endpoint.id]) for endpoint in endpoints]
 
 
 def _version_row(catalogue: Catalogue, version: str, *, workspace: str) -> CatalogueRow | None:

@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
     UNIQUE (originator_id, originator_version)
 ) STRICT
 """
+# An index has the position of each row as well, so the events of a type are found in order.
+_CREATE_INDEX = f"CREATE INDEX IF NOT EXISTS {EVENTS_TABLE}_types ON {EVENTS_TABLE} (topic)"
 _INSERT = f"INSERT INTO {EVENTS_TABLE} (originator_id, originator_version, topic, state) VALUES (?, ?, ?, ?)"  # noqa: S608
 _INSERT_AT = (
     f"INSERT INTO {EVENTS_TABLE} (position, originator_id, originator_version, topic, state) "  # noqa: S608
@@ -48,7 +50,7 @@ class PositionRecorder(SQLiteApplicationRecorder):
         self.select_max_notification_id_statement = SELECT_HEAD
 
     def construct_create_table_statements(self) -> list[str]:
-        return [_CREATE]
+        return [_CREATE, _CREATE_INDEX]
 
     def insert(self, cursor: SQLiteCursor, events: Sequence[StoredEvent]) -> Sequence[int]:
         """Insert within the caller's transaction and return the positions given."""

@@ -13,6 +13,7 @@ from control_plane.catalogue.rebuild import FORMAT, catalogued
 from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.errors import StoreBusyError, StoreUnavailableError
+from control_plane.event_store.log_pages import read_page
 from control_plane.event_store.recorder import PositionRecorder
 from control_plane.event_store.sqlite_database import REACTED_UNTIL, SqliteDatabase
 from control_plane.event_store.sqlite_file import (
@@ -25,7 +26,16 @@ from control_plane.event_store.unit_of_work import Randomness
 from control_plane.event_store.writer import NOTHING, Cause, Command, Job, Limits, Outcome, Writer
 from control_plane.keys.key_file import KeyStore
 from control_plane.keys.sealing import open_sealed
-from control_plane.ports import Aggregates, Catalogue, CommandContext, Executed, Reply, UnitOfWork
+from control_plane.ports import (
+    Aggregates,
+    Catalogue,
+    CommandContext,
+    Executed,
+    LogPage,
+    LogSelection,
+    Reply,
+    UnitOfWork,
+)
 from infra.background import Background
 from infra.clock import Clock
 from schemas.envelope import RecordedEvent, Sealed
@@ -82,6 +92,10 @@ class SqliteStore:
         with translate_store_errors(), self._recorder.reading() as cursor:
             found = self._recorder.select_stream(cursor, stream, after_version=after_version)
             return [to_recorded(event) for event in found]
+
+    def page(self, wanted: LogSelection, *, after: int, limit: int) -> LogPage:
+        with translate_store_errors(), self._recorder.reading() as cursor:
+            return read_page(cursor, wanted, after=after, limit=limit)
 
     def head(self) -> int:
         with translate_store_errors(), self._recorder.reading() as cursor:

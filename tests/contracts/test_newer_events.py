@@ -15,6 +15,7 @@ from control_plane.catalogue.rebuild import rows_of
 from control_plane.declared import AGGREGATES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_store.log_file import LoggedEvent
+from control_plane.ports import LogPage, StoredBytes
 from control_plane.relay.record import from_record, to_record
 from projections.messages import Message
 from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
@@ -81,9 +82,12 @@ def audit(log: Log) -> tuple[int, object]:
 
 
 def feed(log: Log) -> tuple[int, object]:
-    fed = event_feed._feed(list(log), head=log[-1].position, read_until=log[-1].position)  # noqa: SLF001  the rim
-    assert msgspec.json.decode(msgspec.json.encode(fed))["items"][-1]["position"] == log[-1].position
-    return fed.read_until, None
+    head = log[-1].position
+    page = [StoredBytes(position=event.position, canonical=event.canonical) for event in log]
+    shown = event_feed._shown(LogPage(events=page, head=head, read_until=head))  # noqa: SLF001  the rim
+    fed = msgspec.json.decode(shown.body)
+    assert fed["items"][-1]["position"] == head
+    return fed["read_until"], None
 
 
 def _logged(event: RecordedEvent) -> LoggedEvent:

@@ -55,6 +55,18 @@ class MemoryCatalogue:
         ]
         return sorted(found, key=lambda row: row.id)[:limit]
 
+    def children(
+        self, kind: Kind, parent_ids: Sequence[str], *, workspace: str, phases: Sequence[str] = ()
+    ) -> list[CatalogueRow]:
+        found = [
+            row
+            for row in self.rows.values()
+            if (row.kind, row.workspace) == (kind, workspace)
+            and row.parent_id in parent_ids
+            and (not phases or row.phase in phases)
+        ]
+        return sorted(found, key=lambda row: (row.parent_id, row.id))
+
 
 class MemoryLog:
     """All events of all streams, as they come back from a log. A command that raises leaves nothing."""

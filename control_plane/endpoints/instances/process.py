@@ -1,21 +1,16 @@
 """What follows for instances from the end of their deployment."""
 
 from control_plane.endpoints.instances import decisions
-from control_plane.endpoints.queries import all_rows
-from control_plane.endpoints.resources import ENDPOINTS, INSTANCES, decode_instance
+from control_plane.endpoints.queries import instances_of
+from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.ports import EventContext, UnitOfWork
 from control_plane.processes.process import Process
 from schemas.events.endpoints import DeploymentRemoved, InstanceFailed
-from schemas.identifiers import Kind
 
 
 def when_deployment_removed(unit: UnitOfWork, event: DeploymentRemoved, context: EventContext) -> None:
     """Withdraw its failed instances, of which no agent speaks any more; agents withdraw those that run."""
-    rows = all_rows(
-        unit.catalogue, Kind.INSTANCE, workspace=context.workspace, parent_id=context.stream, phases=("failed",)
-    )
-    failed = [decode_instance(row) for row in rows]
-    for instance in failed:
+    for instance in instances_of(unit.catalogue, context.stream, workspace=context.workspace, phases=("failed",)):
         if instance.deployment_id == event.deployment_id:
             _forget(unit, instance.id)
 
