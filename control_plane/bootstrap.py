@@ -19,7 +19,7 @@ from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.audit.log_tree import LogTree
 from control_plane.declared import AGGREGATES, PROCESSES, Parts, declare
 from control_plane.endpoints.errors import EndpointNotFoundError
-from control_plane.endpoints.queries import get_endpoint
+from control_plane.endpoints.queries import existing_endpoint_id
 from control_plane.event_feed.commits import Commits
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.feedback.publisher import FeedbackPublisher
@@ -165,8 +165,8 @@ def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:
 
 
 def _endpoints(store: SqliteStore) -> Endpoints:
-    def id_of(endpoint: str, workspace: str) -> str:
-        return get_endpoint(store.catalogue(), endpoint, workspace=workspace).id
+    async def id_of(endpoint: str, workspace: str) -> str:
+        return await asyncio.to_thread(existing_endpoint_id, store.catalogue(), endpoint, workspace=workspace)
 
     return Endpoints(id_of=id_of, unknown=EndpointNotFoundError)
 

@@ -1,7 +1,7 @@
 """How the queries of all views read: with limits, with one kind of error, and up to a position."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NewType
 
 import msgspec
@@ -33,7 +33,7 @@ class OverTime(msgspec.Struct, frozen=True, kw_only=True):
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     """How the name or id of an endpoint, and the workspace, become the id; `unknown` is raised where there is none."""
 
-    id_of: Callable[[str, str], str]
+    id_of: Callable[[str, str], Awaitable[str]]
     unknown: type[Exception]
 
 

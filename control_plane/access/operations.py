@@ -1,5 +1,6 @@
 """The operations on principals and their tokens; all are for admins."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -47,12 +48,12 @@ def operations(store: EventStore, tokens: TokenIndex) -> Operations:
     @asynccontextmanager
     async def refreshed(*_: object) -> AsyncIterator[None]:
         yield
-        tokens.refresh()
+        await asyncio.to_thread(tokens.refresh)
 
     @asynccontextmanager
     async def issued(*_: object) -> AsyncIterator[str]:
         yield handlers.fresh_token()
-        tokens.refresh()
+        await asyncio.to_thread(tokens.refresh)
 
     return Operations("access", [*_principals(store, refreshed, issued), *_tokens(refreshed, issued)])
 

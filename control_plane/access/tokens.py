@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from threading import Lock
 
 import msgspec
 
@@ -24,6 +25,8 @@ class TokenIndex:
         self._holders: dict[str, tuple[Actor, int | None]] = {}
         self._issued: frozenset[str] = frozenset()
         self._revoked: tuple[str, ...] = ()
+        self._refreshing = Lock()
+        """Held while reading too: what was read earlier must not replace what was read later."""
         self.refresh()
 
     def actor_of(self, token_sha256: str) -> Actor | None:
@@ -43,7 +46,11 @@ class TokenIndex:
         return self._revoked
 
     def refresh(self) -> None:
-        """Read the principals again."""
+        """Read the principals again; safe from any thread."""
+        with self._refreshing:
+            self._read()
+
+    def _read(self) -> None:
         holders: dict[str, tuple[Actor, int | None]] = {}
         issued: set[str] = set()
         revoked: list[str] = []

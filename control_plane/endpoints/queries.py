@@ -41,6 +41,14 @@ def endpoint_id_of(catalogue: Catalogue, endpoint: str, *, workspace: str) -> st
     return found
 
 
+def existing_endpoint_id(catalogue: Catalogue, endpoint: str, *, workspace: str) -> str:
+    """Return the id of an endpoint that is given by its name or id, and exists."""
+    identifier = endpoint_id_of(catalogue, endpoint, workspace=workspace)
+    if catalogue.get(Kind.ENDPOINT, identifier, workspace=workspace) is None:
+        raise unknown_endpoint(endpoint)
+    return identifier
+
+
 def unknown_endpoint(endpoint: str) -> errors.EndpointNotFoundError:
     """Make the refusal of an endpoint that does not exist."""
     return errors.EndpointNotFoundError(

@@ -97,10 +97,9 @@ async def _answer(question: Question, arguments_of: Arguments, request: AnyReque
     caller = actor_of(request) if question.roles else _NOBODY
     arguments = await arguments_of(request)
     if blocks:
-        found = await asyncio.to_thread(question.handler, caller, *arguments)
+        content = await asyncio.to_thread(lambda: _content(question.handler(caller, *arguments)))
     else:
-        found = await question.handler(caller, *arguments)
-    content = found if isinstance(found, Content) else Content(body=msgspec.json.encode(found))
+        content = _content(await question.handler(caller, *arguments))
     headers = {} if content.version is None else {"etag": f'"{content.version}"'}
     return Response(
         content.body,
@@ -108,6 +107,10 @@ async def _answer(question: Question, arguments_of: Arguments, request: AnyReque
         media_type=content.media_type,
         headers=headers,
     )
+
+
+def _content(found: object) -> Content:
+    return found if isinstance(found, Content) else Content(body=msgspec.json.encode(found))
 
 
 async def _transfer(transfer: Transfer, arguments_of: Arguments, request: AnyRequest) -> Any:  # noqa: ANN401

@@ -30,5 +30,5 @@ async def show_measurement(
     reader: Reader, endpoints: Endpoints, caller: Caller, endpoint: str, asked: MeasureEpoch
 ) -> Measured:
     """Count what the arms of an epoch did."""
-    endpoint_id = endpoints.id_of(endpoint, caller.workspace)
+    endpoint_id = await endpoints.id_of(endpoint, caller.workspace)
     return await measure_epoch(reader, asked, workspace=caller.workspace, endpoint_id=endpoint_id)

@@ -37,7 +37,7 @@ async def show_quality(
     """Return the accuracy of each version over time."""
     return await quality_of_endpoint(
         reader,
-        endpoints.id_of(endpoint, caller.workspace),
+        await endpoints.id_of(endpoint, caller.workspace),
         workspace=caller.workspace,
         feedback_name=asked.feedback_name,
         since_ms=asked.since_ms,

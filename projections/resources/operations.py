@@ -46,7 +46,7 @@ async def show_endpoint_resources(
     """Return what an endpoint's instances use."""
     return await resources_of_endpoint(
         reader,
-        endpoints.id_of(endpoint, caller.workspace),
+        await endpoints.id_of(endpoint, caller.workspace),
         workspace=caller.workspace,
         since_ms=asked.since_ms,
         bucket_ms=asked.bucket_ms,

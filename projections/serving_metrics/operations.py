@@ -60,7 +60,7 @@ async def show_metrics(
     """Return an endpoint's requests, errors and latency."""
     return await metrics_of_endpoint(
         reader,
-        endpoints.id_of(endpoint, caller.workspace),
+        await endpoints.id_of(endpoint, caller.workspace),
         workspace=caller.workspace,
         since_ms=asked.since_ms,
         bucket_ms=asked.bucket_ms,
@@ -73,7 +73,7 @@ async def show_tokens(
     """Return what an endpoint's language models read and wrote."""
     return await tokens_of_endpoint(
         reader,
-        endpoints.id_of(endpoint, caller.workspace),
+        await endpoints.id_of(endpoint, caller.workspace),
         workspace=caller.workspace,
         since_ms=asked.since_ms,
         bucket_ms=asked.bucket_ms,

@@ -31,5 +31,5 @@ async def compare_shadow(
 ) -> Comparisons:
     """Compare an endpoint's versions with their shadows."""
     return await queries.compare_shadow(
-        reader, endpoints.id_of(endpoint, caller.workspace), workspace=caller.workspace, question=asked
+        reader, await endpoints.id_of(endpoint, caller.workspace), workspace=caller.workspace, question=asked
     )

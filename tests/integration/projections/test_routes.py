@@ -58,9 +58,11 @@ class Anybody(Authentication):
         return HeaderGuard()
 
 
-ENDPOINTS = Endpoints(
-    id_of=lambda name, _workspace: ENDPOINT if name in ("digits", ENDPOINT) else name, unknown=EndpointNotFoundError
-)
+async def id_of(name: str, _workspace: str) -> str:
+    return ENDPOINT if name in ("digits", ENDPOINT) else name
+
+
+ENDPOINTS = Endpoints(id_of=id_of, unknown=EndpointNotFoundError)
 NOW_MS = time.time_ns() // 1_000_000
 
 
