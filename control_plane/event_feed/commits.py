@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 _NUDGE = b"\n"
+_NUDGE_EVERY_S = 0.005
 
 
 class Commits:
@@ -18,17 +20,16 @@ class Commits:
         self._nudge_socket = nudge_socket
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.settimeout(0)
+        self._pause: asyncio.TimerHandle | None = None
+        self._is_due = False
 
     def committed(self, head: int) -> None:
-        """Take the log's new head; a relay that is away polls by itself later."""
+        """Take the log's new head. A relay that is away polls by itself later."""
         self._head = head
         self._grown.set()
         self._grown = asyncio.Event()
         if self._nudge_socket is not None:
-            try:
-                self._sender.sendto(_NUDGE, str(self._nudge_socket))
-            except OSError:
-                return
+            self._nudge(self._nudge_socket)
 
     async def wait_after(self, position: int, *, timeout_s: float) -> bool:
         """Wait until the log goes beyond a position; False when it did not within the time, or the API is closing."""
@@ -46,6 +47,22 @@ class Commits:
         self.is_closing = True
         self._grown.set()
 
+    def _nudge(self, relay: Path) -> None:
+        """Send a nudge, and for what is committed shortly after it another one together."""
+        self._is_due = self._pause is not None
+        if self._is_due:
+            return
+        self._pause = asyncio.get_running_loop().call_later(_NUDGE_EVERY_S, self._go_on, relay)
+        with suppress(OSError):
+            self._sender.sendto(_NUDGE, str(relay))
+
+    def _go_on(self, relay: Path) -> None:
+        self._pause = None
+        if self._is_due:
+            self._nudge(relay)
+
     def close(self) -> None:
         """Close the socket."""
+        if self._pause is not None:
+            self._pause.cancel()
         self._sender.close()

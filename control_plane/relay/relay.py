@@ -37,6 +37,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How much at once, how long to wait."""
 
     batch: int = 500
+    gather_seconds: float = 0.005
     poll_seconds: float = 0.2
     deadline_seconds: float = DEADLINE_SECONDS
     settle_seconds: float = 0.5
@@ -124,6 +125,9 @@ class Relay:
                     ]
                 )
                 self._note(events, documents)
+                if max(len(events), len(documents)) < self._pace.batch:
+                    # What is published wakes every program that follows, so a succession goes out together.
+                    await asyncio.sleep(self._pace.gather_seconds)
                 continue
             if is_first:
                 is_first = False

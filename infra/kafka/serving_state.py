@@ -17,6 +17,7 @@ from schemas.documents.records import NotARecordError, Removed, StateRecord, dec
 from schemas.topics import SERVING_STATE
 
 _POLL_MS = 500
+_GATHER_S = 0.02
 _log = structlog.get_logger(__name__)
 
 
@@ -36,9 +37,11 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_documents(
-    connection: KafkaConnection, *, client_id: str, topic: str = SERVING_STATE.name
+    connection: KafkaConnection, *, client_id: str, topic: str = SERVING_STATE.name, gather_s: float = _GATHER_S
 ) -> AsyncGenerator[Documents, None]:
     """Yield all that is on the topic, once, and then what comes, forever; a document may come a second time.
+
+    What comes after a pause is yielded at once, and what comes within `gather_s` after that, together.
 
     Raises:
         LogAwayError: Kafka is away; the caller begins again.
@@ -48,7 +51,7 @@ async def read_documents(
     except (KafkaError, OSError) as error:
         raise _away(topic, error) from error
     try:
-        async for documents in _read(consumer, TopicPartition(topic, 0)):
+        async for documents in _read(consumer, TopicPartition(topic, 0), gather_s=gather_s):
             yield documents
     except (KafkaError, OSError) as error:
         raise _away(topic, error) from error
@@ -57,12 +60,12 @@ async def read_documents(
 
 
 async def keep_reading(
-    connection: KafkaConnection, *, client_id: str, retry_s: float
+    connection: KafkaConnection, *, client_id: str, retry_s: float, gather_s: float = _GATHER_S
 ) -> AsyncGenerator[Documents, None]:
     """Yield as `read_documents` does, and begin again whenever Kafka was away."""
     while True:
         try:
-            async with aclosing(read_documents(connection, client_id=client_id)) as documents:
+            async with aclosing(read_documents(connection, client_id=client_id, gather_s=gather_s)) as documents:
                 async for read in documents:
                     yield read
         except LogAwayError as error:
@@ -70,12 +73,16 @@ async def keep_reading(
         await asyncio.sleep(retry_s)
 
 
-async def _read(consumer: AIOKafkaConsumer, partition: TopicPartition) -> AsyncGenerator[Documents, None]:
+async def _read(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, *, gather_s: float
+) -> AsyncGenerator[Documents, None]:
     yield Documents(records=await _all(consumer, partition), is_all=True)
     while True:
         fetched = await consumer.getmany(partition, timeout_ms=_POLL_MS)
         if records := fetched.get(partition, ()):
             yield Documents(records=tuple(_decoded(records)), is_all=False)
+            # Each fetch costs this program and the broker as much as many records do.
+            await asyncio.sleep(gather_s)
 
 
 async def _all(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[StateRecord | Removed, ...]:

@@ -40,6 +40,7 @@ from serving.gateway.state_file import StateFile, open_state_file
 from serving.gateway.waiting_rooms import HoldLimits, WaitingRooms
 
 PREFIX = "ROLLBOOK_FOLLOWER_"
+_GATHER_S = 0.01
 _RETRY_S = 0.5
 _POLL_KEYS_S = 3.0
 
@@ -183,7 +184,8 @@ async def _start(ads: AdsServer, follower: Follower, settings: FollowerSettings)
 
 
 async def _follow_documents(follower: Follower, connection: KafkaConnection) -> None:
-    async with aclosing(keep_reading(connection, client_id="follower", retry_s=_RETRY_S)) as documents:
+    source = keep_reading(connection, client_id="follower", retry_s=_RETRY_S, gather_s=_GATHER_S)
+    async with aclosing(source) as documents:
         async for read in documents:
             follower.follow(read)
 
