@@ -81,6 +81,7 @@ async def test_a_model_goes_from_its_name_to_a_rollout(api: RunningApi, client: 
     endpoint = await called(client.endpoints.create, "digits", version=versions[0].reference)
     await announce(api, endpoint)
     rollout = await called(client.rollouts.start, "digits", versions[1].reference)
+    waiting = asyncio.create_task(called(client.rollout(rollout.id).wait, timeout_s=60.0))
     aborted = await called(client.rollouts.abort, rollout.id, reason="seen enough")
 
     aliased = await called(client.models.set_alias, "digits", "champion", 2)
@@ -97,6 +98,7 @@ async def test_a_model_goes_from_its_name_to_a_rollout(api: RunningApi, client: 
     assert [one.name for one in await called(client.endpoints.list)] == ["digits"]
     assert rollout.baseline.number == 1
     assert (aborted.phase, aborted.reason) == ("aborted", "seen enough")
+    assert (await waiting).phase == "aborted"
     assert await called(client.rollouts.list, endpoint="digits", active=True) == []
 
 

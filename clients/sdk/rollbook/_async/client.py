@@ -66,7 +66,12 @@ class AsyncRollbook(operations.AsyncOperations):
     def endpoint(self, name: str) -> AsyncEndpointHandle:
         """Return the endpoint of a name or id, to roll out to it and to ask it; nothing is sent yet."""
         return AsyncEndpointHandle(
-            name, endpoints=self.endpoints, rollouts=self.rollouts, feedback=self.feedback, gateway=self._gateway
+            name,
+            endpoints=self.endpoints,
+            rollouts=self.rollouts,
+            feedback=self.feedback,
+            log=self.log,
+            gateway=self._gateway,
         )
 
     async def serve(
@@ -92,7 +97,7 @@ class AsyncRollbook(operations.AsyncOperations):
 
     def rollout(self, rollout_id: str) -> AsyncRolloutHandle:
         """Return the rollout of an id, to wait for it and to decide; nothing is sent yet."""
-        return AsyncRolloutHandle(self.rollouts, rollout_id)
+        return AsyncRolloutHandle(self.rollouts, rollout_id, log=self.log)
 
     async def __aenter__(self) -> Self:
         """Return the client."""

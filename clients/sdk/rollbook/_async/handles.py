@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from rollbook import _wire, resources
+from rollbook import resources
 from rollbook._async import operations
+from rollbook._async.changes import AsyncChanges
 from rollbook._async.endpoints import AsyncEndpoints
 from rollbook._async.gateway import AsyncGateway
 from rollbook.errors import RollbookError, TookTooLong
@@ -16,7 +17,8 @@ from rollbook.progress import awaited, line_of, require_no_failure
 if TYPE_CHECKING:
     from rollbook.inference.result import InferenceResult
 
-_POLL_S = 0.5
+_LOOK_EVERY_S = 1.0
+"""What is waited for is also looked at this often, as not all of it shows in the events of one thing."""
 
 Progress = Callable[[str], object]
 
@@ -24,9 +26,10 @@ Progress = Callable[[str], object]
 class AsyncRolloutHandle:
     """One rollout: `rollbook.rollout(id)`, or what `endpoint.rollout(…)` returns."""
 
-    def __init__(self, rollouts: operations.AsyncRollouts, rollout_id: str) -> None:
+    def __init__(self, rollouts: operations.AsyncRollouts, rollout_id: str, *, log: operations.AsyncLog) -> None:
         """Name it; nothing is sent yet."""
         self._rollouts = rollouts
+        self._log = log
         self.id = rollout_id
 
     async def get(self) -> resources.Rollout:
@@ -42,6 +45,7 @@ class AsyncRolloutHandle:
             TookTooLong: it is not over in time, and goes on.
         """
         deadline, shown = time.monotonic() + timeout_s, ""
+        changes = AsyncChanges(self._log)
         while True:
             current = await self.get()
             line = line_of(current)
@@ -52,7 +56,7 @@ class AsyncRolloutHandle:
                 return current
             if time.monotonic() > deadline:
                 raise TookTooLong(f"rollout {self.id} is still {current.phase} after {timeout_s:g} s")
-            await _wire.async_sleep(_POLL_S)
+            await changes.wait(self.id, at_most_s=_LOOK_EVERY_S)
 
     async def pause(self, reason: str) -> resources.Rollout:
         """Keep the weights as they are until somebody decides."""
@@ -85,6 +89,7 @@ class AsyncEndpointHandle:
         endpoints: AsyncEndpoints,
         rollouts: operations.AsyncRollouts,
         feedback: operations.AsyncFeedback,
+        log: operations.AsyncLog,
         gateway: AsyncGateway,
     ) -> None:
         """Name it; nothing is sent yet."""
@@ -92,6 +97,7 @@ class AsyncEndpointHandle:
         self._endpoints = endpoints
         self._rollouts = rollouts
         self._feedback = feedback
+        self._log = log
         self._gateway = gateway
         self._inputs: list[dict[str, Any]] | None = None
         self._version = ""
@@ -112,6 +118,7 @@ class AsyncEndpointHandle:
             TookTooLong: it is not ready in time.
         """
         deadline, shown = time.monotonic() + timeout_s, ""
+        changes = AsyncChanges(self._log)
         while True:
             found = await self.get()
             require_no_failure(found)
@@ -123,7 +130,7 @@ class AsyncEndpointHandle:
                 shown = waits_for
             if time.monotonic() > deadline:
                 raise TookTooLong(f"endpoint {self.name} does not answer after {timeout_s:g} s: {waits_for}")
-            await _wire.async_sleep(_POLL_S)
+            await changes.wait(found.id, at_most_s=_LOOK_EVERY_S)
 
     async def rollout(  # noqa: PLR0913  the parts of a rollout are independent
         self,
@@ -152,7 +159,7 @@ class AsyncEndpointHandle:
             when_inconclusive=when_inconclusive,
             warm_up_timeout_ms=warm_up_timeout_ms,
         )
-        return AsyncRolloutHandle(self._rollouts, started.id)
+        return AsyncRolloutHandle(self._rollouts, started.id, log=self._log)
 
     async def rollback(self, reason: str, *, epoch: int | None = None) -> resources.Endpoint:
         """Return to an earlier split of the traffic, by default the one before; an active rollout is aborted."""

@@ -67,7 +67,12 @@ class Rollbook(operations.Operations):
     def endpoint(self, name: str) -> EndpointHandle:
         """Return the endpoint of a name or id, to roll out to it and to ask it; nothing is sent yet."""
         return EndpointHandle(
-            name, endpoints=self.endpoints, rollouts=self.rollouts, feedback=self.feedback, gateway=self._gateway
+            name,
+            endpoints=self.endpoints,
+            rollouts=self.rollouts,
+            feedback=self.feedback,
+            log=self.log,
+            gateway=self._gateway,
         )
 
     def serve(
@@ -93,7 +98,7 @@ class Rollbook(operations.Operations):
 
     def rollout(self, rollout_id: str) -> RolloutHandle:
         """Return the rollout of an id, to wait for it and to decide; nothing is sent yet."""
-        return RolloutHandle(self.rollouts, rollout_id)
+        return RolloutHandle(self.rollouts, rollout_id, log=self.log)
 
     def __enter__(self) -> Self:
         """Return the client."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from rollbook import _wire, resources
+from rollbook import resources
 from rollbook._sync import operations
+from rollbook._sync.changes import Changes
 from rollbook._sync.endpoints import Endpoints
 from rollbook._sync.gateway import Gateway
 from rollbook.errors import RollbookError, TookTooLong
@@ -17,7 +18,8 @@ from rollbook.progress import awaited, line_of, require_no_failure
 if TYPE_CHECKING:
     from rollbook.inference.result import InferenceResult
 
-_POLL_S = 0.5
+_LOOK_EVERY_S = 1.0
+"""What is waited for is also looked at this often, as not all of it shows in the events of one thing."""
 
 Progress = Callable[[str], object]
 
@@ -25,9 +27,10 @@ Progress = Callable[[str], object]
 class RolloutHandle:
     """One rollout: `rollbook.rollout(id)`, or what `endpoint.rollout(…)` returns."""
 
-    def __init__(self, rollouts: operations.Rollouts, rollout_id: str) -> None:
+    def __init__(self, rollouts: operations.Rollouts, rollout_id: str, *, log: operations.Log) -> None:
         """Name it; nothing is sent yet."""
         self._rollouts = rollouts
+        self._log = log
         self.id = rollout_id
 
     def get(self) -> resources.Rollout:
@@ -43,6 +46,7 @@ class RolloutHandle:
             TookTooLong: it is not over in time, and goes on.
         """
         deadline, shown = time.monotonic() + timeout_s, ""
+        changes = Changes(self._log)
         while True:
             current = self.get()
             line = line_of(current)
@@ -53,7 +57,7 @@ class RolloutHandle:
                 return current
             if time.monotonic() > deadline:
                 raise TookTooLong(f"rollout {self.id} is still {current.phase} after {timeout_s:g} s")
-            _wire.sleep(_POLL_S)
+            changes.wait(self.id, at_most_s=_LOOK_EVERY_S)
 
     def pause(self, reason: str) -> resources.Rollout:
         """Keep the weights as they are until somebody decides."""
@@ -86,6 +90,7 @@ class EndpointHandle:
         endpoints: Endpoints,
         rollouts: operations.Rollouts,
         feedback: operations.Feedback,
+        log: operations.Log,
         gateway: Gateway,
     ) -> None:
         """Name it; nothing is sent yet."""
@@ -93,6 +98,7 @@ class EndpointHandle:
         self._endpoints = endpoints
         self._rollouts = rollouts
         self._feedback = feedback
+        self._log = log
         self._gateway = gateway
         self._inputs: list[dict[str, Any]] | None = None
         self._version = ""
@@ -111,6 +117,7 @@ class EndpointHandle:
             TookTooLong: it is not ready in time.
         """
         deadline, shown = time.monotonic() + timeout_s, ""
+        changes = Changes(self._log)
         while True:
             found = self.get()
             require_no_failure(found)
@@ -122,7 +129,7 @@ class EndpointHandle:
                 shown = waits_for
             if time.monotonic() > deadline:
                 raise TookTooLong(f"endpoint {self.name} does not answer after {timeout_s:g} s: {waits_for}")
-            _wire.sleep(_POLL_S)
+            changes.wait(found.id, at_most_s=_LOOK_EVERY_S)
 
     def rollout(  # noqa: PLR0913  the parts of a rollout are independent
         self,
@@ -151,7 +158,7 @@ class EndpointHandle:
             when_inconclusive=when_inconclusive,
             warm_up_timeout_ms=warm_up_timeout_ms,
         )
-        return RolloutHandle(self._rollouts, started.id)
+        return RolloutHandle(self._rollouts, started.id, log=self._log)
 
     def rollback(self, reason: str, *, epoch: int | None = None) -> resources.Endpoint:
         """Return to an earlier split of the traffic, by default the one before; an active rollout is aborted."""
