@@ -18,6 +18,7 @@ from schemas.upcasters import newest_type
 _BATCH = 100
 _SCANNED_AT_ONCE = 1_000
 _WAIT_S = 30.0
+_GATHER_S = 0.02
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +51,8 @@ class ProcessRunner:
                 self.position = event.position
             if len(events) < _BATCH:
                 self.position = max(self.position, head)
+                # A look costs as much as a command does, so there is not one for each.
+                await asyncio.sleep(_GATHER_S)
                 await self._commits.wait_after(self.position, timeout_s=_WAIT_S)
 
     async def _resume(self) -> int:
