@@ -26,5 +26,5 @@ def operations(access: Access) -> Operations:
 
 async def show_downtime(reader: Reader, endpoints: Endpoints, caller: Caller, endpoint: str) -> Downtime:
     """Return the downtime of an endpoint."""
-    endpoint_id = endpoints.id_of(endpoint, caller.workspace)
+    endpoint_id = await endpoints.id_of(endpoint, caller.workspace)
     return await downtime_of_endpoint(reader, endpoint_id, workspace=caller.workspace)
