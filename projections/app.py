@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import structlog
 from faust.contrib.asgi import faust_app_running
 
@@ -19,6 +20,7 @@ from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
+from projections.retention.expiry import keep_rows
 from projections.settings import PREFIX, ProjectionsSettings
 from projections.sink.dead_letters import KafkaDeadLetters
 from projections.sink.marks import ClickHouseMarks, KafkaLogProbe
@@ -27,7 +29,7 @@ from projections.sink.stream_worker import StreamWorker, Subscription, WorkerSet
 from projections.sink.watchdog import watch
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date, identity
-from projections.views import PROJECTORS
+from projections.views import PROJECTORS, TABLES
 
 GROUP = "projections-project-views"
 
@@ -88,6 +90,7 @@ async def _resources(settings: ProjectionsSettings) -> AsyncIterator[tuple[Click
     dead_letters = KafkaDeadLetters(settings.kafka)
     try:
         await bring_up_to_date(store)
+        await keep_rows(store, TABLES, msgspec.structs.asdict(settings.retention_days))
         yield store, dead_letters
     finally:
         await dead_letters.close()

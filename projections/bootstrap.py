@@ -10,7 +10,7 @@ from projections.query.lane import QueryLane, QueryLimits
 from projections.reading import Endpoints, Reader
 from projections.store import ClickHouseStore
 from projections.view import Access
-from projections.views import declare_views
+from projections.views import TABLES, declare_views
 
 # Readers of the API, including the judge. Users' SQL has its own connections.
 _CONNECTIONS = 6
@@ -46,5 +46,5 @@ def open_views(
     limits = limits or QueryLimits()
     lane = QueryLane(ClickHouseStore(clickhouse_url, connections=limits.at_once), limits)
     reader = Reader(store, clock=clock or SystemClock())
-    operations = declare_views(Access(reader=reader, endpoints=endpoints, lane=lane))
+    operations = declare_views(Access(reader=reader, tables=TABLES, endpoints=endpoints, lane=lane))
     return Views(operations=operations, store=store, reader=reader, lane=lane)

@@ -11,20 +11,13 @@ from schemas.topics import Topic
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How many days rows are kept after the time, in Unix ms, that is in the column `since`.
+    """For how many days a table keeps rows unless settings say otherwise.
 
     Where a row has a number of days of its own, `days_column` names its column, and `days` is what rows usually have.
     """
 
-    since: str
     days: int
     days_column: str | None = None
-
-    @property
-    def ttl(self) -> str:
-        """The time after which ClickHouse deletes a row, as an expression."""
-        days = self.days_column or self.days
-        return f"toDateTime(fromUnixTimestamp64Milli({self.since}, 'UTC')) + toIntervalDay({days})"
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,14 +26,25 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     Rows of a table that `folds` may be inserted in any order and any number of times with the same result; the
     sink spares them the bookkeeping that gives other rows one effect. Columns of `origin` say where a row was read,
     not what it says: the same row may come from elsewhere again.
-    Without a `retention`, rows are kept forever.
+    `time_column` holds the time of a row, in Unix ms or as a timestamp. Rows are kept from then on for the days of
+    `retention`; without one they are kept forever.
     """
 
     name: str
     columns: pa.Schema
     folds: bool = False
     origin: tuple[str, ...] = ("kafka_partition", "kafka_offset")
+    time_column: str | None = None
     retention: Retention | None = None
+
+    @property
+    def has_retention_setting(self) -> bool:
+        """Whether one number of days is right for all rows."""
+        return self.retention is not None and self.retention.days_column is None
+
+    def expiry(self, days: int | str) -> str:
+        """Return the time after which ClickHouse deletes a row, as an expression; days are a number or a column."""
+        return f"toDateTime(fromUnixTimestamp64Milli({self.time_column}, 'UTC')) + toIntervalDay({days})"
 
 
 class Rows(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What a view says of itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,12 +9,17 @@ from infra.operations import Operations
 from projections.projectors import TableProjector
 from projections.query.lane import QueryLane
 from projections.reading import Endpoints, Reader
+from projections.tables import Table
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """What operations are answered with: the views, the names of endpoints, and the lane for people's statements."""
+    """What operations are answered with.
+
+    These are the views and the tables of all of them, the names of endpoints, and the lane for people's statements.
+    """
 
     reader: Reader
+    tables: Sequence[Table]
     endpoints: Endpoints
     lane: QueryLane
 

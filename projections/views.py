@@ -7,6 +7,7 @@ from pathlib import Path
 
 from infra.operations import Operations
 from projections.projectors import TopicProjector, joined
+from projections.tables import Table
 from projections.view import Access, View
 from schemas.topics import Topic
 
@@ -25,6 +26,7 @@ def _found() -> dict[str, View]:
 
 VIEWS: Mapping[str, View] = _found()
 PROJECTORS = joined(part for view in VIEWS.values() for part in view.projectors)
+TABLES: tuple[Table, ...] = tuple({table.name: table for one in PROJECTORS for table in one.tables}.values())
 
 
 def projector_of(topic: Topic) -> TopicProjector:

@@ -26,6 +26,7 @@ DOMAIN_EVENTS = Table(
             ("kafka_offset", pa.uint64()),
         ],
     ),
+    time_column="at",
 )
 
 

@@ -45,13 +45,14 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     columns: pa.Table
 
 
-def batch_table(name: str, columns: Mapping[str, ColumnType], *, retention: Retention) -> Table:
+def batch_table(name: str, columns: Mapping[str, ColumnType], *, time_column: str, retention: Retention) -> Table:
     """Return the table that takes a batch's columns plus where each row came from."""
     origin = [pa.field(column, kind, nullable=False) for column, kind in ORIGIN]
     return Table(
         name=name,
         columns=pa.schema([*_fields(columns), *origin]),
         origin=tuple(column for column, _ in ORIGIN),
+        time_column=time_column,
         retention=retention,
     )
 

@@ -12,10 +12,14 @@ from projections.view import Access
 
 
 class Prediction(Served, frozen=True, kw_only=True):
-    """What served it, the event that routed it (null while the log's view is behind), and its feedback."""
+    """What served it, the event that routed it (null while the log's view is behind), and its feedback.
+
+    `expired` names the tables that no longer keep rows of its time.
+    """
 
     event: msgspec.Raw | None
     feedback: list[KnownFeedback]
+    expired: list[str]
 
 
 class PredictionIds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +61,9 @@ def operations(access: Access) -> Operations:
 async def show_prediction(reader: Reader, caller: Caller, prediction_id: str) -> Prediction:
     """Return what served a prediction."""
     found = await who_served(reader, prediction_id, workspace=caller.workspace)
-    return Prediction(**msgspec.structs.asdict(found.served), event=found.event, feedback=found.feedback)
+    return Prediction(
+        **msgspec.structs.asdict(found.served), event=found.event, feedback=found.feedback, expired=found.expired
+    )
 
 
 async def look_up_predictions(reader: Reader, caller: Caller, asked: PredictionIds) -> Lookup:

@@ -11,7 +11,8 @@ from schemas.observations import OBSERVATION_COLUMNS, Feedback
 OBSERVATION_RECORDS = batch_table(
     "observation_records",
     OBSERVATION_COLUMNS,
-    retention=Retention(since="captured_at_ms", days=7, days_column="retention_days"),
+    time_column="captured_at_ms",
+    retention=Retention(days=7, days_column="retention_days"),
 )
 FEEDBACK_ROWS = Table(
     name="feedback",
@@ -28,7 +29,8 @@ FEEDBACK_ROWS = Table(
             ("kafka_offset", pa.uint64()),
         ],
     ),
-    retention=Retention(since="received_at_ms", days=30),
+    time_column="received_at_ms",
+    retention=Retention(days=30),
 )
 
 

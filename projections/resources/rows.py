@@ -5,5 +5,5 @@ from projections.tables import Retention
 from schemas.observations import TELEMETRY_COLUMNS
 
 TELEMETRY_SAMPLES = batch_table(
-    "telemetry_samples", TELEMETRY_COLUMNS, retention=Retention(since="sampled_at_ms", days=2)
+    "telemetry_samples", TELEMETRY_COLUMNS, time_column="sampled_at_ms", retention=Retention(days=2)
 )

@@ -27,6 +27,7 @@ ROLLOUT_TIMELINE = Table(
             ("kafka_offset", pa.uint64()),
         ],
     ),
+    time_column="at",
 )
 
 

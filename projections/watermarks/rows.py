@@ -25,6 +25,7 @@ SOURCES = Table(
     ),
     folds=True,
     origin=(),
+    time_column="last_seen_ms",
 )
 
 

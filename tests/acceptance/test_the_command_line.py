@@ -181,11 +181,13 @@ def test_what_happened_can_be_asked(cli: CommandLine, stack: RunningStack, servi
 
     served = _until_it_is_known(cli, prediction_id)
     counted = cli.answer("query", "SELECT count() AS requests FROM request_records")
+    kept = {table["table"]: table["retention_days"] for table in cli.answer("views")}
     tail = cli.told("events", "tail", "--no-follow", "--type", "registry.ModelRegistered.v1", "--after", "0")
 
     assert served["version"] == answers[0].version
     assert served["event"]["type"] == "endpoints.TrafficShifted.v1"
     assert int(counted[0]["requests"]) >= len(answers)
+    assert (kept["request_records"], kept["prediction_index"]) == (7, 400)
     assert "registry.ModelRegistered.v1" in tail
     assert cli.told("audit", "verify", "--topic").startswith("OK: the store is sound and the topic")
     assert cli.told("token", service.name).count(".") == 2

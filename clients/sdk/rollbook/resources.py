@@ -453,6 +453,30 @@ class IssuedToken(Shape, frozen=True, kw_only=True):
     position: int = 0
 
 
+class KeptTable(Shape, frozen=True, kw_only=True):
+    """What a table holds, of all workspaces together, and how long it keeps a row.
+
+    `rows` and `bytes` are as stored: a row that was shipped twice may count twice until ClickHouse merges the two.
+    `retention_days` counts from the time that `oldest_at` and `newest_at` are of. It is null where rows are kept
+    forever, and where each row has a number of days of its own, in the column `retention_column`.
+    """
+
+    table: str
+    purpose: str
+    rows: int
+    bytes: int
+    retention_days: int | None
+    retention_column: str | None
+    oldest_at: str | None
+    newest_at: str | None
+
+
+class KeptTables(Shape, frozen=True, kw_only=True):
+    """The tables in the order of their names."""
+
+    items: list[KeptTable]
+
+
 class KnownFeedback(Shape, frozen=True, kw_only=True):
     """What became known of a prediction later."""
 
@@ -553,7 +577,10 @@ class Pair(Shape, frozen=True, kw_only=True):
 
 
 class Prediction(Shape, frozen=True, kw_only=True):
-    """What served it, the event that routed it (null while the log's view is behind), and its feedback."""
+    """What served it, the event that routed it (null while the log's view is behind), and its feedback.
+
+    `expired` names the tables that no longer keep rows of its time.
+    """
 
     prediction_id: str
     endpoint: str
@@ -570,8 +597,10 @@ class Prediction(Shape, frozen=True, kw_only=True):
     started_at: str
     instance_region: str
     drawn_deployment_id: str
+    found_in: str
     event: Any
     feedback: list[KnownFeedback]
+    expired: list[str]
 
 
 class PublicKey(Shape, frozen=True, kw_only=True):
@@ -664,7 +693,8 @@ class RoutedBy(Shape, frozen=True, kw_only=True):
 class Served(Shape, frozen=True, kw_only=True):
     """What served a prediction; (endpoint_id, epoch) names the event that routed it.
 
-    `trace_id` is the W3C trace that the request belonged to, empty where it belonged to none.
+    `found_in` is the table that says so: `prediction_index` where the request's own record expired.
+    `trace_id` is the W3C trace that the request belonged to, empty where it belonged to none or its record expired.
     `drawn_deployment_id` is what the split named, where another stood in for it; `region` is the gateway's.
     """
 
@@ -683,6 +713,7 @@ class Served(Shape, frozen=True, kw_only=True):
     started_at: str
     instance_region: str
     drawn_deployment_id: str
+    found_in: str
 
 
 class ShadowSet(Shape, frozen=True, kw_only=True):

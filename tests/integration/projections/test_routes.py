@@ -214,6 +214,16 @@ async def test_a_table_that_does_not_say_whose_its_rows_are_is_empty(
     assert answer.json()["data"] in ([[0]], [["0"]])
 
 
+async def test_the_tables_are_listed_with_how_long_they_keep_rows(client: AsyncTestClient[Litestar]) -> None:
+    answer = await client.get("/v1/views")
+
+    assert answer.status_code == 200
+    by_name = {item["table"]: item for item in answer.json()["items"]}
+    assert list(by_name) == sorted(by_name)
+    assert (by_name["request_records"]["rows"], by_name["request_records"]["retention_days"]) == (3, 7)
+    assert (by_name["domain_events"]["rows"], by_name["domain_events"]["retention_days"]) == (1, None)
+
+
 async def test_the_tables_and_their_columns_are_told(client: AsyncTestClient[Litestar]) -> None:
     tables = await client.post("/v1/query", json={"sql": "SHOW TABLES"})
     columns = await client.post("/v1/query", json={"sql": "DESCRIBE request_records"})

@@ -134,7 +134,7 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
 def test_a_request_of_an_older_shipper_belongs_to_no_trace() -> None:
     older = {name: kind for name, kind in REQUEST_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
 
-    rows, _ = projector_of(REQUESTS).project(msgspec.structs.replace(request_batch([ROW]), value=ipc([ROW], older)))
+    _, rows, _ = projector_of(REQUESTS).project(msgspec.structs.replace(request_batch([ROW]), value=ipc([ROW], older)))
 
     assert isinstance(rows.values, pa.Table)
     assert rows.values.column("trace_id").to_pylist() == [""]

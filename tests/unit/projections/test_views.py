@@ -86,4 +86,8 @@ def test_every_topic_of_facts_is_read_into_tables() -> None:
 
 
 def test_a_row_of_a_source_says_that_the_rows_of_its_batch_are_there() -> None:
-    assert [table.name for table in projector_of(REQUESTS).tables] == ["request_records", "sources"]
+    assert [table.name for table in projector_of(REQUESTS).tables] == [
+        "prediction_index",
+        "request_records",
+        "sources",
+    ]

@@ -1116,6 +1116,13 @@ class AsyncViews:
             _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms
         )
 
+    async def list(self) -> types.KeptTables:
+        """Get what the tables of the views hold, of all workspaces together, and how long they keep it.
+
+        Refused with `view-unavailable`.
+        """
+        return await self._connection.get(_wire.path("/v1/views"), types.KeptTables)
+
 
 class AsyncOperations:
     """Every operation, by its group."""

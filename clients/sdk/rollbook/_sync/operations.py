@@ -1115,6 +1115,13 @@ class Views:
             _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms
         )
 
+    def list(self) -> types.KeptTables:
+        """Get what the tables of the views hold, of all workspaces together, and how long they keep it.
+
+        Refused with `view-unavailable`.
+        """
+        return self._connection.get(_wire.path("/v1/views"), types.KeptTables)
+
 
 class Operations:
     """Every operation, by its group."""

@@ -16,6 +16,7 @@ from rollbook.cli import (
     failover,
     registry,
     resources,
+    retention,
     rollouts,
     scaling,
     shadows,
@@ -83,6 +84,7 @@ for _command in (
     evidence.inference_token,
     tokens.tokens,
     resources.resources,
+    retention.views,
 ):
     cli.add_command(_command)
 
