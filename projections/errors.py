@@ -2,6 +2,7 @@
 
 ProjectionError
 ├── UndecodableError         a message is not a batch, event or feedback: it goes to the dead letters
+├── TopicMovedOnError        a topic lost messages while it was read again
 ├── StoreUnavailableError    ClickHouse is away or overloaded: trying again may help
 ├── StoreRefusedError        ClickHouse understood and refused: trying again will not help
 └── QueryError               an error for the caller of a query; the API maps `code` and `status`
@@ -22,6 +23,10 @@ class ProjectionError(Exception):
 
 class UndecodableError(ProjectionError):
     """The message does not have the form its topic promises; the text is the reason that people will read."""
+
+
+class TopicMovedOnError(ProjectionError):
+    """Messages that were to be read again are no longer in the topic."""
 
 
 class StoreUnavailableError(ProjectionError):

@@ -1,51 +1,61 @@
 """Rebuilds the tables from the topics, beside the live ones: to compare them, or to put them in their place.
 
 `python -m projections.rebuild --verify` says whether the live tables equal what the topics give; `--swap` exchanges
-them while the sink goes on. What retention took from a topic is kept from the live table and not compared.
+them while the sink goes on. What a topic no longer holds is kept from the live table and not compared.
 """
 
 import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection, connection_in
-from projections.errors import UndecodableError
+from projections.errors import TopicMovedOnError, UndecodableError
 from projections.messages import Message
+from projections.replay import Span, messages_of, span_of
+from projections.retention.expiry import expiries
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
 from projections.tables import Projector, Rows, Table, assemble
-from projections.views import PROJECTORS
+from projections.views import PROJECTORS, TABLES
 
 SUFFIX = "_rebuilt"
-_MAX_MESSAGES = 500
-_FETCH_TIMEOUT_MS = 1_000
 _CATCH_UP_S = 30.0
+# One partition of a table is copied by one statement.
+_STATEMENT_S = 600
+# Rows that expire while tables are compared are in one and not in the other.
+_EXPIRING_S = 120
 _POLL_S = 0.5
 
-# Of a table without offsets, what the live one has heard more of since cannot be compared.
+# Of a table without offsets, what cannot be compared: what the live one has heard more of since, and what began before
+# all that the topic holds.
 _NOT_AHEAD = f"""
     (kind, source) NOT IN (
         SELECT kind, source FROM (
-            SELECT kind, source, batch AS live, 0 AS rebuilt FROM sources
-            UNION ALL SELECT kind, source, -1, batch + 1 FROM sources{SUFFIX}
-        ) GROUP BY kind, source HAVING max(live) + 1 > max(rebuilt))
+            SELECT kind, source, batch, first_seen_ms, 1 AS is_live FROM sources
+            UNION ALL SELECT kind, source, batch, first_seen_ms, 0 FROM sources{SUFFIX}
+        ) GROUP BY kind, source
+        HAVING countIf(is_live) > 0 AND (countIf(NOT is_live) = 0
+            OR maxIf(batch, is_live) > maxIf(batch, NOT is_live)
+            OR minIf(first_seen_ms, is_live) < minIf(first_seen_ms, NOT is_live)))
 """  # noqa: S608  our own names
-
-Span = Mapping[int, tuple[int, int]]
-"""Of a topic, by partition: the first offset that was read and the one after the last."""
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """The tables of one topic as they were built again, and from which messages."""
+    """The tables of one topic as they were built again, and from which messages.
+
+    `floors` has the time of the oldest row of each table whose rows expire. Live rows that are older come from messages
+    that the topic no longer holds, also where it was made anew and gave their offsets to others.
+    """
 
     tables: tuple[Table, ...]
     span: Span
     undecodable: int
+    floors: Mapping[str, int | None]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,18 +72,24 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 async def rebuild_all(store: ClickHouseStore, connection: KafkaConnection) -> list[Rebuilt]:
     """Build every table beside the live one, up to what the topics hold now."""
-    shared = {table.name: table for projector in PROJECTORS for table in projector.tables}
-    for name in shared:
-        await store.command(f"DROP TABLE IF EXISTS {name}{SUFFIX} SYNC")
-        await store.command(f"CREATE TABLE {name}{SUFFIX} AS {name}")
+    for table in TABLES:
+        await store.command(f"DROP TABLE IF EXISTS {table.name}{SUFFIX} SYNC")
+        await store.command(f"CREATE TABLE {table.name}{SUFFIX} AS {table.name}")
     return [await _rebuild(store, connection, projector) for projector in PROJECTORS]
 
 
-async def compare_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> list[Comparison]:
+async def compare_all(
+    store: ClickHouseStore, rebuilt: Sequence[Rebuilt], *, within_s: float = _CATCH_UP_S
+) -> list[Comparison]:
     """Compare each table, giving the live ones some time to catch up."""
-    deadline = asyncio.get_running_loop().time() + _CATCH_UP_S
+    deadline = asyncio.get_running_loop().time() + within_s
+    expiry = await expiries(store)
     while True:
-        found = {table.name: await _compare(store, table, one.span) for one in rebuilt for table in one.tables}
+        found = {
+            table.name: await _compare(store, table, one, expiry.get(table.name))
+            for one in rebuilt
+            for table in one.tables
+        }
         late = asyncio.get_running_loop().time() >= deadline
         if late or all(one.is_equal for one in found.values()):
             return list(found.values())
@@ -81,57 +97,53 @@ async def compare_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> lis
 
 
 async def swap_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> None:
-    """Put the rebuilt tables in the place of the live ones, then add what only the others had.
+    """Put the rebuilt tables, with what the topics no longer hold, in the place of the live ones, then add the rest.
 
-    The sink inserts by name: every row is in one of the two, and one that is in both folds into one.
+    The rest is what the sink, which inserts by name, wrote meanwhile: every row is in one of the two, and one that is
+    in both folds into one. Old rows are copied before the exchange: whenever this is cut short, the tables that the
+    next rebuild drops hold nothing that the topics do not.
     """
-    spans = {table.name: (table, one.span) for one in rebuilt for table in one.tables}
-    for name in spans:
+    of_table = {table.name: (table, one) for one in rebuilt for table in one.tables}
+    for name, (table, one) in of_table.items():
+        await _copy(store, table, source=name, target=f"{name}{SUFFIX}", where=_before(table, one))
+    for name in of_table:
         await store.command(f"EXCHANGE TABLES {name} AND {name}{SUFFIX}")
-    for name, (table, span) in spans.items():
-        columns = ", ".join(table.columns.names)
-        outside = f"NOT ({_within(span)})" if table.origin else "1"
-        # An insert that began before the exchange may end after it: look again until nothing is found.
-        copied = -1
-        while (found := await _count(store, f"{name}{SUFFIX}", outside)) != copied:
-            await store.command(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {name}{SUFFIX} WHERE {outside}")  # noqa: S608  our own names and numbers
-            copied = found
-            await asyncio.sleep(_POLL_S)
+    late = {name: _after(one.span) if table.origin else "1" for name, (table, one) in of_table.items()}
+    copied: dict[str, int] = {}
+    # An insert that began before the exchange may end after it: look again until nothing is found.
+    while (found := {name: await _count(store, f"{name}{SUFFIX}", where) for name, where in late.items()}) != copied:
+        for name in (name for name in found if found[name] != copied.get(name, 0)):
+            await _copy(store, of_table[name][0], source=f"{name}{SUFFIX}", target=name, where=late[name])
+        copied = found
+        await asyncio.sleep(_POLL_S)
+    for name in of_table:
         await store.command(f"DROP TABLE {name}{SUFFIX} SYNC")
 
 
+async def _copy(store: ClickHouseStore, table: Table, *, source: str, target: str, where: str) -> None:
+    columns = ", ".join(table.columns.names)
+    parts = await store.select(f"SELECT DISTINCT _partition_id AS id FROM {source}")  # noqa: S608  our own names
+    for part in parts:
+        await store.command(
+            f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {source} "  # noqa: S608  our own names and numbers
+            f"WHERE _partition_id = '{part['id']}' AND ({where})"
+        )
+
+
 async def _rebuild(store: ClickHouseStore, connection: KafkaConnection, projector: Projector) -> Rebuilt:
-    consumer = AIOKafkaConsumer(
-        **connection.client_options(), enable_auto_commit=False, max_partition_fetch_bytes=2**23
+    span = await span_of(connection, projector.topic)
+    undecodable = 0
+    async for messages in messages_of(connection, projector.topic.name, span):
+        undecodable += await _insert(store, projector, messages)
+    floors = {table.name: await _floor(store, table) for table in projector.tables if table.retention}
+    return Rebuilt(tables=projector.tables, span=span, undecodable=undecodable, floors=floors)
+
+
+async def _floor(store: ClickHouseStore, table: Table) -> int | None:
+    rows = await store.select(
+        f"SELECT count() AS rows, min({table.time_column}) AS oldest_ms FROM {table.name}{SUFFIX}"  # noqa: S608  our own names
     )
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(projector.topic.name, number) for number in range(projector.topic.partitions)]
-        begin, end = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        span = {one.partition: (begin[one], end[one]) for one in partitions}
-        undecodable = 0
-        async for messages in _messages(consumer, projector.topic.name, span):
-            undecodable += await _insert(store, projector, messages)
-    finally:
-        await consumer.stop()
-    return Rebuilt(tables=projector.tables, span=span, undecodable=undecodable)
-
-
-async def _messages(consumer: AIOKafkaConsumer, topic: str, span: Span) -> AsyncIterator[list[Message]]:
-    todo = {TopicPartition(topic, number): end for number, (begin, end) in span.items() if begin < end}
-    if not todo:
-        return
-    consumer.assign(list(todo))
-    for one in todo:
-        consumer.seek(one, span[one.partition][0])
-    while todo:
-        fetched = await consumer.getmany(*todo, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_MAX_MESSAGES)
-        for one, records in fetched.items():
-            wanted = [record for record in records if record.offset < todo[one]]
-            if wanted:
-                yield [_message(record) for record in wanted]
-            if records and records[-1].offset + 1 >= todo[one]:
-                del todo[one]
+    return int(rows[0]["oldest_ms"]) if rows[0]["rows"] else None
 
 
 async def _insert(store: ClickHouseStore, projector: Projector, messages: list[Message]) -> int:
@@ -149,8 +161,8 @@ async def _insert(store: ClickHouseStore, projector: Projector, messages: list[M
     return undecodable
 
 
-async def _compare(store: ClickHouseStore, table: Table, span: Span) -> Comparison:
-    where = _within(span) if table.origin else _NOT_AHEAD
+async def _compare(store: ClickHouseStore, table: Table, one: Rebuilt, expiry: str | None) -> Comparison:
+    where = _held(table, one, expiry) if table.origin else _NOT_AHEAD
     live, rebuilt = await asyncio.gather(
         _fingerprint(store, table, table.name, where), _fingerprint(store, table, f"{table.name}{SUFFIX}", where)
     )
@@ -171,6 +183,25 @@ async def _count(store: ClickHouseStore, name: str, where: str) -> int:
     return int(rows[0]["rows"])
 
 
+def _held(table: Table, one: Rebuilt, expiry: str | None) -> str:
+    """Select the rows that topic and table both still have to hold."""
+    soon_s = SystemClock().now_ms() // 1000 + _EXPIRING_S
+    kept = "1" if expiry is None else f"{expiry} > toDateTime({soon_s})"
+    return f"({_within(one.span)}) AND NOT ({_older(table, one)}) AND {kept}"
+
+
+def _before(table: Table, one: Rebuilt) -> str:
+    """Select the rows that the topic no longer holds."""
+    if not table.origin:
+        return "1"
+    return f"(NOT ({_within(one.span)}) OR {_older(table, one)}) AND NOT ({_after(one.span)})"
+
+
+def _older(table: Table, one: Rebuilt) -> str:
+    floor = one.floors.get(table.name)
+    return "0" if floor is None else f"{table.time_column} < {floor}"
+
+
 def _within(span: Span) -> str:
     return " OR ".join(
         f"(kafka_partition = {number} AND kafka_offset >= {begin} AND kafka_offset < {end})"
@@ -178,29 +209,26 @@ def _within(span: Span) -> str:
     )
 
 
-def _message(record: ConsumerRecord) -> Message:
-    return Message(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
+def _after(span: Span) -> str:
+    return " OR ".join(
+        f"(kafka_partition = {number} AND kafka_offset >= {end})" for number, (_, end) in sorted(span.items())
     )
 
 
 async def run(*, connection: KafkaConnection, clickhouse_url: str, swap: bool) -> int:
     """Rebuild, then compare or swap; 0 unless a comparison failed."""
-    store = ClickHouseStore(clickhouse_url)
+    store = ClickHouseStore(clickhouse_url, answer_s=_STATEMENT_S)
     try:
         await bring_up_to_date(store)
         rebuilt = await rebuild_all(store, connection)
         if swap:
             await swap_all(store, rebuilt)
-            sys.stdout.write("swapped: the tables now match the topics\n")
+            sys.stdout.write("swapped: the tables now match the topics, and keep what these no longer hold\n")
             return 0
         comparisons = await compare_all(store, rebuilt)
+    except TopicMovedOnError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     finally:
         await store.close()
     for one in comparisons:

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 # Codes that pass by themselves: too slow, too much at once, out of memory, too many parts, network, shutting down.
 _PASSING_CODES = frozenset({159, 160, 173, 202, 203, 209, 210, 236, 241, 243, 252, 285, 319, 394, 425, 439, 499, 999})
-_ANSWER_TIMEOUT_S = 30
+_ANSWER_S = 30
 _INSERT_SETTINGS: Mapping[str, str] = {
     "async_insert": "0",
     "insert_deduplicate": "1",
@@ -27,10 +27,14 @@ _INSERT_SETTINGS: Mapping[str, str] = {
 
 
 class ClickHouseStore:
-    """Connects on first use, so that a program may start before ClickHouse does. Threads: as many as `connections`."""
+    """Connects on first use, so that a program may start before ClickHouse does.
 
-    def __init__(self, url: str, *, connections: int = 4) -> None:
+    Threads: as many as `connections`. An answer that takes longer than `answer_s` seconds counts as none.
+    """
+
+    def __init__(self, url: str, *, connections: int = 4, answer_s: int = _ANSWER_S) -> None:
         self._url = url
+        self._answer_s = answer_s
         self._threads = ThreadPoolExecutor(max_workers=connections, thread_name_prefix="clickhouse")
         self._client: Client | None = None
         self._connecting = threading.Lock()
@@ -92,7 +96,7 @@ class ClickHouseStore:
     def _connected(self) -> Client:
         with self._connecting:
             if self._client is None:
-                self._client = connect(self._url, receive_seconds=_ANSWER_TIMEOUT_S)
+                self._client = connect(self._url, receive_seconds=self._answer_s)
             return self._client
 
 
