@@ -10,25 +10,12 @@ from control_plane.endpoints.deployments.commands import DeployableVersion
 from control_plane.endpoints.resources import EndpointResource, decode_endpoint, decode_instance, endpoint_resource
 from control_plane.ports import Catalogue, CatalogueRow
 from schemas.documents.endpoints import Endpoint, Instance
-from schemas.events.endpoints import (
-    VersionReference,
-)
-from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.documents.versions import Version
+from schemas.events.endpoints import VersionReference
 from schemas.identifiers import Kind, kind_of
 
 _SHOWN_PHASES = ("announced", "failed")
 _MAX_DIGITS = 18
-
-
-class _VersionBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment takes over from a version's row."""
-
-    id: str
-    model_name: str
-    number: int
-    artifact: Artifact
-    signature: Signature
-    golden: GoldenExample | None = None
 
 
 def endpoint_id_of(catalogue: Catalogue, endpoint: str, *, workspace: str) -> str:
@@ -92,12 +79,12 @@ def deployable_version(catalogue: Catalogue, version: str, *, workspace: str) ->
         raise errors.VersionNotFoundError(
             f"there is no version {version}", field="version", remedy="give it as model/number, such as digits/2"
         )
-    body = msgspec.json.decode(row.body, type=_VersionBody)
+    found = msgspec.json.decode(row.body, type=Version)
     return DeployableVersion(
-        reference=VersionReference(version_id=body.id, model_name=body.model_name, number=body.number),
-        artifact=body.artifact,
-        signature=body.signature,
-        golden=body.golden,
+        reference=VersionReference(version_id=found.id, model_name=found.model_name, number=found.number),
+        artifact=found.artifact,
+        signature=found.signature,
+        golden=found.golden,
     )
 
 

@@ -1,12 +1,14 @@
 """The registered model, which owns a name and gives numbers, and the version, which never changes."""
 
 import msgspec
+from msgspec.structs import asdict, replace
 
-from control_plane.ports import EventContext
-from control_plane.registry.commands import RegisterModel, RemoveAlias, SetAlias, VersionContent
+from control_plane.ports import EventContext, FileDescription
+from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias
 from control_plane.registry.policies import (
     adapters_have_a_model_as_parent,
     aliases_are_not_numbers,
+    complete_signature,
     files_can_keep_what_signatures_promise,
     golden_examples_fit_the_signature,
     missing_values_are_floats_of_inputs,
@@ -14,8 +16,11 @@ from control_plane.registry.policies import (
     sizes_are_fixed_or_free,
     tensor_names_are_unique,
 )
+from schemas.documents.models import Model
+from schemas.documents.versions import Version
 from schemas.events.registry import (
     Artifact,
+    GoldenExample,
     ModelRegistered,
     ModelVersionRegistered,
     VersionAliasRemoved,
@@ -24,66 +29,61 @@ from schemas.events.registry import (
 )
 
 
-class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What decisions and the catalogue need of a model."""
+class ModelState(Model, frozen=True, kw_only=True):
+    """A model that was registered: its document, and where its stream is."""
 
-    id: str = ""
-    workspace: str = ""
-    name: str = ""
-    description: str = ""
-    tags: dict[str, str] = {}
-    latest_version: int | None = None
-    aliases: dict[str, VersionAliasSet] = {}
-    created_at: str = ""
-    stream_version: int = 0
+    workspace: str
+    stream_version: int
 
 
-class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What the catalogue needs of a version."""
+class VersionState(Version, frozen=True, kw_only=True):
+    """A version that was registered: its document, and where its stream is."""
 
-    id: str = ""
-    workspace: str = ""
-    registered: ModelVersionRegistered | None = None
-    created_at: str = ""
-    stream_version: int = 0
+    workspace: str
+    stream_version: int
 
 
-def evolve_model(state: RegisteredModel, event: msgspec.Struct, context: EventContext) -> RegisteredModel:
-    """Fold one event; it happened, so nothing is refused here."""
+def evolve_model(state: ModelState | None, event: msgspec.Struct, context: EventContext) -> ModelState:
+    """Fold one event; it happened, so nothing is refused here. The first one registers the model."""
+    if isinstance(event, ModelRegistered):
+        return ModelState(
+            id=context.stream,
+            workspace=context.workspace,
+            **asdict(event),
+            latest_version=None,
+            created_at=context.at,
+            stream_version=context.version,
+        )
+    assert state is not None, "nothing happens to a model before it is registered"
+    return replace(_evolved(state, event), stream_version=context.version)
+
+
+def _evolved(model: ModelState, event: msgspec.Struct) -> ModelState:
     match event:
-        case ModelRegistered():
-            return RegisteredModel(
-                id=context.stream,
-                workspace=context.workspace,
-                name=event.name,
-                description=event.description,
-                tags=event.tags,
-                created_at=context.at,
-                stream_version=context.version,
-            )
-        case VersionNumberAssigned():
-            return msgspec.structs.replace(state, latest_version=event.number, stream_version=context.version)
+        case VersionNumberAssigned(number=number):
+            return replace(model, latest_version=number)
         case VersionAliasSet(alias=alias):
-            aliases = {**state.aliases, alias: event}
-            return msgspec.structs.replace(state, aliases=aliases, stream_version=context.version)
+            return replace(model, aliases=dict(sorted({**model.aliases, alias: event}.items())))
         case VersionAliasRemoved():
-            aliases = {alias: each for alias, each in state.aliases.items() if alias != event.alias}
-            return msgspec.structs.replace(state, aliases=aliases, stream_version=context.version)
+            return replace(
+                model, aliases={alias: each for alias, each in model.aliases.items() if alias != event.alias}
+            )
         case _:
-            return msgspec.structs.replace(state, stream_version=context.version)
+            return model
 
 
-def evolve_version(state: ModelVersion, event: msgspec.Struct, context: EventContext) -> ModelVersion:
-    """Fold one event; it happened, so nothing is refused here."""
-    if not isinstance(event, ModelVersionRegistered):
-        return msgspec.structs.replace(state, stream_version=context.version)
-    return ModelVersion(
-        id=context.stream,
-        workspace=context.workspace,
-        registered=event,
-        created_at=context.at,
-        stream_version=context.version,
-    )
+def evolve_version(state: VersionState | None, event: msgspec.Struct, context: EventContext) -> VersionState:
+    """Fold one event; it happened, so nothing is refused here. The first one registers the version."""
+    if isinstance(event, ModelVersionRegistered):
+        return VersionState(
+            id=context.stream,
+            workspace=context.workspace,
+            **asdict(event),
+            created_at=context.at,
+            stream_version=context.version,
+        )
+    assert state is not None, "nothing happens to a version before it is registered"
+    return replace(state, stream_version=context.version)
 
 
 def register_model(command: RegisterModel) -> list[msgspec.Struct]:
@@ -92,12 +92,12 @@ def register_model(command: RegisterModel) -> list[msgspec.Struct]:
     return [ModelRegistered(name=command.name, description=command.description, tags=dict(command.tags))]
 
 
-def assign_number(model: RegisteredModel, *, version_id: str) -> VersionNumberAssigned:
+def assign_number(model: ModelState, *, version_id: str) -> VersionNumberAssigned:
     """Give a version the model's next number."""
     return VersionNumberAssigned(version_id=version_id, number=(model.latest_version or 0) + 1)
 
 
-def set_alias(model: RegisteredModel, alias: str, command: SetAlias, *, version_id: str) -> list[msgspec.Struct]:
+def set_alias(model: ModelState, alias: str, command: SetAlias, *, version_id: str) -> list[msgspec.Struct]:
     """Let an alias name a version, whatever it named before."""
     aliases_are_not_numbers(alias)
     known = model.aliases.get(alias)
@@ -106,33 +106,44 @@ def set_alias(model: RegisteredModel, alias: str, command: SetAlias, *, version_
     return [VersionAliasSet(alias=alias, version_id=version_id, number=command.version, reason=command.reason)]
 
 
-def remove_alias(model: RegisteredModel, alias: str, command: RemoveAlias) -> list[msgspec.Struct]:
+def remove_alias(model: ModelState, alias: str, command: RemoveAlias) -> list[msgspec.Struct]:
     """Take an alias away; one that names nothing is gone already."""
     return [VersionAliasRemoved(alias=alias, reason=command.reason)] if alias in model.aliases else []
 
 
 def register_version(
-    model: RegisteredModel, content: VersionContent, *, number: int, parent: Artifact | None = None
+    model: ModelState,
+    command: RegisterVersion,
+    *,
+    number: int,
+    artifact: Artifact,
+    description: FileDescription | None,
+    parent: Version | None,
 ) -> list[msgspec.Struct]:
-    """Make an immutable version, if its parts hold together."""
-    adapters_have_a_model_as_parent(content.artifact, parent=parent)
-    tensor_names_are_unique(content.signature)
-    sizes_are_fixed_or_free(content.signature)
-    missing_values_are_floats_of_inputs(content.signature)
-    files_can_keep_what_signatures_promise(content.signature, content.description)
-    if content.golden is not None:
-        golden_examples_fit_the_signature(content.golden, content.signature)
+    """Make an immutable version of a file and what that says of itself, if its parts hold together."""
+    signature, inferred = complete_signature(command.signature, description)
+    if parent is not None:
+        artifact = replace(artifact, parent=parent.id)
+    adapters_have_a_model_as_parent(artifact, parent=parent.artifact if parent else None)
+    tensor_names_are_unique(signature)
+    sizes_are_fixed_or_free(signature)
+    missing_values_are_floats_of_inputs(signature)
+    files_can_keep_what_signatures_promise(signature, description)
+    golden = None
+    if command.golden is not None:
+        golden = msgspec.convert(command.golden, GoldenExample, from_attributes=True)
+        golden_examples_fit_the_signature(golden, signature)
     return [
         ModelVersionRegistered(
             model_id=model.id,
             model_name=model.name,
             number=number,
-            artifact=content.artifact,
-            signature=content.signature,
-            golden=content.golden,
-            parameters=content.parameters,
-            metrics=content.metrics,
-            tags=content.tags,
-            inferred=content.inferred,
+            artifact=artifact,
+            signature=signature,
+            golden=golden,
+            parameters=command.parameters,
+            metrics=command.metrics,
+            tags=command.tags,
+            inferred=inferred,
         )
     ]

@@ -1,11 +1,10 @@
 """What can be asked of the registry, as the bodies arrive."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 import msgspec
 
-from control_plane.ports import FileDescription
-from schemas.events.registry import Artifact, ArtifactFormat, Datatype, GoldenExample, Signature
+from schemas.events.registry import ArtifactFormat, Datatype
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Description = Annotated[str, msgspec.Meta(max_length=2_000)]
@@ -18,7 +17,6 @@ Shape = Annotated[tuple[Size, ...], msgspec.Meta(max_length=8)]
 TensorName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 # UINT64 goes up to 2**64 - 1; which values a data type has is a rule of the registry.
 Number = Annotated[int, msgspec.Meta(ge=-(2**63))]
-Side: TypeAlias = Literal["inputs", "outputs"]
 Value = bool | Number | float | str
 
 
@@ -99,16 +97,3 @@ class RemoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Remove an alias."""
 
     reason: Reason
-
-
-class VersionContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version is made of, once its file was looked at; `description` is what the file says."""
-
-    artifact: Artifact
-    description: FileDescription | None = None
-    signature: Signature
-    inferred: tuple[Side, ...] = ()
-    golden: GoldenExample | None
-    parameters: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]

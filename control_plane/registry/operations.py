@@ -12,10 +12,11 @@ from control_plane.registry import errors, handlers
 from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias
 from control_plane.registry.ports import Artifacts, InspectedFile
 from control_plane.registry.queries import model_row, version_as_named, version_row, version_row_by_id
-from control_plane.registry.resources import ModelResource, VersionResource, model_resource
+from control_plane.registry.resources import ModelResource, model_resource
 from control_plane.web.listing import Page, Paging, Search, page
 from infra.operations import OPERATORS, READERS, Caller, Command, Content, Operation, Operations, Question
 from schemas.documents.models import Model
+from schemas.documents.versions import Version
 from schemas.identifiers import Kind
 
 _CREATED = 201
@@ -44,14 +45,14 @@ def show_model(store: EventStore, caller: Caller, model: str) -> Content:
     return Content(body=msgspec.json.encode(shown), version=row.stream_version)
 
 
-def find_versions(store: EventStore, caller: Caller, model: str, asked: Paging) -> Page[VersionResource]:
+def find_versions(store: EventStore, caller: Caller, model: str, asked: Paging) -> Page[Version]:
     """Return a page of a model's versions."""
     catalogue, workspace = store.catalogue(), caller.workspace
     parent_id = model_row(catalogue, model, workspace=workspace).id
     rows = catalogue.find(
         Kind.VERSION, workspace=workspace, parent_id=parent_id, after_id=asked.cursor, limit=asked.size
     )
-    return page([msgspec.json.decode(row.body, type=VersionResource) for row in rows], asked)
+    return page([msgspec.json.decode(row.body, type=Version) for row in rows], asked)
 
 
 def show_version(store: EventStore, caller: Caller, model: str, number: int) -> Content:
@@ -99,7 +100,7 @@ def _commands(store: EventStore, artifacts: Artifacts) -> list[Operation]:
             sdk="versions.create",
             around=inspected,
             asks=RegisterVersion,
-            answers=VersionResource,
+            answers=Version,
             status=_CREATED,
             roles=OPERATORS,
             summary="Register the next version of a model, from a file in the artifact store",
@@ -178,7 +179,7 @@ def _versions(store: EventStore) -> list[Operation]:
             handler=partial(find_versions, store),
             sdk="versions.list",
             asks=Paging,
-            answers=Page[VersionResource],
+            answers=Page[Version],
             roles=READERS,
             summary="List a model's versions, oldest first",
             errors=_UNKNOWN_MODEL,
@@ -188,7 +189,7 @@ def _versions(store: EventStore) -> list[Operation]:
             path="/v1/models/{model}/versions/{number:int}",
             handler=partial(show_version, store),
             sdk="versions.show",
-            answers=VersionResource,
+            answers=Version,
             is_tagged=True,
             roles=READERS,
             summary="Get a version by its model and number",
@@ -199,7 +200,7 @@ def _versions(store: EventStore) -> list[Operation]:
             path="/v1/versions/{version_id}",
             handler=partial(show_version_by_id, store),
             sdk="versions.get_by_id",
-            answers=VersionResource,
+            answers=Version,
             is_tagged=True,
             roles=READERS,
             summary="Get a version by its id",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from control_plane.ports import FileDescription
-from control_plane.registry.commands import Side, SignatureBody, TensorBody
+from control_plane.registry.commands import SignatureBody, TensorBody
 from control_plane.registry.errors import (
     InvalidAliasError,
     InvalidGoldenExampleError,
@@ -18,7 +18,7 @@ from control_plane.registry.errors import (
     SignatureDiffersError,
     SignatureNotToldError,
 )
-from schemas.events.registry import FLOATS, Artifact, Datatype, GoldenExample, GoldenInput, Signature, Tensor
+from schemas.events.registry import FLOATS, Artifact, Datatype, GoldenExample, GoldenInput, Side, Signature, Tensor
 from schemas.identifiers import kind_of
 from schemas.tensor_notation import options_of
 

@@ -4,7 +4,7 @@ import msgspec
 
 from control_plane.ports import Catalogue, CatalogueRow
 from control_plane.registry.errors import ModelNotFoundError, VersionNotFoundError
-from schemas.events.registry import Artifact
+from schemas.documents.versions import Version
 from schemas.identifiers import Kind, kind_of
 
 # A database takes no larger number; no model has as many versions.
@@ -65,15 +65,8 @@ def version_row_by_id(catalogue: Catalogue, version_id: str, *, workspace: str) 
     return row
 
 
-class NamedVersion(msgspec.Struct, frozen=True):
-    """A version that a command names."""
-
-    id: str
-    artifact: Artifact
-
-
-def version_as_named(catalogue: Catalogue, version: str, *, workspace: str) -> NamedVersion:
-    """Return a version that is given as `model/number` or by its id, with its artifact.
+def version_as_named(catalogue: Catalogue, version: str, *, workspace: str) -> Version:
+    """Return a version that is given as `model/number` or by its id.
 
     Raises:
         VersionNotFoundError: there is none.
@@ -85,4 +78,4 @@ def version_as_named(catalogue: Catalogue, version: str, *, workspace: str) -> N
         row = version_row(catalogue, model, int(number), workspace=workspace)
     else:
         raise VersionNotFoundError(version)
-    return msgspec.json.decode(row.body, type=NamedVersion)
+    return msgspec.json.decode(row.body, type=Version)

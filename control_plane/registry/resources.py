@@ -4,10 +4,9 @@ import msgspec
 from msgspec import field
 
 from control_plane.ports import Aggregate, CatalogueRow
-from control_plane.registry.aggregate import ModelVersion, RegisteredModel, evolve_model, evolve_version
-from control_plane.registry.commands import Side
+from control_plane.registry.aggregate import ModelState, VersionState, evolve_model, evolve_version
 from schemas.documents.models import Model, ModelBase
-from schemas.events.registry import Artifact, GoldenExample, Signature
+from schemas.documents.versions import Version
 from schemas.identifiers import Kind
 
 
@@ -17,64 +16,24 @@ class ModelResource(ModelBase, frozen=True, kw_only=True):
     aliases: dict[str, int] = field(default_factory=dict)
 
 
-class VersionResource(msgspec.Struct, frozen=True, kw_only=True):
-    """A version as callers see it, and as endpoints read it."""
-
-    id: str
-    model_id: str
-    model_name: str
-    number: int
-    artifact: Artifact
-    signature: Signature
-    inferred: tuple[Side, ...] = ()
-    golden: GoldenExample | None
-    parameters: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-    created_at: str
-
-
-def model_resource(document: Model) -> ModelResource:
+def model_resource(model: Model) -> ModelResource:
     """Show a model as callers see it."""
-    shared = {name: getattr(document, name) for name in ModelBase.__struct_fields__}
-    return ModelResource(**shared, aliases={alias: each.number for alias, each in document.aliases.items()})
+    shared = {name: getattr(model, name) for name in ModelBase.__struct_fields__}
+    return ModelResource(**shared, aliases={alias: each.number for alias, each in model.aliases.items()})
 
 
-def model_document(state: RegisteredModel) -> Model:
-    """Return the document of a model that exists."""
-    return Model(
-        id=state.id,
-        name=state.name,
-        description=state.description,
-        tags=state.tags,
-        latest_version=state.latest_version,
-        aliases=dict(sorted(state.aliases.items())),
-        created_at=state.created_at,
-    )
+def model_document(state: ModelState) -> Model:
+    """Leave out where the stream is."""
+    return msgspec.convert(state, Model, from_attributes=True)
 
 
-def version_resource(state: ModelVersion) -> VersionResource:
-    """Show a version that exists."""
-    version = state.registered
-    assert version is not None
-    return VersionResource(
-        id=state.id,
-        model_id=version.model_id,
-        model_name=version.model_name,
-        number=version.number,
-        artifact=version.artifact,
-        signature=version.signature,
-        inferred=version.inferred,
-        golden=version.golden,
-        parameters=version.parameters,
-        metrics=version.metrics,
-        tags=version.tags,
-        created_at=state.created_at,
-    )
+def version_document(state: VersionState) -> Version:
+    """Leave out where the stream is."""
+    return msgspec.convert(state, Version, from_attributes=True)
 
 
-def _model_row(state: RegisteredModel) -> CatalogueRow | None:
-    if not state.id:
+def _model_row(state: ModelState | None) -> CatalogueRow | None:
+    if state is None:
         return None
     return CatalogueRow(
         workspace=state.workspace,
@@ -87,31 +46,30 @@ def _model_row(state: RegisteredModel) -> CatalogueRow | None:
     )
 
 
-def _version_row(state: ModelVersion) -> CatalogueRow | None:
-    version = state.registered
-    if version is None:
+def _version_row(state: VersionState | None) -> CatalogueRow | None:
+    if state is None:
         return None
     return CatalogueRow(
         workspace=state.workspace,
         kind=Kind.VERSION,
         id=state.id,
         name=None,
-        parent_id=version.model_id,
-        number=version.number,
+        parent_id=state.model_id,
+        number=state.number,
         created_at=state.created_at,
         stream_version=state.stream_version,
-        body=msgspec.json.encode(version_resource(state)),
+        body=msgspec.json.encode(version_document(state)),
     )
 
 
-MODELS = Aggregate(
+MODELS: Aggregate[ModelState | None] = Aggregate(
     kind=Kind.MODEL,
     body=Model,
-    initial=RegisteredModel(),
+    initial=None,
     evolve=evolve_model,
     row=_model_row,
-    is_followed=lambda state: bool(state.id),
+    is_followed=lambda state: state is not None,
 )
-VERSIONS = Aggregate(
-    kind=Kind.VERSION, body=VersionResource, initial=ModelVersion(), evolve=evolve_version, row=_version_row
+VERSIONS: Aggregate[VersionState | None] = Aggregate(
+    kind=Kind.VERSION, body=Version, initial=None, evolve=evolve_version, row=_version_row
 )

@@ -24,6 +24,8 @@ Datatype: TypeAlias = Literal[
     "BYTES",
 ]
 
+Side: TypeAlias = Literal["inputs", "outputs"]
+"""A side of a signature."""
 
 FLOATS: tuple[Datatype, ...] = ("FP16", "BF16", "FP32", "FP64")
 
@@ -126,7 +128,7 @@ class ModelVersionRegistered(msgspec.Struct, frozen=True, kw_only=True, omit_def
     parameters: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
-    inferred: tuple[Literal["inputs", "outputs"], ...] = ()
+    inferred: tuple[Side, ...] = ()
 
 
 EVENTS: dict[str, type[msgspec.Struct]] = {

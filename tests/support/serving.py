@@ -11,6 +11,7 @@ from control_plane.rollouts.commands import StartRollout
 from control_plane.rollouts.handlers import start_rollout
 from control_plane.web.bodies import decode_body
 from schemas.documents.rollouts import Rollout
+from schemas.documents.versions import Version
 from schemas.envelope import rfc3339
 from schemas.identifiers import Kind
 from schemas.instances import AnnounceInstance
@@ -28,15 +29,19 @@ def log_with_versions(*numbers: int) -> MemoryLog:
     _row(log, kind=Kind.MODEL, identifier=model_id, name="digits")
     for number in numbers:
         version_id = log.new_id(Kind.VERSION)
-        body = {
-            "id": version_id,
-            "model_name": "digits",
-            "number": number,
-            "artifact": ARTIFACT,
-            "signature": SIGNATURE,
-            "golden": None,
-            "tags": {},
-        }
+        body = Version(
+            id=version_id,
+            model_id=model_id,
+            model_name="digits",
+            number=number,
+            artifact=ARTIFACT,
+            signature=SIGNATURE,
+            golden=None,
+            parameters={},
+            metrics={},
+            tags={},
+            created_at=rfc3339(BEGAN_MS),
+        )
         _row(log, kind=Kind.VERSION, identifier=version_id, parent_id=model_id, number=number, body=body)
     return log
 

@@ -1175,7 +1175,7 @@ class Tokens(Shape, frozen=True, kw_only=True):
 
 
 class Version(VersionShape, frozen=True, kw_only=True):
-    """A version as callers see it, and as endpoints read it."""
+    """A version of a model; `inferred` names the sides of its signature that were read from its file."""
 
     id: str
     model_id: str

@@ -11,8 +11,9 @@ from control_plane.ports import Reply, UnitOfWork
 from control_plane.registry import errors
 from control_plane.registry.commands import RegisterModel, RegisterVersion, RemoveAlias, SetAlias
 from control_plane.registry.handlers import register_model, register_version, remove_alias, set_alias
-from control_plane.registry.resources import MODELS, VERSIONS, ModelResource, VersionResource
+from control_plane.registry.resources import MODELS, VERSIONS, ModelResource
 from control_plane.web.bodies import InvalidBodyError, decode_body
+from schemas.documents.versions import Version
 from schemas.events.registry import (
     Artifact,
     ModelRegistered,
@@ -56,11 +57,11 @@ def register(
     model: str = "digits",
     expected_version: int | None = None,
     file: InspectedArtifact = FILE,
-) -> VersionResource:
+) -> Version:
     command = decode_body(msgspec.json.encode(body), RegisterVersion)
     reply = log.run(lambda unit: register_version(unit, model, command, file, expected_version=expected_version))
     assert reply.status == 201
-    return msgspec.json.decode(reply.body, type=VersionResource)
+    return msgspec.json.decode(reply.body, type=Version)
 
 
 def refusal(
@@ -330,12 +331,12 @@ MODEL_DIRECTORY = msgspec.structs.replace(ARTIFACT, format="transformers")
 ADAPTER = msgspec.structs.replace(ARTIFACT, format="lora")
 
 
-def register_adapter(log: MemoryLog, parent: str | None, *, artifact: Artifact = ADAPTER) -> VersionResource:
+def register_adapter(log: MemoryLog, parent: str | None, *, artifact: Artifact = ADAPTER) -> Version:
     chosen = {"digest": artifact.digest, "format": artifact.format, **({"parent": parent} if parent else {})}
     command = decode_body(msgspec.json.encode(BODY | {"artifact": chosen}), RegisterVersion)
     file = InspectedArtifact(artifact=artifact)
     reply = log.run(lambda unit: register_version(unit, "digits", command, file, expected_version=None))
-    return msgspec.json.decode(reply.body, type=VersionResource)
+    return msgspec.json.decode(reply.body, type=Version)
 
 
 def test_an_adapter_names_the_version_that_it_adapts() -> None:

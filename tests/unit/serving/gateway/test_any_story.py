@@ -16,7 +16,7 @@ from schemas.events.endpoints import (
     ShadowRemoved,
     ShadowSet,
 )
-from schemas.events.registry import VersionAliasSet
+from schemas.events.registry import ModelRegistered, VersionAliasSet
 from schemas.scaling import ScalingPolicy
 from serving.gateway.priorities import Home
 from serving.gateway.resources import Resource, everything, update_for
@@ -26,6 +26,7 @@ from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created,
 
 ENDPOINT = "endpoint-1"
 HERE, THERE = "local", "far"
+MODEL = "model-1"
 DEPLOYMENTS = ("d1", "d2", "d3")
 BUCKETS = 10_000
 
@@ -45,6 +46,7 @@ class Story:
         self.there: set[str] = set()
         self.serving: set[str] = set()
         self.shadow = self.backup = ""
+        self._tell(MODEL, ModelRegistered(name="digits", description="", tags={}))
         self._tell(ENDPOINT, created())
 
     def step(self, what: str, deployment: str, other: str) -> None:
@@ -118,7 +120,7 @@ class Story:
             case "alias":
                 number = DEPLOYMENTS.index(deployment) + 1
                 alias = VersionAliasSet(alias="best", version_id=f"version-{number}", number=number, reason="test")
-                self._tell("model-1", alias)
+                self._tell(MODEL, alias)
             case _:
                 pass
 
