@@ -1,8 +1,7 @@
 """The batch: from its creation to its one end. The sender counts; what the counts mean is decided here."""
 
-from typing import Literal
-
 import msgspec
+from msgspec.structs import asdict, replace
 
 from control_plane.batches.commands import CancelBatch, CreateBatch, FailBatch, FinishBatch, StartBatch
 from control_plane.batches.errors import (
@@ -13,6 +12,7 @@ from control_plane.batches.errors import (
     BatchUnfinishedError,
 )
 from control_plane.ports import EventContext
+from schemas.documents.batches import Batch, BatchPhase
 from schemas.envelope import rfc3339
 from schemas.events.batches import (
     BatchCancellationRequested,
@@ -27,30 +27,20 @@ from schemas.events.batches import (
     BatchStarted,
 )
 
-BatchPhase = Literal["", "validating", "in_progress", "cancelling", "completed", "failed", "cancelled", "expired"]
 End = BatchCompleted | BatchCancelled | BatchExpired
 _PHASES: dict[type[End], BatchPhase] = {
     BatchCompleted: "completed",
     BatchCancelled: "cancelled",
     BatchExpired: "expired",
 }
+_ENDS: dict[BatchPhase, type[End]] = {phase: end for end, phase in _PHASES.items()}
 _OPEN: frozenset[BatchPhase] = frozenset({"validating", "in_progress", "cancelling"})
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """What decisions and the catalogue need of a batch."""
+class BatchState(Batch, frozen=True, kw_only=True):
+    """A batch that was created: its document, and where its stream is."""
 
-    id: str = ""
-    workspace: str = ""
-    created_at: str = ""
-    stream_version: int = 0
-    phase: BatchPhase = ""
-    created: BatchCreated | None = None
-    requests: int | None = None
-    cancelled_because: str | None = None
-    problems: tuple[BatchProblem, ...] = ()
-    end: End | None = None
-    ended_at: str | None = None
+    stream_version: int
 
     @property
     def is_open(self) -> bool:
@@ -58,20 +48,38 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         return self.phase in _OPEN
 
 
-def evolve(state: Batch, event: msgspec.Struct, context: EventContext) -> Batch:
-    """Fold one event; it happened, so nothing is refused here."""
-    if state.stream_version == 0:
-        state = Batch(id=context.stream, workspace=context.workspace, created_at=context.at)
-    state = msgspec.structs.replace(_evolved(state, event), stream_version=context.version)
+def evolve(state: BatchState | None, event: msgspec.Struct, context: EventContext) -> BatchState:
+    """Fold one event; it happened, so nothing is refused here. The first one creates the batch."""
+    if isinstance(event, BatchCreated):
+        return _created(event, context)
+    assert state is not None, "nothing happens to a batch before it is created"
+    state = replace(_evolved(state, event), stream_version=context.version)
     is_ended = not state.is_open and state.ended_at is None
-    return msgspec.structs.replace(state, ended_at=context.at) if is_ended else state
+    return replace(state, ended_at=context.at) if is_ended else state
 
 
-def _evolved(state: Batch, event: msgspec.Struct) -> Batch:
-    replace = msgspec.structs.replace
+def _created(event: BatchCreated, context: EventContext) -> BatchState:
+    return BatchState(
+        id=context.stream,
+        workspace=context.workspace,
+        phase="validating",
+        **asdict(event),
+        requests=None,
+        completed=None,
+        failed=None,
+        not_asked=None,
+        output=None,
+        errors=None,
+        problems=(),
+        cancelled_because=None,
+        created_at=context.at,
+        ended_at=None,
+        stream_version=context.version,
+    )
+
+
+def _evolved(state: BatchState, event: msgspec.Struct) -> BatchState:
     match event:
-        case BatchCreated():
-            return replace(state, phase="validating", created=event)
         case BatchStarted(requests=requests):
             return replace(state, phase="in_progress", requests=requests)
         case BatchFailed(problems=problems):
@@ -79,27 +87,28 @@ def _evolved(state: Batch, event: msgspec.Struct) -> Batch:
         case BatchCancellationRequested(reason=reason):
             return replace(state, phase="cancelling", cancelled_because=reason)
         case BatchCompleted() | BatchCancelled() | BatchExpired():
-            return replace(state, phase=_PHASES[type(event)], end=event)
+            return replace(state, phase=_PHASES[type(event)], **{"not_asked": 0} | asdict(event))
         case _:
             return state
 
 
-def create(state: Batch, command: CreateBatch, *, now_ms: int) -> list[msgspec.Struct]:
+def create(state: BatchState | None, command: CreateBatch, *, now_ms: int) -> list[msgspec.Struct]:
     """Begin a batch; the same said again changes nothing."""
-    known = state.created
     created = BatchCreated(
         owner_id=command.owner_id,
         endpoint=command.endpoint,
         input=msgspec.convert(command.input, BatchInput, from_attributes=True),
         scopes=command.scopes,
-        expires_at=known.expires_at if known else rfc3339(now_ms + command.window_s * 1_000),
+        expires_at=state.expires_at if state else rfc3339(now_ms + command.window_s * 1_000),
     )
-    if known is not None and known != created:
+    if state is None:
+        return [created]
+    if msgspec.convert(state, BatchCreated, from_attributes=True) != created:
         raise BatchIdTakenError(command.batch_id)
-    return [] if known else [created]
+    return []
 
 
-def start(state: Batch, command: StartBatch) -> list[msgspec.Struct]:
+def start(state: BatchState, command: StartBatch) -> list[msgspec.Struct]:
     """Note that the input is good. A batch that was cancelled meanwhile is not started: the answer says so."""
     _require_open(state)
     if state.requests is not None and state.requests != command.requests:
@@ -107,7 +116,7 @@ def start(state: Batch, command: StartBatch) -> list[msgspec.Struct]:
     return [BatchStarted(requests=command.requests)] if state.phase == "validating" else []
 
 
-def fail(state: Batch, command: FailBatch) -> list[msgspec.Struct]:
+def fail(state: BatchState, command: FailBatch) -> list[msgspec.Struct]:
     """Note that the input is not a list of requests."""
     problems = tuple(BatchProblem(code=one.code, line=one.line) for one in command.problems)
     if state.phase == "failed" and state.problems == problems:
@@ -118,7 +127,7 @@ def fail(state: Batch, command: FailBatch) -> list[msgspec.Struct]:
     return [BatchFailed(problems=problems)]
 
 
-def cancel(state: Batch, command: CancelBatch) -> list[msgspec.Struct]:
+def cancel(state: BatchState, command: CancelBatch) -> list[msgspec.Struct]:
     """Ask for the end of a batch; asked twice is asked once."""
     if state.phase in ("cancelling", "cancelled"):
         return []
@@ -126,21 +135,20 @@ def cancel(state: Batch, command: CancelBatch) -> list[msgspec.Struct]:
     return [BatchCancellationRequested(reason=command.reason)]
 
 
-def finish(state: Batch, command: FinishBatch, *, now_ms: int) -> list[msgspec.Struct]:
+def finish(state: BatchState, command: FinishBatch, *, now_ms: int) -> list[msgspec.Struct]:
     """End a batch, as its state, its counts and the time say."""
     end = _end(state, command)
-    if state.end is not None and end == state.end:
+    known = _ENDS.get(state.phase)
+    if known is not None and msgspec.convert(state, known, from_attributes=True) == end:
         return []
     _require_open(state)
     _require_matching_counts(state, command)
-    if isinstance(end, BatchExpired):
-        assert state.created
-        if rfc3339(now_ms) < state.created.expires_at:
-            raise BatchUnfinishedError(command.not_asked, state.created.expires_at)
+    if isinstance(end, BatchExpired) and rfc3339(now_ms) < state.expires_at:
+        raise BatchUnfinishedError(command.not_asked, state.expires_at)
     return [end]
 
 
-def _end(state: Batch, command: FinishBatch) -> End:
+def _end(state: BatchState, command: FinishBatch) -> End:
     output = None if command.output is None else msgspec.convert(command.output, BatchFile, from_attributes=True)
     errors = None if command.errors is None else msgspec.convert(command.errors, BatchFile, from_attributes=True)
     if state.phase not in ("cancelling", "cancelled") and command.not_asked == 0:
@@ -151,12 +159,12 @@ def _end(state: Batch, command: FinishBatch) -> End:
     )
 
 
-def _require_open(state: Batch) -> None:
+def _require_open(state: BatchState) -> None:
     if not state.is_open:
         raise BatchFinishedError(state.id, state.phase)
 
 
-def _require_matching_counts(state: Batch, command: FinishBatch) -> None:
+def _require_matching_counts(state: BatchState, command: FinishBatch) -> None:
     """Hold the promise: a line for each request, in the one file or the other."""
     if state.requests is None and state.phase != "cancelling":
         raise BatchNotStartedError(state.id)

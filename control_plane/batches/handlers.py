@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from control_plane.batches import aggregate
-from control_plane.batches.aggregate import Batch
+from control_plane.batches.aggregate import BatchState
 from control_plane.batches.commands import CancelBatch, CreateBatch, FailBatch, FinishBatch, StartBatch
 from control_plane.batches.errors import (
     BatchFinishedError,
@@ -14,8 +14,9 @@ from control_plane.batches.errors import (
     BatchOwnerMayNotActError,
     BatchOwnerUnknownError,
 )
-from control_plane.batches.resources import BATCHES, BatchResource, batch_resource
-from control_plane.ports import Catalogue, Loaded, Reply, UnitOfWork
+from control_plane.batches.resources import BATCHES, batch_document
+from control_plane.ports import Catalogue, Reply, UnitOfWork
+from schemas.documents.batches import Batch
 from schemas.identifiers import Kind, kind_of
 
 _OK, _CREATED = 200, 201
@@ -29,7 +30,7 @@ def create_batch(unit: UnitOfWork, command: CreateBatch) -> Reply:
         raise BatchOwnerUnknownError(command.owner_id)
     before = unit.load(BATCHES, command.batch_id)
     events = aggregate.create(before.state, command, now_ms=unit.now_ms)
-    return _appended(unit, command.batch_id, before, events, status=_CREATED)
+    return _appended(unit, command.batch_id, events, expected_version=before.version, status=_CREATED)
 
 
 def start_batch(unit: UnitOfWork, batch_id: str, command: StartBatch) -> Reply:
@@ -65,7 +66,7 @@ def batch_to_act_for(
     row = catalogue.get(Kind.BATCH, batch_id, workspace=workspace)
     if row is None:
         raise BatchNotFoundError(batch_id)
-    batch = msgspec.json.decode(row.body, type=BatchResource)
+    batch = msgspec.json.decode(row.body, type=Batch)
     if batch.phase not in ("validating", "in_progress", "cancelling"):
         raise BatchFinishedError(batch_id, batch.phase)
     if batch.owner_id in revoked:
@@ -73,16 +74,17 @@ def batch_to_act_for(
     return batch.owner_id, batch.scopes
 
 
-def _decided(unit: UnitOfWork, batch_id: str, decide: Callable[[Batch], Sequence[msgspec.Struct]]) -> Reply:
+def _decided(unit: UnitOfWork, batch_id: str, decide: Callable[[BatchState], Sequence[msgspec.Struct]]) -> Reply:
     before = unit.load(BATCHES, batch_id)
-    if before.version == 0:
+    if before.state is None:
         raise BatchNotFoundError(batch_id)
-    return _appended(unit, batch_id, before, decide(before.state), status=_OK)
+    return _appended(unit, batch_id, decide(before.state), expected_version=before.version, status=_OK)
 
 
 def _appended(
-    unit: UnitOfWork, batch_id: str, before: Loaded[Batch], events: Sequence[msgspec.Struct], *, status: int
+    unit: UnitOfWork, batch_id: str, events: Sequence[msgspec.Struct], *, expected_version: int, status: int
 ) -> Reply:
-    after = unit.append(BATCHES, batch_id, expected_version=before.version, events=events)
-    body = msgspec.json.encode(batch_resource(after.state))
+    after = unit.append(BATCHES, batch_id, expected_version=expected_version, events=events)
+    assert after.state is not None, "the first event creates the batch"
+    body = msgspec.json.encode(batch_document(after.state))
     return Reply(status=status, body=body, stream_version=after.version)

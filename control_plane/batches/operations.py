@@ -6,7 +6,7 @@ import msgspec
 
 from control_plane.batches import commands, errors, handlers
 from control_plane.batches.ports import RevokedSubjects, TokenMint
-from control_plane.batches.resources import BatchResource, BatchToken
+from control_plane.batches.resources import BatchToken
 from control_plane.ports import Actor, EventStore
 from control_plane.web.listing import Page, Paging, page
 from infra.clock import Clock
@@ -21,6 +21,7 @@ from infra.operations import (
     Operations,
     Question,
 )
+from schemas.documents.batches import Batch
 from schemas.identifiers import Kind
 
 _CREATED = 201
@@ -38,13 +39,13 @@ def operations(store: EventStore, mint: TokenMint, *, revoked_subjects: RevokedS
     return Operations("batches", [*_life(), *_ends(), _token(store, mint, revoked_subjects, clock), *_questions(store)])
 
 
-def find_batches(store: EventStore, caller: Caller, asked: FindBatches) -> Page[BatchResource]:
+def find_batches(store: EventStore, caller: Caller, asked: FindBatches) -> Page[Batch]:
     """Return a page of batches."""
     phases = (asked.phase,) if asked.phase else ()
     rows = store.catalogue().find(
         Kind.BATCH, workspace=caller.workspace, phases=phases, after_id=asked.cursor, limit=asked.size
     )
-    return page([msgspec.json.decode(row.body, type=BatchResource) for row in rows], asked)
+    return page([msgspec.json.decode(row.body, type=Batch) for row in rows], asked)
 
 
 def show_batch(store: EventStore, caller: Caller, batch_id: str) -> Content:
@@ -80,7 +81,7 @@ def _life() -> list[Operation]:
             path="/v1/batches",
             handler=handlers.create_batch,
             asks=commands.CreateBatch,
-            answers=BatchResource,
+            answers=Batch,
             status=_CREATED,
             roles=SERVICES,
             summary="Create a batch for the holder of an inference token",
@@ -91,7 +92,7 @@ def _life() -> list[Operation]:
             path="/v1/batches/{batch_id}/start",
             handler=handlers.start_batch,
             asks=commands.StartBatch,
-            answers=BatchResource,
+            answers=Batch,
             roles=SERVICES,
             summary="Start a batch whose input is valid",
             errors=_OPEN,
@@ -106,7 +107,7 @@ def _ends() -> list[Operation]:
             path="/v1/batches/{batch_id}/fail",
             handler=handlers.fail_batch,
             asks=commands.FailBatch,
-            answers=BatchResource,
+            answers=Batch,
             roles=SERVICES,
             summary="Fail a batch whose input is invalid",
             errors=_OPEN,
@@ -117,7 +118,7 @@ def _ends() -> list[Operation]:
             handler=handlers.cancel_batch,
             sdk="batches.cancel",
             asks=commands.CancelBatch,
-            answers=BatchResource,
+            answers=Batch,
             roles=OPERATORS_AND_SERVICES,
             summary="Request the cancellation of a batch",
             errors=_OPEN,
@@ -127,7 +128,7 @@ def _ends() -> list[Operation]:
             path="/v1/batches/{batch_id}/finish",
             handler=handlers.finish_batch,
             asks=commands.FinishBatch,
-            answers=BatchResource,
+            answers=Batch,
             roles=SERVICES,
             summary="Finish a batch with the outcome of all its requests",
             errors=(
@@ -162,7 +163,7 @@ def _questions(store: EventStore) -> list[Operation]:
             handler=partial(find_batches, store),
             sdk="batches.list",
             asks=FindBatches,
-            answers=Page[BatchResource],
+            answers=Page[Batch],
             roles=READERS,
             summary="List the batches, oldest first",
         ),
@@ -171,7 +172,7 @@ def _questions(store: EventStore) -> list[Operation]:
             path="/v1/batches/{batch_id}",
             handler=partial(show_batch, store),
             sdk="batches.get",
-            answers=BatchResource,
+            answers=Batch,
             is_tagged=True,
             roles=READERS,
             summary="Get a batch by its id",

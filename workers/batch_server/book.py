@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from schemas.events.batches import BatchEndpoint
+from schemas.documents.batches import BatchBase
 from workers.batch_server import durable
 from workers.batch_server.callers import Caller
 from workers.batch_server.errors import not_found
@@ -16,17 +16,13 @@ _KNOWN, _INPUT = "batch.json", "input.jsonl"
 ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled", "expired"})
 
 
-class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+class BatchRecord(BatchBase, frozen=True, kw_only=True):
     """The record of a batch; times are Unix seconds. The log has the same in events, without lines and metadata.
 
     `is_announced` means that it is in the log; before that nobody can see it.
     """
 
-    id: str
-    workspace: str
     owner: str
-    scopes: tuple[str, ...]
-    endpoint: BatchEndpoint
     input_file_id: str
     input_sha256: str
     input_bytes: int
@@ -45,7 +41,7 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     not_asked: int = 0
     problems: tuple[Problem, ...] = ()
-    times: dict[str, int] = {}
+    times: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:

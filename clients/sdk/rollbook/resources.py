@@ -902,11 +902,11 @@ class Batch(Shape, frozen=True, kw_only=True):
 
     id: str
     workspace: str
+    endpoint: str
+    scopes: list[str]
     phase: str
     owner_id: str
-    endpoint: str
     input: BatchInput
-    scopes: list[str]
     requests: int | None
     completed: int | None
     failed: int | None
