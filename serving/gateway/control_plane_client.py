@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from schemas.envelope import rfc3339
+from schemas.failover import FailoverReport, ReportFailoverStart
 from serving.gateway.routing_state import (
     RevokedPrincipal,
     TokenRules,
@@ -75,13 +76,14 @@ class ControlPlaneClient:
         body = {"epoch": epoch, "region": region, "gateway_id": gateway_id, "applied_at": rfc3339(at_ms)}
         await self._command(f"/v1/endpoints/{endpoint_id}/applied", body)
 
-    async def report_failover(self, endpoint_id: str, what: str, body: Mapping[str, str]) -> None:
-        """Report that a failover started or ended, as the last part of the path says. Idempotent.
+    async def report_failover(self, endpoint_id: str, report: FailoverReport) -> None:
+        """Report that a failover started or ended. Idempotent.
 
         Raises:
             RefusedByControlPlaneError: the endpoint or a deployment no longer exists.
         """
-        await self._command(f"/v1/endpoints/{endpoint_id}/{what}", body)
+        what = "failover-started" if isinstance(report, ReportFailoverStart) else "failover-ended"
+        await self._command(f"/v1/endpoints/{endpoint_id}/{what}", msgspec.structs.asdict(report))
 
     async def _command(self, path: str, body: Mapping[str, object]) -> None:
         answer = await self._client.post(path, json=dict(body), headers=self._authorization())

@@ -11,6 +11,7 @@ import structlog
 
 from infra.clock import Clock
 from schemas.envelope import rfc3339
+from schemas.failover import FailoverReport, ReportFailoverEnd, ReportFailoverStart
 from serving.gateway.control_plane_client import ControlPlaneClient, RefusedByControlPlaneError
 from serving.gateway.failover_watch import Started, Transition
 
@@ -22,8 +23,8 @@ _log = structlog.get_logger(__name__)
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True):
-    transition: Transition
-    observed_at: str
+    endpoint_id: str
+    body: FailoverReport
 
 
 class FailoverReports:
@@ -43,8 +44,8 @@ class FailoverReports:
             _log.warning(what, region=self._region, **msgspec.structs.asdict(transition))
             if len(self._waiting) == _MAX_WAITING:
                 lost = self._waiting.popleft()
-                _log.error("failover_report_dropped", **msgspec.structs.asdict(lost.transition))
-            self._waiting.append(_Report(transition=transition, observed_at=rfc3339(self._clock.now_ms())))
+                _log.error("failover_report_dropped", endpoint_id=lost.endpoint_id, **msgspec.structs.asdict(lost.body))
+            self._waiting.append(self._report_of(transition))
             self._has_some.set()
 
     async def report_forever(self) -> None:
@@ -61,21 +62,22 @@ class FailoverReports:
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
     async def _send(self, report: _Report) -> bool:
-        fields = {
-            name: value for name, value in msgspec.structs.asdict(report.transition).items() if name != "endpoint_id"
-        }
         try:
-            await self._control_plane.report_failover(
-                report.transition.endpoint_id,
-                "failover-started" if isinstance(report.transition, Started) else "failover-ended",
-                {**fields, "region": self._region, "observed_at": report.observed_at},
-            )
+            await self._control_plane.report_failover(report.endpoint_id, report.body)
         except RefusedByControlPlaneError as error:
-            _log.error("failover_report_refused", endpoint_id=report.transition.endpoint_id, reason=str(error))
+            _log.error("failover_report_refused", endpoint_id=report.endpoint_id, reason=str(error))
         except (httpx.HTTPError, OSError) as error:
-            _log.warning("failover_report_delayed", endpoint_id=report.transition.endpoint_id, error=repr(error))
+            _log.warning("failover_report_delayed", endpoint_id=report.endpoint_id, error=repr(error))
             return False
         return True
+
+    def _report_of(self, transition: Transition) -> _Report:
+        """Make the command of what was just noticed."""
+        body: type[FailoverReport] = ReportFailoverStart if isinstance(transition, Started) else ReportFailoverEnd
+        noticed = msgspec.structs.asdict(transition)
+        endpoint_id = noticed.pop("endpoint_id")
+        observed_at = rfc3339(self._clock.now_ms())
+        return _Report(endpoint_id=endpoint_id, body=body(**noticed, region=self._region, observed_at=observed_at))
 
     def _remove(self, report: _Report) -> None:
         # It may have been dropped meanwhile.

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.documents.endpoints import Instance
 from schemas.events.endpoints import FailoverStarted
+from schemas.failover import Takeover
 from serving.gateway.priorities import Level
 from serving.gateway.routing_state import EndpointRoute
 
@@ -18,16 +19,10 @@ END_AFTER_MS = 5_000
 Address = tuple[str, int]
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True):
+class Started(Takeover, frozen=True, kw_only=True):
     """A failover started: others answer for the deployment."""
 
     endpoint_id: str
-    deployment_id: str
-    from_region: str
-    to_deployment_id: str
-    to_region: str
-    code: str
-    reason: str
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,9 +1,8 @@
-"""What can be asked about failover: people choose, gateways report."""
+"""What people can ask about failover; what gateways report is in `schemas/failover.py`."""
 
 import msgspec
 
 from schemas.events.endpoints import FailoverPolicy
-from schemas.texts import Label, Reason
 
 
 class SetFailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -11,25 +10,3 @@ class SetFailoverPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: FailoverPolicy
     reason: str
-
-
-class ReportFailoverStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A region's gateway reports that a failover has started."""
-
-    region: Label
-    deployment_id: Label
-    from_region: Label
-    to_deployment_id: Label
-    to_region: Label
-    code: Label
-    reason: Reason
-    observed_at: str
-
-
-class ReportFailoverEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A region's gateway reports that a failover has ended."""
-
-    region: Label
-    deployment_id: Label
-    reason: Reason
-    observed_at: str

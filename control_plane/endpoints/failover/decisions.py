@@ -6,8 +6,9 @@ from control_plane.endpoints import errors
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.deployments.decisions import require_deployment
 from control_plane.endpoints.deployments.regions import require_valid_regions
-from control_plane.endpoints.failover.commands import ReportFailoverEnd, ReportFailoverStart, SetFailoverPolicy
+from control_plane.endpoints.failover.commands import SetFailoverPolicy
 from schemas.events.endpoints import FailoverEnded, FailoverPolicy, FailoverPolicySet, FailoverStarted
+from schemas.failover import ReportFailoverEnd, ReportFailoverStart
 
 MAX_BACKUP_REGIONS = 5
 MAX_RETRIES = 10

@@ -7,6 +7,7 @@ from control_plane.endpoints.failover.requests import FailoverPolicyBody, SetFai
 from control_plane.endpoints.handlers import append, endpoint_reply, load_endpoint, moment
 from control_plane.ports import Reply, UnitOfWork
 from schemas.events.endpoints import FailoverPolicy
+from schemas.failover import ReportFailoverEnd, ReportFailoverStart
 
 
 def set_failover_policy(
@@ -20,7 +21,7 @@ def set_failover_policy(
 
 
 def report_failover_start(
-    uow: UnitOfWork, endpoint: str, command: commands.ReportFailoverStart, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: ReportFailoverStart, *, expected_version: int | None
 ) -> Reply:
     """Record what a region's gateway saw."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
@@ -29,7 +30,7 @@ def report_failover_start(
 
 
 def report_failover_end(
-    uow: UnitOfWork, endpoint: str, command: commands.ReportFailoverEnd, *, expected_version: int | None
+    uow: UnitOfWork, endpoint: str, command: ReportFailoverEnd, *, expected_version: int | None
 ) -> Reply:
     """Record that a region is served as usual again."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)

@@ -2,11 +2,11 @@
 
 from control_plane.endpoints import errors
 from control_plane.endpoints.failover import handlers
-from control_plane.endpoints.failover.commands import ReportFailoverEnd, ReportFailoverStart
 from control_plane.endpoints.failover.requests import SetFailoverPolicyRequest
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.errors import Invalid
 from infra.operations import OPERATORS, SERVICES, Command, Operation
+from schemas.failover import ReportFailoverEnd, ReportFailoverStart
 
 
 def policy_operations() -> list[Operation]:

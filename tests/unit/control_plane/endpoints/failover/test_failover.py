@@ -10,7 +10,7 @@ from control_plane.endpoints.errors import (
     InvalidRegionsError,
 )
 from control_plane.endpoints.failover import decisions
-from control_plane.endpoints.failover.commands import ReportFailoverEnd, ReportFailoverStart, SetFailoverPolicy
+from control_plane.endpoints.failover.commands import SetFailoverPolicy
 from control_plane.endpoints.resources import ENDPOINTS
 from schemas.events.endpoints import (
     DeploymentPlaced,
@@ -20,6 +20,7 @@ from schemas.events.endpoints import (
     FailoverPolicySet,
     FailoverStarted,
 )
+from schemas.failover import ReportFailoverEnd, ReportFailoverStart
 from tests.support.routing import added, created, shifted
 from tests.support.spec import Given
 
