@@ -31,6 +31,19 @@ class Principal(access.Principal, frozen=True, kw_only=True):
         return () if self.is_erased else tuple(token.id for token in self.tokens if _is_live(token, now_ms=now_ms))
 
 
+NO_PRINCIPAL = Principal(
+    id="",
+    workspace="",
+    kind="service",
+    role="viewer",
+    event_id="",
+    is_erased=False,
+    created_at="",
+    stream_version=0,
+)
+"""Before its first event."""
+
+
 def evolve(state: Principal, event: msgspec.Struct, context: EventContext) -> Principal:
     """Fold one event."""
     return msgspec.structs.replace(_evolved(state, event, context), stream_version=context.version)
@@ -48,7 +61,9 @@ def _evolved(state: Principal, event: msgspec.Struct, context: EventContext) -> 
                 name=event.name,
                 email=event.email,
                 event_id=context.event_id,
+                is_erased=False,
                 created_at=context.at,
+                stream_version=context.version,
             )
         case TokenIssued():
             token = Token(id=event.token_id, sha256=event.token_sha256, expires_at=event.expires_at)
@@ -90,7 +105,7 @@ def row(state: Principal) -> CatalogueRow | None:
 PRINCIPALS = Aggregate(
     kind=Kind.PRINCIPAL,
     body=Principal,
-    initial=Principal(),
+    initial=NO_PRINCIPAL,
     evolve=evolve,
     row=row,
     is_followed=lambda state: not state.has_unrevoked_token,

@@ -13,6 +13,7 @@ from control_plane.access.tokens import TokenIndex
 from control_plane.ports import EventStore
 from control_plane.web.listing import Page, Paging, page
 from infra.operations import ADMINS, Caller, Command, Operation, Operations, Question
+from schemas.documents.access import PrincipalBase
 from schemas.identifiers import Kind
 
 Around = Callable[..., AbstractAsyncContextManager[str | None]]
@@ -29,17 +30,12 @@ class ShownToken(msgspec.Struct, frozen=True, kw_only=True):
     is_revoked: bool
 
 
-class ShownPrincipal(msgspec.Struct, frozen=True, kw_only=True):
+class ShownPrincipal(PrincipalBase, frozen=True, kw_only=True):
     """A principal as admins see it; name and e-mail are null once erased."""
 
-    id: str
-    kind: str
-    role: str
     name: str | None
     email: str | None
-    is_erased: bool
     tokens: tuple[ShownToken, ...]
-    created_at: str
 
 
 def operations(store: EventStore, tokens: TokenIndex) -> Operations:
@@ -152,16 +148,13 @@ def _shown(principal: Principal, store: EventStore) -> ShownPrincipal:
         store.open(sealed, event_id=principal.event_id) if sealed else None
         for sealed in (principal.name, principal.email)
     )
+    shared = {field: getattr(principal, field) for field in PrincipalBase.__struct_fields__}
     return ShownPrincipal(
-        id=principal.id,
-        kind=principal.kind,
-        role=principal.role,
+        **shared,
         name=name,
         email=email,
-        is_erased=principal.is_erased,
         tokens=tuple(
             ShownToken(id=token.id, expires_at=token.expires_at, is_revoked=token.is_revoked)
             for token in principal.tokens
         ),
-        created_at=principal.created_at,
     )

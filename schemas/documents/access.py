@@ -15,23 +15,28 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     is_revoked: bool = False
 
 
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
+class PrincipalBase(msgspec.Struct, frozen=True, kw_only=True):
+    """What the document of a principal and the API's answer have in common."""
+
+    id: str
+    kind: PrincipalKind
+    role: Role
+    is_erased: bool
+    created_at: str
+
+
+class Principal(PrincipalBase, frozen=True, kw_only=True):
     """Someone who may act. Programs follow those that can no longer act, as no token of theirs is good any more.
 
     Personal values are sealed, bound to the event `event_id`; an erased principal has none.
     """
 
-    id: str = ""
-    workspace: str = ""
-    kind: PrincipalKind = "service"
-    role: Role = "viewer"
+    workspace: str
     name: Sealed | None = None
     email: Sealed | None = None
-    event_id: str = ""
+    event_id: str
     tokens: tuple[Token, ...] = ()
-    is_erased: bool = False
-    created_at: str = ""
-    stream_version: int = 0
+    stream_version: int
 
 
 class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):

@@ -1086,11 +1086,11 @@ class Principal(Shape, frozen=True, kw_only=True):
     id: str
     kind: str
     role: str
+    is_erased: bool
+    created_at: str
     name: str | None
     email: str | None
-    is_erased: bool
     tokens: list[Token]
-    created_at: str
 
 
 class PrincipalPage(Shape, frozen=True, kw_only=True):

@@ -1,14 +1,15 @@
 """A grant of a role, and why it was given."""
 
 import pytest
+from msgspec.structs import replace
 
-from control_plane.access.aggregate import Principal, evolve, grant_role
+from control_plane.access.aggregate import NO_PRINCIPAL, evolve, grant_role
 from control_plane.ports import EventContext
 from schemas.catalogue import decode_data
 from schemas.envelope import encode_data
 from schemas.events.access import RoleGranted
 
-VIEWER = Principal(id="principal-1", role="viewer")
+VIEWER = replace(NO_PRINCIPAL, id="principal-1", role="viewer")
 CONTEXT = EventContext(
     event_id="event-1", workspace="default", stream="principal-1", version=2, at="2026-01-02T03:04:05.678Z", actor="p"
 )
