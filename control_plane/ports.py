@@ -5,6 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from schemas.documents.records import DocumentBase
 from schemas.envelope import RecordedEvent, Sealed
 from schemas.events.access import Role
 from schemas.events.registry import Signature, Tensor
@@ -78,14 +79,9 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class DocumentMark(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentMark(DocumentBase, frozen=True, kw_only=True):
     """That a row of the catalogue is a document, or was one until it was removed, and the event that made it so."""
 
-    workspace: str
-    kind: Kind
-    id: str
-    position: int
-    event_id: str
     is_removed: bool
 
 

@@ -12,6 +12,7 @@ import msgspec
 from control_plane.catalogue.sqlite_documents import HAS_DOCUMENTS, SELECT_FORMAT
 from control_plane.catalogue.sqlite_documents import SELECT as SELECT_DOCUMENTS
 from control_plane.event_store.recorder import SELECT_COUNT, SELECT_HEAD, SELECT_LOG
+from control_plane.ports import DocumentMark
 
 
 class LoggedEvent(msgspec.Struct, frozen=True):
@@ -24,15 +25,9 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     canonical: bytes
 
 
-class LoggedDocument(msgspec.Struct, frozen=True):
-    """A document as the catalogue has it now, and the event that made it so."""
+class LoggedDocument(DocumentMark, frozen=True, kw_only=True):
+    """A document as the catalogue has it now; `body` is its JSON, empty where the catalogue has no row of it."""
 
-    position: int
-    id: str
-    kind: str
-    workspace: str
-    event_id: str
-    is_removed: int
     stream_version: int
     body: bytes
 
@@ -68,7 +63,7 @@ class LogFile:
         """Return documents in the order of their events, after one of them, up to and at a position."""
         parameters = (*after, up_to, limit)
         found: Sequence[Any] = self._connection.execute(SELECT_DOCUMENTS, parameters).fetchall()
-        return [LoggedDocument(*row) for row in found]
+        return [_document(row) for row in found]
 
     def event_at(self, position: int) -> LoggedEvent | None:
         """Return the event at a position, None where there is none."""
@@ -89,6 +84,20 @@ class LogFile:
     def count(self, *, up_to: int) -> int:
         """Return how many events there are up to and at a position."""
         return int(self._connection.execute(SELECT_COUNT, (up_to,)).fetchone()[0])
+
+
+def _document(row: Sequence[Any]) -> LoggedDocument:
+    position, identifier, kind, workspace, event_id, is_removed, stream_version, body = row
+    return LoggedDocument(
+        position=position,
+        id=identifier,
+        kind=kind,
+        workspace=workspace,
+        event_id=event_id,
+        is_removed=bool(is_removed),
+        stream_version=stream_version,
+        body=body,
+    )
 
 
 @contextmanager

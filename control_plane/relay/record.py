@@ -66,15 +66,9 @@ def to_document_record(document: LoggedDocument, *, document_format: str) -> Top
     headers = [(name, str(value).encode()) for name, value in copied.items()]
     if document.is_removed:
         return TopicRecord(key=document.id.encode(), value=None, headers=headers)
-    record = StateRecord(
-        kind=document.kind,
-        id=document.id,
-        workspace=document.workspace,
-        stream_version=document.stream_version,
-        position=document.position,
-        event_id=document.event_id,
-        document=msgspec.Raw(document.body),
-    )
+    shared = {name: getattr(document, name) for name in records.DocumentBase.__struct_fields__}
+    body = msgspec.Raw(document.body)
+    record = StateRecord(**shared, stream_version=document.stream_version, document=body)
     return TopicRecord(key=document.id.encode(), value=msgspec.json.encode(record), headers=headers)
 
 

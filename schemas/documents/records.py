@@ -8,18 +8,23 @@ POSITION, EVENT_ID, FORMAT, OFFSET = "position", "event_id", "format", "offset"
 """The headers of a record. `offset` is where its relay wrote it, which shows a topic that was made anew meanwhile."""
 
 
-class StateRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One document. `position` is that of its last event in the log, and `stream_version` that event's in its stream.
-
-    `document` is the JSON of the struct that `schemas.documents.kinds` gives for `kind`.
-    """
+class DocumentBase(msgspec.Struct, frozen=True, kw_only=True):
+    """Which document it is, and which event made it what it is; `position` is that of the event in the log."""
 
     kind: str
     id: str
     workspace: str
-    stream_version: int
     position: int
     event_id: str
+
+
+class StateRecord(DocumentBase, frozen=True, kw_only=True):
+    """One document. `stream_version` is that of its last event in its stream.
+
+    `document` is the JSON of the struct that `schemas.documents.kinds` gives for `kind`.
+    """
+
+    stream_version: int
     document: msgspec.Raw
 
 

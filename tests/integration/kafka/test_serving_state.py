@@ -35,7 +35,14 @@ class Relay:
 
     async def publish(self, position: int, identifier: str, *, is_removed: bool = False) -> None:
         document = LoggedDocument(
-            position, identifier, "instance", "default", f"event-{position}", is_removed, position, b"{}"
+            kind="instance",
+            id=identifier,
+            workspace="default",
+            position=position,
+            event_id=f"event-{position}",
+            is_removed=is_removed,
+            stream_version=position,
+            body=b"{}",
         )
         record = to_document_record(document, document_format="1")
         await self._client.send_and_wait(self.topic, record.value, key=record.key, headers=record.headers, partition=0)

@@ -50,7 +50,16 @@ def test_bytes_that_are_no_event_make_no_record() -> None:
         to_record(LoggedEvent(17, ENVELOPE.stream, 3, ENVELOPE.type, b"{}"))
 
 
-DOCUMENT = LoggedDocument(17, "model-1", "model", "default", "event-1", 0, 3, b'{"id":"model-1"}')
+DOCUMENT = LoggedDocument(
+    kind="model",
+    id="model-1",
+    workspace="default",
+    position=17,
+    event_id="event-1",
+    is_removed=False,
+    stream_version=3,
+    body=b'{"id":"model-1"}',
+)
 
 
 def test_a_document_is_read_back_from_its_record() -> None:
@@ -72,7 +81,7 @@ def test_a_document_is_read_back_from_its_record() -> None:
 
 
 def test_a_removed_document_is_a_record_without_a_value() -> None:
-    record = to_document_record(msgspec.structs.replace(DOCUMENT, is_removed=1), document_format="9")
+    record = to_document_record(msgspec.structs.replace(DOCUMENT, is_removed=True), document_format="9")
 
     assert record.value is None
     assert decode(_consumed(record)) == Removed(id="model-1", position=17)
