@@ -17,28 +17,26 @@ from control_plane.endpoints.scaling.state import SCALING_FOLDS, Scaling
 from control_plane.endpoints.shadow.state import SHADOW_FOLDS
 from control_plane.endpoints.traffic.state import TRAFFIC_FOLDS, Traffic
 from control_plane.ports import EventContext
-from schemas.events.endpoints import DEFAULT_KEY, AssignmentKey, EndpointCreated, ShadowSet
+from schemas.documents.endpoints import EndpointCore
+from schemas.events.endpoints import EndpointCreated
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Endpoint(EndpointCore, frozen=True, kw_only=True):
     """What decisions and the catalogue need of an endpoint: what it was created with, and the state of each part."""
 
-    id: str = ""
-    workspace: str = ""
-    name: str = ""
-    description: str = ""
-    salt: str = ""
-    created_at: str = ""
-    stream_version: int = 0
+    workspace: str
+    salt: str
     traffic: Traffic = Traffic()
     deployments: Deployments = Deployments()
     capture: Capture = Capture()
     failover: Failover = Failover()
     scaling: Scaling = Scaling()
-    shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = DEFAULT_KEY
+
+
+NO_ENDPOINT = Endpoint(id="", workspace="", name="", description="", salt="", created_at="", stream_version=0)
+"""Before its first event."""
 
 
 _PARTS: Mapping[str, Folds[Any]] = {
@@ -86,4 +84,5 @@ def _created(event: EndpointCreated, context: EventContext) -> Endpoint:
         description=event.description,
         salt=event.salt,
         created_at=context.at,
+        stream_version=context.version,
     )

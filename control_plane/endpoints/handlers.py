@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from control_plane.endpoints import aggregate, errors
-from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.aggregate import NO_ENDPOINT, Endpoint
 from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.deployments.commands import AddDeployment
 from control_plane.endpoints.deployments.decisions import add_deployment
@@ -31,7 +31,7 @@ def create_endpoint(uow: UnitOfWork, request: CreateEndpointRequest, *, expected
     endpoint_id = uow.new_id(Kind.ENDPOINT)
     require_version(0, expected_version)
     command = CreateEndpoint(name=request.name, description=request.description, salt=endpoint_id.rsplit("-", 1)[-1])
-    endpoint = append(uow, endpoint_id, Loaded(Endpoint(), 0), aggregate.create(command))
+    endpoint = append(uow, endpoint_id, Loaded(NO_ENDPOINT, 0), aggregate.create(command))
     if request.version is not None:
         endpoint, deployment_id = add_version(
             uow, endpoint, version=request.version, replicas=request.replicas, regions=request.regions

@@ -11,7 +11,7 @@ from control_plane.endpoints.instances.state import NO_INSTANCE
 from control_plane.endpoints.instances.state import evolve as evolve_instance
 from control_plane.endpoints.traffic.buckets import weights_of
 from control_plane.ports import Aggregate, CatalogueRow, Content
-from schemas.documents.endpoints import Deployment, Endpoint, EndpointBase, Instance
+from schemas.documents.endpoints import Deployment, Endpoint, EndpointBase, EndpointCore, Instance
 from schemas.events.endpoints import DeploymentAdded
 from schemas.identifiers import Kind
 
@@ -81,11 +81,10 @@ def deployment_resource(
 
 def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
     """Turn the folded state into what the catalogue keeps."""
+    shared = {name: getattr(state, name) for name in EndpointCore.__struct_fields__}
     return Endpoint(
-        id=state.id,
+        **shared,
         workspace=state.workspace,
-        name=state.name,
-        description=state.description,
         salt=state.salt,
         epoch=state.traffic.epoch,
         allocations=state.traffic.allocations,
@@ -95,15 +94,11 @@ def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
         ),
         applied=state.traffic.applied,
         active_rollout_id=state.traffic.owner,
-        created_at=state.created_at,
-        stream_version=state.stream_version,
         capture=state.capture.policy,
         capture_version=state.capture.version,
         scaling=state.scaling.policy,
         failover=state.failover.policy,
         failovers=state.failover.current,
-        shadow=state.shadow,
-        assigned_by=state.assigned_by,
     )
 
 
@@ -178,7 +173,7 @@ def _instance_catalogue_row(state: Instance) -> CatalogueRow | None:
 ENDPOINTS = Aggregate(
     kind=Kind.ENDPOINT,
     body=Endpoint,
-    initial=aggregate.Endpoint(),
+    initial=aggregate.NO_ENDPOINT,
     evolve=aggregate.evolve,
     row=_endpoint_catalogue_row,
     is_followed=lambda state: state.stream_version > 0,

@@ -56,25 +56,30 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         return self.replicas * max(1, len(self.regions))
 
 
-class EndpointBase(msgspec.Struct, frozen=True, kw_only=True):
-    """What the document of an endpoint and the API's answer have in common."""
+class EndpointCore(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint was created as, and the choices that are shown as their events made them."""
 
     id: str
     name: str
     description: str
+    created_at: str
+    stream_version: int
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = DEFAULT_KEY
+
+
+class EndpointBase(EndpointCore, frozen=True, kw_only=True):
+    """What the document of an endpoint and the API's answer have in common."""
+
     epoch: int | None
     allocations: tuple[Allocation, ...]
     applied: tuple[TrafficApplied, ...]
     active_rollout_id: str | None
-    created_at: str
-    stream_version: int
     capture: CapturePolicy = CapturePolicy()
     capture_version: int = 0
     scaling: ScalingPolicy | None = None
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
-    shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = DEFAULT_KEY
 
 
 class Endpoint(EndpointBase, frozen=True, kw_only=True):

@@ -960,13 +960,17 @@ class Endpoint(Shape, frozen=True, kw_only=True):
     id: str
     name: str
     description: str
+    created_at: str
+    stream_version: int
     epoch: int | None
     allocations: list[Allocation]
     applied: list[TrafficApplied]
     active_rollout_id: str | None
-    created_at: str
-    stream_version: int
     deployments: list[Deployment]
+    shadow: ShadowSet | None = None
+    assigned_by: AssignmentKey = field(
+        default_factory=lambda: convert({"header": "x-rollbook-key", "claim": None}, type=AssignmentKey)
+    )
     capture: CapturePolicy = field(
         default_factory=lambda: convert(
             {
@@ -1001,10 +1005,6 @@ class Endpoint(Shape, frozen=True, kw_only=True):
         )
     )
     failovers: list[FailoverStarted] = field(default_factory=list)
-    shadow: ShadowSet | None = None
-    assigned_by: AssignmentKey = field(
-        default_factory=lambda: convert({"header": "x-rollbook-key", "claim": None}, type=AssignmentKey)
-    )
     position: int = 0
 
 

@@ -2,14 +2,14 @@ import pytest
 from msgspec import Struct
 
 from control_plane.endpoints import errors
-from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.aggregate import NO_ENDPOINT
 from control_plane.endpoints.assignment.commands import ChooseAssignmentKey
 from control_plane.endpoints.assignment.decisions import choose_assignment_key
 from schemas.events.endpoints import AssignmentKey
 
 
 def choose(**key: str) -> list[Struct]:
-    return choose_assignment_key(Endpoint(), ChooseAssignmentKey(key=AssignmentKey(**key), reason="r"))
+    return choose_assignment_key(NO_ENDPOINT, ChooseAssignmentKey(key=AssignmentKey(**key), reason="r"))
 
 
 def test_callers_may_be_told_apart_by_a_header_or_the_subject() -> None:

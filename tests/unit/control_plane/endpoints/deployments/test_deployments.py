@@ -1,7 +1,7 @@
 import pytest
 
 from control_plane.endpoints import errors
-from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.aggregate import NO_ENDPOINT, Endpoint
 from control_plane.endpoints.deployments import decisions
 from control_plane.endpoints.deployments.commands import AddDeployment, PlaceDeployment, RemoveDeployment
 from control_plane.endpoints.resources import ENDPOINTS
@@ -23,7 +23,7 @@ def given(*events: object) -> Given[Endpoint]:
 
 def test_a_deployment_needs_at_least_one_instance() -> None:
     with pytest.raises(errors.InvalidReplicasError, match="0 instances"):
-        decisions.add_deployment(Endpoint(), AddDeployment(deployment_id="d", version=deployable(1), replicas=0))
+        decisions.add_deployment(NO_ENDPOINT, AddDeployment(deployment_id="d", version=deployable(1), replicas=0))
 
 
 def test_a_deployment_that_serves_is_not_removed() -> None:

@@ -2,7 +2,7 @@ import pytest
 from msgspec import Struct
 
 from control_plane.endpoints import aggregate, errors
-from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.aggregate import NO_ENDPOINT, Endpoint
 from control_plane.endpoints.deployments.commands import RemoveDeployment
 from control_plane.endpoints.deployments.decisions import remove_deployment
 from control_plane.endpoints.shadow.commands import RemoveShadow, SetShadow
@@ -23,7 +23,7 @@ READY = {"d1": 1, "d2": 1}
 
 
 def given(*more: Struct) -> Endpoint:
-    state = Endpoint()
+    state = NO_ENDPOINT
     for version, event in enumerate((created(), added("d1"), added("d2"), shifted(d1=[(0, 10_000)]), *more), 1):
         context = EventContext(
             stream="endpoint-1",
