@@ -3,6 +3,7 @@
 import msgspec
 
 from projections.reading import Reader
+from projections.rollout_timeline.rows import EntryBase
 from schemas.envelope import rfc3339
 
 _TIMELINE = """
@@ -18,7 +19,7 @@ _TIMELINE = """
 """
 
 
-class TimelineItem(msgspec.Struct, frozen=True, kw_only=True):
+class TimelineItem(EntryBase, frozen=True, kw_only=True):
     """One fact; `verdicts` is the JSON array of the gates' verdicts."""
 
     at: str
@@ -26,11 +27,6 @@ class TimelineItem(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     stream_version: int
     type: str
-    step: int | None
-    weight_percent: float | None
-    epoch: int | None
-    summary: str
-    reason: str
     verdicts: msgspec.Raw
 
 

@@ -31,14 +31,19 @@ ROLLOUT_TIMELINE = Table(
 )
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event adds to the timeline beyond its envelope. `rollout_id` is "" where only the epoch tells."""
+class EntryBase(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event says of a rollout, as it is kept and as it is shown."""
 
-    rollout_id: str
-    endpoint_id: str = ""
     step: int | None = None
     weight_percent: float | None = None
     epoch: int | None = None
     summary: str
     reason: str = ""
+
+
+class Entry(EntryBase, frozen=True, kw_only=True):
+    """What an event adds to the timeline beyond its envelope. `rollout_id` is "" where only the epoch tells."""
+
+    rollout_id: str
+    endpoint_id: str = ""
     verdicts: str = "[]"

@@ -771,17 +771,17 @@ class Tensor(Shape, frozen=True, kw_only=True):
 class TimelineItem(Shape, frozen=True, kw_only=True):
     """One fact; `verdicts` is the JSON array of the gates' verdicts."""
 
+    summary: str
     at: str
     position: int
     stream: str
     stream_version: int
     type: str
-    step: int | None
-    weight_percent: float | None
-    epoch: int | None
-    summary: str
-    reason: str
     verdicts: Any
+    step: int | None = None
+    weight_percent: float | None = None
+    epoch: int | None = None
+    reason: str = ""
 
 
 class Token(Shape, frozen=True, kw_only=True):
