@@ -2,6 +2,7 @@
 
 import msgspec
 
+from schemas.documents.streams import StreamBase
 from schemas.envelope import Sealed
 from schemas.events.access import PrincipalKind, Role, SigningKey
 
@@ -54,13 +55,9 @@ class RevokedTokens(msgspec.Struct, frozen=True, kw_only=True):
     until: str
 
 
-class Keyring(msgspec.Struct, frozen=True, kw_only=True):
+class Keyring(StreamBase, frozen=True, kw_only=True):
     """Which keys sign a workspace's inference tokens, and which tokens are refused before their end."""
 
-    id: str = ""
-    workspace: str = ""
     keys: tuple[SigningKey, ...] = ()
     tokens: tuple[RevokedToken, ...] = ()
     principals: tuple[RevokedTokens, ...] = ()
-    created_at: str = ""
-    stream_version: int = 0

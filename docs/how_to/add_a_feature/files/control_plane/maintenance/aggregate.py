@@ -7,6 +7,7 @@ import msgspec
 from control_plane.maintenance.commands import AnnounceMaintenance, BeginMaintenance, EndMaintenance
 from control_plane.maintenance.errors import MaintenanceNotBegunError, MaintenanceOverError
 from control_plane.ports import Aggregate, CatalogueRow, EventContext
+from schemas.documents.streams import StreamBase
 from schemas.envelope import rfc3339
 from schemas.events.maintenance import MaintenanceAnnounced, MaintenanceBegun, MaintenanceEnded
 from schemas.identifiers import Kind
@@ -14,11 +15,9 @@ from schemas.identifiers import Kind
 Phase = Literal["", "announced", "begun", "ended"]
 
 
-class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
+class Maintenance(StreamBase, frozen=True, kw_only=True):
     """State, body of the catalogue's row, and what callers see; `starts_at` and `ends_at` are what was announced."""
 
-    id: str = ""
-    workspace: str = ""
     phase: Phase = ""
     endpoint_id: str = ""
     endpoint: str = ""
@@ -27,8 +26,6 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: str = ""
     begun_at: str | None = None
     ended_at: str | None = None
-    created_at: str = ""
-    stream_version: int = 0
 
 
 def evolve(state: Maintenance, event: msgspec.Struct, context: EventContext) -> Maintenance:
