@@ -223,14 +223,14 @@ async def test_a_batch_whose_time_is_over_expires_with_a_line_for_each_request(
     stand: BatchStand, client: openai.AsyncOpenAI
 ) -> None:
     async with stand.set_to(REQUESTS_AT_ONCE="1"):
-        content = lines(completion(n, letters=200) for n in range(4_000))
+        content = lines(completion(n, letters=200) for n in range(12_000))
         found = await ended(client, await begin(client, content, window="3s"))
 
     assert found.status == "expired"
     answers, errors = await content_of(client, found.output_file_id), await content_of(client, found.error_file_id)
     assert answers
     assert {error["error"]["code"] for error in errors} == {"batch_expired"}
-    assert sorted(line["custom_id"] for line in (*answers, *errors)) == sorted(f"line-{n}" for n in range(4_000))
+    assert sorted(line["custom_id"] for line in (*answers, *errors)) == sorted(f"line-{n}" for n in range(12_000))
 
 
 async def test_nobody_sees_what_belongs_to_another(stand: BatchStand, client: openai.AsyncOpenAI) -> None:
