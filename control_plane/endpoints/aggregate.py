@@ -65,24 +65,22 @@ def evolve(state: Endpoint, event: msgspec.Struct, context: EventContext) -> End
     return msgspec.structs.replace(state, stream_version=context.version, **changes)
 
 
-def create(command: CreateEndpoint) -> list[msgspec.Struct]:
-    """Create an endpoint; whether the name is free is the catalogue's knowledge."""
+def create(command: CreateEndpoint, *, salt: str) -> list[msgspec.Struct]:
+    """Create an endpoint without deployments; whether the name is free is the catalogue's knowledge."""
     if not _NAME.fullmatch(command.name):
         raise errors.InvalidNameError(
             f"{command.name!r} is not a valid endpoint name",
             field="name",
             remedy="use 1 to 63 letters, digits, dots, dashes and underscores; begin and end with a letter or digit",
         )
-    return [EndpointCreated(name=command.name, description=command.description, salt=command.salt)]
+    return [EndpointCreated(name=command.name, description=command.description, salt=salt)]
 
 
 def _created(event: EndpointCreated, context: EventContext) -> Endpoint:
     return Endpoint(
         id=context.stream,
         workspace=context.workspace,
-        name=event.name,
-        description=event.description,
-        salt=event.salt,
+        **msgspec.structs.asdict(event),
         created_at=context.at,
         stream_version=context.version,
     )

@@ -9,7 +9,11 @@ from schemas.texts import Label
 Regions = Annotated[tuple[Label, ...], msgspec.Meta(max_length=100)]
 
 
-class CreateEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+class CreateEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """With a version, the endpoint serves it from the start."""
+
     name: str
-    description: str
-    salt: str
+    description: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
+    version: str | None = None
+    replicas: int = 1
+    regions: Regions = ()

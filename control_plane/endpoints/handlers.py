@@ -10,7 +10,6 @@ from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.deployments.commands import AddDeployment
 from control_plane.endpoints.deployments.decisions import add_deployment
 from control_plane.endpoints.queries import deployable_version, endpoint_id_of, get_endpoint, unknown_endpoint
-from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.endpoints.traffic.commands import SetTraffic
 from control_plane.endpoints.traffic.decisions import set_traffic
@@ -22,21 +21,21 @@ from schemas.identifiers import Kind
 _OK, _CREATED = 200, 201
 
 
-def create_endpoint(uow: UnitOfWork, request: CreateEndpointRequest, *, expected_version: int | None) -> Reply:
+def create_endpoint(uow: UnitOfWork, command: CreateEndpoint, *, expected_version: int | None) -> Reply:
     """Create an endpoint; with a version it also gets its first deployment, which serves everything."""
-    if uow.catalogue.id_of(Kind.ENDPOINT, request.name, workspace=uow.actor.workspace) is not None:
+    if uow.catalogue.id_of(Kind.ENDPOINT, command.name, workspace=uow.actor.workspace) is not None:
         raise errors.EndpointNameTakenError(
-            f"there is an endpoint called {request.name}", field="name", remedy="choose another name"
+            f"there is an endpoint called {command.name}", field="name", remedy="choose another name"
         )
     endpoint_id = uow.new_id(Kind.ENDPOINT)
     require_version(0, expected_version)
-    command = CreateEndpoint(name=request.name, description=request.description, salt=endpoint_id.rsplit("-", 1)[-1])
-    endpoint = append(uow, endpoint_id, Loaded(NO_ENDPOINT, 0), aggregate.create(command))
-    if request.version is not None:
+    events = aggregate.create(command, salt=endpoint_id.rsplit("-", 1)[-1])
+    endpoint = append(uow, endpoint_id, Loaded(NO_ENDPOINT, 0), events)
+    if command.version is not None:
         endpoint, deployment_id = add_version(
-            uow, endpoint, version=request.version, replicas=request.replicas, regions=request.regions
+            uow, endpoint, version=command.version, replicas=command.replicas, regions=command.regions
         )
-        shift = SetTraffic(weights=((deployment_id, 100.0),), reason=f"the endpoint starts with {request.version}")
+        shift = SetTraffic(weights=((deployment_id, 100.0),), reason=f"the endpoint starts with {command.version}")
         endpoint = append(uow, endpoint_id, endpoint, set_traffic(endpoint.state, shift, ready=None))
     return endpoint_reply(uow, endpoint, status=_CREATED)
 

@@ -7,11 +7,11 @@ import msgspec
 from control_plane.endpoints import errors, handlers
 from control_plane.endpoints.assignment import operations as assignment
 from control_plane.endpoints.capture import operations as capture
+from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.deployments import operations as deployments
 from control_plane.endpoints.failover import operations as failover
 from control_plane.endpoints.instances import operations as instances
 from control_plane.endpoints.queries import get_endpoint, list_endpoints
-from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.endpoints.scaling import operations as scaling
 from control_plane.endpoints.shadow import operations as shadow
@@ -90,7 +90,7 @@ def _create() -> Operation:
         path="/v1/endpoints",
         handler=handlers.create_endpoint,
         sdk="endpoints.create",
-        asks=CreateEndpointRequest,
+        asks=CreateEndpoint,
         answers=EndpointResource,
         status=_CREATED,
         roles=OPERATORS,

@@ -2,9 +2,9 @@
 
 import msgspec
 
+from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.handlers import create_endpoint
 from control_plane.endpoints.instances.handlers import announce_instance
-from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.ports import CatalogueRow, Reply
 from control_plane.rollouts.commands import StartRollout
@@ -49,7 +49,7 @@ def log_with_versions(*numbers: int) -> MemoryLog:
 def serving_log() -> MemoryLog:
     """Make a log in which endpoint `digits` serves digits/1 from one ready instance; digits/2 and 3 exist."""
     log = log_with_versions(1, 2, 3)
-    request = CreateEndpointRequest(name=ENDPOINT, version="digits/1")
+    request = CreateEndpoint(name=ENDPOINT, version="digits/1")
     endpoint = endpoint_in(log.run(lambda unit: create_endpoint(unit, request, expected_version=None)))
     announce(log, endpoint.id, endpoint.deployments[0].id)
     return log

@@ -19,7 +19,7 @@ from tests.support.spec import Given
 
 
 def test_an_endpoint_is_created_with_its_salt() -> None:
-    created = aggregate.create(CreateEndpoint(name="digits", description="Digits", salt="s"))
+    created = aggregate.create(CreateEndpoint(name="digits", description="Digits"), salt="s")
 
     assert created == [EndpointCreated(name="digits", description="Digits", salt="s")]
 
@@ -27,7 +27,7 @@ def test_an_endpoint_is_created_with_its_salt() -> None:
 @pytest.mark.parametrize("name", ["", "-digits", "digits/1", "a b", "x" * 64])
 def test_a_name_that_no_path_takes_is_refused(name: str) -> None:
     with pytest.raises(errors.InvalidNameError) as caught:
-        aggregate.create(CreateEndpoint(name=name, description="", salt=""))
+        aggregate.create(CreateEndpoint(name=name), salt="s")
 
     assert caught.value.field == "name"
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.errors import EndpointNotFoundError, StaleVersionError, VersionNotFoundError
 from control_plane.endpoints.handlers import create_endpoint
 from control_plane.endpoints.instances.handlers import withdraw_instance
-from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS
 from control_plane.errors import RollbookError
 from control_plane.rollouts import errors
@@ -64,7 +64,7 @@ def test_a_second_rollout_is_refused_while_one_is_active() -> None:
 
 def test_an_endpoint_that_serves_nothing_has_no_baseline() -> None:
     log = log_with_versions(1, 2)
-    empty = CreateEndpointRequest(name="digits")
+    empty = CreateEndpoint(name="digits")
     log.run(lambda unit: create_endpoint(unit, empty, expected_version=None))
 
     assert refusal(log, errors.NoBaselineError).field == "endpoint"

@@ -5,9 +5,9 @@ import pytest
 
 from control_plane.endpoints.capture.commands import ChangeCapturePolicy
 from control_plane.endpoints.capture.handlers import change_capture_policy
+from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.errors import StaleVersionError
 from control_plane.endpoints.handlers import create_endpoint
-from control_plane.endpoints.requests import CreateEndpointRequest
 from control_plane.endpoints.resources import ENDPOINTS, EndpointResource
 from control_plane.web.bodies import InvalidBodyError, decode_body
 from schemas.documents.endpoints import Endpoint
@@ -23,7 +23,7 @@ def request(body: bytes) -> ChangeCapturePolicy:
 @pytest.fixture
 def log() -> MemoryLog:
     log = MemoryLog()
-    log.run(lambda unit: create_endpoint(unit, CreateEndpointRequest(name="digits"), expected_version=None))
+    log.run(lambda unit: create_endpoint(unit, CreateEndpoint(name="digits"), expected_version=None))
     return log
 
 
