@@ -38,13 +38,14 @@ class Instance(InstanceOwner, frozen=True, kw_only=True, omit_defaults=True):
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """A version that is available on an endpoint.
 
-    `signature_id` and `golden_id` name the documents of its signature and of its golden example, where it has one.
+    `signature_id` and `golden_id` name the documents of its signature and of its golden example, where it has one. In
+    documents of earlier releases there is no `signature_id`, and both stand in the deployment itself.
     """
 
     id: str
     version: VersionReference
     artifact: Artifact
-    signature_id: str
+    signature_id: str | None = None
     golden_id: str | None = None
     replicas: int
     scaling_version: int = 0

@@ -33,6 +33,13 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     capture_version: int = 0
 
 
+class _Inline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment holds itself in a document of an earlier release."""
+
+    signature: Signature
+    golden: GoldenExample | None = None
+
+
 class _Content(msgspec.Struct, frozen=True):
     """A signature or a golden example, and the document that it came in."""
 
@@ -93,10 +100,17 @@ class DesiredState:
         if read.is_all:
             self._has_all = True
             self.announced.clear()
+            there = {record.id for record in read.records}
+            self._contents = {key: each for key, each in self._contents.items() if key in there | self._referred}
         for record in read.records:
             self._take(record)
         for record in tuple(self._unread.values()):
             self._take_endpoint(record)
+
+    @property
+    def _referred(self) -> set[str]:
+        ids = ((each.signature_id, each.golden_id) for each in self.deployments.values())
+        return {each for pair in ids for each in pair if each is not None}
 
     def _take(self, record: StateRecord | Removed) -> None:
         if isinstance(record, Removed):
@@ -136,17 +150,26 @@ class DesiredState:
             document = part_understood(part, documents.Deployment, of=record)
             if document is None:
                 continue
-            signature, golden = self._content(document.signature_id), self._content(document.golden_id)
-            if isinstance(signature, Signature) and (golden is not None or document.golden_id is None):
-                assert golden is None or isinstance(golden, GoldenExample)
+            contents = self._contents_of(document, part, of=record)
+            if contents is not None:
                 yield Deployment(
                     **msgspec.structs.asdict(document),
-                    signature=signature,
-                    golden=golden,
+                    signature=contents.signature,
+                    golden=contents.golden,
                     workspace=record.workspace,
                     endpoint_id=record.id,
                     endpoint=endpoint.name,
                 )
+
+    def _contents_of(self, document: documents.Deployment, part: msgspec.Raw, *, of: StateRecord) -> _Inline | None:
+        """Return the signature and the golden example of a deployment, None while they are not here."""
+        if document.signature_id is None:
+            return part_understood(part, _Inline, of=of)
+        signature, golden = self._content(document.signature_id), self._content(document.golden_id)
+        if not isinstance(signature, Signature) or (golden is None and document.golden_id is not None):
+            return None
+        assert golden is None or isinstance(golden, GoldenExample)
+        return _Inline(signature=signature, golden=golden)
 
     def _content(self, content_id: str | None) -> msgspec.Struct | None:
         found = self._contents.get(content_id) if content_id else None

@@ -63,11 +63,12 @@ def reconcile(replicas: Mapping[str, int], actual: Actual, *, is_complete: bool 
     wanted = {slot for deployment, count in replicas.items() for slot in _wanted(deployment, count, present, actual)}
     used = {slot.deployment_id for slot in present | actual.retiring} | replicas.keys()
     unwanted = {slot for slot in present - wanted if is_complete or slot.deployment_id in replicas}
+    unused = actual.models - used if is_complete else frozenset()
     return [
         *(Retire(slot) for slot in sorted(unwanted - actual.retiring)),
         *(Disown(instance) for instance in sorted(actual.announced - set(actual.recorded.values()))),
         *(Keep(slot) for slot in sorted(wanted - actual.kept - actual.retiring)),
-        *(DiscardModel(deployment) for deployment in sorted(actual.models - used)),
+        *(DiscardModel(deployment) for deployment in sorted(unused)),
     ]
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -109,6 +110,33 @@ def test_a_signature_that_comes_after_its_deployment_completes_it(story: Story) 
 
     fresh.take(Documents(records=(signature,), is_all=False))
     assert (fresh.deployments, fresh.is_complete) == (story.state.deployments, True)
+
+
+def test_a_document_of_an_earlier_release_holds_the_signature_itself(story: Story) -> None:
+    def as_before(document: dict[str, Any]) -> None:
+        (deployment,) = document["deployments"]
+        del deployment["signature_id"], deployment["golden_id"]
+        deployment |= {"signature": {"inputs": [], "outputs": []}, "golden": None}
+
+    fresh = DesiredState(agent_id="agent", region="eu")
+    fresh.take(changed(endpoint_in(story), as_before))
+
+    assert fresh.is_complete
+    assert fresh.wanted_replicas() == story.state.wanted_replicas()
+    assert fresh.deployments["d1"].signature == story.state.deployments["d1"].signature
+
+
+def test_a_signature_that_went_while_the_agent_was_away_is_forgotten(story: Story) -> None:
+    story.tell(ENDPOINT, wanted("d2"))
+    (signature,) = (each for each in story.state.records if each.kind == "signature")
+    other = msgspec.structs.replace(signature, id="content-of-before")
+
+    story.state.take(Documents(records=(other,), is_all=False))
+    assert other in story.state.records
+
+    story.state.take(story.log.all())
+    assert other not in story.state.records
+    assert story.state.is_complete
 
 
 def test_equal_signatures_of_an_endpoint_are_one_document_until_the_last_of_their_deployments_is_removed(

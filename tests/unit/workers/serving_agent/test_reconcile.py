@@ -54,7 +54,7 @@ slots = st.builds(Slot, st.sampled_from("abc"), st.integers(0, 3))
 
 
 def test_what_is_not_understood_is_left_as_it_is() -> None:
-    actual = Actual(kept=frozenset({A0, A1, B0}))
+    actual = Actual(kept=frozenset({A0, A1, B0}), models=frozenset({"c"}))
 
     assert reconcile({"a": 1}, actual, is_complete=False) == [Retire(A1)]
 
