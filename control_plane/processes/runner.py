@@ -7,6 +7,7 @@ import structlog
 
 from control_plane.event_feed.commits import Commits
 from control_plane.event_store.codec import context_of
+from control_plane.event_store.errors import NewerEventError
 from control_plane.ports import Actor, CommandContext, EventStore
 from control_plane.processes.process import Process
 from infra.metrics import Metrics
@@ -71,13 +72,14 @@ class ProcessRunner:
         if reaction is None:
             # Only a newer release can read it.
             return
-        around = context_of(recorded.envelope)
-        await self._store.react(
-            self._process.name,
-            recorded.position,
-            self._context(recorded.envelope),
-            lambda unit: reaction(unit, event, around),
-        )
+        around, context = context_of(recorded.envelope), self._context(recorded.envelope)
+        name, position = self._process.name, recorded.position
+        try:
+            await self._store.react(name, position, context, lambda unit: reaction(unit, event, around))
+        except NewerEventError as error:
+            # No reaction can decide on such a stream, and those to other streams must not wait for a newer release.
+            _log.warning("reaction_left_out", process=name, position=position, reason=str(error))
+            await self._store.react(name, position, context, lambda _: None)
 
     def _last_cause(self) -> int:
         """Return the position of the last event that something followed from, 0 where nothing ever did."""

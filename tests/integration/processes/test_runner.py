@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from control_plane.event_feed.commits import Commits
+from control_plane.event_store.errors import NewerEventError
 from control_plane.ports import EventContext, EventStore, UnitOfWork
 from control_plane.processes.process import Process, Reaction
 from control_plane.processes.runner import ProcessRunner
@@ -174,6 +175,20 @@ async def test_an_event_that_nothing_follows_from_is_passed_over(scene: Scene) -
         await until(lambda: runner.position == head, why="the end of the log")
 
     assert {type_of(event) for event in scene.effects()} == {VersionNumberAssigned.__name__}
+
+
+async def test_a_stream_of_a_newer_release_keeps_no_other_waiting(scene: Scene) -> None:
+    def decides_on_a_newer_stream(unit: UnitOfWork, event: ModelRegistered, around: EventContext) -> None:
+        if around.stream == model_id(1):
+            raise NewerEventError(stream=around.stream, type_name="registry.Unknown.v1", detail="unknown here")
+        when_registered(unit, event, around)
+
+    await scene.register(1, 2)
+    async with scene.running(scene.runner(decides_on_a_newer_stream)):
+        await scene.until_effects(1)
+
+    assert [effect.envelope.stream for effect in scene.effects()] == [model_id(2)]
+    assert scene.background.failures == {"process-0": 0}
 
 
 def type_of(event: RecordedEvent) -> str:
