@@ -56,6 +56,7 @@ _GET = f"SELECT {_COLUMNS} FROM catalogue WHERE workspace = ? AND kind = ? AND i
 _CHILDREN = f"""
 SELECT {_COLUMNS} FROM catalogue
 WHERE workspace = ? AND kind = ? AND parent_id IN (SELECT value FROM json_each(?))
+    AND (? = '[]' OR phase IN (SELECT value FROM json_each(?)))
 ORDER BY parent_id, id
 """  # noqa: S608  constants
 _EVERYTHING = f"SELECT {_COLUMNS} FROM catalogue ORDER BY workspace, kind, id"  # noqa: S608  constants
@@ -106,8 +107,8 @@ class SqliteCatalogue:
     def children(
         self, kind: Kind, parent_ids: Sequence[str], *, workspace: str, phases: Sequence[str] = ()
     ) -> list[CatalogueRow]:
-        found = self._query(_CHILDREN, (workspace, kind, msgspec.json.encode(parent_ids).decode()))
-        return [row for row in map(_row, found) if not phases or row.phase in phases]
+        parents, wanted = (msgspec.json.encode(tuple(each)).decode() for each in (parent_ids, phases))
+        return [_row(found) for found in self._query(_CHILDREN, (workspace, kind, parents, wanted, wanted))]
 
     def put(self, row: CatalogueRow) -> None:
         """Insert or replace a row.
