@@ -195,8 +195,8 @@ async def _found(reader: Reader, starts: dict[str, int], table: FoundIn, *, work
 
 
 async def _expired(reader: Reader, served: Served, started_at_ms: int) -> list[str]:
-    days = await days_kept(reader, [FEEDBACK_ROWS])
-    is_over = reader.now_ms() - started_at_ms > days[FEEDBACK_ROWS.name] * _DAY_MS
+    days = (await days_kept(reader, [FEEDBACK_ROWS])).get(FEEDBACK_ROWS.name)
+    is_over = days is not None and reader.now_ms() - started_at_ms > days * _DAY_MS
     records = [] if served.found_in == "request_records" else ["request_records"]
     return records + ([FEEDBACK_ROWS.name] if is_over else [])
 

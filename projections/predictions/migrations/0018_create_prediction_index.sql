@@ -26,115 +26,116 @@ TTL toDateTime(fromUnixTimestamp64Milli(started_at_ms, 'UTC')) + INTERVAL 400 DA
 SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1
 COMMENT 'What served each prediction, for who-served after its row in request_records expired; read with FINAL'
 --;;
--- A statement of a migration has 25 s, so each takes every sixteenth half day.
+-- A statement of a migration has 25 s, so each takes every sixteenth half day, and what it can within 20 s: records that
+-- the index lacks are found until they expire.
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 0
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 1
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 2
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 3
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 4
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 5
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 6
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 7
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 8
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 9
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 10
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 11
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 12
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 13
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 14
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
 --;;
 INSERT INTO prediction_index (workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset)
 SELECT workspace, started_at_ms, prediction_id, role, endpoint_id, endpoint, deployment_id, version_id, version, epoch, region, instance,
     status, instance_region, drawn_deployment_id, kafka_partition, kafka_offset
 FROM request_records WHERE workspace != '' AND prediction_id != '' AND intDiv(ended_at_ms, 43200000) % 16 = 15
-SETTINGS max_partitions_per_insert_block = 0
+SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 20, timeout_overflow_mode = 'break'
