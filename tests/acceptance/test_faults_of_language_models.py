@@ -146,7 +146,8 @@ def test_an_engine_that_dies_in_an_answer_is_started_again_and_costs_that_answer
 
     answer = ask(gateway, name, prompt="Die")
 
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_lost")
+    # The gateway tries again, and may find by then that the instance has left.
+    assert (answer.status_code, answer.json()["error"]["code"]) in {(503, "engine_lost"), (503, "no_instance_ready")}
     until_served(gateway, name)
     gone = rollbook.events(event_type="endpoints.InstanceWithdrawn.v1", limit=1_000)
     (told,) = [each.event["data"] for each in gone if each.event["data"]["deployment_id"] == deployment.id]
