@@ -56,8 +56,10 @@ async def _keep_rows(store: ClickHouseStore, tables: list[Table], days: Mapping[
     kept = await days_kept(store, tables)
     changed = [table for table in tables if table.name in kept and kept[table.name] != days[table.name]]
     for table in changed:
+        wanted, before = days[table.name], kept[table.name]
         # Rows that are there get the other time too, but only that is computed again: they are not rewritten.
         await store.command(f"ALTER TABLE {table.name} MODIFY SETTING materialize_ttl_recalculate_only = 1")
-        await store.command(f"ALTER TABLE {table.name} MODIFY TTL {table.expiry(days[table.name])}")
-        _log.info("retention_changed", table=table.name, days=days[table.name], before=kept[table.name])
+        await store.command(f"ALTER TABLE {table.name} MODIFY TTL {table.expiry(wanted)}")
+        say = _log.warning if wanted < before else _log.info
+        say("retention_changed", table=table.name, days=wanted, before=before)
     return [table.name for table in changed]
