@@ -158,7 +158,10 @@ class UnitOfWork(Protocol):
         """Return a fresh id."""
 
     def load(self, aggregate: Aggregate[State], stream: str) -> Loaded[State]:
-        """Fold a stream, the uncommitted events of this group included; another workspace's stream is version 0."""
+        """Fold a stream, the uncommitted events of this group included.
+
+        Another workspace's stream, and one of another kind, is version 0.
+        """
 
     def append(
         self,

@@ -20,7 +20,7 @@ from control_plane.ports import (
     State,
 )
 from schemas.envelope import Envelope, Sealed, rfc3339
-from schemas.identifiers import Kind, new_id
+from schemas.identifiers import Kind, kind_of, new_id
 
 Randomness = Callable[[], int]
 """At least 74 random bits."""
@@ -46,6 +46,9 @@ class CommandUnit:
         return new_id(kind, now_ms=self.now_ms, randomness=self._randomness())
 
     def load(self, aggregate: Aggregate[State], stream: str) -> Loaded[State]:
+        if kind_of(stream) not in (aggregate.kind, None):
+            # Callers may send the id of anything; what another kind of stream holds is no history of this one.
+            return Loaded(aggregate.initial, 0)
         known = self._known(aggregate, stream)
         if known.workspace != self.actor.workspace:
             return Loaded(aggregate.initial, 0)
