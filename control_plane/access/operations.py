@@ -14,6 +14,7 @@ from control_plane.ports import EventStore
 from control_plane.web.listing import Page, Paging, page
 from infra.operations import ADMINS, Caller, Command, Operation, Operations, Question
 from schemas.documents.access import PrincipalBase
+from schemas.documents.shared import shared
 from schemas.identifiers import Kind
 
 Around = Callable[..., AbstractAsyncContextManager[str | None]]
@@ -148,9 +149,8 @@ def _shown(principal: Principal, store: EventStore) -> ShownPrincipal:
         store.open(sealed, event_id=principal.event_id) if sealed else None
         for sealed in (principal.name, principal.email)
     )
-    shared = {field: getattr(principal, field) for field in PrincipalBase.__struct_fields__}
     return ShownPrincipal(
-        **shared,
+        **shared(principal, PrincipalBase),
         name=name,
         email=email,
         tokens=tuple(

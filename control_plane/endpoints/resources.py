@@ -12,6 +12,7 @@ from control_plane.endpoints.instances.state import evolve as evolve_instance
 from control_plane.endpoints.traffic.buckets import weights_of
 from control_plane.ports import Aggregate, CatalogueRow, Content
 from schemas.documents.endpoints import Deployment, Endpoint, EndpointBase, EndpointCore, Instance
+from schemas.documents.shared import shared
 from schemas.events.endpoints import DeploymentAdded
 from schemas.identifiers import Kind
 
@@ -54,11 +55,10 @@ def decode_instance(row: CatalogueRow) -> Instance:
 def endpoint_resource(row: Endpoint, instances: Sequence[Instance]) -> EndpointResource:
     """Join an endpoint with its announced and failed instances."""
     weights = weights_of(row.allocations)
-    shared = {name: getattr(row, name) for name in EndpointBase.__struct_fields__}
     deployments = tuple(
         deployment_resource(each, instances, weight_percent=weights.get(each.id, 0.0)) for each in row.deployments
     )
-    return EndpointResource(**shared, deployments=deployments)
+    return EndpointResource(**shared(row, EndpointBase), deployments=deployments)
 
 
 def deployment_resource(
@@ -81,9 +81,8 @@ def deployment_resource(
 
 def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
     """Turn the folded state into what the catalogue keeps."""
-    shared = {name: getattr(state, name) for name in EndpointCore.__struct_fields__}
     return Endpoint(
-        **shared,
+        **shared(state, EndpointCore),
         workspace=state.workspace,
         salt=state.salt,
         epoch=state.traffic.epoch,

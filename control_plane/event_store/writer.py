@@ -26,7 +26,7 @@ Command: TypeAlias = Callable[[UnitOfWork], Reply]
 
 WORK = "event-store-writer"
 NOTHING = Reply(status=200, body=b"{}", stream_version=None)
-"""The reply of a command that nobody waits to be told of."""
+"""The reply of a command whose caller needs none."""
 _TIDY_EVERY_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 

@@ -6,6 +6,7 @@ from msgspec import field
 from control_plane.ports import Aggregate, CatalogueRow
 from control_plane.registry.aggregate import ModelState, VersionState, evolve_model, evolve_version
 from schemas.documents.models import Model, ModelBase
+from schemas.documents.shared import shared
 from schemas.documents.versions import Version
 from schemas.identifiers import Kind
 
@@ -18,8 +19,9 @@ class ModelResource(ModelBase, frozen=True, kw_only=True):
 
 def model_resource(model: Model) -> ModelResource:
     """Show a model as callers see it."""
-    shared = {name: getattr(model, name) for name in ModelBase.__struct_fields__}
-    return ModelResource(**shared, aliases={alias: each.number for alias, each in model.aliases.items()})
+    return ModelResource(
+        **shared(model, ModelBase), aliases={alias: each.number for alias, each in model.aliases.items()}
+    )
 
 
 def model_document(state: ModelState) -> Model:

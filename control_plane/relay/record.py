@@ -7,6 +7,7 @@ import msgspec
 from control_plane.event_store.log_file import LoggedDocument, LoggedEvent
 from schemas.documents import records
 from schemas.documents.records import StateRecord
+from schemas.documents.shared import shared
 from schemas.envelope import decode
 
 POSITION = "position"
@@ -66,9 +67,10 @@ def to_document_record(document: LoggedDocument, *, document_format: str) -> Top
     headers = [(name, str(value).encode()) for name, value in copied.items()]
     if document.is_removed:
         return TopicRecord(key=document.id.encode(), value=None, headers=headers)
-    shared = {name: getattr(document, name) for name in records.DocumentBase.__struct_fields__}
     body = msgspec.Raw(document.body)
-    record = StateRecord(**shared, stream_version=document.stream_version, document=body)
+    record = StateRecord(
+        **shared(document, records.DocumentBase), stream_version=document.stream_version, document=body
+    )
     return TopicRecord(key=document.id.encode(), value=msgspec.json.encode(record), headers=headers)
 
 

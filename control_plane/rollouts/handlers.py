@@ -25,6 +25,7 @@ from control_plane.rollouts.queries import unknown_rollout
 from control_plane.rollouts.requests import RollbackRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, rollout_resource
 from schemas.documents.rollouts import Standing
+from schemas.documents.shared import shared
 from schemas.events.rollouts import Measurement, RolloutAborted, RolloutCompleted, StepStarted
 from schemas.identifiers import Kind, kind_of
 
@@ -71,8 +72,7 @@ def report_measurement(
     """Decide on a measurement; the answer says what was concluded, also where nothing is written."""
     command = JudgeStep(measurement=measurement)
     rollout, decision = _decide(uow, rollout_id, command, expected_version=expected_version)
-    standing = {name: getattr(rollout.state, name) for name in Standing.__struct_fields__}
-    judged = JudgedResource(**standing | {"verdicts": decision.verdicts}, decision=decision.verb)
+    judged = JudgedResource(**shared(rollout.state, Standing) | {"verdicts": decision.verdicts}, decision=decision.verb)
     return Reply(status=_OK, body=msgspec.json.encode(judged), stream_version=rollout.version)
 
 

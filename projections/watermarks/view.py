@@ -1,4 +1,4 @@
-"""How far each source of the data plane has told everything."""
+"""Up to when each source of the data plane is complete."""
 
 from projections.feeds.batches import OBSERVATION_BATCHES, REQUEST_BATCHES, TELEMETRY_BATCHES
 from projections.projectors import TableProjector
