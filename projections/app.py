@@ -3,8 +3,9 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,8 @@ from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
 from projections.retention.expiry import keep_rows
+from projections.rollups.arrivals import ARRIVALS
+from projections.rollups.roller import Roller, rolling_on
 from projections.settings import PREFIX, ProjectionsSettings
 from projections.sink.dead_letters import KafkaDeadLetters
 from projections.sink.marks import ClickHouseMarks, KafkaLogProbe
@@ -53,12 +56,20 @@ async def run(settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
     async with _resources(settings) as (store, dead_letters):
         subscriptions = _subscriptions(settings, store, dead_letters)
         worker = build_worker(_worker_settings(settings, await identity(store)), subscriptions)
-        with _metrics(subscriptions).served(settings.metrics_port, host=LOOPBACK):
-            async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
-                await _serve(worker, settings, stopping)
+        async with rolling_on(
+            settings.clickhouse_url, clock=SystemClock(), kept_days=msgspec.structs.asdict(settings.retention_days)
+        ) as roller:
+            with _metrics(subscriptions, roller).served(settings.metrics_port, host=LOOPBACK):
+                async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
+                    rolling = roller.run(every_s=settings.rollup_ms / 1000, arrived=partial(_arrived, subscriptions))
+                    await _serve(worker, settings, stopping, beside=rolling)
 
 
-def _metrics(subscriptions: Sequence[Subscription]) -> Metrics:
+def _arrived(subscriptions: Sequence[Subscription]) -> int:
+    return sum(one.sink.inserted[ARRIVALS.name] for one in subscriptions)
+
+
+def _metrics(subscriptions: Sequence[Subscription], roller: Roller) -> Metrics:
     sinks = {one.topic.name: one.sink for one in subscriptions}
 
     def inserted() -> dict[str, float]:
@@ -81,6 +92,18 @@ def _metrics(subscriptions: Sequence[Subscription]) -> Metrics:
         read=lambda: {topic: sink.rejected for topic, sink in sinks.items()},
     )
     metrics.counters("rollbook_sink_inserted_rows", "Rows inserted, including repeats.", label="table", read=inserted)
+    metrics.counters(
+        "rollbook_rollup_spans",
+        "Minutes, hours and days that were rolled up, including repeats.",
+        label="kind",
+        read=lambda: {**roller.rolled_up},
+    )
+    metrics.counters(
+        "rollbook_rollup_failures",
+        "Passes that did not roll up what was due.",
+        label="program",
+        read=lambda: {"projections": roller.failures},
+    )
     return metrics
 
 
@@ -97,28 +120,36 @@ async def _resources(settings: ProjectionsSettings) -> AsyncIterator[tuple[Click
         await store.close()
 
 
-async def _serve(worker: StreamWorker, settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
-    watching = asyncio.ensure_future(watch(worker, clock=SystemClock(), patience_s=settings.watchdog_s))
-    announcing = asyncio.ensure_future(_announce(worker, settings.ready_file))
+async def _serve(
+    worker: StreamWorker,
+    settings: ProjectionsSettings,
+    stopping: asyncio.Event,
+    *,
+    beside: Coroutine[Any, Any, None],
+) -> None:
+    parts = [
+        asyncio.ensure_future(watch(worker, clock=SystemClock(), patience_s=settings.watchdog_s)),
+        asyncio.ensure_future(_announce(worker, settings.ready_file)),
+        asyncio.ensure_future(beside),
+    ]
     stopped = asyncio.ensure_future(stopping.wait())
     try:
-        await _wait_until_over(worker.fatal, stopped, watching=watching, announcing=announcing)
+        await _wait_until_over(worker.fatal, stopped, parts=parts)
     finally:
         settings.ready_file.unlink(missing_ok=True)
-        for task in (watching, announcing, stopped):
+        for task in (*parts, stopped):
             task.cancel()
-        await asyncio.gather(watching, announcing, stopped, return_exceptions=True)
+        await asyncio.gather(*parts, stopped, return_exceptions=True)
 
 
 async def _wait_until_over(
     fatal: asyncio.Future[None],
     stopped: asyncio.Future[Any],
     *,
-    watching: asyncio.Future[None],
-    announcing: asyncio.Future[None],
+    parts: Sequence[asyncio.Future[None]],
 ) -> None:
     """Return when asked to stop; raise what ended a part, also one that only looks on, or it would fail in silence."""
-    waited_for: set[asyncio.Future[Any]] = {fatal, stopped, watching, announcing}
+    waited_for: set[asyncio.Future[Any]] = {fatal, stopped, *parts}
     while not (fatal.done() or stopped.done()):
         ended, waited_for = await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
         for part in ended:

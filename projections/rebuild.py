@@ -21,7 +21,7 @@ from projections.retention.expiry import expiries
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
 from projections.tables import Projector, Rows, Table, assemble
-from projections.views import PROJECTORS, TABLES
+from projections.views import PROJECTED, PROJECTORS, VIEWS
 
 SUFFIX = "_rebuilt"
 _CATCH_UP_S = 30.0
@@ -72,7 +72,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 async def rebuild_all(store: ClickHouseStore, connection: KafkaConnection) -> list[Rebuilt]:
     """Build every table beside the live one, up to what the topics hold now."""
-    for table in TABLES:
+    for table in (one for one in PROJECTED if not one.counts):
         await store.command(f"DROP TABLE IF EXISTS {table.name}{SUFFIX} SYNC")
         await store.command(f"CREATE TABLE {table.name}{SUFFIX} AS {table.name}")
     return [await _rebuild(store, connection, projector) for projector in PROJECTORS]
@@ -118,6 +118,8 @@ async def swap_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> None:
         await asyncio.sleep(_POLL_S)
     for name in of_table:
         await store.command(f"DROP TABLE {name}{SUFFIX} SYNC")
+    for statement in (statement for view in VIEWS.values() for statement in view.after_rebuild):
+        await store.command(statement)
 
 
 async def _copy(store: ClickHouseStore, table: Table, *, source: str, target: str, where: str) -> None:
@@ -135,8 +137,12 @@ async def _rebuild(store: ClickHouseStore, connection: KafkaConnection, projecto
     undecodable = 0
     async for messages in messages_of(connection, projector.topic.name, span):
         undecodable += await _insert(store, projector, messages)
-    floors = {table.name: await _floor(store, table) for table in projector.tables if table.retention}
-    return Rebuilt(tables=projector.tables, span=span, undecodable=undecodable, floors=floors)
+    floors = {table.name: await _floor(store, table) for table in _rebuilt_tables(projector) if table.retention}
+    return Rebuilt(tables=_rebuilt_tables(projector), span=span, undecodable=undecodable, floors=floors)
+
+
+def _rebuilt_tables(projector: Projector) -> tuple[Table, ...]:
+    return tuple(table for table in projector.tables if not table.counts)
 
 
 async def _floor(store: ClickHouseStore, table: Table) -> int | None:
@@ -155,7 +161,7 @@ async def _insert(store: ClickHouseStore, projector: Projector, messages: list[M
         except UndecodableError:
             undecodable += 1
     first, last = messages[0], messages[-1]
-    for table, rows in assemble(projector.tables, parts):
+    for table, rows in assemble(_rebuilt_tables(projector), parts):
         token = f"{first.topic}-{first.partition}-{first.offset}-{last.offset}"
         await store.insert(f"{table.name}{SUFFIX}", rows, token=token)
     return undecodable

@@ -54,4 +54,7 @@ class ProjectionsSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     watchdog_s: Annotated[
         int, msgspec.Meta(ge=5, description="seconds without progress while messages wait, after which it exits")
     ] = 60
+    rollup_ms: Annotated[
+        int, msgspec.Meta(ge=100, le=600_000, description="how often what has arrived is rolled up")
+    ] = 5_000
     retention_days: RetentionDays = msgspec.field(default_factory=RetentionDays)

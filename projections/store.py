@@ -57,9 +57,16 @@ class ClickHouseStore:
 
         return await self.run(query)
 
-    async def command(self, sql: str) -> None:
+    async def command(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """Run a statement that answers nothing."""
-        await self.run(lambda client: client.command(sql))
+        await self.run(
+            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+        )
 
     async def run(self, action: Callable[[Client], Result]) -> Result:
         """Run an action on the client in a thread.

@@ -23,7 +23,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table of ClickHouse and the columns that are inserted.
 
-    Rows of a table that `folds` may be inserted in any order and any number of times with the same result; the
+    Rows of a table that `counts` are added up, so that a rebuild, which reads them again, leaves the table alone. Rows
+    of a table that `folds` may be inserted in any order and any number of times with the same result; the
     sink spares them the bookkeeping that gives other rows one effect. Columns of `origin` say where a row was read,
     not what it says: the same row may come from elsewhere again.
     `time_column` holds the time of a row, in Unix ms or as a timestamp. Rows are kept from then on for the days of
@@ -33,6 +34,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     columns: pa.Schema
     folds: bool = False
+    counts: bool = False
     origin: tuple[str, ...] = ("kafka_partition", "kafka_offset")
     time_column: str | None = None
     retention: Retention | None = None

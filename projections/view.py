@@ -27,9 +27,12 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """A folder of `projections` with a module `view` in which `VIEW` is one of these; nothing else names the folder.
 
-    `projectors` fill its tables; a view that only reads what others fill has none. `operations` are what it answers; a
-    view that is read by others only has none. The migrations of its tables are in its folder `migrations`.
+    `projectors` fill its tables, apart from those in `tables`, which statements fill from others; a view that only
+    reads has neither. `operations` are what it answers; a view that is read by others only has none. The migrations of
+    its tables are in its folder `migrations`. `after_rebuild` is run once the tables that topics fill were built again.
     """
 
     projectors: tuple[TableProjector[Any], ...] = ()
+    tables: tuple[Table, ...] = ()
     operations: Callable[[Access], Operations] | None = None
+    after_rebuild: tuple[str, ...] = ()

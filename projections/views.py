@@ -26,7 +26,10 @@ def _found() -> dict[str, View]:
 
 VIEWS: Mapping[str, View] = _found()
 PROJECTORS = joined(part for view in VIEWS.values() for part in view.projectors)
-TABLES: tuple[Table, ...] = tuple({table.name: table for one in PROJECTORS for table in one.tables}.values())
+PROJECTED: tuple[Table, ...] = tuple({table.name: table for one in PROJECTORS for table in one.tables}.values())
+"""The tables that topics fill."""
+
+TABLES: tuple[Table, ...] = (*PROJECTED, *(table for view in VIEWS.values() for table in view.tables))
 
 
 def projector_of(topic: Topic) -> TopicProjector:

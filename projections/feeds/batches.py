@@ -33,7 +33,7 @@ ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
 ORIGIN = (("source", pa.string()), ("kafka_partition", pa.uint16()), ("kafka_offset", pa.uint64()))
 
 # 2020-01-01 and 2100-01-01: outside, a time is a broken clock or unit, and would open a partition of its own.
-_EARLIEST_MS = 1_577_836_800_000
+EARLIEST_MS = 1_577_836_800_000
 LATEST_MS = 4_102_444_800_000
 _MAX_BATCH = 2**63 - 1
 
@@ -116,7 +116,7 @@ def _completed(read: pa.Table, wanted: pa.Schema) -> pa.Table:
 def _check_times(batch: pa.Table, column: str) -> None:
     if batch.num_rows:
         bounds = pc.min_max(batch[column]).as_py()
-        if not _EARLIEST_MS <= bounds["min"] <= bounds["max"] < LATEST_MS:
+        if not EARLIEST_MS <= bounds["min"] <= bounds["max"] < LATEST_MS:
             raise UndecodableError(f"{column} reaches from {bounds['min']} to {bounds['max']}: not Unix milliseconds")
 
 

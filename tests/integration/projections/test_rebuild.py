@@ -1,23 +1,38 @@
 import time
-from collections.abc import AsyncIterator
-from typing import NoReturn
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NoReturn
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection
 from projections.errors import TopicMovedOnError
+from projections.measurement.queries import measure_epoch
+from projections.reading import Reader
 from projections.rebuild import compare_all, rebuild_all, swap_all
 from projections.replay import messages_of, span_of
+from projections.rollups.roller import Roller
+from projections.rollups.spans import DAY_MS
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
 from projections.views import projector_of
+from schemas.measurement import MeasureEpoch
 from schemas.observations import REQUEST_COLUMNS
 from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS, TELEMETRY, Topic
 from tests.integration.projections.conftest import opened, sink_into
 from tests.support.kafka_node import Node
-from tests.support.read_side_messages import feedback_message, headers, ipc, request_row, requests
+from tests.support.read_side_messages import (
+    ENDPOINT,
+    EPOCH,
+    WORKSPACE,
+    feedback_message,
+    headers,
+    ipc,
+    request_row,
+    requests,
+)
 
 ENDING = (REQUESTS, OBSERVATIONS, TELEMETRY, FEEDBACK)
 HOUR_MS = 60 * 60 * 1_000
@@ -35,8 +50,10 @@ class CutShort(ClickHouseStore):
         self._word = word
         self._left = number
 
-    async def command(self, sql: str) -> None:
-        await super().command(sql)
+    async def command(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        await super().command(sql, parameters, settings)
         self._left -= sql.startswith(self._word)
         if self._left == 0:
             self._cut()
@@ -179,6 +196,30 @@ async def test_a_swap_that_is_cut_short_loses_nothing(
     await rebuilt(store, log)
 
     assert await everywhere(store) == [list(range(8))] * 3
+
+
+async def test_what_was_rolled_up_outlives_rows_topics_and_a_rebuild(store: ClickHouseStore, log: Log) -> None:
+    roller = Roller(store, clock=SystemClock(), kept_ms={"requests": DAY_MS, "predictions": DAY_MS})
+    question = MeasureEpoch(epoch=EPOCH, candidate="green", baseline="blue")
+
+    async def counted() -> int:
+        reader = Reader(store, clock=SystemClock())
+        found = await measure_epoch(reader, question, workspace=WORKSPACE, endpoint_id=ENDPOINT)
+        return found.arms["blue"].requests
+
+    await log.write(*range(8), hours_ago=3)
+    await log.write(99, hours_ago=0)
+    await rebuilt(store, log)
+    await roller.roll_up()
+    before = await counted()
+    await log.expire(*ENDING)
+    await store.command("TRUNCATE TABLE request_records")
+
+    await rebuilt(store, log)
+    await roller.roll_up()
+
+    assert before == 8
+    assert await counted() == before
 
 
 async def test_a_topic_that_loses_messages_while_it_is_read_is_not_taken_for_whole(log: Log) -> None:

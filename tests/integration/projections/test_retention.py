@@ -167,6 +167,6 @@ async def test_the_index_of_a_database_of_before_is_filled_from_its_records(
             )
             for table in ("request_records", "prediction_index")
         ]
-    assert applied == ["0018_create_prediction_index.sql"]
+    assert applied[0] == "0018_create_prediction_index.sql"
     assert both[0] == both[1]
     assert both[0][0]["rows"] == len(rows)

@@ -120,7 +120,7 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
     older = {name: kind for name, kind in OBSERVATION_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
     told = tuple((name, value) for name, value in message.headers if name not in ("seen", "unsampled"))
 
-    rows, source = projector_of(OBSERVATIONS).project(
+    rows, _, source = projector_of(OBSERVATIONS).project(
         msgspec.structs.replace(message, value=ipc([row], older), headers=told)
     )
 
@@ -134,7 +134,8 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
 def test_a_request_of_an_older_shipper_belongs_to_no_trace() -> None:
     older = {name: kind for name, kind in REQUEST_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
 
-    _, rows, _ = projector_of(REQUESTS).project(msgspec.structs.replace(request_batch([ROW]), value=ipc([ROW], older)))
+    projected = projector_of(REQUESTS).project(msgspec.structs.replace(request_batch([ROW]), value=ipc([ROW], older)))
+    (rows,) = (part for part in projected if part.table.name == "request_records")
 
     assert isinstance(rows.values, pa.Table)
     assert rows.values.column("trace_id").to_pylist() == [""]
@@ -203,8 +204,8 @@ def test_order_and_repetition_of_messages_change_no_row(numbers: list[int], agai
 
     def rows(order: list[int]) -> set[tuple[object, ...]]:
         parts = [part for number in order for part in projector.project(messages[number])]
-        ((_, block),) = assemble(projector.tables, parts)
-        return {tuple(row.values()) for row in block.to_pylist()}
+        blocks = {table.name: block for table, block in assemble(projector.tables, parts)}
+        return {tuple(row.values()) for row in blocks["feedback"].to_pylist()}
 
     assert rows([*numbers, *again]) == rows(list(range(5)))
 

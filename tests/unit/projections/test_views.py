@@ -89,5 +89,6 @@ def test_a_row_of_a_source_says_that_the_rows_of_its_batch_are_there() -> None:
     assert [table.name for table in projector_of(REQUESTS).tables] == [
         "prediction_index",
         "request_records",
+        "rollup_arrivals",
         "sources",
     ]

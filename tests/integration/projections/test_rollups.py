@@ -1,0 +1,355 @@
+"""Roll-ups on the real engine: what they count is what the rows say, for as long as it is asked for."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from projections.errors import StoreUnavailableError
+from projections.measurement.queries import measure_epoch
+from projections.rollups.roller import Roller
+from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, Kind, floor
+from projections.store import ClickHouseStore
+from projections.views import projector_of
+from schemas.measurement import Arm, MeasureEpoch
+from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS
+from tests.integration.projections.conftest import reader_at, sink_into
+from tests.support.fakes import FakeClock
+from tests.support.read_side_messages import (
+    ENDPOINT,
+    EPOCH,
+    WORKSPACE,
+    feedback_message,
+    observation_row,
+    observations,
+    request_row,
+    requests,
+)
+
+NOW = floor(time.time_ns() // 1_000_000, DAY_MS) + 5 * HOUR_MS + 7 * MINUTE_MS + 12_345
+ARMS = ("blue", "green")
+QUESTION = MeasureEpoch(
+    epoch=EPOCH,
+    candidate="green",
+    baseline="blue",
+    latency_threshold_ms=50.0,
+    feedback_name="label",
+    loss_name="loss",
+    loss_threshold=0.3,
+    rating_name="loss",
+    rating_threshold=0.3,
+    first_token_threshold_ms=200.0,
+    between_tokens_threshold_ms=20.0,
+    answer_tokens_threshold=40,
+    truncation=True,
+)
+# Kept exactly, so that what is expected needs no knowledge of how numbers are kept.
+DURATIONS = (5.0, 12.5, 50.0, 80.0, 200.0)
+LOSSES = (0.25, 0.3, 0.5)
+
+
+class Story:
+    """What callers did and were told, and what that comes to."""
+
+    def __init__(self, store: ClickHouseStore) -> None:
+        self._store = store
+        self._offset = 0
+        self._number = 0
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._words: dict[tuple[int, str], str] = {}
+
+    async def serve(self, started: list[int], *, chance: random.Random, at_ms: int = NOW) -> list[int]:
+        """Serve a request at each time, and return their numbers."""
+        numbers = []
+        for started_at_ms in started:
+            self._number += 1
+            numbers.append(self._number)
+            duration = chance.choice(DURATIONS)
+            arm = chance.choice(ARMS)
+            self._rows[self._number] = request_row(
+                self._number,
+                started_at_ms=started_at_ms,
+                ended_at_ms=started_at_ms + int(duration),
+                duration_ms=duration,
+                status=chance.choice((200, 200, 200, 404, 503)),
+                drawn_deployment_id=chance.choice(("", arm, *ARMS)),
+                deployment_id=arm,
+                epoch=chance.choice((EPOCH, EPOCH, EPOCH + 1)),
+                role=chance.choice(("primary", "primary", "shadow")),
+            )
+        await self._send(REQUESTS.name, [self._rows[number] for number in numbers], at_ms=at_ms)
+        return numbers
+
+    async def observe(self, numbers: list[int], *, chance: random.Random, at_ms: int = NOW, **changes: Any) -> None:  # noqa: ANN401
+        """Capture answers."""
+        for number in numbers:
+            self._answers[number] = observation_row(
+                number,
+                started_at_ms=self._rows[number]["started_at_ms"],
+                deployment_id=self._rows[number]["deployment_id"],
+                prediction=chance.choice(("1", "2", "")),
+                first_token_ms=chance.choice((-1.0, 100.0, 208.0)),
+                token_ms=chance.choice((-1.0, 10.0, 30.0)),
+                tokens_out=chance.choice((-1, 30, 41)),
+                finish_reason=chance.choice(("", "stop", "length")),
+                **changes,
+            )
+        await self._send(OBSERVATIONS.name, [self._answers[number] for number in numbers], at_ms=at_ms)
+
+    async def tell(self, numbers: list[int], name: str, values: tuple[str, ...], *, chance: random.Random) -> None:
+        """Tell a truth or a number of predictions; the last word counts."""
+        messages = []
+        for number in numbers:
+            self._words[number, name] = value = chance.choice(values)
+            self._offset += 1
+            started_at_ms = self._rows[number]["started_at_ms"]
+            messages.append(
+                feedback_message(
+                    number,
+                    started_at_ms=started_at_ms,
+                    value=value,
+                    name=name,
+                    received_at_ms=NOW + self._offset,
+                    offset=self._offset,
+                )
+            )
+        await sink_into(self._store, projector_of(FEEDBACK)).consume(messages)
+
+    def expected(self) -> dict[str, Arm]:
+        """Count by hand what a measurement of the epoch must find."""
+        return {arm: self._arm(arm) for arm in ARMS}
+
+    def _arm(self, arm: str) -> Arm:
+        counted = [row for row in self._rows.values() if row["role"] == "primary" and row["epoch"] == EPOCH]
+        drawn = [row for row in counted if (row["drawn_deployment_id"] or row["deployment_id"]) == arm]
+        durations = sorted(row["duration_ms"] for row in drawn)
+        numbers = [number for number, row in self._rows.items() if row in counted and row["deployment_id"] == arm]
+        answers = [self._answers[number] for number in numbers if number in self._answers]
+        losses = [float(self._words[number, "loss"]) for number in numbers if (number, "loss") in self._words]
+        labels = Counter(
+            self._answers[number]["prediction"] == self._words[number, "label"]
+            for number in numbers
+            if (number, "label") in self._words and self._answers.get(number, {}).get("prediction")
+        )
+
+        def known(column: str, limit: float) -> tuple[int, int]:
+            values = [answer[column] for answer in answers if answer[column] >= 0]
+            return len(values), sum(value > limit for value in values)
+
+        streams, late = known("first_token_ms", 200)
+        paced, slow_between = known("token_ms", 20)
+        counted_tokens, long = known("tokens_out", 40)
+        return Arm(
+            requests=len(drawn),
+            errors=sum(row["status"] >= 500 or row["deployment_id"] != arm for row in drawn),
+            slow=sum(duration > 50 for duration in durations),
+            labelled=labels.total(),
+            wrong=labels[False],
+            scored=len(losses),
+            over=sum(loss > 0.3 for loss in losses),
+            rated=len(losses),
+            under=sum(loss < 0.3 for loss in losses),
+            streams=streams,
+            late=late,
+            paced=paced,
+            slow_between=slow_between,
+            answers=sum(answer["finish_reason"] != "" for answer in answers),
+            truncated=sum(answer["finish_reason"] == "length" for answer in answers),
+            counted=counted_tokens,
+            long=long,
+        )
+
+    async def _send(self, topic: str, rows: list[dict[str, Any]], *, at_ms: int) -> None:
+        make = requests if topic == REQUESTS.name else observations
+        self._offset += 1
+        projector = projector_of(REQUESTS if topic == REQUESTS.name else OBSERVATIONS)
+        await sink_into(self._store, projector).consume([make(rows, at_ms=at_ms, offset=self._offset)])
+
+
+def roller_on(store: ClickHouseStore, *, now_ms: int = NOW) -> Roller:
+    kept_ms: dict[Kind, int] = {"requests": 7 * DAY_MS, "predictions": 30 * DAY_MS}
+    return Roller(store, clock=FakeClock(now_ms=now_ms), kept_ms=kept_ms)
+
+
+async def measured(store: ClickHouseStore, question: MeasureEpoch = QUESTION) -> dict[str, Arm]:
+    found = await measure_epoch(reader_at(store, NOW), question, workspace=WORKSPACE, endpoint_id=ENDPOINT)
+    return {
+        name: msgspec.structs.replace(arm, p50_ms=None, p95_ms=None, p99_ms=None) for name, arm in found.arms.items()
+    }
+
+
+async def number_of(store: ClickHouseStore, table: str, where: str = "1") -> int:
+    rows = await store.select(f"SELECT count() AS rows FROM {table} FINAL WHERE {where}")  # noqa: S608  our own names
+    return int(rows[0]["rows"])
+
+
+async def expire(store: ClickHouseStore, *tables: str) -> None:
+    for table in tables:
+        await store.command(f"TRUNCATE TABLE {table}")
+
+
+RAW = ("request_records", "observation_records", "feedback", "prediction_index")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_counts_are_the_same_whether_rolled_up_or_not_and_whatever_comes_late(
+    store: ClickHouseStore, seed: int
+) -> None:
+    chance = random.Random(seed)
+    story, roller = Story(store), roller_on(store)
+
+    def times(count: int, *, since_ms: int) -> list[int]:
+        return [chance.randrange(NOW - since_ms, NOW - 300) for _ in range(count)]
+
+    first = await story.serve(times(150, since_ms=3 * DAY_MS) + times(150, since_ms=2 * MINUTE_MS), chance=chance)
+    observed = chance.sample(first, 200)
+    await story.observe(observed, chance=chance)
+    await story.tell(chance.sample(first, 150), "label", ("1", "2"), chance=chance)
+    raw = await measured(store)
+    await roller.roll_up()
+    rolled = await measured(store)
+
+    assert raw == rolled == story.expected()
+    assert await number_of(store, "request_rollups", f"span_ms = {DAY_MS}") > 0
+
+    late = await story.serve(times(40, since_ms=3 * DAY_MS), chance=chance)
+    await story.observe(chance.sample([*(set(first) - set(observed)), *late], 60), chance=chance)
+    await story.tell(chance.sample([*first, *late], 100), "label", ("1", "2"), chance=chance)
+    await story.tell(chance.sample([*first, *late], 100), "loss", tuple(map(str, LOSSES)), chance=chance)
+    await roller.roll_up()
+
+    assert await measured(store) == story.expected()
+
+
+async def test_evidence_outlives_the_rows_that_it_was_counted_from(store: ClickHouseStore) -> None:
+    chance = random.Random(3)
+    story = Story(store)
+    served = await story.serve([NOW - 6 * DAY_MS + n * HOUR_MS for n in range(140)], chance=chance)
+    await story.observe(served, chance=chance)
+    await story.tell(served, "label", ("1", "2"), chance=chance)
+    await roller_on(store).roll_up()
+
+    await expire(store, *RAW)
+
+    assert await measured(store) == story.expected()
+    assert story.expected()["blue"].labelled > 0
+
+
+async def test_a_label_that_comes_after_answers_expired_takes_none_back(store: ClickHouseStore) -> None:
+    chance = random.Random(4)
+    story, roller = Story(store), roller_on(store)
+    served = await story.serve([NOW - DAY_MS + n for n in range(60)], chance=chance)
+    await story.observe(served, chance=chance)
+    await story.tell(served[:40], "label", ("1", "2"), chance=chance)
+    await roller.roll_up()
+    before = await measured(store)
+
+    await expire(store, "observation_records")
+    await story.tell(served, "label", ("1", "2"), chance=chance)
+    await story.tell(served, "loss", ("0.25", "0.5"), chance=chance)
+    await roller.roll_up()
+    after = await measured(store)
+
+    assert [(after[arm].labelled, after[arm].wrong) for arm in ARMS] == [
+        (before[arm].labelled, before[arm].wrong) for arm in ARMS
+    ]
+    # What needs no answer is counted all the same.
+    assert [after[arm].scored for arm in ARMS] == [story.expected()[arm].scored for arm in ARMS]
+
+
+async def test_minutes_whose_rows_expire_are_final(store: ClickHouseStore) -> None:
+    story = Story(store)
+    await story.serve([NOW - 6 * DAY_MS], chance=random.Random(5))
+    await roller_on(store).roll_up()
+    await expire(store, "request_records")
+
+    await story.serve([NOW - 6 * DAY_MS + 1], chance=random.Random(6))
+    await roller_on(store, now_ms=NOW + DAY_MS).roll_up()
+
+    assert await number_of(store, "rollup_spans", f"kind = 'requests' AND span_ms = {MINUTE_MS} AND from_rows = 1") == 1
+
+
+class CutShort(ClickHouseStore):
+    """Loses ClickHouse at the n-th write."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.left = -1
+        self.writes = 0
+
+    async def run(self, action: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+        if "query" not in action.__qualname__:
+            self.writes += 1
+            self.left -= 1
+            if self.left == 0:
+                raise StoreUnavailableError("gone")
+        return await super().run(action)
+
+
+async def test_a_pass_that_is_cut_short_anywhere_is_made_good_by_the_next(
+    store: ClickHouseStore, views_database: str
+) -> None:
+    chance = random.Random(7)
+    story = Story(store)
+    served = await story.serve([NOW - 30 * HOUR_MS + n * 7 * MINUTE_MS for n in range(200)], chance=chance)
+    await story.observe(served, chance=chance)
+    await story.tell(served, "label", ("1", "2"), chance=chance)
+    cut = CutShort(views_database)
+    try:
+        for number in range(1, 100):
+            cut.left = number
+            try:
+                await roller_on(cut).roll_up()
+            except StoreUnavailableError:
+                assert await measured(store) == story.expected(), f"cut at write {number}"
+                await story.tell(chance.sample(served, 3), "label", ("1", "2"), chance=chance)
+                continue
+            break
+    finally:
+        await cut.close()
+
+    assert cut.left > 0
+    await expire(store, *RAW)
+    assert await measured(store) == story.expected()
+
+
+async def test_two_that_roll_up_at_once_come_to_the_same(store: ClickHouseStore) -> None:
+    chance = random.Random(8)
+    story = Story(store)
+    served = await story.serve([NOW - DAY_MS + n * MINUTE_MS for n in range(300)], chance=chance)
+    await asyncio.gather(
+        *(roller_on(store).roll_up() for _ in range(3)),
+        story.observe(served, chance=chance),
+        story.tell(served, "loss", ("0.25", "0.5"), chance=chance),
+    )
+    await roller_on(store).roll_up()
+
+    await expire(store, *RAW)
+
+    assert await measured(store) == story.expected()
+
+
+async def test_feedback_on_what_was_never_predicted_is_counted_nowhere(store: ClickHouseStore) -> None:
+    story = Story(store)
+    await story.serve([NOW - HOUR_MS], chance=random.Random(9))
+    made_up = [
+        feedback_message(number, started_at_ms=started_at_ms, value="1", received_at_ms=NOW, offset=number)
+        for number, started_at_ms in enumerate((0, 9_999_999_999_999, NOW - 2 * HOUR_MS, NOW + DAY_MS))
+    ]
+    await sink_into(store, projector_of(FEEDBACK)).consume(made_up)
+
+    await roller_on(store).roll_up()
+
+    assert await number_of(store, "label_rollups") == 0
+    arrived = await store.select("SELECT minute_ms FROM rollup_arrivals WHERE kind = 'predictions' ORDER BY minute_ms")
+    assert [row["minute_ms"] for row in arrived] == [
+        floor(NOW - 2 * HOUR_MS, MINUTE_MS),
+        floor(NOW - HOUR_MS, MINUTE_MS),
+        floor(NOW + DAY_MS, MINUTE_MS),
+    ]
