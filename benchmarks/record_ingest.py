@@ -114,7 +114,7 @@ def _row(number: int, *, began_ms: int) -> tuple[Any, ...]:
         "version-2" if candidate else "version-1", "digits/2" if candidate else "digits/1",
         7, "primary", "local", f"instance-{deployment}", status, "", 1,
         at_ms, at_ms + 3, 3.1 + number % 17 / 10, 2.5 + number % 13 / 10, 480, 190,
-        "gateway-measured", number // 100_000, number % 100_000 * 620,
+        "gateway-measured", number // 100_000, number % 100_000 * 620, f"{number:032x}", deployment, "local",
     )  # fmt: skip
 
 

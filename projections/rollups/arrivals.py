@@ -4,19 +4,21 @@ A row counts before it can be seen in a roll-up, and each time that it arrives; 
 that is there now has everything.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from projections.feeds.batches import EARLIEST_MS, LATEST_MS, Batch
 from projections.messages import Message
-from projections.rollups.spans import MINUTE_MS, Kind, floor
+from projections.rollups.spans import MINUTE_MS, Kind
 from projections.rollups.statements import minute_of
 from projections.tables import Rows, Table
 from schemas.identifiers import prediction_started_at_ms
 from schemas.observations import Feedback
+
+_STARTED_AT = "^[0-9]{13}-"
+_STARTED_AT_DIGITS = 13
 
 ARRIVALS = Table(
     name="rollup_arrivals",
@@ -40,8 +42,7 @@ ARRIVE_AGAIN = (
 
 def of_requests(batch: Batch, _message: Message) -> Rows:
     """Count requests by the minutes in which they ended, and as predictions by those in which they began."""
-    ended = batch.columns["ended_at_ms"].to_pylist()
-    return _rows({"requests": ended, "predictions": _starts(batch)})
+    return _rows({"requests": batch.columns["ended_at_ms"], "predictions": _starts(batch)})
 
 
 def of_observations(batch: Batch, _message: Message) -> Rows:
@@ -52,23 +53,23 @@ def of_observations(batch: Batch, _message: Message) -> Rows:
 def of_feedback(feedback: Feedback, _message: Message) -> Rows:
     """Count a document in the minute in which its request began."""
     started_at_ms = prediction_started_at_ms(feedback.prediction_id)
-    return _rows({"predictions": () if started_at_ms is None else (started_at_ms,)})
+    return _rows({"predictions": pa.array([started_at_ms], type=pa.int64()).drop_null()})
 
 
-def _starts(batch: Batch) -> list[int]:
-    ids = pc.unique(batch.columns["prediction_id"]).to_pylist()
-    return [started_at_ms for one in ids if (started_at_ms := prediction_started_at_ms(one)) is not None]
+def _starts(batch: Batch) -> pa.ChunkedArray:
+    ids = batch.columns["prediction_id"]
+    made_here = ids.filter(pc.match_substring_regex(ids, _STARTED_AT))
+    return pc.utf8_slice_codeunits(made_here, 0, _STARTED_AT_DIGITS).cast(pa.int64())
 
 
-def _rows(times: Mapping[Kind, Iterable[int]]) -> Rows:
+def _rows(times: Mapping[Kind, pa.Array | pa.ChunkedArray]) -> Rows:
     """Make a row for each minute; a time out of bounds, which callers can make up in an id, is of no request."""
-    found = {
-        kind: Counter(floor(at_ms, MINUTE_MS) for at_ms in those if EARLIEST_MS <= at_ms < LATEST_MS)
-        for kind, those in times.items()
-    }
-    values = [
-        {"kind": kind, "minute_ms": minute_ms, "rows": rows}
-        for kind, counted in found.items()
-        for minute_ms, rows in sorted(counted.items())
-    ]
+    values: list[dict[str, object]] = []
+    for kind, all_ms in times.items():
+        known = pc.and_(pc.greater_equal(all_ms, EARLIEST_MS), pc.less(all_ms, LATEST_MS))
+        minutes = pc.divide(all_ms.filter(known), MINUTE_MS)
+        values += [
+            {"kind": kind, "minute_ms": each["values"] * MINUTE_MS, "rows": each["counts"]}
+            for each in pc.value_counts(minutes).to_pylist()
+        ]
     return Rows(ARRIVALS, values)
