@@ -161,7 +161,7 @@ async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemC
 
 
 def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:
-    return LogTree(store, load_or_make_key(settings.data_dir / "secrets" / "checkpoint-signing.pem"))
+    return LogTree(store.log, load_or_make_key(settings.data_dir / "secrets" / "checkpoint-signing.pem"))
 
 
 def _endpoints(store: SqliteStore) -> Endpoints:

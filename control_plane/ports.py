@@ -5,6 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from control_plane.log.ports import SearchableLog
 from schemas.documents.records import DocumentBase
 from schemas.envelope import RecordedEvent, Sealed
 from schemas.events.access import Role
@@ -225,35 +226,16 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True):
     is_repeat: bool
 
 
-class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events of a workspace are wanted; an empty text lets everything through."""
-
-    workspace: str
-    stream: str = ""
-    type: str = ""
-
-
-class StoredBytes(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it is stored, not decoded."""
-
-    position: int
-    canonical: bytes
-
-
-class LogPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some of the log, in order; `head` is its last position, and after `read_until` there may be more."""
-
-    events: list[StoredBytes]
-    head: int
-    read_until: int
-
-
 class EventStore(Protocol):
     """The log, and the one way to write it.
 
     Commands run one after another in one writer thread and are committed in groups; a failing command leaves nothing.
     When `execute` returns, its events are durable.
     """
+
+    @property
+    def log(self) -> SearchableLog:
+        """The log, for reading it in the order of positions."""
 
     async def execute(self, context: CommandContext, command: Callable[[UnitOfWork], Reply]) -> Executed:
         """Run a command once per idempotency key.
@@ -277,20 +259,11 @@ class EventStore(Protocol):
     def reacted_until(self, process: str) -> int | None:
         """Return the position of the last event that a process is done with, None before its first."""
 
-    def read(self, *, after: int, limit: int, types: Sequence[str] = ()) -> list[RecordedEvent]:
-        """Return the log in position order, after a position; with `types`, the events of these types."""
-
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
         """Return one stream in version order."""
 
-    def page(self, wanted: LogSelection, *, after: int, limit: int) -> LogPage:
-        """Return at most `limit` wanted events after a position; all of the page is of one moment.
-
-        A page may end before it is full: one that would look at too many events of other workspaces does.
-        """
-
     def head(self) -> int:
-        """Return the last position; 0 when the log is empty."""
+        """Return the last position, 0 when the log is empty; safe from any thread."""
 
     def catalogue(self) -> Catalogue:
         """Return committed current rows, for reading outside a command; safe from any thread."""

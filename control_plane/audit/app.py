@@ -4,16 +4,21 @@ import argparse
 import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from control_plane.audit.checkpoint import Checkpoint, load_signing_key, parse_verifier_key, verify
-from control_plane.audit.errors import AuditError, CheckpointError, LogBrokenError
+from control_plane.audit.errors import AuditError, CheckpointError
 from control_plane.audit.history import Evidence
 from control_plane.audit.restore import restore_store
 from control_plane.audit.verifier import verify_store, verify_store_against_topic
+from control_plane.event_store.log_file import open_log_file
+from control_plane.event_store.restored_file import restored_file
+from control_plane.log.errors import LogBrokenError, LogUnreadableError
+from control_plane.relay.topic_log import open_topic_log
 from infra.errors import CannotStartError
 from infra.kafka.connection import KafkaConnection, connection_in
 from infra.stack.addresses import LOOPBACK
@@ -38,31 +43,34 @@ def main(argv: list[str] | None = None) -> int:
     """Carry out `verify` or `restore`. Exit code: 0 sound, 1 broken, 2 could not be checked."""
     arguments = _parser().parse_args(argv)
     try:
-        report = _restore(arguments) if arguments.deed == "restore" else _verify(arguments)
+        report = asyncio.run(_restore(arguments) if arguments.deed == "restore" else _verify(arguments))
     except LogBrokenError as error:
         _print_report(Report(sound=False, sentence=str(error)), as_json=arguments.json)
         return EXIT_BROKEN
-    except (AuditError, CannotStartError) as error:
+    except (AuditError, LogUnreadableError, CannotStartError) as error:
         sys.stderr.write(f"rollbook audit: {error}\n")
         return EXIT_UNREADABLE
     _print_report(report, as_json=arguments.json)
     return EXIT_SOUND
 
 
-def _verify(arguments: argparse.Namespace) -> Report:
-    store = _store_file(arguments.data_dir)
+async def _verify(arguments: argparse.Namespace) -> Report:
     checkpoints = _checkpoints(arguments)
-    if not arguments.topic:
-        evidence = verify_store(store, checkpoints=checkpoints)
-        return _report(evidence, "the store is sound", checkpoints=len(checkpoints))
-    comparing = verify_store_against_topic(store, _kafka(arguments), checkpoints=checkpoints)
-    evidence = asyncio.run(comparing).store
+    open_topic = partial(open_topic_log, _kafka(arguments)) if arguments.topic else None
+    with open_log_file(_store_file(arguments.data_dir)) as store:
+        if open_topic is None:
+            evidence = await verify_store(store, checkpoints=checkpoints)
+            return _report(evidence, "the store is sound", checkpoints=len(checkpoints))
+        comparison = await verify_store_against_topic(store, open_topic, checkpoints=checkpoints)
     sentence = "the store is sound and the topic holds the same log"
-    return _report(evidence, sentence, checkpoints=len(checkpoints), topic_compared=True)
+    return _report(comparison.store, sentence, checkpoints=len(checkpoints), topic_compared=True)
 
 
-def _restore(arguments: argparse.Namespace) -> Report:
-    evidence = asyncio.run(restore_store(_store_file(arguments.data_dir), _kafka(arguments)))
+async def _restore(arguments: argparse.Namespace) -> Report:
+    kafka = _kafka(arguments)
+    with restored_file(_store_file(arguments.data_dir)) as unfinished:
+        async with open_topic_log(kafka) as topic:
+            evidence = await restore_store(topic, unfinished)
     return _report(evidence, "the store was rebuilt from the topic, with the same root", topic_compared=True)
 
 

@@ -1,9 +1,7 @@
-"""What can go wrong when the log is proved.
+"""What can go wrong when the log is proved; what is wrong with a log itself is in `control_plane.log.errors`.
 
 AuditError
-├── CheckpointError   a checkpoint or its key is malformed, or not signed by the expected key
-├── LogUnreadableError  the store's file or the topic cannot be read
-└── LogBrokenError    a log is not what it must be; the message says where it first departs
+└── CheckpointError   a checkpoint or its key is malformed, or not signed by the expected key
 """
 
 
@@ -13,11 +11,3 @@ class AuditError(Exception):
 
 class CheckpointError(AuditError):
     """A checkpoint proves nothing."""
-
-
-class LogUnreadableError(AuditError):
-    """There is nothing to compare."""
-
-
-class LogBrokenError(AuditError):
-    """A log was altered, or two logs differ."""

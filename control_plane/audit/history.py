@@ -1,14 +1,14 @@
 """Checks that a history is one that the store could have written, event by event, whatever file or topic it is from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
 
 from control_plane.audit.checkpoint import Checkpoint
-from control_plane.audit.errors import LogBrokenError
 from control_plane.audit.merkle import CompactTree
-from control_plane.event_store.log_file import LoggedEvent
+from control_plane.log.errors import LogBrokenError
+from control_plane.log.ports import LoggedEvent
 from schemas.envelope import Envelope, decode
 
 
@@ -99,18 +99,6 @@ class HistoryChecker:
 
     def _broken(self, event: LoggedEvent, what: str) -> LogBrokenError:
         return LogBrokenError(f"{self._where}, position {event.position}: {what}")
-
-
-def check_history(where: str, log: Iterable[LoggedEvent], *, checkpoints: Sequence[Checkpoint] = ()) -> Evidence:
-    """Check a whole log.
-
-    Raises:
-        LogBrokenError: where and how it departs from what it must be.
-    """
-    checker = HistoryChecker(where, checkpoints=checkpoints)
-    for event in log:
-        checker.take(event)
-    return checker.evidence()
 
 
 def difference(stored: LoggedEvent | None, published: LoggedEvent | None) -> str | None:

@@ -1,16 +1,18 @@
 """The tree of the running store, grown as the log grows, and the checkpoints that the API gives out."""
 
+import asyncio
 from base64 import b64encode
-from threading import Lock
+from collections.abc import Sequence
+from copy import deepcopy
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control_plane.audit.checkpoint import ORIGIN, Checkpoint, sign, verifier_key
 from control_plane.audit.merkle import CompactTree
-from control_plane.ports import EventStore
-
-_BATCH = 2_000
+from control_plane.log.ports import LoggedEvent, LogReader
+from control_plane.log.reading import batches_of
+from schemas.envelope import decode
 
 
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,18 +28,21 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 class LogTree:
     """Remembers the tree up to the last position it saw, so that a checkpoint costs what is new, and O(log n)."""
 
-    def __init__(self, store: EventStore, key: Ed25519PrivateKey, *, origin: str = ORIGIN) -> None:
-        self._store = store
+    def __init__(self, log: LogReader, key: Ed25519PrivateKey, *, origin: str = ORIGIN) -> None:
+        self._log = log
         self._key = key
         self._origin = origin
         self._tree = CompactTree()
         self._position = 0
-        self._lock = Lock()
+        self._lock = asyncio.Lock()
 
-    def checkpoint(self) -> SignedCheckpoint:
-        """Sign the log as it is now. Reads what is new since the last call, so call it in a thread; safe from any."""
-        with self._lock:
-            self._catch_up()
+    async def checkpoint(self) -> SignedCheckpoint:
+        """Sign the log as it is now. Reads what is new since the last call; calls wait for each other."""
+        async with self._lock:
+            async for batch in batches_of(self._log, after=self._position):
+                # The thread has a tree of its own: a caller who goes away leaves the thread at work.
+                self._tree = await asyncio.to_thread(_grown, self._tree, batch)
+                self._position = batch[-1].position
             size, root, position = self._tree.size, self._tree.root(), self._position
         note = sign(Checkpoint(origin=self._origin, size=size, root=root), self._key)
         return SignedCheckpoint(
@@ -48,8 +53,9 @@ class LogTree:
             public_key=verifier_key(self._key.public_key(), origin=self._origin),
         )
 
-    def _catch_up(self) -> None:
-        while batch := self._store.read(after=self._position, limit=_BATCH):
-            for event in batch:
-                self._tree.append_event(event.envelope.id, event.canonical)
-            self._position = batch[-1].position
+
+def _grown(tree: CompactTree, events: Sequence[LoggedEvent]) -> CompactTree:
+    grown = deepcopy(tree)
+    for event in events:
+        grown.append_event(decode(event.canonical).id, event.canonical)
+    return grown

@@ -20,6 +20,6 @@ def operations(tree: LogTree) -> Operations:
     return Operations("log", [checkpoint])
 
 
-def show_checkpoint(tree: LogTree, _caller: Caller) -> SignedCheckpoint:
+async def show_checkpoint(tree: LogTree, _caller: Caller) -> SignedCheckpoint:
     """Sign a checkpoint. The first one after a start reads the whole log."""
-    return tree.checkpoint()
+    return await tree.checkpoint()

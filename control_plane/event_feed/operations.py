@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 
 from control_plane.event_feed.commits import Commits
-from control_plane.ports import EventStore, LogPage, LogSelection
+from control_plane.log.ports import LogPage, LogSelection
+from control_plane.ports import EventStore
 from infra.operations import READERS, Caller, Content, Operations, Question
 
 _MAX_WAIT_MS = 30_000
@@ -64,7 +65,7 @@ async def read_events(store: EventStore, commits: Commits, caller: Caller, asked
     wanted = LogSelection(workspace=caller.workspace, stream=asked.stream, type=asked.type)
     deadline, after = time.monotonic() + asked.wait_ms / 1000, asked.after
     while True:
-        page = await asyncio.to_thread(store.page, wanted, after=after, limit=asked.limit)
+        page = await store.log.page(wanted, after=after, limit=asked.limit)
         remaining = deadline - time.monotonic()
         if page.events or remaining <= 0 or commits.is_closing:
             return await asyncio.to_thread(_shown, page)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import msgspec
-from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.persistence import StoredEvent
 
 from control_plane.event_store.errors import EventTooLargeError, NewerEventError
+from control_plane.log.ports import LoggedEvent
 from control_plane.ports import Aggregate, CommandContext, EventContext, State
 from schemas.catalogue import TYPE_NAMES, NotUnderstood, decode_data, read_data
 from schemas.envelope import MAX_EVENT_BYTES, Envelope, RecordedEvent, decode, encode, encode_data
@@ -54,8 +55,13 @@ def to_stored(envelope: Envelope) -> StoredEvent:
     )
 
 
-def to_recorded(notification: Notification) -> RecordedEvent:
-    return RecordedEvent(position=notification.id, envelope=decode(notification.state), canonical=notification.state)
+def to_recorded(event: LoggedEvent) -> RecordedEvent:
+    """Decode what was read from the log.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not an envelope.
+    """
+    return RecordedEvent(position=event.position, envelope=decode(event.canonical), canonical=event.canonical)
 
 
 def fold_own(aggregate: Aggregate[State], state: State, envelopes: Sequence[Envelope]) -> State:

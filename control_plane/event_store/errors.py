@@ -11,9 +11,12 @@ Unavailable
 ├── StoreUnavailableError      store-unavailable: the disk or the file
 ├── StoreBusyError             store-busy: the queue of commands is full
 └── NewerEventError            written-by-newer-release
+
+StoreUnavailableError is a LogUnreadableError, too: readers of the log know that one alone.
 """
 
 from control_plane.errors import Conflict, Invalid, Unavailable
+from control_plane.log.errors import LogUnreadableError
 
 
 class StaleVersionError(Conflict):
@@ -76,7 +79,7 @@ class EventTooLargeError(Invalid):
         )
 
 
-class StoreUnavailableError(Unavailable):
+class StoreUnavailableError(Unavailable, LogUnreadableError):
     """The event store's file cannot be written or read now."""
 
     code = "store-unavailable"

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from eventsourcing.persistence import Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
-EVENTS_TABLE = "events"
+from control_plane.event_store.log_rows import EVENTS_TABLE, SELECT_HEAD, select_log
+from control_plane.log.ports import LoggedEvent
 
 _CREATE = f"""
 CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
@@ -25,16 +26,6 @@ _INSERT_AT = (
     f"INSERT INTO {EVENTS_TABLE} (position, originator_id, originator_version, topic, state) "  # noqa: S608
     "VALUES (?, ?, ?, ?, ?)"
 )
-_SELECT_STREAM = f"""
-SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
-WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version
-"""  # noqa: S608  the table's name is a constant
-SELECT_LOG = f"""
-SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
-WHERE position > ? ORDER BY position LIMIT ?
-"""  # noqa: S608  the same
-SELECT_HEAD = f"SELECT coalesce(max(position), 0) FROM {EVENTS_TABLE}"  # noqa: S608
-SELECT_COUNT = f"SELECT count(*) FROM {EVENTS_TABLE} WHERE position <= ?"  # noqa: S608  the same
 
 
 class PositionRecorder(SQLiteApplicationRecorder):
@@ -56,27 +47,10 @@ class PositionRecorder(SQLiteApplicationRecorder):
         """Insert within the caller's transaction and return the positions given."""
         return self._insert_events(cursor, events) or ()
 
-    def insert_at(self, cursor: SQLiteCursor, events: Sequence[Notification]) -> None:
+    def insert_at(self, cursor: SQLiteCursor, events: Sequence[LoggedEvent]) -> None:
         """Insert events at the positions they had elsewhere; for restoring a log."""
-        rows = [(event.id, event.originator_id, event.originator_version, event.topic, event.state) for event in events]
+        rows = [(event.position, event.stream, event.version, event.type_name, event.canonical) for event in events]
         cursor.executemany(_INSERT_AT, rows)
-
-    def select_stream(self, cursor: SQLiteCursor, stream: str, *, after_version: int) -> list[Notification]:
-        cursor.execute(_SELECT_STREAM, (stream, after_version))
-        return _notifications(cursor)
-
-    def select_log(
-        self, cursor: SQLiteCursor, *, after: int, limit: int, types: Sequence[str] = ()
-    ) -> list[Notification]:
-        """Return events in position order, after a position; with `types`, those of these types."""
-        if types:
-            cursor.execute(_select_types(len(types)), (after, *types, limit))
-        else:
-            cursor.execute(SELECT_LOG, (after, limit))
-        return _notifications(cursor)
-
-    def head(self, cursor: SQLiteCursor) -> int:
-        return int(self._max_notification_id(cursor))
 
     def select_notifications(
         self,
@@ -90,9 +64,11 @@ class PositionRecorder(SQLiteApplicationRecorder):
         """Answer the library's own form of the question, which names the row id that our column replaces."""
         after = -1 if start is None else start - inclusive_of_start
         with self.reading() as cursor:
-            found = self.select_log(cursor, after=after, limit=limit if stop is None and not topics else -1)
+            found = select_log(cursor, after=after, limit=limit if stop is None and not topics else -1)
         wanted = [
-            event for event in found if (stop is None or event.id <= stop) and (not topics or event.topic in topics)
+            _notification(event)
+            for event in found
+            if (stop is None or event.position <= stop) and (not topics or event.type_name in topics)
         ]
         return wanted[:limit]
 
@@ -103,16 +79,11 @@ class PositionRecorder(SQLiteApplicationRecorder):
             yield cursor
 
 
-def _select_types(count: int) -> str:
-    wanted = ", ".join("?" * count)
-    return f"""
-    SELECT position, originator_id, originator_version, topic, state FROM {EVENTS_TABLE}
-    WHERE position > ? AND topic IN ({wanted}) ORDER BY position LIMIT ?
-    """  # noqa: S608  the table's name is a constant, and the types are bound
-
-
-def _notifications(cursor: SQLiteCursor) -> list[Notification]:
-    return [
-        Notification(id=position, originator_id=stream, originator_version=version, topic=topic, state=state)
-        for position, stream, version, topic, state in cursor.fetchall()
-    ]
+def _notification(event: LoggedEvent) -> Notification:
+    return Notification(
+        id=event.position,
+        originator_id=event.stream,
+        originator_version=event.version,
+        topic=event.type_name,
+        state=event.canonical,
+    )

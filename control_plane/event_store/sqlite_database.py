@@ -14,6 +14,7 @@ from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.database import AnswerKey, StoredAnswer
 from control_plane.event_store.errors import NameTakenError, StaleVersionError
+from control_plane.event_store.log_rows import select_head, select_stream
 from control_plane.event_store.recorder import PositionRecorder
 from control_plane.event_store.sqlite_file import outage_behind, translate_store_errors
 from control_plane.ports import CatalogueRow, DocumentMark
@@ -96,10 +97,10 @@ class SqliteDatabase:
         self._query(sqlite_documents.MARK, sqlite_documents.parameters(mark))
 
     def stream(self, stream: str) -> list[RecordedEvent]:
-        return [to_recorded(event) for event in self._recorder.select_stream(self._cursor, stream, after_version=0)]
+        return [to_recorded(event) for event in select_stream(self._cursor, stream, after_version=0)]
 
     def head(self) -> int:
-        return self._recorder.head(self._cursor)
+        return select_head(self._cursor)
 
     def has_reacted(self, process: str, position: int) -> bool:
         return bool(self._query(_REACTED, (process, position)))

@@ -13,7 +13,7 @@ from control_plane.catalogue.rebuild import FORMAT, catalogued
 from control_plane.catalogue.sqlite_catalogue import SqliteCatalogue
 from control_plane.event_store.codec import to_recorded
 from control_plane.event_store.errors import StoreBusyError, StoreUnavailableError
-from control_plane.event_store.log_pages import read_page
+from control_plane.event_store.log_rows import select_head, select_log, select_stream
 from control_plane.event_store.recorder import PositionRecorder
 from control_plane.event_store.sqlite_database import REACTED_UNTIL, SqliteDatabase
 from control_plane.event_store.sqlite_file import (
@@ -22,17 +22,17 @@ from control_plane.event_store.sqlite_file import (
     translate_start_errors,
     translate_store_errors,
 )
+from control_plane.event_store.sqlite_log import SqliteLog
 from control_plane.event_store.unit_of_work import Randomness
 from control_plane.event_store.writer import NOTHING, Cause, Command, Job, Limits, Outcome, Writer
 from control_plane.keys.key_file import KeyStore
 from control_plane.keys.sealing import open_sealed
+from control_plane.log.ports import LoggedEvent
 from control_plane.ports import (
     Aggregates,
     Catalogue,
     CommandContext,
     Executed,
-    LogPage,
-    LogSelection,
     Reply,
     UnitOfWork,
 )
@@ -51,6 +51,7 @@ class SqliteStore:
     """Implements the port `EventStore`; made by `open_sqlite_store` and used in one event loop."""
 
     def __init__(self, recorder: PositionRecorder, *, keys: KeyStore, after_commit: AfterCommit) -> None:
+        self.log = SqliteLog(recorder)
         self._recorder = recorder
         self._keys = keys
         self._after_commit = after_commit
@@ -83,23 +84,13 @@ class SqliteStore:
         found = self._query(REACTED_UNTIL, (process,))
         return int(found[0][0]) if found else None
 
-    def read(self, *, after: int, limit: int, types: Sequence[str] = ()) -> list[RecordedEvent]:
-        with translate_store_errors(), self._recorder.reading() as cursor:
-            found = self._recorder.select_log(cursor, after=after, limit=limit, types=types)
-            return [to_recorded(event) for event in found]
-
     def read_stream(self, stream: str, *, after_version: int = 0) -> list[RecordedEvent]:
         with translate_store_errors(), self._recorder.reading() as cursor:
-            found = self._recorder.select_stream(cursor, stream, after_version=after_version)
-            return [to_recorded(event) for event in found]
-
-    def page(self, wanted: LogSelection, *, after: int, limit: int) -> LogPage:
-        with translate_store_errors(), self._recorder.reading() as cursor:
-            return read_page(cursor, wanted, after=after, limit=limit)
+            return [to_recorded(event) for event in select_stream(cursor, stream, after_version=after_version)]
 
     def head(self) -> int:
         with translate_store_errors(), self._recorder.reading() as cursor:
-            return self._recorder.head(cursor)
+            return select_head(cursor)
 
     def catalogue(self) -> Catalogue:
         return SqliteCatalogue(self._query)
@@ -110,8 +101,8 @@ class SqliteStore:
     def whole_log(self) -> Iterator[RecordedEvent]:
         """Yield every event in position order, a batch at a time."""
         position = 0
-        while batch := self.read(after=position, limit=_BATCH):
-            yield from batch
+        while batch := self._batch(after=position):
+            yield from map(to_recorded, batch)
             position = batch[-1].position
 
     def start(
@@ -140,6 +131,10 @@ class SqliteStore:
         writer, self._writer = self._writer, None
         if writer is not None:
             await asyncio.to_thread(writer.stop)
+
+    def _batch(self, *, after: int) -> list[LoggedEvent]:
+        with translate_store_errors(), self._recorder.reading() as cursor:
+            return select_log(cursor, after=after, limit=_BATCH)
 
     def _query(self, statement: str, parameters: Sequence[object]) -> list[Any]:
         with translate_store_errors(), self._recorder.reading() as cursor:

@@ -8,16 +8,18 @@ import structlog
 from control_plane.event_feed.commits import Commits
 from control_plane.event_store.codec import context_of
 from control_plane.event_store.errors import NewerEventError
+from control_plane.log.ports import LoggedEvent
+from control_plane.log.reading import batches_of
 from control_plane.ports import Actor, CommandContext, EventStore
 from control_plane.processes.process import Process
 from infra.metrics import Metrics
 from schemas.catalogue import EVENT_TYPES, read_data
-from schemas.envelope import Envelope, RecordedEvent
+from schemas.envelope import Envelope, decode
 from schemas.identifiers import DEFAULT_WORKSPACE
 from schemas.upcasters import newest_type
 
 _BATCH = 100
-_SCANNED_AT_ONCE = 1_000
+_SCANNED_AT_ONCE = 500
 _WAIT_S = 30.0
 _GATHER_S = 0.02
 _log = structlog.get_logger(__name__)
@@ -45,8 +47,8 @@ class ProcessRunner:
         """
         self.position = await self._resume()
         while not self._commits.is_closing:
-            head = await asyncio.to_thread(self._store.head)
-            events = await asyncio.to_thread(self._store.read, after=self.position, limit=_BATCH, types=self._types)
+            head = await self._store.log.head()
+            events = await self._store.log.read_types(self._types, after=self.position, limit=_BATCH)
             for event in events:
                 await self._react(event)
                 self.position = event.position
@@ -61,19 +63,20 @@ class ProcessRunner:
         if stored is not None:
             return stored
         # A restored log holds what followed before: go on after the event that the last of it followed from.
-        position = await asyncio.to_thread(self._last_cause)
+        position = await self._last_cause()
         await self._store.react(self._process.name, position, self._context(None), lambda _: None)
         _log.info("process_begins", process=self._process.name, position=position)
         return position
 
-    async def _react(self, recorded: RecordedEvent) -> None:
-        event = read_data(recorded.envelope.type, recorded.envelope.data)
+    async def _react(self, logged: LoggedEvent) -> None:
+        envelope = decode(logged.canonical)
+        event = read_data(envelope.type, envelope.data)
         reaction = self._process.when.get(type(event))
         if reaction is None:
             # Only a newer release can read it.
             return
-        around, context = context_of(recorded.envelope), self._context(recorded.envelope)
-        name, position = self._process.name, recorded.position
+        around, context = context_of(envelope), self._context(envelope)
+        name, position = self._process.name, logged.position
         try:
             await self._store.react(name, position, context, lambda unit: reaction(unit, event, around))
         except NewerEventError as error:
@@ -81,15 +84,15 @@ class ProcessRunner:
             _log.warning("reaction_left_out", process=name, position=position, reason=str(error))
             await self._store.react(name, position, context, lambda _: None)
 
-    def _last_cause(self) -> int:
+    async def _last_cause(self) -> int:
         """Return the position of the last event that something followed from, 0 where nothing ever did."""
         causes: dict[str, int] = {}
-        last = position = 0
-        while events := self._store.read(after=position, limit=_SCANNED_AT_ONCE):
-            for event in events:
-                envelope, position = event.envelope, event.position
+        last = 0
+        async for batch in batches_of(self._store.log, limit=_SCANNED_AT_ONCE):
+            for event in batch:
+                envelope = decode(event.canonical)
                 if envelope.type in self._types:
-                    causes[envelope.id] = position
+                    causes[envelope.id] = event.position
                 if envelope.actor == self._process.actor:
                     last = max(last, causes.get(envelope.causationid, 0))
         return last

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sqlite3
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import msgspec
 import structlog
 
 from control_plane.event_store.log_file import open_log_file
+from control_plane.log.errors import LogDamagedError, LogUnreadableError
 from control_plane.relay.leadership import sole_relay
 from control_plane.relay.nudges import open_nudges
 from control_plane.relay.relay import Relay, sleep_unless
@@ -83,10 +83,10 @@ def _store_exists(store: Path) -> bool:
     try:
         with open_log_file(store):
             return True
-    except sqlite3.OperationalError:
+    except LogDamagedError as error:
+        raise CannotStartError(f"{error}; restore it from the topic") from error
+    except LogUnreadableError:
         return False
-    except sqlite3.DatabaseError as error:
-        raise CannotStartError(f"the store {store} cannot be read ({error}); restore it from the topic") from error
 
 
 def _not_ready(settings: RelaySettings) -> None:

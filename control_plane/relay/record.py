@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from control_plane.event_store.log_file import LoggedDocument, LoggedEvent
+from control_plane.log.ports import LoggedDocument, LoggedEvent
 from schemas.documents import records
 from schemas.documents.records import StateRecord
 from schemas.documents.shared import shared

@@ -14,7 +14,8 @@ import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
-from control_plane.event_store.log_file import LogFile, LoggedDocument, LoggedEvent, Place
+from control_plane.log.ports import DocumentedLog, LoggedDocument, LoggedEvent, Place
+from control_plane.log.reading import event_at
 from control_plane.relay.errors import PoisonEventError, PublishingError, TopicForeignError
 from control_plane.relay.nudges import Nudges
 from control_plane.relay.publisher import DEADLINE_SECONDS, Outgoing, Publisher, cannot_be_published, open_publisher
@@ -63,7 +64,7 @@ class Relay:
 
     def __init__(
         self,
-        log: LogFile,
+        log: DocumentedLog,
         connection: KafkaConnection,
         *,
         nudges: Nudges,
@@ -89,6 +90,7 @@ class Relay:
 
         Raises:
             PoisonEventError, TopicForeignError: a person must look; nothing is skipped.
+            LogUnreadableError: the store cannot be read.
         """
         failures = 0
         while not stopping.is_set():
@@ -116,7 +118,7 @@ class Relay:
     async def _follow(self, publisher: Publisher, stopping: asyncio.Event) -> None:
         is_first = True
         while not stopping.is_set():
-            events, documents = self._next()
+            events, documents = await self._next()
             if events or documents:
                 await publisher.publish(
                     [
@@ -135,11 +137,11 @@ class Relay:
                 self._when_caught_up()
             await self._nudges.wait(at_most_seconds=self._pace.poll_seconds)
 
-    def _next(self) -> tuple[list[LoggedEvent], list[LoggedDocument]]:
+    async def _next(self) -> tuple[list[LoggedEvent], list[LoggedDocument]]:
         """Read what comes next; a document waits for the batch that its event is in."""
-        with self._log.one_moment():
-            events = self._log.read(after=self.position, limit=self._pace.batch)
-            found = self._log.catalogue_format()
+        async with self._log.one_moment():
+            events = await self._log.read(after=self.position, limit=self._pace.batch)
+            found = await self._log.catalogue_format()
             if found is None:
                 return events, []
             if found != self._format:
@@ -147,7 +149,8 @@ class Relay:
                     _log.info("documents_published_again", format=found, before=self._format)
                 self._place, self._format = NOWHERE, found
             up_to = events[-1].position if events else self.position
-            return events, _bounded(self._log.documents(after=self._place, up_to=up_to, limit=self._pace.batch))
+            documents = await self._log.documents(after=self._place, up_to=up_to, limit=self._pace.batch)
+            return events, _bounded(documents)
 
     def _note(self, events: Sequence[LoggedEvent], documents: Sequence[LoggedDocument]) -> None:
         if events:
@@ -166,8 +169,8 @@ class Relay:
             if again == tails:
                 break
             tails = again
-        self._check_events(tails.events)
-        return msgspec.structs.replace(tails, documents=self._known(tails.documents))
+        await self._check_events(tails.events)
+        return msgspec.structs.replace(tails, documents=await self._known(tails.documents))
 
     async def _read_tails(self) -> Tails:
         await self._ensure_topics()
@@ -187,9 +190,9 @@ class Relay:
         except (TimeoutError, KafkaError) as error:
             raise PublishingError(f"the topics cannot be made or compared ({error!r})") from error
 
-    def _check_events(self, tail: Tail) -> None:
+    async def _check_events(self, tail: Tail) -> None:
         topic = self._topics.events
-        head, published = self._log.head(), self._log.count(up_to=tail.position)
+        head, published = await self._log.head(), await self._log.count(up_to=tail.position)
         if tail.position > head:
             raise TopicForeignError(
                 f"the topic {topic} goes to position {tail.position} but the store only to {head}; "
@@ -203,11 +206,11 @@ class Relay:
         if tail.next_offset > published:
             _log.warning("topic_holds_repeats", records=tail.next_offset, events=published)
 
-    def _known(self, tail: DocumentsTail) -> DocumentsTail:
+    async def _known(self, tail: DocumentsTail) -> DocumentsTail:
         """Return a tail that documents go on after: the beginning, where the last one is not of this store."""
         if tail.position == 0:
             return tail
-        event = self._log.event_at(tail.position)
+        event = await event_at(self._log, tail.position)
         if event is not None and _id_of(event) == tail.event_id:
             return tail
         _log.warning("documents_of_another_store", topic=self._topics.documents, position=tail.position)

@@ -4,21 +4,18 @@ The last record of a compacted topic stays, too: Kafka compacts no segment that 
 """
 
 import asyncio
-from typing import Any
 
 import msgspec
 import structlog
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from control_plane.relay.errors import PublishingError, TopicForeignError
 from control_plane.relay.record import ConsumedRecord, PoisonRecordError, from_record
-from control_plane.relay.topic_reader import open_reader
+from control_plane.relay.topic_reader import open_reader, poll
 from infra.kafka.connection import KafkaConnection
 from schemas.documents import records
 
 _STEP_SECONDS = 10.0
-_POLL_MS = 200
 _log = structlog.get_logger(__name__)
 
 
@@ -83,18 +80,13 @@ async def _last_record(connection: KafkaConnection, topic: str) -> tuple[int, Co
         async with asyncio.timeout(_STEP_SECONDS):
             async with open_reader(connection, topic, client_id="relay-tail") as (consumer, partition):
                 end = int((await consumer.end_offsets([partition]))[partition])
-                return end, None if end == 0 else await _record_at(consumer, partition, end - 1)
+                if end == 0:
+                    return end, None
+                consumer.seek(partition, end - 1)
+                (last,) = await poll(consumer, partition, limit=1)
+                return end, last
     except (TimeoutError, KafkaError) as error:
         raise PublishingError(f"the end of topic {topic} cannot be read ({error!r})") from error
-
-
-async def _record_at(consumer: Any, partition: TopicPartition, offset: int) -> ConsumedRecord:  # noqa: ANN401  no annotations
-    consumer.seek(partition, offset)
-    while True:
-        polled = await consumer.getmany(partition, timeout_ms=_POLL_MS, max_records=1)
-        for record in polled.get(partition, []):
-            found: ConsumedRecord = record
-            return found
 
 
 def _foreign(topic: str, error: Exception) -> TopicForeignError:

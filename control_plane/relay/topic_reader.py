@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from control_plane.relay.record import ConsumedRecord
 from infra.kafka.clients import MAX_RECORD_BYTES
 from infra.kafka.connection import KafkaConnection
 
 _REQUEST_TIMEOUT_MS = 10_000
+_POLL_MS = 500
 
 
 @asynccontextmanager
@@ -35,3 +37,12 @@ async def open_reader(
         yield consumer, partition
     finally:
         await consumer.stop()
+
+
+async def poll(consumer: AIOKafkaConsumer, partition: TopicPartition, *, limit: int) -> list[ConsumedRecord]:
+    """Wait for the next records, and return at most so many; the caller knows that there are some, and how long."""
+    while True:
+        polled = await consumer.getmany(partition, timeout_ms=_POLL_MS, max_records=limit)
+        if records := polled.get(partition):
+            found: list[ConsumedRecord] = records
+            return found

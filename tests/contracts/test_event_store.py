@@ -20,7 +20,7 @@ from schemas.events.registry import ModelRegistered
 from schemas.identifiers import Kind
 from tests.contracts.stores import OPENERS, Heads
 from tests.support.fakes import FakeClock
-from tests.support.store import SHELF, assign, context, look, model_id, refuse_after, register, reply
+from tests.support.store import SHELF, assign, context, look, model_id, recorded, refuse_after, register, reply
 
 A_DAY_SECONDS = 24 * 60 * 60
 Open = Callable[[], AbstractAsyncContextManager[EventStore]]
@@ -52,7 +52,7 @@ async def test_what_was_appended_is_read_in_order_of_position_and_of_version(sto
     await store.execute(context(), register("letters", stream=model_id(2)))
     await store.execute(context(), assign(model_id(1)))
 
-    log = store.read(after=0, limit=100)
+    log = await recorded(store)
 
     assert [(event.envelope.stream, event.envelope.streamversion) for event in log] == [
         (model_id(1), 1),
@@ -64,18 +64,17 @@ async def test_what_was_appended_is_read_in_order_of_position_and_of_version(sto
     assert [event.position for event in log] == sorted({event.position for event in log})
     assert [event.envelope.streamversion for event in store.read_stream(model_id(1), after_version=1)] == [2, 3]
     assert store.head() == log[-1].position
-    assert store.read(after=log[2].position, limit=1) == [log[3]]
 
 
 async def test_events_of_some_types_are_read_in_order(store: EventStore) -> None:
     await store.execute(context(), register("digits", stream=model_id(1)))
     await store.execute(context(), register("letters", stream=model_id(2)))
-    log = store.read(after=0, limit=100)
-    registered, assigned = log[0].envelope.type, log[1].envelope.type
+    log = await store.log.read(after=0, limit=100)
+    registered, assigned = log[0].type_name, log[1].type_name
 
-    assert store.read(after=0, limit=100, types=(registered,)) == [log[0], log[2]]
-    assert store.read(after=log[0].position, limit=1, types=(assigned, registered)) == [log[1]]
-    assert store.read(after=0, limit=100, types=("registry.Unknown.v1",)) == []
+    assert await store.log.read_types([registered], after=0, limit=100) == [log[0], log[2]]
+    assert await store.log.read_types([assigned, registered], after=log[0].position, limit=1) == [log[1]]
+    assert await store.log.read_types(["registry.Unknown.v1"], after=0, limit=100) == []
 
 
 async def test_a_process_reacts_to_each_event_once_and_in_order(store: EventStore) -> None:
@@ -110,7 +109,7 @@ async def test_a_reaction_that_fails_leaves_no_event_and_no_position(store: Even
 async def test_the_stored_bytes_are_the_canonical_ones(store: EventStore) -> None:
     await store.execute(context(), register("digits"))
 
-    for event in store.read(after=0, limit=10):
+    for event in await recorded(store):
         assert decode(event.canonical) == event.envelope
         assert encode(event.envelope) == event.canonical
 
@@ -118,7 +117,7 @@ async def test_the_stored_bytes_are_the_canonical_ones(store: EventStore) -> Non
 async def test_an_envelope_says_who_when_and_why(store: EventStore) -> None:
     await store.execute(context(principal="principal-9"), register("digits"))
 
-    envelope = store.read(after=0, limit=1)[0].envelope
+    envelope = (await recorded(store))[0].envelope
 
     assert (envelope.actor, envelope.workspace, envelope.correlationid) == ("principal-9", "default", "correlation-1")
     assert (envelope.commandid, envelope.causationid) == ("command-1", "command-1")

@@ -76,7 +76,7 @@ async def _run(steps: list[Step], *, group: int, repeat: bool) -> None:
             _positions_increase_and_versions_have_no_gap(log)
             assert len(log) == _events_expected(steps, answers)
             assert differences(rows_of(log, AGGREGATES), _stored_rows(store)) == []
-            _documents_equal_a_rebuild(Path(folder), log)
+            await _documents_equal_a_rebuild(Path(folder), log)
             await _states_equal_a_replay(store)
 
 
@@ -109,9 +109,9 @@ def _events_expected(steps: list[Step], answers: Answers) -> int:
     return sum(worth[step[0]] for step, answer in zip(steps, answers, strict=True) if isinstance(answer, Executed))
 
 
-def _documents_equal_a_rebuild(folder: Path, log: list[RecordedEvent]) -> None:
+async def _documents_equal_a_rebuild(folder: Path, log: list[RecordedEvent]) -> None:
     with open_log_file(folder / "registry.sqlite") as file:
-        stored = file.documents(after=(0, ""), up_to=file.head(), limit=1_000)
+        stored = await file.documents(after=(0, ""), up_to=await file.head(), limit=1_000)
     expected = [
         (mark.position, mark.id, mark.event_id, mark.is_removed, b"" if each.row is None else each.row.body)
         for each in catalogued(log, AGGREGATES)

@@ -10,12 +10,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from control_plane.audit.history import check_history
+from control_plane.audit.history import HistoryChecker
 from control_plane.catalogue.rebuild import rows_of
 from control_plane.declared import AGGREGATES
 from control_plane.event_feed import operations as event_feed
-from control_plane.event_store.log_file import LoggedEvent
-from control_plane.ports import LogPage, StoredBytes
+from control_plane.log.ports import LoggedEvent, LogPage
 from control_plane.relay.record import from_record, to_record
 from projections.messages import Message
 from projections.rollout_timeline.rows import ROLLOUT_TIMELINE
@@ -76,14 +75,17 @@ class _Consumed:
 
 def audit(log: Log) -> tuple[int, object]:
     """Verify the log, which is also how a restore reads it."""
-    evidence = check_history("store", [_logged(event) for event in log])
+    checker = HistoryChecker("store")
+    for event in log:
+        checker.take(_logged(event))
+    evidence = checker.evidence()
     assert evidence.size == len(log)
     return evidence.position, None
 
 
 def feed(log: Log) -> tuple[int, object]:
     head = log[-1].position
-    page = [StoredBytes(position=event.position, canonical=event.canonical) for event in log]
+    page = [_logged(event) for event in log]
     shown = event_feed._shown(LogPage(events=page, head=head, read_until=head))  # noqa: SLF001  the rim
     fed = msgspec.json.decode(shown.body)
     assert fed["items"][-1]["position"] == head

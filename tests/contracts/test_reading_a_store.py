@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.ports import EventStore, LogSelection
+from control_plane.log.ports import LogSelection
+from control_plane.ports import EventStore
 from schemas.catalogue import TYPE_NAMES
 from schemas.envelope import decode
 from schemas.events.registry import ModelRegistered, VersionNumberAssigned
@@ -42,20 +43,20 @@ async def test_a_page_is_cut_by_stream_type_position_and_number(store: EventStor
     await store.execute(context(), register("letters", stream=model_id(3)))
     registered, assigned = (TYPE_NAMES[each] for each in (ModelRegistered, VersionNumberAssigned))
 
-    def found(*, after: int = 0, limit: int = 100, **wanted: str) -> tuple[list[tuple[str, str]], int]:
-        page = store.page(LogSelection(workspace="default", **wanted), after=after, limit=limit)
+    async def found(*, after: int = 0, limit: int = 100, **wanted: str) -> tuple[list[tuple[str, str]], int]:
+        page = await store.log.page(LogSelection(workspace="default", **wanted), after=after, limit=limit)
         events = [decode(event.canonical) for event in page.events]
         return [(event.stream, event.type) for event in events], page.read_until
 
     first, second = (model_id(1), registered), (model_id(1), assigned)
     third, fourth = (model_id(3), registered), (model_id(3), assigned)
-    assert found() == ([first, second, third, fourth], 6)
-    assert found(after=1, limit=2) == ([second, third], 5)
-    assert found(type=assigned) == ([second, fourth], 6)
-    assert found(type=assigned, limit=1) == ([second], 2)
-    assert found(stream=model_id(3)) == ([third, fourth], 6)
-    assert found(stream=model_id(3), after=5) == ([fourth], 6)
-    assert found(stream=model_id(3), type=registered, limit=1) == ([third], 5)
-    assert found(stream=model_id(2)) == ([], 6)
-    assert found(type="registry.Unheard.v1") == ([], 6)
-    assert found(after=6) == ([], 6)
+    assert await found() == ([first, second, third, fourth], 6)
+    assert await found(after=1, limit=2) == ([second, third], 5)
+    assert await found(type=assigned) == ([second, fourth], 6)
+    assert await found(type=assigned, limit=1) == ([second], 2)
+    assert await found(stream=model_id(3)) == ([third, fourth], 6)
+    assert await found(stream=model_id(3), after=5) == ([fourth], 6)
+    assert await found(stream=model_id(3), type=registered, limit=1) == ([third], 5)
+    assert await found(stream=model_id(2)) == ([], 6)
+    assert await found(type="registry.Unheard.v1") == ([], 6)
+    assert await found(after=6) == ([], 6)

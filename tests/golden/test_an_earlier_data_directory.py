@@ -1,5 +1,6 @@
 """What an earlier release stored reads as it was meant; in the acceptance tests a stack goes on with it."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from control_plane.access.aggregate import PRINCIPALS
 from control_plane.audit.verifier import verify_store
 from control_plane.catalogue.rebuild import rows_of
 from control_plane.declared import AGGREGATES
-from control_plane.event_store.codec import fold
+from control_plane.event_store.codec import fold, to_recorded
 from control_plane.event_store.log_file import open_log_file
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.keys.key_file import open_key_file
@@ -21,7 +22,7 @@ from projections.messages import Message
 from projections.views import projector_of
 from schemas.catalogue import EVENT_TYPES, NotUnderstood, read_data
 from schemas.documents.contents import CONTENTS
-from schemas.envelope import RecordedEvent, decode
+from schemas.envelope import RecordedEvent
 from schemas.events.access import RoleGranted
 from schemas.identifiers import Kind
 from schemas.topics import REGISTRY_EVENTS
@@ -40,14 +41,12 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def log(left: Path) -> list[RecordedEvent]:
     with open_log_file(left / "events" / "registry.sqlite") as file:
-        return [
-            RecordedEvent(position=event.position, envelope=decode(event.canonical), canonical=event.canonical)
-            for event in file.read(after=0, limit=10_000)
-        ]
+        return [to_recorded(event) for event in asyncio.run(file.read(after=0, limit=10_000))]
 
 
-def test_its_log_verifies_to_the_root_that_it_had(left: Path) -> None:
-    evidence = verify_store(left / "events" / "registry.sqlite")
+async def test_its_log_verifies_to_the_root_that_it_had(left: Path) -> None:
+    with open_log_file(left / "events" / "registry.sqlite") as file:
+        evidence = await verify_store(file)
 
     assert (evidence.size, evidence.root.hex()) == (SIZE, ROOT)
 

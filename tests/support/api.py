@@ -52,10 +52,10 @@ class RunningApi(msgspec.Struct, frozen=True, kw_only=True):
         """Make a client with another token; the caller closes it."""
         return _client(self.url, token)
 
-    def documents(self, kind: str) -> dict[str, dict[str, Any]]:
+    async def documents(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return what the relay would publish by now: the documents of a kind, by id."""
         with open_log_file(self.data_dir / "events" / "registry.sqlite") as log:
-            stored = log.documents(after=(0, ""), up_to=log.head(), limit=10_000)
+            stored = await log.documents(after=(0, ""), up_to=await log.head(), limit=10_000)
         return {each.id: json.loads(each.body) for each in stored if each.kind == kind and not each.is_removed}
 
     async def stage(self) -> "Stage":

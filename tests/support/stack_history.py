@@ -9,9 +9,10 @@ from typing import Self
 import httpx
 import msgspec
 
-from control_plane.audit.topic_log import open_topic_log
-from control_plane.audit.verifier import events_of
 from control_plane.event_store.log_file import open_log_file
+from control_plane.log.ports import LogReader
+from control_plane.log.reading import events_of
+from control_plane.relay.topic_log import open_topic_log
 from infra.clickhouse.client import connect
 from infra.kafka.connection import KafkaConnection
 from tests.support.eventually import eventually
@@ -27,7 +28,7 @@ _VIEW = "SELECT position, event FROM domain_events FINAL ORDER BY position"
 
 def history_of(stack: RunningStack, acknowledged: list[Acknowledged]) -> History:
     """Read everything, once topic and view have what the store has."""
-    stored = _stored(stack)
+    stored = asyncio.run(_stored(stack))
     head = stored[-1].position
     published = eventually(
         lambda: _up_to(head, asyncio.run(_published(stack))), "the topic caught up", within_s=_CAUGHT_UP_WITHIN_S
@@ -43,14 +44,18 @@ def _up_to(head: int, copies: list[Copy]) -> list[Copy]:
     return [copy for copy in copies if copy.position <= head]
 
 
-def _stored(stack: RunningStack) -> list[Copy]:
+async def _stored(stack: RunningStack) -> list[Copy]:
     with open_log_file(stack.data_dir / "events" / "registry.sqlite") as log:
-        return [Copy(event.position, event.canonical) for event in events_of(log)]
+        return await _copies(log)
 
 
 async def _published(stack: RunningStack) -> list[Copy]:
     async with open_topic_log(KafkaConnection(bootstrap=stack.kafka_bootstrap)) as topic:
-        return [Copy(event.position, event.canonical) async for batch in topic.batches() for event in batch]
+        return await _copies(topic)
+
+
+async def _copies(log: LogReader) -> list[Copy]:
+    return [Copy(event.position, event.canonical) async for event in events_of(log)]
 
 
 def _viewed(stack: RunningStack) -> list[Copy]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from control_plane.errors import Refused
+from control_plane.event_store.codec import to_recorded
 from control_plane.ports import (
     Actor,
     Aggregate,
@@ -13,10 +14,12 @@ from control_plane.ports import (
     CommandContext,
     Content,
     EventContext,
+    EventStore,
     Reply,
     UnitOfWork,
 )
 from schemas.documents.contents import content_id
+from schemas.envelope import RecordedEvent
 from schemas.events.registry import ModelRegistered, VersionNumberAssigned
 from schemas.identifiers import Kind, new_id
 
@@ -127,6 +130,11 @@ def assign(stream: str, *, expected: int | None = None) -> Callable[[UnitOfWork]
         return reply(list(loaded.state.numbers), loaded.version)
 
     return command
+
+
+async def recorded(store: EventStore) -> list[RecordedEvent]:
+    """Return what the log has by now, decoded."""
+    return [to_recorded(event) for event in await store.log.read(after=0, limit=1_000)]
 
 
 def look(stream: str) -> Callable[[UnitOfWork], Reply]:

@@ -5,6 +5,7 @@ import pytest
 
 from control_plane.audit.checkpoint import parse_verifier_key, verify
 from control_plane.audit.verifier import verify_store
+from control_plane.event_store.log_file import open_log_file
 from tests.support.api import RunningApi, done
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -16,7 +17,8 @@ async def test_a_checkpoint_covers_the_log_and_what_comes_later_keeps_it(api: Ru
 
     _, key = parse_verifier_key(signed["public_key"])
     checkpoint = verify(signed["checkpoint"], key)
-    evidence = verify_store(api.data_dir / "events" / "registry.sqlite", checkpoints=[checkpoint])
+    with open_log_file(api.data_dir / "events" / "registry.sqlite") as log:
+        evidence = await verify_store(log, checkpoints=[checkpoint])
     assert checkpoint.size == signed["tree_size"] > 0
     assert evidence.size == checkpoint.size + 1
 

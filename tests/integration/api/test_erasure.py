@@ -50,7 +50,7 @@ async def check_the_person_is_gone(api: RunningApi, person: dict[str, str]) -> N
         assert (await was.get("/v1/models")).status_code == httpx.codes.UNAUTHORIZED
     repeated = await api.admin.post("/v1/principals", json=PERSON, headers={"idempotency-key": "eva"})
     assert (repeated.status_code, repeated.json()["code"]) == (409, "answer-erased")
-    (refused,) = api.documents("principal").values()
+    (refused,) = (await api.documents("principal")).values()
     assert (refused["id"], refused["name"], refused["email"]) == (person["id"], None, None)
 
 

@@ -99,10 +99,10 @@ async def test_an_api_that_ends_lets_its_readers_go(tmp_path_factory: pytest.Tem
 
 
 async def test_the_documents_hold_what_gateways_and_agents_need(api: RunningApi, stage: Stage) -> None:
-    endpoint = api.documents("endpoint")[stage.endpoint_id]
+    endpoint = (await api.documents("endpoint"))[stage.endpoint_id]
     deployment = endpoint["deployments"][0]
 
     assert (endpoint["name"], endpoint["epoch"]) == ("digits", 3)
     assert endpoint["allocations"][0]["ranges"] == [[0, 10_000]]
     assert (deployment["id"], deployment["artifact"]["digest"]) == (stage.deployment_id, stage.digest)
-    assert set(api.documents("instance")) == {stage.instance_id}
+    assert set(await api.documents("instance")) == {stage.instance_id}

@@ -52,7 +52,7 @@ async def test_a_principal_whose_tokens_are_revoked_is_named_to_the_gateway(api:
 
     keys = await done(api.service.get("/v1/inference-tokens/keys"))
     assert made["id"] in keys["revoked_subjects"]
-    assert set(api.documents("principal")) == {made["id"]}
+    assert set(await api.documents("principal")) == {made["id"]}
 
 
 async def test_a_rotated_key_signs_and_the_one_before_stays_published(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_revocations_are_published_to_gateways(api: RunningApi) -> None:
     (revoked,) = [one for one in keys["revoked_principals"] if one["principal_id"] == holder]
     issued_at = jwt.decode(minted["token"], options={"verify_signature": False})["iat"]
     assert issued_at < revoked["issued_before_s"] <= issued_at + 5
-    (keyring,) = api.documents("keyring").values()
+    (keyring,) = (await api.documents("keyring")).values()
     assert [each["token_id"] for each in keyring["tokens"]] == [minted["id"]]
     assert [each["principal_id"] for each in keyring["principals"]] == [holder]
 

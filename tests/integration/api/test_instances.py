@@ -92,11 +92,14 @@ async def test_a_failed_instance_is_followed_until_its_deployment_is_removed(
         failed = await _fail(api, endpoint["id"], first)
     else:
         failed = await _fail(api, endpoint["id"], first)
-        assert {kept, failed} <= api.documents("instance").keys()
+        assert {kept, failed} <= (await api.documents("instance")).keys()
         await done(api.admin.post(f"/v1/endpoints/{name}/deployments/{first}/remove", json={"reason": "enough"}))
 
-    await until(lambda: failed not in api.documents("instance"), why="the end of the document")
-    assert kept in api.documents("instance")
+    async def is_gone() -> bool:
+        return failed not in await api.documents("instance")
+
+    await until(is_gone, why="the end of the document")
+    assert kept in await api.documents("instance")
 
 
 async def _fail(api: RunningApi, endpoint_id: str, deployment_id: str) -> str:

@@ -319,13 +319,13 @@ async def test_an_alias_stands_in_the_model_and_in_its_document(filled: RunningA
     version = (await filled.admin.post("/v1/models/digits/versions", json=BODY)).json()
 
     made = await filled.admin.put("/v1/models/digits/aliases/champion", json={"version": 1})
-    aliases = filled.documents("model")[model["id"]]["aliases"]
+    aliases = (await filled.documents("model"))[model["id"]]["aliases"]
     gone = await filled.admin.post("/v1/models/digits/aliases/champion/remove", json={"reason": "done"})
 
     assert (made.status_code, made.json()["aliases"]) == (200, {"champion": 1})
     assert {alias: each["version_id"] for alias, each in aliases.items()} == {"champion": version["id"]}
     assert (gone.status_code, gone.json()["aliases"]) == (200, {})
-    assert filled.documents("model")[model["id"]]["aliases"] == {}
+    assert (await filled.documents("model"))[model["id"]]["aliases"] == {}
 
 
 async def test_an_alias_that_can_not_be_is_refused_with_its_reason(filled: RunningApi) -> None:

@@ -128,7 +128,7 @@ async def test_a_capture_policy_is_chosen(api: RunningApi, client: Client) -> No
         client.endpoints.set_capture_policy, "digits", policy, reason="less", if_match=endpoint.stream_version
     )
     shown = await called(client.endpoints.get, "digits")
-    document = api.documents("endpoint")[endpoint.id]
+    document = (await api.documents("endpoint"))[endpoint.id]
     with pytest.raises(Conflict):
         await called(client.endpoints.set_capture_policy, "digits", CapturePolicy(), reason="x", if_match=1)
 
@@ -161,7 +161,7 @@ async def test_a_failover_policy_is_chosen_and_failovers_are_shown(
     for _ in range(2):
         began = await done(api.service.post(f"/v1/endpoints/{endpoint.id}/failover-started", json=report))
     shown = await called(client.endpoints.get, "digits")
-    served = api.documents("endpoint")[endpoint.id]
+    served = (await api.documents("endpoint"))[endpoint.id]
     end = {name: report[name] for name in ("region", "deployment_id", "reason", "observed_at")}
     ended = await done(api.service.post(f"/v1/endpoints/{endpoint.id}/failover-ended", json=end))
 

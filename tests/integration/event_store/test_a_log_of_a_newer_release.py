@@ -63,7 +63,7 @@ async def test_commands_on_other_streams_go_on(tmp_path: Path, newer: str) -> No
 @pytest.mark.parametrize("newer", NEWER)
 async def test_the_log_is_read_to_its_end(tmp_path: Path, newer: str) -> None:
     async with went_on_with(tmp_path, newer) as store:
-        assert [event.position for event in store.read(after=0, limit=100)] == [1, 2, 3, 4, 5]
+        assert [event.position for event in await store.log.read(after=0, limit=100)] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("newer", NEWER)

@@ -10,7 +10,7 @@ from eventsourcing.persistence import StoredEvent
 
 from control_plane.event_store.log_pages import MAX_SCANNED, read_page
 from control_plane.event_store.sqlite_file import open_recorder
-from control_plane.ports import LogPage, LogSelection
+from control_plane.log.ports import LogPage, LogSelection
 
 OURS, THEIRS, DAMAGED = b'{"workspace":"ours"}', b'{"workspace":"theirs"}', b"{"
 MANY = 3_000

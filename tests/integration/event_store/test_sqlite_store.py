@@ -99,7 +99,8 @@ async def test_a_document_that_a_new_format_does_not_have_is_noted_as_removed(tm
         pass
 
     with open_log_file(tmp_path / "registry.sqlite") as log:
-        found = {each.id: each.is_removed for each in log.documents(after=(0, ""), up_to=log.head(), limit=10)}
+        documents = await log.documents(after=(0, ""), up_to=await log.head(), limit=10)
+    found = {each.id: each.is_removed for each in documents}
     part, before, shelf = sorted(found)
     assert found == {part: 0, before: 1, shelf: 0}
     assert (before, shelf) == ("content-of-before", model_id(1))

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from control_plane.event_store.errors import StoreUnavailableError
+from control_plane.event_store.log_rows import select_head
 from control_plane.event_store.recorder import PositionRecorder
 from control_plane.event_store.sqlite_database import SqliteDatabase
 from control_plane.event_store.sqlite_file import open_recorder
@@ -84,7 +85,7 @@ class Bench:
 
     def head(self) -> int:
         with self.recorder.reading() as cursor:
-            return self.recorder.head(cursor)
+            return select_head(cursor)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from control_plane.event_store.log_file import LoggedDocument
+from control_plane.log.ports import LoggedDocument
 from control_plane.relay.record import to_document_record
 from infra.errors import LogAwayError, TopicDriftError
 from infra.kafka.clients import producer

@@ -20,7 +20,7 @@ from schemas.events.registry import ModelRegistered, VersionNumberAssigned
 from tests.contracts.stores import open_sqlite
 from tests.support.fakes import FakeClock
 from tests.support.gateway import until
-from tests.support.store import SHELF, assigned, context, model_id, register
+from tests.support.store import SHELF, assigned, context, model_id, recorded, register
 
 _NUMBERS = itertools.count(1)
 
@@ -59,12 +59,14 @@ class Scene:
         for number in numbers:
             await self.store.execute(context(), register(f"m{number}", stream=model_id(number)))
 
-    def effects(self) -> list[RecordedEvent]:
-        events = self.store.read(after=0, limit=1_000)
-        return [event for event in events if event.envelope.actor.startswith("process-")]
+    async def effects(self) -> list[RecordedEvent]:
+        return [event for event in await recorded(self.store) if event.envelope.actor.startswith("process-")]
 
     async def until_effects(self, count: int) -> None:
-        await until(lambda: len(self.effects()) >= count, why=f"{count} effects")
+        async def are_there() -> bool:
+            return len(await self.effects()) >= count
+
+        await until(are_there, why=f"{count} effects")
 
 
 @asynccontextmanager
@@ -89,7 +91,7 @@ async def test_what_was_there_before_and_what_comes_has_its_effect_in_order(scen
         await scene.register(3)
         await scene.until_effects(3)
 
-    assert [effect.envelope.stream for effect in scene.effects()] == [model_id(1), model_id(2), model_id(3)]
+    assert [effect.envelope.stream for effect in await scene.effects()] == [model_id(1), model_id(2), model_id(3)]
 
 
 async def test_an_effect_says_which_event_it_follows_from(scene: Scene) -> None:
@@ -97,8 +99,8 @@ async def test_an_effect_says_which_event_it_follows_from(scene: Scene) -> None:
     async with scene.running(scene.runner()):
         await scene.until_effects(1)
 
-    cause, *_ = scene.store.read(after=0, limit=1)
-    (effect,) = scene.effects()
+    cause, *_ = await recorded(scene.store)
+    (effect,) = await scene.effects()
     assert (effect.envelope.actor, effect.envelope.workspace) == ("process-numbers", "w1")
     assert (effect.envelope.causationid, effect.envelope.correlationid) == (
         cause.envelope.id,
@@ -117,7 +119,7 @@ async def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
         await scene.register(3)
         await scene.until_effects(3)
 
-        assert len(scene.effects()) == 3
+        assert len(await scene.effects()) == 3
 
 
 async def test_two_runners_of_a_process_have_one_effect(scene: Scene) -> None:
@@ -127,7 +129,7 @@ async def test_two_runners_of_a_process_have_one_effect(scene: Scene) -> None:
         await scene.register(30)
         await scene.until_effects(60)
 
-    actors = [effect.envelope.actor for effect in scene.effects()]
+    actors = [effect.envelope.actor for effect in await scene.effects()]
     assert (actors.count("process-numbers"), actors.count("process-others")) == (30, 30)
 
 
@@ -144,7 +146,7 @@ async def test_a_reaction_that_fails_is_tried_again_and_leaves_nothing_behind_an
         await scene.until_effects(4)
 
     assert scene.background.failures == {"process-0": 3, "process-1": 0}
-    effects = [(effect.envelope.actor, effect.envelope.stream) for effect in scene.effects()]
+    effects = [(effect.envelope.actor, effect.envelope.stream) for effect in await scene.effects()]
     assert len(effects) == len(set(effects)) == 4
 
 
@@ -162,7 +164,7 @@ async def test_a_restored_log_has_no_effect_a_second_time(tmp_path: Path) -> Non
         await scene.register(4)
         await scene.until_effects(4)
 
-        streams = [effect.envelope.stream for effect in scene.effects()]
+        streams = [effect.envelope.stream for effect in await scene.effects()]
     assert streams == [model_id(number) for number in (1, 2, 3, 4)]
 
 
@@ -174,7 +176,7 @@ async def test_an_event_that_nothing_follows_from_is_passed_over(scene: Scene) -
         head = scene.store.head()
         await until(lambda: runner.position == head, why="the end of the log")
 
-    assert {type_of(event) for event in scene.effects()} == {VersionNumberAssigned.__name__}
+    assert {type_of(event) for event in await scene.effects()} == {VersionNumberAssigned.__name__}
 
 
 async def test_a_stream_of_a_newer_release_keeps_no_other_waiting(scene: Scene) -> None:
@@ -187,7 +189,7 @@ async def test_a_stream_of_a_newer_release_keeps_no_other_waiting(scene: Scene) 
     async with scene.running(scene.runner(decides_on_a_newer_stream)):
         await scene.until_effects(1)
 
-    assert [effect.envelope.stream for effect in scene.effects()] == [model_id(2)]
+    assert [effect.envelope.stream for effect in await scene.effects()] == [model_id(2)]
     assert scene.background.failures == {"process-0": 0}
 
 

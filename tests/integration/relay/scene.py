@@ -8,11 +8,12 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from control_plane.audit.topic_log import open_topic_log
-from control_plane.event_store.log_file import LogFile, LoggedEvent
+from control_plane.log.ports import DocumentedLog, LoggedEvent
+from control_plane.log.reading import events_of
 from control_plane.ports import EventStore
 from control_plane.relay.nudges import open_nudges
 from control_plane.relay.relay import Pace, Relay, Topics
+from control_plane.relay.topic_log import open_topic_log
 from control_plane.relay.topic_reader import open_reader
 from schemas.documents.records import Removed, StateRecord, decode
 from tests.support.kafka_node import Node
@@ -24,13 +25,15 @@ DEADLINE_SECONDS = 60.0
 class Scene:
     """A store, its log file and relays that publish it to one topic."""
 
-    def __init__(self, folder: Path, *, broker: Node, topics: Topics, store: EventStore, log: LogFile) -> None:
+    def __init__(self, folder: Path, *, broker: Node, topics: Topics, store: EventStore, log: DocumentedLog) -> None:
         self.folder, self.broker, self.topics, self.store, self.log = folder, broker, topics, store, log
         self.caught_up = asyncio.Event()
         self.failures: Callable[[], int] = int
 
     @asynccontextmanager
-    async def relay(self, *, log: LogFile | None = None, pace: Pace | None = None) -> AsyncIterator[asyncio.Task[None]]:
+    async def relay(
+        self, *, log: DocumentedLog | None = None, pace: Pace | None = None
+    ) -> AsyncIterator[asyncio.Task[None]]:
         stopping = asyncio.Event()
         async with open_nudges(self.folder / "relay.sock") as nudges:
             relay = Relay(
@@ -55,12 +58,12 @@ class Scene:
         for number in range(count):
             await self.store.execute(context(), register(f"{prefix}{number}"))
 
-    def stored(self) -> list[LoggedEvent]:
-        return self.log.read(after=0, limit=1_000_000)
+    async def stored(self) -> list[LoggedEvent]:
+        return await self.log.read(after=0, limit=1_000_000)
 
     async def published(self) -> list[LoggedEvent]:
         async with open_topic_log(self.broker.connection, topic=self.topics.events) as topic:
-            return [event async for batch in topic.batches() for event in batch]
+            return [event async for event in events_of(topic)]
 
     async def documents(self) -> list[StateRecord | Removed]:
         """Return every record of the topic of documents, in its order."""
@@ -75,9 +78,9 @@ class Scene:
 
     async def eventually_equal(self) -> None:
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while len(await self.published()) < len(self.stored()) and time.monotonic() < deadline:
+        while len(await self.published()) < len(await self.stored()) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
-        assert await self.published() == self.stored()
+        assert await self.published() == await self.stored()
 
     async def make_anew(self, admin: AIOKafkaAdminClient, topic: str) -> None:
         """Delete a topic and make it again, empty."""

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,23 @@ from structlog.testing import capture_logs
 
 from control_plane.audit.app import EXIT_BROKEN, EXIT_SOUND, EXIT_UNREADABLE, main
 from control_plane.audit.checkpoint import signing_key_pem
-from control_plane.audit.errors import LogBrokenError, LogUnreadableError
+from control_plane.audit.history import Evidence
 from control_plane.audit.log_tree import LogTree, SignedCheckpoint
 from control_plane.audit.restore import restore_store
-from control_plane.audit.verifier import verify_store, verify_store_against_topic
+from control_plane.audit.verifier import Comparison, verify_store, verify_store_against_topic
 from control_plane.errors import Refused
+from control_plane.event_store.log_file import open_log_file
+from control_plane.event_store.restored_file import restored_file
+from control_plane.log.errors import LogBrokenError
 from control_plane.relay.app import RelaySettings, run_relay
-from infra.kafka.connection import KafkaConnection
+from control_plane.relay.topic_log import open_topic_log
+from infra.errors import CannotStartError
 from schemas.identifiers import Kind
 from schemas.topics import REGISTRY_EVENTS, SERVING_STATE
 from tests.contracts.stores import open_sqlite
 from tests.support.fakes import FakeClock
 from tests.support.kafka_node import Node
-from tests.support.store import assign, context, model_id, refuse_after, register
+from tests.support.store import assign, context, model_id, recorded, refuse_after, register
 
 DEADLINE_SECONDS = 60.0
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -37,7 +42,7 @@ class Installation:
 
     def __init__(self, root: Path, broker: Node) -> None:
         self.root = root
-        self.bootstrap = broker.bootstrap
+        self.kafka = broker.connection
         self.events = root / "events"
         self.store = self.events / "registry.sqlite"
         self.events.mkdir()
@@ -53,13 +58,13 @@ class Installation:
             with closing(sqlite3.connect(self.store)) as connection, connection:
                 connection.execute("UPDATE sqlite_sequence SET seq = seq + 7 WHERE name = 'events'")
             await store.execute(context(), assign(model_id(1)))
-            return await asyncio.to_thread(LogTree(store, KEY).checkpoint)
+            return await LogTree(store.log, KEY).checkpoint()
 
     @asynccontextmanager
     async def relaying(self) -> AsyncIterator[asyncio.Task[None]]:
         settings = RelaySettings(
             data_dir=self.root,
-            kafka=KafkaConnection(bootstrap=self.bootstrap),
+            kafka=self.kafka,
             nudge_socket=self.root / "relay.sock",
             ready_file=self.ready,
         )
@@ -79,6 +84,20 @@ class Installation:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not self.ready.exists():
                 await asyncio.sleep(0.02)
+
+    async def verify(self) -> Evidence:
+        with open_log_file(self.store) as log:
+            return await verify_store(log)
+
+    async def compare(self, *, patience_seconds: float = 10.0) -> Comparison:
+        with open_log_file(self.store) as log:
+            open_topic = partial(open_topic_log, self.kafka)
+            return await verify_store_against_topic(log, open_topic, patience_seconds=patience_seconds)
+
+    async def restore(self) -> Evidence:
+        with restored_file(self.store) as unfinished:
+            async with open_topic_log(self.kafka) as topic:
+                return await restore_store(topic, unfinished)
 
     def alter(self, statement: str) -> None:
         with closing(sqlite3.connect(self.store)) as connection, connection:
@@ -100,7 +119,7 @@ async def test_store_and_topic_have_the_root_of_the_checkpoint(installation: Ins
     checkpoint = await installation.fill()
     await installation.publish()
 
-    comparison = await verify_store_against_topic(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
+    comparison = await installation.compare()
 
     assert comparison.store == comparison.topic
     assert (comparison.store.size, comparison.store.position) == (checkpoint.tree_size, checkpoint.position)
@@ -128,36 +147,34 @@ async def test_what_was_altered_in_the_store_is_found(
     installation.alter(statement)
 
     with pytest.raises(LogBrokenError, match=sentence):
-        await verify_store_against_topic(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
+        await installation.compare()
 
 
 async def test_a_topic_that_lacks_the_end_is_found(installation: Installation) -> None:
     await installation.fill()
 
     with pytest.raises(LogBrokenError, match="the topic ends before position 1"):
-        await verify_store_against_topic(
-            installation.store, KafkaConnection(bootstrap=installation.bootstrap), patience_seconds=0.3
-        )
+        await installation.compare(patience_seconds=0.3)
 
 
 async def test_a_store_is_rebuilt_from_the_topic_alone(installation: Installation) -> None:
     await installation.fill()
     await installation.publish()
     async with open_sqlite(installation.events, FakeClock(), []) as store:
-        log, rows = store.read(after=0, limit=100), store.catalogue().find(Kind.MODEL, workspace="default")
-    before = verify_store(installation.store)
+        log, rows = await recorded(store), store.catalogue().find(Kind.MODEL, workspace="default")
+    before = await installation.verify()
     for path in installation.events.iterdir():
         path.unlink()
 
-    restored = await restore_store(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
+    restored = await installation.restore()
 
-    assert restored == before == verify_store(installation.store)
+    assert restored == before == await installation.verify()
     async with open_sqlite(installation.events, FakeClock(), []) as store:
-        assert store.read(after=0, limit=100) == log
+        assert await recorded(store) == log
         assert store.catalogue().find(Kind.MODEL, workspace="default") == rows
         assert (await store.execute(context(), assign(model_id(1)))).position == log[-1].position + 1
-    with pytest.raises(LogUnreadableError, match="already exists"):
-        await restore_store(installation.store, KafkaConnection(bootstrap=installation.bootstrap))
+    with pytest.raises(CannotStartError, match="already exists"):
+        await installation.restore()
 
 
 @asynccontextmanager
@@ -218,10 +235,10 @@ def test_the_program_tells_the_three_ends_apart(tmp_path: Path, capsys: pytest.C
 
 async def _filled(root: Path) -> SignedCheckpoint:
     async with open_sqlite(root / "events", FakeClock(), []) as store:
-        tree = LogTree(store, KEY)
-        first = tree.checkpoint()
+        tree = LogTree(store.log, KEY)
+        first = await tree.checkpoint()
         await store.execute(context(), register("a"))
         await store.execute(context(), register("b"))
-        second = tree.checkpoint()
+        second = await tree.checkpoint()
     assert (first.tree_size, second.tree_size) == (0, 4)
     return second

@@ -26,7 +26,7 @@ async def test_a_document_is_there_after_its_event_as_the_catalogue_has_it(scene
         await scene.eventually_equal()
         (record,) = await _current(scene, 1)
 
-    last = scene.stored()[-1]
+    *_, last = await scene.stored()
     assert isinstance(record, StateRecord)
     assert (record.kind, record.id, record.workspace) == ("model", model_id(1), "default")
     assert (record.position, record.stream_version) == (last.position, last.version)
@@ -82,7 +82,7 @@ async def test_a_topic_made_anew_while_no_relay_ran_is_filled_again(scene: Scene
     async with scene.relay():
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
         assert await scene.documents() == before
-        assert await scene.published() == scene.stored()
+        assert await scene.published() == await scene.stored()
 
 
 async def test_a_topic_made_anew_under_a_running_relay_is_filled_again(
@@ -133,7 +133,7 @@ async def test_events_are_published_from_a_store_that_has_no_documents_yet(scene
     async with scene.relay():
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
 
-    assert await scene.published() == scene.stored()
+    assert await scene.published() == await scene.stored()
     assert await scene.documents() == []
 
 
@@ -156,7 +156,7 @@ async def test_after_what_another_wrote_all_documents_are_published(
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
 
     assert [record.position for record in await scene.documents()] == [2, 4]
-    assert await scene.published() == scene.stored()
+    assert await scene.published() == await scene.stored()
 
 
 async def test_a_document_that_no_broker_takes_keeps_back_nothing_else(
@@ -172,7 +172,7 @@ async def test_a_document_that_no_broker_takes_keeps_back_nothing_else(
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
 
     assert [record.id for record in await scene.documents()] == [model_id(2)]
-    assert await scene.published() == scene.stored()
+    assert await scene.published() == await scene.stored()
 
 
 async def _eventually(scene: Scene, count: int) -> list[StateRecord | Removed]:

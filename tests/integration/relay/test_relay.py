@@ -2,14 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from control_plane.event_store.log_file import LogFile, LoggedDocument, LoggedEvent, Place
+from control_plane.log.ports import DocumentedLog, LoggedDocument, LoggedEvent, Place
 from control_plane.relay.errors import PoisonEventError, TopicForeignError
 from control_plane.relay.record import position_of
 from control_plane.relay.relay import Pace
@@ -23,7 +22,7 @@ async def test_the_topic_holds_the_log_once_and_in_order(scene: Scene) -> None:
     await scene.register(20)
     async with scene.relay():
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
-        assert await scene.published() == scene.stored()
+        assert await scene.published() == await scene.stored()
 
         await asyncio.gather(*(scene.store.execute(context(), register(f"later{n}")) for n in range(50)))
         await scene.eventually_equal()
@@ -36,7 +35,7 @@ async def test_a_relay_goes_on_after_the_last_one(scene: Scene) -> None:
         async with scene.relay(pace=Pace(batch=2)):
             await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
 
-    assert await scene.published() == scene.stored()
+    assert await scene.published() == await scene.stored()
 
 
 async def test_a_commit_is_published_by_its_nudge_alone(scene: Scene) -> None:
@@ -46,7 +45,7 @@ async def test_a_commit_is_published_by_its_nudge_alone(scene: Scene) -> None:
         open_reader(scene.broker.connection, scene.topics.events, client_id="test") as (consumer, partition),
     ):
         await asyncio.wait_for(scene.caught_up.wait(), DEADLINE_SECONDS)
-        consumer.seek(partition, len(scene.stored()))
+        consumer.seek(partition, len(await scene.stored()))
 
         for number in range(20):
             executed = await scene.store.execute(context(), register(f"nudged{number}"))
@@ -123,30 +122,30 @@ async def test_a_poison_event_halts_and_is_not_skipped(scene: Scene) -> None:
     assert [event.position for event in await scene.published()] in ([], [1])
 
 
-class _Poisoned(LogFile):
-    def __init__(self, inner: LogFile) -> None:
+class _Poisoned:
+    """A log whose second event is damaged."""
+
+    def __init__(self, inner: DocumentedLog) -> None:
         self._inner = inner
 
-    def read(self, *, after: int, limit: int) -> list[LoggedEvent]:
-        found = self._inner.read(after=after, limit=limit)
+    async def read(self, *, after: int, limit: int) -> list[LoggedEvent]:
+        found = await self._inner.read(after=after, limit=limit)
         return [msgspec.structs.replace(event, canonical=b"{") if event.position == 2 else event for event in found]
 
-    @contextmanager
-    def one_moment(self) -> Iterator[None]:
-        with self._inner.one_moment():
-            yield
+    def one_moment(self) -> AbstractAsyncContextManager[None]:
+        return self._inner.one_moment()
 
-    def documents(self, *, after: Place, up_to: int, limit: int) -> list[LoggedDocument]:
-        return self._inner.documents(after=after, up_to=up_to, limit=limit)
+    async def documents(self, *, after: Place, up_to: int, limit: int) -> list[LoggedDocument]:
+        return await self._inner.documents(after=after, up_to=up_to, limit=limit)
 
-    def catalogue_format(self) -> str | None:
-        return self._inner.catalogue_format()
+    async def catalogue_format(self) -> str | None:
+        return await self._inner.catalogue_format()
 
-    def head(self) -> int:
-        return self._inner.head()
+    async def head(self) -> int:
+        return await self._inner.head()
 
-    def count(self, *, up_to: int) -> int:
-        return self._inner.count(up_to=up_to)
+    async def count(self, *, up_to: int) -> int:
+        return await self._inner.count(up_to=up_to)
 
 
 async def _write_foreign(scene: Scene, *, position: bytes) -> None:

@@ -249,7 +249,7 @@ async def test_the_judge_reads_the_documents_that_the_relay_publishes(tmp_path: 
 
         picture = Picture()
         with open_log_file(tmp_path / "events" / "registry.sqlite") as log:
-            for document in log.documents(after=(0, ""), up_to=log.head(), limit=1_000):
+            for document in await log.documents(after=(0, ""), up_to=await log.head(), limit=1_000):
                 record = StateRecord(
                     kind=document.kind,
                     id=document.id,

@@ -1,15 +1,15 @@
 """The checker is itself checked: it fails on each way in which a log can be wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
 from control_plane.audit.checkpoint import Checkpoint
-from control_plane.audit.errors import LogBrokenError
-from control_plane.audit.history import check_history, difference
+from control_plane.audit.history import Evidence, HistoryChecker, difference
 from control_plane.event_store.codec import EventFrame, encode_event
-from control_plane.event_store.log_file import LoggedEvent
+from control_plane.log.errors import LogBrokenError
+from control_plane.log.ports import LoggedEvent
 from schemas.envelope import encode
 from schemas.events.registry import VersionNumberAssigned
 from tests.support.store import context, model_id
@@ -24,8 +24,15 @@ def _event(position: int, stream: int, version: int, *, number: int = 1) -> Logg
     return LoggedEvent(position, envelope.stream, version, envelope.type, encode(envelope))
 
 
+def _checked(log: Log, *, checkpoints: Sequence[Checkpoint] = ()) -> Evidence:
+    checker = HistoryChecker("store", checkpoints=checkpoints)
+    for event in log:
+        checker.take(event)
+    return checker.evidence()
+
+
 LOG = [_event(1, 1, 1), _event(2, 2, 1), _event(3, 1, 2), _event(7, 1, 3), _event(8, 2, 2)]
-SOUND = check_history("store", LOG)
+SOUND = _checked(LOG)
 CHECKPOINT = Checkpoint(origin="o", size=SOUND.size, root=SOUND.root)
 
 
@@ -66,7 +73,7 @@ def _shortened(log: Log) -> Log:
 
 
 def test_a_sound_log_passes_and_gaps_in_positions_are_no_fault() -> None:
-    evidence = check_history("store", LOG, checkpoints=[CHECKPOINT])
+    evidence = _checked(LOG, checkpoints=[CHECKPOINT])
 
     assert (evidence.size, evidence.position, evidence.streams) == (5, 8, 2)
 
@@ -84,7 +91,7 @@ def test_a_sound_log_passes_and_gaps_in_positions_are_no_fault() -> None:
 )
 def test_a_log_that_no_store_could_have_written_is_found(spoil: Callable[[Log], Log], sentence: str) -> None:
     with pytest.raises(LogBrokenError, match=sentence):
-        check_history("store", spoil(LOG))
+        _checked(spoil(LOG))
 
 
 @pytest.mark.parametrize(
@@ -95,10 +102,10 @@ def test_a_log_that_no_store_could_have_written_is_found(spoil: Callable[[Log], 
     ],
 )
 def test_what_still_reads_well_is_found_by_a_checkpoint(spoil: Callable[[Log], Log], sentence: str) -> None:
-    check_history("store", spoil(LOG))
+    _checked(spoil(LOG))
 
     with pytest.raises(LogBrokenError, match=sentence):
-        check_history("store", spoil(LOG), checkpoints=[CHECKPOINT])
+        _checked(spoil(LOG), checkpoints=[CHECKPOINT])
 
 
 @pytest.mark.parametrize("spoil", [_without_one, _with_one_twice, _reordered, _out_of_position, _garbled, _changed])

@@ -1,11 +1,11 @@
 import msgspec
 import pytest
-from eventsourcing.persistence import Notification
 from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.event_store.codec import EventFrame, encode_event, fold, to_recorded, to_stored
 from control_plane.event_store.errors import EventTooLargeError, NewerEventError
+from control_plane.log.ports import LoggedEvent
 from schemas.envelope import MAX_EVENT_BYTES, decode
 from schemas.events.registry import ModelRegistered
 from tests.support.store import SHELF, assigned, context, model_id
@@ -22,15 +22,7 @@ def test_what_is_stored_is_read_back_as_the_same_event_and_bytes(description: st
     envelope = encode_event(_registered(description), FRAME, version=1, event_id="event-1")
     stored = to_stored(envelope)
 
-    recorded = to_recorded(
-        Notification(
-            id=9,
-            originator_id=stored.originator_id,
-            originator_version=stored.originator_version,
-            topic=stored.topic,
-            state=stored.state,
-        )
-    )
+    recorded = to_recorded(LoggedEvent(9, envelope.stream, stored.originator_version, stored.topic, stored.state))
 
     assert (recorded.position, recorded.envelope, recorded.canonical) == (9, decode(stored.state), stored.state)
     assert recorded.envelope == envelope

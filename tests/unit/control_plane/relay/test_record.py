@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from control_plane.event_store.codec import EventFrame, encode_event
-from control_plane.event_store.log_file import LoggedDocument, LoggedEvent
+from control_plane.log.ports import LoggedDocument, LoggedEvent
 from control_plane.relay.record import PoisonRecordError, TopicRecord, from_record, to_document_record, to_record
 from schemas.documents.records import NotARecordError, Removed, StateRecord, decode
 from schemas.envelope import encode
