@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from eventsourcing.persistence import StoredEvent
@@ -15,6 +15,7 @@ from control_plane.log.ports import LogPage, LogSelection
 OURS, THEIRS, DAMAGED = b'{"workspace":"ours"}', b'{"workspace":"theirs"}', b"{"
 MANY = 3_000
 FEW_STEPS = 1_000
+LONG = 5_000
 
 
 class Log:
@@ -41,7 +42,18 @@ class Log:
         wanted = LogSelection(workspace="ours", stream=stream, type=type_name)
         with closing(sqlite3.connect(self._path)) as connection:
             connection.set_progress_handler(self._stepped, 1)
-            return read_page(cast("Any", connection.cursor()), wanted, after=after, limit=limit)
+            return read_page(connection.cursor(), wanted, after=after, limit=limit)
+
+    def plans(self, *, stream: str, type_name: str) -> list[str]:
+        """Say how SQLite finds a page, one text for each statement that reads events."""
+        statements: list[str] = []
+        wanted = LogSelection(workspace="ours", stream=stream, type=type_name)
+        with closing(sqlite3.connect(self._path)) as connection:
+            connection.set_trace_callback(statements.append)
+            read_page(connection.cursor(), wanted, after=1, limit=10)
+            connection.set_trace_callback(None)
+            explained = [connection.execute(f"EXPLAIN QUERY PLAN {each}").fetchall() for each in statements]
+        return [" ".join(detail for *_, detail in plan) for plan in explained]
 
     def _stepped(self) -> int:
         self.steps += 1
@@ -96,6 +108,56 @@ def test_a_page_in_the_middle_costs_no_more_for_a_long_log(log: Log) -> None:
         page = log.page(after=MANY // 2, limit=2, type_name=type_name)
         assert positions(page) == [MANY // 2 + 1, MANY // 2 + 2]
         assert log.steps < FEW_STEPS
+
+
+@pytest.mark.parametrize("wanted", [{"stream": "stream"}, {"stream": "stream", "type_name": "shifted"}])
+def test_the_last_page_of_a_long_stream_costs_what_the_first_one_does(log: Log, wanted: dict[str, Any]) -> None:
+    for _ in range(LONG // 50):
+        log.append("stream", "shifted", times=50)
+        log.append("another", "shifted", times=7)
+
+    after, costs, found = 0, [], 0
+    while (page := log.page(after=after, **wanted)).events:
+        costs.append(log.steps)
+        after, found = page.read_until, found + len(page.events)
+
+    assert found == LONG
+    assert len(costs) == LONG // 100
+    # The first page needs no search by halves, which takes some 150 steps.
+    assert max(costs) < 1.5 * min(costs)
+
+
+def test_a_page_of_a_stream_begins_after_any_position(log: Log) -> None:
+    for _ in range(4):
+        log.append("stream", "shifted")
+        log.append("another", "shifted", times=2)
+    expected = [1, 4, 7, 10]
+
+    for after in range(14):
+        wanted = [position for position in expected if position > after]
+        assert positions(log.page(after=after, stream="stream")) == wanted
+        assert positions(log.page(after=after, limit=2, stream="stream", type_name="shifted")) == wanted[:2]
+    assert positions(log.page(stream="unheard")) == []
+
+
+def test_a_stream_that_lost_rows_is_paged_all_the_same(log: Log, tmp_path: Path) -> None:
+    log.append("stream", "shifted", times=9)
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM events WHERE position IN (1, 4, 5, 9)")
+
+    for after in range(10):
+        expected = [position for position in (2, 3, 6, 7, 8) if position > after]
+        assert positions(log.page(after=after, stream="stream")) == expected
+
+
+def test_a_page_of_a_stream_is_found_in_the_index_of_its_versions(log: Log) -> None:
+    log.append("stream", "shifted", times=3)
+
+    plans = log.plans(stream="stream", type_name="shifted")
+
+    *_, page = plans
+    assert "(originator_id=? AND originator_version>?)" in page
+    assert all("SCAN" not in plan and "USE TEMP B-TREE" not in plan for plan in plans)
 
 
 def test_events_of_other_workspaces_end_a_page_before_it_has_looked_at_too_many(log: Log) -> None:
