@@ -43,6 +43,10 @@ EFFECTS = {
 }
 # A step and the weights that it sets are one transaction, so that feature loads and appends to both streams.
 FEATURES_THAT_KNOW_ANOTHER = {("rollouts", "endpoints"), ("rollouts", "registry")}
+# Whoever reads the log knows its port; the programs and the composition root of the API choose what is behind it.
+READERS_OF_THE_LOG = ("audit", "event_feed", "processes", "relay")
+PROGRAMS_OF_READERS = {"control_plane/audit/app.py", "control_plane/relay/app.py"}
+FOR_READERS_OF_THE_LOG = {"control_plane.event_store.codec", "control_plane.event_store.errors"}
 
 
 def test_schemas_import_nothing_but_msgspec() -> None:
@@ -152,6 +156,38 @@ def test_features_do_not_know_each_other() -> None:
     assert strays == []
 
 
+def test_readers_of_the_log_know_its_port_alone() -> None:
+    readers = [source for source in sources_of("control_plane") if Path(source.where).parts[1] in READERS_OF_THE_LOG]
+    strays = [
+        f"{source.where} imports {name}"
+        for source in readers
+        if source.where not in PROGRAMS_OF_READERS
+        for name in sorted(source.imports)
+        if _is_behind_the_port(name)
+    ]
+
+    assert {Path(source.where).parts[1] for source in readers} == set(READERS_OF_THE_LOG)
+    assert {source.where for source in readers} >= PROGRAMS_OF_READERS
+    assert strays == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_behind"),
+    [
+        ("sqlite3", True),
+        ("eventsourcing.persistence.Notification", True),
+        ("control_plane.event_store.log_file.open_log_file", True),
+        ("control_plane.event_store.sqlite_store.SqliteStore", True),
+        ("control_plane.relay.topic_log.TopicLog", True),
+        ("control_plane.event_store.codec.context_of", False),
+        ("control_plane.log.ports.LogReader", False),
+        ("control_plane.relay.record.to_record", False),
+    ],
+)
+def test_what_is_behind_the_port_of_the_log_is_told(name: str, is_behind: bool) -> None:  # noqa: FBT001  a column
+    assert _is_behind_the_port(name) == is_behind
+
+
 def _libraries(package: str) -> set[str]:
     return _libraries_of(sources_of(package))
 
@@ -190,6 +226,13 @@ def _module_of(name: str) -> str:
     parts = name.split(".")
     candidates = ("/".join(parts[:length]) + ".py" for length in range(len(parts), 0, -1))
     return next(where for where in candidates if (ROOT / where).is_file())
+
+
+def _is_behind_the_port(name: str) -> bool:
+    if top_level(name) in {"eventsourcing", "sqlite3"} or name.startswith("control_plane.relay.topic_log"):
+        return True
+    is_of_store = name.startswith("control_plane.event_store.")
+    return is_of_store and name.rpartition(".")[0] not in FOR_READERS_OF_THE_LOG
 
 
 def _joins_features(source: Source, name: str) -> bool:
