@@ -5,38 +5,18 @@ import asyncio
 import msgspec
 
 from projections.reading import Reader
+from projections.rollups.reading import rolled_up, since
+from projections.rollups.statements import LABELS
 from projections.serving_metrics.queries import check_buckets
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark, combined
 
-# A shadow's answer shares the prediction id, not the deployment: labels are for what the caller got.
-# An answer that the capture policy withheld is neither right nor wrong.
 # Windows go by the time of the request, so a label that comes hours later counts where its prediction was made.
 _QUALITY = """
-    SELECT intDiv(predicted_at_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version,
-           name AS feedback_name, count() AS labelled, countIf(answer = truth) AS correct
-    FROM (
-        SELECT prediction_hash, deployment_id, any(version) AS version,
-               any(started_at_ms) AS predicted_at_ms
-        FROM request_records
-        WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND role = 'primary'
-          AND ended_at_ms >= {since_ms:Int64} AND started_at_ms >= {since_ms:Int64}
-        GROUP BY prediction_hash, deployment_id
-    ) AS served
-    INNER JOIN (
-        SELECT prediction_hash, deployment_id, any(answer_hash) AS answer
-        FROM observation_records
-        WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String}
-          AND predicted_at_ms >= {since_ms:Int64} - 1000 AND (answer_hash != sipHash64('') OR status != 200)
-        GROUP BY prediction_hash, deployment_id
-    ) AS observed USING (prediction_hash, deployment_id)
-    INNER JOIN (
-        SELECT prediction_hash, name, argMax(truth_hash, recency) AS truth
-        FROM feedback
-        WHERE workspace = {workspace:String} AND predicted_at_ms >= {since_ms:Int64} - 1000
-          AND ({feedback_name:String} = '' OR name = {feedback_name:String})
-        GROUP BY prediction_hash, name
-    ) AS told USING prediction_hash
+    SELECT intDiv(start_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version,
+           name AS feedback_name, sum(r.labelled) AS labelled, sum(r.labelled - r.wrong) AS correct
+    FROM <labels> AS r
+    WHERE {feedback_name:String} = '' OR name = {feedback_name:String}
     GROUP BY bucket_ms, deployment_id, version, feedback_name
     ORDER BY bucket_ms, version, deployment_id, feedback_name
 """
@@ -55,7 +35,10 @@ class QualityBucket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """Buckets in order of time. The watermark is that of requests and observations; feedback may always come later."""
+    """Buckets in order of time. The watermark is that of requests and observations; feedback may always come later.
+
+    Buckets of whole minutes reach back for as long as roll-ups are kept, others for as long as captured answers are.
+    """
 
     items: list[QualityBucket]
     watermark: Watermark
@@ -78,8 +61,10 @@ async def quality_of_endpoint(
         "bucket_ms": bucket_ms,
         "feedback_name": feedback_name or "",
     }
+    sql = _QUALITY.replace("<labels>", since(LABELS, bucket_ms=bucket_ms))
+    until = await rolled_up(reader)
     rows, marks = await asyncio.gather(
-        reader.select(_QUALITY, parameters), watermarks(reader, ("requests", "observations"))
+        reader.select(sql, parameters | until), watermarks(reader, ("requests", "observations"))
     )
     items = [QualityBucket(**row, accuracy=row["correct"] / row["labelled"]) for row in rows]
     return Quality(items=items, watermark=combined([marks["requests"], marks["observations"]]))

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from projections.feeds.batches import EARLIEST_MS, LATEST_MS, Batch
 from projections.messages import Message
 from projections.rollups.spans import MINUTE_MS, Kind
-from projections.rollups.statements import minute_of
 from projections.tables import Rows, Table
 from schemas.identifiers import prediction_started_at_ms
 from schemas.observations import Feedback
@@ -27,15 +26,15 @@ ARRIVALS = Table(
     origin=(),
 )
 
+_ARRIVE_AGAIN = f"""
+    INSERT INTO rollup_arrivals (kind, minute_ms, rows)
+    SELECT '<kind>', intDiv(<time>, {MINUTE_MS}) * {MINUTE_MS} AS minute_ms, count() FROM <table> GROUP BY minute_ms
+"""  # noqa: S608  our own names
 ARRIVE_AGAIN = (
-    f"""
-    INSERT INTO rollup_arrivals (kind, minute_ms, rows)
-    SELECT 'requests', {minute_of("ended_at_ms")} AS minute_ms, count() FROM request_records GROUP BY minute_ms
-    """,  # noqa: S608  our own names
-    f"""
-    INSERT INTO rollup_arrivals (kind, minute_ms, rows)
-    SELECT 'predictions', {minute_of("started_at_ms")} AS minute_ms, count() FROM prediction_index GROUP BY minute_ms
-    """,  # noqa: S608  our own names
+    _ARRIVE_AGAIN.replace("<kind>", "requests").replace("<time>", "ended_at_ms").replace("<table>", "request_records"),
+    _ARRIVE_AGAIN.replace("<kind>", "predictions")
+    .replace("<time>", "started_at_ms")
+    .replace("<table>", "prediction_index"),
 )
 """Makes every minute due whose rows are there: after a rebuild they may be others than before."""
 

@@ -1,54 +1,63 @@
-"""What happened in one epoch, from the roll-ups and, since the last of them, from the rows."""
+"""What happened, from the roll-ups and, since the last of them, from the rows: each moment is in one of the two."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from projections.reading import Reader
 from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, Kind
 from projections.rollups.statements import Chosen, Rollup
 
-_PROGRESS = """
-    SELECT kind, span_ms, max(until_ms) AS until_ms FROM rollup_progress GROUP BY kind, span_ms
-"""
+_PROGRESS = "SELECT kind, span_ms, max(until_ms) AS until_ms FROM rollup_progress GROUP BY kind, span_ms"
+_SPANS = (DAY_MS, HOUR_MS, MINUTE_MS)
 _OF_WORKSPACE = "workspace = {workspace:String}"
 _OF_ENDPOINT = "endpoint_id = {endpoint_id:String}"
 _OF_EPOCH = "epoch = {epoch:Int64}"
+# 2100-01-01: no row is later.
+_EVER_MS = "4102444800000"
 
 
 async def rolled_up(reader: Reader) -> dict[str, Any]:
-    """Return up to when spans are rolled up, as parameters of `of_epoch`. Read it before what is read by it."""
+    """Return up to when spans are rolled up, as parameters of what follows. Read it before what is read by it."""
     rows = await reader.select(_PROGRESS)
     until = {(row["kind"], row["span_ms"]): row["until_ms"] for row in rows}
     kinds: tuple[Kind, ...] = ("requests", "predictions")
-    return {
-        _until(kind, span_ms): until.get((kind, span_ms), 0)
-        for kind in kinds
-        for span_ms in (MINUTE_MS, HOUR_MS, DAY_MS)
-    }
+    return {f"{kind}_until_{span_ms}": until.get((kind, span_ms), 0) for kind in kinds for span_ms in _SPANS}
 
 
 def of_epoch(rollup: Rollup) -> str:
-    """Return a subquery for spans and rows of an epoch up to `watermark_ms`: each moment is in one of them."""
-    days, hours, minutes = (f"{{{_until(rollup.kind, span_ms)}:Int64}}" for span_ms in (DAY_MS, HOUR_MS, MINUTE_MS))
-    young = rollup.minutes(
-        Chosen(
-            from_ms=minutes,
-            until_ms="({watermark_ms:Int64} + 1)",
-            of_workspace=_OF_WORKSPACE,
-            of_endpoint=_OF_ENDPOINT,
-            of_epoch=_OF_EPOCH,
-        )
+    """Return a subquery for the spans and rows of an epoch of an endpoint up to `watermark_ms`."""
+    until_ms = "({watermark_ms:Int64} + 1)"
+    scope = {"of_workspace": _OF_WORKSPACE, "of_endpoint": _OF_ENDPOINT, "of_epoch": _OF_EPOCH}
+    return _joined(rollup, Chosen(from_ms="0", until_ms=until_ms, **scope), spans=_SPANS)
+
+
+def since(rollup: Rollup, *, bucket_ms: int) -> str:
+    """Return a subquery for the spans and rows of an endpoint since `since_ms`, of which none is in two buckets.
+
+    `since_ms` is the beginning of a bucket. Buckets that are not whole minutes are made of rows alone.
+    """
+    spans = [span_ms for span_ms in _SPANS if bucket_ms % span_ms == 0]
+    scope = {"of_workspace": _OF_WORKSPACE, "of_endpoint": _OF_ENDPOINT}
+    chosen = Chosen(
+        from_ms="{since_ms:Int64}",
+        until_ms=_EVER_MS,
+        span_ms=str(MINUTE_MS) if spans else "{bucket_ms:Int64}",
+        **scope,
     )
+    return _joined(rollup, chosen, spans=spans)
+
+
+def _joined(rollup: Rollup, chosen: Chosen, *, spans: Sequence[int]) -> str:
+    from_ms, stored = chosen.from_ms, ["0"]
+    for span_ms in spans:
+        until_ms = f"{{{rollup.kind}_until_{span_ms}:Int64}}"
+        stored.append(f"(span_ms = {span_ms} AND start_ms >= {from_ms} AND start_ms < {until_ms})")
+        from_ms = f"greatest({chosen.from_ms}, {until_ms})"
     return f"""(
         SELECT {rollup.columns} FROM {rollup.table.name} FINAL
-        WHERE {_OF_WORKSPACE} AND {_OF_ENDPOINT} AND {_OF_EPOCH} AND (
-            (span_ms = {DAY_MS} AND start_ms < {days})
-            OR (span_ms = {HOUR_MS} AND start_ms >= {days} AND start_ms < {hours})
-            OR (span_ms = {MINUTE_MS} AND start_ms >= {hours} AND start_ms < {minutes})
-        )
+        WHERE {chosen.of_workspace} AND {chosen.of_endpoint} AND {chosen.of_epoch} AND ({" OR ".join(stored)})
         UNION ALL
-        SELECT {rollup.columns} FROM ({young})
+        SELECT {rollup.columns} FROM ({rollup.from_rows(msgspec.structs.replace(chosen, from_ms=from_ms))})
     )"""  # noqa: S608  our own names and numbers
-
-
-def _until(kind: Kind, span_ms: int) -> str:
-    return f"{kind}_until_{span_ms}"

@@ -47,11 +47,6 @@ def total(numbers: str) -> str:
     return f"arraySum(mapValues({numbers}))"
 
 
-def minute_of(at_ms: str) -> str:
-    """Return an expression for the beginning of the minute that a time is in."""
-    return f"intDiv({at_ms}, {MINUTE_MS}) * {MINUTE_MS}"
-
-
 def _histogram(number: str, *, known: str) -> str:
     """Return an expression for the map of kept numbers to how often each of them is there."""
     pair = f"[{kept(number)}], [toUInt64(1)]"
@@ -68,13 +63,14 @@ def _joined(counts: str, *, key: str) -> str:
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows are rolled up, as conditions and expressions: those from one time up to, without, another.
+    """Which rows are rolled up into which spans, as conditions and expressions.
 
-    `starts`, where given, are the minutes alone.
+    They are those from one time up to, without, another, and, where `starts` is given, of the spans that begin then.
     """
 
     from_ms: str
     until_ms: str
+    span_ms: str = str(MINUTE_MS)
     starts: str | None = None
     of_workspace: str = "1"
     of_endpoint: str = "1"
@@ -83,7 +79,11 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     def has(self, at_ms: str) -> str:
         """Return the condition on a time."""
         within = f"{at_ms} >= {self.from_ms} AND {at_ms} < {self.until_ms}"
-        return within if self.starts is None else f"{within} AND {minute_of(at_ms)} IN {self.starts}"
+        return within if self.starts is None else f"{within} AND {self.start_of(at_ms)} IN {self.starts}"
+
+    def start_of(self, at_ms: str) -> str:
+        """Return the beginning of the span that a time is in."""
+        return f"intDiv({at_ms}, {self.span_ms}) * {self.span_ms}"
 
 
 ALL = Chosen(from_ms="{from_ms:Int64}", until_ms="{until_ms:Int64}", starts="{starts:Array(Int64)}")
@@ -94,7 +94,7 @@ class Rollup(msgspec.Struct, frozen=True, kw_only=True):
     """A table of roll-ups.
 
     Its columns are `keys`, the beginning of the span, and the names of `sums`, which make the values of a longer span
-    of shorter ones. `counted` is the value that only ever grows. `minutes` selects all of them from rows.
+    of shorter ones. `counted` is the value that only ever grows. `from_rows` selects all of them from rows.
     """
 
     table: Table
@@ -102,7 +102,7 @@ class Rollup(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     sums: Mapping[str, str]
     counted: str
-    minutes: Callable[[Chosen], str]
+    from_rows: Callable[[Chosen], str]
 
     @property
     def columns(self) -> str:
@@ -110,7 +110,7 @@ class Rollup(msgspec.Struct, frozen=True, kw_only=True):
 
     def store_minutes(self) -> str:
         """Insert the minutes `starts`, between `from_ms` and `until_ms`, made of the arrivals `made_from`."""
-        return self._inserted(self.minutes(ALL), span=f"toUInt32({MINUTE_MS})")
+        return self._inserted(self.from_rows(ALL), span=f"toUInt32({MINUTE_MS})")
 
     def store_spans(self) -> str:
         """Insert the spans of `span_ms` that begin at `starts`, made of those of `part_ms`."""
@@ -139,7 +139,7 @@ class Rollup(msgspec.Struct, frozen=True, kw_only=True):
 def _requests(chosen: Chosen) -> str:
     return f"""
         SELECT workspace, endpoint_id, epoch, drawn_deployment_id, deployment_id,
-               {minute_of("ended_at_ms")} AS start_ms, any(version) AS version,
+               {chosen.start_of("ended_at_ms")} AS start_ms, any(version) AS version,
                count() AS requests, sum(is_error) AS errors,
                {_counts("error_class", known="error_class != ''")} AS error_classes,
                {_histogram("duration_ms", known="1")} AS durations_ms
@@ -161,7 +161,7 @@ def _served(chosen: Chosen, *, told: str = "1") -> str:
     return f"""
         SELECT workspace, prediction_id, any(i.endpoint_id) AS endpoint_id, any(i.epoch) AS epoch,
                any(i.deployment_id) AS deployment_id, any(i.version) AS version,
-               {minute_of(_STARTED)} AS start_ms
+               {chosen.start_of(_STARTED)} AS start_ms
         FROM (
             SELECT workspace, prediction_id, endpoint_id, epoch, deployment_id, version FROM prediction_index
             WHERE role = 'primary' AND started_at_ms >= {chosen.from_ms} - {_SLACK_MS}
@@ -252,7 +252,7 @@ REQUESTS = Rollup(
         "durations_ms": _joined("parts.durations_ms", key="Float64"),
     },
     counted="requests",
-    minutes=_requests,
+    from_rows=_requests,
 )
 LABELS = Rollup(
     table=LABEL_ROLLUPS,
@@ -260,7 +260,7 @@ LABELS = Rollup(
     keys=(*_ANSWERED, "name"),
     sums={"version": "any(parts.version)", "labelled": "sum(parts.labelled)", "wrong": "sum(parts.wrong)"},
     counted="labelled",
-    minutes=_labels,
+    from_rows=_labels,
 )
 SCORES = Rollup(
     table=SCORE_ROLLUPS,
@@ -268,7 +268,7 @@ SCORES = Rollup(
     keys=(*_ANSWERED, "name"),
     sums={"scored": "sum(parts.scored)", "numbers": _joined("parts.numbers", key="Float64")},
     counted="scored",
-    minutes=_scores,
+    from_rows=_scores,
 )
 ANSWERS = Rollup(
     table=ANSWER_ROLLUPS,
@@ -282,7 +282,7 @@ ANSWERS = Rollup(
         "finish_reasons": _joined("parts.finish_reasons", key="String"),
     },
     counted="answers",
-    minutes=_answers,
+    from_rows=_answers,
 )
 
 ROLLUPS = (REQUESTS, LABELS, SCORES, ANSWERS)

@@ -6,6 +6,8 @@ import msgspec
 
 from projections.errors import BadQuery
 from projections.reading import Reader
+from projections.rollups.reading import rolled_up, since
+from projections.rollups.statements import REQUESTS
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark
 
@@ -13,15 +15,12 @@ _HOUR_MS = 3_600_000
 _MAX_BUCKETS = 2_000
 _MAX_BUCKET_MS = 366 * 24 * _HOUR_MS
 _METRICS = """
-    SELECT intDiv(ended_at_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version, epoch,
-           count() AS requests, sumMapIf(map(toString(error_class), toUInt64(1)), error_class != '') AS errors,
-           quantiles(0.5, 0.95, 0.99)(duration_ms) AS latencies_ms
-    FROM request_records FINAL
-    WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String} AND role = 'primary'
-      AND ended_at_ms >= {since_ms:Int64}
-    GROUP BY bucket_ms, deployment_id, version, epoch
+    SELECT intDiv(start_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id,
+           any(r.version) AS version, epoch, sum(r.requests) AS requests, sumMap(error_classes) AS errors,
+           quantilesExactWeightedArray(0.5, 0.95, 0.99)(mapKeys(durations_ms), mapValues(durations_ms)) AS latencies_ms
+    FROM <requests> AS r
+    GROUP BY bucket_ms, deployment_id, epoch
     ORDER BY bucket_ms, epoch, deployment_id
-    SETTINGS do_not_merge_across_partitions_select_final = 1
 """
 
 
@@ -61,7 +60,11 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Buckets in order of time. Those after the watermark may still grow."""
+    """Buckets in order of time, the first one whole. Those after the watermark may still grow.
+
+    Durations have a resolution of 0.8 %. Buckets of whole minutes reach back for as long as roll-ups are kept, others
+    for as long as records of requests are.
+    """
 
     items: list[Bucket]
     watermark: Watermark
@@ -73,8 +76,10 @@ async def metrics_of_endpoint(
     """Return the metrics since a time (Unix ms; by default an hour ago)."""
     since_ms = check_buckets(reader.now_ms(), since_ms, bucket_ms)
     parameters = {"workspace": workspace, "endpoint_id": endpoint_id, "since_ms": since_ms, "bucket_ms": bucket_ms}
+    sql = _METRICS.replace("<requests>", since(REQUESTS, bucket_ms=bucket_ms))
+    until = await rolled_up(reader)
     rows, in_hand, marks = await asyncio.gather(
-        reader.select(_METRICS, parameters), reader.select(_IN_HAND, parameters), watermarks(reader, ("requests",))
+        reader.select(sql, parameters | until), reader.select(_IN_HAND, parameters), watermarks(reader, ("requests",))
     )
     means: dict[tuple[object, object], dict[str, object]] = {}
     for row in in_hand:
@@ -84,7 +89,7 @@ async def metrics_of_endpoint(
 
 
 def check_buckets(now_ms: int, since_ms: int | None, bucket_ms: int) -> int:
-    """Return where the buckets begin, or refuse too many buckets."""
+    """Return the beginning of the first bucket, or refuse too many buckets."""
     since_ms = now_ms - _HOUR_MS if since_ms is None else since_ms
     if not 1 <= bucket_ms <= _MAX_BUCKET_MS:
         raise BadQuery(
@@ -98,7 +103,7 @@ def check_buckets(now_ms: int, since_ms: int | None, bucket_ms: int) -> int:
             field="bucket_ms",
             remedy="ask for longer buckets or a later since_ms",
         )
-    return since_ms
+    return since_ms // bucket_ms * bucket_ms
 
 
 def _bucket(row: dict[str, object]) -> Bucket:

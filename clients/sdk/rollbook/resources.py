@@ -1074,7 +1074,11 @@ class Lookup(Shape, frozen=True, kw_only=True):
 
 
 class Metrics(Shape, frozen=True, kw_only=True):
-    """Buckets in order of time. Those after the watermark may still grow."""
+    """Buckets in order of time, the first one whole. Those after the watermark may still grow.
+
+    Durations have a resolution of 0.8 %. Buckets of whole minutes reach back for as long as roll-ups are kept, others
+    for as long as records of requests are.
+    """
 
     items: list[Bucket]
     watermark: Watermark
@@ -1101,7 +1105,10 @@ class PrincipalPage(Shape, frozen=True, kw_only=True):
 
 
 class Quality(Shape, frozen=True, kw_only=True):
-    """Buckets in order of time. The watermark is that of requests and observations; feedback may always come later."""
+    """Buckets in order of time. The watermark is that of requests and observations; feedback may always come later.
+
+    Buckets of whole minutes reach back for as long as roll-ups are kept, others for as long as captured answers are.
+    """
 
     items: list[QualityBucket]
     watermark: Watermark

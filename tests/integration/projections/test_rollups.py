@@ -12,8 +12,10 @@ import pytest
 
 from projections.errors import StoreUnavailableError
 from projections.measurement.queries import measure_epoch
+from projections.quality.queries import quality_of_endpoint
 from projections.rollups.roller import Roller
 from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, Kind, floor
+from projections.serving_metrics.queries import metrics_of_endpoint
 from projections.store import ClickHouseStore
 from projections.views import projector_of
 from schemas.measurement import Arm, MeasureEpoch
@@ -239,6 +241,33 @@ async def test_evidence_outlives_the_rows_that_it_was_counted_from(store: ClickH
 
     assert await measured(store) == story.expected()
     assert story.expected()["blue"].labelled > 0
+
+
+@pytest.mark.parametrize("bucket_ms", [30_000, 5 * MINUTE_MS, 2 * HOUR_MS, DAY_MS])
+async def test_charts_show_the_same_whether_rolled_up_or_not(store: ClickHouseStore, bucket_ms: int) -> None:
+    chance = random.Random(10)
+    story = Story(store)
+    spread_ms = min(1_500 * bucket_ms, 3 * DAY_MS)
+    served = await story.serve([NOW - 300 - n * spread_ms // 200 for n in range(200)], chance=chance)
+    await story.observe(served, chance=chance)
+    await story.tell(served, "label", ("1", "2"), chance=chance)
+
+    async def shown() -> tuple[object, object]:
+        reader, since_ms = reader_at(store, NOW), NOW - spread_ms + bucket_ms
+        metrics = await metrics_of_endpoint(
+            reader, ENDPOINT, workspace=WORKSPACE, since_ms=since_ms, bucket_ms=bucket_ms
+        )
+        quality = await quality_of_endpoint(
+            reader, ENDPOINT, workspace=WORKSPACE, since_ms=since_ms, bucket_ms=bucket_ms, feedback_name="label"
+        )
+        return metrics.items, quality.items
+
+    from_rows = await shown()
+    await roller_on(store).roll_up()
+    rolled_up = await shown()
+
+    assert from_rows == rolled_up
+    assert all(from_rows)
 
 
 async def test_a_label_that_comes_after_answers_expired_takes_none_back(store: ClickHouseStore) -> None:
