@@ -113,6 +113,7 @@ class Program:
             "KAFKA_BOOTSTRAP": bootstrap,
             "CLICKHOUSE_URL": clickhouse_url,
             "READY_FILE": str(self.ready_file),
+            "ROLLUP_MS": "200",
         }
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -19,6 +19,9 @@ from tests.support.read_side_messages import ROLLOUT, event_message, headers, ip
 
 ROWS = 50
 _PAUSE_S = 0.02
+# What ends longer ago is in a minute that is closed.
+ENDED_AGO_MS = 2 * 60_000
+ROLLED_UP = "SELECT sum(requests) AS rows FROM request_rollups FINAL WHERE span_ms = 60000"
 COUNT = """
     SELECT count() AS rows, uniqExact(gateway_id, byte_offset) AS ids
     FROM request_records WHERE gateway_id = {g:String}
@@ -70,7 +73,7 @@ class Producing:
     async def _send(self, producer: AIOKafkaProducer) -> None:
         now, batch = time.time_ns() // 1_000_000, self.batches
         rows = [
-            request_row(batch * ROWS + number, started_at_ms=now - 10, gateway_id=self.gateway)
+            request_row(batch * ROWS + number, started_at_ms=now - ENDED_AGO_MS, gateway_id=self.gateway)
             for number in range(ROWS)
         ]
         described = headers(source=self.gateway, kind="requests", batch=batch, rows=ROWS, closed_until_ms=now)
@@ -109,6 +112,11 @@ async def test_a_worker_that_is_killed_again_and_again_doubles_and_loses_no_row(
 
     await rows_come(store, producing.gateway, at_least=rows)
     assert await counted(store, producing.gateway) == (rows, rows), "without FINAL: no row appears twice"
+
+    async def all_are_rolled_up() -> bool:
+        return (await store.select(ROLLED_UP)) == [{"rows": rows}]
+
+    await eventually(all_are_rolled_up, within_s=60, what=f"{rows} requests in roll-ups")
     comparisons = await compare_all(store, await rebuild_all(store, KafkaConnection(bootstrap=node.bootstrap)))
     assert [one.table for one in comparisons if not one.is_equal] == []
     assert program.stop() == 0

@@ -310,11 +310,12 @@ class CutShort(ClickHouseStore):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.left = -1
-        self.writes = 0
+        self.looks = 0
 
     async def run(self, action: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-        if "query" not in action.__qualname__:
-            self.writes += 1
+        if "query" in action.__qualname__:
+            self.looks += 1
+        else:
             self.left -= 1
             if self.left == 0:
                 raise StoreUnavailableError("gone")
@@ -346,6 +347,35 @@ async def test_a_pass_that_is_cut_short_anywhere_is_made_good_by_the_next(
     assert cut.left > 0
     await expire(store, *RAW)
     assert await measured(store) == story.expected()
+
+
+async def test_rolling_up_goes_on_after_trouble_and_rests_while_nothing_arrives(
+    store: ClickHouseStore, views_database: str
+) -> None:
+    story, arrived = Story(store), 0
+    await story.serve([NOW - HOUR_MS], chance=random.Random(11))
+    cut = CutShort(views_database)
+    cut.left = 1
+    # The next minute has not begun, so that only what arrives makes work.
+    roller = roller_on(cut, now_ms=floor(NOW, MINUTE_MS))
+    running = asyncio.create_task(roller.run(every_s=0.01, arrived=lambda: arrived))
+    try:
+        while await number_of(store, "rollup_spans") == 0:
+            await asyncio.sleep(0.01)
+        looks = 0
+        while looks != cut.looks:
+            looks = cut.looks
+            await asyncio.sleep(0.5)
+        await story.serve([NOW - 2 * HOUR_MS], chance=random.Random(12))
+        arrived += 1
+        while await number_of(store, "rollup_spans", f"span_ms = {MINUTE_MS} AND kind = 'requests'") < 2:
+            await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await cut.close()
+
+    assert roller.failures == 1
 
 
 async def test_two_that_roll_up_at_once_come_to_the_same(store: ClickHouseStore) -> None:
