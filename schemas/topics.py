@@ -55,7 +55,7 @@ SERVING_STATE = Topic(
     tombstones_kept_ms=30 * _DAY_MS,
     written_by="relay",
     content=(
-        "the current document of each endpoint, instance, model and rollout, with the event that made it; "
+        "the current document of each endpoint, instance, model and active rollout, with the event that made it; "
         "no value where it was removed"
     ),
 )

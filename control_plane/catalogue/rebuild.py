@@ -12,8 +12,9 @@ from control_plane.ports import Aggregates, CatalogueRow, DocumentMark
 from schemas.envelope import RecordedEvent
 from schemas.identifiers import kind_of
 
-FORMAT = "4"
-"""Raised when a row writer changes what it writes; a store with another format rebuilds its rows when it is opened.
+FORMAT = "5"
+"""Raised when a row writer changes what it writes, or which of its rows are documents; a store with another format
+rebuilds its rows when it is opened.
 
 Documents on `serving.state.v1` are such rows: those of another format are published again, all of them.
 """

@@ -3,7 +3,7 @@
 import msgspec
 
 from control_plane.ports import Aggregate, CatalogueRow
-from control_plane.rollouts.aggregate import RolloutState, evolve
+from control_plane.rollouts.aggregate import ACTIVE_PHASES, RolloutState, evolve
 from control_plane.rollouts.decisions import Verb
 from schemas.documents.rollouts import Rollout, Standing
 from schemas.identifiers import Kind
@@ -47,5 +47,5 @@ ROLLOUTS: Aggregate[RolloutState | None] = Aggregate(
     initial=None,
     evolve=evolve,
     row=_catalogue_row,
-    is_followed=lambda state: state is not None,
+    is_followed=lambda state: state is not None and state.phase in ACTIVE_PHASES,
 )

@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import msgspec
@@ -22,10 +23,12 @@ from projections.messages import Message
 from projections.views import projector_of
 from schemas.catalogue import EVENT_TYPES, NotUnderstood, read_data
 from schemas.documents.contents import CONTENTS
+from schemas.documents.records import Removed
 from schemas.envelope import RecordedEvent
 from schemas.events.access import RoleGranted
 from schemas.identifiers import Kind
 from schemas.topics import REGISTRY_EVENTS
+from tests.support.documents import DocumentsOfLog
 from tests.support.earlier_release import unpack_data_directory
 from tests.support.fakes import FakeClock
 
@@ -109,6 +112,46 @@ async def test_its_catalogue_means_what_a_rebuild_gives(tmp_path: Path, log: lis
         found = [row for kind in kinds for row in store.catalogue().find(kind, workspace="default", limit=1_000)]
 
     assert meant(found) == meant(rows_of(log, AGGREGATES))
+
+
+async def test_its_documents_are_those_that_its_log_leaves_one_after_another(
+    tmp_path: Path, log: list[RecordedEvent]
+) -> None:
+    folder = unpack_data_directory(tmp_path)
+    async with opened(folder):
+        pass
+
+    left = DocumentsOfLog()
+    for event in log:
+        list(left.after(event.envelope, position=event.position))
+    assert await documents_in(folder) == {
+        record.id: (record.position, isinstance(record, Removed)) for record in left.current()
+    }
+
+
+async def test_what_the_release_before_kept_as_documents_is_removed_where_programs_need_it_no_more(
+    tmp_path: Path,
+) -> None:
+    folder = unpack_data_directory(tmp_path)
+    async with opened(folder) as store:
+        over = store.catalogue().find(Kind.ROLLOUT, workspace="default", phases=("completed", "aborted"))
+    assert over
+    with closing(sqlite3.connect(folder / "events" / "registry.sqlite")) as connection, connection:
+        connection.execute("UPDATE documents SET is_removed = 0 WHERE kind = 'rollout'")
+        connection.execute("UPDATE properties SET value = '4' WHERE name = 'catalogue_format'")
+
+    async with opened(folder) as store:
+        assert store.catalogue().find(Kind.ROLLOUT, workspace="default", phases=("completed", "aborted")) == over
+
+    documents = await documents_in(folder)
+    assert [documents[row.id][1] for row in over] == [True for _ in over]
+
+
+async def documents_in(folder: Path) -> dict[str, tuple[int, bool]]:
+    """Return the position of each document of a store, and whether it is removed."""
+    with open_log_file(folder / "events" / "registry.sqlite") as file:
+        found = await file.documents(after=(0, ""), up_to=await file.head(), limit=1_000)
+        return {document.id: (document.position, document.is_removed) for document in found}
 
 
 def meant(rows: list[CatalogueRow]) -> dict[str, tuple[CatalogueRow, msgspec.Struct]]:

@@ -106,6 +106,14 @@ def test_a_rollout_that_is_over_is_forgotten(phase: str) -> None:
     assert picture(*active(), rollout(position=11, phase=phase)).rollouts == {}
 
 
+def test_a_rollout_whose_document_is_removed_is_forgotten() -> None:
+    known = picture(*active())
+
+    known.take(later(Removed(id=ROLLOUT, position=11)), at())
+
+    assert known.rollouts == {}
+
+
 def test_what_is_not_among_all_documents_is_not_there() -> None:
     known = picture(*active(), rollout(id="rollout-2"), instance("instance-2"))
 
