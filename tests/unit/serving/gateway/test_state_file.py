@@ -173,6 +173,60 @@ def test_an_earlier_release_that_ran_again_has_the_newer_state(folder: Path) -> 
     assert state_in(folder) == KeptState(read_at_ms=READ_AT_MS, snapshot=newer.snapshot)
 
 
+def without_room(folder: Path) -> Path:
+    """Let no file be made for the state until the folder that this returns is there; permissions do not bind root."""
+    room = folder / "room"
+    (folder / names.STATE).symlink_to(room / names.STATE)
+    return room
+
+
+@pytest.mark.parametrize("written_format", [2, 3])
+def test_where_no_file_can_be_made_the_state_of_an_earlier_release_serves_until_it_can(
+    folder: Path, written_format: int
+) -> None:
+    in_one_piece = written_by_an_earlier_release(folder, written_format)
+    room = without_room(folder)
+
+    keeper = Keeper(folder)
+    with pytest.raises(sqlite3.OperationalError):
+        keeper.keep()
+    assert in_one_piece.exists()
+    room.mkdir()
+    kept = keeper.keep()
+    keeper.file.close()
+
+    assert kept.position == 7
+    assert state_in(folder) == KeptState(read_at_ms=READ_AT_MS, snapshot=kept)
+    assert not in_one_piece.exists()
+
+
+def test_a_first_state_is_kept_once_its_file_can_be_made(folder: Path) -> None:
+    room = without_room(folder)
+
+    keeper = Keeper(folder)
+    assert keeper.file.state is None
+    room.mkdir()
+    keeper.serve()
+    kept = keeper.keep()
+    keeper.file.close()
+
+    assert state_in(folder) == KeptState(read_at_ms=READ_AT_MS, snapshot=kept)
+
+
+def test_a_state_that_is_there_and_cannot_be_read_stays(keeper: Keeper) -> None:
+    keeper.serve()
+    kept = keeper.keep()
+    keeper.file.close()
+    in_its_place = wal_of(keeper.folder)
+    in_its_place.mkdir()
+
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        state_in(keeper.folder)
+
+    in_its_place.rmdir()
+    assert state_in(keeper.folder) == KeptState(read_at_ms=READ_AT_MS, snapshot=kept)
+
+
 @pytest.mark.parametrize("content", [b"{", b"{}", b'{"format": 1, "snapshot": {"position": 7}}', b'{"format": 2}'])
 def test_the_state_of_an_earlier_release_that_cannot_be_used_is_none(folder: Path, content: bytes) -> None:
     (folder / names.SNAPSHOT).write_bytes(content)
