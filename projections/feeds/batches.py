@@ -1,6 +1,6 @@
 """Column batches of the data plane: Arrow IPC in the value, the source's progress in the headers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -36,6 +36,8 @@ ORIGIN = (("source", pa.string()), ("kafka_partition", pa.uint16()), ("kafka_off
 EARLIEST_MS = 1_577_836_800_000
 LATEST_MS = 4_102_444_800_000
 _MAX_BATCH = 2**63 - 1
+# A clock that is set back while a request is under way makes the request begin after its end.
+_MAX_SET_BACK_MS = 24 * 3_600_000
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,9 @@ def batch_rows(batch: Batch, message: Message, *, table: Table) -> Rows:
     return Rows(table, pa.Table.from_arrays(values, schema=table.columns))
 
 
-def read_batch(message: Message, *, kind: SourceKind, columns: Mapping[str, ColumnType], time_column: str) -> Batch:
+def read_batch(
+    message: Message, *, kind: SourceKind, columns: Mapping[str, ColumnType], time_columns: Sequence[str]
+) -> Batch:
     """Read a batch and check that it is what its headers promise.
 
     Raises:
@@ -73,8 +77,20 @@ def read_batch(message: Message, *, kind: SourceKind, columns: Mapping[str, Colu
     found = _columns(body(message), kind, columns)
     if found.num_rows != headers.rows:
         raise UndecodableError(f"the header promises {headers.rows} rows, the batch has {found.num_rows}")
-    _check_times(found, time_column)
+    for time_column in time_columns:
+        _check_times(found, time_column)
     return Batch(headers=headers, columns=found)
+
+
+def read_requests(message: Message) -> Batch:
+    """Read a batch of request records.
+
+    Raises:
+        UndecodableError: it is not such a batch, or a request began long after its end.
+    """
+    batch = read_batch(message, kind="requests", columns=REQUEST_COLUMNS, time_columns=("started_at_ms", "ended_at_ms"))
+    _check_order(batch.columns, "started_at_ms", "ended_at_ms")
+    return batch
 
 
 def _headers(message: Message, kind: SourceKind) -> BatchHeaders:
@@ -120,6 +136,12 @@ def _check_times(batch: pa.Table, column: str) -> None:
             raise UndecodableError(f"{column} reaches from {bounds['min']} to {bounds['max']}: not Unix milliseconds")
 
 
+def _check_order(batch: pa.Table, begin: str, end: str) -> None:
+    ahead_ms = pc.max(pc.subtract(batch[begin], batch[end])).as_py()
+    if ahead_ms is not None and ahead_ms > _MAX_SET_BACK_MS:
+        raise UndecodableError(f"{begin} is up to {ahead_ms} ms after {end}: one of them is no time of the request")
+
+
 def _origin(message: Message, batch: Batch) -> list[pa.Array]:
     values = (batch.headers.source, message.partition, message.offset)
     rows = batch.columns.num_rows
@@ -129,18 +151,18 @@ def _origin(message: Message, batch: Batch) -> list[pa.Array]:
 # A batch of requests has up to 500 rows, one of observations up to some MiB.
 REQUEST_BATCHES = Feed(
     topic=topics.REQUESTS,
-    decode=partial(read_batch, kind="requests", columns=REQUEST_COLUMNS, time_column="ended_at_ms"),
+    decode=read_requests,
     max_messages=200,
 )
 OBSERVATION_BATCHES = Feed(
     topic=topics.OBSERVATIONS,
-    decode=partial(read_batch, kind="observations", columns=OBSERVATION_COLUMNS, time_column="captured_at_ms"),
+    decode=partial(read_batch, kind="observations", columns=OBSERVATION_COLUMNS, time_columns=("captured_at_ms",)),
     max_messages=64,
     is_spread=True,
 )
 TELEMETRY_BATCHES = Feed(
     topic=topics.TELEMETRY,
-    decode=partial(read_batch, kind="telemetry", columns=TELEMETRY_COLUMNS, time_column="sampled_at_ms"),
+    decode=partial(read_batch, kind="telemetry", columns=TELEMETRY_COLUMNS, time_columns=("sampled_at_ms",)),
     max_messages=64,
     is_spread=True,
 )

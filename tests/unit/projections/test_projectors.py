@@ -32,6 +32,7 @@ from tests.support.read_side_messages import (
 )
 
 AT_MS = 1_795_000_000_000
+DAY_MS = 24 * 3_600_000
 PAUSED = event_message(
     rollouts.RolloutPaused(step=1, reason="by hand"), stream=ROLLOUT, version=3, position=9, at_ms=AT_MS
 )
@@ -64,6 +65,14 @@ def test_a_batch_gives_its_rows_with_their_origin_and_the_progress_of_its_source
     assert (source["batch"], source["closed_until_ms"], source["is_closing"]) == (4, AT_MS, 0)
 
 
+def test_a_clock_that_is_set_back_during_a_request_costs_no_record() -> None:
+    parts = rows_by_table(
+        projector_of(REQUESTS).project(request_batch([request_row(1, started_at_ms=AT_MS, ended_at_ms=AT_MS - 60_000)]))
+    )
+
+    assert len(parts["request_records"]) == 1
+
+
 def test_an_empty_batch_still_moves_its_source() -> None:
     parts = rows_by_table(projector_of(REQUESTS).project(request_batch([])))
 
@@ -90,6 +99,13 @@ ROW = request_row(1, started_at_ms=AT_MS)
             id="cut short",
         ),
         pytest.param(request_batch([ROW | {"ended_at_ms": 17}]), "not Unix milliseconds", id="seconds for ms"),
+        pytest.param(request_batch([ROW | {"started_at_ms": -1}]), "started_at_ms reaches from -1", id="before time"),
+        pytest.param(request_batch([ROW, ROW | {"started_at_ms": 2**62}]), "started_at_ms reaches", id="after time"),
+        pytest.param(
+            request_batch([ROW | {"started_at_ms": AT_MS + 2 * DAY_MS}]),
+            "started_at_ms is up to 172799995 ms after ended_at_ms",
+            id="a start after the end",
+        ),
         pytest.param(request_batch([ROW | {"region": None}]), "'region' with null", id="a null"),
         pytest.param(
             msgspec.structs.replace(
