@@ -15,6 +15,7 @@ import structlog
 from faust.contrib.asgi import faust_app_running
 
 from infra.arguments import take_no_arguments
+from infra.background import Background
 from infra.clock import SystemClock
 from infra.data_directory import write_atomically
 from infra.metrics import Metrics
@@ -54,12 +55,13 @@ async def run(settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
     """Serve until stopped; raises what made it impossible to go on, so that a new process resumes."""
     _prepare_files(settings)
     async with _resources(settings) as (store, dead_letters):
-        subscriptions = _subscriptions(settings, store, dead_letters)
+        background = Background()
+        subscriptions = _subscriptions(settings, store, dead_letters, background)
         worker = build_worker(_worker_settings(settings, await identity(store)), subscriptions)
         async with rolling_on(
             settings.clickhouse_url, clock=SystemClock(), kept_days=msgspec.structs.asdict(settings.retention_days)
         ) as roller:
-            with _metrics(subscriptions, roller).served(settings.metrics_port, host=LOOPBACK):
+            with _metrics(subscriptions, roller, background).served(settings.metrics_port, host=LOOPBACK):
                 async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):
                     rolling = roller.run(every_s=settings.rollup_ms / 1000, arrived=partial(_arrived, subscriptions))
                     await _serve(worker, settings, stopping, beside=rolling)
@@ -69,7 +71,7 @@ def _arrived(subscriptions: Sequence[Subscription]) -> int:
     return sum(one.sink.inserted[ARRIVALS.name] for one in subscriptions)
 
 
-def _metrics(subscriptions: Sequence[Subscription], roller: Roller) -> Metrics:
+def _metrics(subscriptions: Sequence[Subscription], roller: Roller, background: Background) -> Metrics:
     sinks = {one.topic.name: one.sink for one in subscriptions}
 
     def inserted() -> dict[str, float]:
@@ -79,6 +81,7 @@ def _metrics(subscriptions: Sequence[Subscription], roller: Roller) -> Metrics:
         return {**tables}
 
     metrics = Metrics()
+    background.show_in(metrics)
     metrics.counters(
         "rollbook_sink_messages",
         "Messages applied to the tables.",
@@ -87,7 +90,7 @@ def _metrics(subscriptions: Sequence[Subscription], roller: Roller) -> Metrics:
     )
     metrics.counters(
         "rollbook_sink_dead_letters",
-        "Messages that could not be decoded.",
+        "Messages that could not be decoded, or on which a view failed.",
         label="topic",
         read=lambda: {topic: sink.rejected for topic, sink in sinks.items()},
     )
@@ -192,13 +195,15 @@ def _worker_settings(settings: ProjectionsSettings, database: str) -> WorkerSett
 
 
 def _subscriptions(
-    settings: ProjectionsSettings, store: ClickHouseStore, dead_letters: DeadLetters
+    settings: ProjectionsSettings, store: ClickHouseStore, dead_letters: DeadLetters, background: Background
 ) -> list[Subscription]:
     marks = ClickHouseMarks(store, clock=SystemClock(), same_log=KafkaLogProbe(settings.kafka))
     return [
         Subscription(
             topic=projector.topic,
-            sink=Sink(projector=projector, inserts=store, marks=marks, dead_letters=dead_letters),
+            sink=Sink(
+                projector=projector, inserts=store, marks=marks, dead_letters=dead_letters, background=background
+            ),
             max_messages=projector.feed.max_messages,
             flush_s=(settings.spread_flush_ms if projector.feed.is_spread else settings.flush_ms) / 1000,
         )

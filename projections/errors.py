@@ -2,6 +2,7 @@
 
 ProjectionError
 ├── UndecodableError         a message is not a batch, event or feedback: it goes to the dead letters
+├── NotProjectedError        a view failed on a message: it goes there too, and the view counts as failing
 ├── TopicMovedOnError        a topic lost messages while it was read again
 ├── StoreUnavailableError    ClickHouse is away or overloaded: trying again may help
 ├── StoreRefusedError        ClickHouse understood and refused: trying again will not help
@@ -16,6 +17,8 @@ ProjectionError
 
 from typing import ClassVar
 
+_MAX_REASON = 1_000
+
 
 class ProjectionError(Exception):
     """Base of this tree."""
@@ -23,6 +26,17 @@ class ProjectionError(Exception):
 
 class UndecodableError(ProjectionError):
     """The message does not have the form its topic promises; the text is the reason that people will read."""
+
+
+class NotProjectedError(ProjectionError):
+    """A view, or the feed that it reads, failed on a message, which is a bug of ours.
+
+    `by` is the table that the rows were for, or the topic of the feed.
+    """
+
+    def __init__(self, by: str, error: Exception) -> None:
+        super().__init__(f"{by} failed on it: {repr(error)[:_MAX_REASON]}")
+        self.by = by
 
 
 class TopicMovedOnError(ProjectionError):

@@ -5,6 +5,7 @@ from typing import Any, Generic
 
 import msgspec
 
+from projections.errors import NotProjectedError, UndecodableError
 from projections.feeds.feed import Content, Feed
 from projections.messages import Message
 from projections.tables import Rows, Table
@@ -14,8 +15,10 @@ from schemas.topics import Topic
 class TableProjector(msgspec.Struct, Generic[Content], frozen=True, kw_only=True):
     """How the messages of one feed become rows of one table.
 
-    `rows` is pure, refuses nothing that the feed decodes, and returns no row for what the view does not show. A table
-    that `is_last` is inserted after the others of its topic: its rows are taken as the sign that those are complete.
+    `rows` is pure, refuses nothing that the feed decodes, and returns no row for what the view does not show. Where it
+    raises all the same, the message has no effect on any table, becomes a dead letter, and the table counts as failing.
+    A table that `is_last` is inserted after the others of its topic: its rows are taken as the sign that those are
+    complete.
     """
 
     feed: Feed[Content]
@@ -25,7 +28,7 @@ class TableProjector(msgspec.Struct, Generic[Content], frozen=True, kw_only=True
 
 
 class TopicProjector:
-    """What all views make of one topic. A message has its effect on all of its tables or, undecodable, on none."""
+    """What all views make of one topic. A message has its effect on all of its tables or, as a dead letter, on none."""
 
     def __init__(self, feed: Feed[Any], parts: Sequence[TableProjector[Any]]) -> None:
         self.feed = feed
@@ -40,8 +43,23 @@ class TopicProjector:
         return tuple(part.table for part in self._parts)
 
     def project(self, message: Message) -> tuple[Rows, ...]:
-        content = self.feed.decode(message)
-        return tuple(part.rows(content, message) for part in self._parts)
+        content = self._decoded(message)
+        return tuple(_rows(part, content, message) for part in self._parts)
+
+    def _decoded(self, message: Message) -> Any:  # noqa: ANN401  whatever the feed gives
+        try:
+            return self.feed.decode(message)
+        except UndecodableError:
+            raise
+        except Exception as error:
+            raise NotProjectedError(self.topic.name, error) from error
+
+
+def _rows(part: TableProjector[Any], content: object, message: Message) -> Rows:
+    try:
+        return part.rows(content, message)
+    except Exception as error:
+        raise NotProjectedError(part.table.name, error) from error
 
 
 def joined(parts: Iterable[TableProjector[Any]]) -> tuple[TopicProjector, ...]:

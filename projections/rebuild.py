@@ -14,13 +14,13 @@ import msgspec
 
 from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection, connection_in
-from projections.errors import TopicMovedOnError, UndecodableError
+from projections.errors import TopicMovedOnError
 from projections.messages import Message
 from projections.replay import Span, messages_of, span_of
 from projections.retention.expiry import expiries
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
-from projections.tables import Projector, Rows, Table, assemble
+from projections.tables import Projector, Table, project_all
 from projections.views import PROJECTED, PROJECTORS, VIEWS
 
 SUFFIX = "_rebuilt"
@@ -153,18 +153,12 @@ async def _floor(store: ClickHouseStore, table: Table) -> int | None:
 
 
 async def _insert(store: ClickHouseStore, projector: Projector, messages: list[Message]) -> int:
-    parts: list[Rows] = []
-    undecodable = 0
-    for message in messages:
-        try:
-            parts += projector.project(message)
-        except UndecodableError:
-            undecodable += 1
+    projected = project_all(projector, messages)
     first, last = messages[0], messages[-1]
-    for table, rows in assemble(_rebuilt_tables(projector), parts):
+    for table, rows in (block for block in projected.blocks if not block[0].counts):
         token = f"{first.topic}-{first.partition}-{first.offset}-{last.offset}"
         await store.insert(f"{table.name}{SUFFIX}", rows, token=token)
-    return undecodable
+    return len(projected.rejected)
 
 
 async def _compare(store: ClickHouseStore, table: Table, one: Rebuilt, expiry: str | None) -> Comparison:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 import pyarrow as pa
 
+from projections.errors import NotProjectedError, UndecodableError
 from projections.messages import Message
 from schemas.topics import Topic
 
@@ -77,17 +78,77 @@ class Projector(Protocol):
 
         Raises:
             UndecodableError: the message does not have the form of its topic.
+            NotProjectedError: a view failed on it.
         """
         ...
 
 
+class Rejected(msgspec.Struct, frozen=True):
+    """A message that has no rows, and why."""
+
+    message: Message
+    error: UndecodableError | NotProjectedError
+
+
+class Projected(msgspec.Struct, frozen=True, kw_only=True):
+    """What several messages became: a block of rows for each table that has some, and the messages without rows."""
+
+    blocks: list[tuple[Table, pa.Table]]
+    rejected: list[Rejected]
+
+
+def project_all(projector: Projector, messages: Iterable[Message]) -> Projected:
+    """Project messages together. One that a view fails on takes no other with it."""
+    projected: list[tuple[Message, tuple[Rows, ...]]] = []
+    rejected: list[Rejected] = []
+    for message in messages:
+        try:
+            projected.append((message, tuple(projector.project(message))))
+        except (UndecodableError, NotProjectedError) as error:
+            rejected.append(Rejected(message, error))
+    try:
+        blocks = assemble(projector.tables, [rows for _, parts in projected for rows in parts])
+    except NotProjectedError:
+        fitting, others = _fitting(projector.tables, projected)
+        blocks = assemble(projector.tables, fitting)
+        rejected += others
+    return Projected(blocks=blocks, rejected=sorted(rejected, key=lambda one: one.message.offset))
+
+
+def _fitting(
+    tables: Iterable[Table], projected: Iterable[tuple[Message, Sequence[Rows]]]
+) -> tuple[list[Rows], list[Rejected]]:
+    """Tell the rows that fit their tables from the messages whose rows do not."""
+    fitting: list[Rows] = []
+    rejected: list[Rejected] = []
+    for message, parts in projected:
+        try:
+            assemble(tables, parts)
+        except NotProjectedError as error:
+            rejected.append(Rejected(message, error))
+        else:
+            fitting += parts
+    return fitting, rejected
+
+
 def assemble(tables: Iterable[Table], parts: Sequence[Rows]) -> list[tuple[Table, pa.Table]]:
-    """Concatenate the rows of each table, in the order of `tables`; tables without rows are left out."""
+    """Concatenate the rows of each table, in the order of `tables`; tables without rows are left out.
+
+    Raises:
+        NotProjectedError: a row does not fit its table.
+    """
     blocks = [(table, _block(table, [part for part in parts if part.table is table])) for table in tables]
     return [(table, block) for table, block in blocks if block.num_rows]
 
 
 def _block(table: Table, parts: Sequence[Rows]) -> pa.Table:
+    try:
+        return _joined(table, parts)
+    except Exception as error:
+        raise NotProjectedError(table.name, error) from error
+
+
+def _joined(table: Table, parts: Sequence[Rows]) -> pa.Table:
     columns = [part.values for part in parts if isinstance(part.values, pa.Table)]
     mappings = [row for part in parts if not isinstance(part.values, pa.Table) for row in part.values]
     if mappings:

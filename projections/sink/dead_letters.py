@@ -1,4 +1,4 @@
-"""Keeps undecodable messages, unchanged, with the reason and their place."""
+"""Keeps messages that have no rows, unchanged, with the reason and their place."""
 
 import asyncio
 

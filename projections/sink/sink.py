@@ -14,11 +14,12 @@ import msgspec
 import pyarrow as pa
 import structlog
 
-from projections.errors import ProjectionError, StoreUnavailableError, UndecodableError
+from infra.background import Background
+from projections.errors import NotProjectedError, ProjectionError, StoreUnavailableError, UndecodableError
 from projections.messages import Message
 from projections.retries import Backoff, retry_until_done
 from projections.sink.progress import Batch, Mark, Progress, admit, resume
-from projections.tables import Projector, Rows, Table, assemble
+from projections.tables import Projected, Projector, project_all
 
 Result = TypeVar("Result")
 
@@ -51,7 +52,7 @@ class Marks(Protocol):
 
 
 class DeadLetters(Protocol):
-    """Where undecodable messages are kept."""
+    """Where messages that have no rows are kept."""
 
     async def put(self, message: Message, *, reason: str) -> None:
         """Return once the message is safe.
@@ -67,15 +68,14 @@ class DeadLettersUnavailableError(ProjectionError):
 
 
 class Decoded(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch as blocks of rows by table, and what could not be read, with the reason."""
+    """A batch, and what became of its messages."""
 
     batch: Batch
-    blocks: list[tuple[Table, pa.Table]]
-    rejected: list[tuple[Message, str]]
+    projected: Projected
 
     @property
     def needs_mark(self) -> bool:
-        return bool(self.rejected) or any(not table.folds for table, _ in self.blocks)
+        return bool(self.projected.rejected) or any(not table.folds for table, _ in self.projected.blocks)
 
 
 class Sink:
@@ -88,15 +88,16 @@ class Sink:
         inserts: Inserts,
         marks: Marks,
         dead_letters: DeadLetters,
-        backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        background: Background | None = None,
     ) -> None:
         self._projector = projector
         self._inserts = inserts
         self._marks = marks
         self._dead_letters = dead_letters
-        self._backoff = backoff or Backoff()
+        self._backoff = Backoff()
         self._sleep = sleep
+        self._background = background or Background()
         self._progress: dict[int, Progress] = {}
         self._forgotten: set[int] = set()
         self.settled = 0
@@ -146,14 +147,7 @@ class Sink:
         return self._progress[partition]
 
     def _decode(self, batch: Batch) -> Decoded:
-        parts: list[Rows] = []
-        rejected: list[tuple[Message, str]] = []
-        for message in batch.messages:
-            try:
-                parts += self._projector.project(message)
-            except UndecodableError as error:
-                rejected.append((message, str(error)))
-        return Decoded(batch=batch, blocks=assemble(self._projector.tables, parts), rejected=rejected)
+        return Decoded(batch=batch, projected=project_all(self._projector, batch.messages))
 
     async def _begin(self, decoded: Sequence[Decoded]) -> None:
         marks = [(one.batch.messages[0].partition, _mark_of(one.batch)) for one in decoded if one.needs_mark]
@@ -165,14 +159,20 @@ class Sink:
         await asyncio.gather(*(self._write(one) for one in decoded))
 
     async def _write(self, decoded: Decoded) -> None:
-        for message, reason in decoded.rejected:
-            self.rejected += 1
-            _log.error("message_undecodable", topic=message.topic, offset=message.offset, reason=reason)
-            await self._persist(partial(self._dead_letters.put, message, reason=reason), what="dead_letter")
+        for rejected in decoded.projected.rejected:
+            await self._reject(rejected.message, rejected.error)
         token = token_of(decoded.batch)
-        for table, rows in decoded.blocks:
+        for table, rows in decoded.projected.blocks:
             await self._persist(partial(self._inserts.insert, table.name, rows, token=token), what="insert")
             self.inserted[table.name] += rows.num_rows
+
+    async def _reject(self, message: Message, error: UndecodableError | NotProjectedError) -> None:
+        self.rejected += 1
+        if isinstance(error, NotProjectedError):
+            self._background.failed(f"projections-fills-{error.by}", error)
+        reason = str(error)
+        _log.error("message_rejected", topic=message.topic, offset=message.offset, reason=reason)
+        await self._persist(partial(self._dead_letters.put, message, reason=reason), what="dead_letter")
 
     async def _persist(self, action: Callable[[], Awaitable[Result]], *, what: str) -> Result:
         passing = (StoreUnavailableError, DeadLettersUnavailableError)

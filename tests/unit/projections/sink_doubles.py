@@ -1,11 +1,13 @@
 """Doubles for the sink's ports: tables that know tokens and can lose the process at any step."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
 from projections.errors import UndecodableError
+from projections.feeds.feed import Feed
 from projections.messages import Message
+from projections.projectors import TableProjector, TopicProjector
 from projections.sink.progress import Mark
 from projections.sink.sink import DeadLettersUnavailableError
 from projections.tables import Rows, Table
@@ -19,20 +21,35 @@ class Crash(Exception):
     """The process is gone."""
 
 
-class NumberProjector:
-    """One row a message; a value that is not a number is undecodable."""
+UNLUCKY = b"0013"
 
-    topic = FEEDBACK
-    tables = (NUMBERS, HIGHEST)
 
-    def project(self, message: Message) -> Iterable[Rows]:
-        value = message.value or b""
-        if not value.isdigit():
-            raise UndecodableError("no number")
-        return (
-            Rows(NUMBERS, [{"partition": message.partition, "number": int(value)}]),
-            Rows(HIGHEST, [{"number": int(value)}]),
-        )
+def _number(message: Message) -> int:
+    value = message.value or b""
+    if not value.isdigit():
+        raise UndecodableError("no number")
+    return int(value)
+
+
+def _numbers(number: int, message: Message) -> Rows:
+    if message.value == UNLUCKY:
+        raise ValueError("a bug of this view")
+    return Rows(NUMBERS, [{"partition": message.partition, "number": number}])
+
+
+def _highest(number: int, _: Message) -> Rows:
+    return Rows(HIGHEST, [{"number": number}])
+
+
+_FEED = Feed(topic=FEEDBACK, decode=_number, max_messages=100)
+NUMBER_PROJECTOR = TopicProjector(
+    _FEED,
+    [
+        TableProjector(feed=_FEED, table=HIGHEST, rows=_highest, is_last=True),
+        TableProjector(feed=_FEED, table=NUMBERS, rows=_numbers),
+    ],
+)
+"""One row a message in each table; a value that is not a number is undecodable, and on one value a view fails."""
 
 
 class Outside:

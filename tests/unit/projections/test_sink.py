@@ -5,14 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.background import Background
 from projections.errors import StoreRefusedError, StoreUnavailableError
 from projections.sink.progress import Mark
 from projections.sink.sink import Sink
 from tests.unit.projections.sink_doubles import (
     HIGHEST,
+    NUMBER_PROJECTOR,
     NUMBERS,
+    UNLUCKY,
     Crash,
-    NumberProjector,
     Outside,
     letters_unavailable,
     message,
@@ -23,8 +25,15 @@ async def _no_sleep(seconds: float) -> None:
     assert seconds > 0
 
 
-def sink_on(outside: Outside) -> Sink:
-    return Sink(projector=NumberProjector(), inserts=outside, marks=outside, dead_letters=outside, sleep=_no_sleep)
+def sink_on(outside: Outside, background: Background | None = None) -> Sink:
+    return Sink(
+        projector=NUMBER_PROJECTOR,
+        inserts=outside,
+        marks=outside,
+        dead_letters=outside,
+        sleep=_no_sleep,
+        background=background,
+    )
 
 
 async def test_messages_get_their_rows_and_are_settled_in_order() -> None:
@@ -71,6 +80,45 @@ async def test_an_undecodable_message_is_kept_with_its_reason_and_settled() -> N
     assert [one.offset for one in settled] == [0, 1, 2]
     assert [(one.offset, one.value, reason) for one, reason in outside.letters] == [(1, b"\xff", "no number")]
     assert outside.numbers() == [(0, 0), (0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("value", "by"),
+    [
+        pytest.param(UNLUCKY, NUMBERS.name, id="its view raises"),
+        pytest.param(b"9" * 30, NUMBERS.name, id="its row does not fit the table"),
+    ],
+)
+async def test_a_message_that_a_view_fails_on_is_kept_with_its_name_and_takes_no_other_with_it(
+    value: bytes, by: str
+) -> None:
+    outside, background = Outside(), Background()
+
+    settled = await sink_on(outside, background).consume([message(0), message(1, value=value), message(2)])
+
+    assert [one.offset for one in settled] == [0, 1, 2]
+    ((letter, reason),) = outside.letters
+    assert (letter.offset, letter.value) == (1, value)
+    assert reason.startswith(f"{by} failed on it: ")
+    assert outside.numbers() == [(0, 0), (0, 2)]
+    assert background.failing == (f"projections-fills-{by}",)
+
+
+async def test_a_view_that_fails_on_every_message_is_told_once_for_each() -> None:
+    outside, background = Outside(), Background()
+    sink = sink_on(outside, background)
+
+    await sink.consume([message(number, value=UNLUCKY) for number in range(3)])
+
+    assert (sink.rejected, background.failures) == (3, {f"projections-fills-{NUMBERS.name}": 3})
+
+
+async def test_a_message_that_is_not_of_its_form_is_no_fault_of_a_view() -> None:
+    outside, background = Outside(), Background()
+
+    await sink_on(outside, background).consume([message(0, value=b"\xff")])
+
+    assert background.failures == {}
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailableError("away"), letters_unavailable()])
