@@ -70,7 +70,7 @@ def _tokens(
 def _changes(mint: InferenceTokenMint) -> list[Operation]:
     @asynccontextmanager
     async def fresh_key(*_: object) -> AsyncIterator[handlers.KeyChange]:
-        with mint.keys.fresh() as fresh:
+        async with mint.keys.fresh() as fresh:
             yield handlers.KeyChange(first=mint.keys.first, fresh=fresh)
 
     return [

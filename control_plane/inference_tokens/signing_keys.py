@@ -1,10 +1,12 @@
 """The private halves of a workspace's signing keys, one file each; the keyring on the log says which of them counts."""
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 import structlog
@@ -29,7 +31,10 @@ _log = structlog.get_logger(__name__)
 
 
 class SigningKeys:
-    """Keys of one workspace. The key of the first start counts until a rotation; it alone has no event."""
+    """Keys of one workspace. The key of the first start counts until a rotation; it alone has no event.
+
+    Safe from any thread; only one at a time writes and deletes files.
+    """
 
     def __init__(self, secrets_dir: Path, catalogue: Callable[[], Catalogue], *, workspace: str, clock: Clock) -> None:
         self._secrets_dir = secrets_dir
@@ -38,6 +43,7 @@ class SigningKeys:
         self._clock = clock
         self._private: dict[str, Ed25519PrivateKey] = {}
         self._undecided: set[str] = set()
+        self._files = Lock()
         self._first = None if self.keyring().keys else self._load_first()
 
     @property
@@ -66,34 +72,49 @@ class SigningKeys:
         """
         now = rfc3339(self._clock.now_ms())
         key_id = [key.key_id for key in self.public() if key.signs_from <= now][-1]
-        if key_id not in self._private:
+        private = self._private.get(key_id)
+        if private is None:
             try:
-                self._private[key_id] = load_key(self._file_of(key_id))
+                private = self._private[key_id] = load_key(self._file_of(key_id))
             except (OSError, ValueError, TypeError) as error:
                 raise SigningKeyMissingError(key_id) from error
-        return key_id, self._private[key_id]
+        return key_id, private
 
-    @contextmanager
-    def fresh(self) -> Iterator[SigningKey]:
+    @asynccontextmanager
+    async def fresh(self) -> AsyncIterator[SigningKey]:
         """Make a key for a command, its private half on disk before any event names it.
 
         Afterwards the private halves that no event names any more are deleted. While the command's fate is unknown,
-        because its caller went away or the disk failed, the key stays: the event may be committed yet.
+        because its caller went away or the disk failed, the key stays: the event may be committed yet. Threads do
+        all work on files.
         """
         private = Ed25519PrivateKey.generate()
         key = _public_of(private)
-        self._undecided.add(key.key_id)
-        write_key(self._file_of(key.key_id), private)
+        await asyncio.to_thread(self._keep, key.key_id, private)
         try:
             yield key
         except Unavailable:
             raise
         except RollbookError:
-            self._undecided.discard(key.key_id)
-            self._file_of(key.key_id).unlink(missing_ok=True)
+            await asyncio.to_thread(self._give_up, key.key_id)
             raise
-        self._undecided.discard(key.key_id)
-        self._discard_unused()
+        await asyncio.to_thread(self._settle, key.key_id)
+
+    def _keep(self, key_id: str, private: Ed25519PrivateKey) -> None:
+        with self._files:
+            self._undecided.add(key_id)
+            write_key(self._file_of(key_id), private)
+
+    def _give_up(self, key_id: str) -> None:
+        with self._files:
+            self._undecided.discard(key_id)
+            self._file_of(key_id).unlink(missing_ok=True)
+
+    def _settle(self, key_id: str) -> None:
+        # A key stays undecided until whoever has the files knows an event that names it.
+        with self._files:
+            self._undecided.discard(key_id)
+            self._discard_unused()
 
     def _discard_unused(self) -> None:
         try:

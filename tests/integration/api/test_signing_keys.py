@@ -29,9 +29,10 @@ async def test_a_rotation_whose_caller_went_away_may_be_committed_after_the_next
             after_commit=lambda _: None,
         ) as store:
             keys = SigningKeys(tmp_path, store.catalogue, workspace=WORKSPACE, clock=SystemClock())
-            with pytest.raises(asyncio.CancelledError), keys.fresh() as left:
-                raise asyncio.CancelledError
-            with keys.fresh() as fresh:
+            with pytest.raises(asyncio.CancelledError):
+                async with keys.fresh() as left:
+                    raise asyncio.CancelledError
+            async with keys.fresh() as fresh:
                 await store.execute(
                     context(), partial(rotate_signing_key, command=command, keys=KeyChange(first=None, fresh=fresh))
                 )
