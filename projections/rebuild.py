@@ -1,14 +1,17 @@
 """Rebuilds the tables from the topics, beside the live ones: to compare them, or to put them in their place.
 
 `python -m projections.rebuild --verify` says whether the live tables equal what the topics give; `--swap` exchanges
-them while the sink goes on. What a topic no longer holds is kept from the live table and not compared.
+them while the sink goes on. What a topic no longer holds, or holds in a form that cannot be read any more, is kept from
+the live table and not compared.
 """
 
 import argparse
 import asyncio
+import itertools
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -30,6 +33,7 @@ _STATEMENT_S = 600
 # Rows that expire while tables are compared are in one and not in the other.
 _EXPIRING_S = 120
 _POLL_S = 0.5
+_PLACES_AT_ONCE = 5_000
 
 # Of a table without offsets, what cannot be compared: what the live one has heard more of since, and what began before
 # all that the topic holds.
@@ -45,16 +49,21 @@ _NOT_AHEAD = f"""
 """  # noqa: S608  our own names
 
 
+Place: TypeAlias = tuple[int, int]
+
+
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     """The tables of one topic as they were built again, and from which messages.
 
+    `rejected` are the messages without rows, by partition and offset: rows that a live table has of them were made when
+    they could be read.
     `floors` has the time of the oldest row of each table whose rows expire. Live rows that are older come from messages
     that the topic no longer holds, also where it was made anew and gave their offsets to others.
     """
 
     tables: tuple[Table, ...]
     span: Span
-    undecodable: int
+    rejected: tuple[Place, ...]
     floors: Mapping[str, int | None]
 
 
@@ -105,7 +114,8 @@ async def swap_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> None:
     """
     of_table = {table.name: (table, one) for one in rebuilt for table in one.tables}
     for name, (table, one) in of_table.items():
-        await _copy(store, table, source=name, target=f"{name}{SUFFIX}", where=_before(table, one))
+        where = f"{_before(table, one)} OR {await _unreadable(store, table, one)}"
+        await _copy(store, table, source=name, target=f"{name}{SUFFIX}", where=where)
     for name in of_table:
         await store.command(f"EXCHANGE TABLES {name} AND {name}{SUFFIX}")
     late = {name: _after(one.span) if table.origin else "1" for name, (table, one) in of_table.items()}
@@ -134,11 +144,11 @@ async def _copy(store: ClickHouseStore, table: Table, *, source: str, target: st
 
 async def _rebuild(store: ClickHouseStore, connection: KafkaConnection, projector: Projector) -> Rebuilt:
     span = await span_of(connection, projector.topic)
-    undecodable = 0
+    rejected: list[Place] = []
     async for messages in messages_of(connection, projector.topic.name, span):
-        undecodable += await _insert(store, projector, messages)
+        rejected += await _insert(store, projector, messages)
     floors = {table.name: await _floor(store, table) for table in _rebuilt_tables(projector) if table.retention}
-    return Rebuilt(tables=_rebuilt_tables(projector), span=span, undecodable=undecodable, floors=floors)
+    return Rebuilt(tables=_rebuilt_tables(projector), span=span, rejected=tuple(rejected), floors=floors)
 
 
 def _rebuilt_tables(projector: Projector) -> tuple[Table, ...]:
@@ -152,17 +162,19 @@ async def _floor(store: ClickHouseStore, table: Table) -> int | None:
     return int(rows[0]["oldest_ms"]) if rows[0]["rows"] else None
 
 
-async def _insert(store: ClickHouseStore, projector: Projector, messages: list[Message]) -> int:
+async def _insert(store: ClickHouseStore, projector: Projector, messages: list[Message]) -> list[Place]:
     projected = project_all(projector, messages)
     first, last = messages[0], messages[-1]
     for table, rows in (block for block in projected.blocks if not block[0].counts):
         token = f"{first.topic}-{first.partition}-{first.offset}-{last.offset}"
         await store.insert(f"{table.name}{SUFFIX}", rows, token=token)
-    return len(projected.rejected)
+    return [(one.message.partition, one.message.offset) for one in projected.rejected]
 
 
 async def _compare(store: ClickHouseStore, table: Table, one: Rebuilt, expiry: str | None) -> Comparison:
-    where = _held(table, one, expiry) if table.origin else _NOT_AHEAD
+    where = (
+        f"{_held(table, one, expiry)} AND NOT {await _unreadable(store, table, one)}" if table.origin else _NOT_AHEAD
+    )
     live, rebuilt = await asyncio.gather(
         _fingerprint(store, table, table.name, where), _fingerprint(store, table, f"{table.name}{SUFFIX}", where)
     )
@@ -181,6 +193,29 @@ async def _fingerprint(store: ClickHouseStore, table: Table, name: str, where: s
 async def _count(store: ClickHouseStore, name: str, where: str) -> int:
     rows = await store.select(f"SELECT count() AS rows FROM {name} WHERE {where}")  # noqa: S608  our own names and numbers
     return int(rows[0]["rows"])
+
+
+async def _unreadable(store: ClickHouseStore, table: Table, one: Rebuilt) -> str:
+    """Select the live rows of messages that cannot be read any more; most of these never had any."""
+    if not table.origin:
+        return "0"
+    found: list[Place] = []
+    for first in range(0, len(one.rejected), _PLACES_AT_ONCE):
+        places = one.rejected[first : first + _PLACES_AT_ONCE]
+        rows = await store.select(
+            f"SELECT DISTINCT kafka_partition, kafka_offset FROM {table.name} "  # noqa: S608  our own names and numbers
+            f"WHERE (kafka_partition, kafka_offset) IN ({', '.join(map(str, places))})"
+        )
+        found += [(row["kafka_partition"], row["kafka_offset"]) for row in rows]
+    return f"({' OR '.join(_runs(sorted(found))) or '0'})"
+
+
+def _runs(places: Iterable[Place]) -> Iterator[str]:
+    """Select places by runs of offsets, as a view that fails does so on many messages in a row."""
+    numbered = enumerate(places)
+    for (partition, _), together in itertools.groupby(numbered, lambda one: (one[1][0], one[1][1] - one[0])):
+        offsets = [offset for _, (_, offset) in together]
+        yield f"(kafka_partition = {partition} AND kafka_offset BETWEEN {offsets[0]} AND {offsets[-1]})"
 
 
 def _held(table: Table, one: Rebuilt, expiry: str | None) -> str:

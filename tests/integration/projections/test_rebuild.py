@@ -83,6 +83,14 @@ class Log:
             await producer.send_and_wait(FEEDBACK.name, label.value)
         await producer.stop()
 
+    async def write_unreadable(self) -> int:
+        """Write what is not a batch of requests into partition 0, and return its offset."""
+        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks="all")
+        await producer.start()
+        written = await producer.send_and_wait(REQUESTS.name, b"of a newer release", partition=0)
+        await producer.stop()
+        return int(written.offset)
+
     async def expire(self, *topics: Topic) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
         await admin.start()
@@ -177,6 +185,24 @@ async def test_a_rebuild_takes_rows_away_that_the_topic_does_not_give(store: Cli
 
     assert {"request_records", "prediction_index"} <= set(before)
     assert await everywhere(store) == [[4, 5, 6, 7]] * 3
+
+
+async def test_a_rebuild_keeps_rows_of_messages_that_cannot_be_read_any_more(store: ClickHouseStore, log: Log) -> None:
+    await log.write(4, 5, hours_ago=2)
+    offsets = [await log.write_unreadable() for _ in range(3)]
+    await log.write(6, 7, hours_ago=1)
+    at_ms = time.time_ns() // 1_000_000 - HOUR_MS
+    when_they_could_be_read = [
+        requests([request_row(number, started_at_ms=at_ms)], at_ms=at_ms, offset=offset)
+        for number, offset in zip((1, 2), offsets, strict=False)
+    ]
+    await sink_into(store, projector_of(REQUESTS)).consume(when_they_could_be_read)
+
+    await rebuilt(store, log)
+
+    assert await numbers_in(store, "request_records") == [1, 2, 4, 5, 6, 7]
+    assert await numbers_in(store, "prediction_index") == [1, 2, 4, 5, 6, 7]
+    assert await differing(store, log) == []
 
 
 @pytest.mark.parametrize(("word", "number"), [("INSERT", 1), ("EXCHANGE", 1), ("EXCHANGE", 4), ("DROP", 1)])
