@@ -34,18 +34,23 @@ class TalkativeBackEnd(BackEnd):
                 is_short = b"x-short" in head.lower()
                 await reader.readexactly(length)
                 self.requests += 1
-                pieces = 1 if is_short else BIG_ANSWER // len(PIECE)
-                self.answering += 1
-                writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {pieces * len(PIECE)}\r\n\r\n".encode())
-                for _ in range(pieces):
-                    writer.write(PIECE)
-                    await writer.drain()
-                self.answering -= 1
+                await self._answer(writer, pieces=1 if is_short else BIG_ANSWER // len(PIECE))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter, *, pieces: int) -> None:
+        self.answering += 1
+        try:
+            writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {pieces * len(PIECE)}\r\n\r\n".encode())
+            for _ in range(pieces):
+                writer.write(PIECE)
+                await writer.drain()
+        finally:
+            # A request that Envoy gives up on and sends again is not answered twice.
+            self.answering -= 1
 
 
 @contextmanager
@@ -56,6 +61,17 @@ def connections(gateway: Gateway, count: int) -> Iterator[list[socket.socket]]:
             stack.enter_context(socket.create_connection(("127.0.0.1", gateway.ports.gateway), timeout=GUARD_S))
             for _ in range(count)
         ]
+
+
+def beginning(connection: socket.socket) -> bytes:
+    """Return the protocol and status of what has come on a connection, without taking it, or what became of it."""
+    connection.settimeout(0)
+    try:
+        return connection.recv(12, socket.MSG_PEEK) or b"closed"
+    except BlockingIOError:
+        return b"nothing yet"
+    except ConnectionResetError:
+        return b"reset"
 
 
 def is_closed(connection: socket.socket) -> bool:
