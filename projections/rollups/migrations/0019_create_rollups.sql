@@ -30,6 +30,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (kind, span_ms)
 COMMENT 'Up to when spans are rolled up; read with max and GROUP BY'
 --;;
+-- A row has some hundred numbers, and few rows are read: a granule of the usual size would be megabytes.
 CREATE TABLE IF NOT EXISTS request_rollups
 (
     workspace            LowCardinality(String)              COMMENT 'Tenant',
@@ -51,7 +52,7 @@ ENGINE = ReplacingMergeTree(rank)
 PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(start_ms, 'UTC'))
 ORDER BY (workspace, endpoint_id, epoch, span_ms, start_ms, drawn_deployment_id, deployment_id)
 TTL toDateTime(fromUnixTimestamp64Milli(start_ms, 'UTC')) + INTERVAL 400 DAY DELETE
-SETTINGS ttl_only_drop_parts = 1
+SETTINGS ttl_only_drop_parts = 1, index_granularity = 128
 COMMENT 'Requests of each deployment under each epoch by minute, hour and day, for longer than request_records; choose one span_ms; read with FINAL'
 --;;
 CREATE TABLE IF NOT EXISTS answer_rollups
@@ -74,7 +75,7 @@ ENGINE = ReplacingMergeTree(rank)
 PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(start_ms, 'UTC'))
 ORDER BY (workspace, endpoint_id, epoch, span_ms, start_ms, deployment_id)
 TTL toDateTime(fromUnixTimestamp64Milli(start_ms, 'UTC')) + INTERVAL 400 DAY DELETE
-SETTINGS ttl_only_drop_parts = 1
+SETTINGS ttl_only_drop_parts = 1, index_granularity = 128
 COMMENT 'Answers of language models by minute, hour and day, for longer than observation_records; choose one span_ms; read with FINAL'
 --;;
 CREATE TABLE IF NOT EXISTS label_rollups
@@ -96,7 +97,7 @@ ENGINE = ReplacingMergeTree(rank)
 PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(start_ms, 'UTC'))
 ORDER BY (workspace, endpoint_id, epoch, span_ms, start_ms, deployment_id, name)
 TTL toDateTime(fromUnixTimestamp64Milli(start_ms, 'UTC')) + INTERVAL 400 DAY DELETE
-SETTINGS ttl_only_drop_parts = 1
+SETTINGS ttl_only_drop_parts = 1, index_granularity = 128
 COMMENT 'How often answers were right by minute, hour and day, for longer than what it is made of; choose one span_ms; read with FINAL'
 --;;
 CREATE TABLE IF NOT EXISTS score_rollups
@@ -117,7 +118,7 @@ ENGINE = ReplacingMergeTree(rank)
 PARTITION BY toYYYYMM(fromUnixTimestamp64Milli(start_ms, 'UTC'))
 ORDER BY (workspace, endpoint_id, epoch, span_ms, start_ms, deployment_id, name)
 TTL toDateTime(fromUnixTimestamp64Milli(start_ms, 'UTC')) + INTERVAL 400 DAY DELETE
-SETTINGS ttl_only_drop_parts = 1
+SETTINGS ttl_only_drop_parts = 1, index_granularity = 128
 COMMENT 'Losses, ratings and other numbers told of requests by minute, hour and day; choose one span_ms; read with FINAL'
 --;;
 -- What is there already has arrived, too.
