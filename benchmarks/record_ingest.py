@@ -8,23 +8,19 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psutil
 
 from benchmarks.figures import Figure, at_least
+from benchmarks.neighbours import Neighbours, running_neighbours
 from benchmarks.programs import new_folder, running
 from infra.clickhouse.client import connect
 from infra.kafka.clients import producer
 from infra.kafka.connection import KafkaConnection
-from infra.kafka.topics import TopicSpec, ensure_topics
-from infra.ports import free_ports, is_free
-from infra.stack.addresses import LOOPBACK
 from schemas.observations import BatchHeaders
-from schemas.topics import REQUESTS, TOPICS
+from schemas.topics import REQUESTS
 from serving.gateway.request_batches import encode_rows
 
 _ROWS = 400_000
@@ -35,41 +31,14 @@ _POLL_S = 0.1
 _WITHIN_S = 180.0
 
 
-class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
-    """Where Kafka and ClickHouse answer, and the processes that share the work."""
-
-    bootstrap: str
-    clickhouse_url: str
-    clickhouse_pid: int
-
-
 def measure(*, full: bool) -> Iterator[list[Figure]]:
     """Fill the topic, start the consumer, and count until every row can be queried."""
     rows = _ROWS_FULL if full else _ROWS
     for batch_rows in _SIZES:
-        with new_folder() as folder, ExitStack() as opened:
-            neighbours = _start(folder, opened)
+        with new_folder() as folder, running_neighbours(folder) as neighbours:
             asyncio.run(_fill(neighbours.bootstrap, rows=rows, batch_rows=batch_rows))
             yield _drain(folder, neighbours, rows=rows, batch_rows=batch_rows)
         rows //= 4
-
-
-def _start(folder: Path, opened: ExitStack) -> Neighbours:
-    kafka, controller, clickhouse = free_ports(3)
-    settings = {
-        "HOST": LOOPBACK,
-        "PORT": str(kafka),
-        "CONTROLLER_PORT": str(controller),
-        "DATA_DIR": str(folder / "kafka"),
-    }
-    opened.enter_context(running("kafka", settings, is_ready=lambda: not is_free(kafka)))
-    settings = {"HOST": LOOPBACK, "PORT": str(clickhouse), "DATA_DIR": str(folder / "clickhouse")}
-    pid = opened.enter_context(running("clickhouse", settings, is_ready=lambda: not is_free(clickhouse)))
-    bootstrap = f"{LOOPBACK}:{kafka}"
-    specs = [TopicSpec.of(one) for one in TOPICS]
-    asyncio.run(ensure_topics(KafkaConnection(bootstrap=bootstrap), specs))
-    url = f"http://default@{LOOPBACK}:{clickhouse}/default"
-    return Neighbours(bootstrap=bootstrap, clickhouse_url=url, clickhouse_pid=pid)
 
 
 async def _fill(bootstrap: str, *, rows: int, batch_rows: int) -> None:

@@ -18,6 +18,7 @@ from benchmarks.lost_instance import measure as measure_lost_instance
 from benchmarks.lost_language_model import measure as measure_lost_language_model
 from benchmarks.lost_language_model import measure_real as measure_lost_vllm
 from benchmarks.many_instances import measure as measure_many_instances
+from benchmarks.many_rollouts import measure as measure_many_rollouts
 from benchmarks.record_ingest import measure as measure_record_ingest
 from benchmarks.request_visibility import measure as measure_request_visibility
 from benchmarks.runtime_against_mlserver import measure as measure_runtime_against_mlserver
@@ -87,6 +88,10 @@ SCENARIOS = {
     "instances": Scenario(
         title="a thousand instances registered, routed and probed, one of them killed",
         measure=measure_many_instances,
+    ),
+    "rollouts": Scenario(
+        title="what active rollouts cost, and how soon one that goes bad is aborted",
+        measure=measure_many_rollouts,
     ),
     "kills": Scenario(
         title="requests that fail while one of two instances is killed with -9",
