@@ -19,7 +19,7 @@ from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.audit.log_tree import LogTree
 from control_plane.declared import AGGREGATES, PROCESSES, Parts, declare
 from control_plane.endpoints.errors import EndpointNotFoundError
-from control_plane.endpoints.queries import existing_endpoint_id
+from control_plane.endpoints.queries import existing_endpoint_id, existing_endpoint_ids
 from control_plane.event_feed.commits import Commits
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.feedback.publisher import FeedbackPublisher
@@ -49,6 +49,7 @@ from projections.errors import QueryError
 from projections.query.lane import QueryLimits
 from projections.reading import Endpoints
 from schemas.identifiers import Kind, new_id
+from schemas.results import ItemProblem
 from schemas.topics import TOPICS
 
 _RANDOM_BITS = 80
@@ -168,7 +169,10 @@ def _endpoints(store: SqliteStore) -> Endpoints:
     async def id_of(endpoint: str, workspace: str) -> str:
         return await asyncio.to_thread(existing_endpoint_id, store.catalogue(), endpoint, workspace=workspace)
 
-    return Endpoints(id_of=id_of, unknown=EndpointNotFoundError)
+    async def ids_of(endpoints: Sequence[str], workspace: str) -> list[str | ItemProblem]:
+        return await asyncio.to_thread(existing_endpoint_ids, store.catalogue(), endpoints, workspace=workspace)
+
+    return Endpoints(id_of=id_of, ids_of=ids_of, unknown=EndpointNotFoundError)
 
 
 def _sql_limits(settings: ApiSettings) -> QueryLimits:

@@ -9,6 +9,7 @@ import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from control_plane.declared import declare, no_parts
 from control_plane.endpoints.errors import EndpointNotFoundError
@@ -22,12 +23,15 @@ PATH = Path(__file__).resolve().parents[1] / "schemas" / "generated" / "openapi.
 
 def operations() -> list[Operations]:
     """Return every operation, as it is declared; none can be carried out."""
-    views = open_views("http://nowhere", endpoints=Endpoints(id_of=_never, unknown=EndpointNotFoundError))
+    views = open_views("http://nowhere", endpoints=_NONE)
     return declare(no_parts(), views.operations)
 
 
-async def _never(endpoint: str, _workspace: str) -> str:
-    raise EndpointNotFoundError(endpoint)
+async def _never(endpoint: object, _workspace: str) -> NoReturn:
+    raise EndpointNotFoundError(str(endpoint))
+
+
+_NONE = Endpoints(id_of=_never, ids_of=_never, unknown=EndpointNotFoundError)
 
 
 def document() -> Document:

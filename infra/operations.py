@@ -70,6 +70,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `path` has placeholders, `{endpoint}` or `{number:int}`. `asks` is the body of a POST or PUT and the parameters of
     the rest. `answers` is the type of the answer's JSON, or None where it is not JSON. `also` are other
     statuses of the same answer. `errors` are the features' own errors; what every operation may answer is not repeated.
+    `item_errors` are those that one item of many may have in an answer to all of them.
     `name` is needed where one handler serves several operations. `sdk` is the method of the client libraries, as
     `endpoints.create`; operations that only Rollbook's own programs use have none.
     """
@@ -84,6 +85,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     also: tuple[int, ...] = ()
     errors: tuple[type[Exception], ...] = ()
+    item_errors: tuple[type[Exception], ...] = ()
     name: str = ""
     sdk: str = ""
 

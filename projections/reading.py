@@ -1,7 +1,7 @@
 """How the queries of all views read: with limits, with one kind of error, and up to a position."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NewType
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from infra.clock import Clock
 from projections.errors import StoreRefusedError, StoreUnavailableError, ViewStale, ViewUnavailable
 from projections.store import ClickHouseStore
+from schemas.results import ItemProblem
 
 WorkspaceId = NewType("WorkspaceId", str)
 
@@ -31,9 +32,13 @@ class OverTime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
-    """How the name or id of an endpoint, and the workspace, become the id; `unknown` is raised where there is none."""
+    """How the name or id of an endpoint, and the workspace, become the id; `unknown` is raised where there is none.
+
+    `ids_of` returns the ids of many, each in its place, or why there is none.
+    """
 
     id_of: Callable[[str, str], Awaitable[str]]
+    ids_of: Callable[[Sequence[str], str], Awaitable[Sequence[str | ItemProblem]]]
     unknown: type[Exception]
 
 

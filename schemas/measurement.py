@@ -1,10 +1,12 @@
 """What the judge asks of the view of measurements, and the answer: the counts that a rollout is judged by."""
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 Freshness: TypeAlias = Literal["fresh", "late", "no_data"]
+
+MAX_ITEMS = 500
 
 
 class MeasureEpoch(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +25,18 @@ class MeasureEpoch(msgspec.Struct, frozen=True, kw_only=True):
     between_tokens_threshold_ms: float | None = None
     answer_tokens_threshold: int | None = None
     truncation: bool | None = None
+
+
+class MeasureEpochOf(MeasureEpoch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted."""
+
+    endpoint: str
+
+
+class MeasureEpochs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Epochs of any endpoints, at most 500."""
+
+    items: Annotated[tuple[MeasureEpochOf, ...], msgspec.Meta(max_length=MAX_ITEMS)]
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from schemas.documents.endpoints import Endpoint, Instance
 from schemas.documents.versions import Version
 from schemas.events.endpoints import VersionReference
 from schemas.identifiers import Kind, kind_of
+from schemas.results import ItemProblem, problem_of
 
 _SHOWN_PHASES = ("announced", "failed")
 _MAX_DIGITS = 18
@@ -34,6 +35,17 @@ def existing_endpoint_id(catalogue: Catalogue, endpoint: str, *, workspace: str)
     if catalogue.get(Kind.ENDPOINT, identifier, workspace=workspace) is None:
         raise unknown_endpoint(endpoint)
     return identifier
+
+
+def existing_endpoint_ids(catalogue: Catalogue, endpoints: Sequence[str], *, workspace: str) -> list[str | ItemProblem]:
+    """Return the id of each, or that it does not exist."""
+    found: list[str | ItemProblem] = []
+    for endpoint in endpoints:
+        try:
+            found.append(existing_endpoint_id(catalogue, endpoint, workspace=workspace))
+        except errors.EndpointNotFoundError as error:
+            found.append(problem_of(error))
+    return found
 
 
 def unknown_endpoint(endpoint: str) -> errors.EndpointNotFoundError:

@@ -33,7 +33,7 @@ PATHS = ("/openapi", "/openapi/openapi.json")
 
 _TOKEN = "bearer"  # noqa: S105  the name of a scheme
 _REFERENCE = "#/components/schemas/{name}"
-_GENERIC = re.compile(r"(?P<outer>Page)_(?P<inner>[A-Za-z]+)_")
+_GENERIC = re.compile(r"(?P<outer>Page|Results?)_(?P<inner>[A-Za-z]+)_")
 _ROLE_IN_THE_CODE = re.compile(r"^Shown(?=[A-Z])|(?<=[a-z])(?:Resource|Request|Row)$")
 _TEXT = {"type": "string"}
 _ASKED_HEADERS = {
@@ -183,6 +183,8 @@ def _described(operation: Operation, tag: str, schemas: _Schemas) -> Document:
         "responses": {**_successes(operation, schemas), **_refusals(operation, schemas)},
         "x-rollbook-roles": sorted(operation.roles),
     }
+    if operation.item_errors:
+        described["x-rollbook-item-codes"] = sorted(_codes(operation.item_errors))
     if operation.sdk:
         described["x-rollbook-sdk"] = operation.sdk
     if operation.roles:
@@ -308,6 +310,10 @@ def _problem_name(code: str) -> str:
 
 def _all_errors(groups: Sequence[Operations]) -> Iterator[Any]:
     yield from (kind for group in groups for operation in group.operations for kind in _errors_of(operation))
+
+
+def _codes(kinds: Sequence[Any]) -> Iterator[str]:
+    yield from (kind.code for kind in kinds)
 
 
 def _errors_of(operation: Operation) -> Iterator[Any]:

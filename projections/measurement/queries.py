@@ -1,159 +1,114 @@
-"""What the judge asks: the counts of one epoch's arms, up to a watermark."""
+"""What the judge asks: the counts of epochs' arms, up to a watermark. All that is asked at once is counted at once."""
 
 import asyncio
-from typing import Any
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
 
 from projections.errors import BadQuery
+from projections.measurement.statements import COUNTS, OF_OBSERVATIONS, Count
 from projections.reading import Reader
-from projections.rollups.reading import of_epoch, rolled_up
-from projections.rollups.statements import ANSWERS, LABELS, REQUESTS, SCORES, above, below, total
+from projections.rollups.reading import rolled_up
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark, combined
-from schemas.measurement import Arm, Measured, MeasureEpoch
+from schemas.measurement import Arm, Measured, MeasureEpoch, MeasureEpochOf
 
 _MAX_EPOCH = 2**31 - 1
-# What another answered in an arm's place is an error of that arm: else a backup would hide a candidate that fails.
-_COUNTS = f"""
-    SELECT drawn_deployment_id AS arm, sum(r.requests) AS requests,
-           sum(if(deployment_id = drawn_deployment_id, r.errors, r.requests)) AS errors,
-           sum({above("durations_ms", "{threshold_ms:Float64}")}) AS slow,
-           quantilesExactWeightedArray(0.5, 0.95, 0.99)(mapKeys(durations_ms), mapValues(durations_ms)) AS latencies_ms
-    FROM {of_epoch(REQUESTS)} AS r WHERE arm IN {{arms:Array(String)}} GROUP BY arm
-"""  # noqa: S608  our own names
-_LABELS = f"""
-    SELECT deployment_id AS arm, sum(r.labelled) AS labelled, sum(r.wrong) AS wrong
-    FROM {of_epoch(LABELS)} AS r
-    WHERE arm IN {{arms:Array(String)}} AND name = {{feedback_name:String}} GROUP BY arm
-"""  # noqa: S608  our own names
-_NUMBERS = f"""
-    SELECT deployment_id AS arm, sum(scored) AS reported,
-           sum({above("numbers", "{threshold:Float64}")}) AS over,
-           sum({below("numbers", "{threshold:Float64}")}) AS under
-    FROM {of_epoch(SCORES)} AS r
-    WHERE arm IN {{arms:Array(String)}} AND name = {{called:String}} GROUP BY arm
-"""  # noqa: S608  our own names
-# Times and tokens are of what the capture policy kept.
-_ANSWERS = f"""
-    SELECT deployment_id AS arm,
-           sum({total("first_token_ms")}) AS streams,
-           sum({above("first_token_ms", "{first_token_limit:Float64}")}) AS late,
-           sum({total("token_ms")}) AS paced,
-           sum({above("token_ms", "{between_tokens_limit:Float64}")}) AS slow_between,
-           sum({total("finish_reasons")}) AS answers, sum(finish_reasons['length']) AS truncated,
-           sum({total("tokens_out")}) AS counted,
-           sum({above("tokens_out", "{tokens_limit:Float64}")}) AS long
-    FROM {of_epoch(ANSWERS)} AS r WHERE arm IN {{arms:Array(String)}} GROUP BY arm
-"""  # noqa: S608  our own names
+
+# Questions by their number, and rows by the number and the arm.
+Questions: TypeAlias = Mapping[int, MeasureEpochOf]
+Counted: TypeAlias = Mapping[tuple[int, str], dict[str, Any]]
 
 
-async def measure_epoch(reader: Reader, question: MeasureEpoch, *, workspace: str, endpoint_id: str) -> Measured:
-    """Count the arms. The watermark is read first: rows that arrive meanwhile are beyond it.
-
-    Durations, numbers and tokens have a resolution of 0.8 %.
+async def measure_epoch(reader: Reader, asked: MeasureEpoch, *, workspace: str, endpoint_id: str) -> Measured:
+    """Count the arms of one epoch.
 
     Raises:
         BadQuery: no stream gets as long as the epoch says.
     """
-    if not 0 <= question.epoch <= _MAX_EPOCH:
-        raise BadQuery(f"{question.epoch} is not an epoch", field="epoch", remedy="take it from the endpoint's traffic")
-    arms = list(dict.fromkeys((question.candidate, question.baseline)))
-    needs_observations = question.feedback_name is not None or _is_about_answers(question)
-    mark, until = await asyncio.gather(_watermark(reader, with_observations=needs_observations), rolled_up(reader))
+    require_possible(asked)
+    question = MeasureEpochOf(endpoint=endpoint_id, **msgspec.structs.asdict(asked))
+    (measured,) = await measure_epochs(reader, [question], workspace=workspace)
+    return measured
+
+
+async def measure_epochs(reader: Reader, asked: Sequence[MeasureEpochOf], *, workspace: str) -> list[Measured]:
+    """Count the arms of possible epochs, whose endpoints are given by id.
+
+    The watermarks are read first: rows that arrive meanwhile are beyond them. Durations, numbers and tokens have a
+    resolution of 0.8 %.
+    """
+    marks, until = await asyncio.gather(watermarks(reader, ("requests", "observations")), rolled_up(reader))
+    by_mark = _by_mark(asked, marks["requests"], combined([marks["requests"], marks["observations"]]))
+    parameters = {**until, "workspace": workspace}
+    counted = await asyncio.gather(*(_count(reader, questions, mark, parameters) for mark, questions in by_mark))
+    measured = {
+        number: _measured(mark, question, number, rows)
+        for (mark, questions), rows in zip(by_mark, counted, strict=True)
+        for number, question in questions.items()
+    }
+    return [measured[number] for number in range(len(asked))]
+
+
+def require_possible(asked: MeasureEpoch) -> None:
+    """Refuse an epoch that no stream reaches."""
+    if not 0 <= asked.epoch <= _MAX_EPOCH:
+        raise BadQuery(f"{asked.epoch} is not an epoch", field="epoch", remedy="take it from the endpoint's traffic")
+
+
+def _by_mark(
+    asked: Sequence[MeasureEpochOf], requests: Watermark, both: Watermark
+) -> list[tuple[Watermark, Questions]]:
+    """Put questions together that have one watermark: only what counts observations waits for them."""
+    marks = (requests, requests if requests.freshness == "no_data" else both)
+    together: tuple[dict[int, MeasureEpochOf], ...] = ({}, {})
+    for number, question in enumerate(asked):
+        together[any(count.asks(question) is not None for count in OF_OBSERVATIONS)][number] = question
+    return list(zip(marks, together, strict=True))
+
+
+async def _count(reader: Reader, questions: Questions, mark: Watermark, parameters: Mapping[str, Any]) -> Counted:
     if mark.watermark_ms is None:
-        return _measured(mark, {arm: Arm() for arm in arms})
-    parameters = {
-        **until,
-        "workspace": workspace,
-        "endpoint_id": endpoint_id,
-        "epoch": question.epoch,
-        "arms": arms,
-        "watermark_ms": mark.watermark_ms,
-        "threshold_ms": _or_infinite(question.latency_threshold_ms),
-    }
-    counts, *judged = await asyncio.gather(
-        reader.select(_COUNTS, parameters),
-        _labels(reader, question, parameters),
-        _losses(reader, question, parameters),
-        _ratings(reader, question, parameters),
-        _answers(reader, question, parameters),
-    )
-    of_arm: dict[str, dict[str, Any]] = {row["arm"]: row for row in counts}
-    for arm, found in (pair for each in judged for pair in each.items()):
-        of_arm[arm] = {**of_arm.get(arm, {}), **found, "arm": arm}
-    return _measured(mark, {arm: _arm(of_arm.get(arm, {})) for arm in arms})
-
-
-async def _watermark(reader: Reader, *, with_observations: bool) -> Watermark:
-    marks = await watermarks(reader, ("requests", "observations"))
-    if marks["requests"].freshness == "no_data" or not with_observations:
-        return marks["requests"]
-    return combined([marks["requests"], marks["observations"]])
-
-
-async def _labels(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    if question.feedback_name is None:
         return {}
-    rows = await reader.select(_LABELS, parameters | {"feedback_name": question.feedback_name})
-    return {row["arm"]: row for row in rows}
+    bound = {**parameters, "watermark_ms": mark.watermark_ms}
+    found = await asyncio.gather(*(_select(reader, count, questions, bound) for count in COUNTS))
+    merged: defaultdict[tuple[int, str], dict[str, Any]] = defaultdict(dict)
+    for rows in found:
+        for row in rows:
+            merged[row.pop("question"), row.pop("arm")].update(row)
+    return merged
 
 
-async def _losses(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    threshold = _or_infinite(question.loss_threshold)
-    found = await _numbers(reader, parameters, name=question.loss_name, threshold=threshold)
-    return {arm: {"scored": row["reported"], "over": row["over"]} for arm, row in found.items()}
+async def _select(
+    reader: Reader, count: Count, questions: Questions, parameters: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    columns: defaultdict[str, list[Any]] = defaultdict(list)
+    for number, question in questions.items():
+        own = count.asks(question)
+        if own is None:
+            continue
+        columns["endpoint_ids"].append(question.endpoint)
+        columns["epochs"].append(question.epoch)
+        for name, value in (("question", number), ("candidate", question.candidate), ("baseline", question.baseline)):
+            columns[name].append(value)
+        for name, value in own.items():
+            columns[name].append(value)
+    return await reader.select(count.sql, {**parameters, **columns}) if columns else []
 
 
-async def _ratings(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    threshold = -float("inf") if question.rating_threshold is None else question.rating_threshold
-    found = await _numbers(reader, parameters, name=question.rating_name, threshold=threshold)
-    return {arm: {"rated": row["reported"], "under": row["under"]} for arm, row in found.items()}
-
-
-async def _numbers(
-    reader: Reader, parameters: dict[str, Any], *, name: str | None, threshold: float
-) -> dict[str, dict[str, Any]]:
-    if name is None:
-        return {}
-    rows = await reader.select(_NUMBERS, parameters | {"called": name, "threshold": threshold})
-    return {row["arm"]: row for row in rows}
-
-
-async def _answers(reader: Reader, question: MeasureEpoch, parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    if not _is_about_answers(question):
-        return {}
-    asked = {
-        "first_token_limit": _or_infinite(question.first_token_threshold_ms),
-        "between_tokens_limit": _or_infinite(question.between_tokens_threshold_ms),
-        "tokens_limit": _or_infinite(question.answer_tokens_threshold),
-    }
-    rows = await reader.select(_ANSWERS, parameters | asked)
-    return {row["arm"]: row for row in rows}
-
-
-def _is_about_answers(question: MeasureEpoch) -> bool:
-    thresholds = (
-        question.first_token_threshold_ms,
-        question.between_tokens_threshold_ms,
-        question.answer_tokens_threshold,
-    )
-    return bool(question.truncation) or any(each is not None for each in thresholds)
-
-
-def _or_infinite(limit: float | None) -> float:
-    return float("inf") if limit is None else limit
-
-
-def _arm(row: dict[str, Any]) -> Arm:
-    p50, p95, p99 = row.get("latencies_ms", (None, None, None))
-    counted = {name: count for name, count in row.items() if name in Arm.__struct_fields__}
-    return Arm(**counted, p50_ms=p50, p95_ms=p95, p99_ms=p99)
-
-
-def _measured(mark: Watermark, arms: dict[str, Arm]) -> Measured:
+def _measured(mark: Watermark, question: MeasureEpochOf, number: int, counted: Counted) -> Measured:
     return Measured(
         freshness=mark.freshness,
         watermark_ms=mark.watermark_ms,
         lag_ms=mark.lag_ms,
         waiting_for=mark.waiting_for,
-        arms=arms,
+        arms={arm: _arm(counted.get((number, arm), {})) for arm in (question.candidate, question.baseline)},
     )
+
+
+def _arm(row: dict[str, Any]) -> Arm:
+    p50, p95, p99 = row.get("latencies_ms", (None, None, None))
+    counts = {name: count for name, count in row.items() if name in Arm.__struct_fields__}
+    return Arm(**counts, p50_ms=p50, p95_ms=p95, p99_ms=p99)

@@ -13,7 +13,8 @@ _PROGRESS = "SELECT kind, span_ms, max(until_ms) AS until_ms FROM rollup_progres
 _SPANS = (DAY_MS, HOUR_MS, MINUTE_MS)
 _OF_WORKSPACE = "workspace = {workspace:String}"
 _OF_ENDPOINT = "endpoint_id = {endpoint_id:String}"
-_OF_EPOCH = "epoch = {epoch:Int64}"
+_OF_ENDPOINTS = "endpoint_id IN {endpoint_ids:Array(String)}"
+_OF_EPOCHS = "(endpoint_id, epoch) IN arrayZip({endpoint_ids:Array(String)}, {epochs:Array(Int64)})"
 # 2100-01-01: no row is later.
 _EVER_MS = "4102444800000"
 
@@ -26,10 +27,10 @@ async def rolled_up(reader: Reader) -> dict[str, Any]:
     return {f"{kind}_until_{span_ms}": until.get((kind, span_ms), 0) for kind in kinds for span_ms in _SPANS}
 
 
-def of_epoch(rollup: Rollup) -> str:
-    """Return a subquery for the spans and rows of an epoch of an endpoint up to `watermark_ms`."""
+def of_epochs(rollup: Rollup) -> str:
+    """Return a subquery for the spans and rows up to `watermark_ms` of `epochs`, each of one of `endpoint_ids`."""
     until_ms = "({watermark_ms:Int64} + 1)"
-    scope = {"of_workspace": _OF_WORKSPACE, "of_endpoint": _OF_ENDPOINT, "of_epoch": _OF_EPOCH}
+    scope = {"of_workspace": _OF_WORKSPACE, "of_endpoint": _OF_ENDPOINTS, "of_epoch": _OF_EPOCHS}
     return _joined(rollup, Chosen(from_ms="0", until_ms=until_ms, **scope), spans=_SPANS)
 
 

@@ -169,11 +169,19 @@ def _operations_table(tag: str, of_it: Sequence[Operation]) -> str:
             f"`{each.method} {each.plain_path}`",
             each.summary,
             ", ".join(role for role in get_args(Role) if role in each.roles) or "anybody",
-            ", ".join(f"`{code}`" for code in sorted({str(vars(kind)["code"]) for kind in each.errors})),
+            ", ".join(_codes(each)),
         )
         for each in of_it
     ]
     return f"### {tag}\n\n" + _table(("operation", "what it does", "who may", "errors of its own"), rows)
+
+
+def _codes(operation: Operation) -> list[str]:
+    """Return the codes of an operation; of those that one item of many may have, that they are of one."""
+    own, of_items = (
+        sorted({str(vars(kind)["code"]) for kind in kinds}) for kinds in (operation.errors, operation.item_errors)
+    )
+    return [f"`{code}`" for code in own] + [f"`{code}` of an item" for code in of_items]
 
 
 def _default(default: str | None) -> str:

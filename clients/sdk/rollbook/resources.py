@@ -157,6 +157,25 @@ class LossGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="loss"):
     min_labels: int
 
 
+class MeasureEpochOf(Shape, frozen=True, kw_only=True):
+    """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted."""
+
+    epoch: int
+    candidate: str
+    baseline: str
+    endpoint: str
+    latency_threshold_ms: float | None = None
+    feedback_name: str | None = None
+    loss_name: str | None = None
+    loss_threshold: float | None = None
+    rating_name: str | None = None
+    rating_threshold: float | None = None
+    first_token_threshold_ms: float | None = None
+    between_tokens_threshold_ms: float | None = None
+    answer_tokens_threshold: int | None = None
+    truncation: bool | None = None
+
+
 class QualityGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="quality"):
     """The candidate's accuracy may fall below the concurrent baseline's by at most `max_drop` (0–1).
 
@@ -453,6 +472,15 @@ class IssuedToken(Shape, frozen=True, kw_only=True):
     position: int = 0
 
 
+class ItemProblem(Shape, frozen=True, kw_only=True):
+    """Why one item was not carried out; `field` is the JSON path within the item, `remedy` what the caller can do."""
+
+    code: str
+    detail: str
+    field_: str | None = field(name="field")
+    remedy: str | None = None
+
+
 class KeptTable(Shape, frozen=True, kw_only=True):
     """What a table holds, of all workspaces together, and how long it keeps a row.
 
@@ -529,6 +557,19 @@ class Measured(Shape, frozen=True, kw_only=True):
     lag_ms: int | None
     waiting_for: list[str]
     arms: dict[str, Arm]
+
+
+class MeasuredResult(Shape, frozen=True, kw_only=True):
+    """What became of one item: its answer, or its own problem, which fails no other."""
+
+    answer: Measured | None = None
+    problem: ItemProblem | None = None
+
+
+class MeasuredResults(Shape, frozen=True, kw_only=True):
+    """A result for each item, in the order in which they were sent."""
+
+    items: list[MeasuredResult]
 
 
 class MintedToken(Shape, frozen=True, kw_only=True):

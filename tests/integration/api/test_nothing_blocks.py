@@ -78,4 +78,10 @@ def path_of(question: Question, stage: Stage) -> str:
 
 
 def body_of(question: Question) -> dict[str, Any] | None:
-    return {"endpoints": ["digits"], "prediction_ids": ["x"], "sql": "SELECT 1"} if question.has_body else None
+    if not question.has_body:
+        return None
+    epoch = {"endpoint": "digits", "epoch": 1, "candidate": "x", "baseline": "y"}
+    bodies = {"endpoints": ["digits"], "prediction_ids": ["x"], "sql": "SELECT 1", "items": [epoch]}
+    asks = question.asks
+    assert asks is not None
+    return {name: bodies[name] for name in asks.__struct_fields__ if name in bodies}

@@ -21,6 +21,7 @@ SIGNED = msgspec.to_builtins(SIGNATURE)
 INSTANCE = {"agent_id": "a", "boot_id": "b", "host": "h", "port": 1, "region": "r", "zone": "z"}
 PREDICTION = "1700000000000-01a206c5-70a8-78b3-bcf5-1a42e5e0d68e"
 GATE = {"kind": "error_rate", "max_increase": 0.1, "min_requests": 10}
+EPOCH = {"endpoint": "digits", "epoch": 1, "candidate": "a", "baseline": "b"}
 
 # path, body, code, field. {digest}, {endpoint} and so on stand for what the stage made.
 SHAPES = [
@@ -141,6 +142,8 @@ SHAPES = [
     ("/v1/query", {"sql": "DROP TABLE x"}, "bad-query", "sql"),
     ("/v1/query", {"sql": "SELECT 1", "limit": 1}, "invalid-body", "limit"),
     ("/v1/predictions/lookup", {"prediction_ids": 1}, "invalid-body", "prediction_ids"),
+    ("/v1/measurements", {"items": [EPOCH] * 501}, "invalid-body", "items"),
+    ("/v1/measurements", {"items": [EPOCH, {**EPOCH, "epoch": "1"}]}, "invalid-body", "items[1].epoch"),
 ]
 PROGRAMS = [
     ("/v1/instances", {**INSTANCE, "endpoint_id": "{endpoint}"}, "invalid-body", "deployment_id"),

@@ -5,12 +5,14 @@ import time
 from collections import Counter
 from typing import Any
 
-from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, floor
+from projections.rollups.roller import Roller
+from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, Kind, floor
 from projections.store import ClickHouseStore
 from projections.views import projector_of
-from schemas.measurement import Arm
+from schemas.measurement import Arm, MeasureEpoch
 from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS
 from tests.integration.projections.conftest import sink_into
+from tests.support.fakes import FakeClock
 from tests.support.read_side_messages import (
     EPOCH,
     feedback_message,
@@ -25,6 +27,21 @@ ARMS = ("blue", "green")
 # Kept exactly, so that what is expected needs no knowledge of how numbers are kept.
 DURATIONS = (5.0, 12.5, 50.0, 80.0, 200.0)
 LOSSES = (0.25, 0.3, 0.5)
+QUESTION = MeasureEpoch(
+    epoch=EPOCH,
+    candidate="green",
+    baseline="blue",
+    latency_threshold_ms=50.0,
+    feedback_name="label",
+    loss_name="loss",
+    loss_threshold=0.3,
+    rating_name="loss",
+    rating_threshold=0.3,
+    first_token_threshold_ms=200.0,
+    between_tokens_threshold_ms=20.0,
+    answer_tokens_threshold=40,
+    truncation=True,
+)
 
 
 class Story:
@@ -144,3 +161,8 @@ class Story:
         self._offset += 1
         projector = projector_of(REQUESTS if topic == REQUESTS.name else OBSERVATIONS)
         await sink_into(self._store, projector).consume([make(rows, at_ms=at_ms, offset=self._offset)])
+
+
+def roller_on(store: ClickHouseStore, *, now_ms: int = NOW) -> Roller:
+    kept_ms: dict[Kind, int] = {"requests": 7 * DAY_MS, "predictions": 30 * DAY_MS}
+    return Roller(store, clock=FakeClock(now_ms=now_ms), kept_ms=kept_ms)

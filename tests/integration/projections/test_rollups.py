@@ -11,43 +11,19 @@ import pytest
 from projections.errors import StoreUnavailableError
 from projections.measurement.queries import measure_epoch
 from projections.quality.queries import quality_of_endpoint
-from projections.rollups.roller import Roller
-from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, Kind, floor
+from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, floor
 from projections.serving_metrics.queries import metrics_of_endpoint
 from projections.store import ClickHouseStore
 from projections.views import projector_of
 from schemas.measurement import Arm, MeasureEpoch
 from schemas.topics import FEEDBACK
 from tests.integration.projections.conftest import reader_at, sink_into
-from tests.integration.projections.prediction_story import ARMS, LOSSES, NOW, Story
-from tests.support.fakes import FakeClock
+from tests.integration.projections.prediction_story import ARMS, LOSSES, NOW, QUESTION, Story, roller_on
 from tests.support.read_side_messages import (
     ENDPOINT,
-    EPOCH,
     WORKSPACE,
     feedback_message,
 )
-
-QUESTION = MeasureEpoch(
-    epoch=EPOCH,
-    candidate="green",
-    baseline="blue",
-    latency_threshold_ms=50.0,
-    feedback_name="label",
-    loss_name="loss",
-    loss_threshold=0.3,
-    rating_name="loss",
-    rating_threshold=0.3,
-    first_token_threshold_ms=200.0,
-    between_tokens_threshold_ms=20.0,
-    answer_tokens_threshold=40,
-    truncation=True,
-)
-
-
-def roller_on(store: ClickHouseStore, *, now_ms: int = NOW) -> Roller:
-    kept_ms: dict[Kind, int] = {"requests": 7 * DAY_MS, "predictions": 30 * DAY_MS}
-    return Roller(store, clock=FakeClock(now_ms=now_ms), kept_ms=kept_ms)
 
 
 async def measured(store: ClickHouseStore, question: MeasureEpoch = QUESTION) -> dict[str, Arm]:

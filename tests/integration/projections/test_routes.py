@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 import httpx
@@ -22,6 +22,8 @@ from projections.store import ClickHouseStore
 from projections.views import projector_of
 from schemas.events import rollouts
 from schemas.events.access import Role
+from schemas.measurement import MAX_ITEMS
+from schemas.results import ItemProblem
 from schemas.topics import REGISTRY_EVENTS, REQUESTS
 from tests.integration.projections.conftest import sink_into
 from tests.support.read_side_messages import (
@@ -62,7 +64,12 @@ async def id_of(name: str, _workspace: str) -> str:
     return ENDPOINT if name in ("digits", ENDPOINT) else name
 
 
-ENDPOINTS = Endpoints(id_of=id_of, unknown=EndpointNotFoundError)
+async def ids_of(names: Sequence[str], workspace: str) -> list[str | ItemProblem]:
+    unknown = ItemProblem(code="endpoint-not-found", detail="there is no such endpoint")
+    return [unknown if name == "nowhere" else await id_of(name, workspace) for name in names]
+
+
+ENDPOINTS = Endpoints(id_of=id_of, ids_of=ids_of, unknown=EndpointNotFoundError)
 NOW_MS = time.time_ns() // 1_000_000
 
 
@@ -117,6 +124,42 @@ async def test_a_measurement_names_its_arms_and_its_freshness(client: AsyncTestC
     assert answer.status_code == 200
     assert answer.json()["watermark_ms"] == NOW_MS - 1
     assert {name: arm["requests"] for name, arm in answer.json()["arms"].items()} == {"green": 0, "blue": 1}
+
+
+async def test_measurements_of_many_epochs_stand_in_their_order_and_one_that_cannot_be_counted_fails_no_other(
+    client: AsyncTestClient[Litestar],
+) -> None:
+    asked = {"endpoint": "digits", "epoch": EPOCH, "candidate": "green", "baseline": "blue"}
+    items = [
+        {**asked, "latency_threshold_ms": 1.0},
+        {**asked, "endpoint": "nowhere"},
+        {**asked, "epoch": -1},
+        {**asked, "latency_threshold_ms": 100.0},
+        {**asked, "endpoint": "another", "baseline": "red"},
+    ]
+
+    answer = await client.post("/v1/measurements", json={"items": items})
+
+    first, unknown, impossible, second, empty = answer.json()["items"]
+    assert answer.status_code == 200
+    assert [each["answer"]["arms"]["blue"]["slow"] for each in (first, second)] == [1, 0]
+    assert {each["answer"]["watermark_ms"] for each in (first, second, empty)} == {NOW_MS - 1}
+    assert {name: arm["requests"] for name, arm in empty["answer"]["arms"].items()} == {"green": 0, "red": 0}
+    assert [each["problem"]["code"] for each in (unknown, impossible)] == ["endpoint-not-found", "bad-query"]
+
+
+async def test_as_many_epochs_as_are_allowed_are_measured_at_once(client: AsyncTestClient[Litestar]) -> None:
+    name = "endpoint-01900000-0000-7000-8000-{:012}".format
+    items = [
+        {"endpoint": name(number), "epoch": EPOCH, "candidate": f"green-{name(number)}", "baseline": "blue"}
+        for number in range(MAX_ITEMS)
+    ]
+
+    whole = await client.post("/v1/measurements", json={"items": [*items[1:], {**items[0], "endpoint": "digits"}]})
+    none = await client.post("/v1/measurements", json={"items": []})
+
+    assert whole.json()["items"][-1]["answer"]["arms"]["blue"]["requests"] == 1
+    assert none.json() == {"items": []}
 
 
 async def test_metrics_and_quality_answer(client: AsyncTestClient[Litestar]) -> None:

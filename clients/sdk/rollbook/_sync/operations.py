@@ -428,6 +428,17 @@ class Endpoints:
             truncation=truncation,
         )
 
+    def measurements(self, items: Sequence[types.MeasureEpochOf | Object]) -> types.MeasuredResults:
+        """Get the counts of up to 500 traffic epochs; one that cannot be counted does not fail the others.
+
+        Epochs of any endpoints, at most 500.
+
+        Refused with `view-unavailable`.
+        """
+        return self._connection.command(
+            "POST", _wire.path("/v1/measurements"), _wire.body({"items": items}), types.MeasuredResults
+        )
+
     def quality(
         self,
         endpoint: str,

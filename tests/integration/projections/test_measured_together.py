@@ -1,0 +1,55 @@
+"""Many epochs that are measured at once, on the real engine."""
+
+import random
+
+import msgspec
+
+from projections.measurement.queries import measure_epoch, measure_epochs
+from projections.store import ClickHouseStore
+from schemas.measurement import Arm, MeasureEpoch, MeasureEpochOf
+from tests.integration.projections.conftest import reader_at
+from tests.integration.projections.prediction_story import ARMS, NOW, QUESTION, Story, roller_on
+from tests.support.read_side_messages import ENDPOINT, EPOCH, WORKSPACE
+
+
+async def test_epochs_that_are_measured_together_are_counted_as_each_of_them_alone(store: ClickHouseStore) -> None:
+    chance = random.Random(11)
+    story, reader = Story(store), reader_at(store, NOW)
+    served = await story.serve([NOW - n * 7_000 for n in range(1, 200)], chance=chance)
+    await story.observe(served[:150], chance=chance, at_ms=NOW - 1_000)
+    await story.tell(served, "label", ("1", "2"), chance=chance)
+    await story.tell(served, "loss", ("0.25", "0.5"), chance=chance)
+    await roller_on(store).roll_up()
+    nothing_asked = MeasureEpoch(epoch=EPOCH, candidate="green", baseline="blue")
+    asked = [
+        QUESTION,
+        nothing_asked,
+        msgspec.structs.replace(QUESTION, latency_threshold_ms=10.0, first_token_threshold_ms=100.0),
+        msgspec.structs.replace(QUESTION, epoch=EPOCH + 1, feedback_name="loss", loss_name=None),
+        msgspec.structs.replace(nothing_asked, epoch=EPOCH + 1, rating_name="loss", rating_threshold=0.5),
+        msgspec.structs.replace(QUESTION, baseline="green"),
+        msgspec.structs.replace(QUESTION, epoch=EPOCH + 2),
+    ]
+
+    together = await measure_epochs(
+        reader,
+        [MeasureEpochOf(endpoint=ENDPOINT, **msgspec.structs.asdict(each)) for each in asked],
+        workspace=WORKSPACE,
+    )
+    alone = [await measure_epoch(reader, each, workspace=WORKSPACE, endpoint_id=ENDPOINT) for each in asked]
+
+    assert together == alone
+    assert [each.watermark_ms for each in together[:2]] == [NOW - 1_001, NOW - 1]
+    assert all(together[0].arms[arm].labelled > 0 for arm in ARMS)
+    assert together[-1].arms == dict.fromkeys(ARMS, Arm())
+
+
+async def test_epochs_of_another_workspace_have_nothing_to_count(store: ClickHouseStore) -> None:
+    await Story(store).serve([NOW - n * 7_000 for n in range(1, 20)], chance=random.Random(12))
+    asked = [MeasureEpochOf(endpoint=ENDPOINT, **msgspec.structs.asdict(QUESTION))]
+
+    (own,) = await measure_epochs(reader_at(store, NOW), asked, workspace=WORKSPACE)
+    (foreign,) = await measure_epochs(reader_at(store, NOW), asked, workspace="another's")
+
+    assert sum(arm.requests for arm in own.arms.values()) > 0
+    assert foreign.arms == dict.fromkeys(ARMS, Arm())
