@@ -125,6 +125,14 @@ class Command(Operation, frozen=True, kw_only=True):
         return "expected_version" in inspect.signature(self.handler).parameters
 
 
+class CommandList(Command, frozen=True, kw_only=True):
+    """Many commands in one request: each of the body's `items` is run by itself, in a transaction of its own.
+
+    `handler(unit, item)` returns the reply to one, and `answers` is the `Results` of them. What one is refused for
+    stands in its result, and fails no other. With an idempotency key, each item is carried out once.
+    """
+
+
 class Question(Operation, frozen=True, kw_only=True):
     """Changes nothing: `handler(caller, …)` returns `answers` or `Content`. One that blocks gets a thread."""
 

@@ -1,8 +1,10 @@
-"""What the judge asks of the view of measurements, and the answer: the counts that a rollout is judged by."""
+"""What the judge asks of the view of measurements, the counts that it is answered, and what it reports of them."""
 
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+
+from schemas.events.rollouts import Measurement
 
 Freshness: TypeAlias = Literal["fresh", "late", "no_data"]
 
@@ -37,6 +39,19 @@ class MeasureEpochs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Epochs of any endpoints, at most 500."""
 
     items: Annotated[tuple[MeasureEpochOf, ...], msgspec.Meta(max_length=MAX_ITEMS)]
+
+
+class MeasuredRollout(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement, and the rollout that it is of."""
+
+    rollout_id: str
+    measurement: Measurement
+
+
+class ReportMeasurements(msgspec.Struct, frozen=True, kw_only=True):
+    """Measurements of any rollouts, at most 500."""
+
+    items: Annotated[tuple[MeasuredRollout, ...], msgspec.Meta(max_length=MAX_ITEMS)]
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from schemas.documents.rollouts import Standing
 from schemas.documents.shared import shared
 from schemas.events.rollouts import Measurement, RolloutAborted, RolloutCompleted, StepStarted
 from schemas.identifiers import Kind, kind_of
+from schemas.measurement import MeasuredRollout
 
 _OK, _CREATED = 200, 201
 _WHOLE = 100.0
@@ -74,6 +75,11 @@ def report_measurement(
     rollout, decision = _decide(uow, rollout_id, command, expected_version=expected_version)
     judged = JudgedResource(**shared(rollout.state, Standing) | {"verdicts": decision.verdicts}, decision=decision.verb)
     return Reply(status=_OK, body=msgspec.json.encode(judged), stream_version=rollout.version)
+
+
+def report_measured_rollout(uow: UnitOfWork, measured: MeasuredRollout) -> Reply:
+    """Decide on one measurement of many."""
+    return report_measurement(uow, measured.rollout_id, measured.measurement)
 
 
 def rollback_endpoint(

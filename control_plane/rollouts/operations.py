@@ -17,6 +17,7 @@ from infra.operations import (
     SERVICES,
     Caller,
     Command,
+    CommandList,
     Content,
     Operation,
     Operations,
@@ -24,6 +25,8 @@ from infra.operations import (
 )
 from schemas.documents.rollouts import Rollout
 from schemas.events.rollouts import Measurement
+from schemas.measurement import ReportMeasurements
+from schemas.results import Results
 
 _CREATED = 201
 _KNOWN = (errors.RolloutNotFoundError, endpoint_errors.StaleVersionError)
@@ -178,5 +181,16 @@ def _judge_commands() -> list[Operation]:
             roles=SERVICES,
             summary="Report a measurement and get the verdicts",
             errors=(*_DECIDING, errors.InvalidMeasurementError),
+        ),
+        CommandList(
+            method="POST",
+            path="/v1/rollouts/measurements",
+            handler=handlers.report_measured_rollout,
+            name="report_measurements",
+            asks=ReportMeasurements,
+            answers=Results[JudgedResource],
+            roles=SERVICES,
+            summary="Report measurements of up to 500 rollouts; one that is refused does not fail the others",
+            item_errors=(*_DECIDING, errors.InvalidMeasurementError),
         ),
     ]

@@ -1,21 +1,26 @@
 """From a request to a command of the store, and from its reply to the HTTP answer."""
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 from litestar import Request, Response
 
-from control_plane.errors import Invalid
+from control_plane.errors import Invalid, RollbookError
 from control_plane.ports import CommandContext, EventStore, Executed, Reply, UnitOfWork
 from control_plane.web.authentication import actor_of
+from schemas.results import ItemProblem, Result, Results, problem_of
 
 Action = Callable[[UnitOfWork], Reply]
 
 _ETAG = re.compile(r'(?:W/)?"(?P<version>\d{1,9})"')
 _MAX_KEY_LENGTH = 200
+_OK = 200
+_log = structlog.get_logger(__name__)
 _EMPTY_OBJECT = b"{}"
 
 
@@ -36,6 +41,28 @@ class Commands:
         """Carry out a command and answer with ETag, Rollbook-Position and the position in the body."""
         executed = await self._store.execute(await self._context(request), action)
         return _answer(executed)
+
+    async def run_each(self, request: Request[Any, Any, Any], actions: Sequence[Action]) -> Response[bytes]:
+        """Carry out commands, each by itself, and answer with a result for each and the position of them all."""
+        context = await self._context(request)
+        outcomes = await asyncio.gather(
+            *(self._store.execute(self._of_item(context, number), action) for number, action in enumerate(actions)),
+            return_exceptions=True,
+        )
+        results = Results(items=[_result(outcome) for outcome in outcomes])
+        position = max((each.position for each in outcomes if isinstance(each, Executed)), default=self._store.head())
+        headers = {"rollbook-position": str(position)}
+        body = _with_position(msgspec.json.encode(results), position)
+        return Response(body, status_code=_OK, media_type="application/json", headers=headers)
+
+    def _of_item(self, context: CommandContext, number: int) -> CommandContext:
+        """Return the context of one command among many; an idempotency key covers each of them by its place."""
+        key = context.idempotency_key
+        return msgspec.structs.replace(
+            context,
+            command_id=self._new_command_id(),
+            idempotency_key=None if key is None else f"{key}/{number}",
+        )
 
     async def _context(self, request: Request[Any, Any, Any]) -> CommandContext:
         body = await request.body()
@@ -81,6 +108,19 @@ def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
             remedy=f"send 1 to {_MAX_KEY_LENGTH} characters, for example a UUID",
         )
     return key
+
+
+def _result(outcome: Executed | BaseException) -> Result[msgspec.Raw]:
+    match outcome:
+        case Executed(reply=reply_):
+            return Result(answer=msgspec.Raw(reply_.body))
+        case RollbookError():
+            return Result(problem=problem_of(outcome))
+        case Exception():
+            _log.error("command_of_many_failed", exc_info=outcome)
+            return Result(problem=ItemProblem(code="internal-error", detail="the server failed"))
+        case _:
+            raise outcome
 
 
 def _answer(executed: Executed) -> Response[bytes]:

@@ -25,7 +25,7 @@ from control_plane.web.problems import (
     Unauthenticated,
     status_of_kind,
 )
-from infra.operations import JSON, Command, Operation, Operations, Question, Transfer
+from infra.operations import JSON, Command, CommandList, Operation, Operations, Question, Transfer
 
 Document: TypeAlias = dict[str, Any]
 
@@ -251,7 +251,9 @@ def _successes(operation: Operation, schemas: _Schemas) -> Document:
 
 def _answered_headers(operation: Operation) -> Iterator[str]:
     yield "X-Correlation-Id"
-    if isinstance(operation, Command):
+    if isinstance(operation, CommandList):
+        yield "Rollbook-Position"
+    elif isinstance(operation, Command):
         yield from ("ETag", "Rollbook-Position", "Idempotent-Replayed")
     if isinstance(operation, Question) and operation.is_tagged:
         yield "ETag"

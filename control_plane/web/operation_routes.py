@@ -17,7 +17,7 @@ from control_plane.ports import Actor, Reply
 from control_plane.web.authentication import PUBLIC, Authentication, actor_of
 from control_plane.web.bodies import decode_body, explained
 from control_plane.web.command_runner import Commands, expected_version
-from infra.operations import Command, Content, Operation, Operations, Question, Transfer
+from infra.operations import Command, CommandList, Content, Operation, Operations, Question, Transfer
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 Arguments = Callable[[AnyRequest], Awaitable[list[Any]]]
@@ -64,6 +64,8 @@ def _served(operation: Operation, commands: Commands) -> Callable[..., Any]:
 def _server_of(operation: Operation, commands: Commands) -> Serve:
     arguments = _arguments_of(operation)
     match operation:
+        case CommandList():
+            return partial(_carry_out_each, operation, commands, arguments)
         case Command():
             return partial(_carry_out, operation, commands, arguments, takes_version=operation.takes_version)
         case Question():
@@ -91,6 +93,17 @@ async def _carry_out(
             return reply
 
         return await commands.run(request, action)
+
+
+async def _carry_out_each(
+    listed: CommandList, commands: Commands, arguments_of: Arguments, request: AnyRequest
+) -> Response[Any]:
+    (body,) = await arguments_of(request)
+
+    def action_of(item: Any) -> Callable[[Any], Reply]:  # noqa: ANN401  as the body has it
+        return lambda unit: listed.handler(unit, item)
+
+    return await commands.run_each(request, [action_of(item) for item in body.items])
 
 
 async def _answer(question: Question, arguments_of: Arguments, request: AnyRequest, *, blocks: bool) -> Response[Any]:

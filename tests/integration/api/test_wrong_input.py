@@ -146,6 +146,7 @@ SHAPES = [
     ("/v1/measurements", {"items": [EPOCH, {**EPOCH, "epoch": "1"}]}, "invalid-body", "items[1].epoch"),
 ]
 PROGRAMS = [
+    ("/v1/rollouts/measurements", {"items": [{"rollout_id": "x"}]}, "invalid-body", "items[0].measurement"),
     ("/v1/instances", {**INSTANCE, "endpoint_id": "{endpoint}"}, "invalid-body", "deployment_id"),
     (
         "/v1/instances",

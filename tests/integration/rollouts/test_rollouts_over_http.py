@@ -140,6 +140,37 @@ async def test_a_rollout_goes_from_its_start_to_its_end(api: Api) -> None:
     assert endpoint["active_rollout_id"] is None
 
 
+async def test_measurements_of_many_rollouts_are_decided_one_by_one(api: Api) -> None:
+    rollout = (await api.begin()).json()
+    report = {"ready_instances": 1, "elapsed_ms": 100}
+    warm = await api.programs.done("POST", f"/v1/rollouts/{rollout['id']}/warm-up", report)
+    sound = {
+        "step": 0,
+        "epoch": warm["epoch"],
+        "watermark_ms": 1_000,
+        "elapsed_ms": 10_000,
+        "freshness": "fresh",
+        "counts": HEALTHY,
+    }
+    items = [
+        {"rollout_id": "rollout-nowhere", "measurement": sound},
+        {"rollout_id": rollout["id"], "measurement": {**sound, "counts": ()}},
+        {"rollout_id": rollout["id"], "measurement": sound},
+        {"rollout_id": rollout["id"], "measurement": sound},
+    ]
+
+    answer = await api.programs.done("POST", "/v1/rollouts/measurements", {"items": items}, idempotency_key="once")
+    again = await api.programs.done("POST", "/v1/rollouts/measurements", {"items": items}, idempotency_key="once")
+
+    unknown, incomplete, first, second = answer["items"]
+    shown = await api.people.done("GET", f"/v1/rollouts/{rollout['id']}")
+    events = await api.people.done("GET", "/v1/events?after=0&limit=1000")
+    assert [each["problem"]["code"] for each in (unknown, incomplete)] == ["rollout-not-found", "invalid-measurement"]
+    assert [each["answer"]["decision"] for each in (first, second)] == ["advance", "none"]
+    assert (shown["step"], answer["position"]) == (1, events["items"][-1]["position"])
+    assert again["items"][2:] == answer["items"][2:]
+
+
 async def test_an_abort_gives_the_traffic_back_in_the_same_command(api: Api) -> None:
     rollout = (await api.begin()).json()
     report = {"ready_instances": 1, "elapsed_ms": 100}
