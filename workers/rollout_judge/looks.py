@@ -24,7 +24,7 @@ from schemas.events.rollouts import (
     RatingGate,
     TruncationGate,
 )
-from schemas.measurement import Arm, Measured, MeasureEpoch
+from schemas.measurement import Arm, Measured, MeasureEpochOf
 from workers.rollout_judge.state import Watched
 
 # What each kind of gate adds to the query of the view, and which of its counts it then reads.
@@ -60,13 +60,6 @@ class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None
 
 
-class LookAtView(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask the view for the counts of the step."""
-
-    endpoint_id: str
-    question: MeasureEpoch
-
-
 class LastSent(msgspec.Struct, frozen=True):
     """What was last measured for a rollout; sending the same again would decide nothing."""
 
@@ -76,14 +69,14 @@ class LastSent(msgspec.Struct, frozen=True):
     elapsed_s: int
 
 
-def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | LookAtView | None:
-    """Return the next action for a rollout, or None while there is nothing to report or nothing is served yet."""
+def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpochOf | None:
+    """Return what to report of a rollout or to ask the view; None while nothing is to be reported or served yet."""
     rollout = watched.rollout
     match rollout.phase:
         case "warming":
             return _warm_up(watched, now_s=now_s)
         case "stepping" | "baking" if rollout.epoch is not None and watched.applied_ms is not None:
-            return LookAtView(endpoint_id=rollout.endpoint_id, question=_question(rollout, epoch=rollout.epoch))
+            return _question(rollout, epoch=rollout.epoch)
         case _:
             return None
 
@@ -146,11 +139,12 @@ def _warm_up(watched: Watched, *, now_s: float) -> ReportWarmUp | None:
     return ReportWarmUp(ready_instances=ready, elapsed_ms=elapsed_ms, failure=failure)
 
 
-def _question(rollout: Rollout, *, epoch: int) -> MeasureEpoch:
+def _question(rollout: Rollout, *, epoch: int) -> MeasureEpochOf:
     asked: dict[str, Any] = {}
     for gate in rollout.gates:
         asked |= _ASKED[type(gate)](gate)
-    return MeasureEpoch(
+    return MeasureEpochOf(
+        endpoint=rollout.endpoint_id,
         epoch=epoch,
         candidate=rollout.candidate_deployment_id,
         baseline=rollout.baseline_deployment_id,

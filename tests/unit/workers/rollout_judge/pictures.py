@@ -1,6 +1,6 @@
 """Rollouts as the judge sees them, and a control plane that answers from memory."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
@@ -10,12 +10,13 @@ from schemas.documents.rollouts import Rollout
 from schemas.envelope import rfc3339
 from schemas.events.endpoints import TrafficApplied
 from schemas.events.rollouts import Measurement
-from schemas.measurement import Arm, Measured
+from schemas.measurement import Arm, Measured, MeasuredRollout, MeasureEpochOf
+from schemas.results import ItemProblem, Result
 from tests.support.builders import BASELINE, CANDIDATE, GATES, canary, version
 from tests.support.fakes import FakeClock
 from workers.rollout_judge.control_plane import Judged
 from workers.rollout_judge.errors import PartAwayError
-from workers.rollout_judge.looks import LookAtView, ReportWarmUp
+from workers.rollout_judge.looks import ReportWarmUp
 from workers.rollout_judge.state import Endpoint, Instance, Moment, Picture
 
 AT_MS = 1_700_000_000_000
@@ -130,33 +131,45 @@ def view(**changes: object) -> Measured:
 
 
 class MemoryPlane:
-    """Answers from memory and keeps what was sent; `is_away` makes every call fail, `is_view_away` the looks."""
+    """Answers from memory and keeps what was sent; `is_away` makes every call fail, `is_view_away` the looks.
+
+    `refused` are the rollouts whose measurements are refused, `bug_in` is one whose warm-up meets a bug; `looks` has
+    how many epochs were asked for at once.
+    """
 
     def __init__(self, answer: Measured) -> None:
         self.answer = answer
         self.is_away = False
         self.is_view_away = False
         self.bug_in = ""
+        self.refused: set[str] = set()
+        self.looks: list[int] = []
         self.warm_ups: list[tuple[str, ReportWarmUp]] = []
         self.measurements: list[tuple[str, Measurement]] = []
 
-    async def look(self, look: LookAtView) -> Measured:
+    async def look(self, epochs: Sequence[MeasureEpochOf]) -> list[Result[Measured]]:
         self._called()
-        assert look.endpoint_id == ENDPOINT
+        assert {each.endpoint for each in epochs} == {ENDPOINT}
+        self.looks.append(len(epochs))
         if self.is_view_away:
             raise PartAwayError("no view")
-        return self.answer
+        return [Result(answer=self.answer) for _ in epochs]
 
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None:
         self._called()
-        self.warm_ups.append((rollout_id, report))
-
-    async def report_measurement(self, rollout_id: str, measurement: Measurement) -> Judged:
-        self._called()
         if rollout_id == self.bug_in:
             raise ZeroDivisionError
-        self.measurements.append((rollout_id, measurement))
-        return Judged(decision="none")
+        self.warm_ups.append((rollout_id, report))
+
+    async def report_measurements(self, measured: Sequence[MeasuredRollout]) -> list[Result[Judged]]:
+        self._called()
+        self.measurements += [
+            (each.rollout_id, each.measurement) for each in measured if each.rollout_id not in self.refused
+        ]
+        refused: Result[Judged] = Result(problem=ItemProblem(code="invalid-measurement", detail="no"))
+        return [
+            refused if each.rollout_id in self.refused else Result(answer=Judged(decision="none")) for each in measured
+        ]
 
     def _called(self) -> None:
         if self.is_away:

@@ -5,9 +5,11 @@ import httpx
 import msgspec
 import pytest
 
+from control_plane.web.bodies import decode_body
 from infra.background import Background
 from schemas.documents.records import Removed, StateRecord
-from schemas.measurement import MeasureEpoch
+from schemas.measurement import MeasureEpochOf, MeasureEpochs
+from schemas.results import Result, Results
 from tests.support.fakes import FakeClock
 from tests.unit.workers.rollout_judge.pictures import (
     AT_MS,
@@ -23,7 +25,6 @@ from tests.unit.workers.rollout_judge.pictures import (
 from workers.rollout_judge.control_plane import ControlPlane
 from workers.rollout_judge.errors import PartAwayError, RefusedError
 from workers.rollout_judge.judge import Judge
-from workers.rollout_judge.looks import LookAtView
 
 
 async def judge_of(
@@ -62,13 +63,45 @@ async def test_a_bug_in_the_look_at_one_rollout_is_counted_and_ends_no_look_at_a
     plane = MemoryPlane(view())
     background = Background()
     judge = Judge(plane, clock=clock(), background=background)
-    await judge.follow(topic((*active(), rollout(id=other))), on_ready=lambda: None)
+    warming = rollout(phase="warming", step=None, epoch=None)
+    await judge.follow(topic((*active(), rollout(id=other), warming)), on_ready=lambda: None)
     plane.bug_in = ROLLOUT
 
     await judge.look_at_all()
 
     assert [rollout_id for rollout_id, _ in plane.measurements] == [other]
     assert (background.failures, judge.failed_looks) == ({"judge-looks": 1}, 1)
+
+
+async def test_all_rollouts_are_looked_at_in_one_call() -> None:
+    plane = MemoryPlane(view())
+    others = [rollout(id=f"rollout-{number}") for number in range(2, 31)]
+    judge = Judge(plane, clock=clock(), background=Background())
+    await judge.follow(topic((*active(), *others)), on_ready=lambda: None)
+
+    await judge.look_at_all()
+
+    assert plane.looks == [30]
+    assert {rollout_id for rollout_id, _ in plane.measurements} == {f"rollout-{number}" for number in range(1, 31)}
+
+
+async def test_one_that_is_refused_is_asked_again_later_and_the_others_at_once() -> None:
+    other = "rollout-2"
+    plane, time = MemoryPlane(view()), clock()
+    judge = Judge(plane, clock=time, background=Background())
+    await judge.follow(topic((*active(), rollout(id=other))), on_ready=lambda: None)
+    plane.refused = {ROLLOUT}
+
+    await judge.look_at_all()
+    plane.answer = view(watermark_ms=AT_MS)
+    await judge.look_at_all()
+    time.advance(seconds=5.0)
+    plane.refused = set()
+    await judge.look_at_all()
+
+    assert plane.looks == [2, 1, 2]
+    assert [rollout_id for rollout_id, _ in plane.measurements] == [other, other, ROLLOUT]
+    assert judge.failed_looks == 1
 
 
 async def test_a_warm_candidate_is_reported_as_soon_as_it_is_ready() -> None:
@@ -143,8 +176,10 @@ async def test_what_comes_later_changes_the_picture() -> None:
     assert judge.position == 12
 
 
-QUESTION = MeasureEpoch(epoch=5, candidate="blue", baseline="green", latency_threshold_ms=2.5, truncation=True)
-LOOK = LookAtView(endpoint_id=ENDPOINT, question=QUESTION)
+QUESTION = MeasureEpochOf(
+    endpoint=ENDPOINT, epoch=5, candidate="blue", baseline="green", latency_threshold_ms=2.5, truncation=True
+)
+ANSWER = msgspec.json.encode(Results(items=[Result(answer=view())]))
 
 
 @pytest.fixture
@@ -163,6 +198,7 @@ def plane_of(answer: Callable[[httpx.Request], httpx.Response], token_file: Path
     [
         (503, b"{}", PartAwayError),
         (200, b"<html>", PartAwayError),
+        (200, b'{"items": []}', PartAwayError),
         (422, b"{}", RefusedError),
         (401, b"{}", RefusedError),
     ],
@@ -173,7 +209,7 @@ async def test_trouble_with_the_api_is_told_apart(
     plane = plane_of(lambda _: httpx.Response(status, content=content), token_file)
 
     with pytest.raises(expected):
-        await plane.look(LOOK)
+        await plane.look([QUESTION])
     await plane.close()
 
 
@@ -184,7 +220,7 @@ async def test_a_connection_that_fails_is_a_part_that_is_away(token_file: Path) 
     plane = plane_of(failing, token_file)
 
     with pytest.raises(PartAwayError, match="refused"):
-        await plane.look(LOOK)
+        await plane.look([QUESTION])
     await plane.close()
 
 
@@ -193,35 +229,35 @@ async def test_every_call_carries_the_token_that_is_good_now(token_file: Path) -
 
     def keeping(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(200, content=msgspec.json.encode(view()))
+        return httpx.Response(200, content=ANSWER)
 
     plane = plane_of(keeping, token_file)
-    await plane.look(LOOK)
+    await plane.look([QUESTION])
     token_file.write_text("rb_another")
-    await plane.look(LOOK)
+    await plane.look([QUESTION])
     await plane.close()
 
     assert [each.headers["authorization"] for each in seen] == ["Bearer rb_secret", "Bearer rb_another"]
-    assert seen[0].url.path == "/v1/endpoints/endpoint-1/measurement"
+    assert seen[0].url.path == "/v1/measurements"
 
 
 async def test_the_view_is_asked_in_words_that_the_api_reads(token_file: Path) -> None:
-    asked: list[MeasureEpoch] = []
+    asked: list[MeasureEpochs] = []
 
     def reading(request: httpx.Request) -> httpx.Response:
-        asked.append(msgspec.convert(dict(request.url.params), MeasureEpoch, strict=False))
-        return httpx.Response(200, content=msgspec.json.encode(view()))
+        asked.append(decode_body(request.content, MeasureEpochs))
+        return httpx.Response(200, content=ANSWER)
 
     plane = plane_of(reading, token_file)
-    await plane.look(LOOK)
+    await plane.look([QUESTION])
     await plane.close()
 
-    assert asked == [QUESTION]
+    assert asked == [MeasureEpochs(items=(QUESTION,))]
 
 
 async def test_a_token_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     plane = plane_of(lambda _: httpx.Response(200), tmp_path / "missing.token")
 
     with pytest.raises(PartAwayError, match="No such file"):
-        await plane.look(LOOK)
+        await plane.look([QUESTION])
     await plane.close()

@@ -16,11 +16,10 @@ from schemas.events.rollouts import (
     RatingGate,
     TruncationGate,
 )
-from schemas.measurement import Arm, MeasureEpoch
+from schemas.measurement import Arm, MeasureEpochOf
 from tests.support.builders import BASELINE, CANDIDATE
 from tests.unit.workers.rollout_judge.pictures import AT_MS, ENDPOINT, ROLLOUT, active, picture, view
 from workers.rollout_judge.looks import (
-    LookAtView,
     ReportWarmUp,
     measurement_of,
     next_action,
@@ -66,21 +65,19 @@ def test_an_instance_given_up_does_not_matter_where_enough_others_are_ready() ->
     assert report.failure is None
 
 
+def question(**asked: Any) -> MeasureEpochOf:  # noqa: ANN401  of any type
+    return MeasureEpochOf(endpoint=ENDPOINT, epoch=5, candidate=CANDIDATE, baseline=BASELINE, **asked)
+
+
 @pytest.mark.parametrize("phase", ["stepping", "baking"])
 def test_a_step_that_is_applied_is_measured(phase: str) -> None:
-    assert next_action(watched(phase=phase), now_s=100.0) == LookAtView(
-        endpoint_id=ENDPOINT,
-        question=MeasureEpoch(
-            epoch=5, candidate=CANDIDATE, baseline=BASELINE, latency_threshold_ms=250.0, feedback_name="label"
-        ),
-    )
+    assert next_action(watched(phase=phase), now_s=100.0) == question(latency_threshold_ms=250.0, feedback_name="label")
 
 
 def test_the_view_is_asked_only_for_what_gates_need() -> None:
     look = next_action(watched(gates=(ErrorRateGate(max_increase=0.1, min_requests=1),)), now_s=100.0)
 
-    assert isinstance(look, LookAtView)
-    assert look.question == MeasureEpoch(epoch=5, candidate=CANDIDATE, baseline=BASELINE)
+    assert look == question()
 
 
 EACH_GATE: tuple[tuple[Gate, dict[str, Any], Arm], ...] = (
@@ -133,8 +130,7 @@ def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked
     look = next_action(watched(gates=(gate,)), now_s=100.0)
     measurement = measurement_of(watched(gates=(gate,)), view(arms={CANDIDATE: arm}))
 
-    assert isinstance(look, LookAtView)
-    assert look.question == MeasureEpoch(epoch=5, candidate=CANDIDATE, baseline=BASELINE, **asked)
+    assert look == question(**asked)
     assert measurement is not None
     kind = str(gate.__struct_config__.tag)
     assert measurement.counts == (
