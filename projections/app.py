@@ -59,7 +59,10 @@ async def run(settings: ProjectionsSettings, stopping: asyncio.Event) -> None:
         subscriptions = _subscriptions(settings, store, dead_letters, background)
         worker = build_worker(_worker_settings(settings, await identity(store)), subscriptions)
         async with rolling_on(
-            settings.clickhouse_url, clock=SystemClock(), kept_days=msgspec.structs.asdict(settings.retention_days)
+            settings.clickhouse_url,
+            clock=SystemClock(),
+            kept_days=msgspec.structs.asdict(settings.retention_days),
+            background=background,
         ) as roller:
             with _metrics(subscriptions, roller, background).served(settings.metrics_port, host=LOOPBACK):
                 async with faust_app_running(worker.app, stop_timeout=_STOP_TIMEOUT_S):

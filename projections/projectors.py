@@ -49,7 +49,7 @@ class TopicProjector:
     def _decoded(self, message: Message) -> Any:  # noqa: ANN401  whatever the feed gives
         try:
             return self.feed.decode(message)
-        except UndecodableError:
+        except (UndecodableError, MemoryError):
             raise
         except Exception as error:
             raise NotProjectedError(self.topic.name, error) from error
@@ -58,6 +58,8 @@ class TopicProjector:
 def _rows(part: TableProjector[Any], content: object, message: Message) -> Rows:
     try:
         return part.rows(content, message)
+    except MemoryError:
+        raise
     except Exception as error:
         raise NotProjectedError(part.table.name, error) from error
 

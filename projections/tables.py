@@ -144,6 +144,8 @@ def assemble(tables: Iterable[Table], parts: Sequence[Rows]) -> list[tuple[Table
 def _block(table: Table, parts: Sequence[Rows]) -> pa.Table:
     try:
         return _joined(table, parts)
+    except MemoryError:
+        raise
     except Exception as error:
         raise NotProjectedError(table.name, error) from error
 

@@ -50,7 +50,8 @@ class Commands:
             return_exceptions=True,
         )
         results = Results(items=[_result(outcome) for outcome in outcomes])
-        position = max((each.position for each in outcomes if isinstance(each, Executed)), default=self._store.head())
+        positions = [each.position for each in outcomes if isinstance(each, Executed)]
+        position = max(positions) if positions else self._store.head()
         headers = {"rollbook-position": str(position)}
         body = _with_position(msgspec.json.encode(results), position)
         return Response(body, status_code=_OK, media_type="application/json", headers=headers)

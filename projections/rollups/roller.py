@@ -7,11 +7,12 @@ of one key replace each other, and the one that is made of more stays.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
+from infra.background import Background
 from infra.clock import Clock
 from projections.errors import StoreRefusedError, StoreUnavailableError, ViewUnavailable
 from projections.reading import Reader
@@ -27,7 +28,7 @@ _EXPIRING_MS = HOUR_MS
 _STATEMENT_S = 120
 # What one statement reads.
 _ROWS_AT_ONCE = 500_000
-# Feedback on any time may come at any time: what one pass does again is bounded, and the youngest days are first.
+# Feedback on any time may come at any time, so what one pass does again is bounded.
 _STATEMENTS_AGAIN = 4
 _SETTINGS = {"max_partitions_per_insert_block": "0"}
 
@@ -37,12 +38,21 @@ _log = structlog.get_logger(__name__)
 class Roller:
     """Keeps roll-ups complete. `kept_ms` is how long the rows of each kind are kept; older minutes are final."""
 
-    def __init__(self, store: ClickHouseStore, *, clock: Clock, kept_ms: Mapping[Kind, int]) -> None:
+    def __init__(
+        self,
+        store: ClickHouseStore,
+        *,
+        clock: Clock,
+        kept_ms: Mapping[Kind, int],
+        background: Background | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._reader = Reader(store, clock=clock)
         self._book = Bookkeeping(store)
         self._kept_ms = kept_ms
+        self._background = background or Background()
+        self._turn = 0
         self.rolled_up: Counter[str] = Counter()
         self.failures = 0
 
@@ -52,28 +62,45 @@ class Roller:
         `arrived` grows with every row that this program counts as arrived.
         """
         done: tuple[int, int] | None = None
+        minute_ms = -1
         while True:
             now = (arrived(), floor(self._clock.now_ms(), MINUTE_MS))
             if now != done:
-                done = now if await self._roll_up_safely(until_ms=now[1]) else None
+                failures = self.failures
+                # Hours and days follow once a minute.
+                done = now if await self._roll_up_safely(until_ms=now[1], with_longer=now[1] != minute_ms) else None
+                minute_ms = now[1] if self.failures == failures else minute_ms
             await asyncio.sleep(every_s)
 
-    async def roll_up(self) -> bool:
-        """Roll up what is due now; return whether that was all that was due until the last full minute."""
+    async def roll_up(self, *, with_longer: bool = True) -> bool:
+        """Roll up the minutes that are due, and the hours and days; return whether nothing more is due by now.
+
+        Raises:
+            StoreUnavailableError | StoreRefusedError: the first error; what it did not concern was rolled up.
+        """
         marks = await watermarks(self._reader, ("requests", "observations"))
         closing: dict[Kind, Watermark] = {
             "requests": marks["requests"],
             "predictions": combined([marks["requests"], marks["observations"]]),
         }
-        return all([await self._roll_up(kind, mark) for kind, mark in closing.items()])
+        errors: list[Exception] = []
+        self._turn += 1
+        is_all = [
+            await self._roll_up(kind, mark, errors, with_longer=with_longer)
+            for kind, mark in closing.items()
+            if mark.watermark_ms is not None
+        ]
+        if errors:
+            raise errors[0]
+        return all(is_all)
 
-    async def _roll_up_safely(self, *, until_ms: int) -> bool:
+    async def _roll_up_safely(self, *, until_ms: int, with_longer: bool) -> bool:
         try:
-            return await self.roll_up() and await self._is_closed(until_ms)
+            return await self.roll_up(with_longer=with_longer) and await self._is_closed(until_ms)
         except (StoreUnavailableError, ViewUnavailable) as error:
             _log.warning("rollup_postponed", error=str(error))
-        except StoreRefusedError as error:
-            _log.error("rollup_failed", error=str(error), store_code=error.store_code)
+        except Exception as error:  # noqa: BLE001  rows are counted as they are until the next pass
+            self._background.failed("projections-roll-up", error)
         self.failures += 1
         return False
 
@@ -81,25 +108,29 @@ class Roller:
         kinds: tuple[Kind, ...] = ("requests", "predictions")
         return all([await self._book.until(kind, MINUTE_MS) >= until_ms for kind in kinds])
 
-    async def _roll_up(self, kind: Kind, mark: Watermark) -> bool:
-        if mark.watermark_ms is None:
-            return True
+    async def _roll_up(self, kind: Kind, mark: Watermark, errors: list[Exception], *, with_longer: bool) -> bool:
         oldest_ms = self._clock.now_ms() - self._kept_ms[kind] + _EXPIRING_MS
         until_ms = await self._book.until(kind, MINUTE_MS)
-        # A watermark that went back, as a new source does, takes nothing back.
-        closed_ms = max(until_ms, floor(mark.watermark_ms + 1, MINUTE_MS))
+        closed_ms = self._closed(mark, until_ms)
         due = await self._book.due_minutes(kind, from_ms=oldest_ms, until_ms=closed_ms)
-        for minutes in _in_parts(one for one in due if one.start_ms >= until_ms):
-            await self._store_minutes(kind, minutes)
-            await self._book.write_until(kind, MINUTE_MS, minutes[-1].start_ms + MINUTE_MS)
-        if closed_ms > until_ms:
-            await self._book.write_until(kind, MINUTE_MS, closed_ms)
+        with _noting(errors):
+            for minutes in _in_parts(one for one in due if one.start_ms >= until_ms):
+                await self._store_minutes(kind, minutes)
+                await self._book.write_until(kind, MINUTE_MS, minutes[-1].start_ms + MINUTE_MS)
+            if closed_ms > until_ms:
+                await self._book.write_until(kind, MINUTE_MS, closed_ms)
         again = _in_parts(one for one in due if one.start_ms < until_ms)
-        for minutes in list(reversed(again))[:_STATEMENTS_AGAIN]:
-            await self._store_minutes(kind, minutes)
-        for span_ms, part_ms in PARTS.items():
-            await self._roll_up_longer(kind, span_ms, part_ms=part_ms, oldest_ms=oldest_ms)
+        for minutes in _taking_turns(again, self._turn):
+            with _noting(errors):
+                await self._store_minutes(kind, minutes)
+        for span_ms, part_ms in PARTS.items() if with_longer else ():
+            with _noting(errors):
+                await self._roll_up_longer(kind, span_ms, part_ms=part_ms, oldest_ms=oldest_ms)
         return len(again) <= _STATEMENTS_AGAIN
+
+    def _closed(self, mark: Watermark, until_ms: int) -> int:
+        """Return up to when minutes are closed: no watermark takes one back, or closes one that has not passed here."""
+        return max(until_ms, floor(min((mark.watermark_ms or 0) + 1, self._clock.now_ms()), MINUTE_MS))
 
     async def _store_minutes(self, kind: Kind, minutes: Sequence[Due]) -> None:
         period = {"from_ms": minutes[0].start_ms, "until_ms": minutes[-1].start_ms + MINUTE_MS}
@@ -127,7 +158,9 @@ class Roller:
 
 
 @asynccontextmanager
-async def rolling_on(clickhouse_url: str, *, clock: Clock, kept_days: Mapping[str, int]) -> AsyncIterator[Roller]:
+async def rolling_on(
+    clickhouse_url: str, *, clock: Clock, kept_days: Mapping[str, int], background: Background
+) -> AsyncIterator[Roller]:
     """Open a roller with connections of its own: a long statement holds up no insert."""
     kept_ms: dict[Kind, int] = {
         "requests": kept_days["request_records"] * DAY_MS,
@@ -136,22 +169,46 @@ async def rolling_on(clickhouse_url: str, *, clock: Clock, kept_days: Mapping[st
     }
     store = ClickHouseStore(clickhouse_url, connections=2, answer_s=_STATEMENT_S)
     try:
-        yield Roller(store, clock=clock, kept_ms=kept_ms)
+        yield Roller(store, clock=clock, kept_ms=kept_ms, background=background)
     finally:
         await store.close()
 
 
+@contextmanager
+def _noting(errors: list[Exception]) -> Iterator[None]:
+    """Note an error of ClickHouse, so that what it does not concern goes on."""
+    try:
+        yield
+    except (StoreUnavailableError, StoreRefusedError) as error:
+        errors.append(error)
+
+
 def _in_parts(due: Iterable[Due]) -> list[list[Due]]:
-    """Cut spans, which are in the order of time, so that a part is within a day and has not too many rows."""
+    """Cut spans, which are in the order of time, so that a part is within a day and its statement reads not too much.
+
+    A statement reads what is between its minutes too, which is taken to be as much for each as there arrived of them.
+    """
     parts: list[list[Due]] = []
-    day_ms, rows = -1, 0
+    rows = 0
     for one in due:
-        if floor(one.start_ms, DAY_MS) != day_ms or rows + one.arrived > _ROWS_AT_ONCE:
-            day_ms, rows = floor(one.start_ms, DAY_MS), 0
+        if parts and floor(one.start_ms, DAY_MS) == floor(parts[-1][0].start_ms, DAY_MS):
+            minutes = (one.start_ms - parts[-1][-1].start_ms) // MINUTE_MS
+            rows += max(1, minutes) * one.arrived
+        if not parts or floor(one.start_ms, DAY_MS) != floor(parts[-1][0].start_ms, DAY_MS) or rows > _ROWS_AT_ONCE:
+            rows = one.arrived
             parts.append([])
         parts[-1].append(one)
-        rows += one.arrived
     return parts
+
+
+def _taking_turns(parts: Sequence[list[Due]], turn: int) -> list[list[Due]]:
+    """Choose the youngest part, and others in turn, so that each has its turn however much arrives of others."""
+    if len(parts) <= _STATEMENTS_AGAIN:
+        return list(parts)
+    *others, youngest = parts
+    at_once = _STATEMENTS_AGAIN - 1
+    chosen = [others[(turn * at_once + number) % len(others)] for number in range(at_once)]
+    return [youngest, *chosen]
 
 
 def _made_of(due: Sequence[Due]) -> dict[str, list[int]]:

@@ -208,14 +208,14 @@ def _labels(chosen: Chosen) -> str:
 # What callers report of a prediction: no answer is compared, and text that is not a number does not count.
 def _scores(chosen: Chosen) -> str:
     return f"""
-        SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, count() AS scored,
-               {_histogram("number", known="1")} AS numbers
+        SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, count() AS told,
+               countIf(isFinite(number)) AS scored,
+               {_histogram("assumeNotNull(number)", known="isFinite(number)")} AS numbers
         FROM ({_served(chosen, told=_is_told(chosen))}) AS served
         INNER JOIN (
-            SELECT workspace, prediction_id, name, argMax(assumeNotNull(toFloat64OrNull(truth)), recency) AS number
-            FROM feedback WHERE {_period(chosen)} AND isFinite(toFloat64OrNull(truth))
-            GROUP BY workspace, prediction_id, name
-        ) AS told USING (workspace, prediction_id)
+            SELECT workspace, prediction_id, name, toFloat64OrNull(argMax(truth, recency)) AS number
+            FROM feedback WHERE {_period(chosen)} GROUP BY workspace, prediction_id, name
+        ) AS words USING (workspace, prediction_id)
         GROUP BY workspace, endpoint_id, epoch, deployment_id, name, start_ms
     """  # noqa: S608  our own names and numbers
 
@@ -269,8 +269,12 @@ SCORES = Rollup(
     table=SCORE_ROLLUPS,
     kind="predictions",
     keys=(*_ANSWERED, "name"),
-    sums={"scored": "sum(parts.scored)", "numbers": _joined("parts.numbers", key="Float64")},
-    counted="scored",
+    sums={
+        "told": "sum(parts.told)",
+        "scored": "sum(parts.scored)",
+        "numbers": _joined("parts.numbers", key="Float64"),
+    },
+    counted="told",
     from_rows=_scores,
 )
 ANSWERS = Rollup(

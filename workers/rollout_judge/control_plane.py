@@ -1,6 +1,6 @@
 """The judge's calls to the control plane. Every call has a timeout; failures are PartAwayError or RefusedError."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -9,11 +9,14 @@ import httpx
 import msgspec
 
 from schemas.measurement import Measured, MeasuredRollout, MeasureEpochOf, MeasureEpochs, ReportMeasurements
-from schemas.results import Result, Results
-from workers.rollout_judge.errors import PartAwayError, RefusedError
+from schemas.results import ItemProblem, Result, Results
+from workers.rollout_judge.errors import ContentRefusedError, PartAwayError, RefusedError
 from workers.rollout_judge.looks import ReportWarmUp
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+_TOO_MUCH_AT_ONCE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
+_CONTENT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
@@ -37,7 +40,7 @@ class ControlPlane:
 
     async def look(self, epochs: Sequence[MeasureEpochOf]) -> list[Result[Measured]]:
         """Return the counts of each epoch's deployments."""
-        return await self._each("/v1/measurements", MeasureEpochs(items=tuple(epochs)), Results[Measured])
+        return await self._each("/v1/measurements", epochs, MeasureEpochs, Results[Measured])
 
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None:
         """Report how the candidate warms up."""
@@ -45,14 +48,26 @@ class ControlPlane:
 
     async def report_measurements(self, measured: Sequence[MeasuredRollout]) -> list[Result[Judged]]:
         """Send measurements and return the decision on each."""
-        return await self._each("/v1/rollouts/measurements", ReportMeasurements(items=tuple(measured)), Results[Judged])
+        return await self._each("/v1/rollouts/measurements", measured, ReportMeasurements, Results[Judged])
 
     async def _each(
-        self, path: str, body: MeasureEpochs | ReportMeasurements, answer: type[Results[Answer]]
+        self,
+        path: str,
+        items: Sequence[Item],
+        body: Callable[..., msgspec.Struct],
+        answer: type[Results[Answer]],
     ) -> list[Result[Answer]]:
-        results = (await self._call(path, body, answer)).items
-        if len(results) != len(body.items):
-            raise PartAwayError(f"POST {path}: {len(results)} results for {len(body.items)} items")
+        """Send items together, and by halves if all are refused for what is in one of them."""
+        try:
+            results = (await self._call(path, body(items=tuple(items)), answer)).items
+        except ContentRefusedError as error:
+            if len(items) == 1:
+                return [Result(problem=ItemProblem(code="refused", detail=str(error)))]
+            middle = len(items) // 2
+            first = await self._each(path, items[:middle], body, answer)
+            return [*first, *await self._each(path, items[middle:], body, answer)]
+        if len(results) != len(items):
+            raise PartAwayError(f"POST {path}: {len(results)} results for {len(items)} items")
         return results
 
     async def _call(self, path: str, body: msgspec.Struct, answer: type[Answer]) -> Answer:
@@ -62,10 +77,11 @@ class ControlPlane:
             response = await self._client.post(path, content=msgspec.json.encode(body), headers=headers)
         except (httpx.TransportError, OSError) as error:
             raise PartAwayError(f"POST {path}: {error!r}") from error
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise PartAwayError(f"POST {path}: {response.status_code} {response.text[:300]}")
-        if response.status_code >= HTTPStatus.BAD_REQUEST:
-            raise RefusedError(f"POST {path}: {response.status_code} {response.text[:300]}")
+        status, told = response.status_code, f"POST {path}: {response.status_code} {response.text[:300]}"
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TOO_MUCH_AT_ONCE:
+            raise PartAwayError(told)
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise ContentRefusedError(told) if status in _CONTENT else RefusedError(told)
         try:
             return msgspec.json.decode(response.content, type=answer)
         except msgspec.DecodeError as error:

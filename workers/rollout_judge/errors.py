@@ -3,6 +3,7 @@
 JudgeError
 ├── PartAwayError   the API, a view or Kafka does not answer now; retrying may help
 └── RefusedError    the API refused; repeating the call would be refused too
+    └── ContentRefusedError   for what is in it: one item of many may be why
 """
 
 
@@ -16,3 +17,7 @@ class PartAwayError(JudgeError):
 
 class RefusedError(JudgeError):
     """The control plane refused what the judge sent."""
+
+
+class ContentRefusedError(RefusedError):
+    """The control plane refused a whole call for its content."""

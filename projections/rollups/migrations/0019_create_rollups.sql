@@ -109,9 +109,10 @@ CREATE TABLE IF NOT EXISTS score_rollups
     start_ms       Int64                  COMMENT 'Its beginning, Unix ms; a number belongs to the span in which its request began' CODEC(Delta, ZSTD(1)),
     deployment_id  LowCardinality(String) COMMENT 'Deployment that answered',
     name           LowCardinality(String) COMMENT 'Name of the feedback',
-    scored         UInt64                 COMMENT 'Primary requests of which a number was told',
-    numbers        Map(Float64, UInt64)   COMMENT 'Requests by the last number told of them, with 8 significant bits, towards zero' CODEC(ZSTD(1)),
-    rank           UInt128                COMMENT 'Of two rows of one key the higher one is true: requests, then arrivals it is made of' CODEC(ZSTD(1)),
+    told           UInt64                 COMMENT 'Primary requests of which something was told under this name',
+    scored         UInt64                 COMMENT 'Those of them of which the last word is a number',
+    numbers        Map(Float64, UInt64)   COMMENT 'Requests by that number, with 8 significant bits, towards zero' CODEC(ZSTD(1)),
+    rank           UInt128                COMMENT 'Of two rows of one key the higher one is true: told, then arrivals it is made of' CODEC(ZSTD(1)),
     start          DateTime64(3, 'UTC')   ALIAS fromUnixTimestamp64Milli(start_ms, 'UTC') COMMENT 'start_ms, readable'
 )
 ENGINE = ReplacingMergeTree(rank)

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import pytest
 
-from projections.errors import StoreUnavailableError
+from projections.errors import StoreRefusedError, StoreUnavailableError
 from projections.measurement.queries import measure_epoch
 from projections.quality.queries import quality_of_endpoint
 from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, floor
@@ -184,7 +184,10 @@ async def test_a_pass_that_is_cut_short_anywhere_is_made_good_by_the_next(
             try:
                 await roller_on(cut).roll_up()
             except StoreUnavailableError:
-                assert await measured(store) == story.expected(), f"cut at write {number}"
+                # Nothing is lost or doubled. What was told again of a closed minute may be known only later.
+                found = {arm: msgspec.structs.replace(one, wrong=0) for arm, one in (await measured(store)).items()}
+                known = {arm: msgspec.structs.replace(one, wrong=0) for arm, one in story.expected().items()}
+                assert found == known, f"cut at write {number}"
                 await story.tell(chance.sample(served, 3), "label", ("1", "2"), chance=chance)
                 continue
             break
@@ -259,3 +262,85 @@ async def test_feedback_on_what_was_never_predicted_is_counted_nowhere(store: Cl
         floor(NOW - HOUR_MS, MINUTE_MS),
         floor(NOW + DAY_MS, MINUTE_MS),
     ]
+
+
+async def test_each_day_has_its_turn_however_much_arrives_of_others(store: ClickHouseStore) -> None:
+    chance = random.Random(13)
+    story, roller = Story(store), roller_on(store)
+    days = [await story.serve([NOW - ago * DAY_MS], chance=chance) for ago in range(1, 7)]
+    await roller.roll_up()
+
+    for day in days:
+        await story.tell(day, "loss", ("0.25", "0.5"), chance=chance)
+    for _ in range(3):
+        await roller.roll_up()
+        for day in days[:4]:
+            await story.tell(day, "loss", ("0.25", "0.5"), chance=chance)
+    await roller.roll_up()
+
+    told = await store.select(f"SELECT DISTINCT start_ms FROM score_rollups WHERE span_ms = {MINUTE_MS}")  # noqa: S608
+    primary = await store.select("SELECT DISTINCT started_at_ms FROM prediction_index WHERE role = 'primary'")
+    assert {row["start_ms"] for row in told} == {floor(row["started_at_ms"], MINUTE_MS) for row in primary}
+
+
+class RefusingOneDay(ClickHouseStore):
+    """Refuses to roll up what began at a time."""
+
+    from_ms = 0
+
+    async def command(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        if parameters and parameters.get("from_ms") == self.from_ms:
+            raise StoreRefusedError("no", store_code=1)
+        await super().command(sql, parameters, settings)
+
+
+async def test_a_day_that_cannot_be_rolled_up_again_holds_up_no_other(
+    store: ClickHouseStore, views_database: str
+) -> None:
+    chance = random.Random(14)
+    story = Story(store)
+    old = await story.serve([NOW - 3 * DAY_MS], chance=chance)
+    young = await story.serve([NOW - DAY_MS + n * MINUTE_MS for n in range(40)], chance=chance)
+    await story.observe([*old, *young], chance=chance)
+    await roller_on(store).roll_up()
+    await story.tell([*old, *young], "label", ("1", "2"), chance=chance)
+    refusing = RefusingOneDay(views_database)
+    refusing.from_ms = floor(NOW - 3 * DAY_MS, MINUTE_MS)
+
+    with pytest.raises(StoreRefusedError):
+        await roller_on(refusing).roll_up()
+    await refusing.close()
+    by_hour = await store.select(
+        f"SELECT sum(labelled) AS labelled FROM label_rollups FINAL WHERE span_ms = {HOUR_MS}"  # noqa: S608
+    )
+    await roller_on(store).roll_up()
+
+    assert by_hour[0]["labelled"] > 0
+    assert await measured(store) == story.expected()
+
+
+async def test_a_source_whose_clock_is_ahead_closes_no_minute_to_come(store: ClickHouseStore) -> None:
+    story = Story(store)
+    await story.serve([NOW - HOUR_MS], chance=random.Random(15), at_ms=NOW + 365 * DAY_MS)
+
+    await roller_on(store).roll_up()
+
+    progress = await store.select("SELECT max(until_ms) AS until_ms FROM rollup_progress")
+    assert progress == [{"until_ms": floor(NOW, MINUTE_MS)}]
+
+
+async def test_the_last_word_counts_and_one_that_is_no_number_is_none(store: ClickHouseStore) -> None:
+    chance = random.Random(16)
+    story, roller = Story(store), roller_on(store)
+    served = await story.serve([NOW - HOUR_MS + n for n in range(20)], chance=chance)
+    await story.tell(served, "loss", ("0.25", "0.5"), chance=chance)
+    await roller.roll_up()
+    before = await measured(store)
+
+    await story.tell(served, "loss", ("withdrawn",), chance=chance)
+    await roller.roll_up()
+
+    assert sum(arm.scored for arm in before.values()) > 0
+    assert [arm.scored for arm in (await measured(store)).values()] == [0, 0]

@@ -193,13 +193,29 @@ def plane_of(answer: Callable[[httpx.Request], httpx.Response], token_file: Path
     return ControlPlane("http://api", token_file=token_file, transport=httpx.MockTransport(answer))
 
 
+async def test_one_question_that_is_refused_fails_no_other(token_file: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = msgspec.json.decode(request.content, type=MeasureEpochs).items
+        if any(each.epoch == 3 for each in asked):
+            return httpx.Response(413, content=b"{}")
+        return httpx.Response(200, content=msgspec.json.encode(Results(items=[Result(answer=view()) for _ in asked])))
+
+    plane = plane_of(answer, token_file)
+    questions = [msgspec.structs.replace(QUESTION, epoch=epoch) for epoch in range(5)]
+
+    results = await plane.look(questions)
+    await plane.close()
+
+    assert [result.problem is None for result in results] == [True, True, True, False, True]
+
+
 @pytest.mark.parametrize(
     ("status", "content", "expected"),
     [
         (503, b"{}", PartAwayError),
         (200, b"<html>", PartAwayError),
         (200, b'{"items": []}', PartAwayError),
-        (422, b"{}", RefusedError),
+        (429, b"{}", PartAwayError),
         (401, b"{}", RefusedError),
     ],
 )
