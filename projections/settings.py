@@ -50,7 +50,7 @@ class ProjectionsSettings(KafkaProgramSettings, frozen=True, kw_only=True):
             le=5_000,
             description="the same for feedback and observations, which are spread over all partitions",
         ),
-    ] = 500
+    ] = 1_000
     watchdog_s: Annotated[
         int, msgspec.Meta(ge=5, description="seconds without progress while messages wait, after which it exits")
     ] = 60

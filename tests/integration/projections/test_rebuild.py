@@ -1,3 +1,4 @@
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
@@ -5,6 +6,7 @@ from typing import Any, NoReturn
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import LeaderNotAvailableError, NotLeaderForPartitionError
 
 from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection
@@ -21,7 +23,7 @@ from projections.views import projector_of
 from schemas.measurement import MeasureEpoch
 from schemas.observations import REQUEST_COLUMNS
 from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS, TELEMETRY, Topic
-from tests.integration.projections.conftest import opened, sink_into
+from tests.integration.projections.conftest import READY_S, opened, sink_into
 from tests.support.kafka_node import Node
 from tests.support.read_side_messages import (
     ENDPOINT,
@@ -92,15 +94,25 @@ class Log:
         return int(written.offset)
 
     async def expire(self, *topics: Topic) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
-        await admin.start()
         everything = {
             TopicPartition(topic.name, number): RecordsToDelete(before_offset=-1)
             for topic in topics
             for number in range(topic.partitions)
         }
-        await admin.delete_records(everything)
-        await admin.close()
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        await admin.start()
+        try:
+            deadline = time.monotonic() + READY_S
+            while True:
+                try:
+                    await admin.delete_records(everything)
+                    return
+                except (NotLeaderForPartitionError, LeaderNotAvailableError):
+                    # A topic that was just made has no leader for a moment.
+                    assert time.monotonic() < deadline, "the topics have no leader"
+                    await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
 
 
 @pytest.fixture
