@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from projections.reading import Reader
-from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, Kind
+from projections.rollups.spans import DAY_MS, HOUR_MS, KINDS, MINUTE_MS
 from projections.rollups.statements import Chosen, Rollup
 
 _PROGRESS = "SELECT kind, span_ms, max(until_ms) AS until_ms FROM rollup_progress GROUP BY kind, span_ms"
@@ -23,8 +23,7 @@ async def rolled_up(reader: Reader) -> dict[str, Any]:
     """Return up to when spans are rolled up, as parameters of what follows. Read it before what is read by it."""
     rows = await reader.select(_PROGRESS)
     until = {(row["kind"], row["span_ms"]): row["until_ms"] for row in rows}
-    kinds: tuple[Kind, ...] = ("requests", "predictions")
-    return {f"{kind}_until_{span_ms}": until.get((kind, span_ms), 0) for kind in kinds for span_ms in _SPANS}
+    return {f"{kind}_until_{span_ms}": until.get((kind, span_ms), 0) for kind in KINDS for span_ms in _SPANS}
 
 
 def of_epochs(rollup: Rollup) -> str:

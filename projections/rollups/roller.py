@@ -17,8 +17,8 @@ from infra.clock import Clock
 from projections.errors import StoreRefusedError, StoreUnavailableError, ViewUnavailable
 from projections.reading import Reader
 from projections.rollups.bookkeeping import Bookkeeping, Due
-from projections.rollups.spans import DAY_MS, HOUR_MS, MINUTE_MS, PARTS, Kind, floor
-from projections.rollups.statements import ROLLUPS
+from projections.rollups.spans import DAY_MS, HOUR_MS, KINDS, MINUTE_MS, PARTS, Kind, floor
+from projections.rollups.statements import ROLLUPS, Rollup
 from projections.store import ClickHouseStore
 from projections.watermarks.queries import watermarks
 from projections.watermarks.watermark import Watermark, combined
@@ -105,8 +105,7 @@ class Roller:
         return False
 
     async def _is_closed(self, until_ms: int) -> bool:
-        kinds: tuple[Kind, ...] = ("requests", "predictions")
-        return all([await self._book.until(kind, MINUTE_MS) >= until_ms for kind in kinds])
+        return all([await self._book.until(kind, MINUTE_MS) >= until_ms for kind in KINDS])
 
     async def _roll_up(self, kind: Kind, mark: Watermark, errors: list[Exception], *, with_longer: bool) -> bool:
         oldest_ms = self._clock.now_ms() - self._kept_ms[kind] + _EXPIRING_MS
@@ -133,10 +132,7 @@ class Roller:
         return max(until_ms, floor(min((mark.watermark_ms or 0) + 1, self._clock.now_ms()), MINUTE_MS))
 
     async def _store_minutes(self, kind: Kind, minutes: Sequence[Due]) -> None:
-        period = {"from_ms": minutes[0].start_ms, "until_ms": minutes[-1].start_ms + MINUTE_MS}
-        for rollup in (one for one in ROLLUPS if one.kind == kind):
-            await self._store.command(rollup.store_minutes(), {**period, **_made_of(minutes)}, _SETTINGS)
-        await self._written(kind, MINUTE_MS, minutes)
+        await self._store_each(kind, MINUTE_MS, minutes, Rollup.store_minutes)
 
     async def _roll_up_longer(self, kind: Kind, span_ms: int, *, part_ms: int, oldest_ms: int) -> None:
         until_ms = floor(await self._book.until(kind, part_ms), span_ms)
@@ -145,14 +141,27 @@ class Roller:
         lengths = {"span_ms": span_ms, "part_ms": part_ms}
         due = await self._book.due_spans(kind, **lengths, from_ms=from_ms, until_ms=until_ms)
         for spans in _in_parts(due):
-            period = {"from_ms": spans[0].start_ms, "until_ms": spans[-1].start_ms + span_ms}
-            for rollup in (one for one in ROLLUPS if one.kind == kind):
-                await self._store.command(rollup.store_spans(), {**lengths, **period, **_made_of(spans)}, _SETTINGS)
-            await self._written(kind, span_ms, spans)
+            await self._store_each(kind, span_ms, spans, Rollup.store_spans, lengths)
         if until_ms > await self._book.until(kind, span_ms):
             await self._book.write_until(kind, span_ms, until_ms)
 
-    async def _written(self, kind: Kind, span_ms: int, spans: Sequence[Due]) -> None:
+    async def _store_each(
+        self,
+        kind: Kind,
+        span_ms: int,
+        spans: Sequence[Due],
+        statement_of: Callable[[Rollup], str],
+        lengths: Mapping[str, int] | None = None,
+    ) -> None:
+        parameters = {
+            **(lengths or {}),
+            "from_ms": spans[0].start_ms,
+            "until_ms": spans[-1].start_ms + span_ms,
+            "starts": [one.start_ms for one in spans],
+            "made_from": [one.arrived for one in spans],
+        }
+        for rollup in (one for one in ROLLUPS if one.kind == kind):
+            await self._store.command(statement_of(rollup), parameters, _SETTINGS)
         await self._book.write_spans(kind, span_ms, spans)
         self.rolled_up[kind] += len(spans)
 
@@ -209,7 +218,3 @@ def _taking_turns(parts: Sequence[list[Due]], turn: int) -> list[list[Due]]:
     at_once = _STATEMENTS_AGAIN - 1
     chosen = [others[(turn * at_once + number) % len(others)] for number in range(at_once)]
     return [youngest, *chosen]
-
-
-def _made_of(due: Sequence[Due]) -> dict[str, list[int]]:
-    return {"starts": [one.start_ms for one in due], "made_from": [one.arrived for one in due]}

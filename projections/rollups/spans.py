@@ -1,9 +1,11 @@
 """The spans of time that roll-ups are of: days have hours, hours have minutes."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Kind: TypeAlias = Literal["requests", "predictions"]
 """What is rolled up: requests by when they ended, predictions, with what became known of them, by when they began."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
