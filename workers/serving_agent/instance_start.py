@@ -144,7 +144,7 @@ class InstanceStarter:
                 await client.check_golden(deployment.endpoint, deployment.golden)
         except BaseException as error:
             # Read before the process ends, because its last lines would only say that it was asked to.
-            failure = self._failure(error, record)
+            failure = self._failure(error, record, has_died=await _has_died(error, client))
             await process.stop(deadline_s=_KILL_AFTER_S)
             await client.close()
             self.ended(record)
@@ -276,10 +276,12 @@ class InstanceStarter:
             other = f"process {identity.pid}, instance {identity.instance_id}"
             raise MayServeLaterError("port-taken", f"{other}, answers on port {record.port}")
 
-    def _failure(self, error: BaseException, record: InstanceRecord) -> CannotServeError | None:
+    def _failure(self, error: BaseException, record: InstanceRecord, *, has_died: bool) -> CannotServeError | None:
         """Return what to raise instead of an error that does not explain itself."""
         match error:
             case PartAwayError():
+                return MayServeLaterError("engine-died", self._explained(error, record))
+            case EngineFaultError() if has_died:
                 return MayServeLaterError("engine-died", self._explained(error, record))
             case EngineFaultError():
                 return NeverServesError(error.code, self._explained(error, record))
@@ -321,6 +323,14 @@ class InstanceStarter:
         agent = "" if self._settings.agent_id == "local" else self._settings.agent_id
         parts = [part for part in (kind, agent, name) if part]
         return self._settings.data_dir.absolute() / "logs" / f"{'-'.join(parts)}.log"
+
+
+async def _has_died(error: BaseException, client: EngineClient) -> bool:
+    """Return whether an engine that failed on its golden input fails on everything since.
+
+    The front of a language model's engine may outlive the process that computes, by a moment, and answer 500 for it.
+    """
+    return isinstance(error, EngineFaultError) and not await client.is_live()
 
 
 def _kin_of(deployment: Deployment) -> Kin:

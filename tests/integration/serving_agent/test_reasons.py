@@ -32,13 +32,14 @@ class Outside(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.when_asked: Callable[[], None] = lambda: None
+        self.health = 200
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Outside
 
     def do_GET(self) -> None:
-        self._answer(200, {})
+        self._answer(self.server.health, {})
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -68,10 +69,10 @@ def outside() -> Iterator[Outside]:
         serving.join()
 
 
-def external(harness: AgentHarness, outside: Outside) -> DeploymentAdded:
+def external(harness: AgentHarness, outside: Outside, *, protocol: str = "oip") -> DeploymentAdded:
     """Want the model of a server outside, through our relay."""
     address = f"http://127.0.0.1:{outside.server_address[1]}"
-    description = json.dumps({"protocol": "oip", "url": address, "model": "far"}).encode()
+    description = json.dumps({"protocol": protocol, "url": address, "model": "far"}).encode()
     digest = f"sha256:{hashlib.sha256(description).hexdigest()}"
     harness.control_plane.artifacts[digest] = description
     artifact = Artifact(digest=digest, size_bytes=len(description), format="external")
@@ -111,6 +112,22 @@ def test_an_engine_that_ends_at_its_golden_input_is_quoted(harness: AgentHarness
     failure = told(harness, FAIL)
     assert failure.body["code"] == "engine-died"
     assert re.fullmatch(r"the golden input was not answered: .*" + LAST_WORDS, failure.body["reason"]), failure
+
+
+def test_an_engine_whose_computing_part_ends_at_its_golden_input_may_serve_later(
+    harness: AgentHarness, outside: Outside
+) -> None:
+    def die() -> None:
+        outside.health = 503
+
+    outside.when_asked = die
+    harness.want(external(harness, outside, protocol="openai"))
+
+    harness.start(EXTERNAL_NETWORKS="127.0.0.0/8")
+
+    failure = told(harness, FAIL)
+    assert failure.body["code"] == "engine-died"
+    assert re.fullmatch(r"the engine answered 50\d: .*" + LAST_WORDS, failure.body["reason"]), failure
 
 
 def test_a_server_at_a_private_address_is_served_once_its_host_grants_it(

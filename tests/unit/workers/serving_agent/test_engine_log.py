@@ -31,6 +31,26 @@ def test_the_last_lines_are_quoted_as_a_person_reads_them(tmp_path: Path, conten
     assert quote_log_end(log) == said
 
 
+def test_errors_above_the_last_lines_are_quoted_after_them(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_text(
+        "(EngineCore pid=7) ERROR [core.py:1100] EngineCore encountered a fatal error.\n"
+        "(EngineCore pid=7) ERROR [core.py:1100] Traceback (most recent call last):\n"
+        '(EngineCore pid=7) ERROR [core.py:1100]   File "core.py", line 1091, in run\n'
+        "(EngineCore pid=7) ERROR [core.py:1100] RuntimeError: no room for 3 blocks\n"
+        "Process EngineCore:\n"
+        "RuntimeError: no room for 3 blocks\n"
+        "ERROR Traceback (most recent call last):\n"
+        'ERROR   File "async_llm.py", line 1\n'
+        'ERROR     raise EngineDeadError("see above")\n'
+        "ERROR vllm.v1.engine.exceptions.EngineDeadError: see above\n"
+    )
+
+    said = quote_log_end(log)
+
+    assert said.endswith("EngineDeadError: see above; errors above: RuntimeError: no room for 3 blocks")
+
+
 def test_lines_of_other_instances_in_the_same_process_are_left_out(tmp_path: Path) -> None:
     log = tmp_path / "engine-shared-0.log"
     log.write_text(
