@@ -82,7 +82,7 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
         case StepStarted():
             return _step_started(state, event, at=at)
         case StepJudged(measurement=measurement, verdicts=verdicts, reason=reason):
-            is_comparison = state.phase == "stepping" and measurement.freshness == "fresh"
+            is_comparison = state.phase == "stepping" and bool(measurement.counts)
             return replace(
                 state,
                 judged_watermark_ms=measurement.watermark_ms,

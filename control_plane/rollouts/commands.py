@@ -21,7 +21,8 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Without a strategy: 5, 25, 50 and 100 %, five minutes to an hour each, then five minutes of bake time.
 
     Without gates: at most 2 points more failed requests than the baseline beside it, on at least 500 requests. What a
-    request may take and which feedback is the truth only its owner knows.
+    request may take and which feedback is the truth only its owner knows. No gate passes while records of more than the
+    last `max_lag_ms` are missing; one that fails on the records that are there fails all the same.
     """
 
     endpoint: str
@@ -32,6 +33,7 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     alpha: float = 0.05
     when_inconclusive: WhenInconclusive = "pause"
     warm_up_timeout_ms: int = 10 * _MINUTE_MS
+    max_lag_ms: int = 30 * 1000
 
 
 class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

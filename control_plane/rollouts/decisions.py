@@ -22,7 +22,7 @@ from control_plane.rollouts.commands import (
     ResumeRollout,
     StartRollout,
 )
-from control_plane.rollouts.policies import only_a_sound_plan_may_start, verdicts_on
+from control_plane.rollouts.policies import is_late, lasted_ms, only_a_sound_plan_may_start, verdicts_on
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase
 from schemas.events.endpoints import DeploymentAdded
@@ -73,6 +73,7 @@ def start(
         alpha=command.alpha,
         when_inconclusive=command.when_inconclusive,
         warm_up_timeout_ms=command.warm_up_timeout_ms,
+        max_lag_ms=command.max_lag_ms,
     )
     return Decision(events=(started,))
 
@@ -172,7 +173,7 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
         if following == len(state.stages) - 1:
             return _judged(measurement, verdicts, "promote", reason, _promotion(state, reason, next_epoch))
         return _judged(measurement, verdicts, "advance", reason, (_step(state, following, reason, next_epoch),))
-    if measurement.elapsed_ms >= state.deadline_ms:
+    if lasted_ms(measurement) >= state.deadline_ms:
         return _inconclusive(state, measurement, verdicts, next_epoch)
     return Decision(verdicts=verdicts)
 
@@ -184,7 +185,7 @@ def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int
         reason = f"while baking, {_sentences(failed)}"
         return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
     bake_time_ms = strategy_of(state.strategy).bake_time_ms()
-    if measurement.freshness == "fresh" and measurement.elapsed_ms >= bake_time_ms:
+    if not is_late(state, measurement) and measurement.elapsed_ms >= bake_time_ms:
         baked = f"no gate failed during {measurement.elapsed_ms / 1000:.1f} s at 100 %"
         reason = f"{baked}: {_sentences(verdicts)}" if verdicts else baked
         return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))

@@ -15,6 +15,8 @@ from schemas.events.rollouts import Counts, GateCounts, Measurement, Verdict
 _WHOLE = 100.0
 _MAX_ALPHA = 0.5
 _MAX_WARM_UP_MS = 24 * 60 * 60 * 1000
+_MIN_LAG_MS = 1_000
+_MAX_LAG_MS = 60 * 60 * 1000
 _NOTHING = Counts(trials=0, bad=0)
 
 
@@ -67,15 +69,37 @@ def only_a_sound_plan_may_start(command: StartRollout) -> None:
         raise errors.InvalidRolloutError(first.detail, field=first.field, remedy=first.remedy)
 
 
+def is_late(rollout: RolloutState, measurement: Measurement) -> bool:
+    """Return whether too many records are missing for a gate to pass."""
+    is_behind = measurement.freshness == "late" and measurement.lag_ms > rollout.max_lag_ms
+    return is_behind or not measurement.counts
+
+
+def lasted_ms(measurement: Measurement) -> int:
+    """Return how long the step has lasted; that a view stands still does not make a step longer."""
+    return measurement.elapsed_ms + (measurement.lag_ms if measurement.freshness == "late" else 0)
+
+
 def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
     """Ask each gate.
+
+    What is there is complete up to the watermark. So a late view can fail a gate, and cannot let one pass.
+    """
+    verdicts = _verdicts_by_counts(rollout, measurement) if measurement.counts else ()
+    if not is_late(rollout, measurement):
+        return verdicts
+    failed = {verdict.gate: verdict for verdict in verdicts if verdict.outcome == "fail"}
+    kinds = [rule_of(gate).kind for gate in rollout.gates]
+    return tuple(failed.get(kind) or late(kind, measurement, alpha=rollout.alpha_per_gate) for kind in kinds)
+
+
+def _verdicts_by_counts(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
+    """Ask each gate about what was counted.
 
     While baking there is no baseline beside the candidate: the gates that compare over time are asked about that of the
     last step which had one, the others are silent.
     """
     alpha = rollout.alpha_per_gate
-    if measurement.freshness == "late":
-        return tuple(late(rule_of(gate).kind, alpha=alpha) for gate in rollout.gates)
     measured = {each.gate: each for each in measurement.counts}
     kept = {each.gate: each.baseline for each in rollout.judged}
     verdicts = []
@@ -125,6 +149,9 @@ def _limit_problems(command: StartRollout) -> list[Problem]:
     if not 1 <= command.warm_up_timeout_ms <= _MAX_WARM_UP_MS:
         detail = f"{command.warm_up_timeout_ms} ms is not a valid warm-up timeout"
         problems.append(Problem("warm_up_timeout_ms", detail, f"give 1 to {_MAX_WARM_UP_MS}"))
+    if not _MIN_LAG_MS <= command.max_lag_ms <= _MAX_LAG_MS:
+        detail = f"{command.max_lag_ms} ms is not how far records may lag"
+        problems.append(Problem("max_lag_ms", detail, f"give {_MIN_LAG_MS} to {_MAX_LAG_MS}, such as 30000"))
     return problems
 
 

@@ -24,7 +24,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Rollout(Standing, frozen=True, kw_only=True):
     """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
 
-    `epoch` names the endpoint's event that set the weight, None while the candidate is warmed.
+    `epoch` names the endpoint's event that set the weight, None while the candidate is warmed. A gate may pass on
+    records that lag by at most `max_lag_ms`.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Rollout(Standing, frozen=True, kw_only=True):
     alpha: float
     when_inconclusive: WhenInconclusive
     warm_up_timeout_ms: int
+    max_lag_ms: int
     started_at: str
     step_started_at: str | None
     finished_at: str | None

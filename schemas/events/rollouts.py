@@ -143,8 +143,13 @@ class GateCounts(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Counts
 
 
-class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """The sufficient statistics of one step up to a watermark (Unix ms, gateway time)."""
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The sufficient statistics of one step up to a watermark (Unix ms, gateway time).
+
+    `counts` is complete up to the watermark, which stood `lag_ms` behind; `waiting_for` are the sources that held it
+    back. A view that could not be asked leaves `counts` empty. Earlier events have no `lag_ms`; in them, the lag of a
+    late view is part of `elapsed_ms`.
+    """
 
     step: int
     epoch: int
@@ -152,6 +157,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: int
     freshness: Literal["fresh", "late"]
     counts: tuple[GateCounts, ...]
+    lag_ms: int = 0
+    waiting_for: tuple[str, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,8 +177,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
 
 
-class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """The candidate is to take over the endpoint from the baseline; first, `replicas` instances of it are warmed up."""
+class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The candidate is to take over the endpoint from the baseline; first, `replicas` instances of it are warmed up.
+
+    A gate may pass on records that lag by at most `max_lag_ms`.
+    """
 
     endpoint_id: str
     endpoint_name: str
@@ -185,6 +195,7 @@ class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
     when_inconclusive: WhenInconclusive
     warm_up_timeout_ms: int
+    max_lag_ms: int = 5_000
 
 
 class CandidateWarmed(msgspec.Struct, frozen=True, kw_only=True):

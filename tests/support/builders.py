@@ -105,6 +105,7 @@ def rollout_started(**changes: object) -> RolloutStarted:
         alpha=0.05,
         when_inconclusive="pause",
         warm_up_timeout_ms=30_000,
+        max_lag_ms=5_000,
     )
     return msgspec.structs.replace(started, **changes)
 

@@ -84,23 +84,23 @@ def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpoc
 def measurement_of(watched: Watched, answer: Measured) -> Measurement | None:
     """Convert the view's answer to a measurement, or return None if the view has not reached the step yet.
 
-    The elapsed time is data time: how far the records reach beyond the moment when the gateways served the epoch. A
-    late view stands still, so its lag is added: it only decides whether the step's longest duration is over.
+    The elapsed time is data time: how far the records reach beyond the moment when the gateways served the epoch.
     """
     step, epoch, applied_ms = watched.rollout.step, watched.rollout.epoch, watched.applied_ms
     if step is None or epoch is None or applied_ms is None or answer.watermark_ms is None:
         return None
+    is_fresh, lag_ms = answer.freshness == "fresh", answer.lag_ms or 0
     elapsed_ms = answer.watermark_ms - applied_ms
-    if answer.freshness != "fresh":
-        elapsed_ms += answer.lag_ms or 0
-    if elapsed_ms < 0:
+    if elapsed_ms < 0 and (is_fresh or elapsed_ms + lag_ms < 0):
         return None
     return Measurement(
         step=step,
         epoch=epoch,
         watermark_ms=answer.watermark_ms,
         elapsed_ms=elapsed_ms,
-        freshness="fresh" if answer.freshness == "fresh" else "late",
+        freshness="fresh" if is_fresh else "late",
+        lag_ms=lag_ms,
+        waiting_for=answer.waiting_for,
         counts=tuple(_counts(gate, watched.rollout, answer) for gate in watched.rollout.gates),
     )
 
@@ -125,7 +125,8 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
 
 def sent_of(measurement: Measurement) -> LastSent:
     """Return what makes a measurement new: its watermark, and for a stalled view the seconds that pass."""
-    seconds = 0 if measurement.freshness == "fresh" else measurement.elapsed_ms // 1000
+    is_fresh = measurement.freshness == "fresh"
+    seconds = 0 if is_fresh else (measurement.elapsed_ms + measurement.lag_ms) // 1000
     return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, seconds)
 
 

@@ -1165,7 +1165,8 @@ class ResourcesOverTime(Shape, frozen=True, kw_only=True):
 class Rollout(RolloutShape, frozen=True, kw_only=True):
     """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
 
-    `epoch` names the endpoint's event that set the weight, None while the candidate is warmed.
+    `epoch` names the endpoint's event that set the weight, None while the candidate is warmed. A gate may pass on
+    records that lag by at most `max_lag_ms`.
     """
 
     phase: str
@@ -1188,6 +1189,7 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     alpha: float
     when_inconclusive: str
     warm_up_timeout_ms: int
+    max_lag_ms: int
     started_at: str
     step_started_at: str | None
     finished_at: str | None

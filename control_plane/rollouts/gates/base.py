@@ -1,12 +1,14 @@
 """What every gate is: a pure comparison of two shares of bad outcomes, answered with its reason."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from math import isfinite
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
 from control_plane.rollouts.gates.sequential import Difference, bound_difference
-from schemas.events.rollouts import Counts, Outcome, Verdict
+from schemas.events.rollouts import Counts, Measurement, Outcome, Verdict
 
 _SMALL_SHARE = 0.01
 
@@ -77,9 +79,14 @@ def compare(terms: Terms, candidate: Counts, baseline: Counts, *, alpha: float) 
     )
 
 
-def late(kind: str, *, alpha: float) -> Verdict:
-    """Conclude nothing, as records may be missing that were made before the watermark."""
-    reason = "nothing is decided while a source of request records is silent"
+def late(kind: str, measurement: Measurement, *, alpha: float) -> Verdict:
+    """Conclude nothing, as too many of the newest records are missing, and say which and since when."""
+    if not measurement.counts:
+        reason = "the view of requests did not answer, so nothing is decided"
+    else:
+        since = datetime.fromtimestamp(measurement.watermark_ms / 1000, UTC).strftime("%H:%M:%S")
+        reason = f"records since {since} UTC are missing, {measurement.lag_ms / 1000:.0f} s so far"
+        reason += _awaited(measurement.waiting_for)
     return _verdict_without_bounds(kind, "late", reason, alpha=alpha)
 
 
@@ -124,6 +131,13 @@ def _verdict_without_bounds(kind: str, outcome: Outcome, reason: str, *, alpha: 
     return Verdict(
         gate=kind, outcome=outcome, reason=f"{kind}: {reason}", estimate=None, lower=None, upper=None, alpha=alpha
     )
+
+
+def _awaited(sources: Sequence[str]) -> str:
+    if not sources:
+        return ""
+    others = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    return f": {sources[0]}{others} holds them back"
 
 
 def _outcome(terms: Terms, difference: Difference, *, trials: int) -> Outcome:

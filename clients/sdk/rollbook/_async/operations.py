@@ -914,6 +914,7 @@ class AsyncRollouts:
         alpha: float | None = None,
         when_inconclusive: Literal["abort", "pause"] | None = None,
         warm_up_timeout_ms: int | None = None,
+        max_lag_ms: int | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.Rollout:
@@ -922,7 +923,8 @@ class AsyncRollouts:
         Without a strategy: 5, 25, 50 and 100 %, five minutes to an hour each, then five minutes of bake time.
 
         Without gates: at most 2 points more failed requests than the baseline beside it, on at least 500 requests. What
-        a request may take and which feedback is the truth only its owner knows.
+        a request may take and which feedback is the truth only its owner knows. No gate passes while records of more
+        than the last `max_lag_ms` are missing; one that fails on the records that are there fails all the same.
 
         Refused with `baseline-not-ready`, `endpoint-not-found`, `invalid-replicas`, `invalid-rollout`, `no-baseline`,
         `parent-not-deployed`, `rollout-active`, `version-already-live`, `version-not-found`.
@@ -938,6 +940,7 @@ class AsyncRollouts:
                 alpha=alpha,
                 when_inconclusive=when_inconclusive,
                 warm_up_timeout_ms=warm_up_timeout_ms,
+                max_lag_ms=max_lag_ms,
             ),
             types.Rollout,
             idempotency_key=idempotency_key,

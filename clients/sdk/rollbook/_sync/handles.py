@@ -141,11 +141,13 @@ class EndpointHandle:
         alpha: float | None = None,
         when_inconclusive: Literal["abort", "pause"] | None = None,
         warm_up_timeout_ms: int | None = None,
+        max_lag_ms: int | None = None,
     ) -> RolloutHandle:
         """Start to move the endpoint to a version; it goes on by itself, judged by its gates.
 
         Without a strategy the steps are 5, 25, 50 and 100 %; without gates at most 2 points more requests may fail than
         on the version beside it. `alpha` is the share of false verdicts that is accepted, over all looks together.
+        No gate passes while records of more than the last `max_lag_ms` are missing.
         """
         reference = version if isinstance(version, str) else version.reference
         started = self._rollouts.start(
@@ -157,6 +159,7 @@ class EndpointHandle:
             alpha=alpha,
             when_inconclusive=when_inconclusive,
             warm_up_timeout_ms=warm_up_timeout_ms,
+            max_lag_ms=max_lag_ms,
         )
         return RolloutHandle(self._rollouts, started.id, log=self._log)
 

@@ -12,7 +12,7 @@ from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.views import rollout_view
 
 PLAN = frozenset(
-    {"strategy", "gates", "replicas", "alpha", "when_inconclusive", "warm_up_timeout_ms"},
+    {"strategy", "gates", "replicas", "alpha", "when_inconclusive", "warm_up_timeout_ms", "max_lag_ms"},
 )
 _COLUMNS = ("id", "endpoint_name", "phase", "step", "weight_percent", "reason", "started_at")
 

@@ -247,24 +247,55 @@ def test_the_last_step_beside_the_baseline_leads_to_the_promotion() -> None:
     assert promoted == RolloutPromoted(epoch=9, reason=judged.reason)
 
 
-@pytest.mark.parametrize("counts", [HEALTHY, WRONG])
-def test_a_late_view_passes_nothing_and_fails_nothing(counts: tuple[msgspec.Struct, ...]) -> None:
-    late = JudgeStep(measurement=measurement(freshness="late", counts=counts))
+LATE = {"freshness": "late", "lag_ms": 5_001, "watermark_ms": 1_700_000_100_000, "waiting_for": ("shipper-1", "boot-2")}
 
+
+def test_a_late_view_passes_nothing_and_says_what_is_missing_since_when() -> None:
     state = given("stepping").state
     assert state is not None
 
-    decision = decide(state, late, next_epoch=9)
+    decision = decide(state, JudgeStep(measurement=measurement(**LATE)), next_epoch=9)
 
     assert decision.events == ()
     assert {verdict.outcome for verdict in decision.verdicts} == {"late"}
+    assert decision.verdicts[0].reason == (
+        "error_rate: records since 22:15:00 UTC are missing, 5 s so far: shipper-1 and 1 more holds them back"
+    )
     given("baking").when(
-        lambda state: decided(state, JudgeStep(measurement=measurement(step=3, epoch=8, freshness="late")))
+        lambda state: decided(state, JudgeStep(measurement=measurement(step=3, epoch=8, **LATE)))
     ).then_nothing()
 
 
-def test_a_view_that_stays_late_beyond_the_longest_duration_is_inconclusive() -> None:
-    late = JudgeStep(measurement=measurement(freshness="late", elapsed_ms=60_000))
+def test_what_a_late_view_has_counted_fails_the_candidate() -> None:
+    late = measurement(**LATE, counts=WRONG, elapsed_ms=1_000)
+
+    judged, aborted = given("stepping").when(lambda state: decided(state, JudgeStep(measurement=late))).then_events()
+
+    assert isinstance(judged, StepJudged)
+    assert [verdict.outcome for verdict in judged.verdicts] == ["late", "late", "fail"]
+    assert isinstance(aborted, RolloutAborted)
+    assert aborted.reason.startswith("accuracy fell")
+
+
+def test_a_view_that_lags_less_than_the_rollout_allows_passes() -> None:
+    allowing = rollout_started(max_lag_ms=30_000)
+    past = Given(ROLLOUTS, allowing, WARMED, STEP_0, stream="rollout-1")
+
+    for lag_ms, is_over in ((30_001, False), (30_000, True)):
+        look = JudgeStep(measurement=measurement(**LATE | {"lag_ms": lag_ms}))
+        events = past.when(lambda state, look=look: decided(state, look)).then_events()  # type: ignore[misc]
+        assert bool(events) is is_over
+
+
+def test_a_lag_does_not_make_up_for_the_shortest_duration() -> None:
+    early = measurement(freshness="late", elapsed_ms=2_999, lag_ms=4_000)
+
+    given("stepping").when(lambda state: decided(state, JudgeStep(measurement=early))).then_nothing()
+
+
+@pytest.mark.parametrize(("elapsed_ms", "lag_ms"), [(60_000, 0), (20_000, 40_000)])
+def test_a_view_that_stays_late_beyond_the_longest_duration_is_inconclusive(elapsed_ms: int, lag_ms: int) -> None:
+    late = JudgeStep(measurement=measurement(freshness="late", elapsed_ms=elapsed_ms, lag_ms=lag_ms, counts=THIN))
 
     events = given("stepping").when(lambda state: decided(state, late)).then_events()
 

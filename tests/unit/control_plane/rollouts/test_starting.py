@@ -118,6 +118,8 @@ def test_a_stale_picture_of_the_endpoint_is_refused() -> None:
         ({"alpha": 0}, "alpha", "not a valid error probability"),
         ({"alpha": 0.6}, "alpha", "not a valid error probability"),
         ({"warm_up_timeout_ms": 0}, "warm_up_timeout_ms", "0 ms"),
+        ({"max_lag_ms": 999}, "max_lag_ms", "999 ms"),
+        ({"max_lag_ms": 3_600_001}, "max_lag_ms", "how far records may lag"),
         ({"replicas": 0}, "replicas", "0 instances"),
     ],
 )

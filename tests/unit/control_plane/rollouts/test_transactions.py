@@ -337,7 +337,7 @@ DEEDS: dict[str, Deed] = {
     "healthy": _look(),
     "wrong": _look(counts=WRONG),
     "undecided": _look(counts=THIN, elapsed_ms=10**6),
-    "late": _look(freshness="late"),
+    "late": _look(freshness="late", lag_ms=60_000),
     "stray": _look(epoch=1),
     "pause": _on_last(PauseRollout(reason="wait")),
     "resume": _on_last(ResumeRollout(reason="go on")),

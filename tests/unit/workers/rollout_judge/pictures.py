@@ -59,6 +59,7 @@ def rollout(*, position: int = 10, **changes: object) -> StateRecord:
         alpha=0.05,
         when_inconclusive="pause",
         warm_up_timeout_ms=30_000,
+        max_lag_ms=30_000,
         verdicts=(),
         reason="because",
         started_at=rfc3339(AT_MS - 90_000),

@@ -161,11 +161,19 @@ def test_the_elapsed_time_is_that_of_the_data() -> None:
     assert (measurement.elapsed_ms, measurement.watermark_ms) == (10_000, AT_MS - 50_000)
 
 
-def test_a_late_view_stands_still_so_its_lag_counts_as_time() -> None:
-    measurement = measurement_of(watched(), view(freshness="late", lag_ms=30_000))
+def test_of_a_late_view_is_said_how_late_it_is_and_for_what_it_waits() -> None:
+    measurement = measurement_of(watched(), view(freshness="late", lag_ms=30_000, waiting_for=("shipper-1",)))
 
     assert measurement is not None
-    assert (measurement.freshness, measurement.elapsed_ms) == ("late", 40_000)
+    assert (measurement.freshness, measurement.elapsed_ms) == ("late", 10_000)
+    assert (measurement.lag_ms, measurement.waiting_for) == (30_000, ("shipper-1",))
+
+
+def test_a_view_that_stood_still_before_the_step_began_is_late_too() -> None:
+    measurement = measurement_of(watched(), view(freshness="late", watermark_ms=AT_MS - 61_000, lag_ms=61_000))
+
+    assert measurement is not None
+    assert measurement.elapsed_ms == -1_000
 
 
 @pytest.mark.parametrize("changes", [{"watermark_ms": None, "freshness": "no_data"}, {"watermark_ms": AT_MS - 60_001}])
