@@ -22,6 +22,7 @@ from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
+from projections.feeds.feed import Pace
 from projections.retention.expiry import keep_rows
 from projections.rollups.arrivals import ARRIVALS
 from projections.rollups.roller import Roller, rolling_on
@@ -201,6 +202,11 @@ def _subscriptions(
     settings: ProjectionsSettings, store: ClickHouseStore, dead_letters: DeadLetters, background: Background
 ) -> list[Subscription]:
     marks = ClickHouseMarks(store, clock=SystemClock(), same_log=KafkaLogProbe(settings.kafka))
+    flush_ms: dict[Pace, int] = {
+        "event": settings.flush_ms,
+        "request": settings.request_flush_ms,
+        "spread": settings.spread_flush_ms,
+    }
     return [
         Subscription(
             topic=projector.topic,
@@ -208,7 +214,7 @@ def _subscriptions(
                 projector=projector, inserts=store, marks=marks, dead_letters=dead_letters, background=background
             ),
             max_messages=projector.feed.max_messages,
-            flush_s=(settings.spread_flush_ms if projector.feed.is_spread else settings.flush_ms) / 1000,
+            flush_s=flush_ms[projector.feed.pace] / 1000,
         )
         for projector in PROJECTORS
     ]

@@ -40,9 +40,16 @@ class ProjectionsSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     clickhouse_url: Annotated[str, msgspec.Meta(description="http://[user:password@]host:port of ClickHouse")]
     ready_file: Annotated[Path, msgspec.Meta(description="file that exists while it consumes")]
     flush_ms: Annotated[
-        int,
-        msgspec.Meta(ge=10, le=5_000, description="how long events and request batches are collected for one insert"),
+        int, msgspec.Meta(ge=10, le=5_000, description="how long events are collected for one insert")
     ] = 150
+    request_flush_ms: Annotated[
+        int,
+        msgspec.Meta(
+            ge=10,
+            le=5_000,
+            description="the same for request records, of which each gateway sends a batch every 150 ms",
+        ),
+    ] = 500
     spread_flush_ms: Annotated[
         int,
         msgspec.Meta(

@@ -153,16 +153,17 @@ REQUEST_BATCHES = Feed(
     topic=topics.REQUESTS,
     decode=read_requests,
     max_messages=200,
+    pace="request",
 )
 OBSERVATION_BATCHES = Feed(
     topic=topics.OBSERVATIONS,
     decode=partial(read_batch, kind="observations", columns=OBSERVATION_COLUMNS, time_columns=("captured_at_ms",)),
     max_messages=64,
-    is_spread=True,
+    pace="spread",
 )
 TELEMETRY_BATCHES = Feed(
     topic=topics.TELEMETRY,
     decode=partial(read_batch, kind="telemetry", columns=TELEMETRY_COLUMNS, time_columns=("sampled_at_ms",)),
     max_messages=64,
-    is_spread=True,
+    pace="spread",
 )

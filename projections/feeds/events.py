@@ -36,4 +36,4 @@ def recorded_event(message: Message) -> RecordedEvent:
     return recorded
 
 
-EVENTS = Feed(topic=REGISTRY_EVENTS, decode=recorded_event, max_messages=1_000)
+EVENTS = Feed(topic=REGISTRY_EVENTS, decode=recorded_event, max_messages=1_000, pace="event")

@@ -28,4 +28,4 @@ def read_feedback(message: Message) -> Feedback:
     return feedback
 
 
-FEEDBACK = Feed(topic=topics.FEEDBACK, decode=read_feedback, max_messages=1_000, is_spread=True)
+FEEDBACK = Feed(topic=topics.FEEDBACK, decode=read_feedback, max_messages=1_000, pace="spread")

@@ -31,7 +31,7 @@ from serving.gateway.telemetry import GatewayTelemetry
 
 PREFIX = "ROLLBOOK_SHIPPER_"
 _PAUSE_S = 0.15
-_PAUSE_WHEN_EMPTY_S = 0.3
+_PAUSE_WHEN_EMPTY_S = 0.6
 _PAUSE_WHEN_BEHIND_S = 0.02
 _RETRY_S = 0.5
 _MEASURE_EVERY_S = 5.0

@@ -41,7 +41,7 @@ def _highest(number: int, _: Message) -> Rows:
     return Rows(HIGHEST, [{"number": number}])
 
 
-_FEED = Feed(topic=FEEDBACK, decode=_number, max_messages=100)
+_FEED = Feed(topic=FEEDBACK, decode=_number, max_messages=100, pace="spread")
 NUMBER_PROJECTOR = TopicProjector(
     _FEED,
     [

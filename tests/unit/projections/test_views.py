@@ -22,7 +22,7 @@ class Numbers:
 
     def __init__(self) -> None:
         self.decoded = 0
-        self.feed = Feed(topic=FEEDBACK, decode=self._decode, max_messages=1)
+        self.feed = Feed(topic=FEEDBACK, decode=self._decode, max_messages=1, pace="spread")
 
     def _decode(self, message: Message) -> int:
         self.decoded += 1
@@ -69,7 +69,7 @@ def test_what_the_feed_cannot_decode_has_no_row_in_any_table() -> None:
 
 
 def test_each_topic_has_a_projector_of_its_own() -> None:
-    other = Feed(topic=REQUESTS, decode=lambda _: 0, max_messages=1)
+    other = Feed(topic=REQUESTS, decode=lambda _: 0, max_messages=1, pace="request")
 
     made = joined([part(Numbers().feed, SINGLE), part(other, SINGLE)])
 
