@@ -164,10 +164,8 @@ async def _floor(store: ClickHouseStore, table: Table) -> int | None:
 
 async def _insert(store: ClickHouseStore, projector: Projector, messages: list[Message]) -> list[Place]:
     projected = project_all(projector, messages)
-    first, last = messages[0], messages[-1]
     for table, rows in (block for block in projected.blocks if not block[0].counts):
-        token = f"{first.topic}-{first.partition}-{first.offset}-{last.offset}"
-        await store.insert(f"{table.name}{SUFFIX}", rows, token=token)
+        await store.insert(f"{table.name}{SUFFIX}", rows, token=None)
     return [(one.message.partition, one.message.offset) for one in projected.rejected]
 
 

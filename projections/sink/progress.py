@@ -24,7 +24,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages that are inserted together, under a token made of the range they stand for."""
+    """Messages that are inserted together, the first time under a token made of the range they stand for."""
 
     messages: tuple[Message, ...]
     first: int
@@ -48,8 +48,8 @@ def resume(mark: Mark | None) -> Progress:
 def admit(progress: Progress, messages: Sequence[Message]) -> Admission:
     """Sort arrived messages (in offset order) into known ones, at most one repeated batch and at most one new one.
 
-    A batch that a crash may have cut short is repeated with exactly its old range, so that its token makes
-    ClickHouse drop what is already there. Until its last message is here, its messages are held.
+    A batch that a crash may have cut short is repeated with exactly its old range: its rows fold with those that are
+    already there. Until its last message is here, its messages are held.
     """
     known, fresh = _split_known(progress.next_offset, messages)
     if progress.replay is None:

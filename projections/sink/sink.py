@@ -29,11 +29,13 @@ _log = structlog.get_logger(__name__)
 class Inserts(Protocol):
     """Where rows go."""
 
-    async def insert(self, table: str, rows: pa.Table, *, token: str) -> None:
+    async def insert(self, table: str, rows: pa.Table, *, token: str | None) -> None:
         """Insert all rows as one block; a token that the table knows already inserts nothing.
 
+        A table may know the token of an insert that it lost. So what is repeated has none, and folds by its identity.
+
         Raises:
-            StoreUnavailableError: unknown outcome or overload; the same call may be repeated.
+            StoreUnavailableError: unknown outcome or overload; the same rows may be inserted again.
             StoreRefusedError: repeating cannot help.
         """
         ...
@@ -161,10 +163,14 @@ class Sink:
     async def _write(self, decoded: Decoded) -> None:
         for rejected in decoded.projected.rejected:
             await self._reject(rejected.message, rejected.error)
-        token = token_of(decoded.batch)
+        token = None if decoded.batch.is_replay else token_of(decoded.batch)
         for table, rows in decoded.projected.blocks:
-            await self._persist(partial(self._inserts.insert, table.name, rows, token=token), what="insert")
+            await self._insert(table.name, rows, token)
             self.inserted[table.name] += rows.num_rows
+
+    async def _insert(self, table: str, rows: pa.Table, token: str | None) -> None:
+        tokens = itertools.chain((token,), itertools.repeat(None))
+        await self._persist(lambda: self._inserts.insert(table, rows, token=next(tokens)), what="insert")
 
     async def _reject(self, message: Message, error: UndecodableError | NotProjectedError) -> None:
         self.rejected += 1

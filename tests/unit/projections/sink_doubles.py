@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from projections.errors import UndecodableError
+from projections.errors import StoreUnavailableError, UndecodableError
 from projections.feeds.feed import Feed
 from projections.messages import Message
 from projections.projectors import TableProjector, TopicProjector
@@ -53,23 +53,32 @@ NUMBER_PROJECTOR = TopicProjector(
 
 
 class Outside:
-    """What survives a crash. Before and after each effect, `on_step` may raise."""
+    """What survives a crash. Before and after each effect, `on_step` may raise.
+
+    Rows fold by their identity. Of the next `lost` inserts the token is kept and the rows are not.
+    """
 
     def __init__(self, on_step: Callable[[], None] = lambda: None) -> None:
-        self.rows: list[tuple[str, int, int]] = []
-        self.inserts: list[tuple[str, str]] = []
+        self.rows: set[tuple[str, int, int]] = set()
+        self.inserts: list[tuple[str, str | None]] = []
+        self.lost = 0
         self.tokens: set[tuple[str, str]] = set()
         self.marks: dict[int, Mark] = {}
         self.letters: list[tuple[Message, str]] = []
         self.on_step = on_step
         self.failures: list[Exception] = []
 
-    async def insert(self, table: str, rows: pa.Table, *, token: str) -> None:
+    async def insert(self, table: str, rows: pa.Table, *, token: str | None) -> None:
         self._step()
-        if (table, token) not in self.tokens:
+        is_known = token is not None and (table, token) in self.tokens
+        if token is not None:
+            self.tokens.add((table, token))
+        if self.lost > 0:
+            self.lost -= 1
+            raise StoreUnavailableError("killed between the token and the rows")
+        if not is_known:
             self.inserts.append((table, token))
-            self.rows += [(table, row.get("partition", -1), row["number"]) for row in rows.to_pylist()]
-        self.tokens.add((table, token))
+            self.rows |= {(table, row.get("partition", -1), row["number"]) for row in rows.to_pylist()}
         self.on_step()
 
     async def load(self, topic: str, partition: int) -> Mark | None:  # noqa: ARG002  the form of the port
