@@ -33,12 +33,14 @@ REQUEST_COLUMNS: dict[str, ColumnType] = {
     "trace_id": "string",
     "drawn_deployment_id": "string",
     "instance_region": "string",
+    "kind": "string",
 }
 """Identity of a row: (gateway_id, file_number, byte_offset). Unknown text is "", unknown numbers are -1.
 
 `response_flags` are Envoy's, with commas between, or `hold-full` and `hold-timeout` of a waiting room.
 `deployment_id`, `version` and `instance` are those that answered, in `instance_region`; `drawn_deployment_id` is the
-one that the split named. They differ where a backup answered."""
+one that the split named. They differ where a backup answered. `kind` is what was asked for: `prediction`, `metadata`,
+`health` or `other`."""
 
 OBSERVATION_COLUMNS: dict[str, ColumnType] = {
     "prediction_id": "string",
@@ -124,6 +126,7 @@ COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
     "trace_id": "",
     "drawn_deployment_id": "",
     "instance_region": "",
+    "kind": "",
     "policy_version": 0,
     "retention_days": 7,
     "tokens_in": -1,

@@ -25,6 +25,8 @@ _COLUMNS = (
     "instance_region",
     "drawn_deployment_id",
 )
+# Records of before do not say what was asked for.
+_PREDICTIONS = pa.array(["prediction", ""])
 _ORIGIN = (("kafka_partition", pa.uint16()), ("kafka_offset", pa.uint64()))
 
 PREDICTION_INDEX = Table(
@@ -41,9 +43,10 @@ PREDICTION_INDEX = Table(
 
 
 def index_rows(batch: Batch, message: Message) -> Rows:
-    """Return a row for each request of a known caller: nobody else can ask who served it."""
+    """Return a row for each prediction of a known caller: nobody else can ask who served it."""
     requests = batch.columns
-    is_asked_for = pc.and_(pc.not_equal(requests["workspace"], ""), pc.not_equal(requests["prediction_id"], ""))
+    is_known = pc.and_(pc.not_equal(requests["workspace"], ""), pc.not_equal(requests["prediction_id"], ""))
+    is_asked_for = pc.and_(is_known, pc.is_in(requests["kind"], _PREDICTIONS))
     found = requests.select(_COLUMNS).filter(is_asked_for)
     values = (message.partition, message.offset)
     origin = [

@@ -148,7 +148,7 @@ def _requests(chosen: Chosen) -> str:
                    duration_ms,
                    if(r.drawn_deployment_id = '', deployment_id, r.drawn_deployment_id) AS drawn_deployment_id
             FROM request_records AS r FINAL
-            WHERE role = 'primary' AND workspace != '' AND {chosen.has("ended_at_ms")}
+            WHERE role = 'primary' AND kind IN ('prediction', '') AND workspace != '' AND {chosen.has("ended_at_ms")}
               AND {chosen.of_workspace} AND {chosen.of_endpoint} AND {chosen.of_epoch}
             SETTINGS do_not_merge_across_partitions_select_final = 1
         )

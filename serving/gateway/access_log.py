@@ -38,6 +38,8 @@ FIELDS = {
     "rx": "%BYTES_RECEIVED%",
     "tx": "%BYTES_SENT%",
     "tp": "%REQ(traceparent)%",
+    "m": "%REQ(:method)%",
+    "p": "%PATH(NQ)%",
 }
 
 

@@ -10,6 +10,7 @@ import msgspec
 from schemas.observations import REQUEST_COLUMNS
 from serving.gateway import names
 from serving.gateway.log_files import LogFileHeader
+from serving.gateway.request_kinds import request_kind
 
 _UNKNOWN_NUMBER = -1
 _MICROSECONDS = 1_000
@@ -81,6 +82,8 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     rx: _Long | None = None
     tx: _Long | None = None
     tp: str | None = None
+    m: str | None = None
+    p: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -157,6 +160,7 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "trace_id": _trace_id(record.tp),
         "drawn_deployment_id": record.drawn or record.dep or "",
         "instance_region": record.ireg or "",
+        "kind": request_kind(record.m or "", record.p) if record.p else "",
     }
     return tuple(values[name] for name in REQUEST_COLUMNS)
 

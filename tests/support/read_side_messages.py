@@ -62,6 +62,7 @@ def request_row(number: int, *, started_at_ms: int, **changes: Any) -> dict[str,
         "trace_id": f"{number:032x}",
         "drawn_deployment_id": "",
         "instance_region": "local",
+        "kind": "prediction",
     }
     return row | changes
 

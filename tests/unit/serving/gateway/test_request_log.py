@@ -55,6 +55,14 @@ def test_a_record_keeps_who_served_and_where_it_stood() -> None:
     assert (second["gateway_id"], second["file_number"], second["byte_offset"]) == ("gateway-1", 4, 100 + len(record()))
 
 
+def test_a_record_says_what_was_asked_for_if_the_line_does() -> None:
+    asked, ready, earlier = rows_of(
+        record(m="POST", p="/v2/models/digits/infer") + record(m="GET", p="/v2/models/digits/ready") + record()
+    )
+
+    assert [row["kind"] for row in (asked, ready, earlier)] == ["prediction", "health", ""]
+
+
 def test_a_record_tells_who_answered_from_who_was_drawn() -> None:
     drawn = {"drawn": "d1", "dvid": "v1", "dver": "digits/1"}
     stood_in, nobody = rows_of(
