@@ -57,6 +57,8 @@ class ReportMeasurements(msgspec.Struct, frozen=True, kw_only=True):
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one deployment since the epoch began. Latencies are None without requests.
 
+    `refused` are the requests that it answered with 4xx, which are no errors.
+
     `over` of the `scored` predictions have a reported loss above the threshold, `under` of the `rated` a rating below
     theirs. Of the language model's answers that were captured, `late` of the `streams` began and `slow_between` of the
     `paced` went on above the limits, `truncated` of the `answers` were cut off, and `long` of the `counted` have more
@@ -65,6 +67,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: int = 0
     errors: int = 0
+    refused: int = 0
     slow: int = 0
     labelled: int = 0
     wrong: int = 0

@@ -22,7 +22,8 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Without gates: at most 2 points more failed requests than the baseline beside it, on at least 500 requests. What a
     request may take and which feedback is the truth only its owner knows. No gate passes while records of more than the
-    last `max_lag_ms` are missing; one that fails on the records that are there fails all the same.
+    last `max_lag_ms` are missing; one that fails on the records that are there fails all the same. A version that does
+    not accept the inputs of the one that serves is only rolled out with `allow_signature_change`.
     """
 
     endpoint: str
@@ -34,6 +35,7 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     when_inconclusive: WhenInconclusive = "pause"
     warm_up_timeout_ms: int = 10 * _MINUTE_MS
     max_lag_ms: int = 30 * 1000
+    allow_signature_change: bool = False
 
 
 class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

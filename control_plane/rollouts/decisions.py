@@ -22,7 +22,13 @@ from control_plane.rollouts.commands import (
     ResumeRollout,
     StartRollout,
 )
-from control_plane.rollouts.policies import is_late, lasted_ms, only_a_sound_plan_may_start, verdicts_on
+from control_plane.rollouts.policies import (
+    is_late,
+    lasted_ms,
+    only_a_sound_plan_may_start,
+    verdicts_on,
+    with_caller_errors,
+)
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase
 from schemas.events.endpoints import DeploymentAdded
@@ -69,7 +75,8 @@ def start(
         baseline=baseline.version,
         replicas=command.replicas * max(1, len(endpoint.deployments.regions_of(baseline.deployment_id))),
         strategy=command.strategy,
-        gates=command.gates,
+        gates=with_caller_errors(command.gates),
+        allow_signature_change=command.allow_signature_change,
         alpha=command.alpha,
         when_inconclusive=command.when_inconclusive,
         warm_up_timeout_ms=command.warm_up_timeout_ms,

@@ -39,6 +39,12 @@ class BaselineNotReadyError(Refused):
     code = "baseline-not-ready"
 
 
+class SignatureChangedError(Refused):
+    """The candidate refuses requests that the baseline accepts."""
+
+    code = "signature-changed"
+
+
 class RolloutActiveError(Refused):
     """Another rollout owns the endpoint."""
 

@@ -20,7 +20,11 @@ from control_plane.ports import Loaded, Reply, UnitOfWork
 from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import AbortRollout, Command, JudgeStep, StartRollout
 from control_plane.rollouts.decisions import Decision, decide, start
-from control_plane.rollouts.policies import baseline_for, only_one_rollout_may_own_an_endpoint
+from control_plane.rollouts.policies import (
+    baseline_for,
+    callers_requests_must_be_accepted,
+    only_one_rollout_may_own_an_endpoint,
+)
 from control_plane.rollouts.queries import unknown_rollout
 from control_plane.rollouts.requests import RollbackRequest
 from control_plane.rollouts.resources import ROLLOUTS, JudgedResource, rollout_resource
@@ -41,9 +45,11 @@ def start_rollout(uow: UnitOfWork, command: StartRollout, *, expected_version: i
     """
     endpoint = load_endpoint(uow, command.endpoint, expected_version=expected_version)
     only_one_rollout_may_own_an_endpoint(endpoint.state)
-    version = deployable_version(uow.catalogue, command.version, workspace=uow.actor.workspace).reference
+    version = deployable_version(uow.catalogue, command.version, workspace=uow.actor.workspace)
     ready = ready_instances(uow.catalogue, endpoint.state.id, workspace=uow.actor.workspace)
-    baseline = baseline_for(endpoint.state, version, ready=ready)
+    baseline = baseline_for(endpoint.state, version.reference, ready=ready)
+    serving = deployable_version(uow.catalogue, baseline.version.version_id, workspace=uow.actor.workspace)
+    callers_requests_must_be_accepted(command, candidate=version.signature, baseline=serving.signature)
     rollout_id = uow.new_id(Kind.ROLLOUT)
     reservation = reserve(endpoint.state, ReserveEndpoint(rollout_id=rollout_id))
     endpoint = append(uow, endpoint.state.id, endpoint, reservation)

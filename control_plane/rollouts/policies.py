@@ -8,9 +8,19 @@ from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import StartRollout
 from control_plane.rollouts.gates.base import GateRule, Problem, late
 from control_plane.rollouts.gates.table import rule_of
+from control_plane.rollouts.signatures import unaccepted_input
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.events.endpoints import DeploymentAdded, VersionReference
-from schemas.events.rollouts import Counts, GateCounts, Measurement, Verdict
+from schemas.events.registry import Signature
+from schemas.events.rollouts import (
+    CallerErrorRateGate,
+    Counts,
+    ErrorRateGate,
+    Gate,
+    GateCounts,
+    Measurement,
+    Verdict,
+)
 
 _WHOLE = 100.0
 _MAX_ALPHA = 0.5
@@ -52,7 +62,11 @@ def baseline_for(endpoint: Endpoint, candidate: VersionReference, *, ready: Mapp
         raise errors.BaselineNotReadyError(
             f"no instance of {baseline.deployment_id}, which serves endpoint {endpoint.name}, is ready",
             field="endpoint",
-            remedy="wait until the endpoint shows its state as ready",
+            remedy=(
+                "a rollout compares with a version that answers; wait until the endpoint shows its state as ready, or, "
+                f"if it never will, deploy {candidate.model_name}/{candidate.number} beside it and set the traffic "
+                "to that deployment"
+            ),
         )
     return baseline
 
@@ -69,10 +83,40 @@ def only_a_sound_plan_may_start(command: StartRollout) -> None:
         raise errors.InvalidRolloutError(first.detail, field=first.field, remedy=first.remedy)
 
 
+def with_caller_errors(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+    """Add the gate on caller errors to a plan that limits errors, unless it has one.
+
+    Without it, a candidate that refuses what callers send would have no errors at all.
+    """
+    if any(isinstance(gate, CallerErrorRateGate) for gate in gates):
+        return gates
+    return tuple(implied for gate in gates for implied in _with_caller_errors(gate))
+
+
+def _with_caller_errors(gate: Gate) -> tuple[Gate, ...]:
+    match gate:
+        case ErrorRateGate(max_increase=max_increase, min_requests=min_requests):
+            return (gate, CallerErrorRateGate(max_increase=max_increase, min_requests=min_requests))
+        case _:
+            return (gate,)
+
+
+def callers_requests_must_be_accepted(command: StartRollout, *, candidate: Signature, baseline: Signature) -> None:
+    """Refuse a candidate that would refuse what callers send to the baseline."""
+    if command.allow_signature_change:
+        return
+    reason = unaccepted_input(candidate, baseline)
+    if reason is not None:
+        raise errors.SignatureChangedError(
+            f"version {command.version} does not accept what callers of endpoint {command.endpoint} send: {reason}",
+            field="version",
+            remedy="roll out a version with the same inputs, or set allow_signature_change, which is recorded",
+        )
+
+
 def is_late(rollout: RolloutState, measurement: Measurement) -> bool:
     """Return whether too many records are missing for a gate to pass."""
-    is_behind = measurement.freshness == "late" and measurement.lag_ms > rollout.max_lag_ms
-    return is_behind or not measurement.counts
+    return measurement.freshness == "late" and (measurement.lag_ms > rollout.max_lag_ms or not measurement.counts)
 
 
 def lasted_ms(measurement: Measurement) -> int:
@@ -85,9 +129,9 @@ def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdic
 
     What is there is complete up to the watermark. So a late view can fail a gate, and cannot let one pass.
     """
-    verdicts = _verdicts_by_counts(rollout, measurement) if measurement.counts else ()
     if not is_late(rollout, measurement):
-        return verdicts
+        return _verdicts_by_counts(rollout, measurement)
+    verdicts = _verdicts_by_counts(rollout, measurement) if measurement.counts else ()
     failed = {verdict.gate: verdict for verdict in verdicts if verdict.outcome == "fail"}
     kinds = [rule_of(gate).kind for gate in rollout.gates]
     return tuple(failed.get(kind) or late(kind, measurement, alpha=rollout.alpha_per_gate) for kind in kinds)

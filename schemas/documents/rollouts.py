@@ -43,6 +43,7 @@ class Rollout(Standing, frozen=True, kw_only=True):
     when_inconclusive: WhenInconclusive
     warm_up_timeout_ms: int
     max_lag_ms: int
+    allow_signature_change: bool
     started_at: str
     step_started_at: str | None
     finished_at: str | None

@@ -38,6 +38,16 @@ class ErrorRateGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     min_requests: int
 
 
+class CallerErrorRateGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="caller_error_rate"):
+    """The candidate's share of requests refused with 4xx may exceed the baseline's by at most `max_increase` (0–1).
+
+    A plan with an `error_rate` gate and without this one has it with the same limits.
+    """
+
+    max_increase: float
+    min_requests: int
+
+
 class LatencyGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="latency"):
     """The share of requests slower than `threshold_ms` may exceed the baseline's by at most `max_increase` (0–1)."""
 
@@ -117,6 +127,7 @@ class AnswerTokensGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
 
 Gate: TypeAlias = (
     ErrorRateGate
+    | CallerErrorRateGate
     | LatencyGate
     | QualityGate
     | LossGate
@@ -196,6 +207,7 @@ class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     when_inconclusive: WhenInconclusive
     warm_up_timeout_ms: int
     max_lag_ms: int = 5_000
+    allow_signature_change: bool = False
 
 
 class CandidateWarmed(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,6 +106,7 @@ def rollout_started(**changes: object) -> RolloutStarted:
         when_inconclusive="pause",
         warm_up_timeout_ms=30_000,
         max_lag_ms=5_000,
+        allow_signature_change=False,
     )
     return msgspec.structs.replace(started, **changes)
 
@@ -121,16 +122,19 @@ def gate_counts(gate: str, candidate: tuple[int, int], baseline: tuple[int, int]
 
 HEALTHY = (
     gate_counts("error_rate", (0, 1_000), (1, 9_000)),
+    gate_counts("caller_error_rate", (40, 1_000), (360, 9_000)),
     gate_counts("latency", (3, 1_000), (30, 9_000)),
     gate_counts("quality", (60, 1_000), (1_700, 9_000)),
 )
 WRONG = (
     gate_counts("error_rate", (0, 1_000), (1, 9_000)),
+    gate_counts("caller_error_rate", (40, 1_000), (360, 9_000)),
     gate_counts("latency", (3, 1_000), (30, 9_000)),
     gate_counts("quality", (180, 1_000), (540, 9_000)),
 )
 THIN = (
     gate_counts("error_rate", (0, 20), (0, 400)),
+    gate_counts("caller_error_rate", (1, 20), (16, 400)),
     gate_counts("latency", (0, 20), (0, 400)),
     gate_counts("quality", (1, 12), (40, 390)),
 )

@@ -12,6 +12,7 @@ from schemas.documents.rollouts import Rollout
 from schemas.events.rollouts import (
     AnswerTokensGate,
     BetweenTokensGate,
+    CallerErrorRateGate,
     Counts,
     ErrorRateGate,
     FirstTokenGate,
@@ -30,6 +31,7 @@ from workers.rollout_judge.state import Watched
 # What each kind of gate adds to the query of the view, and which of its counts it then reads.
 _ASKED: dict[type, Callable[[Any], dict[str, Any]]] = {
     ErrorRateGate: lambda _: {},
+    CallerErrorRateGate: lambda _: {},
     LatencyGate: lambda gate: {"latency_threshold_ms": gate.threshold_ms},
     QualityGate: lambda gate: {"feedback_name": gate.feedback_name},
     LossGate: lambda gate: {"loss_name": gate.feedback_name, "loss_threshold": gate.threshold},
@@ -41,6 +43,7 @@ _ASKED: dict[type, Callable[[Any], dict[str, Any]]] = {
 }
 _COUNTED: dict[type, tuple[str, str]] = {
     ErrorRateGate: ("requests", "errors"),
+    CallerErrorRateGate: ("requests", "refused"),
     LatencyGate: ("requests", "slow"),
     QualityGate: ("labelled", "wrong"),
     LossGate: ("scored", "over"),

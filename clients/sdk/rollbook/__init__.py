@@ -20,6 +20,7 @@ from rollbook.errors import (
 from rollbook.resources import (
     AnswerTokensGate,
     BetweenTokensGate,
+    CallerErrorRateGate,
     Canary,
     CanaryStep,
     CapturePolicy,
@@ -40,6 +41,7 @@ __all__ = [
     "AsyncRollbook",
     "AsyncRolloutHandle",
     "BetweenTokensGate",
+    "CallerErrorRateGate",
     "Canary",
     "CanaryStep",
     "CapturePolicy",

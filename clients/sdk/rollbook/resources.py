@@ -44,6 +44,16 @@ class BetweenTokensGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag=
     min_requests: int
 
 
+class CallerErrorRateGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="caller_error_rate"):
+    """The candidate's share of requests refused with 4xx may exceed the baseline's by at most `max_increase` (0–1).
+
+    A plan with an `error_rate` gate and without this one has it with the same limits.
+    """
+
+    max_increase: float
+    min_requests: int
+
+
 class CanaryStep(Shape, frozen=True, kw_only=True):
     """One weight of the candidate; it ends between `min_duration_ms` and `max_duration_ms` after it was applied.
 
@@ -270,6 +280,8 @@ class Accepted(Shape, frozen=True, kw_only=True):
 class Arm(Shape, frozen=True, kw_only=True):
     """Counts of one deployment since the epoch began. Latencies are None without requests.
 
+    `refused` are the requests that it answered with 4xx, which are no errors.
+
     `over` of the `scored` predictions have a reported loss above the threshold, `under` of the `rated` a rating below
     theirs. Of the language model's answers that were captured, `late` of the `streams` began and `slow_between` of the
     `paced` went on above the limits, `truncated` of the `answers` were cut off, and `long` of the `counted` have more
@@ -278,6 +290,7 @@ class Arm(Shape, frozen=True, kw_only=True):
 
     requests: int = 0
     errors: int = 0
+    refused: int = 0
     slow: int = 0
     labelled: int = 0
     wrong: int = 0
@@ -896,6 +909,7 @@ class Watermark(Shape, frozen=True, kw_only=True):
 
 Gate: TypeAlias = (
     ErrorRateGate
+    | CallerErrorRateGate
     | LatencyGate
     | QualityGate
     | LossGate
@@ -1190,6 +1204,7 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     when_inconclusive: str
     warm_up_timeout_ms: int
     max_lag_ms: int
+    allow_signature_change: bool
     started_at: str
     step_started_at: str | None
     finished_at: str | None

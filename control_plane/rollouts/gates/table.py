@@ -5,7 +5,7 @@ from typing import Any
 
 from control_plane.rollouts.gates.answers import AnswerTokensRule, BetweenTokensRule, FirstTokenRule, TruncationRule
 from control_plane.rollouts.gates.base import GateRule
-from control_plane.rollouts.gates.error_rate import ErrorRateRule
+from control_plane.rollouts.gates.error_rate import CallerErrorRateRule, ErrorRateRule
 from control_plane.rollouts.gates.latency import LatencyRule
 from control_plane.rollouts.gates.loss import LossRule
 from control_plane.rollouts.gates.quality import QualityRule
@@ -13,6 +13,7 @@ from control_plane.rollouts.gates.rating import RatingRule
 from schemas.events.rollouts import (
     AnswerTokensGate,
     BetweenTokensGate,
+    CallerErrorRateGate,
     ErrorRateGate,
     FirstTokenGate,
     Gate,
@@ -25,6 +26,7 @@ from schemas.events.rollouts import (
 
 RULES: dict[type, Callable[[Any], GateRule]] = {
     ErrorRateGate: ErrorRateRule,
+    CallerErrorRateGate: CallerErrorRateRule,
     LatencyGate: LatencyRule,
     QualityGate: QualityRule,
     LossGate: LossRule,

@@ -66,6 +66,9 @@ async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHous
         request_row(7, started_at_ms=now - 440, role="probe"),
         request_row(8, started_at_ms=now - 430, epoch=EPOCH + 1),
         request_row(9, started_at_ms=now + 20),
+        request_row(10, started_at_ms=now - 420, kind="health", status=503),
+        request_row(11, started_at_ms=now - 410, kind="metadata"),
+        request_row(12, started_at_ms=now - 400, kind="other", status=405),
     ]
     await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
 
@@ -73,7 +76,7 @@ async def test_a_measurement_counts_what_ended_by_the_watermark(store: ClickHous
 
     assert (found.freshness, found.watermark_ms) == ("fresh", now - 1)
     assert found.arms == {
-        "blue": Arm(requests=4, errors=2, p50_ms=5.0, p95_ms=5.0, p99_ms=5.0),
+        "blue": Arm(requests=4, errors=2, refused=1, p50_ms=5.0, p95_ms=5.0, p99_ms=5.0),
         "green": Arm(requests=1, slow=1, p50_ms=80.0, p95_ms=80.0, p99_ms=80.0),
     }
 

@@ -143,6 +143,7 @@ class AsyncEndpointHandle:
         when_inconclusive: Literal["abort", "pause"] | None = None,
         warm_up_timeout_ms: int | None = None,
         max_lag_ms: int | None = None,
+        allow_signature_change: bool | None = None,
     ) -> AsyncRolloutHandle:
         """Start to move the endpoint to a version; it goes on by itself, judged by its gates.
 
@@ -161,6 +162,7 @@ class AsyncEndpointHandle:
             when_inconclusive=when_inconclusive,
             warm_up_timeout_ms=warm_up_timeout_ms,
             max_lag_ms=max_lag_ms,
+            allow_signature_change=allow_signature_change,
         )
         return AsyncRolloutHandle(self._rollouts, started.id, log=self._log)
 

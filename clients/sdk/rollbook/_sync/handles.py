@@ -142,6 +142,7 @@ class EndpointHandle:
         when_inconclusive: Literal["abort", "pause"] | None = None,
         warm_up_timeout_ms: int | None = None,
         max_lag_ms: int | None = None,
+        allow_signature_change: bool | None = None,
     ) -> RolloutHandle:
         """Start to move the endpoint to a version; it goes on by itself, judged by its gates.
 
@@ -160,6 +161,7 @@ class EndpointHandle:
             when_inconclusive=when_inconclusive,
             warm_up_timeout_ms=warm_up_timeout_ms,
             max_lag_ms=max_lag_ms,
+            allow_signature_change=allow_signature_change,
         )
         return RolloutHandle(self._rollouts, started.id, log=self._log)
 

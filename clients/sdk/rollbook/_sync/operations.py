@@ -914,6 +914,7 @@ class Rollouts:
         when_inconclusive: Literal["abort", "pause"] | None = None,
         warm_up_timeout_ms: int | None = None,
         max_lag_ms: int | None = None,
+        allow_signature_change: bool | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.Rollout:
@@ -923,7 +924,8 @@ class Rollouts:
 
         Without gates: at most 2 points more failed requests than the baseline beside it, on at least 500 requests. What
         a request may take and which feedback is the truth only its owner knows. No gate passes while records of more
-        than the last `max_lag_ms` are missing; one that fails on the records that are there fails all the same.
+        than the last `max_lag_ms` are missing; one that fails on the records that are there fails all the same. A
+        version that does not accept the inputs of the one that serves is only rolled out with `allow_signature_change`.
 
         Refused with `baseline-not-ready`, `endpoint-not-found`, `invalid-replicas`, `invalid-rollout`, `no-baseline`,
         `parent-not-deployed`, `rollout-active`, `version-already-live`, `version-not-found`.
@@ -940,6 +942,7 @@ class Rollouts:
                 when_inconclusive=when_inconclusive,
                 warm_up_timeout_ms=warm_up_timeout_ms,
                 max_lag_ms=max_lag_ms,
+                allow_signature_change=allow_signature_change,
             ),
             types.Rollout,
             idempotency_key=idempotency_key,

@@ -12,7 +12,16 @@ from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.views import rollout_view
 
 PLAN = frozenset(
-    {"strategy", "gates", "replicas", "alpha", "when_inconclusive", "warm_up_timeout_ms", "max_lag_ms"},
+    {
+        "strategy",
+        "gates",
+        "replicas",
+        "alpha",
+        "when_inconclusive",
+        "warm_up_timeout_ms",
+        "max_lag_ms",
+        "allow_signature_change",
+    },
 )
 _COLUMNS = ("id", "endpoint_name", "phase", "step", "weight_percent", "reason", "started_at")
 

@@ -371,7 +371,7 @@ def test_baking_lasts_the_bake_time() -> None:
 
 
 def test_a_measurement_without_a_gates_counts_is_refused() -> None:
-    partial = JudgeStep(measurement=measurement(counts=HEALTHY[:2]))
+    partial = JudgeStep(measurement=measurement(counts=HEALTHY[:3]))
 
     given("stepping").when(lambda state: decided(state, partial)).then_refused(
         errors.InvalidMeasurementError, "quality", field="counts"

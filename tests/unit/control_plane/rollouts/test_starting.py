@@ -14,7 +14,7 @@ from control_plane.rollouts.handlers import command_rollout, start_rollout
 from control_plane.rollouts.resources import ROLLOUTS
 from control_plane.web.bodies import InvalidBodyError
 from schemas.events.endpoints import DeploymentAdded, EndpointReserved
-from schemas.events.rollouts import ErrorRateGate, QualityGate, RolloutStarted
+from schemas.events.rollouts import CallerErrorRateGate, ErrorRateGate, QualityGate, RolloutStarted
 from schemas.identifiers import Kind
 from schemas.instances import WithdrawInstance
 from tests.support.builders import GATES, canary
@@ -42,7 +42,17 @@ def test_one_command_reserves_the_endpoint_and_adds_the_candidate() -> None:
     assert isinstance(added, DeploymentAdded)
     assert (added.deployment_id, added.version.number) == (rollout.candidate_deployment_id, 2)
     assert isinstance(started, RolloutStarted)
-    assert (started.replicas, started.gates, rollout.phase) == (2, GATES, "warming")
+    assert (started.replicas, rollout.phase) == (2, "warming")
+
+
+def test_a_plan_that_limits_errors_limits_caller_errors_alike_unless_it_says_otherwise() -> None:
+    own = CallerErrorRateGate(max_increase=0.5, min_requests=1)
+
+    implied, given, without = (begin(serving_log(), gates=gates).gates for gates in (GATES, (*GATES, own), (GATES[1],)))
+
+    assert implied == (GATES[0], CallerErrorRateGate(max_increase=0.05, min_requests=50), *GATES[1:])
+    assert given == (*GATES, own)
+    assert without == (GATES[1],)
 
 
 def test_the_version_that_is_live_is_refused() -> None:

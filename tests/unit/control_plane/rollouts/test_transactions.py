@@ -161,7 +161,7 @@ def test_what_decides_nothing_writes_nothing_and_says_what_it_saw() -> None:
 
     assert len(log.events) == before
     assert judged.decision == "none"
-    assert [verdict.outcome for verdict in judged.verdicts] == ["too_little_data"] * 3
+    assert [verdict.outcome for verdict in judged.verdicts] == ["too_little_data"] * 4
 
 
 @pytest.mark.parametrize("counts", [HEALTHY, WRONG])

@@ -127,6 +127,7 @@ ROLLOUT = Rollout(
     when_inconclusive="pause",
     warm_up_timeout_ms=600_000,
     max_lag_ms=30_000,
+    allow_signature_change=False,
     verdicts=[QUALITY, ERRORS],
     reason="quality fell: 77.6 % vs 92.4 % on 156 labels, and the interval excludes no change at all",
     started_at=AT,

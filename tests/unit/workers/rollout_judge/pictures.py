@@ -60,6 +60,7 @@ def rollout(*, position: int = 10, **changes: object) -> StateRecord:
         when_inconclusive="pause",
         warm_up_timeout_ms=30_000,
         max_lag_ms=30_000,
+        allow_signature_change=False,
         verdicts=(),
         reason="because",
         started_at=rfc3339(AT_MS - 90_000),

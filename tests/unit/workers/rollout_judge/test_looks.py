@@ -5,6 +5,7 @@ import pytest
 from schemas.events.rollouts import (
     AnswerTokensGate,
     BetweenTokensGate,
+    CallerErrorRateGate,
     Counts,
     ErrorRateGate,
     FirstTokenGate,
@@ -82,6 +83,7 @@ def test_the_view_is_asked_only_for_what_gates_need() -> None:
 
 EACH_GATE: tuple[tuple[Gate, dict[str, Any], Arm], ...] = (
     (ErrorRateGate(max_increase=0.1, min_requests=1), {}, Arm(requests=50, errors=7)),
+    (CallerErrorRateGate(max_increase=0.1, min_requests=1), {}, Arm(requests=50, refused=7)),
     (
         LatencyGate(threshold_ms=2.5, max_increase=0.1, min_requests=1),
         {"latency_threshold_ms": 2.5},
