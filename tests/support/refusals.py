@@ -9,12 +9,12 @@ from rollbook import Problem, Rollbook
 
 
 @contextmanager
-def refused(rollbook: Rollbook, code: str) -> Iterator[None]:
+def refused(rollbook: Rollbook, code: str) -> Iterator[pytest.ExceptionInfo[Problem]]:
     """Expect a refusal with a code, a reason and a remedy, of a command that leaves no event of the caller."""
     before, caller = _head(rollbook), _caller(rollbook)
 
     with pytest.raises(Problem) as raised:
-        yield
+        yield raised
 
     document = raised.value.document
     assert document.code == code
