@@ -11,7 +11,7 @@ from projections.errors import BadQuery
 from projections.measurement.statements import COUNTS, OF_OBSERVATIONS, Count
 from projections.reading import Reader
 from projections.rollups.reading import rolled_up
-from projections.watermarks.queries import watermarks
+from projections.watermarks.queries import Marks, endpoint_watermarks
 from projections.watermarks.watermark import Watermark, combined
 from schemas.measurement import Arm, Measured, MeasureEpoch, MeasureEpochOf
 
@@ -40,8 +40,12 @@ async def measure_epochs(reader: Reader, asked: Sequence[MeasureEpochOf], *, wor
     The watermarks are read first: rows that arrive meanwhile are beyond them. Durations, numbers and tokens have a
     resolution of 0.8 %.
     """
-    marks, until = await asyncio.gather(watermarks(reader, ("requests", "observations")), rolled_up(reader))
-    by_mark = _by_mark(asked, marks["requests"], combined([marks["requests"], marks["observations"]]))
+    endpoint_ids = {question.endpoint for question in asked}
+    marks, until = await asyncio.gather(
+        endpoint_watermarks(reader, ("requests", "observations"), workspace=workspace, endpoint_ids=endpoint_ids),
+        rolled_up(reader),
+    )
+    by_mark = _by_mark(asked, marks)
     parameters = {**until, "workspace": workspace}
     counted = await asyncio.gather(*(_count(reader, questions, mark, parameters) for mark, questions in by_mark))
     measured = {
@@ -58,15 +62,19 @@ def require_possible(asked: MeasureEpoch) -> None:
         raise BadQuery(f"{asked.epoch} is not an epoch", field="epoch", remedy="take it from the endpoint's traffic")
 
 
-def _by_mark(
-    asked: Sequence[MeasureEpochOf], requests: Watermark, both: Watermark
-) -> list[tuple[Watermark, Questions]]:
-    """Put questions together that have one watermark: only what counts observations waits for them."""
-    marks = (requests, requests if requests.freshness == "no_data" else both)
-    together: tuple[dict[int, MeasureEpochOf], ...] = ({}, {})
+def _by_mark(asked: Sequence[MeasureEpochOf], marks: Mapping[str, Marks]) -> list[tuple[Watermark, Questions]]:
+    """Put questions together that have one watermark."""
+    together: defaultdict[Watermark, dict[int, MeasureEpochOf]] = defaultdict(dict)
     for number, question in enumerate(asked):
-        together[any(count.asks(question) is not None for count in OF_OBSERVATIONS)][number] = question
-    return list(zip(marks, together, strict=True))
+        together[_mark_of(question, marks[question.endpoint])][number] = question
+    return list(together.items())
+
+
+def _mark_of(question: MeasureEpochOf, marks: Marks) -> Watermark:
+    """Return up to when all that is asked is there: only what counts observations waits for them."""
+    requests = marks["requests"]
+    waits = any(count.asks(question) is not None for count in OF_OBSERVATIONS)
+    return combined([requests, marks["observations"]]) if waits and requests.freshness != "no_data" else requests
 
 
 async def _count(reader: Reader, questions: Questions, mark: Watermark, parameters: Mapping[str, Any]) -> Counted:

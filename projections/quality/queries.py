@@ -8,7 +8,7 @@ from projections.reading import Reader
 from projections.rollups.reading import rolled_up, since
 from projections.rollups.statements import LABELS
 from projections.serving_metrics.queries import check_buckets
-from projections.watermarks.queries import watermarks
+from projections.watermarks.queries import endpoint_watermark
 from projections.watermarks.watermark import Watermark, combined
 
 # Windows go by the time of the request, so a label that comes hours later counts where its prediction was made.
@@ -64,7 +64,8 @@ async def quality_of_endpoint(
     sql = _QUALITY.replace("<labels>", since(LABELS, bucket_ms=bucket_ms))
     until = await rolled_up(reader)
     rows, marks = await asyncio.gather(
-        reader.select(sql, parameters | until), watermarks(reader, ("requests", "observations"))
+        reader.select(sql, parameters | until),
+        endpoint_watermark(reader, ("requests", "observations"), workspace=workspace, endpoint_id=endpoint_id),
     )
     items = [QualityBucket(**row, accuracy=row["correct"] / row["labelled"]) for row in rows]
     return Quality(items=items, watermark=combined([marks["requests"], marks["observations"]]))

@@ -8,7 +8,7 @@ from projections.errors import BadQuery
 from projections.reading import Reader
 from projections.rollups.reading import rolled_up, since
 from projections.rollups.statements import REQUESTS
-from projections.watermarks.queries import watermarks
+from projections.watermarks.queries import endpoint_watermark
 from projections.watermarks.watermark import Watermark
 
 _HOUR_MS = 3_600_000
@@ -79,7 +79,9 @@ async def metrics_of_endpoint(
     sql = _METRICS.replace("<requests>", since(REQUESTS, bucket_ms=bucket_ms))
     until = await rolled_up(reader)
     rows, in_hand, marks = await asyncio.gather(
-        reader.select(sql, parameters | until), reader.select(_IN_HAND, parameters), watermarks(reader, ("requests",))
+        reader.select(sql, parameters | until),
+        reader.select(_IN_HAND, parameters),
+        endpoint_watermark(reader, ("requests",), workspace=workspace, endpoint_id=endpoint_id),
     )
     means: dict[tuple[object, object], dict[str, object]] = {}
     for row in in_hand:

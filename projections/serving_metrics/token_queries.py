@@ -6,7 +6,7 @@ import msgspec
 
 from projections.reading import Reader
 from projections.serving_metrics.queries import check_buckets
-from projections.watermarks.queries import watermarks
+from projections.watermarks.queries import endpoint_watermark
 from projections.watermarks.watermark import Watermark
 
 # What is unknown stands as -1: a stream without usage, an answer that was no stream.
@@ -66,7 +66,10 @@ async def tokens_of_endpoint(
     """Return what was read and written since a time (Unix ms; by default an hour ago)."""
     since_ms = check_buckets(reader.now_ms(), since_ms, bucket_ms)
     parameters = {"workspace": workspace, "endpoint_id": endpoint_id, "since_ms": since_ms, "bucket_ms": bucket_ms}
-    rows, marks = await asyncio.gather(reader.select(_TOKENS, parameters), watermarks(reader, ("observations",)))
+    rows, marks = await asyncio.gather(
+        reader.select(_TOKENS, parameters),
+        endpoint_watermark(reader, ("observations",), workspace=workspace, endpoint_id=endpoint_id),
+    )
     return Tokens(items=[_bucket(row) for row in rows], watermark=marks["observations"])
 
 

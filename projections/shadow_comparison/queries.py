@@ -6,7 +6,7 @@ import msgspec
 
 from projections.errors import BadQuery
 from projections.reading import Reader
-from projections.watermarks.queries import watermarks
+from projections.watermarks.queries import endpoint_watermark
 from projections.watermarks.watermark import Watermark, combined
 
 MAX_PAIRS = 1_000
@@ -146,7 +146,7 @@ async def compare_shadow(reader: Reader, endpoint_id: str, *, workspace: str, qu
         "limit": question.limit,
         "only_different": question.only_different,
     }
-    marks = await watermarks(reader, ("requests", "observations"))
+    marks = await endpoint_watermark(reader, ("requests", "observations"), workspace=workspace, endpoint_id=endpoint_id)
     summary, listed = await asyncio.gather(reader.select(_SUMMARY, parameters), reader.select(_LISTED, parameters))
     items = [Comparison(**row, agreement=row["same"] / row["compared"] if row["compared"] else None) for row in summary]
     return Comparisons(

@@ -1,8 +1,14 @@
-"""The current watermarks of the sources."""
+"""The current watermarks of the sources: of all of them together, and of those that served an endpoint."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
 
 from projections.reading import Reader
-from projections.watermarks.watermark import SourceProgress, Watermark, WatermarkPolicy, watermark_of
+from projections.watermarks.watermark import SourceProgress, Watermark, WatermarkPolicy, concerning, watermark_of
 from schemas.observations import SourceKind
+
+Marks: TypeAlias = Mapping[SourceKind, Watermark]
 
 # Sources of long ago take no part: they would be read, and compared, forever.
 _SOURCES = """
@@ -11,18 +17,74 @@ _SOURCES = """
     WHERE kind IN {kinds:Array(String)} AND last_seen_ms > {since_ms:Int64}
 """
 _REMEMBERED_MS = 24 * 60 * 60 * 1000
+_POLICY = WatermarkPolicy()
 
 
-async def watermarks(
-    reader: Reader, kinds: tuple[SourceKind, ...], *, policy: WatermarkPolicy | None = None
-) -> dict[SourceKind, Watermark]:
-    """Return the watermark of each kind of source."""
+def _served(table: str, *, time: str) -> str:
+    """Select which of the sources served which of the endpoints, by the rows that came from them."""
+    return f"""
+        SELECT DISTINCT endpoint_id, source FROM {table}
+        WHERE workspace = {{workspace:String}} AND endpoint_id IN {{endpoint_ids:Array(String)}}
+          AND source IN {{sources:Array(String)}} AND {time} > {{since_ms:Int64}}
+    """  # noqa: S608  our own names
+
+
+_SERVED: Mapping[SourceKind, str] = {
+    "requests": _served("request_records", time="ended_at_ms"),
+    "observations": _served("observation_records", time="captured_at_ms"),
+}
+
+
+async def watermarks(reader: Reader, kinds: Sequence[SourceKind]) -> Marks:
+    """Return the watermark of each kind of source, over all endpoints."""
     now_ms = reader.now_ms()
+    sources = await _sources(reader, kinds, now_ms=now_ms)
+    return {kind: watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY) for kind in kinds}
+
+
+async def endpoint_watermarks(
+    reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, endpoint_ids: Collection[str]
+) -> Mapping[str, Marks]:
+    """Return the watermarks of each endpoint: a host that is lost makes late only what it served."""
+    now_ms = reader.now_ms()
+    sources = await _sources(reader, kinds, now_ms=now_ms)
+    marks: dict[str, dict[SourceKind, Watermark]] = {endpoint_id: {} for endpoint_id in endpoint_ids}
+    for kind in kinds:
+        together = watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY)
+        served: Mapping[str, Collection[str]] = {}
+        if together.waiting_for:
+            parameters = {
+                "workspace": workspace,
+                "endpoint_ids": list(endpoint_ids),
+                "sources": list(together.waiting_for),
+                "since_ms": now_ms - _REMEMBERED_MS,
+            }
+            served = _by_endpoint(await reader.select(_SERVED[kind], parameters))
+        for endpoint_id, own in marks.items():
+            if not together.waiting_for:
+                own[kind] = together
+                continue
+            of_endpoint = concerning(sources[kind], served.get(endpoint_id, ()), now_ms=now_ms, policy=_POLICY)
+            own[kind] = watermark_of(of_endpoint, now_ms=now_ms, policy=_POLICY)
+    return marks
+
+
+async def endpoint_watermark(reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, endpoint_id: str) -> Marks:
+    """Return the watermarks of one endpoint."""
+    found = await endpoint_watermarks(reader, kinds, workspace=workspace, endpoint_ids=(endpoint_id,))
+    return found[endpoint_id]
+
+
+async def _sources(
+    reader: Reader, kinds: Sequence[SourceKind], *, now_ms: int
+) -> Mapping[SourceKind, list[SourceProgress]]:
     rows = await reader.select(_SOURCES, {"kinds": list(kinds), "since_ms": now_ms - _REMEMBERED_MS})
-    sources = [SourceProgress(**(row | {"is_closing": bool(row["is_closing"])})) for row in rows]
-    return {
-        kind: watermark_of(
-            (source for source in sources if source.kind == kind), now_ms=now_ms, policy=policy or WatermarkPolicy()
-        )
-        for kind in kinds
-    }
+    found = [SourceProgress(**(row | {"is_closing": bool(row["is_closing"])})) for row in rows]
+    return {kind: [source for source in found if source.kind == kind] for kind in kinds}
+
+
+def _by_endpoint(rows: Sequence[Mapping[str, str]]) -> Mapping[str, set[str]]:
+    served: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        served[row["endpoint_id"]].add(row["source"])
+    return served

@@ -1,6 +1,6 @@
 """Up to when the views hold everything, and whether that is good enough. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
@@ -58,6 +58,19 @@ def watermark_of(sources: Iterable[SourceProgress], *, now_ms: int, policy: Wate
         lag_ms=lag_ms,
         waiting_for=waiting_for,
     )
+
+
+def concerning(
+    sources: Sequence[SourceProgress], served: Container[str], *, now_ms: int, policy: WatermarkPolicy
+) -> Sequence[SourceProgress]:
+    """Return the sources of one kind that matter to an endpoint, which was `served` by some.
+
+    One that holds the watermark back and never served it has nothing to tell of it. Where no other is left, nobody
+    knows, and all of them matter.
+    """
+    held_up = watermark_of(sources, now_ms=now_ms, policy=policy).waiting_for
+    found = [one for one in sources if one.source not in held_up or one.source in served]
+    return found if live_sources(found, now_ms=now_ms, policy=policy) else sources
 
 
 def combined(watermarks: Sequence[Watermark]) -> Watermark:

@@ -180,8 +180,8 @@ def requests(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0, sour
     return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)
 
 
-def observations(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0) -> Message:
+def observations(rows: list[dict[str, object]], *, at_ms: int, offset: int = 0, source: str = "boot-1") -> Message:
     described = headers(
-        source="boot-1", kind="observations", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
+        source=source, kind="observations", batch=offset, rows=len(rows), closed_until_ms=at_ms, is_closing=False
     )
     return batch_message(rows, described=described, offset=offset, timestamp_ms=at_ms)

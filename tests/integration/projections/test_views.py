@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from projections.errors import BadQuery, PredictionUnknown, ViewStale
-from projections.measurement.queries import measure_epoch
+from projections.measurement.queries import measure_epoch, measure_epochs
 from projections.messages import Message
 from projections.predictions.queries import who_served, who_served_each
 from projections.quality.queries import quality_of_endpoint
@@ -15,7 +15,7 @@ from projections.store import ClickHouseStore
 from projections.views import projector_of
 from schemas.events import endpoints, rollouts
 from schemas.identifiers import kind_of
-from schemas.measurement import Arm, Measured, MeasureEpoch
+from schemas.measurement import Arm, Measured, MeasureEpoch, MeasureEpochOf
 from schemas.topics import FEEDBACK, OBSERVATIONS, REGISTRY_EVENTS, REQUESTS
 from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import reader_at, sink_into
@@ -226,6 +226,26 @@ async def test_without_a_source_there_is_no_data_and_with_a_silent_one_the_view_
 
     assert (before.freshness, before.watermark_ms) == ("no_data", None)
     assert (after.freshness, after.waiting_for) == ("late", ("shipper-1",))
+
+
+async def test_a_lost_host_makes_late_what_it_served_and_nothing_else(store: ClickHouseStore) -> None:
+    now, lost_ms = now_ms(), now_ms() - 30_000
+    elsewhere = [observation_row(1, started_at_ms=lost_ms, prediction="3", endpoint_id="endpoint-2")]
+    here = [observation_row(2, started_at_ms=now - 500, prediction="3")]
+    await sink_into(store, projector_of(REQUESTS)).consume([requests([], at_ms=now)])
+    sink = sink_into(store, projector_of(OBSERVATIONS))
+    await sink.consume([observations([], at_ms=lost_ms, source="boot-here")])
+    await sink.consume([observations(elsewhere, at_ms=lost_ms, source="boot-lost", offset=1)])
+    await sink.consume([observations(here, at_ms=now, source="boot-here", offset=2)])
+    asked = [
+        MeasureEpochOf(endpoint=endpoint, epoch=EPOCH, candidate="green", baseline="blue", feedback_name="label")
+        for endpoint in (ENDPOINT, "endpoint-2")
+    ]
+
+    mine, its = await measure_epochs(reader_at(store, now), asked, workspace=WORKSPACE)
+
+    assert (mine.freshness, mine.waiting_for) == ("fresh", ())
+    assert (its.freshness, its.waiting_for) == ("late", ("boot-lost",))
 
 
 async def test_metrics_tell_errors_by_class(store: ClickHouseStore) -> None:

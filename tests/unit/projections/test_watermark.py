@@ -1,7 +1,14 @@
 import msgspec
 import pytest
 
-from projections.watermarks.watermark import SourceProgress, Watermark, WatermarkPolicy, combined, watermark_of
+from projections.watermarks.watermark import (
+    SourceProgress,
+    Watermark,
+    WatermarkPolicy,
+    combined,
+    concerning,
+    watermark_of,
+)
 
 NOW = 1_000_000
 POLICY = WatermarkPolicy()
@@ -100,3 +107,19 @@ def test_a_join_with_a_kind_that_was_never_seen_goes_by_the_other() -> None:
 
     assert combined([fresh, unseen]) == fresh
     assert combined([unseen]).freshness == "no_data"
+
+
+@pytest.mark.parametrize(
+    ("sources", "served", "freshness"),
+    [
+        pytest.param([LIVE, DEAD], {"dead"}, "late", id="what is silent served the endpoint"),
+        pytest.param([LIVE, DEAD], set(), "fresh", id="it never did"),
+        pytest.param([LIVE, DEAD], {"a"}, "fresh", id="another did"),
+        pytest.param([DEAD], set(), "late", id="nobody else could tell"),
+        pytest.param([LIVE], set(), "fresh", id="none is silent"),
+    ],
+)
+def test_an_endpoint_waits_for_what_served_it(sources: list[SourceProgress], served: set[str], freshness: str) -> None:
+    of_endpoint = concerning(sources, served, now_ms=NOW, policy=POLICY)
+
+    assert watermark_of(of_endpoint, now_ms=NOW, policy=POLICY).freshness == freshness
