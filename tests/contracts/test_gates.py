@@ -12,6 +12,7 @@ from control_plane.rollouts.gates.table import RULES, rule_of
 from schemas.events.rollouts import (
     AnswerTokensGate,
     BetweenTokensGate,
+    CallerErrorRateGate,
     Counts,
     ErrorRateGate,
     FirstTokenGate,
@@ -26,10 +27,12 @@ from schemas.events.rollouts import (
 
 ALPHA = 0.05 / 12
 ALLOWED = 0.02
+QUALITY = QualityGate(feedback_name="label", max_drop=ALLOWED, min_labels=100)
 GATES: tuple[Gate, ...] = (
     ErrorRateGate(max_increase=ALLOWED, min_requests=100),
+    CallerErrorRateGate(max_increase=ALLOWED, min_requests=100),
     LatencyGate(threshold_ms=250.0, max_increase=ALLOWED, min_requests=100),
-    QualityGate(feedback_name="label", max_drop=ALLOWED, min_labels=100),
+    QUALITY,
     LossGate(feedback_name="loss", threshold=4.0, max_increase=ALLOWED, min_labels=100),
     RatingGate(feedback_name="stars", threshold=3.0, max_increase=ALLOWED, min_labels=100),
     FirstTokenGate(threshold_ms=300.0, max_increase=ALLOWED, min_requests=100),
@@ -98,7 +101,7 @@ def test_the_reason_names_both_sides_with_their_counts_and_the_limit(gate: Gate)
 
 
 def test_the_quality_gate_speaks_of_accuracy_and_not_of_its_reverse() -> None:
-    reason = judge(GATES[2], (56, 312), (355, 5_910)).reason
+    reason = judge(QUALITY, (56, 312), (355, 5_910)).reason
 
     assert reason == (
         "accuracy fell: 82.1 % vs 94.0 % on 312 labels; 11.9 points worse than the baseline on 5,910 labels "
@@ -118,6 +121,8 @@ def test_equal_shares_are_said_to_be_level(gate: Gate) -> None:
         (ErrorRateGate(max_increase=1.0, min_requests=1), "max_increase"),
         (ErrorRateGate(max_increase=float("nan"), min_requests=1), "max_increase"),
         (ErrorRateGate(max_increase=0.1, min_requests=0), "min_requests"),
+        (CallerErrorRateGate(max_increase=1.0, min_requests=1), "max_increase"),
+        (CallerErrorRateGate(max_increase=0.1, min_requests=0), "min_requests"),
         (LatencyGate(threshold_ms=0, max_increase=0.1, min_requests=1), "threshold_ms"),
         (LatencyGate(threshold_ms=float("inf"), max_increase=0.1, min_requests=1), "threshold_ms"),
         (LatencyGate(threshold_ms=1, max_increase=2, min_requests=1), "max_increase"),
@@ -208,7 +213,7 @@ def test_a_verdict_takes_few_steps_however_many_trials_there_were(
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        judge(GATES[2], candidate, baseline)
+        judge(QUALITY, candidate, baseline)
     finally:
         sys.setprofile(before)
 
@@ -266,8 +271,8 @@ def labels_until(outcome: str, gate: Gate, *, candidate: float, baseline: float,
 
 
 def test_eleven_points_less_accuracy_are_found_within_a_few_hundred_labels() -> None:
-    assert labels_until("fail", GATES[2], candidate=0.17, baseline=0.06) < 400
+    assert labels_until("fail", QUALITY, candidate=0.17, baseline=0.06) < 400
 
 
 def test_thirteen_points_more_accuracy_pass_within_a_few_hundred_labels() -> None:
-    assert labels_until("pass", GATES[2], candidate=0.06, baseline=0.19) < 250
+    assert labels_until("pass", QUALITY, candidate=0.06, baseline=0.19) < 250

@@ -139,6 +139,7 @@ class Story:
         return Arm(
             requests=len(drawn),
             errors=sum(row["status"] >= 500 or row["deployment_id"] != arm for row in drawn),
+            refused=sum(row["status"] == 404 and row["deployment_id"] == arm for row in drawn),
             slow=sum(duration > 50 for duration in durations),
             labelled=labels.total(),
             wrong=labels[False],

