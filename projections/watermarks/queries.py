@@ -5,18 +5,27 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from projections.reading import Reader
-from projections.watermarks.watermark import SourceProgress, Watermark, WatermarkPolicy, concerning, watermark_of
+from projections.watermarks.watermark import (
+    SourceProgress,
+    Watermark,
+    WatermarkPolicy,
+    live_sources,
+    silent_sources,
+    watermark_of,
+)
 from schemas.observations import SourceKind
 
 Marks: TypeAlias = Mapping[SourceKind, Watermark]
 
 # Sources of long ago take no part: they would be read, and compared, forever.
 _SOURCES = """
-    SELECT kind, source, region, closed_until_ms, is_closing, first_seen_ms, last_seen_ms
+    SELECT kind, source, region, closed_until_ms, is_closing, first_seen_ms, last_seen_ms, rows > 0 AS has_rows
     FROM sources FINAL
     WHERE kind IN {kinds:Array(String)} AND last_seen_ms > {since_ms:Int64}
 """
 _REMEMBERED_MS = 24 * 60 * 60 * 1000
+# The hour before a source went silent, which counts for a quarter of an hour more.
+_SERVED_WITHIN_MS = 75 * 60 * 1000
 _POLICY = WatermarkPolicy()
 
 
@@ -50,22 +59,18 @@ async def endpoint_watermarks(
     sources = await _sources(reader, kinds, now_ms=now_ms)
     marks: dict[str, dict[SourceKind, Watermark]] = {endpoint_id: {} for endpoint_id in endpoint_ids}
     for kind in kinds:
-        together = watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY)
-        served: Mapping[str, Collection[str]] = {}
-        if together.waiting_for:
-            parameters = {
-                "workspace": workspace,
-                "endpoint_ids": list(endpoint_ids),
-                "sources": list(together.waiting_for),
-                "since_ms": now_ms - _REMEMBERED_MS,
-            }
-            served = _by_endpoint(await reader.select(_SERVED[kind], parameters))
+        live = live_sources(sources[kind], now_ms=now_ms, policy=_POLICY)
+        silent = silent_sources(live, now_ms=now_ms, policy=_POLICY)
+        parameters = {
+            "workspace": workspace,
+            "endpoint_ids": list(endpoint_ids),
+            "sources": sorted(silent),
+            "since_ms": now_ms - _SERVED_WITHIN_MS,
+        }
+        served = _by_endpoint(await reader.select(_SERVED[kind], parameters)) if silent else {}
         for endpoint_id, own in marks.items():
-            if not together.waiting_for:
-                own[kind] = together
-                continue
-            of_endpoint = concerning(sources[kind], served.get(endpoint_id, ()), now_ms=now_ms, policy=_POLICY)
-            own[kind] = watermark_of(of_endpoint, now_ms=now_ms, policy=_POLICY)
+            served_by = served.get(endpoint_id, frozenset()) if silent else None
+            own[kind] = watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY, served_by=served_by)
     return marks
 
 
@@ -79,11 +84,12 @@ async def _sources(
     reader: Reader, kinds: Sequence[SourceKind], *, now_ms: int
 ) -> Mapping[SourceKind, list[SourceProgress]]:
     rows = await reader.select(_SOURCES, {"kinds": list(kinds), "since_ms": now_ms - _REMEMBERED_MS})
-    found = [SourceProgress(**(row | {"is_closing": bool(row["is_closing"])})) for row in rows]
+    flags = ("is_closing", "has_rows")
+    found = [SourceProgress(**(row | {flag: bool(row[flag]) for flag in flags})) for row in rows]
     return {kind: [source for source in found if source.kind == kind] for kind in kinds}
 
 
-def _by_endpoint(rows: Sequence[Mapping[str, str]]) -> Mapping[str, set[str]]:
+def _by_endpoint(rows: Sequence[Mapping[str, str]]) -> Mapping[str, Collection[str]]:
     served: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
         served[row["endpoint_id"]].add(row["source"])

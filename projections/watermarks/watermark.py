@@ -17,6 +17,7 @@ class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
     is_closing: bool
     first_seen_ms: int
     last_seen_ms: int
+    has_rows: bool = True
 
 
 class WatermarkPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,12 +42,25 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True):
     waiting_for: tuple[str, ...] = ()
 
 
-def watermark_of(sources: Iterable[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> Watermark:
-    """Return the watermark over the sources of one kind."""
+def watermark_of(
+    sources: Iterable[SourceProgress],
+    *,
+    now_ms: int,
+    policy: WatermarkPolicy,
+    served_by: Container[str] | None = None,
+) -> Watermark:
+    """Return the watermark over the sources of one kind.
+
+    If it is known which of the silent ones served an endpoint, `served_by`, it does not wait for the others.
+    """
     seen = list(sources)
     if not seen:
         return Watermark(watermark_ms=None, freshness="no_data", lag_ms=None)
     live = live_sources(seen, now_ms=now_ms, policy=policy)
+    if served_by is not None:
+        silent = silent_sources(live, now_ms=now_ms, policy=policy)
+        # Where no other is left, nobody knows what is missing.
+        live = [one for one in live if one.source not in silent or one.source in served_by] or live
     # A row may still come that ended in the very millisecond of `closed_until_ms`.
     closed = min(one.closed_until_ms for one in live) if live else max(one.closed_until_ms for one in seen)
     lag_ms = max(0, now_ms - (closed - 1))
@@ -60,19 +74,6 @@ def watermark_of(sources: Iterable[SourceProgress], *, now_ms: int, policy: Wate
     )
 
 
-def concerning(
-    sources: Sequence[SourceProgress], served: Container[str], *, now_ms: int, policy: WatermarkPolicy
-) -> Sequence[SourceProgress]:
-    """Return the sources of one kind that matter to an endpoint, which was `served` by some.
-
-    One that holds the watermark back and never served it has nothing to tell of it. Where no other is left, nobody
-    knows, and all of them matter.
-    """
-    held_up = watermark_of(sources, now_ms=now_ms, policy=policy).waiting_for
-    found = [one for one in sources if one.source not in held_up or one.source in served]
-    return found if live_sources(found, now_ms=now_ms, policy=policy) else sources
-
-
 def combined(watermarks: Sequence[Watermark]) -> Watermark:
     """Return the watermark of a view that joins several kinds: the lowest, and late when one is."""
     known = [one for one in watermarks if one.watermark_ms is not None]
@@ -84,6 +85,11 @@ def combined(watermarks: Sequence[Watermark]) -> Watermark:
         lag_ms=max(one.lag_ms for one in known if one.lag_ms is not None),
         waiting_for=tuple(source for one in known for source in one.waiting_for),
     )
+
+
+def silent_sources(live: Iterable[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> set[str]:
+    """Return the live sources that are silent and sent rows before, which say what they served."""
+    return {one.source for one in live if one.has_rows and now_ms - one.last_seen_ms > policy.silent_after_ms}
 
 
 def live_sources(seen: Sequence[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> list[SourceProgress]:

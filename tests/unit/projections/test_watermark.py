@@ -6,7 +6,6 @@ from projections.watermarks.watermark import (
     Watermark,
     WatermarkPolicy,
     combined,
-    concerning,
     watermark_of,
 )
 
@@ -109,17 +108,30 @@ def test_a_join_with_a_kind_that_was_never_seen_goes_by_the_other() -> None:
     assert combined([unseen]).freshness == "no_data"
 
 
+OLDER = source("older", first_seen_ms=NOW - 600_000, closed_until_ms=NOW - 300_000, last_seen_ms=NOW - 300_000)
+REPLACER = source("replacer", first_seen_ms=NOW - 200_000, closed_until_ms=NOW - 6_000, last_seen_ms=NOW - 6_000)
+LAGGING = source("lagging", closed_until_ms=NOW - 200_000)
+
+
 @pytest.mark.parametrize(
-    ("sources", "served", "freshness"),
+    ("sources", "served_by", "waiting_for"),
     [
-        pytest.param([LIVE, DEAD], {"dead"}, "late", id="what is silent served the endpoint"),
-        pytest.param([LIVE, DEAD], set(), "fresh", id="it never did"),
-        pytest.param([LIVE, DEAD], {"a"}, "fresh", id="another did"),
-        pytest.param([DEAD], set(), "late", id="nobody else could tell"),
-        pytest.param([LIVE], set(), "fresh", id="none is silent"),
+        pytest.param([LIVE, DEAD], {"dead"}, ("dead",), id="what is silent served the endpoint"),
+        pytest.param([LIVE, DEAD], set(), (), id="it never did"),
+        pytest.param([LIVE, DEAD], {"a"}, (), id="another did"),
+        pytest.param([DEAD], set(), ("dead",), id="nobody else could tell"),
+        pytest.param([LIVE], set(), (), id="none is silent"),
+        pytest.param(
+            [LIVE, msgspec.structs.replace(DEAD, has_rows=False)], set(), ("dead",), id="it had no time to tell"
+        ),
+        pytest.param([LIVE, LAGGING], set(), ("lagging",), id="one that sends may still tell of it"),
+        pytest.param([LIVE, OLDER, REPLACER], set(), (), id="what was replaced stays so"),
     ],
 )
-def test_an_endpoint_waits_for_what_served_it(sources: list[SourceProgress], served: set[str], freshness: str) -> None:
-    of_endpoint = concerning(sources, served, now_ms=NOW, policy=POLICY)
+def test_an_endpoint_waits_for_what_served_it(
+    sources: list[SourceProgress], served_by: set[str], waiting_for: tuple[str, ...]
+) -> None:
+    found = watermark_of(sources, now_ms=NOW, policy=POLICY, served_by=served_by)
 
-    assert watermark_of(of_endpoint, now_ms=NOW, policy=POLICY).freshness == freshness
+    assert found.waiting_for == waiting_for
+    assert (found.freshness == "late") is bool(waiting_for)
