@@ -144,10 +144,12 @@ class InstanceStarter:
                 await client.check_golden(deployment.endpoint, deployment.golden)
         except BaseException as error:
             # Read before the process ends, because its last lines would only say that it was asked to.
-            failure = self._failure(error, record, has_died=await _has_died(error, client))
-            await process.stop(deadline_s=_KILL_AFTER_S)
-            await client.close()
-            self.ended(record)
+            try:
+                failure = self._failure(error, record, has_died=await _has_died(error, client))
+            finally:
+                await process.stop(deadline_s=_KILL_AFTER_S)
+                await client.close()
+                self.ended(record)
             if failure is not None:
                 raise failure from error
             raise

@@ -39,6 +39,8 @@ def test_errors_above_the_last_lines_are_quoted_after_them(tmp_path: Path) -> No
         '(EngineCore pid=7) ERROR [core.py:1100]   File "core.py", line 1091, in run\n'
         "(EngineCore pid=7) ERROR [core.py:1100] RuntimeError: no room for 3 blocks\n"
         "Process EngineCore:\n"
+        "    raise ValueError\n"
+        "    except ImportError\n"
         "RuntimeError: no room for 3 blocks\n"
         "ERROR Traceback (most recent call last):\n"
         'ERROR   File "async_llm.py", line 1\n'
