@@ -25,7 +25,7 @@ _COLUMNS = (
     "instance_region",
     "drawn_deployment_id",
 )
-# Records of before do not say what was asked for.
+# Earlier records do not say what was asked for.
 _PREDICTIONS = pa.array(["prediction", ""])
 _ORIGIN = (("kafka_partition", pa.uint16()), ("kafka_offset", pa.uint64()))
 

@@ -21,7 +21,7 @@ _PAIRS = """
                any(request_records.started_at_ms) AS begun_at_ms
         FROM request_records
         WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String}
-          AND role IN ('primary', 'shadow') AND deployment_id != ''
+          AND role IN ('primary', 'shadow') AND kind IN ('prediction', '') AND deployment_id != ''
           AND ended_at_ms >= {since_ms:Int64} AND started_at_ms >= {since_ms:Int64}
         GROUP BY prediction_id, prediction_hash, role, deployment_id
     ), observed AS (

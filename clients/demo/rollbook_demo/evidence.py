@@ -24,7 +24,8 @@ _QUALITY_BUCKET_MS = 2_000
 SQL = (
     "SELECT version, count() AS requests, round(quantile(0.99)(duration_ms), 2) AS p99_ms, "
     "countIf(status >= 500 OR status = 0) AS failed "
-    "FROM request_records FINAL WHERE role = 'primary' AND version != '' GROUP BY version ORDER BY version"
+    "FROM request_records FINAL WHERE role = 'primary' AND kind = 'prediction' AND version != '' "
+    "GROUP BY version ORDER BY version"
 )
 
 

@@ -37,7 +37,11 @@ async def test_pairs_are_compared_where_both_answers_are_known(store: ClickHouse
         observation_row(number, started_at_ms=AT_MS, prediction=text, row=10 + number, deployment_id="green")
         for number, text in enumerate(("7", "4", "3.05"))
     ]
-    rows = [*served, *copied]
+    health = [
+        request_row(9, started_at_ms=AT_MS, byte_offset=900, kind="health"),
+        request_row(9, started_at_ms=AT_MS, byte_offset=901, kind="health", role="shadow", **SHADOW),
+    ]
+    rows = [*served, *copied, *health]
     requests = headers(source="s1", kind="requests", batch=0, rows=len(rows), closed_until_ms=NOW_MS)
     observed = headers(source="o1", kind="observations", batch=0, rows=len(answers), closed_until_ms=NOW_MS)
     await sink_into(store, projector_of(REQUESTS)).consume(

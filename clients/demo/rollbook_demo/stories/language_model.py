@@ -41,7 +41,7 @@ SELECT version, count() AS passages, round(avg(toFloat64OrZero(value)), 3) AS he
        round(quantile(0.5)(duration_ms), 1) AS p50_ms
 FROM request_records FINAL
 INNER JOIN (SELECT prediction_id, value FROM feedback FINAL WHERE name = '{LOSS}') AS told USING prediction_id
-WHERE role = 'primary' AND version != '' GROUP BY version ORDER BY version
+WHERE role = 'primary' AND kind = 'prediction' AND version != '' GROUP BY version ORDER BY version
 """  # noqa: S608 - constants of this module
 
 
