@@ -75,7 +75,7 @@ def start(
         baseline=baseline.version,
         replicas=command.replicas * max(1, len(endpoint.deployments.regions_of(baseline.deployment_id))),
         strategy=command.strategy,
-        gates=with_caller_errors(command.gates),
+        gates=with_caller_errors(command.gates, assigned_by=endpoint.assigned_by),
         allow_signature_change=command.allow_signature_change,
         alpha=command.alpha,
         when_inconclusive=command.when_inconclusive,

@@ -113,6 +113,7 @@ def _operator_commands() -> list[Operation]:
                 errors.VersionAlreadyLiveError,
                 errors.NoBaselineError,
                 errors.BaselineNotReadyError,
+                errors.SignatureChangedError,
                 errors.RolloutActiveError,
             ),
         ),

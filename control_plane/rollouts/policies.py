@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.deployments.commands import DeployableVersion
 from control_plane.rollouts import errors
 from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import StartRollout
@@ -10,8 +11,8 @@ from control_plane.rollouts.gates.base import GateRule, Problem, late
 from control_plane.rollouts.gates.table import rule_of
 from control_plane.rollouts.signatures import unaccepted_input
 from control_plane.rollouts.strategies.table import strategy_of
-from schemas.events.endpoints import DeploymentAdded, VersionReference
-from schemas.events.registry import Signature
+from schemas.events.endpoints import DEFAULT_KEY, AssignmentKey, DeploymentAdded, VersionReference
+from schemas.events.registry import ArtifactFormat
 from schemas.events.rollouts import (
     CallerErrorRateGate,
     Counts,
@@ -27,6 +28,7 @@ _MAX_ALPHA = 0.5
 _MAX_WARM_UP_MS = 24 * 60 * 60 * 1000
 _MIN_LAG_MS = 1_000
 _MAX_LAG_MS = 60 * 60 * 1000
+_WITHOUT_NAMED_INPUTS: frozenset[ArtifactFormat] = frozenset({"transformers", "lora", "external"})
 _NOTHING = Counts(trials=0, bad=0)
 
 
@@ -83,12 +85,13 @@ def only_a_sound_plan_may_start(command: StartRollout) -> None:
         raise errors.InvalidRolloutError(first.detail, field=first.field, remedy=first.remedy)
 
 
-def with_caller_errors(gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+def with_caller_errors(gates: tuple[Gate, ...], *, assigned_by: AssignmentKey) -> tuple[Gate, ...]:
     """Add the gate on caller errors to a plan that limits errors, unless it has one.
 
-    Without it, a candidate that refuses what callers send would have no errors at all.
+    Without it, a candidate that refuses what callers send would have no errors at all. Where the endpoint keeps each
+    caller on one version, few callers make most of the mistakes of an arm, and the plan has to ask for the gate.
     """
-    if any(isinstance(gate, CallerErrorRateGate) for gate in gates):
+    if assigned_by != DEFAULT_KEY or any(isinstance(gate, CallerErrorRateGate) for gate in gates):
         return gates
     return tuple(implied for gate in gates for implied in _with_caller_errors(gate))
 
@@ -101,11 +104,17 @@ def _with_caller_errors(gate: Gate) -> tuple[Gate, ...]:
             return (gate,)
 
 
-def callers_requests_must_be_accepted(command: StartRollout, *, candidate: Signature, baseline: Signature) -> None:
-    """Refuse a candidate that would refuse what callers send to the baseline."""
-    if command.allow_signature_change:
+def callers_requests_must_be_accepted(
+    command: StartRollout, *, candidate: DeployableVersion, baseline: DeployableVersion
+) -> None:
+    """Refuse a candidate that would refuse what callers send to the baseline.
+
+    Nothing is known of it where callers do not name inputs, as with language models and servers of others.
+    """
+    formats = {candidate.artifact.format, baseline.artifact.format}
+    if command.allow_signature_change or formats & _WITHOUT_NAMED_INPUTS:
         return
-    reason = unaccepted_input(candidate, baseline)
+    reason = unaccepted_input(candidate.signature, baseline.signature)
     if reason is not None:
         raise errors.SignatureChangedError(
             f"version {command.version} does not accept what callers of endpoint {command.endpoint} send: {reason}",
@@ -116,12 +125,16 @@ def callers_requests_must_be_accepted(command: StartRollout, *, candidate: Signa
 
 def is_late(rollout: RolloutState, measurement: Measurement) -> bool:
     """Return whether too many records are missing for a gate to pass."""
-    return measurement.freshness == "late" and (measurement.lag_ms > rollout.max_lag_ms or not measurement.counts)
+    if measurement.freshness == "fresh":
+        return False
+    # A judge of an earlier release does not say how late a view is.
+    is_behind = measurement.lag_ms is None or measurement.lag_ms > rollout.max_lag_ms
+    return is_behind or not measurement.counts
 
 
 def lasted_ms(measurement: Measurement) -> int:
     """Return how long the step has lasted; that a view stands still does not make a step longer."""
-    return measurement.elapsed_ms + (measurement.lag_ms if measurement.freshness == "late" else 0)
+    return measurement.elapsed_ms + ((measurement.lag_ms or 0) if measurement.freshness == "late" else 0)
 
 
 def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
@@ -194,7 +207,7 @@ def _limit_problems(command: StartRollout) -> list[Problem]:
         detail = f"{command.warm_up_timeout_ms} ms is not a valid warm-up timeout"
         problems.append(Problem("warm_up_timeout_ms", detail, f"give 1 to {_MAX_WARM_UP_MS}"))
     if not _MIN_LAG_MS <= command.max_lag_ms <= _MAX_LAG_MS:
-        detail = f"{command.max_lag_ms} ms is not how far records may lag"
+        detail = f"{command.max_lag_ms} ms is not a valid limit for the lag"
         problems.append(Problem("max_lag_ms", detail, f"give {_MIN_LAG_MS} to {_MAX_LAG_MS}, such as 30000"))
     return problems
 

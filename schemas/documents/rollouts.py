@@ -42,8 +42,8 @@ class Rollout(Standing, frozen=True, kw_only=True):
     alpha: float
     when_inconclusive: WhenInconclusive
     warm_up_timeout_ms: int
-    max_lag_ms: int
-    allow_signature_change: bool
     started_at: str
     step_started_at: str | None
     finished_at: str | None
+    max_lag_ms: int = 5_000
+    allow_signature_change: bool = False

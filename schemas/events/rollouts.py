@@ -168,7 +168,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     elapsed_ms: int
     freshness: Literal["fresh", "late"]
     counts: tuple[GateCounts, ...]
-    lag_ms: int = 0
+    lag_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
 
 

@@ -129,7 +129,7 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
 def sent_of(measurement: Measurement) -> LastSent:
     """Return what makes a measurement new: its watermark, and for a stalled view the seconds that pass."""
     is_fresh = measurement.freshness == "fresh"
-    seconds = 0 if is_fresh else (measurement.elapsed_ms + measurement.lag_ms) // 1000
+    seconds = 0 if is_fresh else (measurement.elapsed_ms + (measurement.lag_ms or 0)) // 1000
     return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, seconds)
 
 

@@ -1203,11 +1203,11 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     alpha: float
     when_inconclusive: str
     warm_up_timeout_ms: int
-    max_lag_ms: int
-    allow_signature_change: bool
     started_at: str
     step_started_at: str | None
     finished_at: str | None
+    max_lag_ms: int = 5000
+    allow_signature_change: bool = False
     position: int = 0
 
 

@@ -85,8 +85,8 @@ def late(kind: str, measurement: Measurement, *, alpha: float) -> Verdict:
         reason = "the view of requests did not answer, so nothing is decided"
     else:
         since = datetime.fromtimestamp(measurement.watermark_ms / 1000, UTC).strftime("%H:%M:%S")
-        reason = f"records since {since} UTC are missing, {measurement.lag_ms / 1000:.0f} s so far"
-        reason += _awaited(measurement.waiting_for)
+        lag = "" if measurement.lag_ms is None else f", {measurement.lag_ms / 1000:.0f} s so far"
+        reason = f"records since {since} UTC are missing{lag}{_awaited(measurement.waiting_for)}"
     return _verdict_without_bounds(kind, "late", reason, alpha=alpha)
 
 
@@ -136,8 +136,9 @@ def _verdict_without_bounds(kind: str, outcome: Outcome, reason: str, *, alpha: 
 def _awaited(sources: Sequence[str]) -> str:
     if not sources:
         return ""
-    others = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return f": {sources[0]}{others} holds them back"
+    if len(sources) == 1:
+        return f": {sources[0]} holds them back"
+    return f": {sources[0]} and {len(sources) - 1} more hold them back"
 
 
 def _outcome(terms: Terms, difference: Difference, *, trials: int) -> Outcome:

@@ -18,6 +18,7 @@ from infra.kafka.connection import KafkaConnection
 from infra.kafka.serving_state import Documents
 from infra.ports import free_ports
 from schemas.documents.records import StateRecord
+from schemas.events.endpoints import DEFAULT_KEY
 from tests.support.builders import GATES, HEALTHY, WRONG, canary
 from tests.support.digits import SIGNATURE, model_bytes, served
 from workers.rollout_judge.state import Moment, Picture
@@ -299,6 +300,6 @@ async def test_the_judge_reads_the_documents_that_the_relay_publishes(tmp_path: 
             "stepping",
             0,
             warm["epoch"],
-            with_caller_errors(GATES),
+            with_caller_errors(GATES, assigned_by=DEFAULT_KEY),
         )
         assert watched.applied_ms is not None

@@ -929,7 +929,7 @@ class AsyncRollouts:
         version that does not accept the inputs of the one that serves is only rolled out with `allow_signature_change`.
 
         Refused with `baseline-not-ready`, `endpoint-not-found`, `invalid-replicas`, `invalid-rollout`, `no-baseline`,
-        `parent-not-deployed`, `rollout-active`, `version-already-live`, `version-not-found`.
+        `parent-not-deployed`, `rollout-active`, `signature-changed`, `version-already-live`, `version-not-found`.
         """
         return await self._connection.command(
             "POST",

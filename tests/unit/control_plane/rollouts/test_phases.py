@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from control_plane.rollouts import errors
-from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import (
     AbortRollout,
     Command,
@@ -14,7 +13,6 @@ from control_plane.rollouts.commands import (
     ReportWarmUp,
     ResumeRollout,
 )
-from control_plane.rollouts.decisions import decide
 from control_plane.rollouts.resources import ROLLOUTS
 from schemas.events.rollouts import (
     CandidateWarmed,
@@ -28,24 +26,14 @@ from schemas.events.rollouts import (
 )
 from tests.support.builders import HEALTHY, THIN, WRONG, gate_counts, measurement, rollout_started
 from tests.support.spec import BEGAN_MS, Given
-
-WARMED = CandidateWarmed(ready_instances=1)
-STEP_0 = StepStarted(step=0, weight_percent=5.0, epoch=5, reason="warm")
-PAUSED = RolloutPaused(step=0, reason="wait")
-STEP_3 = StepStarted(step=3, weight_percent=100.0, epoch=8, reason="good")
-PROMOTED = RolloutPromoted(epoch=8, reason="good")
-JUDGED = StepJudged(
-    measurement=measurement(counts=HEALTHY, watermark_ms=BEGAN_MS), verdicts=(), decision="promote", reason="good"
+from tests.unit.control_plane.rollouts.phases import (
+    PAST,
+    STEP_0,
+    WARMED,
+    decided,
+    given,
 )
-STARTED = rollout_started()
-PAST: dict[str, tuple[msgspec.Struct, ...]] = {
-    "warming": (STARTED,),
-    "stepping": (STARTED, WARMED, STEP_0),
-    "paused": (STARTED, WARMED, STEP_0, PAUSED),
-    "baking": (STARTED, WARMED, STEP_0, JUDGED, STEP_3, PROMOTED),
-    "completed": (STARTED, WARMED, STEP_0, JUDGED, STEP_3, PROMOTED, RolloutCompleted(reason="done")),
-    "aborted": (STARTED, WARMED, STEP_0, RolloutAborted(step=0, epoch=6, reason="bad")),
-}
+
 COMMANDS: dict[str, Command] = {
     "warm-up": ReportWarmUp(ready_instances=1, elapsed_ms=100),
     "measurement": JudgeStep(measurement=measurement()),
@@ -111,15 +99,6 @@ TABLE: dict[str, dict[str, str]] = {
         "abort": "",
     },
 }
-
-
-def given(phase: str, *events: msgspec.Struct) -> Given[RolloutState | None]:
-    return Given(ROLLOUTS, *PAST[phase], *events, stream="rollout-1")
-
-
-def decided(state: RolloutState | None, command: Command) -> list[msgspec.Struct]:
-    assert state is not None
-    return list(decide(state, command, next_epoch=9).events)
 
 
 @pytest.mark.parametrize("phase", PAST)
@@ -245,61 +224,6 @@ def test_the_last_step_beside_the_baseline_leads_to_the_promotion() -> None:
     assert judged.decision == "promote"
     assert step == StepStarted(step=3, weight_percent=100.0, epoch=9, reason=judged.reason)
     assert promoted == RolloutPromoted(epoch=9, reason=judged.reason)
-
-
-LATE = {"freshness": "late", "lag_ms": 5_001, "watermark_ms": 1_700_000_100_000, "waiting_for": ("shipper-1", "boot-2")}
-
-
-def test_a_late_view_passes_nothing_and_says_what_is_missing_since_when() -> None:
-    state = given("stepping").state
-    assert state is not None
-
-    decision = decide(state, JudgeStep(measurement=measurement(**LATE)), next_epoch=9)
-
-    assert decision.events == ()
-    assert {verdict.outcome for verdict in decision.verdicts} == {"late"}
-    assert decision.verdicts[0].reason == (
-        "error_rate: records since 22:15:00 UTC are missing, 5 s so far: shipper-1 and 1 more holds them back"
-    )
-    given("baking").when(
-        lambda state: decided(state, JudgeStep(measurement=measurement(step=3, epoch=8, **LATE)))
-    ).then_nothing()
-
-
-def test_what_a_late_view_has_counted_fails_the_candidate() -> None:
-    late = measurement(**LATE, counts=WRONG, elapsed_ms=1_000)
-
-    judged, aborted = given("stepping").when(lambda state: decided(state, JudgeStep(measurement=late))).then_events()
-
-    assert isinstance(judged, StepJudged)
-    assert [verdict.outcome for verdict in judged.verdicts] == ["late", "late", "fail"]
-    assert isinstance(aborted, RolloutAborted)
-    assert aborted.reason.startswith("accuracy fell")
-
-
-def test_a_view_that_lags_less_than_the_rollout_allows_passes() -> None:
-    allowing = rollout_started(max_lag_ms=30_000)
-    past = Given(ROLLOUTS, allowing, WARMED, STEP_0, stream="rollout-1")
-
-    for lag_ms, is_over in ((30_001, False), (30_000, True)):
-        look = JudgeStep(measurement=measurement(**LATE | {"lag_ms": lag_ms}))
-        events = past.when(lambda state, look=look: decided(state, look)).then_events()  # type: ignore[misc]
-        assert bool(events) is is_over
-
-
-def test_a_lag_does_not_make_up_for_the_shortest_duration() -> None:
-    early = measurement(freshness="late", elapsed_ms=2_999, lag_ms=4_000)
-
-    given("stepping").when(lambda state: decided(state, JudgeStep(measurement=early))).then_nothing()
-
-
-@pytest.mark.parametrize(("elapsed_ms", "lag_ms"), [(60_000, 0), (20_000, 40_000)])
-def test_a_view_that_stays_late_beyond_the_longest_duration_is_inconclusive(elapsed_ms: int, lag_ms: int) -> None:
-    late = JudgeStep(measurement=measurement(freshness="late", elapsed_ms=elapsed_ms, lag_ms=lag_ms, counts=THIN))
-
-    events = given("stepping").when(lambda state: decided(state, late)).then_events()
-
-    assert [type(event) for event in events] == [StepJudged, RolloutPaused]
 
 
 @pytest.mark.parametrize("changes", [{"step": 1}, {"epoch": 4}, {"epoch": 6}])

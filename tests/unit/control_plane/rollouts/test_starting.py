@@ -2,6 +2,8 @@
 
 import pytest
 
+from control_plane.endpoints.assignment.commands import ChooseAssignmentKey
+from control_plane.endpoints.assignment.handlers import choose_assignment_key
 from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.errors import EndpointNotFoundError, StaleVersionError, VersionNotFoundError
 from control_plane.endpoints.handlers import create_endpoint
@@ -13,7 +15,7 @@ from control_plane.rollouts.commands import AbortRollout
 from control_plane.rollouts.handlers import command_rollout, start_rollout
 from control_plane.rollouts.resources import ROLLOUTS
 from control_plane.web.bodies import InvalidBodyError
-from schemas.events.endpoints import DeploymentAdded, EndpointReserved
+from schemas.events.endpoints import AssignmentKey, DeploymentAdded, EndpointReserved
 from schemas.events.rollouts import CallerErrorRateGate, ErrorRateGate, QualityGate, RolloutStarted
 from schemas.identifiers import Kind
 from schemas.instances import WithdrawInstance
@@ -53,6 +55,14 @@ def test_a_plan_that_limits_errors_limits_caller_errors_alike_unless_it_says_oth
     assert implied == (GATES[0], CallerErrorRateGate(max_increase=0.05, min_requests=50), *GATES[1:])
     assert given == (*GATES, own)
     assert without == (GATES[1],)
+
+
+def test_where_callers_stay_on_a_version_their_errors_are_only_compared_if_the_plan_says_so() -> None:
+    log = serving_log()
+    command = ChooseAssignmentKey(key=AssignmentKey(claim="sub"), reason="a customer keeps its version")
+    log.run(lambda unit: choose_assignment_key(unit, "digits", command, expected_version=None))
+
+    assert begin(log).gates == GATES
 
 
 def test_the_version_that_is_live_is_refused() -> None:
@@ -129,7 +139,7 @@ def test_a_stale_picture_of_the_endpoint_is_refused() -> None:
         ({"alpha": 0.6}, "alpha", "not a valid error probability"),
         ({"warm_up_timeout_ms": 0}, "warm_up_timeout_ms", "0 ms"),
         ({"max_lag_ms": 999}, "max_lag_ms", "999 ms"),
-        ({"max_lag_ms": 3_600_001}, "max_lag_ms", "how far records may lag"),
+        ({"max_lag_ms": 3_600_001}, "max_lag_ms", "not a valid limit for the lag"),
         ({"replicas": 0}, "replicas", "0 instances"),
     ],
 )

@@ -31,6 +31,18 @@ def test_a_rollout_that_starts_is_timed_by_when_it_is_seen() -> None:
     assert (watched.rollout.phase, watched.rollout.replicas, watched.started_s) == ("warming", 2, 100.0)
 
 
+def test_a_document_of_a_control_plane_of_before_is_read() -> None:
+    known = rollout()
+    members = msgspec.json.decode(bytes(known.document))
+    for name in ("max_lag_ms", "allow_signature_change"):
+        del members[name]
+    earlier = msgspec.structs.replace(known, document=msgspec.Raw(msgspec.json.encode(members)))
+
+    seen = picture(earlier).rollouts[ROLLOUT].rollout
+
+    assert (seen.max_lag_ms, seen.allow_signature_change) == (5_000, False)
+
+
 def test_a_start_in_the_future_of_the_clock_counts_as_now() -> None:
     assert picture(rollout(started_at=rfc3339(AT_MS + 9_000))).rollouts[ROLLOUT].started_s == 100.0
 

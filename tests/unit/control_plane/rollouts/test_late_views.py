@@ -1,0 +1,71 @@
+"""What a view that is behind may decide, and what it says."""
+
+import pytest
+
+from control_plane.rollouts.commands import JudgeStep
+from control_plane.rollouts.decisions import decide
+from control_plane.rollouts.resources import ROLLOUTS
+from schemas.events.rollouts import RolloutAborted, RolloutPaused, StepJudged
+from tests.support.builders import THIN, WRONG, measurement, rollout_started
+from tests.support.spec import Given
+from tests.unit.control_plane.rollouts.phases import STEP_0, WARMED, decided, given
+
+LATE = {"freshness": "late", "lag_ms": 5_001, "watermark_ms": 1_700_000_100_000, "waiting_for": ("shipper-1", "boot-2")}
+
+
+def test_a_late_view_passes_nothing_and_says_what_is_missing_since_when() -> None:
+    state = given("stepping").state
+    assert state is not None
+
+    decision = decide(state, JudgeStep(measurement=measurement(**LATE)), next_epoch=9)
+
+    assert decision.events == ()
+    assert {verdict.outcome for verdict in decision.verdicts} == {"late"}
+    assert decision.verdicts[0].reason == (
+        "error_rate: records since 22:15:00 UTC are missing, 5 s so far: shipper-1 and 1 more hold them back"
+    )
+    given("baking").when(
+        lambda state: decided(state, JudgeStep(measurement=measurement(step=3, epoch=8, **LATE)))
+    ).then_nothing()
+
+
+def test_what_a_late_view_has_counted_fails_the_candidate() -> None:
+    late = measurement(**LATE, counts=WRONG, elapsed_ms=1_000)
+
+    judged, aborted = given("stepping").when(lambda state: decided(state, JudgeStep(measurement=late))).then_events()
+
+    assert isinstance(judged, StepJudged)
+    assert [verdict.outcome for verdict in judged.verdicts] == ["late", "late", "fail"]
+    assert isinstance(aborted, RolloutAborted)
+    assert aborted.reason.startswith("accuracy fell")
+
+
+def test_a_view_that_lags_less_than_the_rollout_allows_passes() -> None:
+    allowing = rollout_started(max_lag_ms=30_000)
+    past = Given(ROLLOUTS, allowing, WARMED, STEP_0, stream="rollout-1")
+
+    for lag_ms, is_over in ((30_001, False), (30_000, True)):
+        look = JudgeStep(measurement=measurement(**LATE | {"lag_ms": lag_ms}))
+        events = past.when(lambda state, look=look: decided(state, look)).then_events()  # type: ignore[misc]
+        assert bool(events) is is_over
+
+
+def test_a_judge_that_does_not_say_how_late_a_view_is_passes_nothing() -> None:
+    look = measurement(freshness="late", elapsed_ms=20_000)
+
+    given("stepping").when(lambda state: decided(state, JudgeStep(measurement=look))).then_nothing()
+
+
+def test_a_lag_does_not_make_up_for_the_shortest_duration() -> None:
+    early = measurement(freshness="late", elapsed_ms=2_999, lag_ms=4_000)
+
+    given("stepping").when(lambda state: decided(state, JudgeStep(measurement=early))).then_nothing()
+
+
+@pytest.mark.parametrize(("elapsed_ms", "lag_ms"), [(60_000, 0), (20_000, 40_000)])
+def test_a_view_that_stays_late_beyond_the_longest_duration_is_inconclusive(elapsed_ms: int, lag_ms: int) -> None:
+    late = JudgeStep(measurement=measurement(freshness="late", elapsed_ms=elapsed_ms, lag_ms=lag_ms, counts=THIN))
+
+    events = given("stepping").when(lambda state: decided(state, late)).then_events()
+
+    assert [type(event) for event in events] == [StepJudged, RolloutPaused]
