@@ -61,15 +61,20 @@ async def endpoint_watermarks(
     for kind in kinds:
         live = live_sources(sources[kind], now_ms=now_ms, policy=_POLICY)
         silent = silent_sources(live, now_ms=now_ms, policy=_POLICY)
+        if not silent:
+            shared = watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY)
+            for own in marks.values():
+                own[kind] = shared
+            continue
         parameters = {
             "workspace": workspace,
             "endpoint_ids": list(endpoint_ids),
             "sources": sorted(silent),
             "since_ms": now_ms - _SERVED_WITHIN_MS,
         }
-        served = _by_endpoint(await reader.select(_SERVED[kind], parameters)) if silent else {}
+        served = _by_endpoint(await reader.select(_SERVED[kind], parameters))
         for endpoint_id, own in marks.items():
-            served_by = served.get(endpoint_id, frozenset()) if silent else None
+            served_by = served.get(endpoint_id, frozenset())
             own[kind] = watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY, served_by=served_by)
     return marks
 
