@@ -41,7 +41,8 @@ class ErrorRateGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
 class CallerErrorRateGate(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="caller_error_rate"):
     """The candidate's share of requests refused with 4xx may exceed the baseline's by at most `max_increase` (0–1).
 
-    A plan with an `error_rate` gate and without this one has it with the same limits.
+    A plan with an `error_rate` gate and without this one has it with the same limits, except on an endpoint that keeps
+    callers on a version by a key of its own.
     """
 
     max_increase: float
