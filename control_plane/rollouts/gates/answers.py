@@ -7,14 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import (
-    Problem,
-    Terms,
-    compare,
-    difference_problems,
-    duration_problems,
-    minimum_problems,
-)
+from control_plane.rollouts.gates.base import Problem, compare, duration_problems, increase_problems, increase_terms
 from schemas.events.rollouts import AnswerTokensGate, BetweenTokensGate, Counts, FirstTokenGate, TruncationGate, Verdict
 
 
@@ -26,11 +19,11 @@ class FirstTokenRule(msgspec.Struct, frozen=True):
     gate: FirstTokenGate
 
     def problems(self) -> tuple[Problem, ...]:
-        return (*duration_problems("threshold_ms", self.gate.threshold_ms), *_share_problems(self.gate))
+        return (*duration_problems("threshold_ms", self.gate.threshold_ms), *increase_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         subject = f"first tokens after {self.gate.threshold_ms:g} ms"
-        return compare(_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
+        return compare(increase_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
 
 
 class BetweenTokensRule(msgspec.Struct, frozen=True):
@@ -41,11 +34,11 @@ class BetweenTokensRule(msgspec.Struct, frozen=True):
     gate: BetweenTokensGate
 
     def problems(self) -> tuple[Problem, ...]:
-        return (*duration_problems("threshold_ms", self.gate.threshold_ms), *_share_problems(self.gate))
+        return (*duration_problems("threshold_ms", self.gate.threshold_ms), *increase_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         subject = f"streams with over {self.gate.threshold_ms:g} ms between tokens"
-        return compare(_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
+        return compare(increase_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
 
 
 class TruncationRule(msgspec.Struct, frozen=True):
@@ -56,10 +49,10 @@ class TruncationRule(msgspec.Struct, frozen=True):
     gate: TruncationGate
 
     def problems(self) -> tuple[Problem, ...]:
-        return _share_problems(self.gate)
+        return increase_problems(self.gate)
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = _terms(self.kind, self.gate, "answers cut off at the token limit", unit="answers")
+        terms = increase_terms(self.kind, self.gate, "answers cut off at the token limit", unit="answers")
         return compare(terms, candidate, baseline, alpha=alpha)
 
 
@@ -72,30 +65,8 @@ class AnswerTokensRule(msgspec.Struct, frozen=True):
 
     def problems(self) -> tuple[Problem, ...]:
         wrong = Problem("threshold", f"{self.gate.threshold} is not a number of tokens", "give a whole number above 0")
-        return (*(() if self.gate.threshold > 0 else (wrong,)), *_share_problems(self.gate))
+        return (*(() if self.gate.threshold > 0 else (wrong,)), *increase_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
         subject = f"answers over {self.gate.threshold:,} tokens"
-        return compare(_terms(self.kind, self.gate, subject, unit="answers"), candidate, baseline, alpha=alpha)
-
-
-def _terms(
-    kind: str, gate: FirstTokenGate | BetweenTokensGate | TruncationGate | AnswerTokensGate, subject: str, *, unit: str
-) -> Terms:
-    return Terms(
-        kind=kind,
-        subject=subject,
-        unit=unit,
-        worse="above",
-        max_difference=gate.max_increase,
-        min_trials=gate.min_requests,
-    )
-
-
-def _share_problems(
-    gate: FirstTokenGate | BetweenTokensGate | TruncationGate | AnswerTokensGate,
-) -> tuple[Problem, ...]:
-    return (
-        *difference_problems("max_increase", gate.max_increase),
-        *minimum_problems("min_requests", gate.min_requests),
-    )
+        return compare(increase_terms(self.kind, self.gate, subject, unit="answers"), candidate, baseline, alpha=alpha)

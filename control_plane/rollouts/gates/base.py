@@ -43,6 +43,16 @@ class GateRule(Protocol):
         """
 
 
+class LimitsIncrease(Protocol):
+    """The parameters of a gate on how much a share of requests may increase."""
+
+    @property
+    def max_increase(self) -> float: ...
+
+    @property
+    def min_requests(self) -> int: ...
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a gate compares, how much it allows, and how its reason reads.
 
@@ -56,6 +66,18 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     worse: Literal["above", "below"]
     max_difference: float
     min_trials: int
+
+
+def increase_terms(kind: str, gate: LimitsIncrease, subject: str, *, unit: str) -> Terms:
+    """Return the terms of a gate on how much a share may increase."""
+    return Terms(
+        kind=kind,
+        subject=subject,
+        unit=unit,
+        worse="above",
+        max_difference=gate.max_increase,
+        min_trials=gate.min_requests,
+    )
 
 
 def compare(terms: Terms, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
@@ -88,6 +110,14 @@ def late(kind: str, measurement: Measurement, *, alpha: float) -> Verdict:
         lag = "" if measurement.lag_ms is None else f", {measurement.lag_ms / 1000:.0f} s so far"
         reason = f"records since {since} UTC are missing{lag}{_awaited(measurement.waiting_for)}"
     return _verdict_without_bounds(kind, "late", reason, alpha=alpha)
+
+
+def increase_problems(gate: LimitsIncrease) -> tuple[Problem, ...]:
+    """Check how much a share may increase, and on how many requests."""
+    return (
+        *difference_problems("max_increase", gate.max_increase),
+        *minimum_problems("min_requests", gate.min_requests),
+    )
 
 
 def difference_problems(field: str, value: float) -> tuple[Problem, ...]:

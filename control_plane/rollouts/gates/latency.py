@@ -4,14 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import (
-    Problem,
-    Terms,
-    compare,
-    difference_problems,
-    duration_problems,
-    minimum_problems,
-)
+from control_plane.rollouts.gates.base import Problem, compare, duration_problems, increase_problems, increase_terms
 from schemas.events.rollouts import Counts, LatencyGate, Verdict
 
 
@@ -26,19 +19,9 @@ class LatencyRule(msgspec.Struct, frozen=True):
     gate: LatencyGate
 
     def problems(self) -> tuple[Problem, ...]:
-        return (
-            *duration_problems("threshold_ms", self.gate.threshold_ms),
-            *difference_problems("max_increase", self.gate.max_increase),
-            *minimum_problems("min_requests", self.gate.min_requests),
-        )
+        return (*duration_problems("threshold_ms", self.gate.threshold_ms), *increase_problems(self.gate))
 
     def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = Terms(
-            kind=self.kind,
-            subject=f"requests over {self.gate.threshold_ms:g} ms",
-            unit="requests",
-            worse="above",
-            max_difference=self.gate.max_increase,
-            min_trials=self.gate.min_requests,
-        )
+        subject = f"requests over {self.gate.threshold_ms:g} ms"
+        terms = increase_terms(self.kind, self.gate, subject, unit="requests")
         return compare(terms, candidate, baseline, alpha=alpha)
