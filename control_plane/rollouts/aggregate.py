@@ -37,6 +37,7 @@ class RolloutState(Rollout, frozen=True, kw_only=True):
     workspace: str
     deadline_ms: int = 0
     judged_watermark_ms: int = -1
+    judged_lasted_ms: int = -1
     judged: tuple[GateCounts, ...] = ()
 
     @property
@@ -86,6 +87,7 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
             return replace(
                 state,
                 judged_watermark_ms=measurement.watermark_ms,
+                judged_lasted_ms=-1 if measurement.lasted_ms is None else measurement.lasted_ms,
                 judged=measurement.counts if is_comparison else state.judged,
                 verdicts=verdicts,
                 reason=reason,
@@ -121,12 +123,18 @@ def _step_started(state: RolloutState, event: StepStarted, *, at: str) -> Rollou
         step_started_at=at,
         deadline_ms=state.stages[event.step].max_duration_ms,
         judged_watermark_ms=-1,
+        judged_lasted_ms=-1,
         reason=event.reason,
     )
 
 
 def _extended(state: RolloutState, *, at: str) -> int:
-    """A step that is resumed gets its longest duration once more; else it would pause again at the next look."""
+    """A step that is resumed gets its longest duration once more; else it would pause again at the next look.
+
+    That it does even if the clock was put back meanwhile.
+    """
     if state.step is None or state.step_started_at is None:
         return state.deadline_ms
-    return unix_ms(at) - unix_ms(state.step_started_at) + state.stages[state.step].max_duration_ms
+    max_duration_ms = state.stages[state.step].max_duration_ms
+    since_start_ms = unix_ms(at) - unix_ms(state.step_started_at)
+    return max(since_start_ms + max_duration_ms, state.judged_lasted_ms + max_duration_ms, state.deadline_ms)

@@ -23,8 +23,9 @@ from control_plane.rollouts.commands import (
     StartRollout,
 )
 from control_plane.rollouts.policies import (
+    has_lasted,
+    is_at_its_end,
     is_late,
-    lasted_ms,
     only_a_sound_plan_may_start,
     verdicts_on,
     with_caller_errors,
@@ -175,12 +176,12 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
     if failed:
         reason = _sentences(failed)
         return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
-    if measurement.elapsed_ms >= stage.min_duration_ms and _all_pass(verdicts):
+    if has_lasted(measurement, stage.min_duration_ms) and _all_pass(verdicts):
         reason = f"all gates pass at {stage.weight_percent:g} %: {_sentences(verdicts)}"
         if following == len(state.stages) - 1:
             return _judged(measurement, verdicts, "promote", reason, _promotion(state, reason, next_epoch))
         return _judged(measurement, verdicts, "advance", reason, (_step(state, following, reason, next_epoch),))
-    if lasted_ms(measurement) >= state.deadline_ms:
+    if is_at_its_end(state, measurement):
         return _inconclusive(state, measurement, verdicts, next_epoch)
     return Decision(verdicts=verdicts)
 
@@ -192,7 +193,7 @@ def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int
         reason = f"while baking, {_sentences(failed)}"
         return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
     bake_time_ms = strategy_of(state.strategy).bake_time_ms()
-    if not is_late(state, measurement) and measurement.elapsed_ms >= bake_time_ms:
+    if not is_late(state, measurement) and has_lasted(measurement, bake_time_ms):
         baked = f"no gate failed during {measurement.elapsed_ms / 1000:.1f} s at 100 %"
         reason = f"{baked}: {_sentences(verdicts)}" if verdicts else baked
         return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))
@@ -203,9 +204,8 @@ def _inconclusive(
     state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int
 ) -> Decision:
     open_ones = [verdict for verdict in verdicts if verdict.outcome != "pass"]
-    reason = (
-        f"no decision at {state.weight_percent:g} % within {state.deadline_ms / 1000:.1f} s: {_sentences(open_ones)}"
-    )
+    missing = _sentences(open_ones) or f"the records reach only {measurement.elapsed_ms / 1000:.1f} s into the step"
+    reason = f"no decision at {state.weight_percent:g} % within {state.deadline_ms / 1000:.1f} s: {missing}"
     match state.when_inconclusive:
         case "abort":
             return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
@@ -241,9 +241,11 @@ def _abort(state: RolloutState, reason: str, next_epoch: int) -> Decision:
 def _is_new_evidence(state: RolloutState, measurement: Measurement) -> bool:
     """A measurement of another step or epoch, or not newer than the one that was judged, says nothing.
 
-    A late view may stand where it stood: what is new is the time that has passed, which can end a resumed step too.
+    A watermark may stand where it stood, with a late view or a clock that was put back: what is new then is the time
+    that has passed, which can end a resumed step too.
     """
-    is_newer = measurement.watermark_ms > state.judged_watermark_ms or measurement.freshness == "late"
+    is_later = measurement.lasted_ms is not None and measurement.lasted_ms > state.judged_lasted_ms
+    is_newer = measurement.watermark_ms > state.judged_watermark_ms or is_later or measurement.freshness == "late"
     return is_newer and (measurement.step, measurement.epoch) == (state.step, state.epoch)
 
 

@@ -132,9 +132,27 @@ def is_late(rollout: RolloutState, measurement: Measurement) -> bool:
     return is_behind or not measurement.counts
 
 
-def lasted_ms(measurement: Measurement) -> int:
-    """Return how long the step has lasted; that a view stands still does not make a step longer."""
-    return measurement.elapsed_ms + ((measurement.lag_ms or 0) if measurement.freshness == "late" else 0)
+def has_lasted(measurement: Measurement, duration_ms: int) -> bool:
+    """Return whether a step has lasted so long that it may pass: by the records, and by a clock that nobody sets.
+
+    A gateway whose clock is put forward has records of the time to come.
+    """
+    lasted_ms = measurement.elapsed_ms if measurement.lasted_ms is None else measurement.lasted_ms
+    return min(measurement.elapsed_ms, lasted_ms) >= duration_ms
+
+
+def is_at_its_end(rollout: RolloutState, measurement: Measurement) -> bool:
+    """Return whether an undecided step is to end; that a view stands still does not make a step longer.
+
+    Records that keep coming are waited for as long as they may lag: at the end of a step, its newest are on their way.
+    """
+    deadline_ms = rollout.deadline_ms
+    if measurement.lasted_ms is None:
+        lag_ms = (measurement.lag_ms or 0) if measurement.freshness == "late" else 0
+        return measurement.elapsed_ms + lag_ms >= deadline_ms
+    if measurement.freshness == "late" or measurement.elapsed_ms >= deadline_ms:
+        return measurement.lasted_ms >= deadline_ms
+    return measurement.lasted_ms >= deadline_ms + rollout.max_lag_ms
 
 
 def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:

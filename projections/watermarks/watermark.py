@@ -34,7 +34,11 @@ class WatermarkPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watermark(msgspec.Struct, frozen=True, kw_only=True):
-    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen."""
+    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen.
+
+    `lag_ms` is how far that is behind now, or a source ahead of it, whichever is more: what a clock that is ahead has
+    stamped is not counted until the others get there, and nobody can tell how far it is behind.
+    """
 
     watermark_ms: int | None
     freshness: Freshness
@@ -63,7 +67,8 @@ def watermark_of(
         live = [one for one in live if one.source not in silent or one.source in served_by] or live
     # A row may still come that ended in the very millisecond of `closed_until_ms`.
     closed = min(one.closed_until_ms for one in live) if live else max(one.closed_until_ms for one in seen)
-    lag_ms = max(0, now_ms - (closed - 1))
+    ahead_ms = max((one.closed_until_ms - now_ms for one in live), default=0)
+    lag_ms = max(0, now_ms - (closed - 1), ahead_ms if ahead_ms > policy.late_after_ms else 0)
     waiting_for = tuple(sorted(one.source for one in live if _holds_up(one, now_ms=now_ms, policy=policy)))
     is_late = lag_ms > policy.late_after_ms or bool(waiting_for)
     return Watermark(
@@ -111,4 +116,5 @@ def _is_replaced(one: SourceProgress, seen: Sequence[SourceProgress], *, now_ms:
 
 
 def _holds_up(one: SourceProgress, *, now_ms: int, policy: WatermarkPolicy) -> bool:
-    return now_ms - one.last_seen_ms > policy.silent_after_ms or now_ms - one.closed_until_ms > policy.late_after_ms
+    is_silent = now_ms - one.last_seen_ms > policy.silent_after_ms
+    return is_silent or abs(now_ms - one.closed_until_ms) > policy.late_after_ms

@@ -161,6 +161,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `counts` is complete up to the watermark, which stood `lag_ms` behind; `waiting_for` are the sources that held it
     back. A view that could not be asked leaves `counts` empty. Earlier events have no `lag_ms`; in them, the lag of a
     late view is part of `elapsed_ms`.
+
+    `elapsed_ms` is how far the records reach beyond the beginning of the step by the gateways' clocks, `lasted_ms` how
+    long the step has lasted by the monotonic clock of the judge, which nobody sets. Earlier events do not have it.
     """
 
     step: int
@@ -171,6 +174,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     counts: tuple[GateCounts, ...]
     lag_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
+    lasted_ms: int | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,10 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def is_set(self, *, forward_s: float) -> None:
+        """Let somebody set the machine's clock, which is no time that passes."""
+        self._now_ms += round(forward_s * 1_000)
+
     def advance(self, *, seconds: float) -> None:
         self._now_ms += round(seconds * 1_000)
         self._monotonic += seconds

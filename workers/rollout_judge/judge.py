@@ -137,10 +137,10 @@ class Judge:
 
     def _measurement(self, watched: Watched, result: Result[Measured] | None) -> Measurement | None:
         """Return what is to be reported; without a result, the view is away."""
-        answer = None if result is None else _answer_of(result)
+        answer, now_s = None if result is None else _answer_of(result), self._clock.monotonic()
         if answer is None or answer.watermark_ms is None:
-            return unseen_measurement(watched, now_s=self._clock.monotonic())
-        return measurement_of(watched, answer)
+            return unseen_measurement(watched, now_s=now_s)
+        return measurement_of(watched, answer, now_s=now_s)
 
     async def _report(self, measured: Sequence[tuple[Watched, Measurement]], failed: Failed) -> None:
         if not measured:

@@ -64,12 +64,12 @@ class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastSent(msgspec.Struct, frozen=True):
-    """What was last measured for a rollout; sending the same again would decide nothing."""
+    """What was last measured for a rollout; sending the same again within a second would decide nothing."""
 
     step: int
     epoch: int
     watermark_ms: int
-    elapsed_s: int
+    lasted_s: int
 
 
 def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpochOf | None:
@@ -84,26 +84,24 @@ def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpoc
             return None
 
 
-def measurement_of(watched: Watched, answer: Measured) -> Measurement | None:
-    """Convert the view's answer to a measurement, or return None if the view has not reached the step yet.
+def measurement_of(watched: Watched, answer: Measured, *, now_s: float) -> Measurement | None:
+    """Convert the view's answer to a measurement.
 
-    The elapsed time is data time: how far the records reach beyond the moment when the gateways served the epoch.
+    The elapsed time is data time: how far the records reach beyond the moment when the gateways served the epoch. It is
+    negative until they do, which is for long if the clock of a gateway is wrong.
     """
     step, epoch, applied_ms = watched.rollout.step, watched.rollout.epoch, watched.applied_ms
     if step is None or epoch is None or applied_ms is None or answer.watermark_ms is None:
-        return None
-    is_fresh, lag_ms = answer.freshness == "fresh", answer.lag_ms or 0
-    elapsed_ms = answer.watermark_ms - applied_ms
-    if elapsed_ms < 0 and (is_fresh or elapsed_ms + lag_ms < 0):
         return None
     return Measurement(
         step=step,
         epoch=epoch,
         watermark_ms=answer.watermark_ms,
-        elapsed_ms=elapsed_ms,
-        freshness="fresh" if is_fresh else "late",
-        lag_ms=lag_ms,
+        elapsed_ms=answer.watermark_ms - applied_ms,
+        freshness="fresh" if answer.freshness == "fresh" else "late",
+        lag_ms=answer.lag_ms or 0,
         waiting_for=answer.waiting_for,
+        lasted_ms=_lasted_ms(watched, now_s=now_s),
         counts=tuple(_counts(gate, watched.rollout, answer) for gate in watched.rollout.gates),
     )
 
@@ -113,24 +111,28 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
 
     No gate can pass by that; it only decides whether the step's longest duration is over.
     """
-    step, epoch, applied_s = watched.rollout.step, watched.rollout.epoch, watched.applied_s
-    if step is None or epoch is None or applied_s is None:
+    step, epoch, lasted_ms = watched.rollout.step, watched.rollout.epoch, _lasted_ms(watched, now_s=now_s)
+    if step is None or epoch is None or lasted_ms is None:
         return None
     return Measurement(
         step=step,
         epoch=epoch,
         watermark_ms=0,
-        elapsed_ms=max(0, round((now_s - applied_s) * 1000)),
+        elapsed_ms=lasted_ms,
         freshness="late",
+        lasted_ms=lasted_ms,
         counts=(),
     )
 
 
 def sent_of(measurement: Measurement) -> LastSent:
-    """Return what makes a measurement new: its watermark, and for a stalled view the seconds that pass."""
-    is_fresh = measurement.freshness == "fresh"
-    seconds = 0 if is_fresh else (measurement.elapsed_ms + (measurement.lag_ms or 0)) // 1000
-    return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, seconds)
+    """Return what makes a measurement new: its watermark, and where that stands still the seconds that pass."""
+    lasted_s = (measurement.lasted_ms or 0) // 1000
+    return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, lasted_s)
+
+
+def _lasted_ms(watched: Watched, *, now_s: float) -> int | None:
+    return None if watched.applied_s is None else max(0, round((now_s - watched.applied_s) * 1000))
 
 
 def _warm_up(watched: Watched, *, now_s: float) -> ReportWarmUp | None:

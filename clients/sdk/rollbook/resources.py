@@ -900,7 +900,11 @@ class VersionReference(Shape, frozen=True, kw_only=True):
 
 
 class Watermark(Shape, frozen=True, kw_only=True):
-    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen."""
+    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen.
+
+    `lag_ms` is how far that is behind now, or a source ahead of it, whichever is more: what a clock that is ahead has
+    stamped is not counted until the others get there, and nobody can tell how far it is behind.
+    """
 
     watermark_ms: int | None
     freshness: str

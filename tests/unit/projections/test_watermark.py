@@ -37,6 +37,10 @@ NEWER = {"first_seen_ms": NOW - 15_000}
         pytest.param([LIVE], "fresh", NOW - 201, id="one live source"),
         pytest.param([LIVE, source("b", closed_until_ms=NOW - 900)], "fresh", NOW - 901, id="the slowest one counts"),
         pytest.param([source("a", closed_until_ms=NOW - 5_500)], "late", NOW - 5_501, id="it sends but does not close"),
+        pytest.param(
+            [source("a", closed_until_ms=NOW + 4_000)], "fresh", NOW + 3_999, id="its clock is ahead a little"
+        ),
+        pytest.param([source("a", closed_until_ms=NOW + 5_001)], "late", NOW + 5_000, id="its clock is ahead by far"),
         pytest.param([source("a", last_seen_ms=NOW - 5_001)], "late", NOW - 201, id="it went silent"),
         pytest.param(
             [LIVE, source("b", is_closing=True, closed_until_ms=NOW - 50_000)],
@@ -77,6 +81,69 @@ def test_the_watermark_of(sources: list[SourceProgress], freshness: str, waterma
     found = watermark_of(sources, now_ms=NOW, policy=POLICY)
 
     assert (found.freshness, found.watermark_ms) == (freshness, watermark_ms)
+
+
+HOUR_MS = 3_600_000
+AN_HOUR_AGO = {"first_seen_ms": NOW - HOUR_MS - 60_000, "last_seen_ms": NOW - HOUR_MS - 100}
+
+
+@pytest.mark.parametrize(
+    ("sources", "watermark_ms", "lag_ms", "waiting_for"),
+    [
+        pytest.param(
+            [source("a", closed_until_ms=NOW + HOUR_MS)],
+            *(NOW + HOUR_MS - 1, HOUR_MS, ("a",)),
+            id="the clock of the only gateway was put forward",
+        ),
+        pytest.param(
+            [LIVE, source("b", closed_until_ms=NOW + HOUR_MS)],
+            *(NOW - 201, HOUR_MS, ("b",)),
+            id="that of one of two was put forward",
+        ),
+        pytest.param(
+            [LIVE, source("b", closed_until_ms=NOW - HOUR_MS)],
+            *(NOW - HOUR_MS - 1, HOUR_MS + 1, ("b",)),
+            id="that of one of two was put back",
+        ),
+        pytest.param(
+            [LIVE, source("b", closed_until_ms=NOW - 10_000)],
+            *(NOW - 10_001, 10_001, ("b",)),
+            id="two disagree by ten seconds",
+        ),
+        pytest.param(
+            [source("a", closed_until_ms=NOW - HOUR_MS - 200, **AN_HOUR_AGO)],
+            *(NOW - HOUR_MS - 201, HOUR_MS + 201, ("a",)),
+            id="the reader's was put forward",
+        ),
+        pytest.param(
+            [source("a", closed_until_ms=NOW + HOUR_MS - 200, last_seen_ms=NOW + HOUR_MS - 100)],
+            *(NOW + HOUR_MS - 201, HOUR_MS - 200, ("a",)),
+            id="the reader's was put back",
+        ),
+        pytest.param(
+            [source("a", **AN_HOUR_AGO)],
+            *(NOW - 201, 201, ("a",)),
+            id="the broker's was put back",
+        ),
+        pytest.param(
+            [source("a", **AN_HOUR_AGO), source("gone", closed_until_ms=NOW - 9_000)],
+            *(NOW - 9_001, 9_001, ("gone",)),
+            id="the broker's was put back after a source went silent",
+        ),
+        pytest.param(
+            [LIVE, source("gone", last_seen_ms=NOW + HOUR_MS, closed_until_ms=NOW - 9_000)],
+            *(NOW - 9_001, 9_001, ("gone",)),
+            id="the broker's is put forward, and a source that died seems to live",
+        ),
+    ],
+)
+def test_a_clock_that_is_set_makes_the_view_late_and_names_whose_records_are_missing(
+    sources: list[SourceProgress], watermark_ms: int, lag_ms: int, waiting_for: tuple[str, ...]
+) -> None:
+    found = watermark_of(sources, now_ms=NOW, policy=POLICY)
+
+    assert (found.freshness, found.watermark_ms, found.lag_ms) == ("late", watermark_ms, lag_ms)
+    assert found.waiting_for == waiting_for
 
 
 @pytest.mark.parametrize(("silence_ms", "freshness"), [(9_000, "late"), (11_000, "fresh")])

@@ -100,7 +100,7 @@ async def test_one_that_is_refused_is_asked_again_later_and_the_others_at_once()
     await judge.look_at_all()
 
     assert plane.looks == [2, 1, 2]
-    assert [rollout_id for rollout_id, _ in plane.measurements] == [other, other, ROLLOUT]
+    assert [rollout_id for rollout_id, _ in plane.measurements] == [other, other, ROLLOUT, other]
     assert judge.failed_looks == 1
 
 

@@ -29,6 +29,8 @@ from workers.rollout_judge.looks import (
 )
 from workers.rollout_judge.state import Watched
 
+NOW_S = 100.0
+
 
 def watched(**changes: object) -> Watched:
     return picture(*active(**changes)).rollouts[ROLLOUT]  # type: ignore[arg-type]  # of a rollout, or of what it is about
@@ -130,7 +132,7 @@ def test_every_kind_of_gate_is_looked_at_here() -> None:
 @pytest.mark.parametrize(("gate", "asked", "arm"), EACH_GATE, ids=lambda value: type(value).__name__)
 def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked: dict[str, Any], arm: Arm) -> None:
     look = next_action(watched(gates=(gate,)), now_s=100.0)
-    measurement = measurement_of(watched(gates=(gate,)), view(arms={CANDIDATE: arm}))
+    measurement = measurement_of(watched(gates=(gate,)), view(arms={CANDIDATE: arm}), now_s=NOW_S)
 
     assert look == question(**asked)
     assert measurement is not None
@@ -146,7 +148,7 @@ def test_nothing_is_measured_before_the_gateways_serve_the_step_nor_while_paused
 
 
 def test_each_gate_gets_the_counts_that_it_judges() -> None:
-    measurement = measurement_of(watched(), view())
+    measurement = measurement_of(watched(), view(), now_s=NOW_S)
 
     assert measurement is not None
     assert measurement.counts == (
@@ -157,14 +159,16 @@ def test_each_gate_gets_the_counts_that_it_judges() -> None:
 
 
 def test_the_elapsed_time_is_that_of_the_data() -> None:
-    measurement = measurement_of(watched(), view())
+    measurement = measurement_of(watched(), view(), now_s=NOW_S)
 
     assert measurement is not None
     assert (measurement.elapsed_ms, measurement.watermark_ms) == (10_000, AT_MS - 50_000)
 
 
 def test_of_a_late_view_is_said_how_late_it_is_and_for_what_it_waits() -> None:
-    measurement = measurement_of(watched(), view(freshness="late", lag_ms=30_000, waiting_for=("shipper-1",)))
+    measurement = measurement_of(
+        watched(), view(freshness="late", lag_ms=30_000, waiting_for=("shipper-1",)), now_s=NOW_S
+    )
 
     assert measurement is not None
     assert (measurement.freshness, measurement.elapsed_ms) == ("late", 10_000)
@@ -172,15 +176,16 @@ def test_of_a_late_view_is_said_how_late_it_is_and_for_what_it_waits() -> None:
 
 
 def test_a_view_that_stood_still_before_the_step_began_is_late_too() -> None:
-    measurement = measurement_of(watched(), view(freshness="late", watermark_ms=AT_MS - 61_000, lag_ms=61_000))
+    measurement = measurement_of(
+        watched(), view(freshness="late", watermark_ms=AT_MS - 61_000, lag_ms=61_000), now_s=NOW_S
+    )
 
     assert measurement is not None
     assert measurement.elapsed_ms == -1_000
 
 
-@pytest.mark.parametrize("changes", [{"watermark_ms": None, "freshness": "no_data"}, {"watermark_ms": AT_MS - 60_001}])
-def test_a_view_that_does_not_reach_the_step_says_nothing(changes: dict[str, object]) -> None:
-    assert measurement_of(watched(), view(**changes)) is None
+def test_a_view_that_has_no_watermark_says_nothing() -> None:
+    assert measurement_of(watched(), view(watermark_ms=None, freshness="no_data"), now_s=NOW_S) is None
 
 
 def test_where_no_view_comes_the_time_is_that_of_the_judge() -> None:
@@ -195,19 +200,18 @@ def test_the_time_does_not_run_before_the_gateways_serve_the_step() -> None:
 
 
 def test_an_arm_that_the_view_does_not_know_counts_nothing() -> None:
-    measurement = measurement_of(watched(), view(arms={}))
+    measurement = measurement_of(watched(), view(arms={}), now_s=NOW_S)
 
     assert measurement is not None
     assert {each.candidate.trials for each in measurement.counts} == {0}
 
 
-def test_only_a_higher_watermark_is_news_and_for_a_late_view_each_second() -> None:
-    def sent(**changes: object) -> object:
-        measurement = measurement_of(watched(), view(**changes))
+def test_a_higher_watermark_is_news_and_without_one_each_second() -> None:
+    def sent(now_s: float = 102.1, **changes: object) -> object:
+        measurement = measurement_of(watched(), view(**changes), now_s=now_s)
         assert measurement is not None
         return sent_of(measurement)
 
-    assert sent() == sent(lag_ms=9_000)
+    assert sent() == sent(lag_ms=9_000) == sent(now_s=102.9)
     assert sent() != sent(watermark_ms=AT_MS - 49_999)
-    assert sent(freshness="late", lag_ms=1_100) == sent(freshness="late", lag_ms=1_900)
-    assert sent(freshness="late", lag_ms=1_100) != sent(freshness="late", lag_ms=2_100)
+    assert sent() != sent(now_s=103.1)
