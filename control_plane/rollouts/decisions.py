@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from control_plane.endpoints.aggregate import Endpoint
-from control_plane.rollouts import errors
+from control_plane.rollouts import errors, reasons
 from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import (
     AbortRollout,
@@ -94,13 +94,12 @@ def decide(state: RolloutState, command: Command, *, next_epoch: int) -> Decisio
 def _decide_warming(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
         case ReportWarmUp(failure=str(failure)):
-            return _abort(state, f"the candidate cannot serve: {failure}", next_epoch)
+            return _abort(state, reasons.candidate_cannot_serve(failure), next_epoch)
         case ReportWarmUp(ready_instances=ready) if ready >= state.replicas:
             warmed = CandidateWarmed(ready_instances=ready)
-            reason = f"{ready} of {state.replicas} instances of the candidate answer their golden input"
-            return Decision(events=(warmed, _step(state, 0, reason, next_epoch)))
-        case ReportWarmUp() if command.elapsed_ms >= state.warm_up_timeout_ms:
-            return _abort(state, _cold(state, command), next_epoch)
+            return Decision(events=(warmed, _step(state, 0, reasons.candidate_is_warm(state, ready), next_epoch)))
+        case ReportWarmUp(ready_instances=ready) if command.elapsed_ms >= state.warm_up_timeout_ms:
+            return _abort(state, reasons.candidate_stayed_cold(state, ready), next_epoch)
         case AbortRollout(reason=reason):
             return _abort(state, reason, next_epoch)
         case PauseRollout() | ResumeRollout() | PromoteRollout():
@@ -172,12 +171,10 @@ _DECIDE: dict[Phase, Callable[[RolloutState, Command, int], Decision]] = {
 def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
     verdicts = verdicts_on(state, measurement)
     stage, following = state.stages[measurement.step], measurement.step + 1
-    failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
-    if failed:
-        reason = _sentences(failed)
-        return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
+    if _has_failed(verdicts):
+        return _failed(state, measurement, verdicts, next_epoch)
     if has_lasted(measurement, stage.min_duration_ms) and _all_pass(verdicts):
-        reason = f"all gates pass at {stage.weight_percent:g} %: {_sentences(verdicts)}"
+        reason = reasons.gates_pass(state, verdicts, following=following)
         if following == len(state.stages) - 1:
             return _judged(measurement, verdicts, "promote", reason, _promotion(state, reason, next_epoch))
         return _judged(measurement, verdicts, "advance", reason, (_step(state, following, reason, next_epoch),))
@@ -188,24 +185,32 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
 
 def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
     verdicts = verdicts_on(state, measurement)
-    failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
-    if failed:
-        reason = f"while baking, {_sentences(failed)}"
-        return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
+    if _has_failed(verdicts):
+        return _failed(state, measurement, verdicts, next_epoch)
     bake_time_ms = strategy_of(state.strategy).bake_time_ms()
     if not is_late(state, measurement) and has_lasted(measurement, bake_time_ms):
-        baked = f"no gate failed during {measurement.elapsed_ms / 1000:.1f} s at 100 %"
-        reason = f"{baked}: {_sentences(verdicts)}" if verdicts else baked
+        reason = reasons.baked(measurement)
         return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))
     return Decision(verdicts=verdicts)
+
+
+def _all_pass(verdicts: tuple[Verdict, ...]) -> bool:
+    return all(verdict.outcome == "pass" for verdict in verdicts)
+
+
+def _has_failed(verdicts: tuple[Verdict, ...]) -> bool:
+    return any(verdict.outcome == "fail" for verdict in verdicts)
+
+
+def _failed(state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int) -> Decision:
+    reason = reasons.gates_failed(state, verdicts)
+    return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
 
 
 def _inconclusive(
     state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int
 ) -> Decision:
-    open_ones = [verdict for verdict in verdicts if verdict.outcome != "pass"]
-    missing = _sentences(open_ones) or f"the records reach only {measurement.elapsed_ms / 1000:.1f} s into the step"
-    reason = f"no decision at {state.weight_percent:g} % within {state.deadline_ms / 1000:.1f} s: {missing}"
+    reason = reasons.inconclusive(state, measurement, verdicts)
     match state.when_inconclusive:
         case "abort":
             return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
@@ -247,21 +252,6 @@ def _is_new_evidence(state: RolloutState, measurement: Measurement) -> bool:
     is_later = measurement.lasted_ms is not None and measurement.lasted_ms > state.judged_lasted_ms
     is_newer = measurement.watermark_ms > state.judged_watermark_ms or is_later or measurement.freshness == "late"
     return is_newer and (measurement.step, measurement.epoch) == (state.step, state.epoch)
-
-
-def _all_pass(verdicts: tuple[Verdict, ...]) -> bool:
-    return all(verdict.outcome == "pass" for verdict in verdicts)
-
-
-def _sentences(verdicts: list[Verdict] | tuple[Verdict, ...]) -> str:
-    return ". ".join(verdict.reason for verdict in verdicts)
-
-
-def _cold(state: RolloutState, report: ReportWarmUp) -> str:
-    return (
-        f"only {report.ready_instances} of {state.replicas} instances of the candidate were ready after "
-        f"{report.elapsed_ms / 1000:.1f} s; {state.warm_up_timeout_ms / 1000:.1f} s were allowed"
-    )
 
 
 def _wrong_phase(state: RolloutState, command: Command, *, remedy: str) -> errors.WrongPhaseError:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from control_plane.endpoints.aggregate import Endpoint
 from control_plane.endpoints.deployments.commands import DeployableVersion
 from control_plane.rollouts import errors
 from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import StartRollout
-from control_plane.rollouts.gates.base import GateRule, Problem, late
+from control_plane.rollouts.gates.base import GateRule, Problem
+from control_plane.rollouts.gates.comparison import compare, late
 from control_plane.rollouts.gates.table import rule_of
 from control_plane.rollouts.signatures import unaccepted_input
 from control_plane.rollouts.strategies.table import strategy_of
@@ -164,8 +167,11 @@ def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdic
         return _verdicts_by_counts(rollout, measurement)
     verdicts = _verdicts_by_counts(rollout, measurement) if measurement.counts else ()
     failed = {verdict.gate: verdict for verdict in verdicts if verdict.outcome == "fail"}
-    kinds = [rule_of(gate).kind for gate in rollout.gates]
-    return tuple(failed.get(kind) or late(kind, measurement, alpha=rollout.alpha_per_gate) for kind in kinds)
+    counted = {each.gate: each for each in measurement.counts}
+    return tuple(
+        failed.get(rule.kind) or late(rule.terms(), measurement, counted.get(rule.kind), alpha=rollout.alpha_per_gate)
+        for rule in map(rule_of, rollout.gates)
+    )
 
 
 def _verdicts_by_counts(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
@@ -174,16 +180,17 @@ def _verdicts_by_counts(rollout: RolloutState, measurement: Measurement) -> tupl
     While baking there is no baseline beside the candidate: the gates that compare over time are asked about that of the
     last step which had one, the others are silent.
     """
-    alpha = rollout.alpha_per_gate
     measured = {each.gate: each for each in measurement.counts}
     kept = {each.gate: each.baseline for each in rollout.judged}
+    since_ms = measurement.watermark_ms - measurement.elapsed_ms
     verdicts = []
     for rule in map(rule_of, rollout.gates):
         counts = _counts_of(rule, measured)
-        if rollout.phase != "baking":
-            verdicts.append(rule.judge(counts.candidate, counts.baseline, alpha=alpha))
-        elif rule.compares_over_time:
-            verdicts.append(rule.judge(counts.candidate, kept.get(rule.kind, _NOTHING), alpha=alpha))
+        if rollout.phase == "baking":
+            if not rule.compares_over_time:
+                continue
+            counts = msgspec.structs.replace(counts, baseline=kept.get(rule.kind, _NOTHING))
+        verdicts.append(compare(rule.terms(), counts, alpha=rollout.alpha_per_gate, since_ms=since_ms))
     return tuple(verdicts)
 
 

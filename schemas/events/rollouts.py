@@ -7,6 +7,7 @@ import msgspec
 from schemas.events.endpoints import VersionReference
 
 Outcome: TypeAlias = Literal["pass", "fail", "undecided", "late", "no_data", "too_little_data"]
+Direction: TypeAlias = Literal["above", "below"]
 WhenInconclusive: TypeAlias = Literal["pause", "abort"]
 
 
@@ -177,11 +178,13 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lasted_ms: int | None = None
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A gate's answer with its reason.
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A gate's answer, with its reason and all that it rests on.
 
-    `estimate`, `lower` and `upper` bound candidate share bad minus baseline share bad, at level 1 - `alpha`,
-    valid at any time.
+    `subject` is what was compared, counted in `unit`. `estimate`, `lower` and `upper` bound candidate share bad minus
+    baseline share bad, at level 1 - `alpha`, valid at any time; at most `max_difference` is allowed, and a pass needs
+    `min_trials` on both sides. Where `worse` is `below`, as with accuracy, people read the share of good ones, 1 - bad.
+    Earlier events have the figures in `reason` alone.
     """
 
     gate: str
@@ -191,6 +194,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     lower: float | None
     upper: float | None
     alpha: float
+    subject: str | None = None
+    unit: str | None = None
+    worse: Direction = "above"
+    candidate: Counts | None = None
+    baseline: Counts | None = None
+    max_difference: float | None = None
+    min_trials: int | None = None
 
 
 class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -61,7 +61,7 @@ def test_a_candidate_that_refuses_its_callers_is_aborted_however_healthy_it_seem
     assert "it has no input 'pixels'; it takes 'image'" in refusal.value.document.detail
     assert (ended.phase, ended.allow_signature_change) == ("aborted", True)
     assert {verdict.gate: verdict.outcome for verdict in ended.verdicts}["caller_error_rate"] == "fail"
-    assert ended.reason.startswith("requests refused with 4xx rose: 100.0 % vs 0.0 %"), ended.reason
+    assert ended.reason == "Aborted at 50 %: requests refused with 4xx rose from 0.0 % to 100.0 %.", ended.reason
     served = sum(bucket.requests for bucket in metrics.items)
     assert len(statuses) > served, "there were more health checks than predictions"
     assert set(statuses) == {200}

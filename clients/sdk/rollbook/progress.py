@@ -5,8 +5,8 @@ from rollbook.resources import Endpoint, Rollout
 
 
 def line_of(rollout: Rollout) -> str:
-    """Say how far a rollout is, and why."""
-    return f"{rollout.phase} {rollout.weight_percent:g} %: {rollout.reason}"
+    """Say how far a rollout is, and why; phases and weights stand below each other."""
+    return f"{rollout.phase:<9}  {rollout.weight_percent:>5g} %  {rollout.reason}".rstrip()
 
 
 def require_no_failure(endpoint: Endpoint) -> None:

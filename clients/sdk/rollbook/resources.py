@@ -405,6 +405,13 @@ class Comparison(Shape, frozen=True, kw_only=True):
     p50_difference_ms: float
 
 
+class Counts(Shape, frozen=True, kw_only=True):
+    """`bad` of `trials`: failed, slow or wrong ones, cumulative since the step was applied."""
+
+    trials: int
+    bad: int
+
+
 class FailoverPolicy(Shape, frozen=True, kw_only=True):
     """Who answers in place of instances that cannot be reached, and what an endpoint may ask of them at once.
 
@@ -876,10 +883,12 @@ class TrafficApplied(Shape, frozen=True, kw_only=True):
 
 
 class Verdict(Shape, frozen=True, kw_only=True):
-    """A gate's answer with its reason.
+    """A gate's answer, with its reason and all that it rests on.
 
-    `estimate`, `lower` and `upper` bound candidate share bad minus baseline share bad, at level 1 - `alpha`,
-    valid at any time.
+    `subject` is what was compared, counted in `unit`. `estimate`, `lower` and `upper` bound candidate share bad minus
+    baseline share bad, at level 1 - `alpha`, valid at any time; at most `max_difference` is allowed, and a pass needs
+    `min_trials` on both sides. Where `worse` is `below`, as with accuracy, people read the share of good ones, 1 - bad.
+    Earlier events have the figures in `reason` alone.
     """
 
     gate: str
@@ -889,6 +898,13 @@ class Verdict(Shape, frozen=True, kw_only=True):
     lower: float | None
     upper: float | None
     alpha: float
+    subject: str | None = None
+    unit: str | None = None
+    worse: str = "above"
+    candidate: Counts | None = None
+    baseline: Counts | None = None
+    max_difference: float | None = None
+    min_trials: int | None = None
 
 
 class VersionReference(Shape, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, compare, duration_problems, increase_problems, increase_terms
-from schemas.events.rollouts import AnswerTokensGate, BetweenTokensGate, Counts, FirstTokenGate, TruncationGate, Verdict
+from control_plane.rollouts.gates.base import Problem, Terms, duration_problems, increase_problems, increase_terms
+from schemas.events.rollouts import AnswerTokensGate, BetweenTokensGate, FirstTokenGate, TruncationGate
 
 
 class FirstTokenRule(msgspec.Struct, frozen=True):
@@ -21,9 +21,9 @@ class FirstTokenRule(msgspec.Struct, frozen=True):
     def problems(self) -> tuple[Problem, ...]:
         return (*duration_problems("threshold_ms", self.gate.threshold_ms), *increase_problems(self.gate))
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+    def terms(self) -> Terms:
         subject = f"first tokens after {self.gate.threshold_ms:g} ms"
-        return compare(increase_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
+        return increase_terms(self.kind, self.gate, subject, unit="streams")
 
 
 class BetweenTokensRule(msgspec.Struct, frozen=True):
@@ -36,9 +36,9 @@ class BetweenTokensRule(msgspec.Struct, frozen=True):
     def problems(self) -> tuple[Problem, ...]:
         return (*duration_problems("threshold_ms", self.gate.threshold_ms), *increase_problems(self.gate))
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+    def terms(self) -> Terms:
         subject = f"streams with over {self.gate.threshold_ms:g} ms between tokens"
-        return compare(increase_terms(self.kind, self.gate, subject, unit="streams"), candidate, baseline, alpha=alpha)
+        return increase_terms(self.kind, self.gate, subject, unit="streams")
 
 
 class TruncationRule(msgspec.Struct, frozen=True):
@@ -51,9 +51,8 @@ class TruncationRule(msgspec.Struct, frozen=True):
     def problems(self) -> tuple[Problem, ...]:
         return increase_problems(self.gate)
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = increase_terms(self.kind, self.gate, "answers cut off at the token limit", unit="answers")
-        return compare(terms, candidate, baseline, alpha=alpha)
+    def terms(self) -> Terms:
+        return increase_terms(self.kind, self.gate, "answers cut off at the token limit", unit="answers")
 
 
 class AnswerTokensRule(msgspec.Struct, frozen=True):
@@ -67,6 +66,6 @@ class AnswerTokensRule(msgspec.Struct, frozen=True):
         wrong = Problem("threshold", f"{self.gate.threshold} is not a number of tokens", "give a whole number above 0")
         return (*(() if self.gate.threshold > 0 else (wrong,)), *increase_problems(self.gate))
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+    def terms(self) -> Terms:
         subject = f"answers over {self.gate.threshold:,} tokens"
-        return compare(increase_terms(self.kind, self.gate, subject, unit="answers"), candidate, baseline, alpha=alpha)
+        return increase_terms(self.kind, self.gate, subject, unit="answers")

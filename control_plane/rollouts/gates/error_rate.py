@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, compare, increase_problems, increase_terms
-from schemas.events.rollouts import CallerErrorRateGate, Counts, ErrorRateGate, Verdict
+from control_plane.rollouts.gates.base import Problem, Terms, increase_problems, increase_terms
+from schemas.events.rollouts import CallerErrorRateGate, ErrorRateGate
 
 
 class ErrorRateRule(msgspec.Struct, frozen=True):
@@ -18,9 +18,8 @@ class ErrorRateRule(msgspec.Struct, frozen=True):
     def problems(self) -> tuple[Problem, ...]:
         return increase_problems(self.gate)
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = increase_terms(self.kind, self.gate, "error rate", unit="requests")
-        return compare(terms, candidate, baseline, alpha=alpha)
+    def terms(self) -> Terms:
+        return increase_terms(self.kind, self.gate, "error rate", unit="requests")
 
 
 class CallerErrorRateRule(msgspec.Struct, frozen=True):
@@ -36,6 +35,5 @@ class CallerErrorRateRule(msgspec.Struct, frozen=True):
     def problems(self) -> tuple[Problem, ...]:
         return increase_problems(self.gate)
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = increase_terms(self.kind, self.gate, "requests refused with 4xx", unit="requests")
-        return compare(terms, candidate, baseline, alpha=alpha)
+    def terms(self) -> Terms:
+        return increase_terms(self.kind, self.gate, "requests refused with 4xx", unit="requests")

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import msgspec
 
-from control_plane.rollouts.gates.base import Problem, compare, duration_problems, increase_problems, increase_terms
-from schemas.events.rollouts import Counts, LatencyGate, Verdict
+from control_plane.rollouts.gates.base import Problem, Terms, duration_problems, increase_problems, increase_terms
+from schemas.events.rollouts import LatencyGate
 
 
 class LatencyRule(msgspec.Struct, frozen=True):
@@ -21,7 +21,6 @@ class LatencyRule(msgspec.Struct, frozen=True):
     def problems(self) -> tuple[Problem, ...]:
         return (*duration_problems("threshold_ms", self.gate.threshold_ms), *increase_problems(self.gate))
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
+    def terms(self) -> Terms:
         subject = f"requests over {self.gate.threshold_ms:g} ms"
-        terms = increase_terms(self.kind, self.gate, subject, unit="requests")
-        return compare(terms, candidate, baseline, alpha=alpha)
+        return increase_terms(self.kind, self.gate, subject, unit="requests")

@@ -7,13 +7,12 @@ import msgspec
 from control_plane.rollouts.gates.base import (
     Problem,
     Terms,
-    compare,
     difference_problems,
     minimum_problems,
     name_problems,
     number_problems,
 )
-from schemas.events.rollouts import Counts, LossGate, Verdict
+from schemas.events.rollouts import LossGate
 
 
 class LossRule(msgspec.Struct, frozen=True):
@@ -36,13 +35,13 @@ class LossRule(msgspec.Struct, frozen=True):
             *minimum_problems("min_labels", self.gate.min_labels),
         )
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = Terms(
+    def terms(self) -> Terms:
+        return Terms(
             kind=self.kind,
             subject=f"losses over {self.gate.threshold:g}",
             unit="labels",
+            called=self.gate.feedback_name,
             worse="above",
             max_difference=self.gate.max_increase,
             min_trials=self.gate.min_labels,
         )
-        return compare(terms, candidate, baseline, alpha=alpha)

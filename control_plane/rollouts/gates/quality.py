@@ -7,12 +7,11 @@ import msgspec
 from control_plane.rollouts.gates.base import (
     Problem,
     Terms,
-    compare,
     difference_problems,
     minimum_problems,
     name_problems,
 )
-from schemas.events.rollouts import Counts, QualityGate, Verdict
+from schemas.events.rollouts import QualityGate
 
 
 class QualityRule(msgspec.Struct, frozen=True):
@@ -31,13 +30,13 @@ class QualityRule(msgspec.Struct, frozen=True):
             *minimum_problems("min_labels", self.gate.min_labels),
         )
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = Terms(
+    def terms(self) -> Terms:
+        return Terms(
             kind=self.kind,
             subject="accuracy",
             unit="labels",
+            called=self.gate.feedback_name,
             worse="below",
             max_difference=self.gate.max_drop,
             min_trials=self.gate.min_labels,
         )
-        return compare(terms, candidate, baseline, alpha=alpha)

@@ -7,13 +7,12 @@ import msgspec
 from control_plane.rollouts.gates.base import (
     Problem,
     Terms,
-    compare,
     difference_problems,
     minimum_problems,
     name_problems,
     number_problems,
 )
-from schemas.events.rollouts import Counts, RatingGate, Verdict
+from schemas.events.rollouts import RatingGate
 
 
 class RatingRule(msgspec.Struct, frozen=True):
@@ -33,13 +32,13 @@ class RatingRule(msgspec.Struct, frozen=True):
             *minimum_problems("min_labels", self.gate.min_labels),
         )
 
-    def judge(self, candidate: Counts, baseline: Counts, *, alpha: float) -> Verdict:
-        terms = Terms(
+    def terms(self) -> Terms:
+        return Terms(
             kind=self.kind,
             subject=f"ratings below {self.gate.threshold:g}",
             unit="ratings",
+            called=self.gate.feedback_name,
             worse="above",
             max_difference=self.gate.max_increase,
             min_trials=self.gate.min_labels,
         )
-        return compare(terms, candidate, baseline, alpha=alpha)

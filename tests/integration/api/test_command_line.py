@@ -281,7 +281,8 @@ async def test_a_rollout_is_waited_for_until_it_is_over(api: RunningApi, typed: 
 
     answered = await starting
 
-    said = "aborted 0 %: the candidate cannot serve: engine-died: its log ends with: no such library"
+    why = "the candidate cannot serve. engine-died: its log ends with: no such library"
+    said = f"aborted        0 %  Aborted before it got any traffic: {why}"
     assert (answered.code, answered.out.splitlines()[-1]) == (2, said)
 
 

@@ -111,7 +111,7 @@ def _roll_out(stage: Stage, canary: Canary, traffic: Traffic, version: Version) 
             raise TimeoutError(f"rollout {rollout.id} is still {rollout.phase} after {canary.rollout_timeout_s:g} s")
         narrator.traffic(rollbook.endpoints.get(canary.endpoint), traffic.progress)
         rollout = rollbook.rollouts.get(rollout.id)
-        line = f"{rollout.phase}: {rollout.reason}" if rollout.reason else rollout.phase
+        line = rollout.reason or rollout.phase
         if line != told:
             told = line
             narrator.say(line)

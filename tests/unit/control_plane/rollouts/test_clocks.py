@@ -86,7 +86,7 @@ def test_a_step_that_passes_by_every_gate_and_never_gets_its_records_says_so() -
     judged, _paused = given("stepping").when(lambda state: decided(state, JudgeStep(measurement=stuck))).then_events()
 
     assert isinstance(judged, StepJudged)
-    assert judged.reason == "no decision at 5 % within 60.0 s: the records reach only 1.0 s into the step"
+    assert judged.reason == "Paused at 5 %: no decision in 60 s; the records reach only 1 s into the step."
 
 
 def test_a_resumed_step_is_judged_though_its_watermark_stands_still() -> None:

@@ -5,7 +5,7 @@ import pytest
 from control_plane.rollouts.commands import JudgeStep
 from control_plane.rollouts.decisions import decide
 from control_plane.rollouts.resources import ROLLOUTS
-from schemas.events.rollouts import RolloutAborted, RolloutPaused, StepJudged
+from schemas.events.rollouts import Counts, RolloutAborted, RolloutPaused, StepJudged
 from tests.support.builders import THIN, WRONG, measurement, rollout_started
 from tests.support.spec import Given
 from tests.unit.control_plane.rollouts.phases import STEP_0, WARMED, decided, given
@@ -22,8 +22,9 @@ def test_a_late_view_passes_nothing_and_says_what_is_missing_since_when() -> Non
     assert decision.events == ()
     assert {verdict.outcome for verdict in decision.verdicts} == {"late"}
     assert decision.verdicts[0].reason == (
-        "error_rate: records since 22:15:00 UTC are missing, 5 s so far: shipper-1 and 1 more hold them back"
+        "records since 22:15:00 UTC are missing, 5 s so far: shipper-1 and 1 more hold them back"
     )
+    assert decision.verdicts[0].candidate == Counts(bad=0, trials=1_000)
     given("baking").when(
         lambda state: decided(state, JudgeStep(measurement=measurement(step=3, epoch=8, **LATE)))
     ).then_nothing()
@@ -37,7 +38,7 @@ def test_what_a_late_view_has_counted_fails_the_candidate() -> None:
     assert isinstance(judged, StepJudged)
     assert [verdict.outcome for verdict in judged.verdicts] == ["late", "late", "fail"]
     assert isinstance(aborted, RolloutAborted)
-    assert aborted.reason.startswith("accuracy fell")
+    assert aborted.reason == "Aborted at 5 %: accuracy fell from 94.0 % to 82.0 %."
 
 
 def test_a_view_that_lags_less_than_the_rollout_allows_passes() -> None:
@@ -69,3 +70,15 @@ def test_a_view_that_stays_late_beyond_the_longest_duration_is_inconclusive(elap
     events = given("stepping").when(lambda state: decided(state, late)).then_events()
 
     assert [type(event) for event in events] == [StepJudged, RolloutPaused]
+
+
+def test_a_step_that_waits_for_records_names_them_once() -> None:
+    late = JudgeStep(measurement=measurement(**LATE, elapsed_ms=60_000))
+
+    judged, _paused = given("stepping").when(lambda state: decided(state, late)).then_events()
+
+    assert isinstance(judged, StepJudged)
+    assert judged.reason == (
+        "Paused at 5 %: no decision in 60 s; records since 22:15:00 UTC are missing, 5 s so far: "
+        "shipper-1 and 1 more hold them back."
+    )

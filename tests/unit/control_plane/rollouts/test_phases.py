@@ -16,6 +16,7 @@ from control_plane.rollouts.commands import (
 from control_plane.rollouts.resources import ROLLOUTS
 from schemas.events.rollouts import (
     CandidateWarmed,
+    GateCounts,
     RolloutAborted,
     RolloutCompleted,
     RolloutPaused,
@@ -131,7 +132,7 @@ def test_a_warm_candidate_gets_the_first_step() -> None:
             step=0,
             weight_percent=5.0,
             epoch=9,
-            reason="1 of 1 instances of the candidate answer their golden input",
+            reason="Started at 5 %: 1 instance of the candidate answers its golden input.",
         ),
     )
 
@@ -147,7 +148,7 @@ def test_a_candidate_that_is_not_warm_in_time_is_given_up() -> None:
         RolloutAborted(
             step=None,
             epoch=None,
-            reason="only 0 of 1 instances of the candidate were ready after 30.0 s; 30.0 s were allowed",
+            reason="Aborted before it got any traffic: 0 of 1 instances were ready within 30 s.",
         )
     )
 
@@ -156,7 +157,11 @@ def test_a_candidate_that_can_not_start_is_given_up_with_its_reason() -> None:
     report = ReportWarmUp(ready_instances=0, elapsed_ms=10, failure="wrong-digest: the file differs")
 
     given("warming").when(lambda state: decided(state, report)).then(
-        RolloutAborted(step=None, epoch=None, reason="the candidate cannot serve: wrong-digest: the file differs")
+        RolloutAborted(
+            step=None,
+            epoch=None,
+            reason="Aborted before it got any traffic: the candidate cannot serve. wrong-digest: the file differs",
+        )
     )
 
 
@@ -171,7 +176,7 @@ def test_a_failing_gate_aborts_at_once_whatever_time_has_passed() -> None:
     assert judged.decision == "abort"
     assert [verdict.outcome for verdict in judged.verdicts] == ["pass", "pass", "fail"]
     assert aborted == RolloutAborted(step=0, epoch=9, reason=judged.reason)
-    assert judged.reason.startswith("accuracy fell: 82.0 % vs 94.0 % on 1,000 labels; ")
+    assert judged.reason == "Aborted at 5 %: accuracy fell from 94.0 % to 82.0 %."
 
 
 def test_passing_gates_wait_for_the_shortest_duration() -> None:
@@ -196,7 +201,10 @@ def test_a_step_without_a_decision_in_time_pauses() -> None:
     assert isinstance(judged, StepJudged)
     assert judged.decision == "pause"
     assert paused == RolloutPaused(step=0, reason=judged.reason)
-    assert judged.reason.startswith("no decision at 5 % within 60.0 s: too few requests to judge error rate: 0.0 %")
+    assert judged.reason == (
+        "Paused at 5 %: no decision in 60 s; error rate has 20 of the 50 requests it needs on the candidate, "
+        "and 2 more gates are open."
+    )
 
 
 def test_a_step_without_a_decision_in_time_aborts_where_the_plan_says_so() -> None:
@@ -294,11 +302,12 @@ def test_baking_lasts_the_bake_time() -> None:
     given("baking").when(lambda state: decided(state, early)).then_nothing()
 
 
-def test_a_measurement_without_a_gates_counts_is_refused() -> None:
-    partial = JudgeStep(measurement=measurement(counts=HEALTHY[:3]))
+@pytest.mark.parametrize(("counts", "missing"), [(HEALTHY[:3], "quality"), ((), "error_rate")])
+def test_a_measurement_without_a_gates_counts_is_refused(counts: tuple[GateCounts, ...], missing: str) -> None:
+    partial = JudgeStep(measurement=measurement(counts=counts))
 
     given("stepping").when(lambda state: decided(state, partial)).then_refused(
-        errors.InvalidMeasurementError, "quality", field="counts"
+        errors.InvalidMeasurementError, missing, field="counts"
     )
 
 
