@@ -65,10 +65,12 @@ OBSERVATION_COLUMNS: dict[str, ColumnType] = {
     "first_token_ms": "float64",
     "token_ms": "float64",
     "finish_reason": "string",
+    "prediction_datatype": "string",
 }
 """Identity of a row: (boot_id, batch, row). `inputs` and `outputs` are JSON; `prediction` is the first output's first
-value as text, the one that feedback is compared with. `policy_version` is the stream version of the event that set the
-endpoint's capture policy, 0 for the default. The last five are of language models."""
+value as text, the one that feedback is compared with as a value of `prediction_datatype` (a data type of the Open
+Inference Protocol). `policy_version` is the stream version of the event that set the endpoint's capture policy, 0 for
+the default. The five from `tokens_in` on are of language models."""
 
 TELEMETRY_COLUMNS: dict[str, ColumnType] = {
     "workspace": "string",
@@ -134,6 +136,7 @@ COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
     "first_token_ms": -1.0,
     "token_ms": -1.0,
     "finish_reason": "",
+    "prediction_datatype": "",
 }
 """What readers take for a column that an older shipper did not know."""
 

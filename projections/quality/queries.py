@@ -14,7 +14,8 @@ from projections.watermarks.watermark import Watermark, combined
 # Windows go by the time of the request, so a label that comes hours later counts where its prediction was made.
 _QUALITY = """
     SELECT intDiv(start_ms, {bucket_ms:Int64}) * {bucket_ms:Int64} AS bucket_ms, deployment_id, version,
-           name AS feedback_name, sum(r.labelled) AS labelled, sum(r.labelled - r.wrong) AS correct
+           name AS feedback_name, sum(r.labelled) AS labelled, sum(r.labelled - r.wrong) AS correct,
+           sum(r.unreadable) AS unreadable
     FROM <labels> AS r
     WHERE {feedback_name:String} = '' OR name = {feedback_name:String}
     GROUP BY bucket_ms, deployment_id, version, feedback_name
@@ -23,7 +24,11 @@ _QUALITY = """
 
 
 class QualityBucket(msgspec.Struct, frozen=True, kw_only=True):
-    """One span of time of one deployment: how many labels there are, and the share that agrees with the answer."""
+    """One span of time of one deployment: how many labels there are, and the share that agrees with the answer.
+
+    A label that is no value of the answer's data type is `unreadable`, and neither right nor wrong. Without any other
+    there is no accuracy.
+    """
 
     bucket_ms: int
     deployment_id: str
@@ -31,7 +36,8 @@ class QualityBucket(msgspec.Struct, frozen=True, kw_only=True):
     feedback_name: str
     labelled: int
     correct: int
-    accuracy: float
+    accuracy: float | None
+    unreadable: int
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,5 +73,5 @@ async def quality_of_endpoint(
         reader.select(sql, parameters | until),
         endpoint_watermark(reader, ("requests", "observations"), workspace=workspace, endpoint_id=endpoint_id),
     )
-    items = [QualityBucket(**row, accuracy=row["correct"] / row["labelled"]) for row in rows]
+    items = [QualityBucket(**row, accuracy=row["correct"] / row["labelled"] if row["labelled"] else None) for row in rows]
     return Quality(items=items, watermark=combined([marks["requests"], marks["observations"]]))

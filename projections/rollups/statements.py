@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from projections.quality.typed_text import spelled
 from projections.rollups.spans import MINUTE_MS, Kind
 from projections.rollups.tables import ANSWER_ROLLUPS, LABEL_ROLLUPS, REQUEST_ROLLUPS, SCORE_ROLLUPS
 from projections.tables import Table
@@ -184,24 +185,36 @@ def _is_told(chosen: Chosen) -> str:
     return f"prediction_id IN (SELECT prediction_id FROM feedback WHERE {_period(chosen)})"  # noqa: S608  our own names
 
 
-# An answer that the capture policy withheld is neither right nor wrong.
+# An answer that the capture policy withheld is neither right nor wrong, and so is one whose truth is of another type.
 def _labels(chosen: Chosen) -> str:
     return f"""
         SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, any(version) AS version,
-               count() AS labelled, countIf(answer != truth) AS wrong
+               countIf(truth IS NOT NULL) AS labelled, countIf(truth IS NULL) AS unreadable,
+               countIf(truth IS NOT NULL AND answer.1 != sipHash64(assumeNotNull(truth))) AS wrong
+        FROM (
+            SELECT *, {spelled("said", "answer.2")} AS truth FROM ({_told_answers(chosen)})
+        )
+        GROUP BY workspace, endpoint_id, epoch, deployment_id, name, start_ms
+    """  # noqa: S608  our own names and numbers
+
+
+def _told_answers(chosen: Chosen) -> str:
+    """Select answers with what was said last of each; an answer is the hash of its spelling, and its data type."""
+    return f"""
+        SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, version, answer, said
         FROM ({_served(chosen, told=_is_told(chosen))}) AS served
         INNER JOIN (
-            SELECT workspace, prediction_id, deployment_id, argMax(answer_hash, captured_at_ms) AS answer
+            SELECT workspace, prediction_id, deployment_id,
+                   argMax(tuple(answer_hash, prediction_datatype), captured_at_ms) AS answer
             FROM observation_records
             WHERE {_period(chosen)} AND {chosen.of_endpoint} AND {_is_told(chosen)}
-              AND (answer_hash != sipHash64('') OR status != 200)
+              AND (answer_hash != sipHash64('') OR prediction_datatype != '' OR status != 200)
             GROUP BY workspace, prediction_id, deployment_id
         ) AS answered USING (workspace, prediction_id, deployment_id)
         INNER JOIN (
-            SELECT workspace, prediction_id, name, argMax(truth_hash, recency) AS truth
+            SELECT workspace, prediction_id, name, argMax(value, recency) AS said
             FROM feedback WHERE {_period(chosen)} GROUP BY workspace, prediction_id, name
         ) AS told USING (workspace, prediction_id)
-        GROUP BY workspace, endpoint_id, epoch, deployment_id, name, start_ms
     """  # noqa: S608  our own names and numbers
 
 
@@ -213,7 +226,7 @@ def _scores(chosen: Chosen) -> str:
                {_histogram("assumeNotNull(number)", known="isFinite(number)")} AS numbers
         FROM ({_served(chosen, told=_is_told(chosen))}) AS served
         INNER JOIN (
-            SELECT workspace, prediction_id, name, toFloat64OrNull(argMax(truth, recency)) AS number
+            SELECT workspace, prediction_id, name, toFloat64OrNull(trimBoth(argMax(value, recency))) AS number
             FROM feedback WHERE {_period(chosen)} GROUP BY workspace, prediction_id, name
         ) AS words USING (workspace, prediction_id)
         GROUP BY workspace, endpoint_id, epoch, deployment_id, name, start_ms
@@ -261,8 +274,13 @@ LABELS = Rollup(
     table=LABEL_ROLLUPS,
     kind="predictions",
     keys=(*_ANSWERED, "name"),
-    sums={"version": "any(parts.version)", "labelled": "sum(parts.labelled)", "wrong": "sum(parts.wrong)"},
-    counted="labelled",
+    sums={
+        "version": "any(parts.version)",
+        "labelled": "sum(parts.labelled)",
+        "wrong": "sum(parts.wrong)",
+        "unreadable": "sum(parts.unreadable)",
+    },
+    counted="(labelled + unreadable)",
     from_rows=_labels,
 )
 SCORES = Rollup(

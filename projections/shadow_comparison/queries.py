@@ -25,7 +25,8 @@ _PAIRS = """
           AND ended_at_ms >= {since_ms:Int64} AND started_at_ms >= {since_ms:Int64}
         GROUP BY prediction_id, prediction_hash, role, deployment_id
     ), observed AS (
-        SELECT prediction_hash, deployment_id, any(observation_records.answer) AS told
+        SELECT prediction_hash, deployment_id, any(observation_records.answer) AS told,
+               any(if(prediction_datatype = 'BYTES', NULL, toFloat64OrNull(observation_records.answer))) AS number
         FROM observation_records
         WHERE workspace = {workspace:String} AND endpoint_id = {endpoint_id:String}
           AND predicted_at_ms >= {since_ms:Int64} - 1000 AND answer != ''
@@ -33,19 +34,20 @@ _PAIRS = """
     ), shadows AS (
         SELECT served.prediction_id AS prediction_id, served.prediction_hash AS prediction_hash,
                served.deployment_id AS shadow_deployment_id, served.version AS shadow_version,
-               served.is_error AS is_shadow_error, served.duration_ms AS shadow_ms, observed.told AS shadow_answer
+               served.is_error AS is_shadow_error, served.duration_ms AS shadow_ms, observed.told AS shadow_answer,
+               observed.number AS shadow_number
         FROM served LEFT JOIN observed USING (prediction_hash, deployment_id)
         WHERE served.role = 'shadow'
     ), requests AS (
         SELECT served.prediction_id AS prediction_id, served.deployment_id AS deployment_id,
                served.version AS version, served.is_error AS is_error, served.duration_ms AS duration_ms,
-               served.begun_at_ms AS started_at_ms, observed.told AS answer
+               served.begun_at_ms AS started_at_ms, observed.told AS answer, observed.number AS number
         FROM served LEFT JOIN observed USING (prediction_hash, deployment_id)
         WHERE served.role = 'primary'
     ), pairs AS (
         SELECT *, answer != '' AND shadow_answer != '' AS is_compared,
                is_compared AND (answer = shadow_answer
-                   OR ifNull(abs(toFloat64OrNull(answer) - toFloat64OrNull(shadow_answer)) <= {tolerance:Float64}, 0)
+                   OR ifNull(abs(number - shadow_number) <= {tolerance:Float64}, 0)
                ) AS is_same
         FROM requests INNER JOIN shadows USING prediction_id
     )

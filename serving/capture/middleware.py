@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, ClassVar, TypeAlias
 
-from serving.capture.recorder import Exchange, Recorder, Written
+from serving.capture.recorder import Exchange, Predicted, Recorder, Written
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -25,7 +25,7 @@ class Outcome:
     def __init__(self) -> None:
         self.written: Written | None = None
         self.engine_ms = -1.0
-        self.prediction = ""
+        self.prediction = Predicted()
 
 
 class CaptureMiddleware:

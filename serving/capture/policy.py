@@ -67,9 +67,9 @@ def captured_outputs(policy: CapturePolicy, body: bytes, *, hash_key: bytes) -> 
         return ""
 
 
-def captured_prediction(policy: CapturePolicy, prediction: str) -> str:
-    """Return the value that feedback is compared with, if the policy allows it."""
-    return prediction.encode()[: policy.max_bytes].decode(errors="ignore") if policy.prediction else ""
+def captured_prediction(policy: CapturePolicy, prediction: str) -> str | None:
+    """Return the value that feedback is compared with, if the policy allows it; part of it would compare as wrong."""
+    return prediction if policy.prediction and len(prediction.encode()) <= policy.max_bytes else None
 
 
 def _wanted(names: tuple[str, ...] | None, tensor: _Tensor) -> bool:

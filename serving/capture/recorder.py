@@ -27,6 +27,13 @@ _FLUSH_INTERVAL_S = 0.05
 Written: TypeAlias = Callable[[int | None], tuple[bytes, bytes]]
 
 
+class Predicted(msgspec.Struct, frozen=True):
+    """The first value of an answer's first output as text, and its data type; both are empty without an answer."""
+
+    value: str = ""
+    datatype: str = ""
+
+
 class Exchange(msgspec.Struct, frozen=True):
     """A request and its answer as they were sent.
 
@@ -38,7 +45,7 @@ class Exchange(msgspec.Struct, frozen=True):
     captured_at_ms: int
     status: int
     engine_ms: float
-    prediction: str
+    prediction: Predicted
     request: bytes
     answer: bytes
     written: Written | None = None
@@ -162,9 +169,11 @@ class Recorder:
         if exchange.written:
             # One value more than is kept shows that there were more. A digest covers all values.
             request, answer = exchange.written(None if policy.hashed else policy.max_values + 1)
+        prediction = captured_prediction(policy, exchange.prediction.value)
         return msgspec.structs.replace(
             _without_values(exchange, in_force),
-            prediction=captured_prediction(policy, exchange.prediction),
+            prediction=prediction or "",
+            prediction_datatype="" if prediction is None else exchange.prediction.datatype,
             inputs=captured_inputs(policy, request, hash_key=self._hash_key),
             outputs=captured_outputs(policy, answer, hash_key=self._hash_key),
         )

@@ -14,7 +14,7 @@ class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
 
     `policy_version` identifies that policy: the stream version of its event, or 0 for the default. Token counts and
     times apply to language models and are -1 if unknown; `first_token_ms` and `token_ms` (between two tokens) are known
-    for streams only.
+    for streams only. `prediction_datatype` is empty if the answer does not say it.
     """
 
     prediction_id: str
@@ -31,6 +31,7 @@ class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     first_token_ms: float = -1.0
     token_ms: float = -1.0
     finish_reason: str = ""
+    prediction_datatype: str = ""
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):

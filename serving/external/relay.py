@@ -13,6 +13,7 @@ import structlog
 
 from schemas.external_engine import ExternalEngine
 from serving.capture.middleware import Message, Outcome, Receive, Scope, Send
+from serving.capture.recorder import Predicted
 from serving.external.credentials import Credential
 from serving.external.grants import explain_grant, refused_address
 from serving.external.rewording import Rewording
@@ -39,6 +40,7 @@ class _Answer(msgspec.Struct):
 
 
 class _Output(msgspec.Struct):
+    datatype: str = ""
     data: list[bool | int | float | str] = []
 
 
@@ -242,4 +244,5 @@ def _tell_outcome(scope: Scope, content: bytes) -> None:
         return
     if outputs and outputs[0].data:
         value = outputs[0].data[0]
-        outcome.prediction = str(value).lower() if isinstance(value, bool) else str(value)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        outcome.prediction = Predicted(text, outputs[0].datatype)

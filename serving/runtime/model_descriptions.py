@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
+from serving.capture.recorder import Predicted
 from serving.runtime.model_host import Prediction
 from serving.runtime.repository import ServedModel
 from serving.runtime.statistics import Total
@@ -67,11 +68,12 @@ def model_statistics(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def predicted_value(model: ServedModel, prediction: Prediction) -> str:
+def predicted_value(model: ServedModel, prediction: Prediction) -> Predicted:
     """Return the first value of the first output: what feedback is compared with."""
-    first = prediction.outputs[model.manifest.signature.outputs[0].name]
+    output = model.manifest.signature.outputs[0]
+    first = prediction.outputs[output.name].ravel()[:1].tolist()
     # A model may return no value at all, whatever its signature promises.
-    return "".join(as_text(value) for value in first.ravel()[:1].tolist())
+    return Predicted(as_text(first[0]), output.datatype) if first else Predicted()
 
 
 def as_text(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 
-from serving.capture.recorder import Exchange, Recorder
+from serving.capture.recorder import Exchange, Predicted, Recorder
 from serving.engines.errors import CannotLoadError
 from serving.runtime import grpc_messages
 from serving.runtime.admission import Intake
@@ -127,7 +127,7 @@ class OipGrpc:
             model.host.statistics.refused[error.status] += 1
             if is_kept:
                 self._recorder.record(
-                    Exchange(prediction_id, self._recorder.now_ms(), error.status, -1.0, "", b"", b"")
+                    Exchange(prediction_id, self._recorder.now_ms(), error.status, -1.0, Predicted(), b"", b"")
                 )
             raise
 

@@ -12,7 +12,8 @@ _CHAT = "/v1/chat/completions"
 _STREAMS_WITHOUT_USAGE = (_CHAT, "/v1/completions")
 _SELECTOR = re.compile("[@:]")
 _INPUTS = ("messages", "prompt", "input")
-_MAX_PREDICTION = 200
+# Feedback has at most 1,024 characters, so a text that is cut here equals none.
+_MAX_PREDICTION = 1_025
 _OK = 200
 _DISCONNECTED = 499
 _INT64_LIMIT = 2**63
@@ -120,18 +121,23 @@ class Exchange:
         if self._calls:
             outputs["tool_calls"] = [call for _, call in sorted(self._calls.items())]
         kept = policy.kept(outputs, names=policy.outputs)
+        completion = kept.get("completion", {})
+        # What the policy withheld or cut would compare as wrong.
+        is_whole = policy.prediction and "data" in completion and "truncated" not in completion
+        said = str(completion["data"][0])[:_MAX_PREDICTION] if is_whole else ""
         first_ms = (self._first - self._began) * 1_000 if self._first and self._is_stream else -1.0
         each_ms = (ended - self._first) * 1_000 / (made - 1) if self._first and self._is_stream and made > 1 else -1.0
         return [
             *("r", prediction_id, now_ms),
             _DISCONNECTED if self._is_gone else self._status,
             (ended - self._began) * 1_000,
-            str(next(iter(kept.get("completion", {}).get("data", [])), ""))[:_MAX_PREDICTION] * policy.prediction,
+            said,
             written(policy.kept(inputs, names=policy.inputs)),
             written(kept),
             *(policy.version, policy.retention_days),
             *(given, made, first_ms, each_ms),
             "disconnected" if self._is_gone else self._finish,
+            "BYTES" if is_whole else "",
         ]
 
     def _is_known_by(self, named: str) -> bool:

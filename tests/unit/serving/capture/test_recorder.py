@@ -11,7 +11,7 @@ from schemas.events.endpoints import CapturePolicy
 from schemas.events.registry import Tensor
 from serving.capture import records
 from serving.capture.policy_file import PolicyInForce
-from serving.capture.recorder import Exchange, Recorder, Written
+from serving.capture.recorder import Exchange, Predicted, Recorder, Written
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from serving.capture.spool_reader import SpoolReader
@@ -27,7 +27,7 @@ def exchange(prediction_id: str) -> Exchange:
         captured_at_ms=1,
         status=200,
         engine_ms=0.5,
-        prediction="7",
+        prediction=Predicted("7", "INT64"),
         request=b'{"inputs":[{"name":"person","data":["Ada"]}]}',
         answer=b'{"outputs":[{"name":"label","data":[7]}]}',
     )

@@ -1,0 +1,56 @@
+"""Text of values as SQL: what an answer and what feedback says of it, in one spelling for each data type.
+
+Two texts of one type are the same value where their spellings are the same: text as text, integers exactly, floats at
+the precision of their type. Feedback that is no value of the type has none, and is neither right nor wrong.
+"""
+
+_WHOLE = "'INT8', 'INT16', 'INT32', 'INT64', 'UINT8', 'UINT16', 'UINT32', 'UINT64'"
+# As many characters as the largest number has: digits beyond those of an Int128 would be lost silently.
+_LONGEST = 20
+# Up to here, every whole number is one of FP64.
+_EXACT = 2**53
+
+# Adding 0 makes one of the two zeros.
+_ZERO = "toFloat32(0)"
+
+# IEEE 754: of the 52 bits that FP64 has after the point, a type keeps so many.
+_FP16_BITS = 10
+_BF16_BITS = 7
+_FP16_SUBNORMAL = 2**24
+_FP16_NORMAL_FROM = 2**14
+_FP16_INFINITE_FROM = 65_520
+
+
+def spelled(text: str, datatype: str) -> str:
+    """Return an expression, null where `text` is no value of `datatype`, one of the Open Inference Protocol.
+
+    Values of an unknown type, of which earlier records are, are numbers where they read as some. The expression names
+    parts of itself: `trimmed`, `double` and `bits`.
+    """
+    return f"""multiIf(
+        {datatype} = 'BYTES', {text},
+        {datatype} = 'FP64', toString((toFloat64OrNull(trimBoth({text}) AS trimmed) AS double) + {_ZERO}),
+        {datatype} = 'FP32', toString(toFloat32(toFloat32OrNull(trimmed) + {_ZERO})),
+        {datatype} = 'FP16', toString(
+            multiIf(abs(double) * {_FP16_NORMAL_FROM} < 1, roundBankers(double * {_FP16_SUBNORMAL}) / {_FP16_SUBNORMAL},
+                    abs(double) >= {_FP16_INFINITE_FROM}, double * inf,
+                    {_rounded(_FP16_BITS)}) + {_ZERO}),
+        {datatype} = 'BF16', toString({_rounded(_BF16_BITS)} + {_ZERO}),
+        {datatype} IN ({_WHOLE}), toString(
+            coalesce(if(length(trimmed) <= {_LONGEST}, toInt128OrNull(trimmed), NULL),
+                     if(abs(double) < {_EXACT}, accurateCastOrNull(double, 'Int128'), NULL))),
+        {datatype} = 'BOOL', multiIf(lower(trimmed) IN ('true', '1', '1.0'), 'true',
+                                     lower(trimmed) IN ('false', '0', '0.0'), 'false', NULL),
+        toInt64OrNull(trimmed) IS NOT NULL, toString(toInt64OrNull(trimmed)),
+        double IS NOT NULL, toString(double),
+        lower(trimmed) IN ('true', 'false'), lower(trimmed),
+        trimmed)"""
+
+
+def _rounded(kept_bits: int) -> str:
+    """Round `double` to the nearest number with so many bits after the point, to the even one of two."""
+    dropped = 52 - kept_bits
+    bits = "(reinterpretAsUInt64(assumeNotNull(double)) AS bits)" if kept_bits == _FP16_BITS else "bits"
+    half = f"{2 ** (dropped - 1) - 1} + bitAnd(bitShiftRight(bits, {dropped}), 1)"
+    kept = f"reinterpretAsFloat64(bitAnd({bits} + {half}, toUInt64({2**64 - 2**dropped})))"
+    return f"if(isFinite(double), {kept}, double)"
