@@ -6,7 +6,10 @@ from projections.errors import UndecodableError
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of a topic, undecoded."""
+    """One record of a topic, undecoded.
+
+    `generation` is how often the topic had been made anew: its offsets begin again each time.
+    """
 
     topic: str
     partition: int
@@ -15,6 +18,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    generation: int = 0
 
 
 def header(message: Message, name: str) -> str:

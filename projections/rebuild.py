@@ -25,6 +25,7 @@ from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
 from projections.tables import Projector, Table, project_all
 from projections.views import PROJECTED, PROJECTORS, VIEWS
+from schemas.topics import Topic
 
 SUFFIX = "_rebuilt"
 _CATCH_UP_S = 30.0
@@ -144,11 +145,22 @@ async def _copy(store: ClickHouseStore, table: Table, *, source: str, target: st
 
 async def _rebuild(store: ClickHouseStore, connection: KafkaConnection, projector: Projector) -> Rebuilt:
     span = await span_of(connection, projector.topic)
+    generations = await _generations(store, projector.topic)
     rejected: list[Place] = []
     async for messages in messages_of(connection, projector.topic.name, span):
-        rejected += await _insert(store, projector, messages)
+        generation = generations.get(messages[0].partition, 0)
+        known = [msgspec.structs.replace(message, generation=generation) for message in messages]
+        rejected += await _insert(store, projector, known)
     floors = {table.name: await _floor(store, table) for table in _rebuilt_tables(projector) if table.retention}
     return Rebuilt(tables=_rebuilt_tables(projector), span=span, rejected=tuple(rejected), floors=floors)
+
+
+async def _generations(store: ClickHouseStore, topic: Topic) -> Mapping[int, int]:
+    """Return by partition how often a topic was made anew."""
+    rows = await store.select(
+        "SELECT partition, generation FROM sink_positions FINAL WHERE topic = {topic:String}", {"topic": topic.name}
+    )
+    return {row["partition"]: row["generation"] for row in rows}
 
 
 def _rebuilt_tables(projector: Projector) -> tuple[Table, ...]:

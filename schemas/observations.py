@@ -180,7 +180,7 @@ def batch_headers(headers: list[tuple[str, bytes]]) -> BatchHeaders:
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
-    """What became known of a prediction later. Key: (prediction_id, source, name); the last one received wins."""
+    """What became known of a prediction later. Key: (prediction_id, source, name); the last one in the log wins."""
 
     workspace: str
     prediction_id: str

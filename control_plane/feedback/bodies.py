@@ -11,25 +11,26 @@ from schemas.observations import Feedback
 
 MAX_ITEMS = 1_000
 _FARTHEST_FUTURE = timedelta(days=1)
+# Of INT64 and UINT64 together.
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Text = Annotated[str, msgspec.Meta(max_length=1_024)]
-Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class InvalidFeedbackError(Invalid):
-    """An item does not name its prediction, or has no valid time."""
+    """An item does not name its prediction, or has no valid time or value."""
 
     code = "invalid-feedback"
 
 
 class FeedbackItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What became known of one prediction; the last one received of a (prediction, source, name) wins."""
+    """What became known of one prediction; the last one in the log of a (prediction, source, name) wins."""
 
     prediction_id: Annotated[str, msgspec.Meta(max_length=100)]
     source: Word = "api"
     name: Word
-    value: bool | Whole | float | Text
+    value: bool | int | float | Text
     observed_at: datetime | None = None
 
 
@@ -58,7 +59,7 @@ def feedback_of(batch: FeedbackBatch, *, workspace: str, now_ms: int) -> list[Fe
             prediction_id=_prediction_id(item, index),
             source=item.source,
             name=item.name,
-            value=text_of(item.value),
+            value=_value(item, index),
             observed_at_ms=_observed_at_ms(item, index, latest=latest) if item.observed_at else now_ms,
             received_at_ms=now_ms,
         )
@@ -69,6 +70,16 @@ def feedback_of(batch: FeedbackBatch, *, workspace: str, now_ms: int) -> list[Fe
 def text_of(value: bool | float | str) -> str:  # noqa: FBT001  one of the values that feedback may have
     """Return a value as text the way an engine writes its predictions: `true`, `3`, `0.25`, `cat`."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _value(item: FeedbackItem, index: int) -> str:
+    if isinstance(item.value, int) and not _MIN_INTEGER <= item.value <= _MAX_INTEGER:
+        raise InvalidFeedbackError(
+            f"no data type has an integer like {item.value}",
+            field=f"items[{index}].value",
+            remedy=f"send a number from {_MIN_INTEGER} to {_MAX_INTEGER}, or the digits as text",
+        )
+    return text_of(item.value)
 
 
 def _prediction_id(item: FeedbackItem, index: int) -> str:

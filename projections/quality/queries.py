@@ -73,5 +73,7 @@ async def quality_of_endpoint(
         reader.select(sql, parameters | until),
         endpoint_watermark(reader, ("requests", "observations"), workspace=workspace, endpoint_id=endpoint_id),
     )
-    items = [QualityBucket(**row, accuracy=row["correct"] / row["labelled"] if row["labelled"] else None) for row in rows]
+    items = [
+        QualityBucket(**row, accuracy=row["correct"] / row["labelled"] if row["labelled"] else None) for row in rows
+    ]
     return Quality(items=items, watermark=combined([marks["requests"], marks["observations"]]))

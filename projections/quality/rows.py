@@ -25,16 +25,22 @@ FEEDBACK_ROWS = Table(
             ("value", pa.string()),
             ("observed_at_ms", pa.int64()),
             ("received_at_ms", pa.int64()),
+            ("kafka_generation", pa.uint16()),
             ("kafka_partition", pa.uint16()),
             ("kafka_offset", pa.uint64()),
         ],
     ),
+    origin=("kafka_generation", "kafka_partition", "kafka_offset"),
     time_column="received_at_ms",
     retention=Retention(days=30),
 )
 
 
 def feedback_row(feedback: Feedback, message: Message) -> Rows:
-    """Return the row of one document; the table itself lets the last one received win."""
-    origin = {"kafka_partition": message.partition, "kafka_offset": message.offset}
+    """Return the row of one document; the table itself lets the last one in the log win."""
+    origin = {
+        "kafka_generation": message.generation,
+        "kafka_partition": message.partition,
+        "kafka_offset": message.offset,
+    }
     return Rows(FEEDBACK_ROWS, [msgspec.structs.asdict(feedback) | origin])

@@ -6,7 +6,7 @@ the precision of their type. Feedback that is no value of the type has none, and
 
 _WHOLE = "'INT8', 'INT16', 'INT32', 'INT64', 'UINT8', 'UINT16', 'UINT32', 'UINT64'"
 # As many characters as the largest number has: digits beyond those of an Int128 would be lost silently.
-_LONGEST = 20
+_MAX_CHARACTERS = 20
 # Up to here, every whole number is one of FP64.
 _EXACT = 2**53
 
@@ -37,7 +37,7 @@ def spelled(text: str, datatype: str) -> str:
                     {_rounded(_FP16_BITS)}) + {_ZERO}),
         {datatype} = 'BF16', toString({_rounded(_BF16_BITS)} + {_ZERO}),
         {datatype} IN ({_WHOLE}), toString(
-            coalesce(if(length(trimmed) <= {_LONGEST}, toInt128OrNull(trimmed), NULL),
+            coalesce(if(length(trimmed) <= {_MAX_CHARACTERS}, toInt128OrNull(trimmed), NULL),
                      if(abs(double) < {_EXACT}, accurateCastOrNull(double, 'Int128'), NULL))),
         {datatype} = 'BOOL', multiIf(lower(trimmed) IN ('true', '1', '1.0'), 'true',
                                      lower(trimmed) IN ('false', '0', '0.0'), 'false', NULL),

@@ -11,7 +11,7 @@ from infra.clock import Clock
 from infra.kafka.clients import consumer_from_offset
 from infra.kafka.connection import KafkaConnection
 from projections.errors import StoreUnavailableError
-from projections.sink.progress import Mark
+from projections.sink.progress import Mark, Position
 from projections.store import ClickHouseStore
 
 SameLog = Callable[[str, int, Mark], Awaitable[bool]]
@@ -25,10 +25,11 @@ _COLUMNS = pa.schema(
         ("last_offset", pa.uint64()),
         ("last_timestamp_ms", pa.int64()),
         ("written_at_ms", pa.uint64()),
+        ("generation", pa.uint16()),
     ],
 )
 _LATEST = """
-    SELECT first_offset, last_offset, last_timestamp_ms
+    SELECT first_offset AS first, last_offset AS last, last_timestamp_ms, generation
     FROM sink_positions FINAL
     WHERE topic = {topic:String} AND partition = {partition:UInt16}
 """
@@ -46,16 +47,15 @@ class ClickHouseMarks:
         self._same_log = same_log
         self._written_at_ms = 0
 
-    async def load(self, topic: str, partition: int) -> Mark | None:
+    async def load(self, topic: str, partition: int) -> Position:
         rows = await self._store.select(_LATEST, {"topic": topic, "partition": partition})
         if not rows:
-            return None
-        row = rows[0]
-        mark = Mark(first=row["first_offset"], last=row["last_offset"], last_timestamp_ms=row["last_timestamp_ms"])
+            return Position()
+        mark = Mark(**rows[0])
         if await self._same_log(topic, partition, mark):
-            return mark
+            return Position(mark=mark, generation=mark.generation)
         _log.warning("topic_was_made_anew", topic=topic, partition=partition, forgotten_offset=mark.last)
-        return None
+        return Position(generation=mark.generation + 1)
 
     async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:
         # The latest row wins, so it must be the latest even when the machine's clock steps back.
@@ -68,6 +68,7 @@ class ClickHouseMarks:
                 "last_offset": mark.last,
                 "last_timestamp_ms": mark.last_timestamp_ms,
                 "written_at_ms": self._written_at_ms,
+                "generation": mark.generation,
             }
             for partition, mark in marks
         ]

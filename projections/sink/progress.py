@@ -8,11 +8,22 @@ from projections.messages import Message
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest batch that was begun: everything before `first` is in the tables, `first` to `last` may be."""
+    """The latest batch that was begun: everything before `first` is in the tables, `first` to `last` may be.
+
+    `generation` is that of its messages.
+    """
 
     first: int
     last: int
     last_timestamp_ms: int
+    generation: int = 0
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a partition stands: its mark, if the log that it was made in is still there, and the log's generation."""
+
+    mark: Mark | None = None
+    generation: int = 0
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from infra.background import Background
 from projections.errors import NotProjectedError, ProjectionError, StoreUnavailableError, UndecodableError
 from projections.messages import Message
 from projections.retries import Backoff, retry_until_done
-from projections.sink.progress import Batch, Mark, Progress, admit, resume
+from projections.sink.progress import Batch, Mark, Position, Progress, admit, resume
 from projections.tables import Projected, Projector, project_all
 
 Result = TypeVar("Result")
@@ -44,8 +44,8 @@ class Inserts(Protocol):
 class Marks(Protocol):
     """Where the begun batches are remembered; same errors as `Inserts`."""
 
-    async def load(self, topic: str, partition: int) -> Mark | None:
-        """Return the latest begun batch, or None where there is none or its log is gone."""
+    async def load(self, topic: str, partition: int) -> Position:
+        """Return the latest begun batch, or without it the generation of a log that is new."""
         ...
 
     async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:
@@ -101,6 +101,7 @@ class Sink:
         self._sleep = sleep
         self._background = background or Background()
         self._progress: dict[int, Progress] = {}
+        self._generations: dict[int, int] = {}
         self._forgotten: set[int] = set()
         self.settled = 0
         self.rejected = 0
@@ -125,7 +126,8 @@ class Sink:
         after: dict[int, Progress] = {}
         batches: list[Batch] = []
         for partition, arrived in _by_partition(messages):
-            admission = admit(await self._progress_of(partition), arrived)
+            progress = await self._progress_of(partition)
+            admission = admit(progress, [self._of_generation(message) for message in arrived])
             after[partition] = admission.progress
             settled += admission.known
             batches += admission.batches
@@ -143,10 +145,15 @@ class Sink:
     async def _progress_of(self, partition: int) -> Progress:
         if partition not in self._progress:
             topic = self._projector.topic.name
-            mark = await self._persist(partial(self._marks.load, topic, partition), what="load_mark")
-            self._progress[partition] = resume(mark)
-            _log.info("partition_resumed", topic=topic, partition=partition, mark=mark and msgspec.to_builtins(mark))
+            position = await self._persist(partial(self._marks.load, topic, partition), what="load_mark")
+            self._progress[partition] = resume(position.mark)
+            self._generations[partition] = position.generation
+            _log.info("partition_resumed", topic=topic, partition=partition, **msgspec.to_builtins(position))
         return self._progress[partition]
+
+    def _of_generation(self, message: Message) -> Message:
+        generation = self._generations[message.partition]
+        return message if generation == message.generation else msgspec.structs.replace(message, generation=generation)
 
     def _decode(self, batch: Batch) -> Decoded:
         return Decoded(batch=batch, projected=project_all(self._projector, batch.messages))
@@ -192,7 +199,8 @@ def token_of(batch: Batch) -> str:
 
 
 def _mark_of(batch: Batch) -> Mark:
-    return Mark(first=batch.first, last=batch.last, last_timestamp_ms=batch.messages[-1].timestamp_ms)
+    last = batch.messages[-1]
+    return Mark(first=batch.first, last=batch.last, last_timestamp_ms=last.timestamp_ms, generation=last.generation)
 
 
 def _by_partition(messages: Sequence[Message]) -> Iterable[tuple[int, list[Message]]]:

@@ -107,7 +107,7 @@ class FailoverPolicyBody(Shape, frozen=True, kw_only=True):
 
 
 class FeedbackItem(Shape, frozen=True, kw_only=True):
-    """What became known of one prediction; the last one received of a (prediction, source, name) wins."""
+    """What became known of one prediction; the last one in the log of a (prediction, source, name) wins."""
 
     prediction_id: str
     name: str
@@ -677,7 +677,11 @@ class PublicKey(Shape, frozen=True, kw_only=True):
 
 
 class QualityBucket(Shape, frozen=True, kw_only=True):
-    """One span of time of one deployment: how many labels there are, and the share that agrees with the answer."""
+    """One span of time of one deployment: how many labels there are, and the share that agrees with the answer.
+
+    A label that is no value of the answer's data type is `unreadable`, and neither right nor wrong. Without any other
+    there is no accuracy.
+    """
 
     bucket_ms: int
     deployment_id: str
@@ -685,7 +689,8 @@ class QualityBucket(Shape, frozen=True, kw_only=True):
     feedback_name: str
     labelled: int
     correct: int
-    accuracy: float
+    accuracy: float | None
+    unreadable: int
 
 
 class Quantiles(Shape, frozen=True, kw_only=True):

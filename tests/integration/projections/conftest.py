@@ -15,7 +15,7 @@ from infra.clock import SystemClock
 from infra.launch import launched
 from projections.messages import Message
 from projections.reading import Reader
-from projections.sink.progress import Mark
+from projections.sink.progress import Mark, Position
 from projections.sink.sink import Sink
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
@@ -92,15 +92,18 @@ class NoLetters:
 
 
 class MarksInMemory:
-    async def load(self, topic: str, partition: int) -> Mark | None:  # noqa: ARG002  the form of the port
-        return None
+    def __init__(self, generation: int) -> None:
+        self._generation = generation
+
+    async def load(self, topic: str, partition: int) -> Position:  # noqa: ARG002  the form of the port
+        return Position(generation=self._generation)
 
     async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:
         """Nothing here survives, so nothing needs to be remembered."""
 
 
-def sink_into(store: ClickHouseStore, projector: Projector) -> Sink:
-    return Sink(projector=projector, inserts=store, marks=MarksInMemory(), dead_letters=NoLetters())
+def sink_into(store: ClickHouseStore, projector: Projector, *, generation: int = 0) -> Sink:
+    return Sink(projector=projector, inserts=store, marks=MarksInMemory(generation), dead_letters=NoLetters())
 
 
 class Program:

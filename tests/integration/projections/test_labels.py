@@ -1,20 +1,28 @@
 """Labels beside answers, on the real engine: each data type has its own idea of what is the same value."""
 
+import shutil
 import time
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+from infra.clickhouse.migrator import migrate
 from projections.measurement.queries import measure_epoch
+from projections.messages import Message
+from projections.predictions.queries import who_served
 from projections.quality.queries import quality_of_endpoint
+from projections.quality.rows import FEEDBACK_ROWS
 from projections.quality.typed_text import spelled
 from projections.reading import Reader
 from projections.store import ClickHouseStore
+from projections.table_layout import bring_up_to_date, migration_folders
+from projections.tables import assemble
 from projections.views import projector_of
-from schemas.measurement import MeasureEpoch
+from schemas.measurement import Measured, MeasureEpoch
 from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS
-from tests.integration.projections.conftest import sink_into
+from tests.integration.projections.conftest import opened, sink_into
 from tests.support.read_side_messages import (
     ENDPOINT,
     EPOCH,
@@ -22,10 +30,13 @@ from tests.support.read_side_messages import (
     feedback_message,
     observation_row,
     observations,
+    prediction_id,
     request_row,
     requests,
 )
 
+AT_MS = time.time_ns() // 1_000_000 - 500
+BEFORE_THE_ORDER_OF_THE_LOG = 23
 QUESTION = MeasureEpoch(epoch=EPOCH, candidate="green", baseline="blue", feedback_name="label")
 # Data type, answer as an engine writes it, label, and what the label is of the answer.
 PAIRS = [
@@ -66,27 +77,35 @@ PAIRS = [
 ]
 
 
+def told(value: str, *, received_at_ms: int = AT_MS, offset: int = 1) -> Message:
+    return feedback_message(1, started_at_ms=AT_MS, value=value, received_at_ms=received_at_ms, offset=offset)
+
+
+async def serve_one(store: ClickHouseStore, *, answer: str, datatype: str = "INT64") -> None:
+    request = request_row(1, started_at_ms=AT_MS)
+    answered = observation_row(1, started_at_ms=AT_MS, prediction=answer, prediction_datatype=datatype)
+    await sink_into(store, projector_of(REQUESTS)).consume([requests([request], at_ms=AT_MS + 400)])
+    await sink_into(store, projector_of(OBSERVATIONS)).consume([observations([answered], at_ms=AT_MS + 400)])
+
+
+async def measured(reader: Reader) -> Measured:
+    return await measure_epoch(reader, QUESTION, workspace=WORKSPACE, endpoint_id=ENDPOINT)
+
+
 @pytest.mark.parametrize(("datatype", "answer", "label", "verdict"), PAIRS)
 async def test_a_label_is_compared_as_a_value_of_the_answers_type(
     store: ClickHouseStore, reader: Reader, datatype: str, answer: str, label: str, verdict: str
 ) -> None:
-    at_ms = time.time_ns() // 1_000_000 - 500
-    answered = observation_row(1, started_at_ms=at_ms, prediction=answer, prediction_datatype=datatype)
-    told = feedback_message(1, started_at_ms=at_ms, value=label, received_at_ms=at_ms + 1, offset=1)
-    await sink_into(store, projector_of(REQUESTS)).consume(
-        [requests([request_row(1, started_at_ms=at_ms)], at_ms=at_ms + 400)]
-    )
-    await sink_into(store, projector_of(OBSERVATIONS)).consume([observations([answered], at_ms=at_ms + 400)])
-    await sink_into(store, projector_of(FEEDBACK)).consume([told])
+    await serve_one(store, answer=answer, datatype=datatype)
+    await sink_into(store, projector_of(FEEDBACK)).consume([told(label)])
 
-    measured = await measure_epoch(reader, QUESTION, workspace=WORKSPACE, endpoint_id=ENDPOINT)
+    found = await measured(reader)
     quality = await quality_of_endpoint(
-        reader, ENDPOINT, workspace=WORKSPACE, feedback_name="label", since_ms=at_ms - 60_000, bucket_ms=60_000
+        reader, ENDPOINT, workspace=WORKSPACE, feedback_name="label", since_ms=AT_MS - 60_000, bucket_ms=60_000
     )
 
-    arm, (bucket,) = measured.arms["blue"], quality.items
-    found = "unreadable" if bucket.unreadable else "right" if bucket.correct else "wrong"
-    assert found == verdict
+    arm, (bucket,) = found.arms["blue"], quality.items
+    assert (bucket.correct, bucket.unreadable) == (int(verdict == "right"), int(verdict == "unreadable"))
     assert (arm.labelled, arm.wrong) == {"unreadable": (0, 0), "right": (1, 0), "wrong": (1, 1)}[verdict]
     assert bucket.accuracy == {"unreadable": None, "right": 1, "wrong": 0}[verdict]
 
@@ -130,3 +149,49 @@ async def test_the_table_spells_answers_as_the_comparison_spells_labels(store: C
 
     assert len(found) == len(answers)
     assert all(row["answer"] == row["spelling"] for row in found), found
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+async def test_the_last_word_is_the_last_one_in_the_log_whatever_clocks_say(
+    store: ClickHouseStore, reader: Reader, *, is_repeated: bool
+) -> None:
+    sink = sink_into(store, projector_of(FEEDBACK))
+    words = [told("3", received_at_ms=AT_MS + 2_000, offset=7), told("8", received_at_ms=AT_MS, offset=8)]
+    await serve_one(store, answer="8")
+    await sink.consume(words)
+    if is_repeated:
+        await sink_into(store, projector_of(FEEDBACK)).consume(words[:1])
+        await store.command("OPTIMIZE TABLE feedback FINAL")
+
+    arm = (await measured(reader)).arms["blue"]
+    provenance = await who_served(reader, prediction_id(AT_MS, 1), workspace=WORKSPACE)
+
+    assert (arm.labelled, arm.wrong) == (1, 0)
+    assert [known.value for known in provenance.feedback] == ["8"]
+
+
+async def test_what_is_said_after_a_topic_was_made_anew_is_said_last(store: ClickHouseStore, reader: Reader) -> None:
+    await serve_one(store, answer="8")
+    await sink_into(store, projector_of(FEEDBACK)).consume([told("3", received_at_ms=AT_MS + 2_000, offset=700)])
+    await sink_into(store, projector_of(FEEDBACK), generation=1).consume([told("8", received_at_ms=AT_MS, offset=0)])
+
+    arm = (await measured(reader)).arms["blue"]
+
+    assert (arm.labelled, arm.wrong) == (1, 0)
+
+
+async def test_what_was_said_before_an_upgrade_was_said_before(fresh_database: str, tmp_path: Path) -> None:
+    for file in (file for folder in migration_folders() for file in folder.glob("*.sql")):
+        if int(file.name[:4]) <= BEFORE_THE_ORDER_OF_THE_LOG:
+            shutil.copy(file, tmp_path)
+    earlier, later = told("3", received_at_ms=AT_MS + 2_000, offset=700), told("8", offset=701)
+    ((_, block),) = assemble([FEEDBACK_ROWS], list(projector_of(FEEDBACK).project(earlier)))
+    async with opened(fresh_database) as store:
+        await store.run(lambda client: migrate(client, [tmp_path]))
+        await store.insert("feedback", block.drop_columns("kafka_generation"), token="before")
+
+        await bring_up_to_date(store)
+        await sink_into(store, projector_of(FEEDBACK)).consume([later])
+
+        values = [row["value"] for row in await store.select("SELECT value FROM feedback FINAL")]
+    assert values == ["8"]

@@ -8,7 +8,7 @@ from projections.errors import StoreUnavailableError, UndecodableError
 from projections.feeds.feed import Feed
 from projections.messages import Message
 from projections.projectors import TableProjector, TopicProjector
-from projections.sink.progress import Mark
+from projections.sink.progress import Mark, Position
 from projections.sink.sink import DeadLettersUnavailableError
 from projections.tables import Rows, Table
 from schemas.topics import FEEDBACK
@@ -81,9 +81,10 @@ class Outside:
             self.rows |= {(table, row.get("partition", -1), row["number"]) for row in rows.to_pylist()}
         self.on_step()
 
-    async def load(self, topic: str, partition: int) -> Mark | None:  # noqa: ARG002  the form of the port
+    async def load(self, topic: str, partition: int) -> Position:  # noqa: ARG002  the form of the port
         self._step()
-        return self.marks.get(partition)
+        mark = self.marks.get(partition)
+        return Position() if mark is None else Position(mark=mark, generation=mark.generation)
 
     async def begin(self, topic: str, marks: Sequence[tuple[int, Mark]]) -> None:  # noqa: ARG002  the same
         self._step()

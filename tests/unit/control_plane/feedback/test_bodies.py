@@ -45,6 +45,7 @@ def test_without_a_time_and_a_source_it_is_now_and_the_api() -> None:
     [
         (7, "7"),
         (-(2**63), str(-(2**63))),
+        (2**64 - 1, str(2**64 - 1)),
         (7.0, "7.0"),
         (0.25, "0.25"),
         (1e-7, "1e-07"),
@@ -72,6 +73,8 @@ def test_a_value_is_kept_as_text_the_way_engines_write_theirs(value: object, tex
         ({"value": None}, InvalidBodyError, "items[3].value"),
         ({"value": [7]}, InvalidBodyError, "items[3].value"),
         ({"value": "x" * 1_025}, InvalidBodyError, "items[3].value"),
+        ({"value": 2**64}, InvalidFeedbackError, "items[3].value"),
+        ({"value": -(2**63) - 1}, InvalidFeedbackError, "items[3].value"),
         ({"observed_at": "yesterday"}, InvalidBodyError, "items[3].observed_at"),
         ({"observed_at": "2023-11-14T22:13:20"}, InvalidFeedbackError, "items[3].observed_at"),
         ({"observed_at": "2024-11-14T22:13:20Z"}, InvalidFeedbackError, "items[3].observed_at"),

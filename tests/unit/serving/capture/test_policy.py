@@ -48,7 +48,13 @@ def test_a_hashed_output_leaves_no_trace_of_its_values() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "kept"),
-    [({}, "Zürich"), ({"prediction": False}, None), ({"outputs": ()}, "Zürich"), ({"max_bytes": 6}, None), ({"max_bytes": 7}, "Zürich")],
+    [
+        ({}, "Zürich"),
+        ({"prediction": False}, None),
+        ({"outputs": ()}, "Zürich"),
+        ({"max_bytes": 6}, None),
+        ({"max_bytes": 7}, "Zürich"),
+    ],
 )
 def test_the_prediction_is_kept_or_not_as_the_policy_says(policy: dict[str, Any], kept: str | None) -> None:
     assert captured_prediction(CapturePolicy(**policy), "Zürich") == kept
