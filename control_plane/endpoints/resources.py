@@ -98,6 +98,7 @@ def endpoint_row(state: aggregate.Endpoint) -> Endpoint:
         scaling=state.scaling.policy,
         failover=state.failover.policy,
         failovers=state.failover.current,
+        regions=state.traffic.regions,
     )
 
 

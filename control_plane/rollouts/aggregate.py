@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from control_plane.ports import EventContext
+from control_plane.rollouts.regions import excused_with
 from control_plane.rollouts.strategies.base import Stage
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase, Rollout
@@ -14,13 +15,16 @@ from schemas.envelope import unix_ms
 from schemas.events.rollouts import (
     CandidateWarmed,
     GateCounts,
+    RegionsExcused,
     RolloutAborted,
     RolloutCompleted,
     RolloutPaused,
     RolloutPromoted,
     RolloutResumed,
     RolloutStarted,
+    StepHeld,
     StepJudged,
+    StepReleased,
     StepStarted,
 )
 
@@ -89,9 +93,13 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
                 judged_watermark_ms=measurement.watermark_ms,
                 judged_lasted_ms=-1 if measurement.lasted_ms is None else measurement.lasted_ms,
                 judged=measurement.counts if is_comparison else state.judged,
+                held_by=(),
+                excused=measurement.excused,
                 verdicts=verdicts,
                 reason=reason,
             )
+        case StepHeld() | StepReleased() | RegionsExcused():
+            return _regions_changed(state, event)
         case RolloutPaused(reason=reason):
             return replace(state, phase="paused", reason=reason)
         case RolloutResumed(reason=reason):
@@ -113,6 +121,12 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
             return state
 
 
+def _regions_changed(state: RolloutState, event: StepHeld | StepReleased | RegionsExcused) -> RolloutState:
+    held_by = event.regions if isinstance(event, StepHeld) else ()
+    excused = excused_with(state.excused, event.regions) if isinstance(event, RegionsExcused) else state.excused
+    return replace(state, held_by=held_by, excused=excused, reason=event.reason)
+
+
 def _step_started(state: RolloutState, event: StepStarted, *, at: str) -> RolloutState:
     return replace(
         state,
@@ -124,6 +138,7 @@ def _step_started(state: RolloutState, event: StepStarted, *, at: str) -> Rollou
         deadline_ms=state.stages[event.step].max_duration_ms,
         judged_watermark_ms=-1,
         judged_lasted_ms=-1,
+        held_by=(),
         reason=event.reason,
     )
 

@@ -2,7 +2,16 @@
 
 import msgspec
 
-from schemas.events.rollouts import Canary, CanaryStep, ErrorRateGate, Gate, Measurement, Strategy, WhenInconclusive
+from schemas.events.rollouts import (
+    Canary,
+    CanaryStep,
+    ErrorRateGate,
+    Gate,
+    Measurement,
+    Strategy,
+    WhenInconclusive,
+    WhenRegionAway,
+)
 from schemas.texts import Reason
 
 _MINUTE_MS = 60 * 1000
@@ -24,6 +33,9 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     request may take and which feedback is the truth only its owner knows. No gate passes while records of more than the
     last `max_lag_ms` are missing; one that fails on the records that are there fails all the same. A version that does
     not accept the inputs of the one that serves is only rolled out with `allow_signature_change`.
+
+    A step begins when every region serves it. One that does not after `region_grace_ms` holds the step, or is excused
+    where `when_region_away` says so.
     """
 
     endpoint: str
@@ -36,6 +48,8 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     warm_up_timeout_ms: int = 10 * _MINUTE_MS
     max_lag_ms: int = 30 * 1000
     allow_signature_change: bool = False
+    when_region_away: WhenRegionAway = "hold"
+    region_grace_ms: int = 60 * 1000
 
 
 class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

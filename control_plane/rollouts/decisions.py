@@ -30,6 +30,7 @@ from control_plane.rollouts.policies import (
     verdicts_on,
     with_caller_errors,
 )
+from control_plane.rollouts.regions import what_regions_do
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase
 from schemas.events.endpoints import DeploymentAdded
@@ -82,6 +83,8 @@ def start(
         when_inconclusive=command.when_inconclusive,
         warm_up_timeout_ms=command.warm_up_timeout_ms,
         max_lag_ms=command.max_lag_ms,
+        when_region_away=command.when_region_away,
+        region_grace_ms=command.region_grace_ms,
     )
     return Decision(events=(started,))
 
@@ -170,6 +173,8 @@ _DECIDE: dict[Phase, Callable[[RolloutState, Command, int], Decision]] = {
 
 def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
     verdicts = verdicts_on(state, measurement)
+    if not measurement.has_begun:
+        return _judge_unbegun(state, measurement, verdicts, next_epoch)
     stage, following = state.stages[measurement.step], measurement.step + 1
     if _has_failed(verdicts):
         return _failed(state, measurement, verdicts, next_epoch)
@@ -180,18 +185,29 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
         return _judged(measurement, verdicts, "advance", reason, (_step(state, following, reason, next_epoch),))
     if is_at_its_end(state, measurement):
         return _inconclusive(state, measurement, verdicts, next_epoch)
-    return Decision(verdicts=verdicts)
+    return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
+
+
+def _judge_unbegun(
+    state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int
+) -> Decision:
+    """A step that never begins ends like one that is never decided; baking has no end of its own."""
+    if state.phase == "stepping" and is_at_its_end(state, measurement):
+        return _inconclusive(state, measurement, verdicts, next_epoch)
+    return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
 
 
 def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
     verdicts = verdicts_on(state, measurement)
+    if not measurement.has_begun:
+        return _judge_unbegun(state, measurement, verdicts, next_epoch)
     if _has_failed(verdicts):
         return _failed(state, measurement, verdicts, next_epoch)
     bake_time_ms = strategy_of(state.strategy).bake_time_ms()
     if not is_late(state, measurement) and has_lasted(measurement, bake_time_ms):
         reason = reasons.baked(measurement)
         return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))
-    return Decision(verdicts=verdicts)
+    return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
 
 
 def _all_pass(verdicts: tuple[Verdict, ...]) -> bool:

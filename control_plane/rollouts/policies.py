@@ -31,6 +31,7 @@ _MAX_ALPHA = 0.5
 _MAX_WARM_UP_MS = 24 * 60 * 60 * 1000
 _MIN_LAG_MS = 1_000
 _MAX_LAG_MS = 60 * 60 * 1000
+_MIN_GRACE_MS, _MAX_GRACE_MS = 1_000, 24 * 60 * 60 * 1000
 _WITHOUT_NAMED_INPUTS: frozenset[ArtifactFormat] = frozenset({"transformers", "lora", "external"})
 _NOTHING = Counts(trials=0, bad=0)
 
@@ -161,8 +162,17 @@ def is_at_its_end(rollout: RolloutState, measurement: Measurement) -> bool:
 def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
     """Ask each gate.
 
-    What is there is complete up to the watermark. So a late view can fail a gate, and cannot let one pass.
+    What is there is complete up to the watermark. So a late view can fail a gate, and cannot let one pass. A verdict
+    names the regions that it is without.
     """
+    verdicts = _verdicts_on(rollout, measurement)
+    if not measurement.excused:
+        return verdicts
+    without = tuple(each.region for each in measurement.excused)
+    return tuple(msgspec.structs.replace(verdict, without_regions=without) for verdict in verdicts)
+
+
+def _verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
     if not is_late(rollout, measurement):
         return _verdicts_by_counts(rollout, measurement)
     verdicts = _verdicts_by_counts(rollout, measurement) if measurement.counts else ()
@@ -234,6 +244,9 @@ def _limit_problems(command: StartRollout) -> list[Problem]:
     if not _MIN_LAG_MS <= command.max_lag_ms <= _MAX_LAG_MS:
         detail = f"{command.max_lag_ms} ms is not a valid limit for the lag"
         problems.append(Problem("max_lag_ms", detail, f"give {_MIN_LAG_MS} to {_MAX_LAG_MS}, such as 30000"))
+    if not _MIN_GRACE_MS <= command.region_grace_ms <= _MAX_GRACE_MS:
+        detail = f"{command.region_grace_ms} ms is not a valid time for a region to take"
+        problems.append(Problem("region_grace_ms", detail, f"give {_MIN_GRACE_MS} to {_MAX_GRACE_MS}, such as 60000"))
     return problems
 
 

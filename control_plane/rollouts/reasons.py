@@ -42,12 +42,13 @@ def gates_pass(state: RolloutState, verdicts: Sequence[Verdict], *, following: i
     """Say why the next step starts."""
     is_last = following == len(state.stages) - 1
     outcome = "Promoted" if is_last else f"Raised to {_weight(state, following)}"
-    return f"{outcome}: {_all(len(verdicts))} at {state.weight_percent:g} %."
+    return f"{outcome}: {_all(len(verdicts))} at {state.weight_percent:g} %{_without(verdicts[0].without_regions)}."
 
 
 def baked(measurement: Measurement) -> str:
     """Say why the rollout is over."""
-    return f"Completed: no gate failed in {_span(measurement.elapsed_ms)} at 100 %."
+    without = _without(tuple(each.region for each in measurement.excused))
+    return f"Completed: no gate failed in {_span(measurement.elapsed_ms)} at 100 %{without}."
 
 
 def inconclusive(state: RolloutState, measurement: Measurement, verdicts: Sequence[Verdict]) -> str:
@@ -89,6 +90,10 @@ def _others(number: int, *, one: str, many: str) -> str:
             return f", and 1 more gate {one}"
         case _:
             return f", and {number} more gates {many}"
+
+
+def _without(regions: Sequence[str]) -> str:
+    return f", without {' and '.join(regions)}" if regions else ""
 
 
 def _weight(state: RolloutState, step: int) -> str:

@@ -71,6 +71,18 @@ def _(event: rollouts.StepStarted, envelope: Envelope) -> Entry:
 
 
 @entry_of.register
+def _(event: rollouts.StepHeld | rollouts.StepReleased | rollouts.RegionsExcused, envelope: Envelope) -> Entry:
+    match event:
+        case rollouts.RegionsExcused(regions=regions):
+            summary = f"Step {event.step} goes on without {', '.join(each.region for each in regions)}"
+        case rollouts.StepHeld(regions=regions):
+            summary = f"Step {event.step} waits for {', '.join(each.region for each in regions)}"
+        case _:
+            summary = f"Step {event.step} has begun: it is served everywhere"
+    return Entry(rollout_id=envelope.stream, step=event.step, epoch=event.epoch, summary=summary, reason=event.reason)
+
+
+@entry_of.register
 def _(event: rollouts.StepJudged, envelope: Envelope) -> Entry:
     verdicts = ", ".join(f"{verdict.gate} {verdict.outcome}" for verdict in event.verdicts)
     return Entry(

@@ -69,6 +69,18 @@ class EndpointCore(msgspec.Struct, frozen=True, kw_only=True):
     assigned_by: AssignmentKey = DEFAULT_KEY
 
 
+class ServingRegion(msgspec.Struct, frozen=True, kw_only=True):
+    """A region whose gateways have served the endpoint: the newest epoch that they serve, and the first one.
+
+    `behind_since` is when they should have begun to serve a newer one, None while they serve the current one.
+    """
+
+    region: str
+    epoch: int
+    first_epoch: int
+    behind_since: str | None = None
+
+
 class EndpointBase(EndpointCore, frozen=True, kw_only=True):
     """What the document of an endpoint and the API's answer have in common."""
 
@@ -81,6 +93,7 @@ class EndpointBase(EndpointCore, frozen=True, kw_only=True):
     scaling: ScalingPolicy | None = None
     failover: FailoverPolicy = FailoverPolicy()
     failovers: tuple[FailoverStarted, ...] = ()
+    regions: tuple[ServingRegion, ...] = ()
 
 
 class Endpoint(EndpointBase, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from schemas.events.endpoints import VersionReference
-from schemas.events.rollouts import Gate, Strategy, Verdict, WhenInconclusive
+from schemas.events.rollouts import Gate, RegionAway, Strategy, Verdict, WhenInconclusive, WhenRegionAway
 
 Phase = Literal["warming", "stepping", "paused", "baking", "completed", "aborted"]
 
@@ -25,7 +25,8 @@ class Rollout(Standing, frozen=True, kw_only=True):
     """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
 
     `epoch` names the endpoint's event that set the weight, None while the candidate is warmed. A gate may pass on
-    records that lag by at most `max_lag_ms`.
+    records that lag by at most `max_lag_ms`. `held_by` are the regions that the step waits for, once it has waited for
+    `region_grace_ms`; `excused` are those that it does not wait for.
     """
 
     id: str
@@ -47,3 +48,7 @@ class Rollout(Standing, frozen=True, kw_only=True):
     finished_at: str | None
     max_lag_ms: int = 5_000
     allow_signature_change: bool = False
+    when_region_away: WhenRegionAway = "hold"
+    region_grace_ms: int = 60_000
+    held_by: tuple[RegionAway, ...] = ()
+    excused: tuple[RegionAway, ...] = ()

@@ -9,6 +9,7 @@ from schemas.events.endpoints import VersionReference
 Outcome: TypeAlias = Literal["pass", "fail", "undecided", "late", "no_data", "too_little_data"]
 Direction: TypeAlias = Literal["above", "below"]
 WhenInconclusive: TypeAlias = Literal["pause", "abort"]
+WhenRegionAway: TypeAlias = Literal["hold", "excuse"]
 
 
 class CanaryStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +157,18 @@ class GateCounts(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Counts
 
 
+class RegionAway(msgspec.Struct, frozen=True, kw_only=True):
+    """A region that serves the endpoint, and not the step: its gateways serve an earlier `epoch` still.
+
+    It should have served a newer one `since` then; `away_ms` is how long the step has waited by the judge's clock.
+    """
+
+    region: str
+    epoch: int
+    since: str
+    away_ms: int
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The sufficient statistics of one step up to a watermark (Unix ms, gateway time).
 
@@ -165,6 +178,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `elapsed_ms` is how far the records reach beyond the beginning of the step by the gateways' clocks, `lasted_ms` how
     long the step has lasted by the monotonic clock of the judge, which nobody sets. Earlier events do not have it.
+
+    A step begins when every region serves its epoch, except those that are excused. Until then `away` are the regions
+    that it waits for, and `lasted_ms` counts from when its weight was set. `excused` are those that are away still.
     """
 
     step: int
@@ -176,6 +192,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lag_ms: int | None = None
     waiting_for: tuple[str, ...] = ()
     lasted_ms: int | None = None
+    has_begun: bool = True
+    away: tuple[RegionAway, ...] = ()
+    excused: tuple[RegionAway, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -184,7 +203,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `subject` is what was compared, counted in `unit`. `estimate`, `lower` and `upper` bound candidate share bad minus
     baseline share bad, at level 1 - `alpha`, valid at any time; at most `max_difference` is allowed, and a pass needs
     `min_trials` on both sides. Where `worse` is `below`, as with accuracy, people read the share of good ones, 1 - bad.
-    Earlier events have the figures in `reason` alone.
+    Earlier events have the figures in `reason` alone. `without_regions` are those that it did not wait for.
     """
 
     gate: str
@@ -201,12 +220,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     baseline: Counts | None = None
     max_difference: float | None = None
     min_trials: int | None = None
+    without_regions: tuple[str, ...] = ()
 
 
 class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The candidate is to take over the endpoint from the baseline; first, `replicas` instances of it are warmed up.
 
-    A gate may pass on records that lag by at most `max_lag_ms`.
+    A gate may pass on records that lag by at most `max_lag_ms`. A step waits for a region that is away, or after
+    `region_grace_ms` it excuses it.
     """
 
     endpoint_id: str
@@ -223,6 +244,8 @@ class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     warm_up_timeout_ms: int
     max_lag_ms: int = 5_000
     allow_signature_change: bool = False
+    when_region_away: WhenRegionAway = "hold"
+    region_grace_ms: int = 60_000
 
 
 class CandidateWarmed(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,6 +260,35 @@ class StepStarted(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     weight_percent: float
     epoch: int
+    reason: str
+
+
+class StepHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """The step cannot begin, as these regions do not serve its epoch."""
+
+    step: int
+    epoch: int
+    regions: tuple[RegionAway, ...]
+    reason: str
+
+
+class StepReleased(msgspec.Struct, frozen=True, kw_only=True):
+    """The step that was held has begun: every region that it waited for serves its epoch."""
+
+    step: int
+    epoch: int
+    reason: str
+
+
+class RegionsExcused(msgspec.Struct, frozen=True, kw_only=True):
+    """The step does not wait for these regions, nor for their records.
+
+    They stay excused in the steps that follow until they serve the epoch of one that is judged.
+    """
+
+    step: int
+    epoch: int
+    regions: tuple[RegionAway, ...]
     reason: str
 
 
@@ -286,12 +338,15 @@ class RolloutAborted(msgspec.Struct, frozen=True, kw_only=True):
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "rollouts.CandidateWarmed.v1": CandidateWarmed,
+    "rollouts.RegionsExcused.v1": RegionsExcused,
     "rollouts.RolloutAborted.v1": RolloutAborted,
     "rollouts.RolloutCompleted.v1": RolloutCompleted,
     "rollouts.RolloutPaused.v1": RolloutPaused,
     "rollouts.RolloutPromoted.v1": RolloutPromoted,
     "rollouts.RolloutResumed.v1": RolloutResumed,
     "rollouts.RolloutStarted.v1": RolloutStarted,
+    "rollouts.StepHeld.v1": StepHeld,
     "rollouts.StepJudged.v1": StepJudged,
+    "rollouts.StepReleased.v1": StepReleased,
     "rollouts.StepStarted.v1": StepStarted,
 }

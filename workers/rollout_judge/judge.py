@@ -95,6 +95,7 @@ class Judge:
     async def _act(self, due: Sequence[Watched], failed: Failed) -> None:
         warming: list[tuple[Watched, ReportWarmUp]] = []
         asked: list[tuple[Watched, MeasureEpochOf]] = []
+        unbegun: list[tuple[Watched, Measurement]] = []
         for watched in due:
             with self._noting([watched], failed):
                 match next_action(watched, now_s=self._clock.monotonic()):
@@ -102,13 +103,16 @@ class Judge:
                         warming.append((watched, report))
                     case MeasureEpochOf() as question:
                         asked.append((watched, question))
-                    case None:
+                    case Measurement() as measurement if self._is_news(watched, measurement):
+                        unbegun.append((watched, measurement))
+                    case _:
                         continue
         places = asyncio.Semaphore(_WARM_UPS_AT_ONCE)
         parts = [asked[first : first + MAX_ITEMS] for first in range(0, len(asked), MAX_ITEMS)]
         await asyncio.gather(
             *(self._report_warm_up(watched, report, failed, places=places) for watched, report in warming),
             *(self._measure(part, failed) for part in parts),
+            *(self._report(unbegun[first : first + MAX_ITEMS], failed) for first in range(0, len(unbegun), MAX_ITEMS)),
         )
 
     async def _report_warm_up(
@@ -131,9 +135,12 @@ class Judge:
             for watched, result in zip(every, results, strict=True):
                 with self._noting([watched], failed):
                     measurement = self._measurement(watched, result)
-                    if measurement is not None and self._sent.get(watched.rollout.id) != sent_of(measurement):
+                    if measurement is not None and self._is_news(watched, measurement):
                         measured.append((watched, measurement))
             await self._report(measured, failed)
+
+    def _is_news(self, watched: Watched, measurement: Measurement) -> bool:
+        return self._sent.get(watched.rollout.id) != sent_of(measurement)
 
     def _measurement(self, watched: Watched, result: Result[Measured] | None) -> Measurement | None:
         """Return what is to be reported; without a result, the view is away."""

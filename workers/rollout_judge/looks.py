@@ -26,6 +26,7 @@ from schemas.events.rollouts import (
     TruncationGate,
 )
 from schemas.measurement import Arm, Measured, MeasureEpochOf
+from workers.rollout_judge.regions import away, excused
 from workers.rollout_judge.state import Watched
 
 # What each kind of gate adds to the query of the view, and which of its counts it then reads.
@@ -72,13 +73,18 @@ class LastSent(msgspec.Struct, frozen=True):
     lasted_s: int
 
 
-def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpochOf | None:
-    """Return what to report of a rollout or to ask the view; None while nothing is to be reported or served yet."""
+def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpochOf | Measurement | None:
+    """Return what to report of a rollout or to ask the view; None while nothing is to be reported.
+
+    A step that has not begun is reported as such.
+    """
     rollout = watched.rollout
     match rollout.phase:
         case "warming":
             return _warm_up(watched, now_s=now_s)
-        case "stepping" | "baking" if rollout.epoch is not None and watched.applied_ms is not None:
+        case "stepping" | "baking" if rollout.epoch is not None and rollout.step is not None:
+            if watched.applied_ms is None:
+                return _unbegun(watched, step=rollout.step, epoch=rollout.epoch, now_s=now_s)
             return _question(rollout, epoch=rollout.epoch)
         case _:
             return None
@@ -102,6 +108,7 @@ def measurement_of(watched: Watched, answer: Measured, *, now_s: float) -> Measu
         lag_ms=answer.lag_ms or 0,
         waiting_for=answer.waiting_for,
         lasted_ms=_lasted_ms(watched, now_s=now_s),
+        excused=excused(watched.behind, watched.rollout, away_ms=_ms_since(watched.set_s, now_s=now_s)),
         counts=tuple(_counts(gate, watched.rollout, answer) for gate in watched.rollout.gates),
     )
 
@@ -121,6 +128,7 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
         elapsed_ms=lasted_ms,
         freshness="late",
         lasted_ms=lasted_ms,
+        excused=excused(watched.behind, watched.rollout, away_ms=_ms_since(watched.set_s, now_s=now_s)),
         counts=(),
     )
 
@@ -132,11 +140,32 @@ def sent_of(measurement: Measurement) -> LastSent:
 
 
 def _lasted_ms(watched: Watched, *, now_s: float) -> int | None:
-    return None if watched.applied_s is None else max(0, round((now_s - watched.applied_s) * 1000))
+    return None if watched.applied_s is None else _ms_since(watched.applied_s, now_s=now_s)
+
+
+def _ms_since(then_s: float, *, now_s: float) -> int:
+    return max(0, round((now_s - then_s) * 1000))
+
+
+def _unbegun(watched: Watched, *, step: int, epoch: int, now_s: float) -> Measurement:
+    """Report that the regions of the endpoint do not serve the step yet, and how long it has waited."""
+    waited_ms = _ms_since(watched.set_s, now_s=now_s)
+    return Measurement(
+        step=step,
+        epoch=epoch,
+        watermark_ms=0,
+        elapsed_ms=0,
+        freshness="late",
+        counts=(),
+        lasted_ms=waited_ms,
+        has_begun=False,
+        away=away(watched.behind, watched.rollout, away_ms=waited_ms),
+        excused=excused(watched.behind, watched.rollout, away_ms=waited_ms),
+    )
 
 
 def _warm_up(watched: Watched, *, now_s: float) -> ReportWarmUp | None:
-    elapsed_ms = max(0, round((now_s - watched.started_s) * 1000))
+    elapsed_ms = _ms_since(watched.started_s, now_s=now_s)
     ready, rollout = len(watched.instances), watched.rollout
     is_ready = ready >= rollout.replicas
     if not (is_ready or watched.failure is not None or elapsed_ms >= rollout.warm_up_timeout_ms):

@@ -11,30 +11,28 @@ import msgspec
 
 from infra.kafka.serving_state import Documents
 from infra.newer_release import document_understood
+from schemas.documents.endpoints import ServingRegion
 from schemas.documents.records import Removed, StateRecord
 from schemas.documents.rollouts import Rollout
 from schemas.envelope import unix_ms
-from schemas.events.endpoints import TrafficApplied
+from workers.rollout_judge.regions import Endpoint, began_at_ms, behind
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """One active rollout: its document, and what is known around it. `applied_ms` is None until its epoch is served.
+    """One active rollout: its document, and what is known around it. `applied_ms` is None until its step begins.
 
-    `started_s` is when it started, `applied_s` when its epoch was served, both on the judge's monotonic clock.
+    `started_s` is when it started, `set_s` when the weight of its step was set, `applied_s` when the step began, all on
+    the judge's monotonic clock. `behind` are the regions that do not serve the step.
     """
 
     rollout: Rollout
     started_s: float
+    set_s: float
     applied_ms: int | None = None
     applied_s: float | None = None
+    behind: tuple[ServingRegion, ...] = ()
     instances: frozenset[str] = frozenset()
     failure: str | None = None
-
-
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judge reads from an endpoint's document."""
-
-    applied: tuple[TrafficApplied, ...]
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,9 +100,12 @@ class Picture:
         watched = Watched(
             rollout=rollout,
             started_s=moment.of(unix_ms(rollout.started_at)) if known is None else known.started_s,
+            set_s=moment.of(unix_ms(rollout.step_started_at or rollout.started_at)),
         )
         if known is not None and known.rollout.epoch == rollout.epoch:
-            watched = msgspec.structs.replace(watched, applied_ms=known.applied_ms, applied_s=known.applied_s)
+            watched = msgspec.structs.replace(
+                watched, set_s=known.set_s, applied_ms=known.applied_ms, applied_s=known.applied_s
+            )
         self.rollouts[rollout.id] = self._with_candidate(self._with_applied(watched, moment))
 
     def _take_endpoint(self, endpoint_id: str, endpoint: Endpoint | None, moment: Moment) -> None:
@@ -137,12 +138,13 @@ class Picture:
 
     def _with_applied(self, watched: Watched, moment: Moment) -> Watched:
         endpoint = self._endpoints.get(watched.rollout.endpoint_id)
-        served = [] if endpoint is None else [each for each in endpoint.applied if each.epoch == watched.rollout.epoch]
-        # With several regions the step's time is counted from the last of them.
-        applied_ms = max((unix_ms(each.applied_at) for each in served), default=None)
-        if applied_ms is None or applied_ms == watched.applied_ms:
+        if endpoint is None:
             return watched
-        return msgspec.structs.replace(watched, applied_ms=applied_ms, applied_s=moment.of(applied_ms))
+        watched = msgspec.structs.replace(watched, behind=behind(endpoint, watched.rollout))
+        began_ms = began_at_ms(endpoint, watched.rollout)
+        if watched.applied_ms is not None or began_ms is None:
+            return watched
+        return msgspec.structs.replace(watched, applied_ms=began_ms, applied_s=moment.of(began_ms))
 
     def _with_candidate(self, watched: Watched) -> Watched:
         instances = self._instances.get(watched.rollout.candidate_deployment_id, {})

@@ -716,6 +716,18 @@ class Readiness(Shape, frozen=True, kw_only=True):
     gateway_url: str
 
 
+class RegionAway(Shape, frozen=True, kw_only=True):
+    """A region that serves the endpoint, and not the step: its gateways serve an earlier `epoch` still.
+
+    It should have served a newer one `since` then; `away_ms` is how long the step has waited by the judge's clock.
+    """
+
+    region: str
+    epoch: int
+    since: str
+    away_ms: int
+
+
 class Resources(Shape, frozen=True, kw_only=True):
     """One span of time of one process. A measure that no one took is null, never zero; rates need two samples."""
 
@@ -781,6 +793,18 @@ class Served(Shape, frozen=True, kw_only=True):
     instance_region: str
     drawn_deployment_id: str
     found_in: str
+
+
+class ServingRegion(Shape, frozen=True, kw_only=True):
+    """A region whose gateways have served the endpoint: the newest epoch that they serve, and the first one.
+
+    `behind_since` is when they should have begun to serve a newer one, None while they serve the current one.
+    """
+
+    region: str
+    epoch: int
+    first_epoch: int
+    behind_since: str | None = None
 
 
 class ShadowSet(Shape, frozen=True, kw_only=True):
@@ -893,7 +917,7 @@ class Verdict(Shape, frozen=True, kw_only=True):
     `subject` is what was compared, counted in `unit`. `estimate`, `lower` and `upper` bound candidate share bad minus
     baseline share bad, at level 1 - `alpha`, valid at any time; at most `max_difference` is allowed, and a pass needs
     `min_trials` on both sides. Where `worse` is `below`, as with accuracy, people read the share of good ones, 1 - bad.
-    Earlier events have the figures in `reason` alone.
+    Earlier events have the figures in `reason` alone. `without_regions` are those that it did not wait for.
     """
 
     gate: str
@@ -910,6 +934,7 @@ class Verdict(Shape, frozen=True, kw_only=True):
     baseline: Counts | None = None
     max_difference: float | None = None
     min_trials: int | None = None
+    without_regions: list[str] = field(default_factory=list)
 
 
 class VersionReference(Shape, frozen=True, kw_only=True):
@@ -1086,6 +1111,7 @@ class Endpoint(Shape, frozen=True, kw_only=True):
         )
     )
     failovers: list[FailoverStarted] = field(default_factory=list)
+    regions: list[ServingRegion] = field(default_factory=list)
     position: int = 0
 
 
@@ -1206,7 +1232,8 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     """A rollout; `step` counts from 0, `weight_percent` is the candidate's, `verdicts` are those of the last decision.
 
     `epoch` names the endpoint's event that set the weight, None while the candidate is warmed. A gate may pass on
-    records that lag by at most `max_lag_ms`.
+    records that lag by at most `max_lag_ms`. `held_by` are the regions that the step waits for, once it has waited for
+    `region_grace_ms`; `excused` are those that it does not wait for.
     """
 
     phase: str
@@ -1234,6 +1261,10 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     finished_at: str | None
     max_lag_ms: int = 5000
     allow_signature_change: bool = False
+    when_region_away: str = "hold"
+    region_grace_ms: int = 60000
+    held_by: list[RegionAway] = field(default_factory=list)
+    excused: list[RegionAway] = field(default_factory=list)
     position: int = 0
 
 

@@ -5,9 +5,12 @@ import msgspec
 from control_plane.endpoints.folds import Folds
 from control_plane.endpoints.traffic.buckets import weights_of
 from control_plane.ports import EventContext
+from schemas.documents.endpoints import ServingRegion
+from schemas.envelope import unix_ms
 from schemas.events.endpoints import Allocation, EndpointReleased, EndpointReserved, TrafficApplied, TrafficShifted
 
 _EPOCHS_KEPT = 100
+_GONE_AFTER_MS = 24 * 60 * 60 * 1000
 
 
 class Epoch(msgspec.Struct, frozen=True):
@@ -18,10 +21,14 @@ class Epoch(msgspec.Struct, frozen=True):
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """`epochs` ends with the current one, which `applied` is about; `owner` is the rollout that may change it."""
+    """`epochs` ends with the current one, which `applied` is about; `owner` is the rollout that may change it.
+
+    `regions` are those that have served an epoch, and have not been behind for a day when another is set.
+    """
 
     epochs: tuple[Epoch, ...] = ()
     applied: tuple[TrafficApplied, ...] = ()
+    regions: tuple[ServingRegion, ...] = ()
     owner: str | None = None
 
     @property
@@ -40,11 +47,27 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
 def _shifted(state: Traffic, event: TrafficShifted, context: EventContext) -> Traffic:
     epochs = (*state.epochs, Epoch(context.version, event.allocations))
-    return msgspec.structs.replace(state, epochs=epochs[-_EPOCHS_KEPT:], applied=())
+    regions = tuple(_behind(each, at=context.at) for each in state.regions if not _is_gone(each, at=context.at))
+    return msgspec.structs.replace(state, epochs=epochs[-_EPOCHS_KEPT:], applied=(), regions=regions)
+
+
+def _behind(region: ServingRegion, *, at: str) -> ServingRegion:
+    return region if region.behind_since else msgspec.structs.replace(region, behind_since=at)
+
+
+def _is_gone(region: ServingRegion, *, at: str) -> bool:
+    since = region.behind_since
+    return since is not None and unix_ms(at) - unix_ms(since) > _GONE_AFTER_MS
 
 
 def _applied(state: Traffic, event: TrafficApplied, _context: EventContext) -> Traffic:
-    return msgspec.structs.replace(state, applied=(*state.applied, event))
+    known = next((each for each in state.regions if each.region == event.region), None)
+    serving = ServingRegion(
+        region=event.region, epoch=event.epoch, first_epoch=event.epoch if known is None else known.first_epoch
+    )
+    others = (each for each in state.regions if each.region != event.region)
+    regions = tuple(sorted((*others, serving), key=lambda each: each.region))
+    return msgspec.structs.replace(state, applied=(*state.applied, event), regions=regions)
 
 
 def _reserved(state: Traffic, event: EndpointReserved, _context: EventContext) -> Traffic:

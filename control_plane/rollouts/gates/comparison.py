@@ -7,6 +7,7 @@ import msgspec
 
 from control_plane.rollouts.gates.base import Terms
 from control_plane.rollouts.gates.sequential import Difference, bound_difference
+from control_plane.rollouts.regions import behind
 from schemas.events.rollouts import Counts, GateCounts, Measurement, Outcome, Verdict
 
 _SMALL_SHARE = 0.01
@@ -38,7 +39,9 @@ def compare(terms: Terms, counts: GateCounts, *, alpha: float, since_ms: int) ->
 
 def late(terms: Terms, measurement: Measurement, counts: GateCounts | None, *, alpha: float) -> Verdict:
     """Conclude nothing, as too many of the newest records are missing, and say which and since when."""
-    if not measurement.counts:
+    if not measurement.has_begun:
+        reason = f"{behind(measurement.away) or f'no gateway serves epoch {measurement.epoch}'}, so it has not begun"
+    elif not measurement.counts:
         reason = "the view of requests did not answer"
     else:
         lag = "" if measurement.lag_ms is None else f", {measurement.lag_ms / 1000:.0f} s so far"

@@ -916,6 +916,8 @@ class AsyncRollouts:
         warm_up_timeout_ms: int | None = None,
         max_lag_ms: int | None = None,
         allow_signature_change: bool | None = None,
+        when_region_away: Literal["excuse", "hold"] | None = None,
+        region_grace_ms: int | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.Rollout:
@@ -927,6 +929,9 @@ class AsyncRollouts:
         a request may take and which feedback is the truth only its owner knows. No gate passes while records of more
         than the last `max_lag_ms` are missing; one that fails on the records that are there fails all the same. A
         version that does not accept the inputs of the one that serves is only rolled out with `allow_signature_change`.
+
+        A step begins when every region serves it. One that does not after `region_grace_ms` holds the step, or is
+        excused where `when_region_away` says so.
 
         Refused with `baseline-not-ready`, `endpoint-not-found`, `invalid-replicas`, `invalid-rollout`, `no-baseline`,
         `parent-not-deployed`, `rollout-active`, `signature-changed`, `version-already-live`, `version-not-found`.
@@ -944,6 +949,8 @@ class AsyncRollouts:
                 warm_up_timeout_ms=warm_up_timeout_ms,
                 max_lag_ms=max_lag_ms,
                 allow_signature_change=allow_signature_change,
+                when_region_away=when_region_away,
+                region_grace_ms=region_grace_ms,
             ),
             types.Rollout,
             idempotency_key=idempotency_key,

@@ -143,6 +143,8 @@ class EndpointHandle:
         warm_up_timeout_ms: int | None = None,
         max_lag_ms: int | None = None,
         allow_signature_change: bool | None = None,
+        when_region_away: Literal["excuse", "hold"] | None = None,
+        region_grace_ms: int | None = None,
     ) -> RolloutHandle:
         """Start to move the endpoint to a version; it goes on by itself, judged by its gates.
 
@@ -162,6 +164,8 @@ class EndpointHandle:
             warm_up_timeout_ms=warm_up_timeout_ms,
             max_lag_ms=max_lag_ms,
             allow_signature_change=allow_signature_change,
+            when_region_away=when_region_away,
+            region_grace_ms=region_grace_ms,
         )
         return RolloutHandle(self._rollouts, started.id, log=self._log)
 

@@ -21,6 +21,8 @@ PLAN = frozenset(
         "warm_up_timeout_ms",
         "max_lag_ms",
         "allow_signature_change",
+        "when_region_away",
+        "region_grace_ms",
     },
 )
 _COLUMNS = ("id", "endpoint_name", "phase", "step", "weight_percent", "reason", "started_at")

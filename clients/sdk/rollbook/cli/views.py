@@ -13,6 +13,7 @@ from rollbook.resources import (
     Instance,
     Rollout,
     ScalingPolicy,
+    ServingRegion,
     VersionReference,
 )
 
@@ -37,7 +38,9 @@ def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
         "scaling": _scaling(endpoint.scaling),
         "failover": _changed(endpoint.failover, FailoverPolicy()),
     }
+    has_regions = len(endpoint.regions) > 1 or any(each.behind_since for each in endpoint.regions)
     parts = {
+        "regions": [_region(each) for each in endpoint.regions] if has_regions else [],
         "failures": [
             {"version": each.version, "reason": each.failure} for each in endpoint.deployments if each.failure
         ],
@@ -62,6 +65,11 @@ def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
         ],
         **{name: rows for name, rows in parts.items() if rows},
     }
+
+
+def _region(region: ServingRegion) -> dict[str, Any]:
+    shown = {"region": region.region, "serves_epoch": region.epoch}
+    return shown if region.behind_since is None else {**shown, "behind_since": region.behind_since}
 
 
 def deployment_view(deployment: Deployment) -> dict[str, Any]:

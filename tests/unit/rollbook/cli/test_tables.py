@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from rollbook.cli.tables import readable
@@ -17,6 +18,7 @@ from rollbook.resources import (
     Instance,
     Rollout,
     ScalingPolicy,
+    ServingRegion,
     ShadowSet,
     Verdict,
     VersionReference,
@@ -163,6 +165,18 @@ def test_an_endpoint_is_told_with_the_reason_of_a_failed_deployment() -> None:
     assert f"  digits/1  100 %   ready   1/4    eu, us   deployment-{UUID}" in readable(
         endpoint_view(ENDPOINT), width=120
     )
+
+
+def test_of_several_regions_is_told_which_epoch_each_serves() -> None:
+    regions = (
+        ServingRegion(region="eu", epoch=7, first_epoch=3),
+        ServingRegion(region="us", epoch=5, first_epoch=3, behind_since="2026-11-30T14:03:07Z"),
+    )
+    shown = readable(endpoint_view(msgspec.structs.replace(ENDPOINT, regions=regions)), width=120)
+
+    assert "  eu      7" in shown
+    assert "  us      5             2026-11-30T14:03:07Z" in shown
+    assert "\nregions\n" not in readable(endpoint_view(ENDPOINT), width=120)
 
 
 def test_a_rollout_is_told_with_its_verdicts() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from infra.kafka.serving_state import Documents
+from schemas.documents.endpoints import ServingRegion
 from schemas.documents.records import Removed, StateRecord
 from schemas.documents.rollouts import Rollout
 from schemas.envelope import rfc3339
@@ -17,7 +18,8 @@ from tests.support.fakes import FakeClock
 from workers.rollout_judge.control_plane import Judged
 from workers.rollout_judge.errors import PartAwayError
 from workers.rollout_judge.looks import ReportWarmUp
-from workers.rollout_judge.state import Endpoint, Instance, Moment, Picture
+from workers.rollout_judge.regions import Endpoint
+from workers.rollout_judge.state import Instance, Moment, Picture
 
 AT_MS = 1_700_000_000_000
 ROLLOUT, ENDPOINT = "rollout-1", "endpoint-1"
@@ -72,13 +74,19 @@ def rollout(*, position: int = 10, **changes: object) -> StateRecord:
     return record("rollout", document.id, document, position=position)
 
 
-def applied(*epochs: tuple[int, int], position: int = 10, endpoint: str = ENDPOINT) -> StateRecord:
-    """Make the document of an endpoint whose regions serve epochs since times in ms."""
+def applied(
+    *epochs: tuple[int, int],
+    position: int = 10,
+    endpoint: str = ENDPOINT,
+    regions: Sequence[ServingRegion] = (),
+) -> StateRecord:
+    """Make the document of an endpoint whose regions, called r0, r1 and so on, serve epochs since times in ms."""
     moments = [
         TrafficApplied(epoch=epoch, region=f"r{number}", gateway_id="gateway-1", applied_at=rfc3339(at_ms))
         for number, (epoch, at_ms) in enumerate(epochs)
     ]
-    return record("endpoint", endpoint, Endpoint(applied=tuple(moments)), position=position)
+    document = Endpoint(applied=tuple(moments), regions=tuple(regions))
+    return record("endpoint", endpoint, document, position=position)
 
 
 def instance(identifier: str, *, position: int = 10, **changes: object) -> StateRecord:

@@ -142,8 +142,7 @@ def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked
     )
 
 
-def test_nothing_is_measured_before_the_gateways_serve_the_step_nor_while_paused() -> None:
-    assert next_action(watched(applied_at=None), now_s=100.0) is None
+def test_nothing_is_measured_while_paused() -> None:
     assert next_action(watched(phase="paused"), now_s=100.0) is None
 
 

@@ -73,12 +73,6 @@ def test_another_epoch_or_endpoint_being_applied_means_nothing(endpoint: str, ep
     assert known.rollouts[ROLLOUT].applied_ms is None
 
 
-def test_time_is_counted_from_the_last_region() -> None:
-    known = picture(*active(), applied((5, AT_MS), (5, AT_MS + 9), (5, AT_MS + 3), position=11))
-
-    assert known.rollouts[ROLLOUT].applied_ms == AT_MS + 9
-
-
 def test_the_time_of_a_step_does_not_begin_again_with_another_fact_of_its_endpoint() -> None:
     known = picture(*active())
     before = known.rollouts[ROLLOUT]

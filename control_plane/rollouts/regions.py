@@ -1,0 +1,51 @@
+"""What follows from regions that do not serve a step: it is held, or goes on without them. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.documents.rollouts import Rollout
+from schemas.events.rollouts import Measurement, RegionAway, RegionsExcused, StepHeld, StepReleased
+
+
+def what_regions_do(rollout: Rollout, measurement: Measurement) -> tuple[msgspec.Struct, ...]:
+    """Return what is to be recorded, which each region is once in a step: that it holds it, or is excused.
+
+    A step that was held is released by a measurement of it after it has begun.
+    """
+    step, epoch, overdue = measurement.step, measurement.epoch, _overdue(rollout, measurement)
+    at = f"at {rollout.weight_percent:g} %"
+    if overdue and rollout.when_region_away == "excuse":
+        reason = f"Goes on {at} without {_joined(overdue)}: {behind(overdue)}."
+        return (RegionsExcused(step=step, epoch=epoch, regions=overdue, reason=reason),)
+    if overdue and not _names(overdue) <= _names(rollout.held_by):
+        return (StepHeld(step=step, epoch=epoch, regions=overdue, reason=f"Held {at}: {behind(overdue)}."),)
+    if measurement.has_begun and rollout.held_by:
+        reason = f"Begun {at}: {_joined(rollout.held_by)} {'is' if len(rollout.held_by) == 1 else 'are'} back."
+        return (StepReleased(step=step, epoch=epoch, reason=reason),)
+    return ()
+
+
+def excused_with(known: tuple[RegionAway, ...], more: tuple[RegionAway, ...]) -> tuple[RegionAway, ...]:
+    """Return all regions that are excused, each as it was when last excused."""
+    return (*(each for each in known if each.region not in _names(more)), *more)
+
+
+def behind(regions: Sequence[RegionAway]) -> str:
+    """Say which epoch each region serves still, and since when it should serve a newer one."""
+    return ", ".join(
+        f"{each.region} has been behind since {each.since[11:19]} UTC and still serves epoch {each.epoch}"
+        for each in regions
+    )
+
+
+def _joined(regions: Sequence[RegionAway]) -> str:
+    return " and ".join(each.region for each in regions)
+
+
+def _overdue(rollout: Rollout, measurement: Measurement) -> tuple[RegionAway, ...]:
+    return tuple(each for each in measurement.away if each.away_ms >= rollout.region_grace_ms)
+
+
+def _names(regions: Sequence[RegionAway]) -> set[str]:
+    return {each.region for each in regions}

@@ -1,0 +1,143 @@
+"""When a step begins with several regions, and what is said of one that does not serve it."""
+
+import pytest
+
+from infra.background import Background
+from schemas.documents.endpoints import ServingRegion
+from schemas.documents.records import StateRecord
+from schemas.envelope import rfc3339
+from schemas.events.rollouts import Measurement, RegionAway
+from tests.unit.workers.rollout_judge.pictures import (
+    AT_MS,
+    ROLLOUT,
+    MemoryPlane,
+    active,
+    applied,
+    at,
+    clock,
+    later,
+    picture,
+    rollout,
+    topic,
+    view,
+)
+from workers.rollout_judge.judge import Judge
+from workers.rollout_judge.looks import measurement_of, next_action
+from workers.rollout_judge.state import Watched
+
+SINCE = rfc3339(AT_MS - 3_000)
+
+
+def serving(name: str, *, epoch: int = 5, first_epoch: int = 2) -> ServingRegion:
+    behind_since = None if epoch >= 5 else SINCE
+    return ServingRegion(region=name, epoch=epoch, first_epoch=first_epoch, behind_since=behind_since)
+
+
+def away(name: str, *, epoch: int = 3, away_ms: int) -> RegionAway:
+    return RegionAway(region=name, epoch=epoch, since=SINCE, away_ms=away_ms)
+
+
+def watched(*records: StateRecord) -> Watched:
+    return picture(*active(applied_at=None), *records, moment=at(is_live=True)).rollouts[ROLLOUT]
+
+
+ALL = (serving("r0"), serving("r1"), serving("r2"))
+WITHOUT_R2 = (serving("r0"), serving("r1"), serving("r2", epoch=3))
+
+
+def test_a_step_begins_when_the_last_region_serves_it() -> None:
+    two = applied((5, AT_MS), (5, AT_MS + 9), position=11, regions=WITHOUT_R2)
+    three = applied((5, AT_MS), (5, AT_MS + 9), (5, AT_MS + 3), position=12, regions=ALL)
+    known = picture(*active(applied_at=None), two)
+
+    before = known.rollouts[ROLLOUT]
+    known.take(later(three), at(seen_s=123.0, is_live=True))
+    after = known.rollouts[ROLLOUT]
+
+    assert (before.applied_ms, before.applied_s) == (None, None)
+    assert (after.applied_ms, after.applied_s, after.behind) == (AT_MS + 9, 123.0, ())
+
+
+def test_its_beginning_does_not_move_when_a_region_comes_that_never_served_the_endpoint() -> None:
+    one = applied((5, AT_MS), position=11, regions=(serving("r0"),))
+    joined = applied((5, AT_MS), (5, AT_MS + 900), position=12, regions=(serving("r0"), serving("r1", first_epoch=5)))
+    known = picture(*active(applied_at=None), one)
+    known.take(later(joined), at(seen_s=200.0, is_live=True))
+
+    assert known.rollouts[ROLLOUT].applied_ms == AT_MS
+    # Nor for a judge that starts only then.
+    assert watched(joined).applied_ms == AT_MS
+
+
+def test_where_no_region_is_known_a_step_begins_with_the_first() -> None:
+    assert watched(applied((5, AT_MS + 9), (5, AT_MS))).applied_ms == AT_MS
+
+
+def test_a_region_that_is_excused_is_not_waited_for() -> None:
+    excusing = rollout(position=12, excused=(away("r2", away_ms=60_000),))
+    two = applied((5, AT_MS), (5, AT_MS + 9), position=11, regions=WITHOUT_R2)
+    back = applied((5, AT_MS), (5, AT_MS + 9), (5, AT_MS + 70_000), position=13, regions=ALL)
+
+    begun = watched(two, excusing)
+    measured = measurement_of(begun, view(), now_s=130.0)
+
+    assert begun.applied_ms == AT_MS + 9
+    assert measured is not None
+    assert measured.excused == (away("r2", away_ms=30_000),)
+    # It is back: its records count, and the step began when it did.
+    returned = watched(two, excusing, back)
+    measured = measurement_of(returned, view(), now_s=130.0)
+    assert measured is not None
+    assert (returned.applied_ms, measured.excused) == (AT_MS + 9, ())
+    assert watched(excusing, back).applied_ms == AT_MS + 9
+
+
+def test_a_step_waits_while_all_regions_are_excused_and_none_serves_it() -> None:
+    alone = (serving("r0", epoch=3),)
+    excusing = rollout(position=12, excused=(away("r0", away_ms=60_000),))
+
+    assert watched(applied(position=11, regions=alone), excusing).applied_ms is None
+
+
+def test_a_step_that_has_not_begun_is_reported_with_the_regions_that_it_waits_for() -> None:
+    report = next_action(watched(applied((5, AT_MS), (5, AT_MS), position=11, regions=WITHOUT_R2)), now_s=107.0)
+
+    assert report == Measurement(
+        step=0,
+        epoch=5,
+        watermark_ms=0,
+        elapsed_ms=0,
+        freshness="late",
+        counts=(),
+        lasted_ms=7_000,
+        has_begun=False,
+        away=(away("r2", away_ms=7_000),),
+    )
+
+
+@pytest.mark.parametrize("phase", ["stepping", "baking"])
+def test_a_step_that_no_gateway_serves_is_reported_too(phase: str) -> None:
+    report = next_action(watched(rollout(position=11, phase=phase)), now_s=107.0)
+
+    assert isinstance(report, Measurement)
+    assert (report.has_begun, report.away, report.lasted_ms) == (False, (), 7_000)
+
+
+def test_an_endpoint_that_is_at_a_later_epoch_does_not_take_the_beginning_of_a_step_back() -> None:
+    known = picture(*active(applied_at=None), applied((5, AT_MS), position=11, regions=(serving("r0"),)))
+    known.take(later(applied(position=12, regions=(serving("r0"),))), at(seen_s=200.0, is_live=True))
+
+    assert known.rollouts[ROLLOUT].applied_ms == AT_MS
+
+
+async def test_a_step_that_waits_is_reported_each_second_and_no_view_is_asked() -> None:
+    plane, time = MemoryPlane(view()), clock()
+    judge = Judge(plane, clock=time, background=Background())
+    await judge.follow(topic(active(applied_at=None)), on_ready=lambda: None)
+
+    for _ in range(5):
+        await judge.look_at_all()
+        time.advance(seconds=0.5)
+
+    assert plane.looks == []
+    assert [measurement.lasted_ms for _, measurement in plane.measurements] == [90_000, 91_000, 92_000]
