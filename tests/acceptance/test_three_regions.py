@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from rollbook import Rollbook
-from rollbook.resources import Endpoint, FailoverPolicy
+from rollbook.resources import Canary, CanaryStep, Endpoint, ErrorRateGate, FailoverPolicy
 from tests.support.digits_service import register_versions
 from tests.support.eventually import eventually
 from tests.support.region_traffic import RegionTraffic, region_traffic
@@ -20,6 +20,15 @@ pytestmark = pytest.mark.timeout(420)
 EU, US, AP = REGIONS = ("eu-west", "us-east", "ap-south")
 NAME = "digits"
 WITHIN_S = 120.0
+# Its second step does not end before the test does.
+STEPS = Canary(
+    steps=[
+        CanaryStep(weight_percent=weight, min_duration_ms=shortest_ms, max_duration_ms=1_200_000)
+        for weight, shortest_ms in ((50, 1_000), (60, 600_000), (100, 0))
+    ],
+    bake_time_ms=600_000,
+)
+GATE = ErrorRateGate(max_increase=0.5, min_requests=10)
 STARTED, ENDED = "endpoints.FailoverStarted.v1", "endpoints.FailoverEnded.v1"
 
 
@@ -167,6 +176,67 @@ def _applied(regions: Regions, shifted: Endpoint, region: str) -> bool:
     return any(
         each.event["data"]["epoch"] == shifted.epoch and each.event["data"]["region"] == region for each in found
     )
+
+
+@contextmanager
+def cut_off(regions: Regions) -> Iterator[ExitStack]:
+    """Cut a region's gateway off until the stack of contexts is closed."""
+    with ExitStack() as cut:
+        cut.enter_context(regions.stack.paused(f"follower-{US}"))
+        yield cut
+
+
+@contextmanager
+def rolling_out(regions: Regions, **plan: Any) -> Iterator[str]:  # noqa: ANN401
+    """Roll the second version out where the first serves, and abort it in the end."""
+    rollouts = regions.rollbook.rollouts
+    started = rollouts.start(NAME, f"{NAME}/2", strategy=STEPS, gates=[GATE], region_grace_ms=1_000, **plan)
+    try:
+        yield started.id
+    finally:
+        rollouts.abort(started.id, reason="the test is over")
+        eventually(regions.is_whole, "all is as before", within_s=WITHIN_S, poll_s=0.5)
+
+
+def _kinds(regions: Regions, rollout_id: str) -> list[str]:
+    events = regions.rollbook.events(stream=rollout_id, limit=1_000)
+    return [each.event["type"].split(".")[1] for each in events]
+
+
+def test_a_step_waits_for_a_region_that_is_cut_off_and_begins_when_it_is_back(regions: Regions) -> None:
+    rollouts = regions.rollbook.rollouts
+    with regions.traffic() as traffic, cut_off(regions) as cut, rolling_out(regions) as rollout_id:
+        soon(lambda: rollouts.get(rollout_id).held_by, "the step that is held")
+        held, serving = rollouts.get(rollout_id), {each.region: each for each in regions.endpoint.regions}
+        cut.close()
+        soon(lambda: "StepReleased" in _kinds(regions, rollout_id), "the step that begins")
+        soon(lambda: rollouts.get(rollout_id).step == 1, "the next step")
+
+    assert traffic.failures == []
+    (away,) = held.held_by
+    assert (held.phase, held.step, away.region, away.epoch) == ("stepping", 0, US, serving[US].epoch)
+    assert held.reason.startswith("Held at 50 %: us-east has been behind since ")
+    assert serving[EU].epoch == serving[AP].epoch == held.epoch
+    kinds = _kinds(regions, rollout_id)
+    assert kinds.index("StepHeld") < kinds.index("StepReleased") < kinds.index("StepJudged")
+
+
+def test_a_region_that_is_excused_is_gone_without_and_returns_at_the_current_epoch(regions: Regions) -> None:
+    rollouts = regions.rollbook.rollouts
+    plan = {"when_region_away": "excuse"}
+    with regions.traffic() as traffic, cut_off(regions) as cut, rolling_out(regions, **plan) as rollout_id:
+        soon(lambda: rollouts.get(rollout_id).step == 1, "the next step")
+        without = rollouts.get(rollout_id)
+        cut.close()
+        soon(lambda: regions.endpoint.regions[-1].behind_since is None, "the region that is back")
+        back = regions.endpoint
+        soon(lambda: traffic.last(US)[-1].epoch == str(back.epoch), "answers of the current epoch")
+
+    assert traffic.failures == []
+    assert [each.region for each in without.excused] == [US]
+    assert without.reason == "Raised to 60 %: both gates pass at 50 %, without us-east."
+    assert {each.region: each.epoch for each in back.regions} == dict.fromkeys(REGIONS, without.epoch)
+    assert "StepHeld" not in _kinds(regions, rollout_id)
 
 
 def test_the_backup_version_answers_while_the_version_is_gone_everywhere(regions: Regions) -> None:
