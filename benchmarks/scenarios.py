@@ -23,6 +23,7 @@ from benchmarks.record_ingest import measure as measure_record_ingest
 from benchmarks.request_visibility import measure as measure_request_visibility
 from benchmarks.runtime_against_mlserver import measure as measure_runtime_against_mlserver
 from benchmarks.shared_processes import measure as measure_shared_processes
+from benchmarks.simulation.scenario import measure as measure_simulation
 from benchmarks.start_and_memory import measure as measure_start_and_memory
 from benchmarks.verdict_delay import measure as measure_verdict_delay
 
@@ -81,6 +82,10 @@ SCENARIOS = {
         measure=measure_epoch_measurement,
     ),
     "verdict": Scenario(title="enough labels there to verdict recorded", measure=measure_verdict_delay),
+    "simulation": Scenario(
+        title="sound versions aborted, and requests that bad ones answer, in simulated rollouts",
+        measure=measure_simulation,
+    ),
     "batch": Scenario(
         title="rows scored by `rollbook batch score`, and by a script that calls `predict`",
         measure=measure_batch_rows,
