@@ -87,12 +87,12 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
         case StepStarted():
             return _step_started(state, event, at=at)
         case StepJudged(measurement=measurement, verdicts=verdicts, reason=reason):
-            is_comparison = state.phase == "stepping" and bool(measurement.counts)
+            is_comparison = state.phase == "stepping"
             return replace(
                 state,
                 judged_watermark_ms=measurement.watermark_ms,
                 judged_lasted_ms=-1 if measurement.lasted_ms is None else measurement.lasted_ms,
-                judged=measurement.counts if is_comparison else state.judged,
+                judged=_last_compared(state.judged, measurement.counts) if is_comparison else state.judged,
                 held_by=(),
                 excused=measurement.excused,
                 verdicts=verdicts,
@@ -125,6 +125,12 @@ def _regions_changed(state: RolloutState, event: StepHeld | StepReleased | Regio
     held_by = event.regions if isinstance(event, StepHeld) else ()
     excused = excused_with(state.excused, event.regions) if isinstance(event, RegionsExcused) else state.excused
     return replace(state, held_by=held_by, excused=excused, reason=event.reason)
+
+
+def _last_compared(before: tuple[GateCounts, ...], now: tuple[GateCounts, ...]) -> tuple[GateCounts, ...]:
+    """Keep what a gate was last judged on beside a baseline that had any traffic; it may be passed over without."""
+    kept = {each.gate: each for each in before} | {each.gate: each for each in now if each.baseline.trials}
+    return tuple(kept.values())
 
 
 def _step_started(state: RolloutState, event: StepStarted, *, at: str) -> RolloutState:

@@ -10,6 +10,7 @@ from schemas.events.rollouts import (
     Measurement,
     Strategy,
     WhenInconclusive,
+    WhenMissing,
     WhenRegionAway,
 )
 from schemas.texts import Reason
@@ -36,6 +37,11 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     A step begins when every region serves it. One that does not after `region_grace_ms` holds the step, or is excused
     where `when_region_away` says so.
+
+    A step that is undecided after its longest duration ends as `when_inconclusive` says: it pauses or aborts. Late
+    records (`when_late`) and gates with no data or too little (`when_no_data`, `when_too_little_data`) can have
+    settings of their own. With `pass` the rollout goes on without such a gate. If gates differ, the strictest setting
+    decides: abort before pause before pass.
     """
 
     endpoint: str
@@ -50,6 +56,9 @@ class StartRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     allow_signature_change: bool = False
     when_region_away: WhenRegionAway = "hold"
     region_grace_ms: int = 60 * 1000
+    when_late: WhenInconclusive | None = None
+    when_no_data: WhenMissing | None = None
+    when_too_little_data: WhenMissing | None = None
 
 
 class ReportWarmUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

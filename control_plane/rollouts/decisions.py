@@ -22,6 +22,7 @@ from control_plane.rollouts.commands import (
     ResumeRollout,
     StartRollout,
 )
+from control_plane.rollouts.endings import ending_of, passed_over, strictest
 from control_plane.rollouts.policies import (
     has_lasted,
     is_at_its_end,
@@ -85,6 +86,9 @@ def start(
         max_lag_ms=command.max_lag_ms,
         when_region_away=command.when_region_away,
         region_grace_ms=command.region_grace_ms,
+        when_late=command.when_late,
+        when_no_data=command.when_no_data,
+        when_too_little_data=command.when_too_little_data,
     )
     return Decision(events=(started,))
 
@@ -175,16 +179,12 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
     verdicts = verdicts_on(state, measurement)
     if not measurement.has_begun:
         return _judge_unbegun(state, measurement, verdicts, next_epoch)
-    stage, following = state.stages[measurement.step], measurement.step + 1
     if _has_failed(verdicts):
         return _failed(state, measurement, verdicts, next_epoch)
-    if has_lasted(measurement, stage.min_duration_ms) and _all_pass(verdicts):
-        reason = reasons.gates_pass(state, verdicts, following=following)
-        if following == len(state.stages) - 1:
-            return _judged(measurement, verdicts, "promote", reason, _promotion(state, reason, next_epoch))
-        return _judged(measurement, verdicts, "advance", reason, (_step(state, following, reason, next_epoch),))
+    if _has_lasted(state, measurement) and all(verdict.outcome == "pass" for verdict in verdicts):
+        return _passed(state, measurement, verdicts, next_epoch)
     if is_at_its_end(state, measurement):
-        return _inconclusive(state, measurement, verdicts, next_epoch)
+        return _ended(state, measurement, verdicts, next_epoch)
     return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
 
 
@@ -193,8 +193,35 @@ def _judge_unbegun(
 ) -> Decision:
     """A step that never begins ends like one that is never decided; baking has no end of its own."""
     if state.phase == "stepping" and is_at_its_end(state, measurement):
-        return _inconclusive(state, measurement, verdicts, next_epoch)
+        return _ended(state, measurement, verdicts, next_epoch)
     return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
+
+
+def _has_lasted(state: RolloutState, measurement: Measurement) -> bool:
+    return has_lasted(measurement, state.stages[measurement.step].min_duration_ms)
+
+
+def _passed(state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int) -> Decision:
+    following = measurement.step + 1
+    reason = reasons.gates_pass(state, verdicts, following=following)
+    if following == len(state.stages) - 1:
+        return _judged(measurement, verdicts, "promote", reason, _promotion(state, reason, next_epoch))
+    return _judged(measurement, verdicts, "advance", reason, (_step(state, following, reason, next_epoch),))
+
+
+def _ended(state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int) -> Decision:
+    """End a step that is undecided after its longest duration, as its plan says."""
+    endings = [ending_of(state, verdict) for verdict in verdicts]
+    if not _has_lasted(state, measurement):
+        # Its records are late, whatever the gates made of them.
+        endings.append(state.when_late or state.when_inconclusive)
+    ending = strictest(endings)
+    if ending == "pass":
+        return _passed(state, measurement, tuple(map(passed_over, verdicts)), next_epoch)
+    reason = reasons.inconclusive(state, measurement, verdicts, ending=ending)
+    if ending == "abort":
+        return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
+    return _judged(measurement, verdicts, "pause", reason, (RolloutPaused(step=state.step, reason=reason),))
 
 
 def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
@@ -210,10 +237,6 @@ def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int
     return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
 
 
-def _all_pass(verdicts: tuple[Verdict, ...]) -> bool:
-    return all(verdict.outcome == "pass" for verdict in verdicts)
-
-
 def _has_failed(verdicts: tuple[Verdict, ...]) -> bool:
     return any(verdict.outcome == "fail" for verdict in verdicts)
 
@@ -221,18 +244,6 @@ def _has_failed(verdicts: tuple[Verdict, ...]) -> bool:
 def _failed(state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int) -> Decision:
     reason = reasons.gates_failed(state, verdicts)
     return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
-
-
-def _inconclusive(
-    state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int
-) -> Decision:
-    reason = reasons.inconclusive(state, measurement, verdicts)
-    match state.when_inconclusive:
-        case "abort":
-            return _judged(measurement, verdicts, "abort", reason, _abort(state, reason, next_epoch).events)
-        case "pause":
-            paused = RolloutPaused(step=state.step, reason=reason)
-            return _judged(measurement, verdicts, "pause", reason, (paused,))
 
 
 def _judged(

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from control_plane.rollouts.aggregate import RolloutState
-from schemas.events.rollouts import Measurement, Outcome, Verdict
+from control_plane.rollouts.endings import what_holds_back
+from schemas.events.rollouts import Measurement, Verdict, WhenMissing
 
 _WITHOUT_TRAFFIC = "Aborted before it got any traffic"
-# What explains most comes first.
-_OPEN: tuple[Outcome, ...] = ("late", "no_data", "too_little_data", "undecided")
 _SPANS = ((48 * 3_600_000, "days", 24 * 3_600_000), (120 * 60_000, "h", 3_600_000), (120_000, "min", 60_000))
 
 
@@ -39,10 +38,12 @@ def gates_failed(state: RolloutState, verdicts: Sequence[Verdict]) -> str:
 
 
 def gates_pass(state: RolloutState, verdicts: Sequence[Verdict], *, following: int) -> str:
-    """Say why the next step starts."""
-    is_last = following == len(state.stages) - 1
-    outcome = "Promoted" if is_last else f"Raised to {_weight(state, following)}"
-    return f"{outcome}: {_all(len(verdicts))} at {state.weight_percent:g} %{_without(verdicts[0].without_regions)}."
+    """Say why the next step starts, and which gates had no say in it."""
+    outcome = "Promoted" if following == len(state.stages) - 1 else f"Raised to {_weight(state, following)}"
+    silent = [each for each in verdicts if each.is_passed_over]
+    told = _number_that_pass(len(verdicts) - len(silent), of=len(verdicts))
+    without = _without(verdicts[0].without_regions)
+    return f"{outcome}: {told} at {state.weight_percent:g} %{without}{_passed_over(silent)}."
 
 
 def baked(measurement: Measurement) -> str:
@@ -51,35 +52,46 @@ def baked(measurement: Measurement) -> str:
     return f"Completed: no gate failed in {_span(measurement.elapsed_ms)} at 100 %{without}."
 
 
-def inconclusive(state: RolloutState, measurement: Measurement, verdicts: Sequence[Verdict]) -> str:
+def inconclusive(
+    state: RolloutState, measurement: Measurement, verdicts: Sequence[Verdict], *, ending: WhenMissing
+) -> str:
     """Say what a step that is over still waited for."""
-    outcome = "Aborted" if state.when_inconclusive == "abort" else "Paused"
+    outcome = "Aborted" if ending == "abort" else "Paused"
     waited = f"{outcome} at {state.weight_percent:g} %: no decision in {_span(state.deadline_ms)}"
-    still_open = sorted((each for each in verdicts if each.outcome in _OPEN), key=_rank)
-    if not still_open:
+    held = what_holds_back(state, verdicts)
+    if not held:
         return f"{waited}; the records reach only {_span(measurement.elapsed_ms)} into the step."
-    first = still_open[0].reason
+    first = held[0].reason
     # All gates wait for the same records.
-    others = _others(sum(each.reason != first for each in still_open), one="is open", many="are open")
+    others = _others(sum(each.reason != first for each in held), one="is open", many="are open")
     return f"{waited}; {first}{others}."
-
-
-def _rank(verdict: Verdict) -> int:
-    return _OPEN.index(verdict.outcome)
 
 
 def _excess(verdict: Verdict) -> float:
     return (verdict.estimate or 0.0) - (verdict.max_difference or 0.0)
 
 
-def _all(gates: int) -> str:
-    match gates:
+def _number_that_pass(number: int, *, of: int) -> str:
+    match number:
+        case 0:
+            return "no gate passes"
         case 1:
-            return "the gate passes"
-        case 2:
+            return "the gate passes" if of == 1 else "1 gate passes"
+        case 2 if of == number:
             return "both gates pass"
         case _:
-            return f"all {gates} gates pass"
+            return f"all {number} gates pass" if of == number else f"{number} gates pass"
+
+
+def _passed_over(verdicts: Sequence[Verdict]) -> str:
+    if not verdicts:
+        return ""
+    *names, last = (each.gate.replace("_", " ") for each in verdicts)
+    listed = f"{', '.join(names)} and {last}" if names else last
+    had = {"no_data": "no data", "too_little_data": "too little data"}
+    outcomes = {each.outcome for each in verdicts}
+    what = had[outcomes.pop()] if len(outcomes) == 1 else "no data or too little"
+    return f"; {listed} had {what} and {'are' if names else 'is'} passed over as configured"
 
 
 def _others(number: int, *, one: str, many: str) -> str:

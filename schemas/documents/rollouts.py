@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from schemas.events.endpoints import VersionReference
-from schemas.events.rollouts import Gate, RegionAway, Strategy, Verdict, WhenInconclusive, WhenRegionAway
+from schemas.events.rollouts import Gate, RegionAway, Strategy, Verdict, WhenInconclusive, WhenMissing, WhenRegionAway
 
 Phase = Literal["warming", "stepping", "paused", "baking", "completed", "aborted"]
 
@@ -26,7 +26,8 @@ class Rollout(Standing, frozen=True, kw_only=True):
 
     `epoch` names the endpoint's event that set the weight, None while the candidate is warmed. A gate may pass on
     records that lag by at most `max_lag_ms`. `held_by` are the regions that the step waits for, once it has waited for
-    `region_grace_ms`; `excused` are those that it does not wait for.
+    `region_grace_ms`; `excused` are those that it does not wait for. Without settings of their own, `when_late`,
+    `when_no_data` and `when_too_little_data` are as `when_inconclusive`.
     """
 
     id: str
@@ -52,3 +53,6 @@ class Rollout(Standing, frozen=True, kw_only=True):
     region_grace_ms: int = 60_000
     held_by: tuple[RegionAway, ...] = ()
     excused: tuple[RegionAway, ...] = ()
+    when_late: WhenInconclusive | None = None
+    when_no_data: WhenMissing | None = None
+    when_too_little_data: WhenMissing | None = None

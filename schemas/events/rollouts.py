@@ -10,6 +10,7 @@ Outcome: TypeAlias = Literal["pass", "fail", "undecided", "late", "no_data", "to
 Direction: TypeAlias = Literal["above", "below"]
 WhenInconclusive: TypeAlias = Literal["pause", "abort"]
 WhenRegionAway: TypeAlias = Literal["hold", "excuse"]
+WhenMissing: TypeAlias = Literal["pass", "pause", "abort"]
 
 
 class CanaryStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +204,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `subject` is what was compared, counted in `unit`. `estimate`, `lower` and `upper` bound candidate share bad minus
     baseline share bad, at level 1 - `alpha`, valid at any time; at most `max_difference` is allowed, and a pass needs
     `min_trials` on both sides. Where `worse` is `below`, as with accuracy, people read the share of good ones, 1 - bad.
-    Earlier events have the figures in `reason` alone. `without_regions` are those that it did not wait for.
+    `without_regions` are those that it did not wait for. A gate that `is_passed_over` did not have enough data at the
+    end of its step, and the plan says to go on without it. Earlier events have the figures in `reason` alone.
     """
 
     gate: str
@@ -221,13 +223,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_difference: float | None = None
     min_trials: int | None = None
     without_regions: tuple[str, ...] = ()
+    is_passed_over: bool = False
 
 
 class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The candidate is to take over the endpoint from the baseline; first, `replicas` instances of it are warmed up.
 
     A gate may pass on records that lag by at most `max_lag_ms`. A step waits for a region that is away, or after
-    `region_grace_ms` it excuses it.
+    `region_grace_ms` it excuses it. A step that reaches its longest duration undecided ends as `when_inconclusive`
+    says, unless what is missing has a setting of its own.
     """
 
     endpoint_id: str
@@ -246,6 +250,9 @@ class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     allow_signature_change: bool = False
     when_region_away: WhenRegionAway = "hold"
     region_grace_ms: int = 60_000
+    when_late: WhenInconclusive | None = None
+    when_no_data: WhenMissing | None = None
+    when_too_little_data: WhenMissing | None = None
 
 
 class CandidateWarmed(msgspec.Struct, frozen=True, kw_only=True):

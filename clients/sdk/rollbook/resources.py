@@ -917,7 +917,8 @@ class Verdict(Shape, frozen=True, kw_only=True):
     `subject` is what was compared, counted in `unit`. `estimate`, `lower` and `upper` bound candidate share bad minus
     baseline share bad, at level 1 - `alpha`, valid at any time; at most `max_difference` is allowed, and a pass needs
     `min_trials` on both sides. Where `worse` is `below`, as with accuracy, people read the share of good ones, 1 - bad.
-    Earlier events have the figures in `reason` alone. `without_regions` are those that it did not wait for.
+    `without_regions` are those that it did not wait for. A gate that `is_passed_over` did not have enough data at the
+    end of its step, and the plan says to go on without it. Earlier events have the figures in `reason` alone.
     """
 
     gate: str
@@ -935,6 +936,7 @@ class Verdict(Shape, frozen=True, kw_only=True):
     max_difference: float | None = None
     min_trials: int | None = None
     without_regions: list[str] = field(default_factory=list)
+    is_passed_over: bool = False
 
 
 class VersionReference(Shape, frozen=True, kw_only=True):
@@ -1233,7 +1235,8 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
 
     `epoch` names the endpoint's event that set the weight, None while the candidate is warmed. A gate may pass on
     records that lag by at most `max_lag_ms`. `held_by` are the regions that the step waits for, once it has waited for
-    `region_grace_ms`; `excused` are those that it does not wait for.
+    `region_grace_ms`; `excused` are those that it does not wait for. Without settings of their own, `when_late`,
+    `when_no_data` and `when_too_little_data` are as `when_inconclusive`.
     """
 
     phase: str
@@ -1265,6 +1268,9 @@ class Rollout(RolloutShape, frozen=True, kw_only=True):
     region_grace_ms: int = 60000
     held_by: list[RegionAway] = field(default_factory=list)
     excused: list[RegionAway] = field(default_factory=list)
+    when_late: str | None = None
+    when_no_data: str | None = None
+    when_too_little_data: str | None = None
     position: int = 0
 
 

@@ -145,12 +145,16 @@ class EndpointHandle:
         allow_signature_change: bool | None = None,
         when_region_away: Literal["excuse", "hold"] | None = None,
         region_grace_ms: int | None = None,
+        when_late: Literal["abort", "pause"] | None = None,
+        when_no_data: Literal["abort", "pass", "pause"] | None = None,
+        when_too_little_data: Literal["abort", "pass", "pause"] | None = None,
     ) -> RolloutHandle:
         """Start to move the endpoint to a version; it goes on by itself, judged by its gates.
 
         Without a strategy the steps are 5, 25, 50 and 100 %; without gates at most 2 points more requests may fail than
         on the version beside it. `alpha` is the share of false verdicts that is accepted, over all looks together.
-        No gate passes while records of more than the last `max_lag_ms` are missing.
+        No gate passes while records of more than the last `max_lag_ms` are missing. `when_late`, `when_no_data` and
+        `when_too_little_data` say what then becomes of a step that is over; they default to `when_inconclusive`.
         """
         reference = version if isinstance(version, str) else version.reference
         started = self._rollouts.start(
@@ -166,6 +170,9 @@ class EndpointHandle:
             allow_signature_change=allow_signature_change,
             when_region_away=when_region_away,
             region_grace_ms=region_grace_ms,
+            when_late=when_late,
+            when_no_data=when_no_data,
+            when_too_little_data=when_too_little_data,
         )
         return RolloutHandle(self._rollouts, started.id, log=self._log)
 

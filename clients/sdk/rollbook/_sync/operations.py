@@ -917,6 +917,9 @@ class Rollouts:
         allow_signature_change: bool | None = None,
         when_region_away: Literal["excuse", "hold"] | None = None,
         region_grace_ms: int | None = None,
+        when_late: Literal["abort", "pause"] | None = None,
+        when_no_data: Literal["abort", "pass", "pause"] | None = None,
+        when_too_little_data: Literal["abort", "pass", "pause"] | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.Rollout:
@@ -931,6 +934,11 @@ class Rollouts:
 
         A step begins when every region serves it. One that does not after `region_grace_ms` holds the step, or is
         excused where `when_region_away` says so.
+
+        A step that is undecided after its longest duration ends as `when_inconclusive` says: it pauses or aborts. Late
+        records (`when_late`) and gates with no data or too little (`when_no_data`, `when_too_little_data`) can have
+        settings of their own. With `pass` the rollout goes on without such a gate. If gates differ, the strictest
+        setting decides: abort before pause before pass.
 
         Refused with `baseline-not-ready`, `endpoint-not-found`, `invalid-replicas`, `invalid-rollout`, `no-baseline`,
         `parent-not-deployed`, `rollout-active`, `signature-changed`, `version-already-live`, `version-not-found`.
@@ -950,6 +958,9 @@ class Rollouts:
                 allow_signature_change=allow_signature_change,
                 when_region_away=when_region_away,
                 region_grace_ms=region_grace_ms,
+                when_late=when_late,
+                when_no_data=when_no_data,
+                when_too_little_data=when_too_little_data,
             ),
             types.Rollout,
             idempotency_key=idempotency_key,
