@@ -5,6 +5,7 @@ import msgspec
 from projections.reading import Reader
 from projections.rollout_timeline.rows import EntryBase
 from schemas.envelope import rfc3339
+from schemas.events.rollouts import Verdict
 
 _TIMELINE = """
     SELECT toUnixTimestamp64Milli(at) AS at_ms, position, stream, stream_version, type, step, weight_percent, epoch,
@@ -20,14 +21,14 @@ _TIMELINE = """
 
 
 class TimelineItem(EntryBase, frozen=True, kw_only=True):
-    """One fact; `verdicts` is the JSON array of the gates' verdicts."""
+    """One fact; a decision has the verdicts of its gates."""
 
     at: str
     position: int
     stream: str
     stream_version: int
     type: str
-    verdicts: msgspec.Raw
+    verdicts: tuple[Verdict, ...]
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ async def timeline_of_rollout(
         items=[
             TimelineItem(
                 at=rfc3339(row.pop("at_ms")),
-                verdicts=msgspec.Raw(row.pop("verdicts").encode()),
+                verdicts=msgspec.json.decode(row.pop("verdicts"), type=tuple[Verdict, ...]),
                 **row,
             )
             for row in rows

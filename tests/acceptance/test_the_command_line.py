@@ -154,7 +154,7 @@ def test_a_rollout_is_started_watched_and_stopped(
     paused = cli.answer("rollout", "pause", started["id"], "--reason", "lunch")
     resumed = cli.answer("rollout", "resume", started["id"], "--reason", "back")
     listed = cli.answer("rollout", "list", "--endpoint", service.name, "--active")
-    shown = cli.answer("rollout", "get", started["id"])
+    shown = cli.answer("rollout", "show", started["id"])
     aborted = cli.answer("rollout", "abort", started["id"], "--reason", "enough")
     watched = cli.type("rollout", "watch", started["id"])
 

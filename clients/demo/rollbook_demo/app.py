@@ -117,7 +117,7 @@ def _tell_evidence(narrator: Narrator, evidence: Evidence) -> None:
     for version, items in evidence.timelines.items():
         narrator.say(f"timeline of {version}")
         for item, reason in each_reason_once(items):
-            narrator.say(f"  {item['at'][11:23]}  {item['summary']}{reason and f': {reason}'}")
+            narrator.say(f"  {item['at'][11:23]}  {reason and f'{reason} '}{item['summary']}")
     served, event = evidence.provenance, evidence.provenance.get("event") or {}
     narrator.say(
         f"one answer, {served.get('prediction_id')}, came from {served.get('version')}: event {event.get('id')}"

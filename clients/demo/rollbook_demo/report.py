@@ -9,6 +9,10 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+import msgspec
+
+from rollbook.gate_rows import explanations, gate_rows, level_of
+from rollbook.resources import Verdict
 from rollbook_demo.charts import Axis, Line, line_chart
 from rollbook_demo.evidence import Evidence, audit_sentence, each_reason_once
 
@@ -141,14 +145,34 @@ def _legend(colours: dict[str, str]) -> str:
 def _timeline(name: str, items: Sequence[dict[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{escape(item['at'][11:23])}</td><td>{escape(item['type'].split('.')[1])}</td>"
-        f"<td>{escape(item['summary'])}{_small(reason)}</td></tr>"
+        f"<td>{_sentence(item, reason)}{_gates(item)}</td></tr>"
         for item, reason in each_reason_once(items)
     )
     return f"<h3>{escape(name)}</h3><table>{rows}</table>"
 
 
-def _small(reason: str) -> str:
-    return f"<br><small>{escape(reason)}</small>" if reason else ""
+def _sentence(item: dict[str, Any], reason: str) -> str:
+    summary = escape(item["summary"])
+    return f"{escape(reason)}<br><small>{summary}</small>" if reason else summary
+
+
+def _gates(item: dict[str, Any]) -> str:
+    """Write what each gate of a decision compared as a row."""
+    verdicts = msgspec.convert(item["verdicts"], list[Verdict])
+    if not verdicts:
+        return ""
+    level = f"{level_of(verdicts)} interval"
+    head = "".join(f"<th>{name}</th>" for name in ("compared", "candidate", "baseline", "points", "allowed", "verdict"))
+    rows = "".join(
+        f"<tr><td>{escape(row.compared)}</td>"
+        f"<td>{row.candidate}<br><small>{row.candidate_count}</small></td>"
+        f"<td>{row.baseline}<br><small>{row.baseline_count}</small></td>"
+        f"<td>{row.difference}<br><small>{level} {row.interval}</small></td>"
+        f"<td>{row.allowed}</td><td>{escape(row.outcome)}</td></tr>"
+        for row in gate_rows(verdicts)
+    )
+    told = "".join(f"<p><small>{escape(sentence)}</small></p>" for sentence in explanations(verdicts))
+    return f'<table class="gates"><tr>{head}</tr>{rows}</table>{told}'
 
 
 def _facts(evidence: Evidence) -> str:

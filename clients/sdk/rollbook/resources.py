@@ -859,22 +859,6 @@ class Tensor(Shape, frozen=True, kw_only=True):
     allows_missing: bool = False
 
 
-class TimelineItem(Shape, frozen=True, kw_only=True):
-    """One fact; `verdicts` is the JSON array of the gates' verdicts."""
-
-    summary: str
-    at: str
-    position: int
-    stream: str
-    stream_version: int
-    type: str
-    verdicts: Any
-    step: int | None = None
-    weight_percent: float | None = None
-    epoch: int | None = None
-    reason: str = ""
-
-
 class Token(Shape, frozen=True, kw_only=True):
     """A token without what makes it one."""
 
@@ -1288,11 +1272,20 @@ class Signature(Shape, frozen=True, kw_only=True):
     outputs: list[Tensor]
 
 
-class Timeline(Shape, frozen=True, kw_only=True):
-    """The facts in the order of the log, and the position up to which they are complete."""
+class TimelineItem(Shape, frozen=True, kw_only=True):
+    """One fact; a decision has the verdicts of its gates."""
 
-    items: list[TimelineItem]
+    summary: str
+    at: str
     position: int
+    stream: str
+    stream_version: int
+    type: str
+    verdicts: list[Verdict]
+    step: int | None = None
+    weight_percent: float | None = None
+    epoch: int | None = None
+    reason: str = ""
 
 
 class Tokens(Shape, frozen=True, kw_only=True):
@@ -1352,3 +1345,10 @@ class EndpointScaling(Shape, frozen=True, kw_only=True):
     policy_version: int
     deployments: list[DeploymentScaling]
     position: int = 0
+
+
+class Timeline(Shape, frozen=True, kw_only=True):
+    """The facts in the order of the log, and the position up to which they are complete."""
+
+    items: list[TimelineItem]
+    position: int

@@ -176,7 +176,7 @@ async def test_no_command_prints_what_only_python_reads(typed: Type, stage: Stag
         )
     ]
     rollout_id = next(word for word in shown[-4].out.split() if word.startswith("rollout-"))
-    shown.append(await typed("rollout", "get", rollout_id))
+    shown.append(await typed("rollout", "show", rollout_id))
     await typed("rollout", "abort", rollout_id, "--reason", "seen")
 
     for one in shown:

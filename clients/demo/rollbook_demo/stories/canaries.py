@@ -9,7 +9,10 @@ from typing import Any
 
 import msgspec
 
+from rollbook.cli.gate_table import gate_lines
+from rollbook.cli.output import width_at_hand
 from rollbook.resources import Rollout, Version
+from rollbook_demo.narration import Narrator
 from rollbook_demo.stories.base import Outcome, Stage
 from rollbook_demo.traffic import Traffic
 
@@ -18,6 +21,8 @@ _AFTERMATH_S = 3.0
 _POLL_S = 0.25
 _SERVING_TIMEOUT_S = 60.0
 _ROLLOUT_TIMEOUT_S = 150.0
+_DECIDED = ("baking", "aborted")
+_INDENT = 5
 
 
 class Canary(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,5 +120,12 @@ def _roll_out(stage: Stage, canary: Canary, traffic: Traffic, version: Version) 
         if line != told:
             told = line
             narrator.say(line)
+            if rollout.phase in _DECIDED:
+                _say_gates(narrator, rollout)
         time.sleep(_POLL_S)
     return rollout
+
+
+def _say_gates(narrator: Narrator, rollout: Rollout) -> None:
+    for line in gate_lines(rollout.verdicts, width=width_at_hand() - _INDENT):
+        narrator.say(f"  {line}".rstrip())

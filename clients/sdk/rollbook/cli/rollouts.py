@@ -1,15 +1,17 @@
 """`rollbook rollout …`."""
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from rollbook import Rollbook
+from rollbook.cli.gate_table import gate_lines
 from rollbook.cli.input_files import read_json_object
 from rollbook.cli.options import LIMIT, TIMEOUT
-from rollbook.cli.output import show
+from rollbook.cli.output import show, width_at_hand
 from rollbook.cli.profile import Profile, pass_profile
-from rollbook.cli.views import rollout_view
+from rollbook.cli.views import rollout_text
 
 PLAN = frozenset(
     {
@@ -86,14 +88,14 @@ def list_rollouts(profile: Profile, endpoint: str | None, limit: int | None, *, 
         show(profile, rollbook.rollouts.list(endpoint=endpoint, active=active, limit=limit), columns=_COLUMNS)
 
 
-@rollout.command("get")
+@rollout.command("show")
 @click.argument("rollout_id")
 @pass_profile
-def get_rollout(profile: Profile, rollout_id: str) -> None:
-    """Show one rollout with its last verdicts."""
+def show_rollout(profile: Profile, rollout_id: str) -> None:
+    """Show how a rollout stands, why, and what each gate compared for its last decision."""
     with profile.client() as rollbook:
         found = rollbook.rollouts.get(rollout_id)
-        show(profile, found, people_see=rollout_view(found))
+        show(profile, found, people_see=partial(rollout_text, found))
 
 
 @rollout.command("watch")
@@ -110,6 +112,8 @@ def _watch(profile: Profile, rollbook: Rollbook, rollout_id: str, *, timeout_s: 
     final = rollbook.rollout(rollout_id).wait(timeout_s=timeout_s, progress=None if profile.as_json else click.echo)
     if profile.as_json:
         show(profile, final)
+    elif final.verdicts:
+        click.echo("\n" + "\n".join(gate_lines(final.verdicts, width=width_at_hand())))
     if final.phase == "aborted":
         raise click.exceptions.Exit(2)
 

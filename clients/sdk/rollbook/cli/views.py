@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from rollbook.cli.tables import brief
+from rollbook.cli.gate_table import gate_lines
+from rollbook.cli.tables import brief, readable
 from rollbook.resources import (
     CapturePolicy,
     Deployment,
@@ -16,8 +17,6 @@ from rollbook.resources import (
     ServingRegion,
     VersionReference,
 )
-
-_GATES = "last verdicts"
 
 
 def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
@@ -79,30 +78,22 @@ def deployment_view(deployment: Deployment) -> dict[str, Any]:
     return {**shown, **reason, "instances": [_instance(one) for one in deployment.instances]}
 
 
-def rollout_view(rollout: Rollout) -> dict[str, Any]:
-    """Return a rollout with its versions and the verdicts of its last decision."""
-    return {
-        "id": rollout.id,
-        "endpoint": rollout.endpoint_name,
-        "phase": rollout.phase,
-        "reason": rollout.reason,
+def rollout_text(rollout: Rollout, *, width: int) -> str:
+    """Return a rollout as text: how it stands and why, the gates of its last decision, and what it is."""
+    standing = {"phase": rollout.phase, "reason": rollout.reason}
+    plain = {
         "candidate": _version(rollout.candidate),
         "baseline": _version(rollout.baseline),
-        "weight": None if rollout.weight_percent is None else f"{rollout.weight_percent:g} %",
+        "endpoint": rollout.endpoint_name,
+        "weight": f"{rollout.weight_percent:g} %",
         "step": rollout.step,
         "epoch": rollout.epoch,
         "started_at": rollout.started_at,
-        _GATES: [
-            {
-                "gate": each.gate,
-                "outcome": each.outcome,
-                "estimate": each.estimate,
-                "interval": None if each.lower is None else f"{brief(each.lower)} to {brief(each.upper)}",
-                "reason": each.reason,
-            }
-            for each in rollout.verdicts
-        ],
+        "finished_at": rollout.finished_at,
+        "id": rollout.id,
     }
+    gates = [*gate_lines(rollout.verdicts, width=width), ""] if rollout.verdicts else []
+    return "\n".join([readable(standing, width=width), "", *gates, readable(plain, width=width)])
 
 
 def _deployment(deployment: Deployment) -> dict[str, Any]:
