@@ -19,7 +19,7 @@ from infra.kafka.serving_state import Documents
 from infra.ports import free_ports
 from schemas.documents.records import StateRecord
 from schemas.events.endpoints import DEFAULT_KEY
-from tests.support.builders import GATES, HEALTHY, WRONG, canary
+from tests.support.builders import GATES, HEALTHY, WRONG, canary, gate_counts
 from tests.support.digits import SIGNATURE, model_bytes, served
 from workers.rollout_judge.state import Moment, Picture
 
@@ -142,6 +142,21 @@ async def test_a_rollout_goes_from_its_start_to_its_end(api: Api) -> None:
     assert endpoint["active_rollout_id"] is None
 
 
+async def test_a_gate_without_data_is_passed_over_where_the_plan_says_so(api: Api) -> None:
+    plan = {"endpoint": "digits", "version": "digits/2", "gates": GATES, "strategy": canary(), "when_no_data": "pass"}
+    rollout = await api.people.done("POST", "/v1/rollouts", plan)
+    report = {"ready_instances": 1, "elapsed_ms": 100}
+    await api.programs.done("POST", f"/v1/rollouts/{rollout['id']}/warm-up", report)
+    silent = [gate_counts(each.gate, (0, 0), (0, 0)) for each in HEALTHY]
+
+    early = await api.measure(rollout["id"], 1_000, counts=silent)
+    ended = await api.measure(rollout["id"], 2_000, counts=silent, elapsed_ms=60_000)
+
+    assert [each["decision"] for each in (early, ended)] == ["none", "advance"]
+    assert {(each["outcome"], each["is_passed_over"]) for each in ended["verdicts"]} == {("no_data", True)}
+    assert ended["reason"].startswith("Raised to 25 %: no gate passes at 5 %; error rate")
+
+
 async def test_measurements_of_many_rollouts_are_decided_one_by_one(api: Api) -> None:
     rollout = (await api.begin()).json()
     report = {"ready_instances": 1, "elapsed_ms": 100}
@@ -230,6 +245,8 @@ async def test_a_repeated_key_starts_one_rollout(api: Api) -> None:
         ({"gates": []}, 400, "invalid-rollout", "gates"),
         ({"gate": []}, 400, "invalid-body", "gate"),
         ({"alpha": "small"}, 400, "invalid-body", "alpha"),
+        ({"when_late": "pass"}, 400, "invalid-body", "when_late"),
+        ({"when_no_data": "go on"}, 400, "invalid-body", "when_no_data"),
     ],
 )
 async def test_a_refused_start_is_a_problem_with_field_and_remedy(
