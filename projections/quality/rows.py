@@ -1,5 +1,7 @@
 """The tables of captured observations and of feedback."""
 
+from typing import Any
+
 import msgspec
 import pyarrow as pa
 
@@ -38,9 +40,13 @@ FEEDBACK_ROWS = Table(
 
 def feedback_row(feedback: Feedback, message: Message) -> Rows:
     """Return the row of one document; the table itself lets the last one in the log win."""
-    origin = {
+    return Rows(FEEDBACK_ROWS, [feedback_values(feedback, message)])
+
+
+def feedback_values(feedback: Feedback, message: Message) -> dict[str, Any]:
+    """Return what a document says, and its place in the log."""
+    return msgspec.structs.asdict(feedback) | {
         "kafka_generation": message.generation,
         "kafka_partition": message.partition,
         "kafka_offset": message.offset,
     }
-    return Rows(FEEDBACK_ROWS, [msgspec.structs.asdict(feedback) | origin])

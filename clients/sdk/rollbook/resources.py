@@ -449,6 +449,44 @@ class FailoverStarted(Shape, frozen=True, kw_only=True):
     observed_at: str
 
 
+class FeedbackOfSource(Shape, frozen=True, kw_only=True):
+    """What one source said under one name, of all predictions of the workspace.
+
+    `told` counts the predictions, `messages` what was said of them, `repetitions` and `corrections` those that say the
+    same as the source's last one or another value. `orphans` are predictions that no request record knows: the id is
+    wrong, of another workspace, or older than the records that are kept.
+    """
+
+    feedback_name: str
+    source: str
+    told: int
+    messages: int
+    repetitions: int
+    corrections: int
+    orphans: int
+
+
+class FeedbackOnEndpoint(Shape, frozen=True, kw_only=True):
+    """What was said under one name of an endpoint's predictions.
+
+    `told` counts the predictions, `messages` what was said of them: `repetitions` of what their source had said last,
+    and `corrections` of it. The others count predictions: `contradicted` are those of which two sources do not say the
+    same, `late` those of which something was said only after the endpoint's traffic had changed again, too late for a
+    gate. Those `unanswered` have no captured answer, and what is said of those `unreadable` is no value of the
+    answer's data type: labels of both are compared with nothing.
+    """
+
+    feedback_name: str
+    told: int
+    messages: int
+    repetitions: int
+    corrections: int
+    contradicted: int
+    late: int
+    unanswered: int
+    unreadable: int
+
+
 class GoldenInput(Shape, frozen=True, kw_only=True):
     """One input tensor as an Open Inference Protocol request carries it; `data` is flattened, row by row."""
 
@@ -944,6 +982,13 @@ class Watermark(Shape, frozen=True, kw_only=True):
     waiting_for: list[str] = field(default_factory=list)
 
 
+class WorkspaceFeedback(Shape, frozen=True, kw_only=True):
+    """By name and source. Predictions after the watermark of requests are no orphans yet."""
+
+    items: list[FeedbackOfSource]
+    watermark: Watermark
+
+
 Gate: TypeAlias = (
     ErrorRateGate
     | CallerErrorRateGate
@@ -1099,6 +1144,13 @@ class Endpoint(Shape, frozen=True, kw_only=True):
     failovers: list[FailoverStarted] = field(default_factory=list)
     regions: list[ServingRegion] = field(default_factory=list)
     position: int = 0
+
+
+class EndpointFeedback(Shape, frozen=True, kw_only=True):
+    """By name. The watermark is that of requests and observations; feedback may always come later."""
+
+    items: list[FeedbackOnEndpoint]
+    watermark: Watermark
 
 
 class EndpointPage(Shape, frozen=True, kw_only=True):

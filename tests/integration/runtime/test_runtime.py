@@ -203,6 +203,7 @@ def test_a_prediction_of_the_gateway_is_captured(client: httpx.Client, engine: E
 
     record = _recorded(engine, PREDICTION_ID)
     assert record.prediction == str(trained().predict(digits()[0][3:4])[0])
+    assert record.prediction_datatype == "INT64"
     assert (record.status, record.engine_ms > 0) == (200, True)
     assert json.loads(record.inputs)["pixels"]["data"] == body["inputs"][0]["data"]
     assert json.loads(record.outputs)["probabilities"]["data"] == answer.json()["outputs"][0]["data"]

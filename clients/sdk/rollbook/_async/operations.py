@@ -387,6 +387,17 @@ class AsyncEndpoints:
             if_match=if_match,
         )
 
+    async def feedback(self, endpoint: str, *, since_ms: int | None = None) -> types.EndpointFeedback:
+        """Count the feedback on an endpoint: what came late, twice, contradicting, or cannot be compared.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return await self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/feedback", endpoint=endpoint),
+            types.EndpointFeedback,
+            since_ms=since_ms,
+        )
+
     async def measurement(
         self,
         endpoint: str,
@@ -550,6 +561,13 @@ class AsyncFeedback:
         return await self._connection.command(
             "POST", _wire.path("/v1/feedback"), _wire.body({"items": items}), types.Accepted
         )
+
+    async def summary(self, *, since_ms: int | None = None) -> types.WorkspaceFeedback:
+        """Count the feedback of each source: what came twice, was corrected, or is on no known prediction.
+
+        Refused with `bad-query`, `view-unavailable`.
+        """
+        return await self._connection.get(_wire.path("/v1/feedback"), types.WorkspaceFeedback, since_ms=since_ms)
 
 
 class AsyncHealth:

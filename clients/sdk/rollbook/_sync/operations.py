@@ -388,6 +388,17 @@ class Endpoints:
             if_match=if_match,
         )
 
+    def feedback(self, endpoint: str, *, since_ms: int | None = None) -> types.EndpointFeedback:
+        """Count the feedback on an endpoint: what came late, twice, contradicting, or cannot be compared.
+
+        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.get(
+            _wire.path("/v1/endpoints/{endpoint}/feedback", endpoint=endpoint),
+            types.EndpointFeedback,
+            since_ms=since_ms,
+        )
+
     def measurement(
         self,
         endpoint: str,
@@ -549,6 +560,13 @@ class Feedback:
         return self._connection.command(
             "POST", _wire.path("/v1/feedback"), _wire.body({"items": items}), types.Accepted
         )
+
+    def summary(self, *, since_ms: int | None = None) -> types.WorkspaceFeedback:
+        """Count the feedback of each source: what came twice, was corrected, or is on no known prediction.
+
+        Refused with `bad-query`, `view-unavailable`.
+        """
+        return self._connection.get(_wire.path("/v1/feedback"), types.WorkspaceFeedback, since_ms=since_ms)
 
 
 class Health:

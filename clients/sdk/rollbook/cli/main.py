@@ -14,6 +14,7 @@ from rollbook.cli import (
     endpoints,
     evidence,
     failover,
+    feedback,
     registry,
     resources,
     retention,
@@ -84,6 +85,7 @@ for _command in (
     evidence.inference_token,
     tokens.tokens,
     resources.resources,
+    feedback.feedback,
     retention.views,
 ):
     cli.add_command(_command)
