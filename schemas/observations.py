@@ -66,10 +66,12 @@ OBSERVATION_COLUMNS: dict[str, ColumnType] = {
     "token_ms": "float64",
     "finish_reason": "string",
     "prediction_datatype": "string",
+    "prediction_class": "string",
 }
 """Identity of a row: (boot_id, batch, row). `inputs` and `outputs` are JSON; `prediction` is the first output's first
 value as text, the one that feedback is compared with as a value of `prediction_datatype` (a data type of the Open
-Inference Protocol). `policy_version` is the stream version of the event that set the endpoint's capture policy, 0 for
+Inference Protocol), or by what is in `prediction_class`: the name of the class whose index it is, or the index of the
+class that it names. `policy_version` is the stream version of the event that set the endpoint's capture policy, 0 for
 the default. The five from `tokens_in` on are of language models."""
 
 TELEMETRY_COLUMNS: dict[str, ColumnType] = {
@@ -137,6 +139,7 @@ COLUMNS_ADDED_LATER: dict[str, str | int | float] = {
     "token_ms": -1.0,
     "finish_reason": "",
     "prediction_datatype": "",
+    "prediction_class": "",
 }
 """What readers take for a column that an older shipper did not know."""
 

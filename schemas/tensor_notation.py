@@ -6,9 +6,10 @@ from schemas.events.registry import Signature, Tensor
 
 
 def written(tensor: Tensor) -> str:
-    """Return name, data type and shape of a tensor, and whether it allows missing values."""
+    """Return name, data type and shape of a tensor, whether it allows missing values, and its classes."""
     missing = ":missing" if tensor.allows_missing else ""
-    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}{missing}"
+    classes = f":classes={','.join(tensor.classes)}" if tensor.classes else ""
+    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}{missing}{classes}"
 
 
 def option(name: str, tensor: Tensor) -> str:

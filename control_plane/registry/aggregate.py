@@ -8,6 +8,7 @@ from control_plane.registry.commands import RegisterModel, RegisterVersion, Remo
 from control_plane.registry.policies import (
     adapters_have_a_model_as_parent,
     aliases_are_not_numbers,
+    classes_are_told_from_indices,
     complete_signature,
     files_can_keep_what_signatures_promise,
     golden_examples_fit_the_signature,
@@ -128,6 +129,7 @@ def register_version(
     tensor_names_are_unique(signature)
     sizes_are_fixed_or_free(signature)
     missing_values_are_floats_of_inputs(signature)
+    classes_are_told_from_indices(signature)
     files_can_keep_what_signatures_promise(signature, description)
     golden = None
     if command.golden is not None:

@@ -15,6 +15,7 @@ Metrics = Annotated[dict[Label, float], msgspec.Meta(max_length=64)]
 Size = Annotated[int, msgspec.Meta(ge=-1, le=2**31)]
 Shape = Annotated[tuple[Size, ...], msgspec.Meta(max_length=8)]
 TensorName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+ClassName = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 # UINT64 goes up to 2**64 - 1; which values a data type has is a rule of the registry.
 Number = Annotated[int, msgspec.Meta(ge=-(2**63))]
 Value = bool | Number | float | str
@@ -39,13 +40,16 @@ class ArtifactChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class TensorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output.
 
-    An input of a floating-point type may allow missing values: null in JSON, NaN in bytes.
+    An input of a floating-point type may allow missing values: null in JSON, NaN in bytes. An output may name its
+    `classes`, so that feedback can call an answer by name or by index: an integer is the index of a class, a text its
+    name, and floats are a score for each class, of which the highest counts.
     """
 
     name: TensorName
     datatype: Datatype
     shape: Shape
     allows_missing: bool = False
+    classes: Annotated[tuple[ClassName, ...], msgspec.Meta(max_length=1_000)] = ()
 
 
 class SignatureBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

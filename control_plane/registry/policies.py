@@ -103,6 +103,41 @@ def missing_values_are_floats_of_inputs(signature: Signature) -> None:
                 )
 
 
+def classes_are_told_from_indices(signature: Signature) -> None:
+    """Refuse names of classes where they name nothing, or where a label would be a name and another's index."""
+    for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        for index, tensor in enumerate(tensors):
+            problem = _class_problem(side, tensor) if tensor.classes else None
+            if problem is not None:
+                detail, remedy = problem
+                raise InvalidSignatureError(detail, field=f"signature.{side}[{index}].classes", remedy=remedy)
+
+
+def _class_problem(side: str, tensor: Tensor) -> tuple[str, str] | None:
+    names = tensor.classes
+    if side == "inputs" or tensor.datatype == "BOOL":
+        return f"{tensor.name!r} has no classes", "name the classes of outputs that are integers, texts or scores"
+    if tensor.datatype in FLOATS and tensor.shape[1:][-1:] != (len(names),):
+        return (
+            f"{tensor.name!r} has the shape {list(tensor.shape)}, but {len(names)} classes",
+            "give the shape of one score for each class, such as [-1, 3] for three classes",
+        )
+    if len(set(names)) < len(names):
+        return f"two classes of {tensor.name!r} have the same name", "give each its own name"
+    taken = [name for place, name in enumerate(names) if _is_integer(name) and name != str(place)]
+    if taken:
+        return f"class {taken[0]!r} of {tensor.name!r} has another index", "use names that are no numbers"
+    return None
+
+
+def _is_integer(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
 def complete_signature(
     stated: SignatureBody, description: FileDescription | None
 ) -> tuple[Signature, tuple[Side, ...]]:

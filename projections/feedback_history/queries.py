@@ -42,7 +42,7 @@ _OF_ENDPOINT = f"""
            sum(s.corrections) AS corrections, sum(s.is_contradicted) AS contradicted,
            countIf(arrayExists(shift -> shift.1 > epoch AND shift.2 <= first_ms, shifts)) AS late,
            countIf(answers = 0) AS unanswered,
-           countIf(answers > 0 AND {spelled("said", "datatype")} IS NULL) AS unreadable
+           countIf(answers > 0 AND class = '' AND {spelled("said", "datatype")} IS NULL) AS unreadable
     FROM (
         SELECT prediction_id, any(prediction_index.epoch) AS epoch, any(prediction_index.deployment_id) AS deployment_id
         FROM prediction_index
@@ -52,7 +52,8 @@ _OF_ENDPOINT = f"""
     ) AS served
     INNER JOIN ({_SAID}) AS s USING (prediction_id)
     LEFT JOIN (
-        SELECT prediction_id, deployment_id, count() AS answers, any(prediction_datatype) AS datatype
+        SELECT prediction_id, deployment_id, count() AS answers, any(prediction_datatype) AS datatype,
+               any(prediction_class) AS class
         FROM observation_records
         WHERE workspace = {{workspace:String}} AND endpoint_id = {{endpoint_id:String}}
           AND predicted_at_ms >= {{since_ms:Int64}}

@@ -189,23 +189,26 @@ def _is_told(chosen: Chosen) -> str:
 def _labels(chosen: Chosen) -> str:
     return f"""
         SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, any(version) AS version,
-               countIf(truth IS NOT NULL) AS labelled, countIf(truth IS NULL) AS unreadable,
-               countIf(truth IS NOT NULL AND answer.1 != sipHash64(assumeNotNull(truth))) AS wrong
+               countIf(is_readable) AS labelled, countIf(NOT is_readable) AS unreadable,
+               countIf(is_readable AND NOT is_right) AS wrong
         FROM (
-            SELECT *, {spelled("said", "answer.2")} AS truth FROM ({_told_answers(chosen)})
+            SELECT *, {spelled("said", "answer.2")} AS truth,
+                   truth IS NOT NULL OR answer.3 != '' AS is_readable,
+                   ifNull(answer.1 = sipHash64(truth), 0) OR (answer.3 != '' AND answer.3 = said) AS is_right
+            FROM ({_told_answers(chosen)})
         )
         GROUP BY workspace, endpoint_id, epoch, deployment_id, name, start_ms
     """  # noqa: S608  our own names and numbers
 
 
 def _told_answers(chosen: Chosen) -> str:
-    """Select answers with what was said last of each; an answer is the hash of its spelling, and its data type."""
+    """Select answers with what was said last of each; an answer is its spelling's hash, data type and class."""
     return f"""
         SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, version, answer, said
         FROM ({_served(chosen, told=_is_told(chosen))}) AS served
         INNER JOIN (
             SELECT workspace, prediction_id, deployment_id,
-                   argMax(tuple(answer_hash, prediction_datatype), captured_at_ms) AS answer
+                   argMax(tuple(answer_hash, prediction_datatype, prediction_class), captured_at_ms) AS answer
             FROM observation_records
             WHERE {_period(chosen)} AND {chosen.of_endpoint} AND {_is_told(chosen)}
               AND (answer_hash != sipHash64('') OR prediction_datatype != '' OR status != 200)

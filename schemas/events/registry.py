@@ -47,12 +47,14 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output.
 
     An input of a floating-point type may allow missing values: null in JSON, NaN in bytes. Others are written without.
+    An output may name its `classes`: an integer is the index of one, and floats are a score for each.
     """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     allows_missing: bool = False
+    classes: tuple[str, ...] = ()
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

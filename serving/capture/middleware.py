@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, ClassVar, TypeAlias
 
-from serving.capture.recorder import Exchange, Predicted, Recorder, Written
+from serving.capture.predicted import Predicted
+from serving.capture.recorder import Exchange, Recorder, Written
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

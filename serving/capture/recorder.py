@@ -13,6 +13,7 @@ from infra.background import Background
 from serving.capture import records
 from serving.capture.policy import captured_inputs, captured_outputs, captured_prediction, is_sampled
 from serving.capture.policy_file import PolicyInForce
+from serving.capture.predicted import Predicted
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolWriter
 
@@ -25,13 +26,6 @@ _FLUSH_INTERVAL_S = 0.05
 
 
 Written: TypeAlias = Callable[[int | None], tuple[bytes, bytes]]
-
-
-class Predicted(msgspec.Struct, frozen=True):
-    """The first value of an answer's first output as text, and its data type; both are empty without an answer."""
-
-    value: str = ""
-    datatype: str = ""
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -174,6 +168,7 @@ class Recorder:
             _without_values(exchange, in_force),
             prediction=prediction or "",
             prediction_datatype="" if prediction is None else exchange.prediction.datatype,
+            prediction_class="" if prediction is None else exchange.prediction.other_name,
             inputs=captured_inputs(policy, request, hash_key=self._hash_key),
             outputs=captured_outputs(policy, answer, hash_key=self._hash_key),
         )

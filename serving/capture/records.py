@@ -15,6 +15,7 @@ class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     `policy_version` identifies that policy: the stream version of its event, or 0 for the default. Token counts and
     times apply to language models and are -1 if unknown; `first_token_ms` and `token_ms` (between two tokens) are known
     for streams only. `prediction_datatype` is empty if the answer does not say it.
+    `prediction_class` is how else feedback may call a class: by its name instead of its index, or the other way round.
     """
 
     prediction_id: str
@@ -32,6 +33,7 @@ class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     token_ms: float = -1.0
     finish_reason: str = ""
     prediction_datatype: str = ""
+    prediction_class: str = ""
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):

@@ -84,7 +84,7 @@ async def run_relay(settings: ExternalSettings, stopping: asyncio.Event) -> None
     async with AsyncExitStack() as stack:
         if settings.watch_pid:
             stack.enter_context(watch_process(settings.watch_pid, stopping.set))
-        opened = _adapter(settings, manifest, stopping) if settings.parent_port else _relay(settings)
+        opened = _adapter(settings, manifest, stopping) if settings.parent_port else _relay(settings, manifest)
         engine, relay = await stack.enter_async_context(opened)
         application = await stack.enter_async_context(_capturing(settings, manifest, engine, relay))
         listener = stack.enter_context(listening(settings.host, settings.port))
@@ -141,7 +141,7 @@ async def _adapter(
 
 
 @asynccontextmanager
-async def _relay(settings: ExternalSettings) -> AsyncIterator[tuple[ExternalEngine, Relay]]:
+async def _relay(settings: ExternalSettings, manifest: Manifest) -> AsyncIterator[tuple[ExternalEngine, Relay]]:
     engine = read_description((settings.model_dir / ARTIFACT_NAME).read_bytes())
     try:
         named = engine.credential
@@ -160,7 +160,9 @@ async def _relay(settings: ExternalSettings) -> AsyncIterator[tuple[ExternalEngi
         _session(settings, connections.connector(limit=settings.connections)) as session,
         _session(settings, connections.connector(limit=_PROBES)) as probes,
     ):
-        yield engine, Relay(engine, credential=credential, session=session, probes=probes)
+        # What is registered as language models may state no outputs.
+        classes = next((output.classes for output in manifest.signature.outputs[:1]), ())
+        yield engine, Relay(engine, credential=credential, session=session, probes=probes, classes=classes)
 
 
 def _session(settings: ExternalSettings, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:

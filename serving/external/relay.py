@@ -4,7 +4,7 @@ An ASGI application. It buffers the body, which contains the model's name; an an
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from http import HTTPStatus
 
 import aiohttp
@@ -13,7 +13,7 @@ import structlog
 
 from schemas.external_engine import ExternalEngine
 from serving.capture.middleware import Message, Outcome, Receive, Scope, Send
-from serving.capture.recorder import Predicted
+from serving.capture.predicted import predicted_of
 from serving.external.credentials import Credential
 from serving.external.grants import explain_grant, refused_address
 from serving.external.rewording import Rewording
@@ -47,7 +47,8 @@ class _Output(msgspec.Struct):
 class Relay:
     """Represents one external engine. Redirects are not followed, because the credential is for one origin only.
 
-    `probes` are separate connections for health checks: a server whose connections are all busy is not gone.
+    `probes` are separate connections for health checks: a server whose connections are all busy is not gone. `classes`
+    are the names of those of the first output.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Relay:
         session: aiohttp.ClientSession,
         probes: aiohttp.ClientSession,
         rewording: Rewording | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
+        self._classes = classes
         self._rewording = rewording
         self._engine = engine
         self._session = session
@@ -146,7 +149,7 @@ class Relay:
             if self._engine.protocol == "oip":
                 kept += chunk
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        _tell_outcome(scope, bytes(kept))
+        _tell_outcome(scope, bytes(kept), classes=self._classes)
         await send({"type": "http.response.body", "body": b""})
 
     def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -234,7 +237,7 @@ def _raw_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _tell_outcome(scope: Scope, content: bytes) -> None:
+def _tell_outcome(scope: Scope, content: bytes, *, classes: Sequence[str]) -> None:
     outcome = scope.get(Outcome.SCOPE_KEY)
     if not isinstance(outcome, Outcome) or not content:
         return
@@ -243,6 +246,5 @@ def _tell_outcome(scope: Scope, content: bytes) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if outputs and outputs[0].data:
-        value = outputs[0].data[0]
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        outcome.prediction = Predicted(text, outputs[0].datatype)
+        first = outputs[0].data[: max(1, len(classes))]
+        outcome.prediction = predicted_of(first, datatype=outputs[0].datatype, classes=classes)

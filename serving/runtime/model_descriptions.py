@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from serving.capture.recorder import Predicted
+from serving.capture.predicted import Predicted, predicted_of
 from serving.runtime.model_host import Prediction
 from serving.runtime.repository import ServedModel
 from serving.runtime.statistics import Total
@@ -30,11 +30,15 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
 
 
 def model_metadata_over_rest(model: ServedModel) -> dict[str, Any]:
-    """Also say which inputs may have missing values, if any; gRPC's messages have no field for that."""
+    """Also say which inputs may have missing values, and what classes are called; gRPC has no fields for that."""
     described = model_metadata(model)
-    for tensor, description in zip(model.manifest.signature.inputs, described["inputs"], strict=True):
+    signature = model.manifest.signature
+    for tensor, description in zip(signature.inputs, described["inputs"], strict=True):
         if tensor.allows_missing:
             description["allows_missing"] = True
+    for tensor, description in zip(signature.outputs, described["outputs"], strict=True):
+        if tensor.classes:
+            description["classes"] = list(tensor.classes)
     return described
 
 
@@ -69,16 +73,11 @@ def model_statistics(model: ServedModel) -> dict[str, Any]:
 
 
 def predicted_value(model: ServedModel, prediction: Prediction) -> Predicted:
-    """Return the first value of the first output: what feedback is compared with."""
+    """Return what feedback is compared with: of the first output, what it says of the first row."""
     output = model.manifest.signature.outputs[0]
-    first = prediction.outputs[output.name].ravel()[:1].tolist()
     # A model may return no value at all, whatever its signature promises.
-    return Predicted(as_text(first[0]), output.datatype) if first else Predicted()
-
-
-def as_text(value: object) -> str:
-    """Write a predicted value the way feedback is written: `true`, `3`, `0.25`, `cat`."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    first = prediction.outputs[output.name].ravel()[: max(1, len(output.classes))].tolist()
+    return predicted_of(first, datatype=output.datatype, classes=output.classes)
 
 
 def _tensor(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:

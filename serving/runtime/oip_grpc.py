@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 
-from serving.capture.recorder import Exchange, Predicted, Recorder
+from serving.capture.predicted import Predicted
+from serving.capture.recorder import Exchange, Recorder
 from serving.engines.errors import CannotLoadError
 from serving.runtime import grpc_messages
 from serving.runtime.admission import Intake

@@ -234,7 +234,9 @@ class ScalingPolicy(Shape, frozen=True, kw_only=True):
 class TensorBody(Shape, frozen=True, kw_only=True):
     """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output.
 
-    An input of a floating-point type may allow missing values: null in JSON, NaN in bytes.
+    An input of a floating-point type may allow missing values: null in JSON, NaN in bytes. An output may name its
+    `classes`, so that feedback can call an answer by name or by index: an integer is the index of a class, a text its
+    name, and floats are a score for each class, of which the highest counts.
     """
 
     name: str
@@ -256,6 +258,7 @@ class TensorBody(Shape, frozen=True, kw_only=True):
     ]
     shape: list[int]
     allows_missing: bool = False
+    classes: list[str] = field(default_factory=list)
 
 
 class TruncationGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="truncation"):
@@ -889,12 +892,14 @@ class Tensor(Shape, frozen=True, kw_only=True):
     """Name, Open Inference Protocol data type and shape (-1 where the size is free) of one input or output.
 
     An input of a floating-point type may allow missing values: null in JSON, NaN in bytes. Others are written without.
+    An output may name its `classes`: an integer is the index of one, and floats are a score for each.
     """
 
     name: str
     datatype: str
     shape: list[int]
     allows_missing: bool = False
+    classes: list[str] = field(default_factory=list)
 
 
 class Token(Shape, frozen=True, kw_only=True):

@@ -70,10 +70,10 @@ async def test_a_file_that_tells_its_signature_needs_no_options(
     renamed = await typed("version", "register", "digits", model_file, "--input", "pixels:FP32:-1x64")
 
     assert registered["signature"] == {
-        "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1, 64], "allows_missing": False}],
+        "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1, 64], "allows_missing": False, "classes": []}],
         "outputs": [
-            {"name": "label", "datatype": "INT64", "shape": [-1], "allows_missing": False},
-            {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10], "allows_missing": False},
+            {"name": "label", "datatype": "INT64", "shape": [-1], "allows_missing": False, "classes": []},
+            {"name": "probabilities", "datatype": "FP64", "shape": [-1, 10], "allows_missing": False, "classes": []},
         ],
     }
     assert registered["inferred"] == ["inputs", "outputs"]

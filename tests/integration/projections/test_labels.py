@@ -81,9 +81,11 @@ def told(value: str, *, received_at_ms: int = AT_MS, offset: int = 1) -> Message
     return feedback_message(1, started_at_ms=AT_MS, value=value, received_at_ms=received_at_ms, offset=offset)
 
 
-async def serve_one(store: ClickHouseStore, *, answer: str, datatype: str = "INT64") -> None:
+async def serve_one(store: ClickHouseStore, *, answer: str, datatype: str = "INT64", other_name: str = "") -> None:
     request = request_row(1, started_at_ms=AT_MS)
-    answered = observation_row(1, started_at_ms=AT_MS, prediction=answer, prediction_datatype=datatype)
+    answered = observation_row(
+        1, started_at_ms=AT_MS, prediction=answer, prediction_datatype=datatype, prediction_class=other_name
+    )
     await sink_into(store, projector_of(REQUESTS)).consume([requests([request], at_ms=AT_MS + 400)])
     await sink_into(store, projector_of(OBSERVATIONS)).consume([observations([answered], at_ms=AT_MS + 400)])
 
@@ -108,6 +110,31 @@ async def test_a_label_is_compared_as_a_value_of_the_answers_type(
     assert (bucket.correct, bucket.unreadable) == (int(verdict == "right"), int(verdict == "unreadable"))
     assert (arm.labelled, arm.wrong) == {"unreadable": (0, 0), "right": (1, 0), "wrong": (1, 1)}[verdict]
     assert bucket.accuracy == {"unreadable": None, "right": 1, "wrong": 0}[verdict]
+
+
+@pytest.mark.parametrize(
+    ("answered", "label", "is_right"),
+    [
+        (("INT64", "1", "dog"), "dog", True),
+        (("INT64", "1", "dog"), "1", True),
+        (("INT64", "1", "dog"), "1.0", True),
+        (("INT64", "1", "dog"), "cat", False),
+        (("INT64", "1", "dog"), "0", False),
+        (("BYTES", "dog", "1"), "1", True),
+        (("BYTES", "dog", "1"), "dog", True),
+        (("BYTES", "dog", "1"), "Dog", False),
+    ],
+)
+async def test_a_class_may_be_called_by_its_name_or_its_index(
+    store: ClickHouseStore, reader: Reader, answered: tuple[str, str, str], label: str, *, is_right: bool
+) -> None:
+    datatype, answer, other_name = answered
+    await serve_one(store, answer=answer, datatype=datatype, other_name=other_name)
+    await sink_into(store, projector_of(FEEDBACK)).consume([told(label)])
+
+    arm = (await measured(reader)).arms["blue"]
+
+    assert (arm.labelled, arm.wrong) == (1, 0 if is_right else 1)
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16", "FP32", "FP64"])

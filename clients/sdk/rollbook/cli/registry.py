@@ -16,7 +16,8 @@ from rollbook.resources import Tensor, Version
 
 # A name may have colons of its own, so that the data type and the shape are found from the right.
 _TENSOR = re.compile(
-    r"(?P<name>.+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d{1,18}(?:[x,]-?\d{1,18})*)(?P<missing>:missing)?",
+    r"(?P<name>.+):(?P<datatype>[A-Z0-9]+):(?P<shape>-?\d{1,18}(?:[x,]-?\d{1,18})*)(?P<missing>:missing)?"
+    r"(?::classes=(?P<classes>.+))?",
     re.ASCII | re.DOTALL,
 )
 DATATYPES = (
@@ -116,7 +117,9 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
             raise click.BadParameter(message, param=parameter)
         shape = [int(size) for size in re.split("[x,]", match["shape"])]
         tensor = {"name": match["name"], "datatype": match["datatype"], "shape": shape}
-        tensors.append(tensor | ({"allows_missing": True} if match["missing"] else {}))
+        missing = {"allows_missing": True} if match["missing"] else {}
+        classes = {"classes": match["classes"].split(",")} if match["classes"] else {}
+        tensors.append(tensor | missing | classes)
     return tensors
 
 
@@ -138,7 +141,8 @@ def _has_label(version: Version) -> bool:
 
 def _in_one_line(tensor: Tensor) -> str:
     missing = ":missing" if tensor.allows_missing else ""
-    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}{missing}"
+    classes = f":classes={','.join(tensor.classes)}" if tensor.classes else ""
+    return f"{tensor.name}:{tensor.datatype}:{'x'.join(map(str, tensor.shape))}{missing}{classes}"
 
 
 @version.command("register")
@@ -148,7 +152,13 @@ def _in_one_line(tensor: Tensor) -> str:
 @click.option(
     "--input", "inputs", multiple=True, callback=_tensors, help="State an input: NAME:DATATYPE:SHAPE[:missing]."
 )
-@click.option("--output", "outputs", multiple=True, callback=_tensors, help="State an output: NAME:DATATYPE:SHAPE.")
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    callback=_tensors,
+    help="State an output: NAME:DATATYPE:SHAPE[:classes=NAME,…].",
+)
 @click.option(
     "--golden",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

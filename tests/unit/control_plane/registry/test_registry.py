@@ -41,6 +41,7 @@ BODY: dict[str, Any] = {
 FILE = InspectedArtifact(artifact=ARTIFACT)
 PIXELS = BODY["golden"]["inputs"][0]
 INPUT = BODY["signature"]["inputs"][0]
+LABEL = BODY["signature"]["outputs"][0]
 FLOAT_LABEL = {"name": "label", "datatype": "FP32", "shape": [-1]}
 
 
@@ -216,6 +217,26 @@ TWICE = BODY["signature"]["inputs"] * 2
             BODY | {"signature": BODY["signature"] | {"outputs": [FLOAT_LABEL | {"allows_missing": True}]}},
             errors.InvalidSignatureError,
             "signature.outputs[0].allows_missing",
+        ),
+        *(
+            (
+                BODY | {"signature": BODY["signature"] | {"outputs": [LABEL | classes]}},
+                errors.InvalidSignatureError,
+                "signature.outputs[0].classes",
+            )
+            for classes in (
+                {"classes": ["cat", "dog", "cat"]},
+                {"classes": ["1", "0"]},
+                {"classes": ["0", "1", "-1"]},
+                {"datatype": "BOOL", "classes": ["no", "yes"]},
+                {"datatype": "FP32", "shape": [-1], "classes": ["no"]},
+                {"datatype": "FP32", "shape": [-1, 3], "classes": ["no", "yes"]},
+            )
+        ),
+        (
+            BODY | {"signature": BODY["signature"] | {"inputs": [INPUT | {"datatype": "INT8", "classes": ["cat"]}]}},
+            errors.InvalidSignatureError,
+            "signature.inputs[0].classes",
         ),
         (golden(outputs={"score": [7]}), errors.InvalidGoldenExampleError, "golden.outputs.score"),
         (golden(outputs={"label": [7.5]}), errors.InvalidGoldenExampleError, "golden.outputs.label[0]"),

@@ -98,9 +98,8 @@ async def test_a_whole_answer_is_recorded_with_its_tokens(call: Callable[..., An
     assert json.loads(answer) == WHOLE
     assert engine.asked == ASKED
     assert (record.prediction_id, record.status, record.prediction) == ("p-1", 200, "Once upon")
-    assert record.prediction_datatype == "BYTES"
     assert (record.tokens_in, record.tokens_out, record.finish_reason) == (4, 3, "stop")
-    assert (record.first_token_ms, record.token_ms) == (-1, -1)
+    assert (record.first_token_ms, record.token_ms, record.prediction_datatype) == (-1, -1, "BYTES")
     assert json.loads(json.loads(record.inputs)["messages"]["data"][0]) == ASKED["messages"]
     assert json.loads(record.outputs)["completion"]["data"] == ["Once upon"]
 

@@ -11,7 +11,8 @@ from schemas.events.endpoints import CapturePolicy
 from schemas.events.registry import Tensor
 from serving.capture import records
 from serving.capture.policy_file import PolicyInForce
-from serving.capture.recorder import Exchange, Predicted, Recorder, Written
+from serving.capture.predicted import Predicted
+from serving.capture.recorder import Exchange, Recorder, Written
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from serving.capture.spool_reader import SpoolReader
