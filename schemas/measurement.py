@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from schemas.events.rollouts import Measurement
+from schemas.events.rollouts import Measurement, MissingSource
 
 Freshness: TypeAlias = Literal["fresh", "late", "no_data"]
 
@@ -30,9 +30,13 @@ class MeasureEpoch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeasureEpochOf(MeasureEpoch, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted."""
+    """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted.
+
+    The watermark does not wait for gateways and engines of `excused_regions`. What came from there is counted.
+    """
 
     endpoint: str
+    excused_regions: tuple[str, ...] = ()
 
 
 class MeasureEpochs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,11 +92,31 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None = None
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
+class SilentRegion(msgspec.Struct, frozen=True, kw_only=True):
+    """A region of whose gateways nothing comes; records of after `since_ms` (Unix ms, their own clocks) are missing."""
+
+    region: str
+    since_ms: int
+
+
+class Watermark(msgspec.Struct, frozen=True, kw_only=True):
+    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen.
+
+    `lag_ms` is how far that is behind now, or a source ahead of it, whichever is more: what a clock that is ahead has
+    stamped is not counted until the others get there, and nobody can tell how far it is behind. `missing` says of the
+    sources that are waited for, of which regions they are and since when. `silent_regions` are those that served the
+    endpoint and have gone silent, excused or not.
+    """
+
+    watermark_ms: int | None
+    freshness: Freshness
+    lag_ms: int | None
+    waiting_for: tuple[str, ...] = ()
+    missing: tuple[MissingSource, ...] = ()
+    silent_regions: tuple[SilentRegion, ...] = ()
+
+
+class Measured(Watermark, frozen=True, kw_only=True):
     """The arms by deployment id, over every primary request that ended at or before the watermark."""
 
-    freshness: Freshness
-    watermark_ms: int | None
-    lag_ms: int | None
-    waiting_for: tuple[str, ...]
     arms: dict[str, Arm]

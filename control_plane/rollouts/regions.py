@@ -16,10 +16,12 @@ def what_regions_do(rollout: Rollout, measurement: Measurement) -> tuple[msgspec
     step, epoch, overdue = measurement.step, measurement.epoch, _overdue(rollout, measurement)
     at = f"at {rollout.weight_percent:g} %"
     if overdue and rollout.when_region_away == "excuse":
-        reason = f"Goes on {at} without {_joined(overdue)}: {behind(overdue)}."
+        reason = f"Goes on {at} without {_joined(overdue)}: {cut_off(overdue, epoch=epoch)}."
         return (RegionsExcused(step=step, epoch=epoch, regions=overdue, reason=reason),)
-    if overdue and not _names(overdue) <= _names(rollout.held_by):
-        return (StepHeld(step=step, epoch=epoch, regions=overdue, reason=f"Held {at}: {behind(overdue)}."),)
+    if overdue and not measurement.has_begun and not _names(overdue) <= _names(rollout.held_by):
+        return (
+            StepHeld(step=step, epoch=epoch, regions=overdue, reason=f"Held {at}: {cut_off(overdue, epoch=epoch)}."),
+        )
     if measurement.has_begun and rollout.held_by:
         reason = f"Begun {at}: {_joined(rollout.held_by)} {'is' if len(rollout.held_by) == 1 else 'are'} back."
         return (StepReleased(step=step, epoch=epoch, reason=reason),)
@@ -31,10 +33,12 @@ def excused_with(known: tuple[RegionAway, ...], more: tuple[RegionAway, ...]) ->
     return (*(each for each in known if each.region not in _names(more)), *more)
 
 
-def behind(regions: Sequence[RegionAway]) -> str:
-    """Say which epoch each region serves still, and since when it should serve a newer one."""
+def cut_off(regions: Sequence[RegionAway], *, epoch: int) -> str:
+    """Say which epoch each region serves still, or that nothing comes from it, and since when."""
     return ", ".join(
-        f"{each.region} has been behind since {each.since[11:19]} UTC and still serves epoch {each.epoch}"
+        f"nothing has come from {each.region} since {each.since[11:19]} UTC"
+        if each.epoch == epoch
+        else f"{each.region} has been behind since {each.since[11:19]} UTC and still serves epoch {each.epoch}"
         for each in regions
     )
 

@@ -8,7 +8,8 @@ from projections.errors import BadQuery
 from projections.quality.typed_text import spelled
 from projections.reading import Reader
 from projections.watermarks.queries import endpoint_watermark, watermarks
-from projections.watermarks.watermark import Watermark, combined
+from projections.watermarks.watermark import combined
+from schemas.measurement import Watermark
 
 _HOUR_MS = 3_600_000
 _MAX_MS = 31 * 24 * _HOUR_MS

@@ -11,9 +11,10 @@ from projections.errors import BadQuery
 from projections.measurement.statements import COUNTS, OF_OBSERVATIONS, Count
 from projections.reading import Reader
 from projections.rollups.reading import rolled_up
-from projections.watermarks.queries import Marks, endpoint_watermarks
-from projections.watermarks.watermark import Watermark, combined
-from schemas.measurement import Arm, Measured, MeasureEpoch, MeasureEpochOf
+from projections.watermarks.queries import Marks, Scope, endpoint_watermarks
+from projections.watermarks.watermark import combined
+from schemas.documents.shared import shared
+from schemas.measurement import Arm, Measured, MeasureEpoch, MeasureEpochOf, Watermark
 
 _MAX_EPOCH = 2**31 - 1
 
@@ -40,9 +41,9 @@ async def measure_epochs(reader: Reader, asked: Sequence[MeasureEpochOf], *, wor
     The watermarks are read first: rows that arrive meanwhile are beyond them. Durations, numbers and tokens have a
     resolution of 0.8 %.
     """
-    endpoint_ids = {question.endpoint for question in asked}
+    scopes = {_scope_of(question) for question in asked}
     marks, until = await asyncio.gather(
-        endpoint_watermarks(reader, ("requests", "observations"), workspace=workspace, endpoint_ids=endpoint_ids),
+        endpoint_watermarks(reader, ("requests", "observations"), workspace=workspace, scopes=scopes),
         rolled_up(reader),
     )
     by_mark = _by_mark(asked, marks)
@@ -62,12 +63,16 @@ def require_possible(asked: MeasureEpoch) -> None:
         raise BadQuery(f"{asked.epoch} is not an epoch", field="epoch", remedy="take it from the endpoint's traffic")
 
 
-def _by_mark(asked: Sequence[MeasureEpochOf], marks: Mapping[str, Marks]) -> list[tuple[Watermark, Questions]]:
+def _by_mark(asked: Sequence[MeasureEpochOf], marks: Mapping[Scope, Marks]) -> list[tuple[Watermark, Questions]]:
     """Put questions together that have one watermark."""
     together: defaultdict[Watermark, dict[int, MeasureEpochOf]] = defaultdict(dict)
     for number, question in enumerate(asked):
-        together[_mark_of(question, marks[question.endpoint])][number] = question
+        together[_mark_of(question, marks[_scope_of(question)])][number] = question
     return list(together.items())
+
+
+def _scope_of(question: MeasureEpochOf) -> Scope:
+    return Scope(question.endpoint, tuple(sorted(question.excused_regions)))
 
 
 def _mark_of(question: MeasureEpochOf, marks: Marks) -> Watermark:
@@ -108,10 +113,7 @@ async def _select(
 
 def _measured(mark: Watermark, question: MeasureEpochOf, number: int, counted: Counted) -> Measured:
     return Measured(
-        freshness=mark.freshness,
-        watermark_ms=mark.watermark_ms,
-        lag_ms=mark.lag_ms,
-        waiting_for=mark.waiting_for,
+        **shared(mark, Watermark),
         arms={arm: _arm(counted.get((number, arm), {})) for arm in (question.candidate, question.baseline)},
     )
 

@@ -9,7 +9,8 @@ from projections.rollups.reading import rolled_up, since
 from projections.rollups.statements import LABELS
 from projections.serving_metrics.queries import check_buckets
 from projections.watermarks.queries import endpoint_watermark
-from projections.watermarks.watermark import Watermark, combined
+from projections.watermarks.watermark import combined
+from schemas.measurement import Watermark
 
 # Windows go by the time of the request, so a label that comes hours later counts where its prediction was made.
 _QUALITY = """

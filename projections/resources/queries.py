@@ -9,7 +9,7 @@ import msgspec
 from projections.reading import Reader
 from projections.serving_metrics.queries import check_buckets
 from projections.watermarks.queries import watermarks
-from projections.watermarks.watermark import Watermark
+from schemas.measurement import Watermark
 from schemas.observations import COUNTERS, GAUGES
 
 # A counter's rate within one process: what it grew by, over the time between its first and last sample there.

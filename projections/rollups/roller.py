@@ -21,7 +21,8 @@ from projections.rollups.spans import DAY_MS, HOUR_MS, KINDS, MINUTE_MS, PARTS, 
 from projections.rollups.statements import ROLLUPS, Rollup
 from projections.store import ClickHouseStore
 from projections.watermarks.queries import watermarks
-from projections.watermarks.watermark import Watermark, combined
+from projections.watermarks.watermark import combined
+from schemas.measurement import Watermark
 
 # Rows that expire while they are read are not there any more for those that come late.
 _EXPIRING_MS = HOUR_MS

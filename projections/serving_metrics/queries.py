@@ -9,7 +9,7 @@ from projections.reading import Reader
 from projections.rollups.reading import rolled_up, since
 from projections.rollups.statements import REQUESTS
 from projections.watermarks.queries import endpoint_watermark
-from projections.watermarks.watermark import Watermark
+from schemas.measurement import Watermark
 
 _HOUR_MS = 3_600_000
 _MAX_BUCKETS = 2_000

@@ -7,7 +7,7 @@ import msgspec
 from projections.reading import Reader
 from projections.serving_metrics.queries import check_buckets
 from projections.watermarks.queries import endpoint_watermark
-from projections.watermarks.watermark import Watermark
+from schemas.measurement import Watermark
 
 # What is unknown stands as -1: a stream without usage, an answer that was no stream.
 _TOKENS = """

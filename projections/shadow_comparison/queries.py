@@ -7,7 +7,8 @@ import msgspec
 from projections.errors import BadQuery
 from projections.reading import Reader
 from projections.watermarks.queries import endpoint_watermark
-from projections.watermarks.watermark import Watermark, combined
+from projections.watermarks.watermark import combined
+from schemas.measurement import Watermark
 
 MAX_PAIRS = 1_000
 _HOUR_MS = 3_600_000

@@ -4,18 +4,28 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from projections.reading import Reader
 from projections.watermarks.watermark import (
     SourceProgress,
-    Watermark,
     WatermarkPolicy,
     live_sources,
     silent_sources,
     watermark_of,
 )
+from schemas.measurement import Watermark
 from schemas.observations import SourceKind
 
 Marks: TypeAlias = Mapping[SourceKind, Watermark]
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """An endpoint, and the regions whose sources are not waited for."""
+
+    endpoint_id: str
+    excused: tuple[str, ...] = ()
+
 
 # Sources of long ago take no part: they would be read, and compared, forever.
 _SOURCES = """
@@ -52,37 +62,42 @@ async def watermarks(reader: Reader, kinds: Sequence[SourceKind]) -> Marks:
 
 
 async def endpoint_watermarks(
-    reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, endpoint_ids: Collection[str]
-) -> Mapping[str, Marks]:
+    reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, scopes: Collection[Scope]
+) -> Mapping[Scope, Marks]:
     """Return the watermarks of each endpoint: a host that is lost makes late only what it served."""
     now_ms = reader.now_ms()
     sources = await _sources(reader, kinds, now_ms=now_ms)
-    marks: dict[str, dict[SourceKind, Watermark]] = {endpoint_id: {} for endpoint_id in endpoint_ids}
+    marks: dict[Scope, dict[SourceKind, Watermark]] = {scope: {} for scope in scopes}
     for kind in kinds:
         live = live_sources(sources[kind], now_ms=now_ms, policy=_POLICY)
         silent = silent_sources(live, now_ms=now_ms, policy=_POLICY)
         if not silent:
-            shared = watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY)
-            for own in marks.values():
-                own[kind] = shared
+            shared = {
+                excused: watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY, excused=excused)
+                for excused in {scope.excused for scope in scopes}
+            }
+            for scope, own in marks.items():
+                own[kind] = shared[scope.excused]
             continue
         parameters = {
             "workspace": workspace,
-            "endpoint_ids": list(endpoint_ids),
+            "endpoint_ids": sorted({scope.endpoint_id for scope in scopes}),
             "sources": sorted(silent),
             "since_ms": now_ms - _SERVED_WITHIN_MS,
         }
         served = _by_endpoint(await reader.select(_SERVED[kind], parameters))
-        for endpoint_id, own in marks.items():
-            served_by = served.get(endpoint_id, frozenset())
-            own[kind] = watermark_of(sources[kind], now_ms=now_ms, policy=_POLICY, served_by=served_by)
+        for scope, own in marks.items():
+            served_by = served.get(scope.endpoint_id, frozenset())
+            own[kind] = watermark_of(
+                sources[kind], now_ms=now_ms, policy=_POLICY, served_by=served_by, excused=scope.excused
+            )
     return marks
 
 
 async def endpoint_watermark(reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, endpoint_id: str) -> Marks:
     """Return the watermarks of one endpoint."""
-    found = await endpoint_watermarks(reader, kinds, workspace=workspace, endpoint_ids=(endpoint_id,))
-    return found[endpoint_id]
+    scope = Scope(endpoint_id)
+    return (await endpoint_watermarks(reader, kinds, workspace=workspace, scopes=(scope,)))[scope]
 
 
 async def _sources(

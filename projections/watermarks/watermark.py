@@ -1,10 +1,12 @@
 """Up to when the views hold everything, and whether that is good enough. Pure."""
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
-from schemas.measurement import Freshness
+from schemas.events.rollouts import MissingSource
+from schemas.measurement import SilentRegion, Watermark
 
 
 class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,29 +35,18 @@ class WatermarkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     abandoned_after_ms: int = 15 * 60_000
 
 
-class Watermark(msgspec.Struct, frozen=True, kw_only=True):
-    """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen.
-
-    `lag_ms` is how far that is behind now, or a source ahead of it, whichever is more: what a clock that is ahead has
-    stamped is not counted until the others get there, and nobody can tell how far it is behind.
-    """
-
-    watermark_ms: int | None
-    freshness: Freshness
-    lag_ms: int | None
-    waiting_for: tuple[str, ...] = ()
-
-
 def watermark_of(
     sources: Iterable[SourceProgress],
     *,
     now_ms: int,
     policy: WatermarkPolicy,
     served_by: Container[str] | None = None,
+    excused: Container[str] = (),
 ) -> Watermark:
     """Return the watermark over the sources of one kind.
 
-    If it is known which of the silent ones served an endpoint, `served_by`, it does not wait for the others.
+    If it is known which of the silent ones served an endpoint, `served_by`, it does not wait for the others. It does
+    not wait for those of excused regions either, as long as there is another region.
     """
     seen = list(sources)
     if not seen:
@@ -65,17 +56,21 @@ def watermark_of(
         silent = silent_sources(live, now_ms=now_ms, policy=policy)
         # Where no other is left, nobody knows what is missing.
         live = [one for one in live if one.source not in silent or one.source in served_by] or live
+    silent_regions = _silent_regions(live, policy=policy)
+    live = [one for one in live if one.region not in excused] or live
     # A row may still come that ended in the very millisecond of `closed_until_ms`.
     closed = min(one.closed_until_ms for one in live) if live else max(one.closed_until_ms for one in seen)
     ahead_ms = max((one.closed_until_ms - now_ms for one in live), default=0)
     lag_ms = max(0, now_ms - (closed - 1), ahead_ms if ahead_ms > policy.late_after_ms else 0)
-    waiting_for = tuple(sorted(one.source for one in live if _holds_up(one, now_ms=now_ms, policy=policy)))
-    is_late = lag_ms > policy.late_after_ms or bool(waiting_for)
+    missing = _missing(live, now_ms=now_ms, policy=policy)
+    is_late = lag_ms > policy.late_after_ms or bool(missing)
     return Watermark(
         watermark_ms=closed - 1,
         freshness="late" if is_late else "fresh",
         lag_ms=lag_ms,
-        waiting_for=waiting_for,
+        waiting_for=tuple(one.source for one in missing),
+        missing=missing,
+        silent_regions=silent_regions,
     )
 
 
@@ -89,6 +84,8 @@ def combined(watermarks: Sequence[Watermark]) -> Watermark:
         freshness="late" if any(one.freshness == "late" for one in known) else "fresh",
         lag_ms=max(one.lag_ms for one in known if one.lag_ms is not None),
         waiting_for=tuple(source for one in known for source in one.waiting_for),
+        missing=tuple(source for one in known for source in one.missing),
+        silent_regions=tuple(region for one in known for region in one.silent_regions),
     )
 
 
@@ -112,6 +109,32 @@ def _is_replaced(one: SourceProgress, seen: Sequence[SourceProgress], *, now_ms:
     return silence_ms > patience_ms and any(
         other.kind == one.kind and other.region == one.region and other.first_seen_ms > one.last_seen_ms
         for other in seen
+    )
+
+
+def _missing(live: Iterable[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> tuple[MissingSource, ...]:
+    late = (one for one in live if _holds_up(one, now_ms=now_ms, policy=policy))
+    return tuple(
+        MissingSource(source=one.source, region=one.region, since_ms=one.closed_until_ms)
+        for one in sorted(late, key=lambda one: one.source)
+    )
+
+
+def _silent_regions(live: Iterable[SourceProgress], *, policy: WatermarkPolicy) -> tuple[SilentRegion, ...]:
+    """Return the regions all of whose gateways are silent, while another region's are heard.
+
+    If nothing is heard of any, the view is behind. Engines are lost by the host, not by the region.
+    """
+    of_region: defaultdict[str, list[SourceProgress]] = defaultdict(list)
+    for one in live:
+        if one.kind == "requests":
+            of_region[one.region].append(one)
+    heard_ms = {region: max(one.last_seen_ms for one in gateways) for region, gateways in of_region.items()}
+    newest_ms = max(heard_ms.values(), default=0)
+    return tuple(
+        SilentRegion(region=region, since_ms=max(one.closed_until_ms for one in gateways))
+        for region, gateways in sorted(of_region.items())
+        if newest_ms - heard_ms[region] > policy.silent_after_ms
     )
 
 

@@ -158,10 +158,19 @@ class GateCounts(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Counts
 
 
-class RegionAway(msgspec.Struct, frozen=True, kw_only=True):
-    """A region that serves the endpoint, and not the step: its gateways serve an earlier `epoch` still.
+class MissingSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway or an engine whose records of after `since_ms` (Unix ms, its own clock) are missing."""
 
-    It should have served a newer one `since` then; `away_ms` is how long the step has waited by the judge's clock.
+    source: str
+    region: str
+    since_ms: int
+
+
+class RegionAway(msgspec.Struct, frozen=True, kw_only=True):
+    """A region that serves the endpoint and is cut off: its gateways serve an earlier `epoch` still, or are silent.
+
+    It should have served a newer one `since` then, or, if the epoch is the step's, nothing of after that has come from
+    it. `away_ms` is how long the step has waited by the judge's clock.
     """
 
     region: str
@@ -174,14 +183,15 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The sufficient statistics of one step up to a watermark (Unix ms, gateway time).
 
     `counts` is complete up to the watermark, which stood `lag_ms` behind; `waiting_for` are the sources that held it
-    back. A view that could not be asked leaves `counts` empty. Earlier events have no `lag_ms`; in them, the lag of a
-    late view is part of `elapsed_ms`.
+    back, and `missing` says of which regions they are and since when. A view that could not be asked leaves `counts`
+    empty. Earlier events have no `lag_ms`; in them, the lag of a late view is part of `elapsed_ms`.
 
     `elapsed_ms` is how far the records reach beyond the beginning of the step by the gateways' clocks, `lasted_ms` how
     long the step has lasted by the monotonic clock of the judge, which nobody sets. Earlier events do not have it.
 
     A step begins when every region serves its epoch, except those that are excused. Until then `away` are the regions
-    that it waits for, and `lasted_ms` counts from when its weight was set. `excused` are those that are away still.
+    that it waits for, and `lasted_ms` counts from when its weight was set; after that, those that have gone silent.
+    `excused` are those that are away still, for which the watermark does not wait.
     """
 
     step: int
@@ -196,6 +206,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     has_begun: bool = True
     away: tuple[RegionAway, ...] = ()
     excused: tuple[RegionAway, ...] = ()
+    missing: tuple[MissingSource, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

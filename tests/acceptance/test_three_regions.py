@@ -180,9 +180,10 @@ def _applied(regions: Regions, shifted: Endpoint, region: str) -> bool:
 
 @contextmanager
 def cut_off(regions: Regions) -> Iterator[ExitStack]:
-    """Cut a region's gateway off until the stack of contexts is closed."""
+    """Cut a region's gateway off, and what it records, until the stack of contexts is closed."""
     with ExitStack() as cut:
-        cut.enter_context(regions.stack.paused(f"follower-{US}"))
+        for name in ("follower", "shipper"):
+            cut.enter_context(regions.stack.paused(f"{name}-{US}"))
         yield cut
 
 
@@ -223,8 +224,8 @@ def test_a_step_waits_for_a_region_that_is_cut_off_and_begins_when_it_is_back(re
 
 def test_a_region_that_is_excused_is_gone_without_and_returns_at_the_current_epoch(regions: Regions) -> None:
     rollouts = regions.rollbook.rollouts
-    plan = {"when_region_away": "excuse"}
-    with regions.traffic() as traffic, cut_off(regions) as cut, rolling_out(regions, **plan) as rollout_id:
+    excuse = {"when_region_away": "excuse"}
+    with regions.traffic() as traffic, cut_off(regions) as cut, rolling_out(regions, **excuse) as rollout_id:
         soon(lambda: rollouts.get(rollout_id).step == 1, "the next step")
         without = rollouts.get(rollout_id)
         cut.close()
@@ -237,6 +238,10 @@ def test_a_region_that_is_excused_is_gone_without_and_returns_at_the_current_epo
     assert without.reason == "Raised to 60 %: both gates pass at 50 %, without us-east."
     assert {each.region: each.epoch for each in back.regions} == dict.fromkeys(REGIONS, without.epoch)
     assert "StepHeld" not in _kinds(regions, rollout_id)
+    (judged,) = regions.rollbook.events(event_type="rollouts.StepJudged.v1", stream=rollout_id, limit=10)
+    measurement = judged.event["data"]["measurement"]
+    assert [each["region"] for each in measurement["excused"]] == [US]
+    assert US not in {each["region"] for each in measurement.get("missing", ())}
 
 
 def test_the_backup_version_answers_while_the_version_is_gone_everywhere(regions: Regions) -> None:

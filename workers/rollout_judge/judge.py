@@ -23,6 +23,7 @@ from workers.rollout_judge.looks import (
     sent_of,
     unseen_measurement,
 )
+from workers.rollout_judge.regions import silent_since
 from workers.rollout_judge.state import Moment, Picture, Rollouts, Watched
 
 _WARM_UPS_AT_ONCE = 8
@@ -53,6 +54,7 @@ class Judge:
         self._sent: dict[str, LastSent] = {}
         self._quiet_until: dict[str, float] = {}
         self._back_off: dict[str, float] = {}
+        self._silent: dict[str, dict[str, float]] = {}
         self.looks = 0
         self.failed_looks = 0
 
@@ -88,7 +90,7 @@ class Judge:
             self._settle(watched, failed.get(watched.rollout.id))
 
     def _forget_finished(self) -> None:
-        for remembered in (self._sent, self._quiet_until, self._back_off):
+        for remembered in (self._sent, self._quiet_until, self._back_off, self._silent):
             for rollout_id in remembered.keys() - self.rollouts.keys():
                 del remembered[rollout_id]
 
@@ -147,7 +149,9 @@ class Judge:
         answer, now_s = None if result is None else _answer_of(result), self._clock.monotonic()
         if answer is None or answer.watermark_ms is None:
             return unseen_measurement(watched, now_s=now_s)
-        return measurement_of(watched, answer, now_s=now_s)
+        known = self._silent.get(watched.rollout.id, {})
+        silent_s = self._silent[watched.rollout.id] = silent_since(known, answer, now_s=now_s)
+        return measurement_of(watched, answer, now_s=now_s, silent_s=silent_s)
 
     async def _report(self, measured: Sequence[tuple[Watched, Measurement]], failed: Failed) -> None:
         if not measured:

@@ -3,7 +3,7 @@
 Pure; verdicts are the aggregate's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,10 +23,11 @@ from schemas.events.rollouts import (
     Measurement,
     QualityGate,
     RatingGate,
+    RegionAway,
     TruncationGate,
 )
 from schemas.measurement import Arm, Measured, MeasureEpochOf
-from workers.rollout_judge.regions import away, excused
+from workers.rollout_judge.regions import behind_as_away, silent_as_away, with_regions
 from workers.rollout_judge.state import Watched
 
 # What each kind of gate adds to the query of the view, and which of its counts it then reads.
@@ -90,8 +91,10 @@ def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpoc
             return None
 
 
-def measurement_of(watched: Watched, answer: Measured, *, now_s: float) -> Measurement | None:
-    """Convert the view's answer to a measurement.
+def measurement_of(
+    watched: Watched, answer: Measured, *, now_s: float, silent_s: Mapping[str, float] | None = None
+) -> Measurement | None:
+    """Convert the view's answer to a measurement; `silent_s` is since when regions are silent.
 
     The elapsed time is data time: how far the records reach beyond the moment when the gateways served the epoch. It is
     negative until they do, which is for long if the clock of a gateway is wrong.
@@ -99,7 +102,11 @@ def measurement_of(watched: Watched, answer: Measured, *, now_s: float) -> Measu
     step, epoch, applied_ms = watched.rollout.step, watched.rollout.epoch, watched.applied_ms
     if step is None or epoch is None or applied_ms is None or answer.watermark_ms is None:
         return None
-    return Measurement(
+    silent = silent_as_away(answer, epoch=epoch, since_s=silent_s or {}, now_s=now_s)
+    late = _behind(watched, now_s=now_s)
+    names = {each.region for each in late}
+    cut_off = (*late, *(each for each in silent if each.region not in names))
+    measurement = Measurement(
         step=step,
         epoch=epoch,
         watermark_ms=answer.watermark_ms,
@@ -107,10 +114,11 @@ def measurement_of(watched: Watched, answer: Measured, *, now_s: float) -> Measu
         freshness="fresh" if answer.freshness == "fresh" else "late",
         lag_ms=answer.lag_ms or 0,
         waiting_for=answer.waiting_for,
+        missing=answer.missing,
         lasted_ms=_lasted_ms(watched, now_s=now_s),
-        excused=excused(watched.behind, watched.rollout, away_ms=_ms_since(watched.set_s, now_s=now_s)),
         counts=tuple(_counts(gate, watched.rollout, answer) for gate in watched.rollout.gates),
     )
+    return with_regions(measurement, cut_off, watched.rollout)
 
 
 def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
@@ -121,16 +129,16 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
     step, epoch, lasted_ms = watched.rollout.step, watched.rollout.epoch, _lasted_ms(watched, now_s=now_s)
     if step is None or epoch is None or lasted_ms is None:
         return None
-    return Measurement(
+    measurement = Measurement(
         step=step,
         epoch=epoch,
         watermark_ms=0,
         elapsed_ms=lasted_ms,
         freshness="late",
         lasted_ms=lasted_ms,
-        excused=excused(watched.behind, watched.rollout, away_ms=_ms_since(watched.set_s, now_s=now_s)),
         counts=(),
     )
+    return with_regions(measurement, _behind(watched, now_s=now_s), watched.rollout)
 
 
 def sent_of(measurement: Measurement) -> LastSent:
@@ -150,7 +158,7 @@ def _ms_since(then_s: float, *, now_s: float) -> int:
 def _unbegun(watched: Watched, *, step: int, epoch: int, now_s: float) -> Measurement:
     """Report that the regions of the endpoint do not serve the step yet, and how long it has waited."""
     waited_ms = _ms_since(watched.set_s, now_s=now_s)
-    return Measurement(
+    measurement = Measurement(
         step=step,
         epoch=epoch,
         watermark_ms=0,
@@ -159,9 +167,12 @@ def _unbegun(watched: Watched, *, step: int, epoch: int, now_s: float) -> Measur
         counts=(),
         lasted_ms=waited_ms,
         has_begun=False,
-        away=away(watched.behind, watched.rollout, away_ms=waited_ms),
-        excused=excused(watched.behind, watched.rollout, away_ms=waited_ms),
     )
+    return with_regions(measurement, _behind(watched, now_s=now_s), watched.rollout)
+
+
+def _behind(watched: Watched, *, now_s: float) -> tuple[RegionAway, ...]:
+    return behind_as_away(watched.behind, away_ms=_ms_since(watched.set_s, now_s=now_s))
 
 
 def _warm_up(watched: Watched, *, now_s: float) -> ReportWarmUp | None:
@@ -183,6 +194,7 @@ def _question(rollout: Rollout, *, epoch: int) -> MeasureEpochOf:
         epoch=epoch,
         candidate=rollout.candidate_deployment_id,
         baseline=rollout.baseline_deployment_id,
+        excused_regions=tuple(sorted(each.region for each in rollout.excused)),
         **asked,
     )
 

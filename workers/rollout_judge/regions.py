@@ -1,14 +1,15 @@
-"""When a step begins: once every region that has served the endpoint serves the step's epoch. Pure."""
+"""When a step begins: once every region that has served the endpoint serves it. And which regions are away. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from schemas.documents.endpoints import ServingRegion
 from schemas.documents.rollouts import Rollout
-from schemas.envelope import unix_ms
+from schemas.envelope import rfc3339, unix_ms
 from schemas.events.endpoints import TrafficApplied
-from schemas.events.rollouts import RegionAway
+from schemas.events.rollouts import Measurement, RegionAway
+from schemas.measurement import Measured
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,16 +38,40 @@ def began_at_ms(endpoint: Endpoint, rollout: Rollout) -> int | None:
     return max(served[region] for region in awaited) if awaited else min(served.values())
 
 
-def away(regions: Sequence[ServingRegion], rollout: Rollout, *, away_ms: int) -> tuple[RegionAway, ...]:
-    """Return those that the step waits for."""
-    excused = {each.region for each in rollout.excused}
-    return tuple(_away(each, away_ms=away_ms) for each in regions if each.region not in excused)
+def silent_since(known: Mapping[str, float], answer: Measured, *, now_s: float) -> dict[str, float]:
+    """Return since when each region is silent, on the judge's clock."""
+    return {each.region: known.get(each.region, now_s) for each in answer.silent_regions}
 
 
-def excused(regions: Sequence[ServingRegion], rollout: Rollout, *, away_ms: int) -> tuple[RegionAway, ...]:
-    """Return those that it does not wait for, as long as they are away."""
-    excused = {each.region for each in rollout.excused}
-    return tuple(_away(each, away_ms=away_ms) for each in regions if each.region in excused)
+def behind_as_away(regions: Sequence[ServingRegion], *, away_ms: int) -> tuple[RegionAway, ...]:
+    """Say of regions that they do not serve the step."""
+    return tuple(
+        RegionAway(region=each.region, epoch=each.epoch, since=each.behind_since or "", away_ms=away_ms)
+        for each in regions
+    )
+
+
+def silent_as_away(answer: Measured, *, epoch: int, since_s: Mapping[str, float], now_s: float) -> list[RegionAway]:
+    """Say of regions that nothing comes from them."""
+    return [
+        RegionAway(
+            region=each.region,
+            epoch=epoch,
+            since=rfc3339(each.since_ms),
+            away_ms=max(0, round(1_000 * (now_s - since_s.get(each.region, now_s)))),
+        )
+        for each in answer.silent_regions
+    ]
+
+
+def with_regions(measurement: Measurement, regions: Sequence[RegionAway], rollout: Rollout) -> Measurement:
+    """Add the regions that are away: those that are waited for, and those that are excused."""
+    names = {each.region for each in rollout.excused}
+    return msgspec.structs.replace(
+        measurement,
+        away=tuple(each for each in regions if each.region not in names),
+        excused=tuple(each for each in regions if each.region in names),
+    )
 
 
 def _known(endpoint: Endpoint, rollout: Rollout) -> list[ServingRegion]:
@@ -55,7 +80,3 @@ def _known(endpoint: Endpoint, rollout: Rollout) -> list[ServingRegion]:
 
 def _epoch(rollout: Rollout) -> int:
     return 0 if rollout.epoch is None else rollout.epoch
-
-
-def _away(region: ServingRegion, *, away_ms: int) -> RegionAway:
-    return RegionAway(region=region.region, epoch=region.epoch, since=region.behind_since or "", away_ms=away_ms)

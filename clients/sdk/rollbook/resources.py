@@ -169,7 +169,10 @@ class LossGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="loss"):
 
 
 class MeasureEpochOf(Shape, frozen=True, kw_only=True):
-    """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted."""
+    """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted.
+
+    The watermark does not wait for gateways and engines of `excused_regions`. What came from there is counted.
+    """
 
     epoch: int
     candidate: str
@@ -185,6 +188,7 @@ class MeasureEpochOf(Shape, frozen=True, kw_only=True):
     between_tokens_threshold_ms: float | None = None
     answer_tokens_threshold: int | None = None
     truncation: bool | None = None
+    excused_regions: list[str] = field(default_factory=list)
 
 
 class QualityGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="quality"):
@@ -611,35 +615,20 @@ class LogEntry(Shape, frozen=True, kw_only=True):
     event: Any
 
 
-class Measured(Shape, frozen=True, kw_only=True):
-    """The arms by deployment id, over every primary request that ended at or before the watermark."""
-
-    freshness: str
-    watermark_ms: int | None
-    lag_ms: int | None
-    waiting_for: list[str]
-    arms: dict[str, Arm]
-
-
-class MeasuredResult(Shape, frozen=True, kw_only=True):
-    """What became of one item: its answer, or its own problem, which fails no other."""
-
-    answer: Measured | None = None
-    problem: ItemProblem | None = None
-
-
-class MeasuredResults(Shape, frozen=True, kw_only=True):
-    """A result for each item, in the order in which they were sent."""
-
-    items: list[MeasuredResult]
-
-
 class MintedToken(Shape, frozen=True, kw_only=True):
     """A token, the id by which it can be revoked, and when it ends."""
 
     id: str
     token: str
     expires_at: str
+
+
+class MissingSource(Shape, frozen=True, kw_only=True):
+    """A gateway or an engine whose records of after `since_ms` (Unix ms, its own clock) are missing."""
+
+    source: str
+    region: str
+    since_ms: int
 
 
 class Model(Shape, frozen=True, kw_only=True):
@@ -758,9 +747,10 @@ class Readiness(Shape, frozen=True, kw_only=True):
 
 
 class RegionAway(Shape, frozen=True, kw_only=True):
-    """A region that serves the endpoint, and not the step: its gateways serve an earlier `epoch` still.
+    """A region that serves the endpoint and is cut off: its gateways serve an earlier `epoch` still, or are silent.
 
-    It should have served a newer one `since` then; `away_ms` is how long the step has waited by the judge's clock.
+    It should have served a newer one `since` then, or, if the epoch is the step's, nothing of after that has come from
+    it. `away_ms` is how long the step has waited by the judge's clock.
     """
 
     region: str
@@ -881,6 +871,13 @@ class SigningKey(Shape, frozen=True, kw_only=True):
     valid_until: str | None
 
 
+class SilentRegion(Shape, frozen=True, kw_only=True):
+    """A region of whose gateways nothing comes; records of after `since_ms` (Unix ms, their own clocks) are missing."""
+
+    region: str
+    since_ms: int
+
+
 class StoredArtifact(Shape, frozen=True, kw_only=True):
     """A file that the store holds."""
 
@@ -978,13 +975,17 @@ class Watermark(Shape, frozen=True, kw_only=True):
     """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen.
 
     `lag_ms` is how far that is behind now, or a source ahead of it, whichever is more: what a clock that is ahead has
-    stamped is not counted until the others get there, and nobody can tell how far it is behind.
+    stamped is not counted until the others get there, and nobody can tell how far it is behind. `missing` says of the
+    sources that are waited for, of which regions they are and since when. `silent_regions` are those that served the
+    endpoint and have gone silent, excused or not.
     """
 
     watermark_ms: int | None
     freshness: str
     lag_ms: int | None
     waiting_for: list[str] = field(default_factory=list)
+    missing: list[MissingSource] = field(default_factory=list)
+    silent_regions: list[SilentRegion] = field(default_factory=list)
 
 
 class WorkspaceFeedback(Shape, frozen=True, kw_only=True):
@@ -1221,6 +1222,31 @@ class Lookup(Shape, frozen=True, kw_only=True):
     items: list[Served]
     unknown: list[str]
     events: dict[str, RoutedBy]
+
+
+class Measured(Shape, frozen=True, kw_only=True):
+    """The arms by deployment id, over every primary request that ended at or before the watermark."""
+
+    watermark_ms: int | None
+    freshness: str
+    lag_ms: int | None
+    arms: dict[str, Arm]
+    waiting_for: list[str] = field(default_factory=list)
+    missing: list[MissingSource] = field(default_factory=list)
+    silent_regions: list[SilentRegion] = field(default_factory=list)
+
+
+class MeasuredResult(Shape, frozen=True, kw_only=True):
+    """What became of one item: its answer, or its own problem, which fails no other."""
+
+    answer: Measured | None = None
+    problem: ItemProblem | None = None
+
+
+class MeasuredResults(Shape, frozen=True, kw_only=True):
+    """A result for each item, in the order in which they were sent."""
+
+    items: list[MeasuredResult]
 
 
 class Metrics(Shape, frozen=True, kw_only=True):

@@ -1,13 +1,12 @@
 """How two arms are compared: a pure function from their counts to a verdict, with all that it rests on."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from control_plane.rollouts.gates.base import Terms
 from control_plane.rollouts.gates.sequential import Difference, bound_difference
-from control_plane.rollouts.regions import behind
+from control_plane.rollouts.regions import cut_off
 from schemas.events.rollouts import Counts, GateCounts, Measurement, Outcome, Verdict
 
 _SMALL_SHARE = 0.01
@@ -40,12 +39,13 @@ def compare(terms: Terms, counts: GateCounts, *, alpha: float, since_ms: int) ->
 def late(terms: Terms, measurement: Measurement, counts: GateCounts | None, *, alpha: float) -> Verdict:
     """Conclude nothing, as too many of the newest records are missing, and say which and since when."""
     if not measurement.has_begun:
-        reason = f"{behind(measurement.away) or f'no gateway serves epoch {measurement.epoch}'}, so it has not begun"
+        cause = cut_off(measurement.away, epoch=measurement.epoch) or f"no gateway serves epoch {measurement.epoch}"
+        reason = f"{cause}, so it has not begun"
     elif not measurement.counts:
         reason = "the view of requests did not answer"
     else:
         lag = "" if measurement.lag_ms is None else f", {measurement.lag_ms / 1000:.0f} s so far"
-        reason = f"records since {_clock(measurement.watermark_ms)} are missing{lag}{_awaited(measurement.waiting_for)}"
+        reason = f"records since {_clock(measurement.watermark_ms)} are missing{lag}{_awaited(measurement)}"
     return msgspec.structs.replace(_without_bounds(terms, counts, alpha=alpha), reason=reason)
 
 
@@ -126,7 +126,9 @@ def _clock(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S UTC")
 
 
-def _awaited(sources: Sequence[str]) -> str:
+def _awaited(measurement: Measurement) -> str:
+    # Earlier measurements do not have the regions.
+    sources = [f"{each.source} in {each.region}" for each in measurement.missing] or measurement.waiting_for
     if not sources:
         return ""
     if len(sources) == 1:

@@ -6,10 +6,13 @@ import msgspec
 
 from projections.measurement.queries import measure_epoch, measure_epochs
 from projections.store import ClickHouseStore
-from schemas.measurement import Arm, MeasureEpoch, MeasureEpochOf
-from tests.integration.projections.conftest import reader_at
+from projections.views import projector_of
+from schemas.events.rollouts import MissingSource
+from schemas.measurement import Arm, MeasureEpoch, MeasureEpochOf, SilentRegion
+from schemas.topics import REQUESTS
+from tests.integration.projections.conftest import reader_at, sink_into
 from tests.integration.projections.prediction_story import ARMS, NOW, QUESTION, Story, roller_on
-from tests.support.read_side_messages import ENDPOINT, EPOCH, WORKSPACE
+from tests.support.read_side_messages import ENDPOINT, EPOCH, WORKSPACE, batch_message, headers, request_row, requests
 
 
 async def test_epochs_that_are_measured_together_are_counted_as_each_of_them_alone(store: ClickHouseStore) -> None:
@@ -53,3 +56,22 @@ async def test_epochs_of_another_workspace_have_nothing_to_count(store: ClickHou
 
     assert sum(arm.requests for arm in own.arms.values()) > 0
     assert foreign.arms == dict.fromkeys(ARMS, Arm())
+
+
+async def test_an_excused_region_is_counted_and_not_waited_for(store: ClickHouseStore) -> None:
+    sink = sink_into(store, projector_of(REQUESTS))
+    here, there = [request_row(1, started_at_ms=NOW - 500)], [request_row(2, started_at_ms=NOW - 60_000, region="east")]
+    described = headers(source="shipper-east", kind="requests", batch=0, rows=1, closed_until_ms=NOW - 30_000)
+    lost = msgspec.structs.replace(described, region="east")
+    await sink.consume([requests(here, at_ms=NOW)])
+    await sink.consume([batch_message(there, described=lost, offset=1, timestamp_ms=NOW - 30_000)])
+    question = MeasureEpochOf(endpoint=ENDPOINT, epoch=EPOCH, candidate="green", baseline="blue")
+    asked = [question, msgspec.structs.replace(question, excused_regions=("east",))]
+
+    waiting, excusing = await measure_epochs(reader_at(store, NOW), asked, workspace=WORKSPACE)
+
+    missing = MissingSource(source="shipper-east", region="east", since_ms=NOW - 30_000)
+    silent = SilentRegion(region="east", since_ms=NOW - 30_000)
+    assert (waiting.freshness, waiting.missing, waiting.silent_regions) == ("late", (missing,), (silent,))
+    assert (excusing.freshness, excusing.missing, excusing.silent_regions) == ("fresh", (), (silent,))
+    assert (waiting.arms["blue"].requests, excusing.arms["blue"].requests) == (1, 2)

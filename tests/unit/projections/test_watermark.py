@@ -3,11 +3,12 @@ import pytest
 
 from projections.watermarks.watermark import (
     SourceProgress,
-    Watermark,
     WatermarkPolicy,
     combined,
     watermark_of,
 )
+from schemas.events.rollouts import MissingSource
+from schemas.measurement import SilentRegion, Watermark
 
 NOW = 1_000_000
 POLICY = WatermarkPolicy()
@@ -202,3 +203,57 @@ def test_an_endpoint_waits_for_what_served_it(
 
     assert found.waiting_for == waiting_for
     assert (found.freshness == "late") is bool(waiting_for)
+
+
+EAST = source("east", region="east", last_seen_ms=NOW - 20_000, closed_until_ms=NOW - 20_500)
+
+
+def test_a_late_view_says_of_which_region_the_missing_records_are_and_since_when() -> None:
+    found = watermark_of([LIVE, EAST], now_ms=NOW, policy=POLICY)
+
+    assert found.missing == (MissingSource(source="east", region="east", since_ms=NOW - 20_500),)
+    assert found.silent_regions == (SilentRegion(region="east", since_ms=NOW - 20_500),)
+
+
+def test_the_sources_of_an_excused_region_are_not_waited_for() -> None:
+    found = watermark_of([LIVE, EAST], now_ms=NOW, policy=POLICY, excused=("east",))
+
+    assert (found.freshness, found.watermark_ms, found.missing) == ("fresh", NOW - 201, ())
+    assert [each.region for each in found.silent_regions] == ["east"]
+
+
+def test_the_only_region_is_waited_for_though_it_is_excused() -> None:
+    found = watermark_of([EAST], now_ms=NOW, policy=POLICY, excused=("east",))
+
+    assert (found.freshness, found.waiting_for) == ("late", ("east",))
+
+
+@pytest.mark.parametrize(
+    ("others", "served_by"),
+    [
+        pytest.param([source("other", region="east")], None, id="another gateway of the region sends"),
+        pytest.param([], set(), id="it never served the endpoint"),
+    ],
+)
+def test_a_region_is_not_silent_when(others: list[SourceProgress], served_by: set[str] | None) -> None:
+    found = watermark_of([LIVE, EAST, *others], now_ms=NOW, policy=POLICY, served_by=served_by)
+
+    assert found.silent_regions == ()
+
+
+def test_a_region_is_not_silent_for_an_engine_that_is_lost() -> None:
+    lost = msgspec.structs.replace(EAST, kind="observations")
+    living = msgspec.structs.replace(LIVE, kind="observations")
+
+    assert watermark_of([living, lost], now_ms=NOW, policy=POLICY).silent_regions == ()
+
+
+@pytest.mark.parametrize("now_ms", [NOW, NOW + HOUR_MS, NOW - HOUR_MS])
+def test_a_region_is_silent_when_others_are_heard_whatever_the_clock_says_and_however_late_the_view_is(
+    now_ms: int,
+) -> None:
+    cut_off, as_late = [LIVE, EAST], [LIVE, source("east", region="east")]
+
+    found = [watermark_of(sources, now_ms=now_ms, policy=POLICY) for sources in (cut_off, as_late)]
+
+    assert [[each.region for each in mark.silent_regions] for mark in found] == [["east"], []]

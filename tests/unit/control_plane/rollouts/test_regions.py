@@ -9,6 +9,7 @@ from control_plane.rollouts.decisions import decide
 from control_plane.rollouts.policies import only_a_sound_plan_may_start
 from control_plane.rollouts.resources import ROLLOUTS
 from schemas.events.rollouts import (
+    MissingSource,
     RegionAway,
     RegionsExcused,
     RolloutAborted,
@@ -164,3 +165,29 @@ def test_a_grace_that_makes_no_sense_is_refused(region_grace_ms: int) -> None:
         )
 
     assert refused.value.field == "region_grace_ms"
+
+
+LATE_BY_EAST = {
+    "freshness": "late",
+    "lag_ms": 40_000,
+    "lasted_ms": 50_000,
+    "missing": (MissingSource(source="shipper-1", region="us-east", since_ms=1_700_000_100_000),),
+}
+
+
+def test_a_region_that_goes_silent_in_a_step_is_excused_where_the_plan_says_so() -> None:
+    silent = JudgeStep(measurement=measurement(away=away("us-east", epoch=5, away_ms=20_000), **LATE_BY_EAST))
+
+    (excused,) = in_step(when_region_away="excuse").when(lambda state: decided(state, silent)).then_events()
+
+    assert isinstance(excused, RegionsExcused)
+    assert excused.reason == "Goes on at 5 % without us-east: nothing has come from us-east since 14:03:07 UTC."
+
+
+def test_it_makes_the_step_late_where_regions_are_waited_for() -> None:
+    silent = measurement(away=away("us-east", epoch=5, away_ms=20_000), **LATE_BY_EAST)
+
+    decision = decide(state_of(in_step()), JudgeStep(measurement=silent), next_epoch=9)
+
+    assert decision.events == ()
+    assert decision.verdicts[0].reason.endswith(": shipper-1 in us-east holds them back")

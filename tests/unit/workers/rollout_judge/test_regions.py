@@ -7,6 +7,7 @@ from schemas.documents.endpoints import ServingRegion
 from schemas.documents.records import StateRecord
 from schemas.envelope import rfc3339
 from schemas.events.rollouts import Measurement, RegionAway
+from schemas.measurement import MeasureEpochOf, SilentRegion
 from tests.unit.workers.rollout_judge.pictures import (
     AT_MS,
     ROLLOUT,
@@ -141,3 +142,50 @@ async def test_a_step_that_waits_is_reported_each_second_and_no_view_is_asked() 
 
     assert plane.looks == []
     assert [measurement.lasted_ms for _, measurement in plane.measurements] == [90_000, 91_000, 92_000]
+
+
+SILENT = SilentRegion(region="r1", since_ms=AT_MS - 20_000)
+
+
+def silent(away_ms: int) -> RegionAway:
+    return RegionAway(region="r1", epoch=5, since=rfc3339(AT_MS - 20_000), away_ms=away_ms)
+
+
+async def test_a_region_that_goes_silent_is_away_since_the_judge_has_seen_it_so() -> None:
+    plane, time = MemoryPlane(view(silent_regions=(SILENT,))), clock()
+    judge = Judge(plane, clock=time, background=Background())
+    await judge.follow(topic(active()), on_ready=lambda: None)
+
+    await judge.look_at_all()
+    time.is_set(forward_s=3_600.0)
+    time.advance(seconds=7.0)
+    await judge.look_at_all()
+    plane.answer = view()
+    time.advance(seconds=1.0)
+    await judge.look_at_all()
+    plane.answer = view(silent_regions=(SILENT,))
+    time.advance(seconds=1.0)
+    await judge.look_at_all()
+
+    assert [measurement.away for _, measurement in plane.measurements] == [
+        (silent(0),),
+        (silent(7_000),),
+        (),
+        (silent(0),),
+    ]
+
+
+def test_the_view_is_told_which_regions_are_excused_and_says_whether_they_are_away_still() -> None:
+    two = applied((5, AT_MS), (5, AT_MS + 9), position=11, regions=WITHOUT_R2)
+    excusing = watched(two, rollout(position=12, excused=(away("r2", away_ms=60_000), silent(60_000))))
+
+    question = next_action(excusing, now_s=130.0)
+    one = measurement_of(excusing, view(silent_regions=(SILENT,)), now_s=130.0, silent_s={"r1": 120.0})
+    other = measurement_of(excusing, view(), now_s=130.0)
+
+    assert isinstance(question, MeasureEpochOf)
+    assert question.excused_regions == ("r1", "r2")
+    assert one is not None
+    assert (one.away, one.excused) == ((), (away("r2", away_ms=30_000), silent(10_000)))
+    assert other is not None
+    assert other.excused == (away("r2", away_ms=30_000),)
