@@ -156,6 +156,7 @@ class AsyncEndpointHandle:
         on the version beside it. `alpha` is the share of false verdicts that is accepted, over all looks together.
         No gate passes while records of more than the last `max_lag_ms` are missing. `when_late`, `when_no_data` and
         `when_too_little_data` say what then becomes of a step that is over; they default to `when_inconclusive`.
+        A region that does not serve a step within `region_grace_ms` holds it, or is excused if `when_region_away` says.
         """
         reference = version if isinstance(version, str) else version.reference
         started = await self._rollouts.start(
