@@ -116,10 +116,10 @@ def _tensors(_: click.Context, parameter: click.Parameter, values: tuple[str, ..
             message = f"{value!r}: {match['datatype']} is not a data type; use one of {', '.join(DATATYPES)}"
             raise click.BadParameter(message, param=parameter)
         shape = [int(size) for size in re.split("[x,]", match["shape"])]
-        tensor = {"name": match["name"], "datatype": match["datatype"], "shape": shape}
-        missing = {"allows_missing": True} if match["missing"] else {}
-        classes = {"classes": match["classes"].split(",")} if match["classes"] else {}
-        tensors.append(tensor | missing | classes)
+        tensor: dict[str, Any] = {"name": match["name"], "datatype": match["datatype"], "shape": shape}
+        allowed: dict[str, Any] = {"allows_missing": True} if match["missing"] else {}
+        classes: dict[str, Any] = {"classes": match["classes"].split(",")} if match["classes"] else {}
+        tensors.append(tensor | allowed | classes)
     return tensors
 
 
