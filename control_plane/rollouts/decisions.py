@@ -191,7 +191,12 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
 def _judge_unbegun(
     state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int
 ) -> Decision:
-    """A step that never begins ends like one that is never decided; baking has no end of its own."""
+    """Let a gate fail where the candidate serves already, and nothing pass.
+
+    A step that never begins ends like one that is never decided; baking has no end of its own.
+    """
+    if _has_failed(verdicts):
+        return _failed(state, measurement, verdicts, next_epoch)
     if state.phase == "stepping" and is_at_its_end(state, measurement):
         return _ended(state, measurement, verdicts, next_epoch)
     return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)

@@ -154,7 +154,7 @@ def is_at_its_end(rollout: RolloutState, measurement: Measurement) -> bool:
     if measurement.lasted_ms is None:
         lag_ms = (measurement.lag_ms or 0) if measurement.freshness == "late" else 0
         return measurement.elapsed_ms + lag_ms >= deadline_ms
-    if measurement.freshness == "late" or measurement.elapsed_ms >= deadline_ms:
+    if not measurement.has_begun or is_late(rollout, measurement) or measurement.elapsed_ms >= deadline_ms:
         return measurement.lasted_ms >= deadline_ms
     return measurement.lasted_ms >= deadline_ms + rollout.max_lag_ms
 
@@ -162,8 +162,8 @@ def is_at_its_end(rollout: RolloutState, measurement: Measurement) -> bool:
 def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
     """Ask each gate.
 
-    What is there is complete up to the watermark. So a late view can fail a gate, and cannot let one pass. A verdict
-    names the regions that it is without.
+    What is there is complete up to the watermark. So a late view can fail a gate, and cannot let one pass, and neither
+    can a step that some region does not serve yet. A verdict names the regions that it is without.
     """
     verdicts = _verdicts_on(rollout, measurement)
     if not measurement.excused:
@@ -173,7 +173,7 @@ def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdic
 
 
 def _verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
-    if not is_late(rollout, measurement):
+    if measurement.has_begun and not is_late(rollout, measurement):
         return _verdicts_by_counts(rollout, measurement)
     verdicts = _verdicts_by_counts(rollout, measurement) if measurement.counts else ()
     failed = {verdict.gate: verdict for verdict in verdicts if verdict.outcome == "fail"}

@@ -97,7 +97,6 @@ class Judge:
     async def _act(self, due: Sequence[Watched], failed: Failed) -> None:
         warming: list[tuple[Watched, ReportWarmUp]] = []
         asked: list[tuple[Watched, MeasureEpochOf]] = []
-        unbegun: list[tuple[Watched, Measurement]] = []
         for watched in due:
             with self._noting([watched], failed):
                 match next_action(watched, now_s=self._clock.monotonic()):
@@ -105,16 +104,13 @@ class Judge:
                         warming.append((watched, report))
                     case MeasureEpochOf() as question:
                         asked.append((watched, question))
-                    case Measurement() as measurement if self._is_news(watched, measurement):
-                        unbegun.append((watched, measurement))
-                    case _:
+                    case None:
                         continue
         places = asyncio.Semaphore(_WARM_UPS_AT_ONCE)
         parts = [asked[first : first + MAX_ITEMS] for first in range(0, len(asked), MAX_ITEMS)]
         await asyncio.gather(
             *(self._report_warm_up(watched, report, failed, places=places) for watched, report in warming),
             *(self._measure(part, failed) for part in parts),
-            *(self._report(unbegun[first : first + MAX_ITEMS], failed) for first in range(0, len(unbegun), MAX_ITEMS)),
         )
 
     async def _report_warm_up(

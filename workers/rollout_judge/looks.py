@@ -74,18 +74,16 @@ class LastSent(msgspec.Struct, frozen=True):
     lasted_s: int
 
 
-def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpochOf | Measurement | None:
+def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpochOf | None:
     """Return what to report of a rollout or to ask the view; None while nothing is to be reported.
 
-    A step that has not begun is reported as such.
+    A step that has not begun is measured, too: a candidate may fail where it serves already.
     """
     rollout = watched.rollout
     match rollout.phase:
         case "warming":
             return _warm_up(watched, now_s=now_s)
         case "stepping" | "baking" if rollout.epoch is not None and rollout.step is not None:
-            if watched.applied_ms is None:
-                return _unbegun(watched, step=rollout.step, epoch=rollout.epoch, now_s=now_s)
             return _question(rollout, epoch=rollout.epoch)
         case _:
             return None
@@ -100,7 +98,7 @@ def measurement_of(
     negative until they do, which is for long if the clock of a gateway is wrong.
     """
     step, epoch, applied_ms = watched.rollout.step, watched.rollout.epoch, watched.applied_ms
-    if step is None or epoch is None or applied_ms is None or answer.watermark_ms is None:
+    if step is None or epoch is None or answer.watermark_ms is None:
         return None
     silent = silent_as_away(answer, epoch=epoch, since_s=silent_s or {}, now_s=now_s)
     late = _behind(watched, now_s=now_s)
@@ -110,12 +108,13 @@ def measurement_of(
         step=step,
         epoch=epoch,
         watermark_ms=answer.watermark_ms,
-        elapsed_ms=answer.watermark_ms - applied_ms,
+        elapsed_ms=0 if applied_ms is None else answer.watermark_ms - applied_ms,
         freshness="fresh" if answer.freshness == "fresh" else "late",
         lag_ms=answer.lag_ms or 0,
         waiting_for=answer.waiting_for,
         missing=answer.missing,
         lasted_ms=_lasted_ms(watched, now_s=now_s),
+        has_begun=applied_ms is not None,
         counts=tuple(_counts(gate, watched.rollout, answer) for gate in watched.rollout.gates),
     )
     return with_regions(measurement, cut_off, watched.rollout)
@@ -127,15 +126,17 @@ def unseen_measurement(watched: Watched, *, now_s: float) -> Measurement | None:
     No gate can pass by that; it only decides whether the step's longest duration is over.
     """
     step, epoch, lasted_ms = watched.rollout.step, watched.rollout.epoch, _lasted_ms(watched, now_s=now_s)
-    if step is None or epoch is None or lasted_ms is None:
+    if step is None or epoch is None:
         return None
+    has_begun = watched.applied_ms is not None
     measurement = Measurement(
         step=step,
         epoch=epoch,
         watermark_ms=0,
-        elapsed_ms=lasted_ms,
+        elapsed_ms=lasted_ms if has_begun else 0,
         freshness="late",
         lasted_ms=lasted_ms,
+        has_begun=has_begun,
         counts=(),
     )
     return with_regions(measurement, _behind(watched, now_s=now_s), watched.rollout)
@@ -147,28 +148,13 @@ def sent_of(measurement: Measurement) -> LastSent:
     return LastSent(measurement.step, measurement.epoch, measurement.watermark_ms, lasted_s)
 
 
-def _lasted_ms(watched: Watched, *, now_s: float) -> int | None:
-    return None if watched.applied_s is None else _ms_since(watched.applied_s, now_s=now_s)
+def _lasted_ms(watched: Watched, *, now_s: float) -> int:
+    """Return how long the step has lasted, or until it begins, how long it has waited."""
+    return _ms_since(watched.set_s if watched.applied_s is None else watched.applied_s, now_s=now_s)
 
 
 def _ms_since(then_s: float, *, now_s: float) -> int:
     return max(0, round((now_s - then_s) * 1000))
-
-
-def _unbegun(watched: Watched, *, step: int, epoch: int, now_s: float) -> Measurement:
-    """Report that the regions of the endpoint do not serve the step yet, and how long it has waited."""
-    waited_ms = _ms_since(watched.set_s, now_s=now_s)
-    measurement = Measurement(
-        step=step,
-        epoch=epoch,
-        watermark_ms=0,
-        elapsed_ms=0,
-        freshness="late",
-        counts=(),
-        lasted_ms=waited_ms,
-        has_begun=False,
-    )
-    return with_regions(measurement, _behind(watched, now_s=now_s), watched.rollout)
 
 
 def _behind(watched: Watched, *, now_s: float) -> tuple[RegionAway, ...]:

@@ -6,7 +6,7 @@ from control_plane.rollouts.commands import JudgeStep
 from control_plane.rollouts.decisions import decide
 from control_plane.rollouts.resources import ROLLOUTS
 from schemas.events.rollouts import Counts, RolloutAborted, RolloutPaused, StepJudged
-from tests.support.builders import THIN, WRONG, measurement, rollout_started
+from tests.support.builders import THIN, WRONG, canary, measurement, rollout_started
 from tests.support.spec import Given
 from tests.unit.control_plane.rollouts.phases import STEP_0, WARMED, decided, given
 
@@ -49,6 +49,20 @@ def test_a_view_that_lags_less_than_the_rollout_allows_passes() -> None:
         look = JudgeStep(measurement=measurement(**LATE | {"lag_ms": lag_ms}))
         events = past.when(lambda state, look=look: decided(state, look)).then_events()  # type: ignore[misc]
         assert bool(events) is is_over
+
+
+def test_a_step_whose_shortest_duration_is_its_longest_waits_for_records_that_may_lag() -> None:
+    """Its newest records are on their way when its time is up."""
+    plan = rollout_started(strategy=canary(min_ms=60_000, max_ms=60_000), max_lag_ms=30_000)
+    past = Given(ROLLOUTS, plan, WARMED, STEP_0, stream="rollout-1")
+    over = {"lasted_ms": 60_500, "freshness": "late", "elapsed_ms": 54_500}
+
+    behind = JudgeStep(measurement=measurement(**over, lag_ms=6_000))
+    stalled = JudgeStep(measurement=measurement(**over, lag_ms=30_001))
+
+    past.when(lambda state: decided(state, behind)).then_nothing()
+    ended = past.when(lambda state: decided(state, stalled)).then_events()
+    assert [type(event) for event in ended] == [StepJudged, RolloutPaused]
 
 
 def test_a_judge_that_does_not_say_how_late_a_view_is_passes_nothing() -> None:

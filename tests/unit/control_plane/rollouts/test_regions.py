@@ -9,6 +9,7 @@ from control_plane.rollouts.decisions import decide
 from control_plane.rollouts.policies import only_a_sound_plan_may_start
 from control_plane.rollouts.resources import ROLLOUTS
 from schemas.events.rollouts import (
+    GateCounts,
     MissingSource,
     RegionAway,
     RegionsExcused,
@@ -19,7 +20,7 @@ from schemas.events.rollouts import (
     StepReleased,
     StepStarted,
 )
-from tests.support.builders import measurement, rollout_started
+from tests.support.builders import HEALTHY, gate_counts, measurement, rollout_started
 from tests.support.spec import Given
 from tests.unit.control_plane.rollouts.phases import STEP_0, WARMED, decided, given
 
@@ -70,6 +71,22 @@ def test_a_step_is_held_once_by_a_region_that_is_away() -> None:
     past.when(lambda state: decided(state, waiting("us-east", waited_ms=21_000))).then_nothing()
     both = past.when(lambda state: decided(state, waiting("ap-south", "us-east", waited_ms=22_000))).then_events()
     assert [type(event) for event in both] == [StepHeld]
+
+
+def test_a_candidate_that_fails_where_it_serves_already_is_aborted_while_its_step_waits() -> None:
+    past = in_step()
+    bad = (gate_counts("error_rate", (450, 1_000), (1, 9_000)), *HEALTHY[1:])
+
+    def seen(counts: tuple[GateCounts, ...]) -> JudgeStep:
+        return waiting("us-east", waited_ms=1_000, freshness="fresh", watermark_ms=1_000, counts=counts)
+
+    aborted = past.when(lambda state: decided(state, seen(bad))).then_events()
+    past.when(lambda state: decided(state, seen(HEALTHY))).then_nothing()
+
+    assert [type(event) for event in aborted] == [StepJudged, RolloutAborted]
+    judged = aborted[0]
+    assert isinstance(judged, StepJudged)
+    assert {verdict.outcome for verdict in judged.verdicts} == {"fail", "late"}
 
 
 def test_a_step_that_was_held_begins_when_the_region_is_back() -> None:

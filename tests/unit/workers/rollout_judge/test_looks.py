@@ -195,7 +195,12 @@ def test_where_no_view_comes_the_time_is_that_of_the_judge() -> None:
 
 
 def test_the_time_does_not_run_before_the_gateways_serve_the_step() -> None:
-    assert unseen_measurement(watched(applied_at=None), now_s=102.5) is None
+    unseen = unseen_measurement(watched(applied_at=None), now_s=102.5)
+    seen = measurement_of(watched(applied_at=None), view(), now_s=102.5)
+
+    assert unseen is not None
+    assert seen is not None
+    assert (unseen.has_begun, unseen.elapsed_ms) == (seen.has_begun, seen.elapsed_ms) == (False, 0)
 
 
 def test_an_arm_that_the_view_does_not_know_counts_nothing() -> None:

@@ -6,7 +6,7 @@ from infra.background import Background
 from schemas.documents.endpoints import ServingRegion
 from schemas.documents.records import StateRecord
 from schemas.envelope import rfc3339
-from schemas.events.rollouts import Measurement, RegionAway
+from schemas.events.rollouts import RegionAway
 from schemas.measurement import MeasureEpochOf, SilentRegion
 from tests.unit.workers.rollout_judge.pictures import (
     AT_MS,
@@ -23,7 +23,7 @@ from tests.unit.workers.rollout_judge.pictures import (
     view,
 )
 from workers.rollout_judge.judge import Judge
-from workers.rollout_judge.looks import measurement_of, next_action
+from workers.rollout_judge.looks import measurement_of, next_action, unseen_measurement
 from workers.rollout_judge.state import Watched
 
 SINCE = rfc3339(AT_MS - 3_000)
@@ -100,28 +100,26 @@ def test_a_step_waits_while_all_regions_are_excused_and_none_serves_it() -> None
     assert watched(applied(position=11, regions=alone), excusing).applied_ms is None
 
 
-def test_a_step_that_has_not_begun_is_reported_with_the_regions_that_it_waits_for() -> None:
-    report = next_action(watched(applied((5, AT_MS), (5, AT_MS), position=11, regions=WITHOUT_R2)), now_s=107.0)
+def test_a_step_that_has_not_begun_is_measured_where_it_is_served() -> None:
+    waiting = watched(applied((5, AT_MS), (5, AT_MS), position=11, regions=WITHOUT_R2))
 
-    assert report == Measurement(
-        step=0,
-        epoch=5,
-        watermark_ms=0,
-        elapsed_ms=0,
-        freshness="late",
-        counts=(),
-        lasted_ms=7_000,
-        has_begun=False,
-        away=(away("r2", away_ms=7_000),),
-    )
+    question = next_action(waiting, now_s=107.0)
+    report = measurement_of(waiting, view(), now_s=107.0)
+
+    assert isinstance(question, MeasureEpochOf)
+    assert report is not None
+    assert (report.has_begun, report.elapsed_ms, report.lasted_ms) == (False, 0, 7_000)
+    assert report.away == (away("r2", away_ms=7_000),)
+    assert {each.candidate.trials for each in report.counts} == {450, 500}
 
 
 @pytest.mark.parametrize("phase", ["stepping", "baking"])
-def test_a_step_that_no_gateway_serves_is_reported_too(phase: str) -> None:
-    report = next_action(watched(rollout(position=11, phase=phase)), now_s=107.0)
+def test_a_step_that_no_gateway_serves_is_reported_too_if_no_view_answers(phase: str) -> None:
+    report = unseen_measurement(watched(rollout(position=11, phase=phase)), now_s=107.0)
 
-    assert isinstance(report, Measurement)
-    assert (report.has_begun, report.away, report.lasted_ms) == (False, (), 7_000)
+    assert report is not None
+    assert (report.has_begun, report.away, report.elapsed_ms, report.lasted_ms) == (False, (), 0, 7_000)
+    assert (report.freshness, report.counts) == ("late", ())
 
 
 def test_an_endpoint_that_is_at_a_later_epoch_does_not_take_the_beginning_of_a_step_back() -> None:
@@ -131,7 +129,7 @@ def test_an_endpoint_that_is_at_a_later_epoch_does_not_take_the_beginning_of_a_s
     assert known.rollouts[ROLLOUT].applied_ms == AT_MS
 
 
-async def test_a_step_that_waits_is_reported_each_second_and_no_view_is_asked() -> None:
+async def test_a_step_that_waits_is_reported_each_second() -> None:
     plane, time = MemoryPlane(view()), clock()
     judge = Judge(plane, clock=time, background=Background())
     await judge.follow(topic(active(applied_at=None)), on_ready=lambda: None)
@@ -140,7 +138,6 @@ async def test_a_step_that_waits_is_reported_each_second_and_no_view_is_asked() 
         await judge.look_at_all()
         time.advance(seconds=0.5)
 
-    assert plane.looks == []
     assert [measurement.lasted_ms for _, measurement in plane.measurements] == [90_000, 91_000, 92_000]
 
 
