@@ -1,8 +1,8 @@
 """What others would do on the same traffic, with limits that abort as many sound candidates as the product does.
 
-Two rules of a fixed threshold, asked each minute, and a test at the end of each step. Their steps last as long as the
-product needs on average for an unchanged candidate, so that all promote it equally fast. As the product does, they look
-at failed requests alone while the candidate serves everything, beside the baseline of the last step.
+Three rules of a fixed threshold, asked each minute, and a test at the end of each step. Their steps last as long as the
+product needs on average for an unchanged candidate, so that all promote it equally fast. They do not look while a
+promoted candidate bakes: to compare with an earlier baseline, their limits would have to be too wide for the steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -81,30 +81,38 @@ def share_of_last_minute(seen: Seen) -> Numbers:
     for end in seen.ends[:-1]:
         before[:, end + 1] = 0
     last = (seen.counts - before)[:, :, :, CANDIDATE]
-    return _only_errors_while_baking(_share(last), seen)
+    return _while_stepping(_share(last), seen)
 
 
 def difference_since_the_step_began(seen: Seen) -> Numbers:
     """A fixed threshold for the difference from the baseline."""
-    shares = _share(_beside_baseline(seen))
-    return _only_errors_while_baking(shares[..., CANDIDATE] - shares[..., BASELINE], seen)
+    shares = _share(seen.counts)
+    return _while_stepping(shares[..., CANDIDATE] - shares[..., BASELINE], seen)
+
+
+def difference_after_the_first_minute(seen: Seen) -> Numbers:
+    """The same threshold, which does not look when a step has just begun and labels are only coming."""
+    differences = difference_since_the_step_began(seen)
+    differences[:, [0, *(end + 1 for end in seen.ends[:-1])]] = _NEVER
+    return differences
 
 
 def z_score_at_the_end(seen: Seen, *, margin: float) -> Numbers:
     """A z-test of two proportions at the end of each step: is the difference above the margin?"""
-    counts = _beside_baseline(seen)
+    counts = seen.counts
     trials = np.maximum(counts[..., _TRIALS], 1)
     shares = (counts[..., _BAD] + 0.5) / (trials + 1)
     variance = (shares * (1 - shares) / trials).sum(axis=-1)
     scores = (shares[..., CANDIDATE] - shares[..., BASELINE] - margin) / np.sqrt(variance)
     tested = np.full_like(scores, _NEVER)
     tested[:, seen.ends] = scores[:, seen.ends]
-    return _only_errors_while_baking(tested, seen)
+    return _while_stepping(tested, seen)
 
 
 OF_NO_CHANGE: Mapping[str, Rule] = {
     "candidate's last minute": share_of_last_minute,
     "difference since the step began": difference_since_the_step_began,
+    "the same after the first minute": difference_after_the_first_minute,
     "z-test at the end of a step": partial(z_score_at_the_end, margin=0.0),
 }
 OF_THE_LIMIT: Mapping[str, Rule] = {
@@ -138,14 +146,7 @@ def _share(counts: Counts) -> Numbers:
     return share
 
 
-def _beside_baseline(seen: Seen) -> Counts:
-    """Return the counts with the baseline of the last step in the place of the one that serves nothing any more."""
-    counts = seen.counts.copy()
-    counts[:, seen.bake, :, BASELINE] = seen.counts[:, seen.ends[-2], :, BASELINE][:, None]
-    return counts
-
-
-def _only_errors_while_baking(numbers: Numbers, seen: Seen) -> Numbers:
+def _while_stepping(numbers: Numbers, seen: Seen) -> Numbers:
     limited = numbers.copy()
-    limited[:, seen.bake, _ERRORS + 1 :] = _NEVER
+    limited[:, seen.bake] = _NEVER
     return limited

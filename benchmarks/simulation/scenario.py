@@ -13,7 +13,7 @@ from benchmarks.simulation.many import Simulated, minutes_of_steps, processes, s
 from benchmarks.simulation.peers import OF_NO_CHANGE, OF_THE_LIMIT, Rule, calibrated, stopped
 
 _COUNT, _FEWER = 80, 80
-_COUNT_FULL, _FEWER_FULL = 10_000, 1_000
+_COUNT_FULL, _FEWER_FULL = 10_000, 500
 _PILOTS = 100
 
 

@@ -108,6 +108,8 @@ def _possible(gate: Gate, arms: Arms, others_pass: _Flags, *, alpha: float, halv
     # A pair in the set is between the two at which one arm is as observed; the martingale is convex there.
     for _ in range(halvings):
         left = np.flatnonzero(is_open)
+        if not len(left):
+            break
         share = (low[left] + high[left]) / 2
         value, slope = _log_twice_martingale(arms.at(left), share, limit)
         is_open[left] = value >= log(2 / alpha) - _EDGE

@@ -34,9 +34,9 @@ def test_bad_candidates_are_stopped_before_they_serve_everything(kind: Kind) -> 
     assert all(len(each.looks) < len(kind.strategy.steps) for each in simulated.ended)
 
 
-def test_each_bad_kind_is_compared_with_three_rules_that_are_calibrated_in_two_ways() -> None:
+def test_each_bad_kind_is_compared_with_four_rules_that_are_calibrated_in_two_ways() -> None:
     figures = compared(Here(), BUSY, 10, pilots=10)
 
     judged = [figure for figure in figures if figure.name.startswith("…")]
-    assert len(judged) == len(BUSY.bad) * 3 * 2
+    assert len(judged) == len(BUSY.bad) * 4 * 2
     assert all(figure.goal is not None and figure.value > 0 for figure in judged)

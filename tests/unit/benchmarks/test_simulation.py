@@ -10,6 +10,7 @@ from benchmarks.simulation.peers import (
     Rule,
     Seen,
     calibrated,
+    difference_after_the_first_minute,
     difference_since_the_step_began,
     seen_by_minute,
     share_of_last_minute,
@@ -80,28 +81,33 @@ def test_the_interval_of_a_share_is_that_of_clopper_and_pearson(
 def test_the_last_minute_starts_anew_with_each_step() -> None:
     shares = share_of_last_minute(seen((1, 0), (5, 0), (2, 0), (3, 0)))
 
-    assert shares[0, :, 0].tolist() == [0.01, 0.04, 0.02, 0.03]
+    assert shares[0, :3, 0].tolist() == [0.01, 0.04, 0.02]
 
 
-def test_a_candidate_that_bakes_is_compared_with_the_last_baseline() -> None:
-    differences = difference_since_the_step_began(seen((1, 0), (4, 2), (2, 1), (3, 0)))
+def test_a_difference_is_that_of_the_whole_step() -> None:
+    counted = seen((1, 0), (4, 2), (2, 1), (3, 0))
 
-    assert differences[0, :, 0].tolist() == pytest.approx([0.01, 0.01, 0.01, 0.02])
-    assert np.isneginf(differences[0, -1, 1:]).all()
+    assert difference_since_the_step_began(counted)[0, :3, 0].tolist() == pytest.approx([0.01, 0.01, 0.01])
+    assert np.isneginf(difference_after_the_first_minute(counted)[0, :3, 0]).tolist() == [True, False, True]
 
 
 def test_a_z_test_is_made_at_the_ends_of_steps_alone() -> None:
     scores = z_score_at_the_end(seen((9, 0), (9, 1), (2, 2), (3, 0)), margin=0.0)
 
-    assert np.isneginf(scores[0, :, 0]).tolist() == [True, False, False, False]
-    # (9.5 - 1.5) / 201 over the root of the sum of p (1 - p) / 200.
+    assert np.isneginf(scores[0, :3, 0]).tolist() == [True, False, False]
+    # 8 / 201 over the root of the sum of p (1 - p) / 200, with p = 9.5 / 201 and 1.5 / 201.
     assert scores[0, 1, 0] == pytest.approx(2.458, abs=1e-3)
+
+
+@each_rule
+def test_no_rule_looks_while_a_promoted_candidate_bakes(rule: Rule) -> None:
+    assert np.isneginf(rule(seen((1, 0), (4, 2), (2, 1), (3, 0)))[0, -1]).all()
 
 
 @each_rule
 @pytest.mark.parametrize("aborts", [0, 1, 6])
 def test_a_calibrated_rule_aborts_about_as_many_as_it_may(rule: Rule, aborts: int) -> None:
-    minutes = (1, 1, 1, 1)
+    minutes = (2, 1, 1, 1)
     several = Seen(
         np.array([seen_by_minute(rollout(BUSY.unchanged, number), minutes) for number in range(24)]), minutes
     )
