@@ -29,10 +29,11 @@ class MeasureEpoch(msgspec.Struct, frozen=True, kw_only=True):
     truncation: bool | None = None
 
 
-class MeasureEpochOf(MeasureEpoch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MeasureEpochOf(MeasureEpoch, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted.
 
-    The watermark does not wait for gateways and engines of `excused_regions`. What came from there is counted.
+    The watermark does not wait for gateways and engines of `excused_regions`. What came from there is counted. An
+    earlier API refuses members that it does not know, so those that have their default are not sent.
     """
 
     endpoint: str

@@ -75,7 +75,7 @@ def text_of(value: bool | float | str) -> str:  # noqa: FBT001  one of the value
 def _value(item: FeedbackItem, index: int) -> str:
     if isinstance(item.value, int) and not _MIN_INTEGER <= item.value <= _MAX_INTEGER:
         raise InvalidFeedbackError(
-            f"no data type has an integer like {item.value}",
+            f"no data type has integers of {len(str(abs(item.value)))} digits like this one",
             field=f"items[{index}].value",
             remedy=f"send a number from {_MIN_INTEGER} to {_MAX_INTEGER}, or the digits as text",
         )

@@ -124,15 +124,15 @@ def _class_problem(side: str, tensor: Tensor) -> tuple[str, str] | None:
         )
     if len(set(names)) < len(names):
         return f"two classes of {tensor.name!r} have the same name", "give each its own name"
-    taken = [name for place, name in enumerate(names) if _is_integer(name) and name != str(place)]
+    taken = [name for place, name in enumerate(names) if _is_number(name) and name != str(place)]
     if taken:
         return f"class {taken[0]!r} of {tensor.name!r} has another index", "use names that are no numbers"
     return None
 
 
-def _is_integer(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        int(text)
+        float(text)
     except ValueError:
         return False
     return True

@@ -22,8 +22,8 @@ from control_plane.rollouts.commands import AbortRollout, Command, JudgeStep, St
 from control_plane.rollouts.decisions import Decision, decide, start
 from control_plane.rollouts.policies import (
     baseline_for,
-    callers_requests_must_be_accepted,
     only_one_rollout_may_own_an_endpoint,
+    signatures_must_go_together,
 )
 from control_plane.rollouts.queries import unknown_rollout
 from control_plane.rollouts.requests import RollbackRequest
@@ -49,7 +49,7 @@ def start_rollout(uow: UnitOfWork, command: StartRollout, *, expected_version: i
     ready = ready_instances(uow.catalogue, endpoint.state.id, workspace=uow.actor.workspace)
     baseline = baseline_for(endpoint.state, version.reference, ready=ready)
     serving = deployable_version(uow.catalogue, baseline.version.version_id, workspace=uow.actor.workspace)
-    callers_requests_must_be_accepted(command, candidate=version, baseline=serving)
+    signatures_must_go_together(command, candidate=version, baseline=serving)
     rollout_id = uow.new_id(Kind.ROLLOUT)
     reservation = reserve(endpoint.state, ReserveEndpoint(rollout_id=rollout_id))
     endpoint = append(uow, endpoint.state.id, endpoint, reservation)

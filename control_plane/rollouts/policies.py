@@ -12,7 +12,7 @@ from control_plane.rollouts.commands import StartRollout
 from control_plane.rollouts.gates.base import GateRule, Problem
 from control_plane.rollouts.gates.comparison import compare, late
 from control_plane.rollouts.gates.table import rule_of
-from control_plane.rollouts.signatures import unaccepted_input
+from control_plane.rollouts.signatures import changed_answer, unaccepted_input
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.events.endpoints import DEFAULT_KEY, AssignmentKey, DeploymentAdded, VersionReference
 from schemas.events.registry import ArtifactFormat
@@ -23,6 +23,7 @@ from schemas.events.rollouts import (
     Gate,
     GateCounts,
     Measurement,
+    QualityGate,
     Verdict,
 )
 
@@ -108,16 +109,25 @@ def _with_caller_errors(gate: Gate) -> tuple[Gate, ...]:
             return (gate,)
 
 
-def callers_requests_must_be_accepted(
+def signatures_must_go_together(
     command: StartRollout, *, candidate: DeployableVersion, baseline: DeployableVersion
 ) -> None:
-    """Refuse a candidate that would refuse what callers send to the baseline.
+    """Refuse a candidate that would refuse what callers send to the baseline, or that labels cannot compare with it.
 
     Nothing is known of it where callers do not name inputs, as with language models and servers of others.
     """
     formats = {candidate.artifact.format, baseline.artifact.format}
     if command.allow_signature_change or formats & _WITHOUT_NAMED_INPUTS:
         return
+    has_labels = any(isinstance(gate, QualityGate) for gate in command.gates)
+    changed = changed_answer(candidate.signature, baseline.signature) if has_labels else None
+    if changed is not None:
+        raise errors.SignatureChangedError(
+            f"the same labels mean something else for version {command.version}: {changed}",
+            field="version",
+            remedy="roll out a version with the same first output, leave out the quality gate, or set "
+            "allow_signature_change, which is recorded",
+        )
     reason = unaccepted_input(candidate.signature, baseline.signature)
     if reason is not None:
         raise errors.SignatureChangedError(

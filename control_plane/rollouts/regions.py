@@ -48,7 +48,10 @@ def _joined(regions: Sequence[RegionAway]) -> str:
 
 
 def _overdue(rollout: Rollout, measurement: Measurement) -> tuple[RegionAway, ...]:
-    return tuple(each for each in measurement.away if each.away_ms >= rollout.region_grace_ms)
+    """Return those that are away for longer than the plan allows; one that is excused already is waited for no more."""
+    excused = _names(rollout.excused)
+    away = (each for each in measurement.away if each.region not in excused)
+    return tuple(each for each in away if each.away_ms >= rollout.region_grace_ms)
 
 
 def _names(regions: Sequence[RegionAway]) -> set[str]:

@@ -1,6 +1,6 @@
 """Whether one version accepts the requests that are made for another. Pure."""
 
-from schemas.events.registry import Signature, Tensor
+from schemas.events.registry import FLOATS, Signature, Tensor
 
 
 def unaccepted_input(candidate: Signature, baseline: Signature) -> str | None:
@@ -15,6 +15,24 @@ def unaccepted_input(candidate: Signature, baseline: Signature) -> str | None:
             return f"input {name!r} {reason}"
     more = [name for name in taken if name not in sent]
     return f"it also needs input {more[0]!r}" if more else None
+
+
+def changed_answer(candidate: Signature, baseline: Signature) -> str | None:
+    """Return how what labels are compared with differs from the baseline's, or None."""
+    if not candidate.outputs or not baseline.outputs:
+        return None
+    given, known = candidate.outputs[0], baseline.outputs[0]
+    are_alike = _kind(given) == _kind(known) or (given.classes and given.classes == known.classes)
+    if not are_alike:
+        return f"output {given.name!r} is {given.datatype} instead of {known.datatype}"
+    if given.classes != known.classes:
+        return f"output {given.name!r} has other classes"
+    return None
+
+
+def _kind(tensor: Tensor) -> str:
+    """Return the data type without its size: labels are compared with each integer, or each float, alike."""
+    return "FP" if tensor.datatype in FLOATS else tensor.datatype.strip("U0123456789")
 
 
 def _unaccepted(taken: Tensor, sent: Tensor) -> str | None:

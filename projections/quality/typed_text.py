@@ -4,7 +4,8 @@ Two texts of one type are the same value where their spellings are the same: tex
 the precision of their type. Feedback that is no value of the type has none, and is neither right nor wrong.
 """
 
-_WHOLE = "'INT8', 'INT16', 'INT32', 'INT64', 'UINT8', 'UINT16', 'UINT32', 'UINT64'"
+# The types of integers, as ClickHouse calls them.
+_WHOLE = {f"{kind.upper()}{bits}": f"{kind}{bits}" for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)}
 # As many characters as the largest number has: digits beyond those of an Int128 would be lost silently.
 _MAX_CHARACTERS = 20
 # Up to here, every whole number is one of FP64.
@@ -25,7 +26,7 @@ def spelled(text: str, datatype: str) -> str:
     """Return an expression, null where `text` is no value of `datatype`, one of the Open Inference Protocol.
 
     Values of an unknown type, of which earlier records are, are numbers where they read as some. The expression names
-    parts of itself: `trimmed`, `double` and `bits`.
+    parts of itself: `trimmed`, `double`, `bits` and `whole`.
     """
     return f"""multiIf(
         {datatype} = 'BYTES', {text},
@@ -36,15 +37,22 @@ def spelled(text: str, datatype: str) -> str:
                     abs(double) >= {_FP16_INFINITE_FROM}, double * inf,
                     {_rounded(_FP16_BITS)}) + {_ZERO}),
         {datatype} = 'BF16', toString({_rounded(_BF16_BITS)} + {_ZERO}),
-        {datatype} IN ({_WHOLE}), toString(
-            coalesce(if(length(trimmed) <= {_MAX_CHARACTERS}, toInt128OrNull(trimmed), NULL),
-                     if(abs(double) < {_EXACT}, accurateCastOrNull(double, 'Int128'), NULL))),
+        {_integers(datatype)},
         {datatype} = 'BOOL', multiIf(lower(trimmed) IN ('true', '1', '1.0'), 'true',
                                      lower(trimmed) IN ('false', '0', '0.0'), 'false', NULL),
         toInt64OrNull(trimmed) IS NOT NULL, toString(toInt64OrNull(trimmed)),
         double IS NOT NULL, toString(double),
         lower(trimmed) IN ('true', 'false'), lower(trimmed),
         trimmed)"""
+
+
+def _integers(datatype: str) -> str:
+    number = f"""(coalesce(if(length(trimmed) <= {_MAX_CHARACTERS}, toInt128OrNull(trimmed), NULL),
+                  if(abs(double) < {_EXACT}, accurateCastOrNull(double, 'Int128'), NULL)) AS whole)"""
+    first, *others = (
+        f"{datatype} = '{name}', toString(accurateCastOrNull({{number}}, '{kind}'))" for name, kind in _WHOLE.items()
+    )
+    return ",\n        ".join((first.format(number=number), *(other.format(number="whole") for other in others)))
 
 
 def _rounded(kept_bits: int) -> str:

@@ -40,7 +40,7 @@ def late(terms: Terms, measurement: Measurement, counts: GateCounts | None, *, a
     """Conclude nothing, as too many of the newest records are missing, and say which and since when."""
     if not measurement.has_begun:
         cause = cut_off(measurement.away, epoch=measurement.epoch) or f"no gateway serves epoch {measurement.epoch}"
-        reason = f"{cause}, so it has not begun"
+        reason = f"{cause}, so the step has not begun"
     elif not measurement.counts:
         reason = "the view of requests did not answer"
     else:

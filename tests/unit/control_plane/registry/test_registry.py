@@ -228,6 +228,8 @@ TWICE = BODY["signature"]["inputs"] * 2
                 {"classes": ["cat", "dog", "cat"]},
                 {"classes": ["1", "0"]},
                 {"classes": ["0", "1", "-1"]},
+                {"classes": ["1.0", "0.0"]},
+                {"classes": ["1e0", "yes"]},
                 {"datatype": "BOOL", "classes": ["no", "yes"]},
                 {"datatype": "FP32", "shape": [-1], "classes": ["no"]},
                 {"datatype": "FP32", "shape": [-1, 3], "classes": ["no", "yes"]},
