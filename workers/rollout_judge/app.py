@@ -62,7 +62,9 @@ async def _keep_following(judge: Judge, settings: JudgeSettings) -> None:
 
 
 async def _keep_looking(judge: Judge, *, interval_s: float) -> None:
+    """Look once in an interval, or where looks take longer, half of the time: the view has others to answer, too."""
     while True:
         began = time.monotonic()
         await judge.look_at_all()
-        await asyncio.sleep(max(0.0, interval_s - (time.monotonic() - began)))
+        took_s = time.monotonic() - began
+        await asyncio.sleep(max(took_s, interval_s - took_s))

@@ -13,7 +13,8 @@ from schemas.results import ItemProblem, Result, Results
 from workers.rollout_judge.errors import ContentRefusedError, PartAwayError, RefusedError
 from workers.rollout_judge.looks import ReportWarmUp
 
-_TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+# A view that is slow goes on with a question when nobody waits any more, so that asking again makes it slower.
+_TIMEOUT = httpx.Timeout(30.0, connect=1.0)
 _TOO_MUCH_AT_ONCE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
 _CONTENT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 Item = TypeVar("Item")

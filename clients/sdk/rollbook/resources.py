@@ -171,7 +171,8 @@ class LossGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="loss"):
 class MeasureEpochOf(Shape, frozen=True, kw_only=True):
     """Which arms of which epoch of an endpoint, by its name or id; what has no name or threshold is not counted.
 
-    The watermark does not wait for gateways and engines of `excused_regions`. What came from there is counted.
+    The watermark does not wait for gateways and engines of `excused_regions`. What came from there is counted. An
+    earlier API refuses members that it does not know, so those that have their default are not sent.
     """
 
     epoch: int
