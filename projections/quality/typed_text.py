@@ -49,10 +49,11 @@ def spelled(text: str, datatype: str) -> str:
 def _integers(datatype: str) -> str:
     number = f"""(coalesce(if(length(trimmed) <= {_MAX_CHARACTERS}, toInt128OrNull(trimmed), NULL),
                   if(abs(double) < {_EXACT}, accurateCastOrNull(double, 'Int128'), NULL)) AS whole)"""
-    first, *others = (
-        f"{datatype} = '{name}', toString(accurateCastOrNull({{number}}, '{kind}'))" for name, kind in _WHOLE.items()
+    numbers = (number, *["whole"] * (len(_WHOLE) - 1))
+    return ",\n        ".join(
+        f"{datatype} = '{name}', toString(accurateCastOrNull({each}, '{kind}'))"
+        for each, (name, kind) in zip(numbers, _WHOLE.items(), strict=True)
     )
-    return ",\n        ".join((first.format(number=number), *(other.format(number="whole") for other in others)))
 
 
 def _rounded(kept_bits: int) -> str:
