@@ -20,7 +20,7 @@ _STEADY_S = 4.0
 _AFTERMATH_S = 3.0
 _POLL_S = 0.25
 _SERVING_TIMEOUT_S = 60.0
-_ROLLOUT_TIMEOUT_S = 150.0
+_ROLLOUT_TIMEOUT_S = 300.0
 _DECIDED = ("baking", "aborted")
 _INDENT = 5
 
@@ -38,7 +38,7 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 def canary_steps(*weights: int, step_s: float, bake_s: float) -> dict[str, Any]:
     """Return the strategy of a canary whose steps last as long each, a minute at most."""
     steps = [
-        {"weight_percent": weight, "min_duration_ms": round(step_s * 1000), "max_duration_ms": 60_000}
+        {"weight_percent": weight, "min_duration_ms": round(step_s * 1000), "max_duration_ms": 120_000}
         for weight in weights
     ]
     return {"kind": "canary", "steps": steps, "bake_time_ms": round(bake_s * 1000)}
