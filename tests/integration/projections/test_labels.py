@@ -165,6 +165,19 @@ async def test_floats_have_one_spelling_for_each_number_of_their_type(store: Cli
     assert len(set(spellings)) == len(set(expected.tolist()))
 
 
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64", "INT64", "BOOL"])
+async def test_an_answer_that_is_no_value_of_its_type_is_kept_and_wrong(
+    store: ClickHouseStore, reader: Reader, datatype: str
+) -> None:
+    """External servers may answer anything, and no row of theirs may stop the others."""
+    await serve_one(store, answer="cat", datatype=datatype)
+    await sink_into(store, projector_of(FEEDBACK)).consume([told("1")])
+
+    arm = (await measured(reader)).arms["blue"]
+
+    assert (arm.labelled, arm.wrong) == (1, 1)
+
+
 async def test_the_table_spells_answers_as_the_comparison_spells_labels(store: ClickHouseStore) -> None:
     at_ms = time.time_ns() // 1_000_000
     answers = {(datatype, answer) for datatype, answer, _, _ in PAIRS}
