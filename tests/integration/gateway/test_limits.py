@@ -188,7 +188,7 @@ async def test_a_bomb_of_headers_over_http2_ends_that_call_alone(gateway: Gatewa
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
 
         with pytest.raises(grpc.aio.AioRpcError):
-            await call(b"\x0a\x06digits", metadata=bomb, timeout=60)
+            await call(b"\x0a\x06digits", metadata=bomb, timeout=180)
 
     assert (await client.post(INFER, json={})).status_code == 200
 
@@ -214,7 +214,8 @@ async def test_callers_that_do_not_read_their_answers_take_little_memory(
         await until(are_all_held_up, why="forty answers that Envoy stopped to read")
         grown = gateway.envoy_process.memory_info().rss - before
         answer = await client.post(INFER, content=b"", headers={"x-short": "1"})
-        assert talkative.answering == 40, "some of the forty came to an end"
+        # One that Envoy gave up on before it began counts until the back end notices; the one in its place counts then.
+        await until(lambda: talkative.answering == 40, why="none of the forty came to an end")
 
     assert answer.status_code == 200
     assert grown < 40 * 3 * MEBIBYTE + 30 * MEBIBYTE < 40 * BIG_ANSWER
