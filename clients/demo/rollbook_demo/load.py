@@ -1,13 +1,15 @@
 """The load process: live traffic through the gateway, every answer kept, labels posted late.
 
-Runs as `python -m rollbook_demo.load`, in a process of its own, so that nothing the story does can pace the traffic.
-Prints one JSON line of counters twice a second; on SIGTERM it finishes, writes the answers it kept, and ends.
+Runs as `python -m rollbook_demo.load`, in a process of its own, so that nothing the story does can delay the traffic.
+Each further line on standard input is a new rate in requests per second. Prints one JSON line of counters twice a
+second; on SIGTERM it finishes, writes the answers it kept, and ends.
 """
 
 import argparse
 import asyncio
 import signal
 import sys
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -135,6 +137,7 @@ class Load:
         self._by_version: dict[str, list[int]] = {}
         self._progress = Progress()
         self._in_flight: set[asyncio.Task[None]] = set()
+        self.requests_per_s = plan.requests_per_s
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -150,11 +153,12 @@ class Load:
         self._print_progress()
 
     async def _send_on_schedule(self) -> None:
-        started, interval = time.monotonic(), 1.0 / self._plan.requests_per_s
+        due = time.monotonic()
         while not self.stopping.is_set():
-            ahead = started + self._progress.sent * interval - time.monotonic()
+            ahead = due - time.monotonic()
             if ahead > _SCHEDULE_SLACK_S:
                 await asyncio.sleep(ahead)
+            due += 1.0 / self.requests_per_s
             if len(self._in_flight) >= self._plan.max_in_flight:
                 await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.create_task(self._ask(self._progress.sent % len(self._questions.bodies)))
@@ -263,7 +267,13 @@ async def _run(plan: Plan, questions: Questions) -> None:
         load = Load(plan, session, questions)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, load.stopping.set)
+        threading.Thread(target=_take_rates, args=[load], daemon=True).start()
         await load.run()
+
+
+def _take_rates(load: Load) -> None:
+    for line in sys.stdin.buffer:
+        load.requests_per_s = float(line)
 
 
 def run_plan(kind: type[AnyPlan], questions_of: Callable[[AnyPlan], Questions]) -> int:

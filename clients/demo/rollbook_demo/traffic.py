@@ -19,6 +19,7 @@ class Traffic:
     def __init__(self, plan: Plan, *, program: str = "rollbook_demo.load") -> None:
         """Start the program and hand it its plan."""
         self._plan = plan
+        self.requests_per_s = plan.requests_per_s
         self._latest = Progress()
         self._process = subprocess.Popen(
             [sys.executable, "-m", program],
@@ -26,9 +27,7 @@ class Traffic:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(plan) + b"\n")
-        self._process.stdin.close()
+        self._tell(msgspec.json.encode(plan))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -42,11 +41,18 @@ class Traffic:
             self._process.kill()
         self._process.wait()
         self._reader.join()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     @property
     def progress(self) -> Progress:
         """The counters as of the last half second."""
         return self._latest
+
+    def set_rate(self, requests_per_s: float) -> None:
+        """Send so many requests a second from now on."""
+        self.requests_per_s = requests_per_s
+        self._tell(str(requests_per_s).encode())
 
     def finish(self) -> tuple[Progress, list[Answer]]:
         """Let the process end in order, and return its last counters and every answer it kept."""
@@ -55,6 +61,11 @@ class Traffic:
         self._reader.join()
         answers = msgspec.json.decode(Path(self._plan.answers_file).read_bytes(), type=list[Answer])
         return self._latest, answers
+
+    def _tell(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + b"\n")
+        self._process.stdin.flush()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

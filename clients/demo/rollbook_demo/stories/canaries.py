@@ -13,6 +13,7 @@ from rollbook.cli.gate_table import gate_lines
 from rollbook.cli.output import width_at_hand
 from rollbook.resources import Rollout, Version
 from rollbook_demo.narration import Narrator
+from rollbook_demo.pace import Pace, lag_of
 from rollbook_demo.stories.base import Outcome, Stage
 from rollbook_demo.traffic import Traffic
 
@@ -20,7 +21,7 @@ _STEADY_S = 4.0
 _AFTERMATH_S = 3.0
 _POLL_S = 0.25
 _SERVING_TIMEOUT_S = 60.0
-_ROLLOUT_TIMEOUT_S = 300.0
+_ROLLOUT_TIMEOUT_S = 900.0
 _DECIDED = ("baking", "aborted")
 _INDENT = 5
 
@@ -36,9 +37,9 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def canary_steps(*weights: int, step_s: float, bake_s: float) -> dict[str, Any]:
-    """Return the strategy of a canary whose steps last as long each, a minute at most."""
+    """Return the strategy of a canary whose steps last as long each, five minutes at most."""
     steps = [
-        {"weight_percent": weight, "min_duration_ms": round(step_s * 1000), "max_duration_ms": 120_000}
+        {"weight_percent": weight, "min_duration_ms": round(step_s * 1000), "max_duration_ms": 300_000}
         for weight in weights
     ]
     return {"kind": "canary", "steps": steps, "bake_time_ms": round(bake_s * 1000)}
@@ -81,16 +82,17 @@ def tell_canaries(
     `beside` makes what goes on while a version is rolled out.
     """
     began_at_ms = int(time.time() * 1000)
-    _show_traffic(stage, canary, traffic, seconds=_STEADY_S)
+    watched = _Watched(stage, canary.endpoint, traffic)
+    watched.show(_STEADY_S)
     _, better, slipped = versions
     weights = ", ".join(str(step["weight_percent"]) for step in canary.strategy["steps"])
     stage.narrator.act(f"A canary of {better.reference}: {weights} %, judged against the baseline beside it")
     with beside(better):
-        promoted = _roll_out(stage, canary, traffic, better)
+        promoted = _roll_out(stage, canary, watched, better)
     stage.narrator.act(f"A canary of {slipped.reference}: {the_slip}")
     with beside(slipped):
-        rolled_back = _roll_out(stage, canary, traffic, slipped)
-    _show_traffic(stage, canary, traffic, seconds=_AFTERMATH_S)
+        rolled_back = _roll_out(stage, canary, watched, slipped)
+    watched.show(_AFTERMATH_S)
     return Outcome(
         endpoint=canary.endpoint,
         began_at_ms=began_at_ms,
@@ -100,21 +102,36 @@ def tell_canaries(
     )
 
 
-def _show_traffic(stage: Stage, canary: Canary, traffic: Traffic, *, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        stage.narrator.traffic(stage.rollbook.endpoints.get(canary.endpoint), traffic.progress)
+class _Watched:
+    """The traffic as it is shown while a story waits, at a rate that the machine can keep up with."""
+
+    def __init__(self, stage: Stage, endpoint: str, traffic: Traffic) -> None:
+        self._stage = stage
+        self._endpoint = endpoint
+        self._traffic = traffic
+        self._pace = Pace(traffic, stage.narrator, lag_of(stage.rollbook, endpoint))
+
+    def look(self) -> None:
+        """Show it, and wait a little."""
+        self._stage.narrator.traffic(self._stage.rollbook.endpoints.get(self._endpoint), self._traffic.progress)
+        self._pace.keep()
         time.sleep(_POLL_S)
 
+    def show(self, seconds: float) -> None:
+        """Show it for a while."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.look()
 
-def _roll_out(stage: Stage, canary: Canary, traffic: Traffic, version: Version) -> Rollout:
+
+def _roll_out(stage: Stage, canary: Canary, traffic: _Watched, version: Version) -> Rollout:
     rollbook, narrator = stage.rollbook, stage.narrator
     rollout = rollbook.rollouts.start(canary.endpoint, version.reference, strategy=canary.strategy, gates=canary.gates)
     deadline, told = time.monotonic() + canary.rollout_timeout_s, ""
     while not rollout.is_over:
         if time.monotonic() > deadline:
             raise TimeoutError(f"rollout {rollout.id} is still {rollout.phase} after {canary.rollout_timeout_s:g} s")
-        narrator.traffic(rollbook.endpoints.get(canary.endpoint), traffic.progress)
+        traffic.look()
         rollout = rollbook.rollouts.get(rollout.id)
         line = rollout.reason or rollout.phase
         if line != told:
@@ -122,7 +139,6 @@ def _roll_out(stage: Stage, canary: Canary, traffic: Traffic, version: Version) 
             narrator.say(line)
             if rollout.phase in _DECIDED:
                 _say_gates(narrator, rollout)
-        time.sleep(_POLL_S)
     return rollout
 
 

@@ -15,7 +15,7 @@ from rollbook_demo.stories.canaries import Canary, canary_steps, serve_baseline,
 from rollbook_demo.traffic import Traffic
 
 ENDPOINT = MODEL = "digits"
-REQUESTS_PER_S = 240.0
+REQUESTS_PER_S = 160.0
 LABEL_DELAY_S = 1.5
 FIXED_THRESHOLD = 0.80
 
