@@ -18,13 +18,13 @@ from tests.support.digits_service import DigitsService, serve_digits
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack, rollbook_command
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 ROWS = 120_000
 BAD = {5: None, 70_000: [1.0, 2.0]}
 KILLS = 3
-WITHIN_S = 200
+WITHIN_S = 400
 # A batch gets its turn only when no live request waits, and a busy machine may do no more than a few of them a second.
-LIVE_PER_S = 20.0
+LIVE_PER_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_every_row_is_in_the_output_once_after_kills_while_live_callers_go_on(
     assert progress.answered > before
     assert progress.failed == 0
     one = found["prediction_id"][0].as_py()
-    told = eventually(lambda: _who_served(service, one), "the record of a batch request", within_s=60)
+    told = eventually(lambda: _who_served(service, one), "the record of a batch request", within_s=180)
     assert told is not None
     assert told.version == found["model_version"][0].as_py() == service.versions[0]
 
@@ -109,7 +109,7 @@ def _who_served(service: DigitsService, prediction_id: str) -> Prediction | None
 
 def test_wrong_commands_are_refused_with_the_remedy(service: DigitsService, source: Path) -> None:
     def refusal(*arguments: str) -> str:
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=180)
         assert done.returncode != 0
         assert "Traceback" not in done.stderr
         return done.stderr

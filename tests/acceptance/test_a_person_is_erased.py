@@ -19,7 +19,7 @@ from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 from tests.support.stack_history import history_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ def erased(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Era
     with httpx.Client(
         base_url=stack.api_url,
         headers={"authorization": f"Bearer {stack.admin_token}"},
-        timeout=60,
+        timeout=180,
         verify=NO_AUTHORITIES,
     ) as http:
         person = {"kind": "person", "name": f"Ms {canary}", "email": f"{canary}@example.org", "role": "viewer"}
@@ -57,7 +57,7 @@ def erased(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Era
 
 def test_the_person_is_shown_without_name_and_address(stack: RunningStack, erased: Erased) -> None:
     headers = {"authorization": f"Bearer {stack.admin_token}"}
-    answer = httpx.get(f"{stack.api_url}/v1/principals", headers=headers, timeout=60, verify=NO_AUTHORITIES)
+    answer = httpx.get(f"{stack.api_url}/v1/principals", headers=headers, timeout=180, verify=NO_AUTHORITIES)
 
     principals: list[dict[str, Any]] = answer.json()["items"]
     shown = next(principal for principal in principals if principal["id"] == erased.principal_id)

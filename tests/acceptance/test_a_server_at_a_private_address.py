@@ -13,7 +13,7 @@ from tests.support.stack import RunningStack
 
 TEXT = ("--input", "prompt:BYTES:-1", "--output", "completion:BYTES:-1")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 
 
 class Server(ThreadingHTTPServer):

@@ -16,7 +16,7 @@ from tests.support.stack import RunningStack, running_stack
 SERVES_WITHIN_S = 180.0
 OVER_WITHIN_S = 180.0
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1_200)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.support.region_traffic import RegionTraffic, region_traffic
 from tests.support.stack import RunningStack
 from workers.serving_agent.instance_book import InstanceRecord
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 LOCAL = "local"
 WITHIN_S = 120.0
 UNHEALTHY, ANNOUNCED = "endpoints.InstanceFoundUnhealthy.v1", "endpoints.InstanceAnnounced.v1"

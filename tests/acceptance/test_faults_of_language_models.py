@@ -55,7 +55,7 @@ def gateway(stack: RunningStack, rollbook: Rollbook) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint(['*']).token}"}
     limits = httpx.Limits(max_connections=2 * STREAMS)
     with httpx.Client(
-        base_url=stack.gateway_url, headers=headers, timeout=60, limits=limits, verify=NO_AUTHORITIES
+        base_url=stack.gateway_url, headers=headers, timeout=180, limits=limits, verify=NO_AUTHORITIES
     ) as client:
         yield client
 
@@ -85,7 +85,7 @@ def ask(gateway: httpx.Client, name: str, *, prompt: str = "Return") -> httpx.Re
 
 def identity_of(port: int) -> dict[str, Any]:
     identity: dict[str, Any] = httpx.get(
-        f"http://127.0.0.1:{port}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES
+        f"http://127.0.0.1:{port}/rollbook/instance", timeout=180, verify=NO_AUTHORITIES
     ).json()
     return identity
 
@@ -133,7 +133,7 @@ def test_an_engine_that_is_killed_in_mid_stream_breaks_its_own_streams_alone_and
     broken = [stream.prediction_id for stream in streams if stream.is_broken]
     assert 0 < len(broken) < STREAMS
     assert all(stream.is_whole for stream in streams if not stream.is_broken)
-    eventually(lambda: len(reasons(rollbook, broken)) == len(broken), "records of the broken streams", within_s=60)
+    eventually(lambda: len(reasons(rollbook, broken)) == len(broken), "records of the broken streams", within_s=180)
     assert set(reasons(rollbook, broken).values()) == {"connection"}
 
 

@@ -33,7 +33,9 @@ def test_a_program_shows_its_metrics_where_the_status_says(stack: RunningStack, 
     address = stack.program(program).metrics
     assert address is not None
 
-    answer = httpx.get(address, headers={"accept": f"{OPEN_METRICS}; version=1.0.0"}, timeout=60, verify=NO_AUTHORITIES)
+    answer = httpx.get(
+        address, headers={"accept": f"{OPEN_METRICS}; version=1.0.0"}, timeout=180, verify=NO_AUTHORITIES
+    )
 
     assert answer.headers["content-type"].startswith(OPEN_METRICS)
     families = {family.name: family for family in open_metrics(answer.text)}
@@ -50,7 +52,7 @@ def test_the_gateway_shows_envoys_own_metrics(stack: RunningStack) -> None:
     address = stack.program("envoy").metrics
     assert address is not None
 
-    families = {family.name for family in prometheus_text(httpx.get(address, timeout=60, verify=NO_AUTHORITIES).text)}
+    families = {family.name for family in prometheus_text(httpx.get(address, timeout=180, verify=NO_AUTHORITIES).text)}
 
     assert "envoy_http_downstream_rq" in families
 
@@ -62,7 +64,7 @@ def test_what_a_program_counts_grows_with_what_it_does(stack: RunningStack) -> N
     def answered() -> float:
         labels = {"method": "GET", "route": "/v1/models", "status": "200"}
         for family in open_metrics(
-            httpx.get(address, headers={"accept": OPEN_METRICS}, timeout=60, verify=NO_AUTHORITIES).text
+            httpx.get(address, headers={"accept": OPEN_METRICS}, timeout=180, verify=NO_AUTHORITIES).text
         ):
             for sample in family.samples:
                 if sample.name == "rollbook_http_requests_total" and sample.labels == labels:

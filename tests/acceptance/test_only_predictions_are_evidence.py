@@ -16,7 +16,7 @@ from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.refusals import refused
 from tests.support.stack import RunningStack
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 IMAGE: dict[str, Any] = {**SIGNATURE, "inputs": [{**SIGNATURE["inputs"][0], "name": "image"}]}
 STRATEGY = canary(50, step_ms=2_000, bake_ms=1_000)
 INFERENCES_PER_S = 20.0

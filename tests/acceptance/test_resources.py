@@ -27,7 +27,7 @@ def service(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> It
 def asked(stack: RunningStack, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
     command = [sys.executable, "-c", "from rollbook.cli.main import main; main()"]
     options = ["--data-dir", str(stack.data_dir), "--json"]
-    done = subprocess.run([*command, *options, *arguments], capture_output=True, check=True, text=True, timeout=60)
+    done = subprocess.run([*command, *options, *arguments], capture_output=True, check=True, text=True, timeout=180)
     return json.loads(done.stdout)
 
 
@@ -36,7 +36,7 @@ def predict(stack: RunningStack, service: DigitsService, times: int) -> None:
     headers = {"authorization": f"Bearer {service.inference_token()}"}
     body = {"inputs": [{"name": "pixels", "datatype": "FP64", "shape": [1, 64], "data": [0.0] * 64}]}
     for _ in range(times):
-        httpx.post(url, json=body, headers=headers, timeout=60, verify=NO_AUTHORITIES).raise_for_status()
+        httpx.post(url, json=body, headers=headers, timeout=180, verify=NO_AUTHORITIES).raise_for_status()
 
 
 def test_the_instances_of_an_endpoint_show_what_they_use_and_do(stack: RunningStack, service: DigitsService) -> None:
@@ -45,7 +45,7 @@ def test_the_instances_of_an_endpoint_show_what_they_use_and_do(stack: RunningSt
         items = asked(stack, "resources", service.name)
         return next((one for one in items if one["rates"].get("requests_per_s") and one["cpu_percent"]), None)
 
-    found = eventually(seen, "a sample with rates", within_s=60, poll_s=1)
+    found = eventually(seen, "a sample with rates", within_s=180, poll_s=1)
     assert found is not None
 
     assert found["memory_bytes"] > 20_000_000
@@ -62,7 +62,7 @@ def test_hosts_and_gateways_show_what_they_use(stack: RunningStack) -> None:
         items = {one["subject"]: one for one in asked(stack, "resources")}
         return items if items.keys() >= {"host", "gateway"} else None
 
-    found = eventually(seen, "samples of both", within_s=60, poll_s=1)
+    found = eventually(seen, "samples of both", within_s=180, poll_s=1)
     assert found is not None
 
     assert 0 < found["host"]["memory_bytes"] < found["host"]["memory_limit_bytes"]
@@ -78,11 +78,11 @@ def test_a_rotated_key_and_a_revocation_reach_the_running_gateway(stack: Running
     def status(token: str) -> int:
         url = f"{stack.gateway_url}/v2/models/{service.name}/ready"
         return httpx.get(
-            url, headers={"authorization": f"Bearer {token}"}, timeout=60, verify=NO_AUTHORITIES
+            url, headers={"authorization": f"Bearer {token}"}, timeout=180, verify=NO_AUTHORITIES
         ).status_code
 
     def until(token: str, wanted: int) -> None:
-        eventually(lambda: status(token) == wanted, f"status {wanted}", within_s=60)
+        eventually(lambda: status(token) == wanted, f"status {wanted}", within_s=180)
 
     def signed_by_another(before: MintedToken) -> MintedToken | None:
         minted = rollbook.inference_tokens.mint(["*"])
@@ -92,7 +92,7 @@ def test_a_rotated_key_and_a_revocation_reach_the_running_gateway(stack: Running
         before = rollbook.inference_tokens.mint(["*"])
         until(before.token, 200)
         asked(stack, "tokens", "rotate-key", "--lead", "1", "--reason", "a test")
-        after = eventually(lambda: signed_by_another(before), "the lead is over", within_s=60)
+        after = eventually(lambda: signed_by_another(before), "the lead is over", within_s=180)
         assert after is not None
         until(after.token, 200)
         assert status(before.token) == 200, "the overlap has not ended"
@@ -106,7 +106,7 @@ def test_a_trace_is_found_from_a_prediction(stack: RunningStack, service: Digits
     url = f"{stack.gateway_url}/v2/models/{service.name}/ready"
     token = service.inference_token()
     headers = {"authorization": f"Bearer {token}", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
-    prediction_id = httpx.get(url, headers=headers, timeout=60, verify=NO_AUTHORITIES).headers["x-prediction-id"]
+    prediction_id = httpx.get(url, headers=headers, timeout=180, verify=NO_AUTHORITIES).headers["x-prediction-id"]
 
     def known() -> Prediction | None:
         with stack.client() as rollbook:
@@ -115,7 +115,7 @@ def test_a_trace_is_found_from_a_prediction(stack: RunningStack, service: Digits
             except Problem:
                 return None
 
-    found = eventually(known, "the record", within_s=60)
+    found = eventually(known, "the record", within_s=180)
 
     assert found is not None
     assert found.trace_id == trace

@@ -30,7 +30,7 @@ model = lightgbm.LGBMClassifier(n_estimators=10, n_jobs=1, verbose=-1).fit(rows,
 }
 IN_EXTRAS = {"flowers.pt2", "flowers.cbm"}
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 
 
 def test_a_model_is_served_by_what_the_page_says(stack: RunningStack, tmp_path: Path, name: str) -> None:

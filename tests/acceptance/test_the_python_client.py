@@ -20,7 +20,7 @@ from tests.support.stack import RunningStack
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 120.0
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1_200)
 
 
 def registered(rollbook: Rollbook, name: str, folder: Path) -> tuple[str, str]:

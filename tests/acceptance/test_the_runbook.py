@@ -16,7 +16,7 @@ RUNBOOK = Path(__file__).parents[2] / "docs" / "how_to" / "runbook.md"
 _FENCE = re.compile(r"^```sh\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = [match["code"] for match in _FENCE.finditer(RUNBOOK.read_text(encoding="utf-8"))]
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stack import MarkedProcesses, RunningStack, rollbook_command
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 FAILS_WITHIN_S = 120
 
 

@@ -18,7 +18,7 @@ from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.refusals import refused
 from tests.support.stack import RunningStack, rollbook_command
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 STRATEGY = canary(10, step_ms=60_000, bake_ms=60_000)
 
 
@@ -30,7 +30,7 @@ def service(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def run(stack: RunningStack, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = rollbook_command("--data-dir", str(stack.data_dir), *arguments)
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
 
 
 def test_weights_that_do_not_sum_to_100_are_refused(service: DigitsService, rollbook: Rollbook) -> None:
@@ -61,7 +61,7 @@ def test_a_rollout_to_the_version_that_is_live_is_refused(service: DigitsService
 def test_of_two_rollouts_that_start_at_once_one_wins_and_the_other_is_told(
     stack: RunningStack, service: DigitsService, rollbook: Rollbook
 ) -> None:
-    together, outcomes = threading.Barrier(2, timeout=60), list[Rollout | Problem]()
+    together, outcomes = threading.Barrier(2, timeout=180), list[Rollout | Problem]()
 
     def start(version: str) -> None:
         with stack.client() as client:
@@ -94,7 +94,7 @@ def test_an_artifact_whose_digest_differs_is_refused_and_not_kept(
     with httpx.Client(
         base_url=stack.api_url,
         headers={"authorization": f"Bearer {stack.admin_token}"},
-        timeout=60,
+        timeout=180,
         verify=NO_AUTHORITIES,
     ) as http:
         answer = http.put(f"/v1/artifacts/sha256:{promised}", content=b"delivered")

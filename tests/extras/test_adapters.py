@@ -22,7 +22,7 @@ from tests.support.stack import RunningStack
 
 TRAINING = ROOT / "clients/demo/rollbook_demo/llm/train_adapter.py"
 CORPUS = TRAINING.with_name("corpus.txt")
-LOADED_WITHIN_S = 60
+LOADED_WITHIN_S = 180
 PROMPTS = ("RETURN THE", "IT IS", "ONE OF", "AS IT", "FOR THE", "DOES NOT", "THE VERSION", "IN THE")
 
 pytestmark = pytest.mark.timeout(480)

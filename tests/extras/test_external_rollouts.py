@@ -239,12 +239,12 @@ def test_the_backup_answers_while_the_server_is_gone(
         serve(rollbook, "pair", "pair/1")
         backup = rollbook.endpoints.deploy("pair", "pair/2").id
         rollbook.endpoints.set_failover_policy("pair", FailoverPolicy(backup_deployment_id=backup), reason="test")
-        eventually(lambda: states(rollbook, "pair") == {"ready"}, "the backup is there", within_s=60)
+        eventually(lambda: states(rollbook, "pair") == {"ready"}, "the backup is there", within_s=180)
 
         with traffic(stack, rollbook, "pair") as answers:
-            eventually(lambda: (200, "pair/1") in answers, "answers of the server", within_s=60)
+            eventually(lambda: (200, "pair/1") in answers, "answers of the server", within_s=180)
             doomed.stop()
-            eventually(lambda: (200, "pair/2") in answers, "answers of the backup", within_s=60)
+            eventually(lambda: (200, "pair/2") in answers, "answers of the backup", within_s=180)
             doomed.start()
             gone = len(answers)
             eventually(lambda: (200, "pair/1") in answers[gone:], "the server is back", within_s=90)

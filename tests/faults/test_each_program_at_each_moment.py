@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.history import faults_of
 from tests.support.stack_history import SteadyWriter, history_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 KILLED = ("relay", "projections", "judge", "follower", "agent", "api", "clickhouse", "kafka", "engine")
 STEP_MS, BAKE_MS = 4_000, 3_000
 # The judge looks twice a second: a decision falls within about this time after the step may end.

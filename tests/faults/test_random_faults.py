@@ -43,7 +43,7 @@ SEED = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
 EVERY_S = 20.0
 PER_S = {"rest": 40.0, "grpc": 15.0, "single": 10.0, "text": 5.0}
 WHOLE_AGAIN_WITHIN_S = 240.0
-RECORDS_WITHIN_S = 60.0
+RECORDS_WITHIN_S = 180.0
 LOOKED_UP_AT_ONCE = 500
 MAX_GROWTH, GROWTH_MIB = 1.5, 64.0
 _ANY_OF = "has({ids:Array(String)}, prediction_id)"
@@ -125,7 +125,7 @@ def _serve_text(rollbook: Rollbook, server: TextProcess, directory: Path) -> Non
     rollbook.models.register("text")
     rollbook.versions.register("text", description, signature=TEXT_SIGNATURE, artifact_format="external")
     rollbook.endpoints.create("text", version="text/1")
-    eventually(lambda: _is_whole(rollbook, "text"), "text is served", within_s=60, poll_s=0.5)
+    eventually(lambda: _is_whole(rollbook, "text"), "text is served", within_s=180, poll_s=0.5)
 
 
 def _tell(digits: DigitsService, server: TextProcess, directory: Path) -> Story:

@@ -14,7 +14,7 @@ from infra.ports import free_ports
 from tests.support.eventually import eventually
 
 _ROOT = Path(__file__).parents[2]
-_READY_WITHIN_S = 30.0
+_READY_WITHIN_S = 180.0
 
 
 class TextProcess:

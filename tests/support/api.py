@@ -161,11 +161,11 @@ async def _served(api: Api, settings: ApiSettings) -> AsyncIterator[str]:
 
 
 async def _hold_to_its_word(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=180, verify=NO_AUTHORITIES) as client:
         _declared[url] = Declared((await client.get("/openapi")).json())
 
 
 def _client(url: str, token: str | None) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     hooks = {"response": [_declared[url].check]}
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60, event_hooks=hooks, verify=NO_AUTHORITIES)
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=180, event_hooks=hooks, verify=NO_AUTHORITIES)

@@ -106,7 +106,7 @@ class BatchStand:
     ) -> openai.AsyncOpenAI:
         """Make OpenAI's client; the caller closes it."""
         token = await self.token(of=of, endpoints=endpoints)
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=token, max_retries=0, timeout=60)
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=token, max_retries=0, timeout=180)
 
     async def other(self) -> httpx.AsyncClient:
         """Make a client of the API for another principal; the caller closes it."""

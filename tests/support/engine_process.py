@@ -19,7 +19,7 @@ from serving.runtime.manifest import ARTIFACT_NAME, Manifest, write_manifest
 from tests.support.digits import SIGNATURE, served
 from tests.support.plain_http import NO_AUTHORITIES
 
-START_DEADLINE_S = 90
+START_DEADLINE_S = 180
 CAPTURE = "capture.json"
 
 

@@ -33,7 +33,7 @@ from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created,
 REGION = "local"
 MAX_BODY_BYTES = 1024 * 1024
 LIMITS = Limits(max_body_bytes=MAX_BODY_BYTES)
-GUARD_S = 60.0
+GUARD_S = 180.0
 """How long anything may take before a test gives up: only a guard, as no test is about speed."""
 
 
@@ -149,7 +149,7 @@ class Program:
         assert self.process
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
-        return await asyncio.wait_for(self.process.wait(), timeout=60)
+        return await asyncio.wait_for(self.process.wait(), timeout=180)
 
     @property
     def logged(self) -> str:
@@ -191,7 +191,7 @@ async def until(check: object, *, within_s: float = GUARD_S, why: str = "the con
 
 
 async def is_ready(ports: Ports) -> bool:
-    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         with suppress(httpx.HTTPError):
             return (await client.get(f"http://127.0.0.1:{ports.admin}/ready")).status_code == 200
     return False
@@ -282,14 +282,14 @@ class Gateway:
 
     async def stats(self, pattern: str) -> dict[str, int]:
         """Return Envoy's counters and gauges whose names fit."""
-        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+        async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
             url = f"http://127.0.0.1:{self.ports.admin}/stats"
             answer = await client.get(url, params={"filter": pattern, "format": "json"})
         return {one["name"]: one["value"] for one in answer.json()["stats"] if "name" in one}
 
     async def listener_versions(self) -> list[tuple[str, str]]:
         """Return what listeners Envoy has: their names and when each was last changed."""
-        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+        async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
             answer = await client.get(f"http://127.0.0.1:{self.ports.admin}/config_dump?resource=dynamic_listeners")
         active = [one["active_state"] for one in answer.json()["configs"]]
         return [(one["listener"]["name"], one["last_updated"]) for one in active]

@@ -18,7 +18,7 @@ from infra.ports import free_ports
 from infra.stack.addresses import LOOPBACK
 from schemas.topics import Topic
 
-READY_SECONDS = 90
+READY_SECONDS = 180
 
 
 class Node:
@@ -57,13 +57,13 @@ class Node:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=180)
 
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
         try:
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=180)
         except subprocess.TimeoutExpired:
             self.kill()
 

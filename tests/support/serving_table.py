@@ -16,7 +16,7 @@ from tests.support.documents import message_of
 from tests.support.routing import Log, added, announced, created, shifted, withdrawn
 
 EXAMPLE = Path(__file__).parents[2] / "clients" / "examples" / "serving_table"
-LINE_WITHIN_S = 60
+LINE_WITHIN_S = 180
 
 _DIGITS, _LETTERS = "endpoint-1", "endpoint-2"
 _BEFORE: Sequence[tuple[str, msgspec.Struct]] = [

@@ -20,7 +20,7 @@ from tests.support.history import Acknowledged, Copy, History
 from tests.support.plain_http import NO_AUTHORITIES
 from tests.support.stack import RunningStack
 
-_CAUGHT_UP_WITHIN_S = 30.0
+_CAUGHT_UP_WITHIN_S = 180.0
 _PAUSE_S = 0.1
 _ANSWER_WITHIN_S = 3.0
 _VIEW = "SELECT position, event FROM domain_events FINAL ORDER BY position"

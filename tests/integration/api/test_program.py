@@ -47,7 +47,7 @@ async def test_it_answers_at_the_address_that_it_is_told_to_listen_on(tmp_path: 
     port = free_port()
     async with (
         started(tmp_path, port=port, ROLLBOOK_API_HOST="0.0.0.0"),
-        httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client,
+        httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client,
     ):
         await until_ready(port)
 
@@ -99,7 +99,7 @@ async def started(data_dir: Path, *, port: int, **more: str) -> AsyncIterator[as
 
 
 async def until_ready(port: int) -> None:
-    async with asyncio.timeout(60), httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with asyncio.timeout(60), httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         while True:
             try:
                 if (await client.get(f"http://{LOOPBACK}:{port}/readyz")).is_success:

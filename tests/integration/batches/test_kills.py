@@ -32,7 +32,7 @@ async def test_each_line_has_one_outcome_however_often_the_server_is_killed(
     done = [0]
     for _ in range(KILLS):
         enough = done[-1] + draw.randint(*LINES_BETWEEN_KILLS)
-        await until(lambda: _lines_kept(stand, batch.id) >= enough, within_s=60, why=f"{enough} lines kept")  # noqa: B023 - awaited at once
+        await until(lambda: _lines_kept(stand, batch.id) >= enough, within_s=180, why=f"{enough} lines kept")  # noqa: B023 - awaited at once
         await stand.stop(signal.SIGKILL)
         done.append(_lines_kept(stand, batch.id))
         if len(done) == 3:
@@ -71,7 +71,7 @@ async def test_a_batch_goes_on_when_the_gateway_was_away(stand: BatchStand, clie
     await stand.gateway.envoy.stop(signal.SIGKILL)
     await stand.gateway.envoy.start()
     await until(lambda: is_ready(stand.gateway.ports), why="a ready Envoy")
-    found = await ended(client, batch.id, within_s=60)
+    found = await ended(client, batch.id, within_s=180)
 
     assert found.status == "completed"
     assert found.request_counts.completed == 800

@@ -19,7 +19,7 @@ TWO_GOOD = lines([completion(0), completion(1)])
 
 async def sent(stand: BatchStand, method: str, path: str, **how: Any) -> httpx.Response:  # noqa: ANN401  httpx's
     headers = {"authorization": f"Bearer {await stand.token()}", **how.pop("headers", {})}
-    async with httpx.AsyncClient(base_url=stand.url, timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(base_url=stand.url, timeout=180, verify=NO_AUTHORITIES) as client:
         return await client.request(method, path, headers=headers, **how)
 
 

@@ -106,7 +106,7 @@ async def test_the_synchronous_client_works_as_well(stand: BatchStand) -> None:
     token = await stand.token()
 
     def run() -> list[str]:
-        with openai.OpenAI(base_url=f"{stand.url}/v1", api_key=token, max_retries=0, timeout=60) as client:
+        with openai.OpenAI(base_url=f"{stand.url}/v1", api_key=token, max_retries=0, timeout=180) as client:
             source = client.files.create(file=("in.jsonl", TWO_GOOD), purpose="batch")
             batch = client.batches.create(input_file_id=source.id, endpoint=COMPLETIONS, completion_window="24h")
             pause, found = threading.Event(), batch

@@ -51,7 +51,7 @@ def test_a_failed_test_prints_the_end_of_the_logs_that_grew_while_it_ran(tmp_pat
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
     assert "1 failed, 1 passed" in ended.stdout

@@ -45,7 +45,7 @@ def run(project: Path, **tests: str) -> tuple[int, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     command = [sys.executable, ".ci/second_chance.py", "test"]
-    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=180)
     return ended.returncode, ended.stdout
 
 

@@ -17,7 +17,7 @@ from infra.ports import free_port
 from infra.stack.addresses import LOOPBACK
 from tests.support.plain_http import NO_AUTHORITIES
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 PASSWORD = "s3cret"
 
 
@@ -55,13 +55,13 @@ class Server:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=180)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(timeout=60)
+            return self.process.wait(timeout=180)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -73,13 +73,13 @@ class Server:
 
     def post(self, sql: str | bytes, **parameters: str) -> httpx.Response:
         return httpx.post(
-            self.url, params=parameters, content=sql, auth=("default", PASSWORD), timeout=60, verify=NO_AUTHORITIES
+            self.url, params=parameters, content=sql, auth=("default", PASSWORD), timeout=180, verify=NO_AUTHORITIES
         )
 
     def stream(self, sql: str) -> AbstractContextManager[httpx.Response]:
         """Ask, and return before anything of the result is fetched."""
         return httpx.stream(
-            "POST", self.url, content=sql, auth=("default", PASSWORD), timeout=60, verify=NO_AUTHORITIES
+            "POST", self.url, content=sql, auth=("default", PASSWORD), timeout=180, verify=NO_AUTHORITIES
         )
 
     def _answers(self) -> bool:

@@ -158,7 +158,7 @@ def test_a_readonly_query_cannot_write(server: Server, table: str, sql: str, rea
 def test_get_reads_and_does_not_write(server: Server, table: str) -> None:
     def get(sql: str) -> httpx.Response:
         return httpx.get(
-            server.url, params={"query": sql}, auth=("default", PASSWORD), timeout=60, verify=NO_AUTHORITIES
+            server.url, params={"query": sql}, auth=("default", PASSWORD), timeout=180, verify=NO_AUTHORITIES
         )
 
     assert get("SELECT 1").text == "1\n"
@@ -166,9 +166,9 @@ def test_get_reads_and_does_not_write(server: Server, table: str) -> None:
 
 
 def test_nobody_comes_in_without_the_password(server: Server) -> None:
-    wrong = httpx.post(server.url, content="SELECT 1", auth=("default", "wrong"), timeout=60, verify=NO_AUTHORITIES)
+    wrong = httpx.post(server.url, content="SELECT 1", auth=("default", "wrong"), timeout=180, verify=NO_AUTHORITIES)
 
-    assert httpx.post(server.url, content="SELECT 1", timeout=60, verify=NO_AUTHORITIES).status_code == 403
+    assert httpx.post(server.url, content="SELECT 1", timeout=180, verify=NO_AUTHORITIES).status_code == 403
     assert (wrong.status_code, wrong.headers["x-clickhouse-exception-code"]) == (403, "516")
 
 
@@ -201,7 +201,7 @@ def test_time_and_memory_are_limited_and_cannot_be_raised(tmp_path: Path) -> Non
             "SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1", max_execution_time="0"
         )
         # On a busy machine its time may be over before its memory is.
-        eventually(lambda: _ends_for_its_memory(server), "a query ends for its memory", within_s=60)
+        eventually(lambda: _ends_for_its_memory(server), "a query ends for its memory", within_s=180)
     finally:
         server.stop()
 
@@ -226,7 +226,7 @@ def test_a_long_query_holds_nobody_up(server: Server) -> None:
 
     long.start()
     try:
-        eventually(is_running, "the long query runs", within_s=60)
+        eventually(is_running, "the long query runs", within_s=180)
 
         for _ in range(20):
             assert server.post("SELECT 1").text == "1\n"
@@ -276,7 +276,7 @@ def test_a_taken_folder_is_one_sentence(server: Server) -> None:
         env={**os.environ, **second.environment()},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

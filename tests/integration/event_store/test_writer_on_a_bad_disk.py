@@ -21,7 +21,7 @@ from infra.background import Background
 from tests.support.fakes import FakeClock
 from tests.support.store import assign, context, model_id, register
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 
 
 class UncertainDatabase(SqliteDatabase):

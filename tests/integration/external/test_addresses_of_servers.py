@@ -107,7 +107,7 @@ async def caller(server: Server, session: aiohttp.ClientSession) -> AsyncIterato
     engine = ExternalEngine(protocol="openai", url=f"http://models.example:{server.port}", model="far")
     relay: Any = Relay(engine, credential=None, session=session, probes=session)
     transport = httpx.ASGITransport(app=relay)
-    async with httpx.AsyncClient(transport=transport, base_url="http://relay", timeout=60) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay", timeout=180) as client:
         yield client
 
 

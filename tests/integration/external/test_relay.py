@@ -150,8 +150,8 @@ class Relay:
                 return (await client.get(f"{self.url}/rollbook/instance")).status_code > 0
             return False
 
-        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
-            await until(is_live, within_s=60, why="a relay that answers")
+        async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
+            await until(is_live, within_s=180, why="a relay that answers")
 
     def stop(self) -> None:
         assert self.process is not None
@@ -182,7 +182,7 @@ def relay(tmp_path: Path, upstream: Upstream) -> Iterator[Relay]:
 
 async def call(relay: Relay, body: dict[str, Any], path: str = CHAT, **headers: str) -> httpx.Response:
     given = {"x-prediction-id": "p-1", **headers}
-    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         return await client.post(relay.url + path, json=body, headers=given)
 
 
@@ -249,7 +249,7 @@ async def test_the_servers_refusal_of_our_credential_is_not_the_callers(relay: R
     await relay.until_live()
 
     answer = await call(relay, {"model": "near"})
-    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         health = await client.get(f"{relay.url}/health")
 
     assert answer.status_code == 502
@@ -276,7 +276,7 @@ async def test_a_body_that_is_no_json_is_refused_here(relay: Relay, upstream: Up
     relay.start()
     await relay.until_live()
 
-    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         answer = await client.post(relay.url + CHAT, content=b"[1")
 
     assert answer.status_code == 400
@@ -329,7 +329,7 @@ async def test_tensors_are_relayed_and_captured_too(tmp_path: Path, upstream: Up
 
         tensor = {"name": "pixels", "datatype": "FP64", "shape": [1], "data": [1.5]}
         answer = await call(relay, {"inputs": [tensor]}, "/v2/models/near/versions/1/infer")
-        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+        async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
             ready = await client.get(f"{relay.url}/v2/health/ready")
             identity = await client.get(f"{relay.url}/rollbook/instance")
         relay.stop()
@@ -379,7 +379,7 @@ async def test_a_server_whose_connections_are_all_at_work_is_well_and_the_next_c
 
     long = asyncio.create_task(call(relay, {"model": "near"}))
     await until(lambda: len(upstream.seen) == 1)
-    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         health = await client.get(f"{relay.url}/health")
     second = await call(relay, {"model": "near"})
     long.cancel()
@@ -393,7 +393,7 @@ async def test_nobody_asks_the_server_for_metrics(relay: Relay, upstream: Upstre
     relay.start()
     await relay.until_live()
 
-    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         answer = await client.get(f"{relay.url}/metrics")
 
     assert answer.status_code == 404

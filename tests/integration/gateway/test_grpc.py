@@ -212,7 +212,7 @@ async def _called(
     async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.ports.gateway}") as channel:
         call = channel.unary_unary(METHOD, response_deserializer=service_pb2.ModelInferResponse.FromString)
         metadata = tuple(token(gateway).items())
-        answer = await call(message, metadata=metadata, compression=compression, timeout=60)
+        answer = await call(message, metadata=metadata, compression=compression, timeout=180)
     return str(answer.parameters["deployment_id"].string_param)
 
 

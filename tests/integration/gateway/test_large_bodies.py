@@ -92,7 +92,7 @@ async def test_a_body_of_any_size_streams_through_where_a_header_names_the_endpo
 ) -> None:
     await serve_digits(gateway)
 
-    calls = [client.post(INFER, content=b"x" * HUGE, headers=NAMED, timeout=60) for _ in range(3)]
+    calls = [client.post(INFER, content=b"x" * HUGE, headers=NAMED, timeout=180) for _ in range(3)]
     answers, grown = await peak_of(gateway.envoy_process, asyncio.gather(*calls))
 
     assert [(answer.status_code, answer.json()["bytes"]) for answer in answers] == [(200, HUGE)] * 3
@@ -107,7 +107,7 @@ async def test_the_limit_is_told_in_grpcs_own_way(gateway: Gateway) -> None:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await call(b"\x0a\x06digits" + b"\x3a\xff\xff\xff\x07" + b"x" * 2 * LIMIT, metadata=token, timeout=60)
+            await call(b"\x0a\x06digits" + b"\x3a\xff\xff\xff\x07" + b"x" * 2 * LIMIT, metadata=token, timeout=180)
 
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert f"larger than {LIMIT} bytes" in str(refused.value.details())

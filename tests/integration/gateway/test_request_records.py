@@ -130,7 +130,7 @@ async def test_nothing_that_ended_before_the_watermark_comes_later(gateway: Gate
 async def _call(gateway: Gateway, answered: set[str], is_over: asyncio.Event) -> None:
     headers = {"authorization": f"Bearer {gateway.tokens.mint()}"}
     async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{gateway.ports.gateway}", headers=headers, timeout=60, verify=NO_AUTHORITIES
+        base_url=f"http://127.0.0.1:{gateway.ports.gateway}", headers=headers, timeout=180, verify=NO_AUTHORITIES
     ) as client:
         while not is_over.is_set():
             answered.add((await client.post(INFER, json={})).headers["x-prediction-id"])

@@ -26,7 +26,7 @@ async def test_the_spans_of_gateway_and_engine_stand_in_the_callers_trace(tmp_pa
         environ = {"ROLLBOOK_RUNTIME_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         gateway = Gateway(tmp_path, limits=Limits(otlp_endpoint=collector.url))
         with running(tmp_path / "engine", environ=environ) as engine:
-            async with serving_gateway(gateway), httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+            async with serving_gateway(gateway), httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
                 # Else it waits for five spans or five seconds.
                 admin = f"http://127.0.0.1:{gateway.ports.admin}/runtime_modify?tracing.opentelemetry.min_flush_spans=1"
                 assert (await client.post(admin)).status_code == 200

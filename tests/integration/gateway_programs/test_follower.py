@@ -75,7 +75,7 @@ class Plant:
     async def epoch_served(self) -> str:
         url = f"http://127.0.0.1:{self.ports.gateway}{INFER}"
         headers = {"authorization": f"Bearer {self.tokens.mint()}"}
-        async with httpx.AsyncClient(headers=headers, timeout=60, verify=NO_AUTHORITIES) as client:
+        async with httpx.AsyncClient(headers=headers, timeout=180, verify=NO_AUTHORITIES) as client:
             try:
                 answer = await client.post(url, json={})
             except httpx.HTTPError:
@@ -93,7 +93,7 @@ class Plant:
 
     async def has_kept_all(self) -> bool:
         """Return whether the follower has written down that it has read all documents."""
-        async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+        async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
             shown = (await client.get(f"http://127.0.0.1:{self.ports.metrics}/metrics")).text
         return f"rollbook_follower_kept_position {float(self.log.position)}" in shown.splitlines()
 

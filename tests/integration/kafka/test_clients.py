@@ -20,7 +20,7 @@ from workers.serving_agent.batch_sink import KafkaSink as AgentSink
 # aiokafka leaves a connection whose opening is given up to the garbage collector, which says so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 SOON_S = 0.3
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 @pytest.fixture(autouse=True)

@@ -116,7 +116,7 @@ async def test_an_absent_broker_ends_at_the_deadline() -> None:
 
 
 def run_node(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(launched("kafka"), env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(launched("kafka"), env=environment, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_a_taken_port_is_one_sentence(node: Node) -> None:

@@ -21,7 +21,7 @@ from schemas.documents.records import Removed
 from schemas.topics import SERVING_STATE
 from tests.support.kafka_node import Node
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 _NUMBERS = itertools.count(1)

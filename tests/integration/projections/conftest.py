@@ -25,7 +25,7 @@ from tests.integration.clickhouse.conftest import PASSWORD, Server
 from tests.support.fakes import FakeClock
 from tests.support.kafka_node import Node, running_node
 
-READY_S = 60
+READY_S = 180
 # What migrations leave in a fresh database stays.
 _FILLED = """
 SELECT name FROM system.tables
@@ -135,14 +135,14 @@ class Program:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=180)
         self.ready_file.unlink(missing_ok=True)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(timeout=60)
+            return self.process.wait(timeout=180)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

@@ -122,7 +122,7 @@ async def test_a_worker_that_is_killed_again_and_again_doubles_and_loses_no_row(
         (found,) = await store.select(ROLLED_UP)
         return bool(rows <= found["closed"] == found["rolled_up"])
 
-    await eventually(all_are_rolled_up, within_s=60, what=f"{rows} requests in roll-ups")
+    await eventually(all_are_rolled_up, within_s=180, what=f"{rows} requests in roll-ups")
     comparisons = await compare_all(store, await rebuild_all(store, KafkaConnection(bootstrap=node.bootstrap)))
     assert [one.table for one in comparisons if not one.is_equal] == []
     assert program.stop() == 0
@@ -143,12 +143,12 @@ async def test_what_cannot_be_decoded_is_kept_with_its_reason(
     async def the_good_one_is_there() -> bool:
         return bool(await store.select("SELECT 1 FROM domain_events WHERE position = 1"))
 
-    await eventually(the_good_one_is_there, within_s=60, what="the event after the bad one")
+    await eventually(the_good_one_is_there, within_s=180, what="the event after the bad one")
     letters = AIOKafkaConsumer(
         dead_letters_of(REGISTRY_EVENTS).name, bootstrap_servers=node.bootstrap, auto_offset_reset="earliest"
     )
     await letters.start()
-    letter = await asyncio.wait_for(letters.getone(), timeout=60)
+    letter = await asyncio.wait_for(letters.getone(), timeout=180)
     await letters.stop()
     assert letter.value == b"\xffnot an event"
     assert dict(letter.headers)["position"] == b"7"

@@ -286,7 +286,7 @@ async def test_a_long_statement_ends_and_those_that_wait_are_told_while_views_ar
 
     # The test client of Litestar sends one request after the other.
     transport = httpx.ASGITransport(cast("Any", _app(views)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=180) as client:
         asked = [asyncio.create_task(client.post("/v1/query", json={"sql": sql}, headers=each)) for each in principals]
         ended = asyncio.as_completed(asked)
         busy = [await next(ended), await next(ended)]
@@ -318,7 +318,7 @@ async def test_ten_loops_of_one_principal_hold_another_up_for_one_statement(view
                     has_ended.notify_all()
 
     transport = httpx.ASGITransport(cast("Any", _app(views)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=180) as client:
         loops = [asyncio.create_task(loop(client)) for _ in range(10)]
         await _until(lambda: views.lane.refused()["too-many-statements"] >= 7 and len(ended) >= 2)
         asked = asyncio.create_task(

@@ -19,7 +19,7 @@ from schemas.documents.records import Removed, StateRecord, decode
 from tests.support.kafka_node import Node
 from tests.support.store import context, register
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 
 
 class Scene:
@@ -51,7 +51,7 @@ class Scene:
             finally:
                 stopping.set()
                 nudges.wake()
-                await asyncio.wait({running}, timeout=60)
+                await asyncio.wait({running}, timeout=180)
                 running.cancel()
 
     async def register(self, count: int, *, prefix: str = "m") -> None:

@@ -33,7 +33,7 @@ from tests.support.fakes import FakeClock
 from tests.support.kafka_node import Node
 from tests.support.store import assign, context, model_id, recorded, refuse_after, register
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 

@@ -85,7 +85,7 @@ async def open_client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     )
     async with open_api(settings) as application:
         transport = httpx.ASGITransport(app=cast("Any", application))
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=180) as client:
             yield client
 
 

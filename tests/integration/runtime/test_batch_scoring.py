@@ -84,7 +84,7 @@ def test_every_row_of_several_chunks_is_answered_as_the_model_answers_it(many: E
 
 
 def test_values_of_every_type_come_back_as_they_were(many: EngineProcess, tmp_path: Path) -> None:
-    httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=60, verify=NO_AUTHORITIES).raise_for_status()
+    httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=180, verify=NO_AUTHORITIES).raise_for_status()
     rows = {f"in_{name}": pa.array(values, ARROW.get(name)) for name, (_, values) in echo_model.TYPES.items()}
 
     summary, found = score(many, pa.table(rows), tmp_path, endpoint="echo")

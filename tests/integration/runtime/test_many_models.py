@@ -77,14 +77,14 @@ def test_a_model_may_change_while_a_body_is_on_its_way(many: EngineProcess, chan
             answer = connection.getresponse()
 
             assert (answer.status, bool(answer.getheader("retry-after"))) == (status, status == 503), answer.read()
-        assert httpx.get(f"{many.url}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES).json()["in_flight"] == 0
+        assert httpx.get(f"{many.url}/rollbook/instance", timeout=180, verify=NO_AUTHORITIES).json()["in_flight"] == 0
     finally:
         httpx.post(f"{many.url}/v2/repository/models/digits/load", timeout=DEADLINE_S, verify=NO_AUTHORITIES)
 
 
 def test_a_model_is_ready_whatever_became_of_the_others(many: EngineProcess) -> None:
     def is_ready(model: str) -> int:
-        return httpx.get(f"{many.url}/v2/models/{model}/ready", timeout=60, verify=NO_AUTHORITIES).status_code
+        return httpx.get(f"{many.url}/v2/models/{model}/ready", timeout=180, verify=NO_AUTHORITIES).status_code
 
     httpx.post(f"{many.url}/v2/repository/models/echo/load", timeout=DEADLINE_S, verify=NO_AUTHORITIES)
     httpx.post(f"{many.url}/v2/repository/models/digits/unload", timeout=DEADLINE_S, verify=NO_AUTHORITIES)
@@ -108,12 +108,12 @@ def test_a_model_without_room_is_refused_and_the_others_go_on(tmp_path: Path) ->
     }
 
     with running(tmp_path, environ=environ) as engine:
-        answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=60, verify=NO_AUTHORITIES)
+        answer = httpx.post(f"{engine.url}/v2/repository/models/echo/load", timeout=180, verify=NO_AUTHORITIES)
         assert answer.status_code == 400
         assert "MiB are free" in answer.json()["error"]
         assert (
             httpx.post(
-                f"{engine.url}/v2/models/digits/infer", json=row_request(), timeout=60, verify=NO_AUTHORITIES
+                f"{engine.url}/v2/models/digits/infer", json=row_request(), timeout=180, verify=NO_AUTHORITIES
             ).status_code
             == 200
         )
@@ -137,7 +137,7 @@ def test_a_model_that_crashes_its_process_takes_no_other_with_it(tmp_path: Path)
         assert one.process.wait(DEADLINE_S) == -signal.SIGSEGV
 
         answer = httpx.post(
-            f"{other.url}/v2/models/digits/infer", json=row_request(), timeout=60, verify=NO_AUTHORITIES
+            f"{other.url}/v2/models/digits/infer", json=row_request(), timeout=180, verify=NO_AUTHORITIES
         )
         assert answer.status_code == 200
 

@@ -213,10 +213,10 @@ def test_statistics_count_rows_calls_and_requests(
 def test_metrics_are_in_the_open_form_and_count_what_was_asked(many: EngineProcess) -> None:
     sample = 'rollbook_inference_requests_total{model="digits",version="digits/2",deployment="deployment-1",status='
 
-    before = httpx.get(f"{many.url}/metrics", timeout=60, verify=NO_AUTHORITIES).text
-    httpx.post(f"{many.url}/v2/models/digits/infer", json=row_request(), timeout=60, verify=NO_AUTHORITIES)
-    httpx.post(f"{many.url}/v2/models/digits/infer", json={"inputs": []}, timeout=60, verify=NO_AUTHORITIES)
-    answer = httpx.get(f"{many.url}/metrics", timeout=60, verify=NO_AUTHORITIES)
+    before = httpx.get(f"{many.url}/metrics", timeout=180, verify=NO_AUTHORITIES).text
+    httpx.post(f"{many.url}/v2/models/digits/infer", json=row_request(), timeout=180, verify=NO_AUTHORITIES)
+    httpx.post(f"{many.url}/v2/models/digits/infer", json={"inputs": []}, timeout=180, verify=NO_AUTHORITIES)
+    answer = httpx.get(f"{many.url}/metrics", timeout=180, verify=NO_AUTHORITIES)
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.text.endswith("# EOF\n")
@@ -308,4 +308,4 @@ def test_raw_contents_that_do_not_count_up_are_refused(address: str) -> None:
 
 def call(address: str, request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
     with grpc.insecure_channel(address) as channel:
-        return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
+        return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=180)

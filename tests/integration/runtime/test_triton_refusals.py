@@ -29,7 +29,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 def echoes(many: EngineProcess) -> None:
     for model in MODELS:
         httpx.post(
-            f"{many.url}/v2/repository/models/{model}/load", timeout=60, verify=NO_AUTHORITIES
+            f"{many.url}/v2/repository/models/{model}/load", timeout=180, verify=NO_AUTHORITIES
         ).raise_for_status()
 
 

@@ -29,7 +29,7 @@ from tests.support.documents import message_of
 from tests.support.kafka_node import Node, make_anew, running_node
 from tests.support.routing import Log, created
 
-DEADLINE_S = 90
+DEADLINE_S = 180
 
 
 @pytest.fixture(scope="package")

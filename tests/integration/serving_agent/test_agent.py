@@ -52,13 +52,13 @@ def _failed(harness: AgentHarness) -> Command:
 def _predict(announcement: Command, prediction_id: str) -> httpx.Response:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/v2/models/digits/infer"
     return httpx.post(
-        url, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=60, verify=NO_AUTHORITIES
+        url, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=180, verify=NO_AUTHORITIES
     )
 
 
 def _pid(announcement: Command) -> int:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/rollbook/instance"
-    return int(httpx.get(url, timeout=60, verify=NO_AUTHORITIES).json()["pid"])
+    return int(httpx.get(url, timeout=180, verify=NO_AUTHORITIES).json()["pid"])
 
 
 def _is_running(pid: int) -> bool:

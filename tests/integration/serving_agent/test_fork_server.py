@@ -54,7 +54,7 @@ class Host:
 
 
 async def _is_ready(url: str) -> bool:
-    async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+    async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
         try:
             return (await client.get(f"{url}/v2/health/ready")).is_success
         except httpx.TransportError:
@@ -74,7 +74,7 @@ async def test_forks_answer_under_their_own_ids_in_sessions_of_their_own(host: H
     (first, at), (second, at_too) = await host.ready(), await host.ready()
 
     pids = [
-        httpx.get(f"{url}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES).json()["pid"] for url in (at, at_too)
+        httpx.get(f"{url}/rollbook/instance", timeout=180, verify=NO_AUTHORITIES).json()["pid"] for url in (at, at_too)
     ]
     assert pids == [first.pid, second.pid]
     assert [os.getsid(pid) for pid in pids] == pids

@@ -58,7 +58,7 @@ def announced_again(harness: AgentHarness, before: Command) -> Command:
 def label_of(announcement: Command) -> int:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/v2/models/digits/infer"
     return int(
-        httpx.post(url, json=row_request(), timeout=60, verify=NO_AUTHORITIES)
+        httpx.post(url, json=row_request(), timeout=180, verify=NO_AUTHORITIES)
         .raise_for_status()
         .json()["outputs"][0]["data"][0]
     )
@@ -66,7 +66,7 @@ def label_of(announcement: Command) -> int:
 
 def pid_of(announcement: Command) -> int:
     url = f"http://{announcement.body['host']}:{announcement.body['port']}/rollbook/instance"
-    return int(httpx.get(url, timeout=60, verify=NO_AUTHORITIES).json()["pid"])
+    return int(httpx.get(url, timeout=180, verify=NO_AUTHORITIES).json()["pid"])
 
 
 def test_an_instance_that_hangs_is_withdrawn_killed_and_comes_back(harness: AgentHarness) -> None:
@@ -164,7 +164,7 @@ def test_a_healthy_instance_is_left_alone(harness: AgentHarness) -> None:
 def answers_of(announcement: Command) -> int:
     """Return how many requests an instance has answered, probes among them."""
     metrics = httpx.get(
-        f"http://{announcement.body['host']}:{announcement.body['port']}/metrics", timeout=60, verify=NO_AUTHORITIES
+        f"http://{announcement.body['host']}:{announcement.body['port']}/metrics", timeout=180, verify=NO_AUTHORITIES
     ).text
     answered = re.search(r'^rollbook_inference_requests_total\{.*status="200"\} (\d+)$', metrics, re.MULTILINE)
     assert answered, metrics

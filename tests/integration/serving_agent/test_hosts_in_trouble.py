@@ -16,7 +16,7 @@ from tests.integration.serving_agent.conftest import AgentHarness, Command, even
 from tests.support.digits import row_request, served
 from tests.support.plain_http import NO_AUTHORITIES
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_200)
 ANNOUNCE = "/v1/instances"
 FAIL = "/v1/instances/[^/]+/fail"
 WITHDRAW = "/v1/instances/[^/]+/withdraw"
@@ -70,7 +70,7 @@ async def test_a_full_disk_is_told_the_running_engine_goes_on_and_the_next_start
     url = f"http://{first.body['host']}:{first.body['port']}/v2/models/digits/infer"
     for number in range(50):
         answer = httpx.post(
-            url, json=row_request(), headers={"x-prediction-id": f"p-{number}"}, timeout=60, verify=NO_AUTHORITIES
+            url, json=row_request(), headers={"x-prediction-id": f"p-{number}"}, timeout=180, verify=NO_AUTHORITIES
         )
         assert answer.status_code == 200
     assert told(harness, ANNOUNCE, "deployment-b") == []
@@ -129,7 +129,7 @@ async def test_an_engine_of_a_language_model_that_never_becomes_ready_is_told_en
     url = f"http://{first['host']}:{first['port']}/v2/models/digits/infer"
     assert (
         httpx.post(
-            url, json=row_request(), headers={"x-prediction-id": "p"}, timeout=60, verify=NO_AUTHORITIES
+            url, json=row_request(), headers={"x-prediction-id": "p"}, timeout=180, verify=NO_AUTHORITIES
         ).status_code
         == 200
     )

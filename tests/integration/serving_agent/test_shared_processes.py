@@ -39,13 +39,13 @@ def _url(announcement: Command) -> str:
 
 
 def _pid(announcement: Command) -> int:
-    return int(httpx.get(f"{_url(announcement)}/rollbook/instance", timeout=60, verify=NO_AUTHORITIES).json()["pid"])
+    return int(httpx.get(f"{_url(announcement)}/rollbook/instance", timeout=180, verify=NO_AUTHORITIES).json()["pid"])
 
 
 def _answers(announcement: Command, model: str = "digits", *, prediction_id: str = "p") -> bool:
     path = f"{_url(announcement)}/v2/models/{model}/infer"
     answer = httpx.post(
-        path, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=60, verify=NO_AUTHORITIES
+        path, json=row_request(), headers={"x-prediction-id": prediction_id}, timeout=180, verify=NO_AUTHORITIES
     )
     return answer.is_success
 

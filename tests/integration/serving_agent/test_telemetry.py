@@ -51,7 +51,7 @@ async def test_what_an_engine_uses_and_has_in_hand_is_sampled_and_shipped(tmp_pa
         telemetry = Telemetry(tmp_path, host_id="agent", region="local", clock=SystemClock(), instances=lambda: looked)
         for _ in range(3):
             await telemetry.look()
-            async with httpx.AsyncClient(timeout=60, verify=NO_AUTHORITIES) as client:
+            async with httpx.AsyncClient(timeout=180, verify=NO_AUTHORITIES) as client:
                 await client.get(f"{engine.url}/v2")
             await asyncio.sleep(0.2)
         await telemetry.close()

@@ -16,7 +16,7 @@ import pytest
 from infra.supervisor.status import StackStatus, read_status
 
 CHILDREN = Path(__file__).with_name("children.py")
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:

@@ -20,7 +20,7 @@ from tests.support.fakes import FakeClock
 from tests.support.memory_log import MemoryCatalogue
 from tests.support.spec import WORKSPACE
 
-_SAFEGUARD_S = 60.0
+_SAFEGUARD_S = 180.0
 
 
 class Kept(MemoryCatalogue):

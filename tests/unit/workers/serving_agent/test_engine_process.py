@@ -11,7 +11,7 @@ import psutil
 from workers.serving_agent.engine_process import end_session, start_engine
 from workers.serving_agent.launchers.base import Command
 
-DEADLINE_S = 60
+DEADLINE_S = 180
 # Starts a child that outlives it, tells its id, and waits.
 PARENT = (
     "import subprocess, sys, time\n"
