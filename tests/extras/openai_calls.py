@@ -33,7 +33,7 @@ SCHEMA: Any = {
 
 def main() -> int:
     url, token, narrow = sys.argv[1:4]
-    with openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=60) as client:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=180) as client:
         found = {
             "models": [model.id for model in client.models.list()],
             **_whole(client),
@@ -145,7 +145,7 @@ def _refusal(ask: Callable[[], Any]) -> list[Any]:
 
 
 async def _asynchronous(url: str, token: str) -> dict[str, Any]:
-    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=60) as client:
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=180) as client:
         answers = await asyncio.gather(
             *(
                 client.completions.create(model="story", prompt="Return the", max_tokens=6, temperature=0)

@@ -12,7 +12,7 @@ _NAMES = (*_MEASURES, "inputs", "outputs", "prediction")
 
 def observed(stack: RunningStack, prediction_id: str) -> dict[str, Any]:
     """Wait for what the engine captured of a prediction."""
-    found = eventually(lambda: _rows(stack, prediction_id), f"what was captured of {prediction_id}", within_s=180)
+    found = eventually(lambda: _rows(stack, prediction_id), f"what was captured of {prediction_id}", within_s=300)
     return dict(zip(_NAMES, found[0], strict=True))
 
 

@@ -22,17 +22,17 @@ from tests.support.stack import RunningStack
 
 TRAINING = ROOT / "clients/demo/rollbook_demo/llm/train_adapter.py"
 CORPUS = TRAINING.with_name("corpus.txt")
-LOADED_WITHIN_S = 180
+LOADED_WITHIN_S = 300
 PROMPTS = ("RETURN THE", "IT IS", "ONE OF", "AS IT", "FOR THE", "DOES NOT", "THE VERSION", "IN THE")
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = pytest.mark.timeout(1_500)
 
 
 @pytest.fixture(scope="module")
 def adapted(vllm_python: Path, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     directory = tmp_path_factory.mktemp("adapter") / "capitals"
     command = [str(vllm_python), str(TRAINING), "--base", str(trained.directory), "--out", str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2_000:]
     return Trained(directory, json.loads(done.stdout.splitlines()[-1]))
 
@@ -61,7 +61,7 @@ def deployment(rollbook: Rollbook, version: str) -> Iterator[str]:
 @pytest.fixture
 def gateway(stack: RunningStack, rollbook: Rollbook) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {rollbook.inference_tokens.mint(['story']).token}"}
-    with httpx.Client(base_url=stack.gateway_url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=stack.gateway_url, headers=headers, timeout=180) as client:
         yield client
 
 
@@ -81,7 +81,7 @@ def identity_of(rollbook: Rollbook, deployment_id: str) -> dict[str, Any]:
     if not found or not found.instances:
         return {}
     try:
-        answer = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/rollbook/instance", timeout=60)
+        answer = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/rollbook/instance", timeout=180)
     except httpx.HTTPError:
         return {}
     identity: dict[str, Any] = answer.json()
@@ -108,7 +108,7 @@ def adapters_in(rollbook: Rollbook, parent: str) -> list[str]:
     """Ask the parent's engine itself what it holds."""
     found = of(rollbook, parent)
     assert found
-    listed = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/v1/models", timeout=60).json()["data"]
+    listed = httpx.get(f"http://127.0.0.1:{found.instances[0].port}/v1/models", timeout=180).json()["data"]
     return [model["id"] for model in listed if model.get("parent")]
 
 
@@ -243,7 +243,7 @@ def test_an_adapter_of_another_model_is_refused_at_registration(
     other = shutil.copytree(adapted.directory, tmp_path / "other")
     weights = "adapter_model.safetensors"
     command = [str(vllm_python), "-c", narrower, str(adapted.directory / weights), str(other / weights)]
-    subprocess.run(command, check=True, timeout=200)
+    subprocess.run(command, check=True, timeout=600)
 
     with pytest.raises(Problem) as refusal:
         rollbook.versions.register("story", other, signature=SIGNATURE, parent="story/1")

@@ -15,7 +15,7 @@ from tests.support.stack import RunningStack
 CALLS = Path(__file__).with_name("openai_calls.py")
 SECRET = "sk-a-secret-that-must-stay-on-its-host"
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = pytest.mark.timeout(1_500)
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def called(stack: RunningStack, rollbook: Rollbook, story: str, vllm_python: Pat
     rollbook.endpoints.create("idle")
     token, narrow = rollbook.inference_tokens.mint(["*"]).token, rollbook.inference_tokens.mint(["idle"]).token
     command = [str(vllm_python), str(CALLS), stack.gateway_url, token, narrow]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-4_000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -148,7 +148,7 @@ def test_an_external_engine_serves_without_its_credential_leaving_the_host(
         "print(json.dumps(dict(raw.headers)))\n"
     )
     command = [str(vllm_python), "-c", program, stack.gateway_url, token]
-    headers = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    headers = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout)
     assert headers["x-rollbook-deployment"] == deployment
     seen = observed(stack, headers["x-prediction-id"])
     assert (seen["status"], seen["tokens_out"] > 0) == (200, True)

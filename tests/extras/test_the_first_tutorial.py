@@ -40,7 +40,7 @@ model.fit(rows, species)
 }
 
 # Training loads torch again, which takes most of the time on a busy machine.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_500)
 
 
 @pytest.mark.parametrize("file", TRAINING)
