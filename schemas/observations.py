@@ -182,6 +182,11 @@ def batch_headers(headers: list[tuple[str, bytes]]) -> BatchHeaders:
     return msgspec.convert({name: value.decode() for name, value in headers}, BatchHeaders, strict=False)
 
 
+WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What feedback and its source may be called."""
+MAX_WORD = 64
+
+
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     """What became known of a prediction later. Key: (prediction_id, source, name); the last one in the log wins."""
 

@@ -39,8 +39,8 @@ FOLDERS_IN_ORDER = ("extras", "faults", "acceptance", "integration", "contracts"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The neighbours of a folder end with its last test, so its tests run in a row. Files that start a stack of their own
-    # come before those that share one: an idle stack beside them takes half a core.
+    # The neighbours of a folder end with its last test, so its tests run in a row. Files with stacks of their own come
+    # before those that share one: an idle stack beside them takes half a core.
     sharing = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: (*_place(item), item.path in sharing))
     for item in items:

@@ -7,14 +7,14 @@ import msgspec
 
 from control_plane.errors import Invalid
 from schemas.identifiers import prediction_started_at_ms
-from schemas.observations import Feedback
+from schemas.observations import MAX_WORD, WORD, Feedback
 
 MAX_ITEMS = 1_000
 _FARTHEST_FUTURE = timedelta(days=1)
 # Of INT64 and UINT64 together.
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 
-Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WORD, pattern=WORD)]
 Text = Annotated[str, msgspec.Meta(max_length=1_024)]
 
 

@@ -28,6 +28,7 @@ from schemas.events.rollouts import (
 )
 
 _WHOLE = 100.0
+_MIN_ALPHA = 1e-6
 _MAX_ALPHA = 0.5
 _MAX_WARM_UP_MS = 24 * 60 * 60 * 1000
 _MIN_LAG_MS = 1_000
@@ -245,9 +246,9 @@ def _gate_problems(rules: list[GateRule]) -> list[Problem]:
 
 def _limit_problems(command: StartRollout) -> list[Problem]:
     problems = []
-    if not 0 < command.alpha <= _MAX_ALPHA:
+    if not _MIN_ALPHA <= command.alpha <= _MAX_ALPHA:
         detail = f"{command.alpha:g} is not a valid error probability"
-        problems.append(Problem("alpha", detail, f"give a number above 0 and at most {_MAX_ALPHA}, such as 0.05"))
+        problems.append(Problem("alpha", detail, f"give {_MIN_ALPHA:g} to {_MAX_ALPHA}, such as 0.05"))
     if not 1 <= command.warm_up_timeout_ms <= _MAX_WARM_UP_MS:
         detail = f"{command.warm_up_timeout_ms} ms is not a valid warm-up timeout"
         problems.append(Problem("warm_up_timeout_ms", detail, f"give 1 to {_MAX_WARM_UP_MS}"))

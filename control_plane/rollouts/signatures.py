@@ -9,7 +9,7 @@ def unaccepted_input(candidate: Signature, baseline: Signature) -> str | None:
     sent = {tensor.name: tensor for tensor in baseline.inputs}
     for name, tensor in sent.items():
         if name not in taken:
-            return f"it has no input {name!r}; it takes {', '.join(map(repr, taken))}"
+            return f"it has no input {name!r}; it takes {', '.join(map(repr, taken)) or 'none'}"
         reason = _unaccepted(taken[name], tensor)
         if reason is not None:
             return f"input {name!r} {reason}"

@@ -1,6 +1,7 @@
 """What a model predicted in one request, as feedback is compared with it."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TypeAlias
 
 import msgspec
@@ -14,7 +15,8 @@ class Predicted(msgspec.Struct, frozen=True):
     """The first value of an answer's first output as text, and its data type; both are empty without an answer.
 
     Where the output names its classes, `other_name` is how else feedback may call the value: an index by the name of
-    its class, and a name by its index. Of a score for each class, the value is the index of the highest one.
+    its class, and a name by its index. Of a score for each class, the value is the index of the highest one;
+    scores that are not all finite numbers predict nothing.
     """
 
     value: str = ""
@@ -27,7 +29,10 @@ def predicted_of(values: Sequence[Value], *, datatype: str, classes: Sequence[st
     if not values:
         return Predicted()
     if datatype in FLOATS and 0 < len(classes) <= len(values):
-        highest = max(range(len(classes)), key=values.__getitem__)
+        scores = values[: len(classes)]
+        if not all(isinstance(score, int | float) and isfinite(score) for score in scores):
+            return Predicted()
+        highest = max(range(len(classes)), key=scores.__getitem__)
         return Predicted(str(highest), "INT64", classes[highest])
     text = as_text(values[0])
     return Predicted(text, datatype, _other_name(text, datatype, classes))

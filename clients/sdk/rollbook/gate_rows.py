@@ -1,6 +1,7 @@
 """Verdicts as rows that people read: what was compared, both sides, the difference, what is allowed, the outcome."""
 
 from collections.abc import Sequence
+from math import floor, log10
 
 import msgspec
 
@@ -8,7 +9,7 @@ from rollbook.resources import Counts, Verdict
 
 _SMALL_SHARE = 0.01
 _NOTHING = "-"
-_UNEXPLAINED = ("pass", "fail", "undecided")
+_SELF_EXPLANATORY = ("pass", "fail", "undecided")
 
 
 class GateRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +35,16 @@ def gate_rows(verdicts: Sequence[Verdict]) -> list[GateRow]:
 
 def level_of(verdicts: Sequence[Verdict]) -> str:
     """Return the level of the intervals; all gates of a rollout have the same."""
-    return f"{100 * (1 - verdicts[0].alpha):.1f} %" if verdicts else ""
+    if not verdicts:
+        return ""
+    # As many digits as keep a small alpha from reading as certainty.
+    digits = max(1, -floor(log10(100 * verdicts[0].alpha)))
+    return f"{100 * (1 - verdicts[0].alpha):.{digits}f} %"
 
 
 def explanations(verdicts: Sequence[Verdict]) -> list[str]:
     """Return what the rows do not show, each sentence once: what is missing, and all about an earlier verdict."""
-    unexplained = [each for each in verdicts if each.subject is None or each.outcome not in _UNEXPLAINED]
+    unexplained = [each for each in verdicts if each.subject is None or each.outcome not in _SELF_EXPLANATORY]
     missing = [f"{each.reason[:1].upper()}{each.reason[1:]}." for each in unexplained]
     regions = [f"Judged without {', '.join(each.without_regions)}." for each in verdicts if each.without_regions]
     return list(dict.fromkeys([*missing, *regions]))

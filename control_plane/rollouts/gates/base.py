@@ -1,11 +1,13 @@
 """What every gate is: two shares of bad outcomes to compare, and how much worse the candidate's may be."""
 
+import re
 from math import isfinite
 from typing import ClassVar, Protocol
 
 import msgspec
 
 from schemas.events.rollouts import Direction
+from schemas.observations import MAX_WORD, WORD
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -99,8 +101,10 @@ def duration_problems(field: str, value: float) -> tuple[Problem, ...]:
 
 
 def name_problems(field: str, value: str, *, remedy: str) -> tuple[Problem, ...]:
-    """Check the name of the feedback that a gate rests on."""
-    return () if value.strip() else (Problem(field, "it does not name any feedback", remedy),)
+    """Check the name of the feedback that a gate rests on: feedback of another name cannot be posted."""
+    if len(value) <= MAX_WORD and re.fullmatch(WORD, value) and value.isprintable():
+        return ()
+    return (Problem(field, f"no feedback can be called {value[:MAX_WORD]!r}", remedy),)
 
 
 def number_problems(field: str, value: float, *, kind: str) -> tuple[Problem, ...]:

@@ -32,6 +32,7 @@ def test_what_takes_at_least_what_is_sent_is_accepted(inputs: tuple[Tensor, ...]
     [
         ((pixels(name="image"), SENT[1]), "it has no input 'pixels'; it takes 'image', 'age'"),
         ((SENT[0],), "it has no input 'age'; it takes 'pixels'"),
+        ((), "it has no input 'pixels'; it takes none"),
         ((*SENT, pixels(name="mask")), "it also needs input 'mask'"),
         ((pixels(datatype="FP64"), SENT[1]), "input 'pixels' is FP64 instead of FP32"),
         ((pixels(shape=(1, 64)), SENT[1]), "input 'pixels' has shape [1, 64] instead of [-1, 64]"),

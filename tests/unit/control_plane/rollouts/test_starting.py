@@ -135,7 +135,16 @@ def test_a_stale_picture_of_the_endpoint_is_refused() -> None:
             "gates[1].max_drop",
             "not a share",
         ),
+        *(
+            (
+                {"gates": [QualityGate(feedback_name=name, max_drop=0.1, min_labels=1)]},
+                "gates[0].feedback_name",
+                "no feedback can be called",
+            )
+            for name in ("", " ", "label ", "my label", "la\0bel", "label\n", "x" * 65)
+        ),
         ({"alpha": 0}, "alpha", "not a valid error probability"),
+        ({"alpha": 5e-324}, "alpha", "not a valid error probability"),
         ({"alpha": 0.6}, "alpha", "not a valid error probability"),
         ({"warm_up_timeout_ms": 0}, "warm_up_timeout_ms", "0 ms"),
         ({"max_lag_ms": 999}, "max_lag_ms", "999 ms"),

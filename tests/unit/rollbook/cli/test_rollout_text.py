@@ -193,3 +193,12 @@ def test_lines_of_progress_stand_below_each_other(phase: str, weight: float, rea
             self.phase, self.weight_percent, self.reason = phase, weight, reason
 
     assert line_of(Seen()) == line  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("alpha", "level"), [(0.05, "95.0 %"), (0.05 / 12, "99.6 %"), (0.01 / 24, "99.96 %"), (1e-6 / 24, "99.999996 %")]
+)
+def test_no_interval_is_called_certain(alpha: float, level: str) -> None:
+    (heading, *_) = gate_lines([msgspec.structs.replace(QUALITY, alpha=alpha)], width=120)
+
+    assert f" {level} interval" in heading

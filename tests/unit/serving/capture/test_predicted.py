@@ -1,5 +1,7 @@
 """What an answer is compared by: its value, its type, and how else feedback may call it."""
 
+from math import inf, nan
+
 import pytest
 
 from serving.capture.predicted import Predicted, Value, predicted_of
@@ -23,6 +25,9 @@ ANIMALS = ("cat", "dog", "house martin")
         ([-3.0, 2.5, 0.1], "FP32", ANIMALS, Predicted("1", "INT64", "dog")),
         ([0.5, 0.5, 0.0], "FP16", ANIMALS, Predicted("0", "INT64", "cat")),
         ([0.25], "FP32", ANIMALS, Predicted("0.25", "FP32")),
+        ([nan, 0.2, 0.9], "FP32", ANIMALS, Predicted()),
+        ([0.1, inf, 0.9], "FP32", ANIMALS, Predicted()),
+        (["NaN", 0.2, 0.9], "FP32", ANIMALS, Predicted()),
     ],
 )
 def test_an_answer_is_compared_by_what_the_signature_makes_of_it(
