@@ -145,10 +145,13 @@ def _decide_baking(state: RolloutState, command: Command, next_epoch: int) -> De
     match command:
         case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
             return _judge_baking(state, measurement, next_epoch)
+        case PromoteRollout(reason=reason):
+            return Decision(events=(RolloutCompleted(reason=reason),))
         case AbortRollout(reason=reason):
             return _abort(state, reason, next_epoch)
         case PauseRollout() | ResumeRollout():
-            raise _wrong_phase(state, command, remedy="wait for the bake time to end, or abort the rollout")
+            remedy = "wait for the bake time to end, promote the rollout to end it now, or abort it"
+            raise _wrong_phase(state, command, remedy=remedy)
         case _:
             return _NOTHING
 

@@ -341,7 +341,7 @@ class RolloutPromoted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutCompleted(msgspec.Struct, frozen=True, kw_only=True):
-    """The bake time is over; the baseline's deployment was removed."""
+    """The bake time is over, or someone ended it; the baseline's deployment was removed."""
 
     reason: str
 

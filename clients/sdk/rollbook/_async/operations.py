@@ -1028,9 +1028,9 @@ class AsyncRollouts:
     async def promote(
         self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
     ) -> types.Rollout:
-        """Promote the candidate to all traffic now.
+        """Promote the candidate to all traffic now, or end its bake time.
 
-        Promote the candidate to all traffic now, whatever steps are left.
+        Promote the candidate to all traffic now, whatever steps are left; while it bakes, complete the rollout.
 
         Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
         """
