@@ -13,7 +13,7 @@ from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase, Rollout
 from schemas.envelope import unix_ms
 from schemas.events.rollouts import (
-    CandidateWarmed,
+    BakeHeld,
     GateCounts,
     RegionsExcused,
     RolloutAborted,
@@ -35,7 +35,8 @@ class RolloutState(Rollout, frozen=True, kw_only=True):
     """A rollout that was started: its document, and what only its decisions need.
 
     `deadline_ms` is when, counted from the step's start, an undecided step ends. `judged` are the counts of the last
-    step that was decided beside a serving baseline: what the candidate is compared with while it bakes.
+    step that was decided beside a serving baseline: what the candidate is compared with while it bakes. `is_bake_held`
+    once it is recorded that the bake goes on for longer than its time.
     """
 
     workspace: str
@@ -43,6 +44,7 @@ class RolloutState(Rollout, frozen=True, kw_only=True):
     judged_watermark_ms: int = -1
     judged_lasted_ms: int = -1
     judged: tuple[GateCounts, ...] = ()
+    is_bake_held: bool = False
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -82,8 +84,6 @@ def _started(event: RolloutStarted, context: EventContext) -> RolloutState:
 
 def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutState:  # noqa: PLR0911  one an event
     match event:
-        case CandidateWarmed():
-            return state
         case StepStarted():
             return _step_started(state, event, at=at)
         case StepJudged(measurement=measurement, verdicts=verdicts, reason=reason):
@@ -100,6 +100,8 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
             )
         case StepHeld() | StepReleased() | RegionsExcused():
             return _regions_changed(state, event)
+        case BakeHeld(reason=reason):
+            return replace(state, is_bake_held=True, reason=reason)
         case RolloutPaused(reason=reason):
             return replace(state, phase="paused", reason=reason)
         case RolloutResumed(reason=reason):
@@ -124,7 +126,9 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
 def _regions_changed(state: RolloutState, event: StepHeld | StepReleased | RegionsExcused) -> RolloutState:
     held_by = event.regions if isinstance(event, StepHeld) else ()
     excused = excused_with(state.excused, event.regions) if isinstance(event, RegionsExcused) else state.excused
-    return replace(state, held_by=held_by, excused=excused, reason=event.reason)
+    # A bake that begins late has its whole time before it.
+    is_bake_held = state.is_bake_held and not isinstance(event, StepReleased)
+    return replace(state, held_by=held_by, excused=excused, is_bake_held=is_bake_held, reason=event.reason)
 
 
 def _last_compared(before: tuple[GateCounts, ...], now: tuple[GateCounts, ...]) -> tuple[GateCounts, ...]:

@@ -26,6 +26,7 @@ from control_plane.rollouts.endings import ending_of, passed_over, strictest
 from control_plane.rollouts.policies import (
     has_lasted,
     is_at_its_end,
+    is_held_bake,
     is_late,
     only_a_sound_plan_may_start,
     verdicts_on,
@@ -36,6 +37,7 @@ from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase
 from schemas.events.endpoints import DeploymentAdded
 from schemas.events.rollouts import (
+    BakeHeld,
     CandidateWarmed,
     Measurement,
     RolloutAborted,
@@ -188,7 +190,7 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
         return _passed(state, measurement, verdicts, next_epoch)
     if is_at_its_end(state, measurement):
         return _ended(state, measurement, verdicts, next_epoch)
-    return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
+    return _waiting(state, measurement, verdicts)
 
 
 def _judge_unbegun(
@@ -202,7 +204,7 @@ def _judge_unbegun(
         return _failed(state, measurement, verdicts, next_epoch)
     if state.phase == "stepping" and is_at_its_end(state, measurement):
         return _ended(state, measurement, verdicts, next_epoch)
-    return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
+    return _waiting(state, measurement, verdicts)
 
 
 def _has_lasted(state: RolloutState, measurement: Measurement) -> bool:
@@ -242,7 +244,15 @@ def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int
     if not is_late(state, measurement) and has_lasted(measurement, bake_time_ms):
         reason = reasons.baked(measurement)
         return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))
-    return Decision(events=what_regions_do(state, measurement), verdicts=verdicts)
+    return _waiting(state, measurement, verdicts)
+
+
+def _waiting(state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...]) -> Decision:
+    """Decide nothing, and record what regions do, and that a bake takes longer than it should."""
+    events = what_regions_do(state, measurement)
+    if not events and is_held_bake(state, measurement):
+        events = (BakeHeld(measurement=measurement, reason=reasons.still_baking(measurement, verdicts)),)
+    return Decision(events=events, verdicts=verdicts)
 
 
 def _has_failed(verdicts: tuple[Verdict, ...]) -> bool:

@@ -170,6 +170,14 @@ def is_at_its_end(rollout: RolloutState, measurement: Measurement) -> bool:
     return measurement.lasted_ms >= deadline_ms + rollout.max_lag_ms
 
 
+def is_held_bake(rollout: RolloutState, measurement: Measurement) -> bool:
+    """Return whether it is to be recorded that a bake waits, though its time and all that may be late are over."""
+    if rollout.phase != "baking" or rollout.is_bake_held or measurement.lasted_ms is None:
+        return False
+    grace_ms = max(rollout.region_grace_ms, rollout.max_lag_ms)
+    return measurement.lasted_ms >= strategy_of(rollout.strategy).bake_time_ms() + grace_ms
+
+
 def verdicts_on(rollout: RolloutState, measurement: Measurement) -> tuple[Verdict, ...]:
     """Ask each gate.
 

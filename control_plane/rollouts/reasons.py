@@ -52,6 +52,14 @@ def baked(measurement: Measurement) -> str:
     return f"Completed: no gate failed in {_span(measurement.elapsed_ms)} at 100 %{without}."
 
 
+def still_baking(measurement: Measurement, verdicts: Sequence[Verdict]) -> str:
+    """Say what a bake whose time is over waits for, and what its reader can do."""
+    lasted = _span(measurement.lasted_ms or 0)
+    late = [each.reason for each in verdicts if each.outcome == "late"]
+    why = late[0] if late else f"the records reach only {_span(measurement.elapsed_ms)} into it"
+    return f"Still baking at 100 % after {lasted}: {why}. Promote the rollout to complete it now, or abort it."
+
+
 def inconclusive(
     state: RolloutState, measurement: Measurement, verdicts: Sequence[Verdict], *, ending: WhenMissing
 ) -> str:

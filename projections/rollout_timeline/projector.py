@@ -83,6 +83,17 @@ def _(event: rollouts.StepHeld | rollouts.StepReleased | rollouts.RegionsExcused
 
 
 @entry_of.register
+def _(event: rollouts.BakeHeld, envelope: Envelope) -> Entry:
+    return Entry(
+        rollout_id=envelope.stream,
+        step=event.measurement.step,
+        epoch=event.measurement.epoch,
+        summary="Still baking: its time is over, and records are missing",
+        reason=event.reason,
+    )
+
+
+@entry_of.register
 def _(event: rollouts.StepJudged, envelope: Envelope) -> Entry:
     verdicts = ", ".join(f"{verdict.gate} {verdict.outcome}" for verdict in event.verdicts)
     return Entry(

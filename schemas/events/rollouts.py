@@ -310,6 +310,16 @@ class RegionsExcused(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class BakeHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """The bake time is over, and the rollout is not: records that would complete it are missing.
+
+    This is recorded once. The rollout waits until they come, or until someone promotes or aborts it.
+    """
+
+    measurement: Measurement
+    reason: str
+
+
 class StepJudged(msgspec.Struct, frozen=True, kw_only=True):
     """The measurement that decided a step, with each gate's verdict."""
 
@@ -355,6 +365,7 @@ class RolloutAborted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
+    "rollouts.BakeHeld.v1": BakeHeld,
     "rollouts.CandidateWarmed.v1": CandidateWarmed,
     "rollouts.RegionsExcused.v1": RegionsExcused,
     "rollouts.RolloutAborted.v1": RolloutAborted,

@@ -188,6 +188,25 @@ async def test_measurements_of_many_rollouts_are_decided_one_by_one(api: Api) ->
     assert again["items"][2:] == answer["items"][2:]
 
 
+async def test_a_bake_that_waits_for_records_is_ended_by_a_promotion(api: Api) -> None:
+    rollout = (await api.begin()).json()
+    report = {"ready_instances": 1, "elapsed_ms": 100}
+    await api.programs.done("POST", f"/v1/rollouts/{rollout['id']}/warm-up", report)
+    for look in range(3):
+        await api.measure(rollout["id"], 1_000 + look)
+
+    late = {"freshness": "late", "lag_ms": 90_000, "elapsed_ms": 1_000, "lasted_ms": 90_000}
+    waiting = await api.measure(rollout["id"], 2_000, **late)
+    shown = await api.people.done("POST", f"/v1/rollouts/{rollout['id']}/promote", {"reason": "seen enough"})
+
+    endpoint = await api.people.done("GET", "/v1/endpoints/digits")
+    assert (waiting["decision"], waiting["phase"]) == ("none", "baking")
+    assert waiting["reason"].startswith("Still baking at 100 % after 90 s: records since 00:00:02 UTC are missing")
+    assert (shown["phase"], shown["reason"]) == ("completed", "seen enough")
+    assert [each["version"] for each in endpoint["deployments"]] == ["digits/2"]
+    assert endpoint["active_rollout_id"] is None
+
+
 async def test_an_abort_gives_the_traffic_back_in_the_same_command(api: Api) -> None:
     rollout = (await api.begin()).json()
     report = {"ready_instances": 1, "elapsed_ms": 100}
