@@ -72,7 +72,7 @@ def _by_mark(asked: Sequence[MeasureEpochOf], marks: Mapping[Scope, Marks]) -> l
 
 
 def _scope_of(question: MeasureEpochOf) -> Scope:
-    return Scope(question.endpoint, tuple(sorted(question.excused_regions)))
+    return Scope(question.endpoint, tuple(sorted(question.excused_regions)), question.epoch)
 
 
 def _mark_of(question: MeasureEpochOf, marks: Marks) -> Watermark:

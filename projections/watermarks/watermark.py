@@ -1,7 +1,7 @@
 """Up to when the views hold everything, and whether that is good enough. Pure."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 import msgspec
 
@@ -41,12 +41,14 @@ def watermark_of(
     now_ms: int,
     policy: WatermarkPolicy,
     served_by: Container[str] | None = None,
+    lost: Collection[str] = (),
     excused: Container[str] = (),
 ) -> Watermark:
     """Return the watermark over the sources of one kind.
 
     If it is known which of the silent ones served an endpoint, `served_by`, it does not wait for the others. It does
-    not wait for those of excused regions either, as long as there is another region.
+    not wait for those of excused regions either, as long as there is another region. With lost gateways of a region
+    that served what is asked, `lost`, it stays late, and goes on: other regions can still show that a version fails.
     """
     seen = list(sources)
     if not seen:
@@ -56,13 +58,16 @@ def watermark_of(
         silent = silent_sources(live, now_ms=now_ms, policy=policy)
         # Where no other is left, nobody knows what is missing.
         live = [one for one in live if one.source not in silent or one.source in served_by] or live
-    silent_regions = _silent_regions(live, policy=policy)
+    gone = [one for one in lost_gateways(seen, now_ms=now_ms, policy=policy) if one.source in lost] if lost else []
+    silent_regions = _silent_regions([*live, *gone], policy=policy)
     live = [one for one in live if one.region not in excused] or live
+    gone = [one for one in gone if one.region not in excused]
     # A row may still come that ended in the very millisecond of `closed_until_ms`.
     closed = min(one.closed_until_ms for one in live) if live else max(one.closed_until_ms for one in seen)
     ahead_ms = max((one.closed_until_ms - now_ms for one in live), default=0)
-    lag_ms = max(0, now_ms - (closed - 1), ahead_ms if ahead_ms > policy.late_after_ms else 0)
-    missing = _missing(live, now_ms=now_ms, policy=policy)
+    oldest = min((one.closed_until_ms for one in gone), default=closed)
+    lag_ms = max(0, now_ms - (min(closed, oldest) - 1), ahead_ms if ahead_ms > policy.late_after_ms else 0)
+    missing = _missing([*live, *gone], now_ms=now_ms, policy=policy)
     is_late = lag_ms > policy.late_after_ms or bool(missing)
     return Watermark(
         watermark_ms=closed - 1,
@@ -96,10 +101,28 @@ def silent_sources(live: Iterable[SourceProgress], *, now_ms: int, policy: Water
 
 def live_sources(seen: Sequence[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> list[SourceProgress]:
     """Return the sources that the watermark waits for: neither closed, nor replaced, nor abandoned."""
-    open_ones = [one for one in seen if not one.is_closing]
-    unreplaced = [one for one in open_ones if not _is_replaced(one, seen, now_ms=now_ms, policy=policy)]
-    present = [one for one in unreplaced if now_ms - one.last_seen_ms <= policy.abandoned_after_ms]
+    unreplaced = _unreplaced(seen, now_ms=now_ms, policy=policy)
+    present = [one for one in unreplaced if not _is_abandoned(one, now_ms=now_ms, policy=policy)]
     return present or unreplaced
+
+
+def lost_gateways(seen: Sequence[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> list[SourceProgress]:
+    """Return the abandoned gateways of regions of which no other is left, while other regions have some.
+
+    A watermark waits for them no more, but a step that they served is incomplete without them.
+    """
+    gateways = [one for one in _unreplaced(seen, now_ms=now_ms, policy=policy) if one.kind == "requests"]
+    present = {one.region for one in gateways if not _is_abandoned(one, now_ms=now_ms, policy=policy)}
+    return [one for one in gateways if one.has_rows and one.region not in present] if present else []
+
+
+def _unreplaced(seen: Sequence[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> list[SourceProgress]:
+    open_ones = [one for one in seen if not one.is_closing]
+    return [one for one in open_ones if not _is_replaced(one, seen, now_ms=now_ms, policy=policy)]
+
+
+def _is_abandoned(one: SourceProgress, *, now_ms: int, policy: WatermarkPolicy) -> bool:
+    return now_ms - one.last_seen_ms > policy.abandoned_after_ms
 
 
 def _is_replaced(one: SourceProgress, seen: Sequence[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> bool:

@@ -975,6 +975,9 @@ class VersionReference(Shape, frozen=True, kw_only=True):
 class Watermark(Shape, frozen=True, kw_only=True):
     """Every row that ended at or before `watermark_ms` is in the view; None when no source was ever seen.
 
+    That is but for regions that served the epoch in question and are silent for more than 15 minutes: they keep the
+    view late, and rows of the others are counted on.
+
     `lag_ms` is how far that is behind now, or a source ahead of it, whichever is more: what a clock that is ahead has
     stamped is not counted until the others get there, and nobody can tell how far it is behind. `missing` says of the
     sources that are waited for, of which regions they are and since when. `silent_regions` are those that served the

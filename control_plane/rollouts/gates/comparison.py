@@ -45,7 +45,7 @@ def late(terms: Terms, measurement: Measurement, counts: GateCounts | None, *, a
         reason = "the view of requests did not answer"
     else:
         lag = "" if measurement.lag_ms is None else f", {measurement.lag_ms / 1000:.0f} s so far"
-        reason = f"records since {_clock(measurement.watermark_ms)} are missing{lag}{_awaited(measurement)}"
+        reason = f"records since {_clock(_missing_since_ms(measurement))} are missing{lag}{_awaited(measurement)}"
     return msgspec.structs.replace(_without_bounds(terms, counts, alpha=alpha), reason=reason)
 
 
@@ -124,6 +124,11 @@ def _name(terms: Terms) -> str:
 
 def _clock(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S UTC")
+
+
+def _missing_since_ms(measurement: Measurement) -> int:
+    # Those of a region that is lost for long are missing from before the watermark.
+    return min((measurement.watermark_ms, *(each.since_ms for each in measurement.missing)))
 
 
 def _awaited(measurement: Measurement) -> str:

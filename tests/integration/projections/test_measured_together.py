@@ -3,6 +3,7 @@
 import random
 
 import msgspec
+import pytest
 
 from projections.measurement.queries import measure_epoch, measure_epochs
 from projections.store import ClickHouseStore
@@ -13,6 +14,8 @@ from schemas.topics import REQUESTS
 from tests.integration.projections.conftest import reader_at, sink_into
 from tests.integration.projections.prediction_story import ARMS, NOW, QUESTION, Story, roller_on
 from tests.support.read_side_messages import ENDPOINT, EPOCH, WORKSPACE, batch_message, headers, request_row, requests
+
+MINUTE_MS = 60 * 1_000
 
 
 async def test_epochs_that_are_measured_together_are_counted_as_each_of_them_alone(store: ClickHouseStore) -> None:
@@ -75,3 +78,33 @@ async def test_an_excused_region_is_counted_and_not_waited_for(store: ClickHouse
     assert (waiting.freshness, waiting.missing, waiting.silent_regions) == ("late", (missing,), (silent,))
     assert (excusing.freshness, excusing.missing, excusing.silent_regions) == ("fresh", (), (silent,))
     assert (waiting.arms["blue"].requests, excusing.arms["blue"].requests) == (1, 2)
+
+
+@pytest.mark.parametrize("silent_ms", [16 * MINUTE_MS, 30 * 60 * MINUTE_MS])
+async def test_a_region_that_served_the_step_is_silent_for_as_long_as_nothing_comes_from_it(
+    store: ClickHouseStore, silent_ms: int
+) -> None:
+    sink, gone_ms = sink_into(store, projector_of(REQUESTS)), NOW - silent_ms
+    here = [request_row(1, started_at_ms=NOW - 500), request_row(2, started_at_ms=NOW - 400, epoch=EPOCH + 1)]
+    await sink.consume([requests(here, at_ms=NOW)])
+    there = [request_row(3, started_at_ms=gone_ms - MINUTE_MS, region="east")]
+    described = headers(source="shipper-east", kind="requests", batch=0, rows=1, closed_until_ms=gone_ms)
+    lost = msgspec.structs.replace(described, region="east")
+    await sink.consume([batch_message(there, described=lost, offset=1, timestamp_ms=gone_ms)])
+    question = MeasureEpochOf(endpoint=ENDPOINT, epoch=EPOCH, candidate="green", baseline="blue")
+    asked = [
+        question,
+        msgspec.structs.replace(question, excused_regions=("east",)),
+        msgspec.structs.replace(question, epoch=EPOCH + 1),
+        msgspec.structs.replace(question, endpoint="endpoint-2"),
+    ]
+
+    served, excusing, next_step, other = await measure_epochs(reader_at(store, NOW), asked, workspace=WORKSPACE)
+
+    missing = MissingSource(source="shipper-east", region="east", since_ms=gone_ms)
+    silent = SilentRegion(region="east", since_ms=gone_ms)
+    assert (served.freshness, served.missing, served.silent_regions) == ("late", (missing,), (silent,))
+    assert (excusing.freshness, excusing.missing, excusing.silent_regions) == ("fresh", (), (silent,))
+    assert [(each.freshness, each.silent_regions) for each in (next_step, other)] == [("fresh", ())] * 2
+    # What the others have is counted all the same.
+    assert (served.watermark_ms, served.arms["blue"].requests) == (NOW - 1, 2)

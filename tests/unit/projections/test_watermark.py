@@ -257,3 +257,43 @@ def test_a_region_is_silent_when_others_are_heard_whatever_the_clock_says_and_ho
     found = [watermark_of(sources, now_ms=now_ms, policy=POLICY) for sources in (cut_off, as_late)]
 
     assert [[each.region for each in mark.silent_regions] for mark in found] == [["east"], []]
+
+
+GONE_MS = NOW - 16 * 60_000
+GONE = source("gone", region="east", first_seen_ms=GONE_MS - 9_000, last_seen_ms=GONE_MS, closed_until_ms=GONE_MS - 500)
+
+
+def test_a_lost_region_that_served_what_is_asked_keeps_the_view_late_and_lets_others_be_counted() -> None:
+    found = watermark_of([LIVE, GONE], now_ms=NOW, policy=POLICY, lost={"gone"})
+
+    assert (found.freshness, found.watermark_ms, found.lag_ms) == ("late", NOW - 201, NOW - GONE_MS + 501)
+    assert found.missing == (MissingSource(source="gone", region="east", since_ms=GONE_MS - 500),)
+    assert found.silent_regions == (SilentRegion(region="east", since_ms=GONE_MS - 500),)
+
+
+def test_it_stays_silent_while_it_is_excused_and_is_not_waited_for() -> None:
+    found = watermark_of([LIVE, GONE], now_ms=NOW, policy=POLICY, lost={"gone"}, excused=("east",))
+
+    assert (found.freshness, found.watermark_ms, found.missing) == ("fresh", NOW - 201, ())
+    assert [each.region for each in found.silent_regions] == ["east"]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        pytest.param([LIVE, msgspec.structs.replace(GONE, region="local")], id="another gateway of its region sends"),
+        pytest.param([LIVE, GONE, source("other", region="east", last_seen_ms=NOW - 100)], id="or began to send"),
+        pytest.param([LIVE, msgspec.structs.replace(GONE, is_closing=True)], id="it said that it closes"),
+        pytest.param([LIVE, msgspec.structs.replace(GONE, kind="observations")], id="it is an engine"),
+    ],
+)
+def test_what_is_gone_is_forgotten_when(sources: list[SourceProgress]) -> None:
+    found = watermark_of(sources, now_ms=NOW, policy=POLICY, lost={"gone"})
+
+    assert (found.freshness, found.missing, found.silent_regions) == ("fresh", (), ())
+
+
+def test_what_silent_sources_served_does_not_hide_a_lost_region() -> None:
+    found = watermark_of([LIVE, DEAD, GONE], now_ms=NOW, policy=POLICY, served_by=frozenset(), lost={"gone"})
+
+    assert (found.watermark_ms, found.waiting_for) == (NOW - 201, ("gone",))

@@ -5,7 +5,7 @@ import pytest
 from control_plane.rollouts.commands import JudgeStep
 from control_plane.rollouts.decisions import decide
 from control_plane.rollouts.resources import ROLLOUTS
-from schemas.events.rollouts import Counts, RolloutAborted, RolloutPaused, StepJudged
+from schemas.events.rollouts import Counts, MissingSource, RolloutAborted, RolloutPaused, StepJudged
 from tests.support.builders import THIN, WRONG, canary, measurement, rollout_started
 from tests.support.spec import Given
 from tests.unit.control_plane.rollouts.phases import STEP_0, WARMED, decided, given
@@ -95,4 +95,17 @@ def test_a_step_that_waits_for_records_names_them_once() -> None:
     assert judged.reason == (
         "Paused at 5 %: no decision in 60 s; records since 22:15:00 UTC are missing, 5 s so far: "
         "shipper-1 and 1 more hold them back."
+    )
+
+
+def test_a_region_that_is_lost_for_long_is_missing_since_before_the_watermark() -> None:
+    lost = MissingSource(source="shipper-1", region="us-east", since_ms=1_700_000_100_000 - 960_000)
+    look = measurement(**LATE | {"lag_ms": 960_000, "missing": (lost,), "waiting_for": ("shipper-1",)})
+    state = given("stepping").state
+    assert state is not None
+
+    decision = decide(state, JudgeStep(measurement=look), next_epoch=9)
+
+    assert decision.verdicts[0].reason == (
+        "records since 21:59:00 UTC are missing, 960 s so far: shipper-1 in us-east holds them back"
     )
