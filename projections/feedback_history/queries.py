@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from projections.errors import BadQuery
+from projections.quality.rows import HAS_ANSWER
 from projections.quality.typed_text import spelled
 from projections.reading import Reader
 from projections.watermarks.queries import endpoint_watermark, watermarks
@@ -30,7 +31,6 @@ _SAID = f"""
     FROM ({_WORDS}) AS w
     GROUP BY prediction_id, name
 """  # noqa: S608  constants of this module
-# A failed request is an answer, too: one that is never right.
 _OF_ENDPOINT = f"""
     WITH (
         SELECT groupArray((stream_version, toUnixTimestamp64Milli(at))) FROM (
@@ -58,7 +58,7 @@ _OF_ENDPOINT = f"""
         FROM observation_records
         WHERE workspace = {{workspace:String}} AND endpoint_id = {{endpoint_id:String}}
           AND predicted_at_ms >= {{since_ms:Int64}}
-          AND (answer_hash != sipHash64('') OR prediction_datatype != '' OR status != 200)
+          AND {HAS_ANSWER}
         GROUP BY prediction_id, deployment_id
     ) AS answered USING (prediction_id, deployment_id)
     GROUP BY feedback_name ORDER BY feedback_name

@@ -16,6 +16,13 @@ OBSERVATION_RECORDS = batch_table(
     time_column="captured_at_ms",
     retention=Retention(days=7, days_column="retention_days"),
 )
+HAS_ANSWER = "(answer_hash != sipHash64('') OR prediction_datatype != '' OR status != 200)"
+"""The condition on a row of `observation_records` that feedback can be compared with.
+
+An answer that the capture policy withheld has no text and no data type. A failed request is an answer that is never
+right.
+"""
+
 FEEDBACK_ROWS = Table(
     name="feedback",
     columns=pa.schema(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from projections.quality.rows import HAS_ANSWER
 from projections.quality.typed_text import spelled
 from projections.rollups.spans import MINUTE_MS, Kind
 from projections.rollups.tables import ANSWER_ROLLUPS, LABEL_ROLLUPS, REQUEST_ROLLUPS, SCORE_ROLLUPS
@@ -185,7 +186,7 @@ def _is_told(chosen: Chosen) -> str:
     return f"prediction_id IN (SELECT prediction_id FROM feedback WHERE {_period(chosen)})"  # noqa: S608  our own names
 
 
-# An answer that the capture policy withheld is neither right nor wrong, and so is one whose truth is of another type.
+# An answer whose truth is of another type is neither right nor wrong.
 def _labels(chosen: Chosen) -> str:
     return f"""
         SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, any(version) AS version,
@@ -211,7 +212,7 @@ def _told_answers(chosen: Chosen) -> str:
                    argMax(tuple(answer_hash, prediction_datatype, prediction_class), captured_at_ms) AS answer
             FROM observation_records
             WHERE {_period(chosen)} AND {chosen.of_endpoint} AND {_is_told(chosen)}
-              AND (answer_hash != sipHash64('') OR prediction_datatype != '' OR status != 200)
+              AND {HAS_ANSWER}
             GROUP BY workspace, prediction_id, deployment_id
         ) AS answered USING (workspace, prediction_id, deployment_id)
         INNER JOIN (
