@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.endings import what_holds_back
+from control_plane.rollouts.times import span
 from schemas.events.rollouts import Measurement, Verdict, WhenMissing
 
 _WITHOUT_TRAFFIC = "Aborted before it got any traffic"
-_SPANS = ((48 * 3_600_000, "days", 24 * 3_600_000), (120 * 60_000, "h", 3_600_000), (120_000, "min", 60_000))
 
 
 def candidate_is_warm(state: RolloutState, ready_instances: int) -> str:
@@ -19,7 +19,7 @@ def candidate_is_warm(state: RolloutState, ready_instances: int) -> str:
 
 def candidate_stayed_cold(state: RolloutState, ready_instances: int) -> str:
     """Say why the rollout ends without a first step."""
-    within = _span(state.warm_up_timeout_ms)
+    within = span(state.warm_up_timeout_ms)
     return f"{_WITHOUT_TRAFFIC}: {ready_instances} of {state.replicas} instances were ready within {within}."
 
 
@@ -49,14 +49,14 @@ def gates_pass(state: RolloutState, verdicts: Sequence[Verdict], *, following: i
 def baked(measurement: Measurement) -> str:
     """Say why the rollout is over."""
     without = _without(tuple(each.region for each in measurement.excused))
-    return f"Completed: no gate failed in {_span(measurement.elapsed_ms)} at 100 %{without}."
+    return f"Completed: no gate failed in {span(measurement.elapsed_ms)} at 100 %{without}."
 
 
 def still_baking(measurement: Measurement, verdicts: Sequence[Verdict]) -> str:
     """Say what a bake whose time is over waits for, and what its reader can do."""
-    lasted = _span(measurement.lasted_ms or 0)
+    lasted = span(measurement.lasted_ms or 0)
     late = [each.reason for each in verdicts if each.outcome == "late"]
-    why = late[0] if late else f"the records reach only {_span(measurement.elapsed_ms)} into it"
+    why = late[0] if late else _reach(measurement, into="the bake")
     return f"Still baking at 100 % after {lasted}: {why}. Promote the rollout to complete it now, or abort it."
 
 
@@ -65,10 +65,10 @@ def inconclusive(
 ) -> str:
     """Say what a step that is over still waited for."""
     outcome = "Aborted" if ending == "abort" else "Paused"
-    waited = f"{outcome} at {state.weight_percent:g} %: no decision in {_span(state.deadline_ms)}"
+    waited = f"{outcome} at {state.weight_percent:g} %: no decision in {span(state.deadline_ms)}"
     held = what_holds_back(state, verdicts)
     if not held:
-        return f"{waited}; the records reach only {_span(measurement.elapsed_ms)} into the step."
+        return f"{waited}; {_reach(measurement, into='the step')}."
     first = held[0].reason
     # All gates wait for the same records.
     others = _others(sum(each.reason != first for each in held), one="is open", many="are open")
@@ -116,12 +116,11 @@ def _without(regions: Sequence[str]) -> str:
     return f", without {' and '.join(regions)}" if regions else ""
 
 
+def _reach(measurement: Measurement, *, into: str) -> str:
+    if measurement.elapsed_ms < 0:
+        return f"the records end {span(-measurement.elapsed_ms)} before {into} began"
+    return f"the records reach only {span(measurement.elapsed_ms)} into {into}"
+
+
 def _weight(state: RolloutState, step: int) -> str:
     return f"{state.stages[step].weight_percent:g} %"
-
-
-def _span(duration_ms: int) -> str:
-    for least_ms, unit, unit_ms in _SPANS:
-        if duration_ms >= least_ms:
-            return f"{duration_ms / unit_ms:.3g} {unit}"
-    return f"{duration_ms / 1000:.3g} s"

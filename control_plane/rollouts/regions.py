@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from control_plane.rollouts.times import clock, measured_at_ms, since_ms
 from schemas.documents.rollouts import Rollout
 from schemas.events.rollouts import Measurement, RegionAway, RegionsExcused, StepHeld, StepReleased
 
@@ -16,11 +17,11 @@ def what_regions_do(rollout: Rollout, measurement: Measurement) -> tuple[msgspec
     step, epoch, overdue = measurement.step, measurement.epoch, _overdue(rollout, measurement)
     at = f"at {rollout.weight_percent:g} %"
     if overdue and rollout.when_region_away == "excuse":
-        reason = f"Goes on {at} without {_joined(overdue)}: {cut_off(overdue, epoch=epoch)}."
+        reason = f"Goes on {at} without {_joined(overdue)}: {cut_off(overdue, measurement)}."
         return (RegionsExcused(step=step, epoch=epoch, regions=overdue, reason=reason),)
     if overdue and not measurement.has_begun and not _names(overdue) <= _names(rollout.held_by):
         return (
-            StepHeld(step=step, epoch=epoch, regions=overdue, reason=f"Held {at}: {cut_off(overdue, epoch=epoch)}."),
+            StepHeld(step=step, epoch=epoch, regions=overdue, reason=f"Held {at}: {cut_off(overdue, measurement)}."),
         )
     if measurement.has_begun and rollout.held_by:
         reason = f"Begun {at}: {_joined(rollout.held_by)} {'is' if len(rollout.held_by) == 1 else 'are'} back."
@@ -33,14 +34,20 @@ def excused_with(known: tuple[RegionAway, ...], more: tuple[RegionAway, ...]) ->
     return (*(each for each in known if each.region not in _names(more)), *more)
 
 
-def cut_off(regions: Sequence[RegionAway], *, epoch: int) -> str:
+def cut_off(regions: Sequence[RegionAway], measurement: Measurement) -> str:
     """Say which epoch each region serves still, or that nothing comes from it, and since when."""
-    return ", ".join(
-        f"nothing has come from {each.region} since {each.since[11:19]} UTC"
-        if each.epoch == epoch
-        else f"{each.region} has been behind since {each.since[11:19]} UTC and still serves epoch {each.epoch}"
-        for each in regions
-    )
+    now_ms = measured_at_ms(measurement)
+    return ", ".join(_cut_off(each, epoch=measurement.epoch, now_ms=now_ms) for each in regions)
+
+
+def _cut_off(away: RegionAway, *, epoch: int, now_ms: int) -> str:
+    began_ms = since_ms(away)
+    since = "" if began_ms is None else f" since {clock(began_ms, now_ms=now_ms)}"
+    if away.epoch == epoch:
+        return f"nothing has come from {away.region}{since}"
+    behind = f"has been behind{since}" if since else "is behind"
+    # No clause begins with a name: whoever makes a sentence of it begins it with a capital letter.
+    return f"region {away.region} {behind} and still serves epoch {away.epoch}"
 
 
 def _joined(regions: Sequence[RegionAway]) -> str:

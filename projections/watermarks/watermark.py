@@ -64,9 +64,9 @@ def watermark_of(
     gone = [one for one in gone if one.region not in excused]
     # A row may still come that ended in the very millisecond of `closed_until_ms`.
     closed = min(one.closed_until_ms for one in live) if live else max(one.closed_until_ms for one in seen)
-    ahead_ms = max((one.closed_until_ms - now_ms for one in live), default=0)
+    ahead_ms = max((_ahead_ms(one, now_ms=now_ms, policy=policy) for one in live), default=0)
     oldest = min((one.closed_until_ms for one in gone), default=closed)
-    lag_ms = max(0, now_ms - (min(closed, oldest) - 1), ahead_ms if ahead_ms > policy.late_after_ms else 0)
+    lag_ms = max(0, now_ms - (min(closed, oldest) - 1), ahead_ms)
     missing = _missing([*live, *gone], now_ms=now_ms, policy=policy)
     is_late = lag_ms > policy.late_after_ms or bool(missing)
     return Watermark(
@@ -138,9 +138,19 @@ def _is_replaced(one: SourceProgress, seen: Sequence[SourceProgress], *, now_ms:
 def _missing(live: Iterable[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> tuple[MissingSource, ...]:
     late = (one for one in live if _holds_up(one, now_ms=now_ms, policy=policy))
     return tuple(
-        MissingSource(source=one.source, region=one.region, since_ms=one.closed_until_ms)
+        MissingSource(
+            source=one.source,
+            region=one.region,
+            since_ms=one.closed_until_ms,
+            ahead_ms=_ahead_ms(one, now_ms=now_ms, policy=policy),
+        )
         for one in sorted(late, key=lambda one: one.source)
     )
+
+
+def _ahead_ms(one: SourceProgress, *, now_ms: int, policy: WatermarkPolicy) -> int:
+    ahead_ms = one.closed_until_ms - now_ms
+    return ahead_ms if ahead_ms > policy.late_after_ms else 0
 
 
 def _silent_regions(live: Iterable[SourceProgress], *, policy: WatermarkPolicy) -> tuple[SilentRegion, ...]:

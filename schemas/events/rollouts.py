@@ -158,12 +158,16 @@ class GateCounts(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Counts
 
 
-class MissingSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway or an engine whose records of after `since_ms` (Unix ms, its own clock) are missing."""
+class MissingSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A gateway or an engine whose records of after `since_ms` (Unix ms, its own clock) are missing.
+
+    If its clock is ahead by `ahead_ms`, nobody can tell which of its records are.
+    """
 
     source: str
     region: str
     since_ms: int
+    ahead_ms: int = 0
 
 
 class RegionAway(msgspec.Struct, frozen=True, kw_only=True):

@@ -216,7 +216,7 @@ def test_a_step_waits_for_a_region_that_is_cut_off_and_begins_when_it_is_back(re
     assert traffic.failures == []
     (away,) = held.held_by
     assert (held.phase, held.step, away.region, away.epoch) == ("stepping", 0, US, serving[US].epoch)
-    assert held.reason.startswith("Held at 50 %: us-east has been behind since ")
+    assert held.reason.startswith("Held at 50 %: region us-east has been behind since ")
     assert serving[EU].epoch == serving[AP].epoch == held.epoch
     kinds = _kinds(regions, rollout_id)
     assert kinds.index("StepHeld") < kinds.index("StepReleased") < kinds.index("StepJudged")

@@ -625,11 +625,15 @@ class MintedToken(Shape, frozen=True, kw_only=True):
 
 
 class MissingSource(Shape, frozen=True, kw_only=True):
-    """A gateway or an engine whose records of after `since_ms` (Unix ms, its own clock) are missing."""
+    """A gateway or an engine whose records of after `since_ms` (Unix ms, its own clock) are missing.
+
+    If its clock is ahead by `ahead_ms`, nobody can tell which of its records are.
+    """
 
     source: str
     region: str
     since_ms: int
+    ahead_ms: int = 0
 
 
 class Model(Shape, frozen=True, kw_only=True):

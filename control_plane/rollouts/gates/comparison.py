@@ -1,13 +1,14 @@
 """How two arms are compared: a pure function from their counts to a verdict, with all that it rests on."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import msgspec
 
 from control_plane.rollouts.gates.base import Terms
 from control_plane.rollouts.gates.sequential import Difference, bound_difference
 from control_plane.rollouts.regions import cut_off
-from schemas.events.rollouts import Counts, GateCounts, Measurement, Outcome, Verdict
+from control_plane.rollouts.times import clock, measured_at_ms, span
+from schemas.events.rollouts import Counts, GateCounts, Measurement, MissingSource, Outcome, Verdict
 
 _SMALL_SHARE = 0.01
 _MAX_DIGITS = 6
@@ -39,13 +40,14 @@ def compare(terms: Terms, counts: GateCounts, *, alpha: float, since_ms: int) ->
 def late(terms: Terms, measurement: Measurement, counts: GateCounts | None, *, alpha: float) -> Verdict:
     """Conclude nothing, as too many of the newest records are missing, and say which and since when."""
     if not measurement.has_begun:
-        cause = cut_off(measurement.away, epoch=measurement.epoch) or f"no gateway serves epoch {measurement.epoch}"
+        cause = cut_off(measurement.away, measurement) or f"no gateway serves epoch {measurement.epoch}"
         reason = f"{cause}, so the step has not begun"
     elif not measurement.counts:
         reason = "the view of requests did not answer"
     else:
-        lag = "" if measurement.lag_ms is None else f", {measurement.lag_ms / 1000:.0f} s so far"
-        reason = f"records since {_clock(_missing_since_ms(measurement))} are missing{lag}{_awaited(measurement)}"
+        ahead = [each for each in measurement.missing if each.ahead_ms]
+        is_behind = len(ahead) < len(measurement.missing) or not ahead
+        reason = "; ".join([*([_behind(measurement)] if is_behind else []), *map(_ahead, ahead[:1])])
     return msgspec.structs.replace(_without_bounds(terms, counts, alpha=alpha), reason=reason)
 
 
@@ -96,7 +98,8 @@ def _what_is_missing(terms: Terms, counts: GateCounts, *, since_ms: int) -> str:
     empty = [arm for arm in ("candidate", "baseline") if not getattr(counts, arm).trials]
     where = f"on the {empty[0]}" if len(empty) == 1 else "on either side"
     missing = f"{terms.unit} called {terms.called}" if terms.called else terms.unit
-    return f"{_name(terms)} has had no {missing} {where} since {_clock(since_ms)}, when the step was applied"
+    since = clock(since_ms, now_ms=since_ms)
+    return f"{_name(terms)} has had no {missing} {where} since {since}, when the step was applied"
 
 
 def _share(terms: Terms, counts: Counts) -> float:
@@ -122,18 +125,27 @@ def _name(terms: Terms) -> str:
     return terms.kind.replace("_", " ")
 
 
-def _clock(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S UTC")
-
-
-def _missing_since_ms(measurement: Measurement) -> int:
+def _behind(measurement: Measurement) -> str:
+    """Say since when records are missing, and because of which sources."""
+    missing = [each for each in measurement.missing if not each.ahead_ms]
     # Those of a region that is lost for long are missing from before the watermark.
-    return min((measurement.watermark_ms, *(each.since_ms for each in measurement.missing)))
-
-
-def _awaited(measurement: Measurement) -> str:
+    since_ms = min((measurement.watermark_ms, *(each.since_ms for each in missing)))
+    since = clock(since_ms, now_ms=measured_at_ms(measurement))
+    is_known = measurement.lag_ms is not None and len(missing) == len(measurement.missing)
+    lag = f", {span(1000 * round((measurement.lag_ms or 0) / 1000))} so far" if is_known else ""
     # Earlier measurements do not have the regions.
-    sources = [f"{each.source} in {each.region}" for each in measurement.missing] or measurement.waiting_for
+    sources = [f"{each.source} in {each.region}" for each in missing] or measurement.waiting_for
+    return f"records since {since} are missing{lag}{_awaited(sources)}"
+
+
+def _ahead(source: MissingSource) -> str:
+    return (
+        f"the clock of {source.source} in {source.region} is {span(source.ahead_ms)} ahead, "
+        "so nobody can tell which of its records are missing"
+    )
+
+
+def _awaited(sources: Sequence[str]) -> str:
     if not sources:
         return ""
     if len(sources) == 1:

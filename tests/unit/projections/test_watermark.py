@@ -297,3 +297,9 @@ def test_what_silent_sources_served_does_not_hide_a_lost_region() -> None:
     found = watermark_of([LIVE, DEAD, GONE], now_ms=NOW, policy=POLICY, served_by=frozenset(), lost={"gone"})
 
     assert (found.watermark_ms, found.waiting_for) == (NOW - 201, ("gone",))
+
+
+def test_a_late_view_says_whose_clock_is_ahead_and_by_how_much() -> None:
+    found = watermark_of([LIVE, source("b", closed_until_ms=NOW + HOUR_MS), DEAD], now_ms=NOW, policy=POLICY)
+
+    assert [(each.source, each.ahead_ms) for each in found.missing] == [("b", HOUR_MS), ("dead", 0)]

@@ -89,6 +89,15 @@ def test_a_step_that_passes_by_every_gate_and_never_gets_its_records_says_so() -
     assert judged.reason == "Paused at 5 %: no decision in 60 s; the records reach only 1 s into the step."
 
 
+def test_records_of_before_the_step_are_not_told_in_negative_seconds() -> None:
+    stuck = measurement(elapsed_ms=-HOUR_MS, lasted_ms=65_000)
+
+    judged, _paused = given("stepping").when(lambda state: decided(state, JudgeStep(measurement=stuck))).then_events()
+
+    assert isinstance(judged, StepJudged)
+    assert judged.reason == "Paused at 5 %: no decision in 60 s; the records end 60 min before the step began."
+
+
 def test_a_resumed_step_is_judged_though_its_watermark_stands_still() -> None:
     past = given("stepping")
     stuck = measurement(elapsed_ms=10_000, lasted_ms=65_000, counts=THIN)

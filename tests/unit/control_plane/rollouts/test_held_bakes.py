@@ -86,11 +86,11 @@ def test_records_that_lag_no_more_than_the_plan_allows_do_not_hold_a_bake() -> N
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"elapsed_ms": 1_000}, "the records reach only 1 s into it"),
+        ({"elapsed_ms": 1_000}, "the records reach only 1 s into the bake"),
         ({"counts": (), "freshness": "late"}, "the view of requests did not answer"),
         (
             {"has_begun": False, "away": away(epoch=3), "freshness": "late"},
-            "us-east has been behind since 14:03:07 UTC and still serves epoch 3, so the step has not begun",
+            "region us-east has been behind since 14:03:07 UTC and still serves epoch 3, so the step has not begun",
         ),
     ],
 )

@@ -30,6 +30,28 @@ def test_a_late_view_passes_nothing_and_says_what_is_missing_since_when() -> Non
     ).then_nothing()
 
 
+AHEAD = MissingSource(source="shipper-1", region="us-east", since_ms=1_700_003_700_000, ahead_ms=3_600_000)
+BEHIND = MissingSource(source="shipper-2", region="ap-south", since_ms=1_700_000_100_000)
+CLOCK = "the clock of shipper-1 in us-east is 60 min ahead, so nobody can tell which of its records are missing"
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ((AHEAD,), CLOCK),
+        ((BEHIND, AHEAD), f"records since 22:15:00 UTC are missing: shipper-2 in ap-south holds them back; {CLOCK}"),
+    ],
+)
+def test_a_clock_that_is_ahead_is_called_so(missing: tuple[MissingSource, ...], told: str) -> None:
+    look = measurement(**LATE | {"lag_ms": 3_600_000, "missing": missing})
+    state = given("stepping").state
+    assert state is not None
+
+    decision = decide(state, JudgeStep(measurement=look), next_epoch=9)
+
+    assert {verdict.reason for verdict in decision.verdicts} == {told}
+
+
 def test_what_a_late_view_has_counted_fails_the_candidate() -> None:
     late = measurement(**LATE, counts=WRONG, elapsed_ms=1_000)
 
@@ -107,5 +129,5 @@ def test_a_region_that_is_lost_for_long_is_missing_since_before_the_watermark() 
     decision = decide(state, JudgeStep(measurement=look), next_epoch=9)
 
     assert decision.verdicts[0].reason == (
-        "records since 21:59:00 UTC are missing, 960 s so far: shipper-1 in us-east holds them back"
+        "records since 21:59:00 UTC are missing, 16 min so far: shipper-1 in us-east holds them back"
     )

@@ -65,12 +65,33 @@ def test_a_step_is_held_once_by_a_region_that_is_away() -> None:
         step=0,
         epoch=5,
         regions=away("us-east", away_ms=20_000),
-        reason="Held at 5 %: us-east has been behind since 14:03:07 UTC and still serves epoch 3.",
+        reason="Held at 5 %: region us-east has been behind since 14:03:07 UTC and still serves epoch 3.",
     )
     assert (state_of(past).reason, state_of(past).held_by) == (held.reason, held.regions)
     past.when(lambda state: decided(state, waiting("us-east", waited_ms=21_000))).then_nothing()
     both = past.when(lambda state: decided(state, waiting("ap-south", "us-east", waited_ms=22_000))).then_events()
     assert [type(event) for event in both] == [StepHeld]
+
+
+def test_a_region_that_has_been_behind_for_days_is_told_with_the_date() -> None:
+    two_days_later_ms = 1_796_220_187_000
+    look = waiting("us-east", waited_ms=20_000, watermark_ms=two_days_later_ms, lag_ms=500)
+
+    (held,) = in_step().when(lambda state: decided(state, look)).then_events()
+
+    assert isinstance(held, StepHeld)
+    assert held.reason == (
+        "Held at 5 %: region us-east has been behind since 2026-11-30 14:03:07 UTC and still serves epoch 3."
+    )
+
+
+def test_a_region_of_which_it_is_not_known_since_when_it_is_behind_is_told_without_a_time() -> None:
+    unknown = (RegionAway(region="us-east", epoch=3, since="", away_ms=20_000),)
+
+    (held,) = in_step().when(lambda state: decided(state, waiting(away=unknown, waited_ms=20_000))).then_events()
+
+    assert isinstance(held, StepHeld)
+    assert held.reason == "Held at 5 %: region us-east is behind and still serves epoch 3."
 
 
 def test_a_candidate_that_fails_where_it_serves_already_is_aborted_while_its_step_waits() -> None:
@@ -111,7 +132,7 @@ def test_a_region_is_excused_after_its_grace_where_the_plan_says_so() -> None:
 
     assert isinstance(excused, RegionsExcused)
     assert excused.reason == (
-        "Goes on at 5 % without us-east: us-east has been behind since 14:03:07 UTC and still serves epoch 3."
+        "Goes on at 5 % without us-east: region us-east has been behind since 14:03:07 UTC and still serves epoch 3."
     )
     assert state_of(past).excused == away("us-east", away_ms=20_000)
     # A judge that has not heard of it yet says the same again.
@@ -142,7 +163,7 @@ def test_nothing_passes_before_a_step_has_begun() -> None:
 
     assert {verdict.outcome for verdict in decision.verdicts} == {"late"}
     assert decision.verdicts[0].reason == (
-        "us-east has been behind since 14:03:07 UTC and still serves epoch 3, so the step has not begun"
+        "region us-east has been behind since 14:03:07 UTC and still serves epoch 3, so the step has not begun"
     )
 
 
@@ -156,7 +177,7 @@ def test_a_step_that_never_begins_ends_at_its_longest_duration(plan: str, ends: 
     assert isinstance(judged, StepJudged)
     assert type(end) is ends
     assert isinstance(end, RolloutPaused | RolloutAborted)
-    assert "us-east has been behind since 14:03:07 UTC and still serves epoch 3" in judged.reason
+    assert "region us-east has been behind since 14:03:07 UTC and still serves epoch 3" in judged.reason
     assert end.reason == judged.reason
 
 
@@ -173,7 +194,7 @@ def test_a_promoted_candidate_bakes_only_when_every_region_serves_it() -> None:
     (held,) = given("baking").when(lambda state: decided(state, unserved)).then_events()
 
     assert isinstance(held, StepHeld)
-    assert held.reason.startswith("Held at 100 %: us-east has been behind")
+    assert held.reason.startswith("Held at 100 %: region us-east has been behind")
 
 
 @pytest.mark.parametrize("region_grace_ms", [999, 24 * 3_600_000 + 1])
