@@ -4,9 +4,10 @@ import asyncio
 
 import msgspec
 
+from projections.class_names.rows import CLASSES
 from projections.errors import BadQuery
 from projections.quality.rows import HAS_ANSWER
-from projections.quality.typed_text import spelled
+from projections.quality.typed_text import is_readable, spelled
 from projections.reading import Reader
 from projections.watermarks.queries import endpoint_watermark, watermarks
 from projections.watermarks.watermark import combined
@@ -31,6 +32,7 @@ _SAID = f"""
     FROM ({_WORDS}) AS w
     GROUP BY prediction_id, name
 """  # noqa: S608  constants of this module
+_IS_READABLE = is_readable("said", "truth", other_name="class", classes="classes")
 _OF_ENDPOINT = f"""
     WITH (
         SELECT groupArray((stream_version, toUnixTimestamp64Milli(at))) FROM (
@@ -38,12 +40,12 @@ _OF_ENDPOINT = f"""
             WHERE workspace = {{workspace:String}} AND stream = {{endpoint_id:String}}
               AND type = 'endpoints.TrafficShifted.v1'
         )
-    ) AS shifts
+    ) AS shifts, {spelled("said", "datatype")} AS truth
     SELECT name AS feedback_name, count() AS told, sum(s.messages) AS messages, sum(s.repetitions) AS repetitions,
            sum(s.corrections) AS corrections, sum(s.is_contradicted) AS contradicted,
            countIf(arrayExists(shift -> shift.1 > epoch AND shift.2 <= first_ms, shifts)) AS late,
            countIf(answers = 0) AS unanswered,
-           countIf(answers > 0 AND class = '' AND {spelled("said", "datatype")} IS NULL) AS unreadable
+           countIf(answers > 0 AND NOT {_IS_READABLE}) AS unreadable
     FROM (
         SELECT prediction_id, any(prediction_index.epoch) AS epoch, any(prediction_index.deployment_id) AS deployment_id
         FROM prediction_index
@@ -54,13 +56,16 @@ _OF_ENDPOINT = f"""
     INNER JOIN ({_SAID}) AS s USING (prediction_id)
     LEFT JOIN (
         SELECT prediction_id, deployment_id, count() AS answers, any(prediction_datatype) AS datatype,
-               any(prediction_class) AS class
-        FROM observation_records
+               any(prediction_class) AS class, any(o.version_id) AS version_id
+        FROM observation_records AS o
         WHERE workspace = {{workspace:String}} AND endpoint_id = {{endpoint_id:String}}
           AND predicted_at_ms >= {{since_ms:Int64}}
           AND {HAS_ANSWER}
         GROUP BY prediction_id, deployment_id
     ) AS answered USING (prediction_id, deployment_id)
+    LEFT ANY JOIN (
+        SELECT version_id, classes FROM {CLASSES} WHERE workspace = {{workspace:String}}
+    ) AS c USING (version_id)
     GROUP BY feedback_name ORDER BY feedback_name
 """  # noqa: S608  constants of this module
 # The index of predictions is complete up to the watermark; of a later one it is not known yet whether anyone served it.
@@ -83,7 +88,7 @@ class FeedbackOnEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     and `corrections` of it. The others count predictions: `contradicted` are those of which two sources do not say the
     same, `late` those of which something was said only after the endpoint's traffic had changed again, too late for a
     gate. Those `unanswered` have no captured answer, and what is said of those `unreadable` is no value of the
-    answer's data type: labels of both are compared with nothing.
+    answer's data type, or none of its classes: labels of both are compared with nothing.
     """
 
     feedback_name: str

@@ -27,8 +27,8 @@ _QUALITY = """
 class QualityBucket(msgspec.Struct, frozen=True, kw_only=True):
     """One span of time of one deployment: how many labels there are, and the share that agrees with the answer.
 
-    A label that is no value of the answer's data type is `unreadable`, and neither right nor wrong. Without any other
-    there is no accuracy.
+    A label that is no value of the answer's data type, or none of its classes, is `unreadable`, and neither right nor
+    wrong. Without any other there is no accuracy.
     """
 
     bucket_ms: int

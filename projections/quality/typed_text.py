@@ -46,6 +46,18 @@ def spelled(text: str, datatype: str) -> str:
         trimmed)"""
 
 
+def is_readable(text: str, spelling: str, *, other_name: str, classes: str) -> str:
+    """Return an expression for whether feedback may be right or wrong of an answer, given its text and its spelling.
+
+    An answer that has an other name is a class. If the classes of its version are known, feedback has to be one of
+    them, by name or index.
+    """
+    index = f"toUInt64OrNull({spelling})"
+    is_class = f"has({classes}, {text}) OR ifNull({index} < length({classes}) AND toString({index}) = {spelling}, 0)"
+    is_value = f"{spelling} IS NOT NULL OR {other_name} != ''"
+    return f"if({other_name} != '' AND notEmpty({classes}), {is_class}, {is_value})"
+
+
 def _integers(datatype: str) -> str:
     number = f"""(coalesce(if(length(trimmed) <= {_MAX_CHARACTERS}, toInt128OrNull(trimmed), NULL),
                   if(abs(double) < {_EXACT}, accurateCastOrNull(double, 'Int128'), NULL)) AS whole)"""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from projections.class_names.rows import CLASSES
 from projections.quality.rows import HAS_ANSWER
-from projections.quality.typed_text import spelled
+from projections.quality.typed_text import is_readable, spelled
 from projections.rollups.spans import MINUTE_MS, Kind
 from projections.rollups.tables import ANSWER_ROLLUPS, LABEL_ROLLUPS, REQUEST_ROLLUPS, SCORE_ROLLUPS
 from projections.tables import Table
@@ -193,10 +194,11 @@ def _labels(chosen: Chosen) -> str:
                countIf(is_readable) AS labelled, countIf(NOT is_readable) AS unreadable,
                countIf(is_readable AND NOT is_right) AS wrong
         FROM (
-            SELECT *, {spelled("said", "answer.2")} AS truth,
-                   truth IS NOT NULL OR answer.3 != '' AS is_readable,
+            SELECT t.*, {spelled("said", "answer.2")} AS truth,
+                   {is_readable("said", "truth", other_name="answer.3", classes="classes")} AS is_readable,
                    ifNull(answer.1 = sipHash64(truth), 0) OR (answer.3 != '' AND answer.3 = said) AS is_right
-            FROM ({_told_answers(chosen)})
+            FROM ({_told_answers(chosen)}) AS t
+            LEFT ANY JOIN {CLASSES} AS c USING (workspace, version_id)
         )
         GROUP BY workspace, endpoint_id, epoch, deployment_id, name, start_ms
     """  # noqa: S608  our own names and numbers
@@ -205,12 +207,13 @@ def _labels(chosen: Chosen) -> str:
 def _told_answers(chosen: Chosen) -> str:
     """Select answers with what was said last of each; an answer is its spelling's hash, data type and class."""
     return f"""
-        SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, version, answer, said
+        SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, version, version_id, answer, said
         FROM ({_served(chosen, told=_is_told(chosen))}) AS served
         INNER JOIN (
             SELECT workspace, prediction_id, deployment_id,
-                   argMax(tuple(answer_hash, prediction_datatype, prediction_class), captured_at_ms) AS answer
-            FROM observation_records
+                   argMax(tuple(answer_hash, prediction_datatype, prediction_class), captured_at_ms) AS answer,
+                   any(o.version_id) AS version_id
+            FROM observation_records AS o
             WHERE {_period(chosen)} AND {chosen.of_endpoint} AND {_is_told(chosen)}
               AND {HAS_ANSWER}
             GROUP BY workspace, prediction_id, deployment_id

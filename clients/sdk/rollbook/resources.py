@@ -481,7 +481,7 @@ class FeedbackOnEndpoint(Shape, frozen=True, kw_only=True):
     and `corrections` of it. The others count predictions: `contradicted` are those of which two sources do not say the
     same, `late` those of which something was said only after the endpoint's traffic had changed again, too late for a
     gate. Those `unanswered` have no captured answer, and what is said of those `unreadable` is no value of the
-    answer's data type: labels of both are compared with nothing.
+    answer's data type, or none of its classes: labels of both are compared with nothing.
     """
 
     feedback_name: str
@@ -714,8 +714,8 @@ class PublicKey(Shape, frozen=True, kw_only=True):
 class QualityBucket(Shape, frozen=True, kw_only=True):
     """One span of time of one deployment: how many labels there are, and the share that agrees with the answer.
 
-    A label that is no value of the answer's data type is `unreadable`, and neither right nor wrong. Without any other
-    there is no accuracy.
+    A label that is no value of the answer's data type, or none of its classes, is `unreadable`, and neither right nor
+    wrong. Without any other there is no accuracy.
     """
 
     bucket_ms: int

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from infra.clickhouse.migrator import migrate
+from projections.feedback_history.queries import feedback_on_endpoint
 from projections.measurement.queries import measure_epoch
 from projections.messages import Message
 from projections.predictions.queries import who_served
@@ -20,13 +21,16 @@ from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date, migration_folders
 from projections.tables import assemble
 from projections.views import projector_of
+from schemas.events.registry import ModelVersionRegistered, Signature, Tensor
 from schemas.measurement import Measured, MeasureEpoch
-from schemas.topics import FEEDBACK, OBSERVATIONS, REQUESTS
+from schemas.topics import FEEDBACK, OBSERVATIONS, REGISTRY_EVENTS, REQUESTS
 from tests.integration.projections.conftest import opened, sink_into
+from tests.support.builders import ARTIFACT
 from tests.support.read_side_messages import (
     ENDPOINT,
     EPOCH,
     WORKSPACE,
+    event_message,
     feedback_message,
     observation_row,
     observations,
@@ -37,6 +41,7 @@ from tests.support.read_side_messages import (
 
 AT_MS = time.time_ns() // 1_000_000 - 500
 BEFORE_THE_ORDER_OF_THE_LOG = 23
+BEFORE_THE_NAMES_OF_CLASSES = 26
 QUESTION = MeasureEpoch(epoch=EPOCH, candidate="green", baseline="blue", feedback_name="label")
 # Data type, answer as an engine writes it, label, and what the label is of the answer.
 PAIRS = [
@@ -116,29 +121,104 @@ async def test_a_label_is_compared_as_a_value_of_the_answers_type(
     assert bucket.accuracy == {"unreadable": None, "right": 1, "wrong": 0}[verdict]
 
 
-@pytest.mark.parametrize(
-    ("answered", "label", "is_right"),
-    [
-        (("INT64", "1", "dog"), "dog", True),
-        (("INT64", "1", "dog"), "1", True),
-        (("INT64", "1", "dog"), "1.0", True),
-        (("INT64", "1", "dog"), "cat", False),
-        (("INT64", "1", "dog"), "0", False),
-        (("BYTES", "dog", "1"), "1", True),
-        (("BYTES", "dog", "1"), "dog", True),
-        (("BYTES", "dog", "1"), "Dog", False),
-    ],
-)
-async def test_a_class_may_be_called_by_its_name_or_its_index(
-    store: ClickHouseStore, reader: Reader, answered: tuple[str, str, str], label: str, *, is_right: bool
+async def register(store: ClickHouseStore, *classes: str) -> None:
+    """Register the version that answers, whose output names its classes."""
+    labels = Tensor(name="label", datatype="INT64", shape=(-1,), classes=classes)
+    registered = ModelVersionRegistered(
+        model_id="model-1",
+        model_name="pets",
+        number=1,
+        artifact=ARTIFACT,
+        signature=Signature(inputs=(), outputs=(labels,)),
+        golden=None,
+        parameters={},
+        metrics={},
+        tags={},
+    )
+    message = event_message(registered, stream="version-1", version=1, position=1, at_ms=AT_MS - 60_000)
+    await sink_into(store, projector_of(REGISTRY_EVENTS)).consume([message])
+
+
+EARLIER_REGISTRATION = """
+    INSERT INTO domain_events (position, type, workspace, stream, event) VALUES (
+        1, 'registry.ModelVersionRegistered.v1', 'default', 'version-1',
+        '{"data": {"signature": {"inputs": [], "outputs": [{"name": "label", "classes": ["cat", "dog"]}]}}}'
+    )
+"""
+INDEX, NAME = ("INT64", "1", "dog"), ("BYTES", "dog", "1")
+# An answer that is a class, a label, and what it is where it is known what the classes are called, and where it is not.
+CLASS_LABELS = [
+    (INDEX, "dog", ("right", "right")),
+    (INDEX, "1", ("right", "right")),
+    (INDEX, "1.0", ("right", "right")),
+    (INDEX, "cat", ("wrong", "wrong")),
+    (INDEX, "0", ("wrong", "wrong")),
+    (INDEX, "Dog", ("unreadable", "wrong")),
+    (INDEX, "2", ("unreadable", "wrong")),
+    (INDEX, "-1", ("unreadable", "wrong")),
+    (INDEX, "", ("unreadable", "wrong")),
+    (NAME, "1", ("right", "right")),
+    (NAME, "dog", ("right", "right")),
+    (NAME, "cat", ("wrong", "wrong")),
+    (NAME, "0", ("wrong", "wrong")),
+    (NAME, "Dog", ("unreadable", "wrong")),
+    (NAME, "01", ("unreadable", "wrong")),
+    (NAME, "2", ("unreadable", "wrong")),
+]
+
+
+@pytest.mark.parametrize(("answered", "label", "verdicts"), CLASS_LABELS)
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_class_may_be_called_by_its_name_or_its_index_and_by_nothing_else(
+    store: ClickHouseStore,
+    reader: Reader,
+    answered: tuple[str, str, str],
+    label: str,
+    verdicts: tuple[str, str],
+    *,
+    is_known: bool,
 ) -> None:
     datatype, answer, other_name = answered
+    if is_known:
+        await register(store, "cat", "dog")
     await serve_one(store, answer=answer, datatype=datatype, other_name=other_name)
     await sink_into(store, projector_of(FEEDBACK)).consume([told(label)])
 
     arm = (await measured(reader)).arms["blue"]
+    (feedback,) = (await feedback_on_endpoint(reader, ENDPOINT, workspace=WORKSPACE, since_ms=None)).items
 
-    assert (arm.labelled, arm.wrong) == (1, 0 if is_right else 1)
+    verdict = verdicts[0] if is_known else verdicts[1]
+    assert (arm.labelled, arm.wrong) == {"unreadable": (0, 0), "right": (1, 0), "wrong": (1, 1)}[verdict]
+    assert feedback.unreadable == (verdict == "unreadable")
+
+
+async def test_a_label_of_a_class_is_not_compared_with_the_classes_of_another_version(
+    store: ClickHouseStore, reader: Reader
+) -> None:
+    await register(store, "cat", "dog")
+    await serve_one(store, answer="3", datatype="INT64")
+    await sink_into(store, projector_of(FEEDBACK)).consume([told("7")])
+
+    arm = (await measured(reader)).arms["blue"]
+
+    # No class of these is the answer: it is a number, as the label is.
+    assert (arm.labelled, arm.wrong) == (1, 1)
+
+
+async def test_versions_that_were_registered_before_an_upgrade_have_their_classes(
+    fresh_database: str, tmp_path: Path
+) -> None:
+    for file in (file for folder in migration_folders() for file in folder.glob("*.sql")):
+        if int(file.name[:4]) <= BEFORE_THE_NAMES_OF_CLASSES:
+            shutil.copy(file, tmp_path)
+    async with opened(fresh_database) as store:
+        await store.run(lambda client: migrate(client, [tmp_path]))
+        await store.command(EARLIER_REGISTRATION)
+
+        await bring_up_to_date(store)
+
+        rows = await store.select("SELECT workspace, version_id, classes FROM class_names FINAL")
+    assert rows == [{"workspace": "default", "version_id": "version-1", "classes": ["cat", "dog"]}]
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16", "FP32", "FP64"])
