@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from control_plane.ports import EventContext
+from control_plane.rollouts.gates.table import rule_of
 from control_plane.rollouts.regions import excused_with
 from control_plane.rollouts.strategies.base import Stage
 from control_plane.rollouts.strategies.table import strategy_of
@@ -92,7 +93,7 @@ def _evolved(state: RolloutState, event: msgspec.Struct, *, at: str) -> RolloutS
                 state,
                 judged_watermark_ms=measurement.watermark_ms,
                 judged_lasted_ms=-1 if measurement.lasted_ms is None else measurement.lasted_ms,
-                judged=_last_compared(state.judged, measurement.counts) if is_comparison else state.judged,
+                judged=_last_compared(state, measurement.counts) if is_comparison else state.judged,
                 held_by=(),
                 excused=measurement.excused,
                 verdicts=verdicts,
@@ -131,9 +132,17 @@ def _regions_changed(state: RolloutState, event: StepHeld | StepReleased | Regio
     return replace(state, held_by=held_by, excused=excused, is_bake_held=is_bake_held, reason=event.reason)
 
 
-def _last_compared(before: tuple[GateCounts, ...], now: tuple[GateCounts, ...]) -> tuple[GateCounts, ...]:
-    """Keep what a gate was last judged on beside a baseline that had any traffic; it may be passed over without."""
-    kept = {each.gate: each for each in before} | {each.gate: each for each in now if each.baseline.trials}
+def _last_compared(state: RolloutState, now: tuple[GateCounts, ...]) -> tuple[GateCounts, ...]:
+    """Keep what each gate was last judged on beside a baseline that had enough traffic; it may be passed over without.
+
+    Of baselines that never had enough, the one with the most is kept.
+    """
+    enough = {rule.kind: rule.terms().min_trials for rule in map(rule_of, state.gates)}
+    kept = {each.gate: each for each in state.judged}
+    for each in now:
+        known = kept[each.gate].baseline.trials if each.gate in kept else 0
+        if each.baseline.trials >= min(enough.get(each.gate, 1), max(known, 1)):
+            kept[each.gate] = each
     return tuple(kept.values())
 
 

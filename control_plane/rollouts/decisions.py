@@ -133,6 +133,8 @@ def _decide_stepping(state: RolloutState, command: Command, next_epoch: int) -> 
 
 def _decide_paused(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
+        case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
+            return _judge_paused(state, measurement, next_epoch)
         case ResumeRollout(reason=reason):
             return Decision(events=(RolloutResumed(step=state.step, reason=reason),))
         case PromoteRollout(reason=reason):
@@ -193,6 +195,14 @@ def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_e
     return _waiting(state, measurement, verdicts)
 
 
+def _judge_paused(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:
+    """Let a gate fail while callers still get the candidate's answers; only a person lets the rollout go on."""
+    verdicts = verdicts_on(state, measurement)
+    if _has_failed(verdicts):
+        return _failed(state, measurement, verdicts, next_epoch)
+    return Decision(verdicts=verdicts)
+
+
 def _judge_unbegun(
     state: RolloutState, measurement: Measurement, verdicts: tuple[Verdict, ...], next_epoch: int
 ) -> Decision:
@@ -242,7 +252,7 @@ def _judge_baking(state: RolloutState, measurement: Measurement, next_epoch: int
         return _failed(state, measurement, verdicts, next_epoch)
     bake_time_ms = strategy_of(state.strategy).bake_time_ms()
     if not is_late(state, measurement) and has_lasted(measurement, bake_time_ms):
-        reason = reasons.baked(measurement)
+        reason = reasons.baked(measurement, verdicts)
         return _judged(measurement, verdicts, "complete", reason, (RolloutCompleted(reason=reason),))
     return _waiting(state, measurement, verdicts)
 

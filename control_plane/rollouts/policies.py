@@ -10,7 +10,7 @@ from control_plane.rollouts import errors
 from control_plane.rollouts.aggregate import RolloutState
 from control_plane.rollouts.commands import StartRollout
 from control_plane.rollouts.gates.base import GateRule, Problem
-from control_plane.rollouts.gates.comparison import compare, late
+from control_plane.rollouts.gates.comparison import compare, late, without_baseline
 from control_plane.rollouts.gates.table import rule_of
 from control_plane.rollouts.signatures import changed_answer, unaccepted_input
 from control_plane.rollouts.strategies.table import strategy_of
@@ -219,6 +219,9 @@ def _verdicts_by_counts(rollout: RolloutState, measurement: Measurement) -> tupl
             if not rule.compares_over_time:
                 continue
             counts = msgspec.structs.replace(counts, baseline=kept.get(rule.kind, _NOTHING))
+            if not counts.baseline.trials:
+                verdicts.append(without_baseline(rule.terms(), counts, alpha=rollout.alpha_per_gate))
+                continue
         verdicts.append(compare(rule.terms(), counts, alpha=rollout.alpha_per_gate, since_ms=since_ms))
     return tuple(verdicts)
 

@@ -46,10 +46,13 @@ def gates_pass(state: RolloutState, verdicts: Sequence[Verdict], *, following: i
     return f"{outcome}: {told} at {state.weight_percent:g} %{without}{_passed_over(silent)}."
 
 
-def baked(measurement: Measurement) -> str:
+def baked(measurement: Measurement, verdicts: Sequence[Verdict]) -> str:
     """Say why the rollout is over."""
     without = _without(tuple(each.region for each in measurement.excused))
-    return f"Completed: no gate failed in {span(measurement.elapsed_ms)} at 100 %{without}."
+    lasted = f"{span(measurement.elapsed_ms)} at 100 %{without}"
+    if all(verdict.outcome == "no_data" for verdict in verdicts):
+        return f"Completed after {lasted}, in which nothing was compared."
+    return f"Completed: no gate failed in {lasted}."
 
 
 def still_baking(measurement: Measurement, verdicts: Sequence[Verdict]) -> str:

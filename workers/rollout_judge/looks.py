@@ -77,13 +77,13 @@ class LastSent(msgspec.Struct, frozen=True):
 def next_action(watched: Watched, *, now_s: float) -> ReportWarmUp | MeasureEpochOf | None:
     """Return what to report of a rollout or to ask the view; None while nothing is to be reported.
 
-    A step that has not begun is measured, too: a candidate may fail where it serves already.
+    A step that has not begun is measured, too, and so is a paused one: a candidate may fail where it serves.
     """
     rollout = watched.rollout
     match rollout.phase:
         case "warming":
             return _warm_up(watched, now_s=now_s)
-        case "stepping" | "baking" if rollout.epoch is not None and rollout.step is not None:
+        case "stepping" | "paused" | "baking" if rollout.epoch is not None and rollout.step is not None:
             return _question(rollout, epoch=rollout.epoch)
         case _:
             return None

@@ -37,6 +37,12 @@ def compare(terms: Terms, counts: GateCounts, *, alpha: float, since_ms: int) ->
     )
 
 
+def without_baseline(terms: Terms, counts: GateCounts, *, alpha: float) -> Verdict:
+    """Conclude nothing while baking, as no step was decided beside a baseline that had any."""
+    reason = f"{_name(terms)} is compared with nothing: no step was decided while the baseline had {terms.unit}"
+    return msgspec.structs.replace(_without_bounds(terms, counts, alpha=alpha), outcome="no_data", reason=reason)
+
+
 def late(terms: Terms, measurement: Measurement, counts: GateCounts | None, *, alpha: float) -> Verdict:
     """Conclude nothing, as too many of the newest records are missing, and say which and since when."""
     if not measurement.has_begun:

@@ -21,6 +21,7 @@ from tests.unit.control_plane.rollouts.phases import STEP_0, WARMED, decided
 ERRORS, CALLERS, LATENCY, QUALITY = HEALTHY
 UNLABELLED = (ERRORS, CALLERS, LATENCY, gate_counts("quality", (0, 0), (0, 0)))
 FEW_LABELS = (ERRORS, CALLERS, LATENCY, gate_counts("quality", (1, 20), (5, 100)))
+QUIET = tuple(gate_counts(each.gate, (0, 3), (0, 3)) for each in HEALTHY)
 SILENT = tuple(gate_counts(each.gate, (0, 0), (0, 0)) for each in HEALTHY)
 FEW_SLOW_UNLABELLED = (ERRORS, CALLERS, gate_counts("latency", (0, 20), (0, 100)), UNLABELLED[3])
 SLOW_UNDECIDED = (ERRORS, CALLERS, gate_counts("latency", (90, 1_000), (300, 9_000)), UNLABELLED[3])
@@ -152,10 +153,11 @@ def test_the_strictest_consequence_is_named_first() -> None:
     )
 
 
-def test_a_candidate_bakes_against_the_last_step_that_had_traffic() -> None:
-    _judged, past = ending({"when_no_data": "pass"}, HEALTHY)
+@pytest.mark.parametrize("quiet", [SILENT, QUIET])
+def test_a_candidate_bakes_against_the_last_step_that_had_enough_traffic(quiet: tuple[GateCounts, ...]) -> None:
+    _judged, past = ending(PASS_BOTH, HEALTHY)
     past.happens(HALF)
-    silent = measurement(step=2, epoch=7, elapsed_ms=60_000, counts=SILENT)
+    silent = measurement(step=2, epoch=7, elapsed_ms=60_000, counts=quiet)
     events = past.when(lambda state: decided(state, JudgeStep(measurement=silent))).then_events()
     assert [type(event) for event in events] == [StepJudged, StepStarted, RolloutPromoted]
     past.happens(*events)

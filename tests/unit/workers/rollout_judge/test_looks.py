@@ -142,8 +142,8 @@ def test_a_gate_asks_for_what_it_needs_and_gets_its_own_counts(gate: Gate, asked
     )
 
 
-def test_nothing_is_measured_while_paused() -> None:
-    assert next_action(watched(phase="paused"), now_s=100.0) is None
+def test_a_paused_rollout_is_measured_as_its_candidate_still_answers() -> None:
+    assert next_action(watched(phase="paused"), now_s=100.0) == next_action(watched(), now_s=100.0) is not None
 
 
 def test_each_gate_gets_the_counts_that_it_judges() -> None:
