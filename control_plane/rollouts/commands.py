@@ -88,7 +88,7 @@ class ResumeRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class PromoteRollout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Promote the candidate to all traffic now, whatever steps are left; while it bakes, complete the rollout."""
+    """Promote the candidate to all traffic now, whatever steps are left; complete a bake that waits for records."""
 
     reason: Reason
 

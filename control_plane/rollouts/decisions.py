@@ -149,13 +149,13 @@ def _decide_baking(state: RolloutState, command: Command, next_epoch: int) -> De
     match command:
         case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
             return _judge_baking(state, measurement, next_epoch)
-        case PromoteRollout(reason=reason):
+        # A promotion that is sent twice skips nothing: only a bake that waits beyond its time is ended by hand.
+        case PromoteRollout(reason=reason) if state.is_bake_held:
             return Decision(events=(RolloutCompleted(reason=reason),))
         case AbortRollout(reason=reason):
             return _abort(state, reason, next_epoch)
         case PauseRollout() | ResumeRollout():
-            remedy = "wait for the bake time to end, promote the rollout to end it now, or abort it"
-            raise _wrong_phase(state, command, remedy=remedy)
+            raise _wrong_phase(state, command, remedy="wait for the bake time to end, or abort the rollout")
         case _:
             return _NOTHING
 

@@ -140,7 +140,7 @@ def _commands_by_hand() -> list[Operation]:
     return [
         _by_hand("pause", commands.PauseRollout, "Pause a rollout at its current weights"),
         _by_hand("resume", commands.ResumeRollout, "Resume a paused rollout"),
-        _by_hand("promote", commands.PromoteRollout, "Promote the candidate to all traffic now, or end its bake time"),
+        _by_hand("promote", commands.PromoteRollout, "Promote the candidate to all traffic now, or end a held bake"),
         _by_hand("abort", commands.AbortRollout, "Abort a rollout and return all traffic to the baseline"),
     ]
 

@@ -1028,9 +1028,9 @@ class AsyncRollouts:
     async def promote(
         self, rollout_id: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
     ) -> types.Rollout:
-        """Promote the candidate to all traffic now, or end its bake time.
+        """Promote the candidate to all traffic now, or end a held bake.
 
-        Promote the candidate to all traffic now, whatever steps are left; while it bakes, complete the rollout.
+        Promote the candidate to all traffic now, whatever steps are left; complete a bake that waits for records.
 
         Refused with `rollout-finished`, `rollout-not-found`, `wrong-rollout-phase`.
         """

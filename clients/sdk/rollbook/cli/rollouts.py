@@ -132,7 +132,7 @@ def _decision(name: str, summary: str) -> click.Command:
 for _name, _summary in (
     ("pause", "Pause a rollout at its current weights."),
     ("resume", "Resume a paused rollout."),
-    ("promote", "Promote the candidate to all traffic now, regardless of the gates, or end its bake time."),
+    ("promote", "Promote the candidate to all traffic now, regardless of the gates, or end a bake that waits."),
     ("abort", "Abort a rollout and return all traffic to the baseline."),
 ):
     rollout.add_command(_decision(_name, _summary))

@@ -78,7 +78,7 @@ TABLE: dict[str, dict[str, str]] = {
         "bake": "StepJudged RolloutCompleted",
         "pause": "refused",
         "resume": "refused",
-        "promote": "RolloutCompleted",
+        "promote": "",
         "abort": "RolloutAborted",
     },
     "completed": {
@@ -326,22 +326,11 @@ def test_an_operators_reason_stands_in_the_event() -> None:
     )
 
 
-def test_someone_who_does_not_wait_for_the_bake_time_completes_the_rollout() -> None:
-    past = given("baking")
-
-    (completed,) = past.when(lambda state: decided(state, PromoteRollout(reason="seen enough"))).then_events()
-    past.happens(completed)
-
-    assert completed == RolloutCompleted(reason="seen enough")
-    assert past.state is not None
-    assert (past.state.phase, past.state.reason) == ("completed", "seen enough")
-
-
 def test_who_cannot_pause_a_baking_rollout_is_told_how_to_end_it() -> None:
     with pytest.raises(errors.WrongPhaseError) as refused:
         given("baking").when(lambda state: decided(state, PauseRollout(reason="wait"))).then_events()
 
-    assert refused.value.remedy == "wait for the bake time to end, promote the rollout to end it now, or abort it"
+    assert refused.value.remedy == "wait for the bake time to end, or abort the rollout"
 
 
 def _with_errors(bad: int) -> tuple[msgspec.Struct, ...]:
