@@ -78,7 +78,7 @@ def _kill_all(service: DigitsService, rollout: Rollout) -> Iterator[str]:
     yield "engine"
 
 
-pytestmark = pytest.mark.timeout(1_200)
+pytestmark = pytest.mark.timeout(2_000)
 
 
 def test_the_rollout_completes_though_each_part_was_killed(story: Story) -> None:

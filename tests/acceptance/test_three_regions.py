@@ -16,7 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.region_traffic import RegionTraffic, region_traffic
 from tests.support.stack import RunningStack, running_stack
 
-pytestmark = pytest.mark.timeout(1_200)
+pytestmark = pytest.mark.timeout(2_000)
 EU, US, AP = REGIONS = ("eu-west", "us-east", "ap-south")
 NAME = "digits"
 WITHIN_S = 120.0
