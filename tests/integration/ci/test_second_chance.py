@@ -25,6 +25,24 @@ def test_fails_once():
 """
 
 
+STORY_IS_TOLD_THE_SECOND_TIME = """
+from pathlib import Path
+
+import pytest
+
+@pytest.fixture(scope="module")
+def story():
+    seen = Path(__file__).with_suffix(".seen")
+    if not seen.exists():
+        seen.touch()
+        raise AssertionError
+
+@pytest.mark.parametrize("number", range(3))
+def test_sees_it(story, number):
+    pass
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     scripts = {"task": VERB, ".venv/bin/python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'}
@@ -62,6 +80,15 @@ def test_a_test_that_fails_twice_fails_the_run(project: Path) -> None:
     assert (status, "FLAKY" in printed) == (1, False)
 
 
+def test_a_story_that_is_told_the_second_time_is_one_failure(project: Path) -> None:
+    status, printed = run(project, acceptance__a=STORY_IS_TOLD_THE_SECOND_TIME)
+
+    assert status == 0
+    assert [line for line in printed.splitlines() if line.startswith("FLAKY")] == [
+        f"FLAKY tests/acceptance/test_a.py::test_sees_it[{number}]" for number in range(3)
+    ]
+
+
 def test_a_run_that_ends_without_a_failed_test_is_not_repeated(project: Path) -> None:
     run(project, integration__a=FAILS)
     (project / "task").write_text("#!/bin/sh\nexit 1\n")
@@ -76,6 +103,8 @@ def test_a_run_that_ends_without_a_failed_test_is_not_repeated(project: Path) ->
     [
         (["tests/integration/a.py::a", "tests/acceptance/b.py::b"], None),
         (["tests/extras/a.py::a"], None),
+        ([f"tests/acceptance/a.py::{name}" for name in "abcdefg"] + ["tests/integration/a.py::a"], None),
+        ([f"tests/acceptance/{name}.py::a" for name in "abc"], "3 tests failed"),
         (["tests/integration/a.py::a"] * 3, "3 tests failed"),
         (["tests/integration/a.py::a", "tests/unit/b.py::b"], "tests/unit/b.py::b has no neighbour"),
         (["tests/contracts/a.py::a"], "has no neighbour"),
