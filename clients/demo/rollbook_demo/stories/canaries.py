@@ -21,7 +21,7 @@ _STEADY_S = 4.0
 _AFTERMATH_S = 3.0
 _POLL_S = 0.25
 _SERVING_TIMEOUT_S = 60.0
-_ROLLOUT_TIMEOUT_S = 900.0
+_ROLLOUT_TIMEOUT_S = 1_200.0
 _DECIDED = ("baking", "aborted")
 _INDENT = 5
 
@@ -37,9 +37,9 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def canary_steps(*weights: int, step_s: float, bake_s: float) -> dict[str, Any]:
-    """Return the strategy of a canary whose steps last as long each, five minutes at most."""
+    """Return the strategy of a canary whose steps last as long each, ten minutes at most."""
     steps = [
-        {"weight_percent": weight, "min_duration_ms": round(step_s * 1000), "max_duration_ms": 300_000}
+        {"weight_percent": weight, "min_duration_ms": round(step_s * 1000), "max_duration_ms": 600_000}
         for weight in weights
     ]
     return {"kind": "canary", "steps": steps, "bake_time_ms": round(bake_s * 1000)}
