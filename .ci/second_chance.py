@@ -2,7 +2,7 @@
 
 A test that passes then is printed as FLAKY and the run counts as passed: one unlucky test must not keep good work out.
 Whoever reads FLAKY fixes that test next. Acceptance tests of one file count as one and run again together: they look at
-one story, and if that is not told, all of them fail. A failure in unit, contract, golden or architecture tests, a third
+one story, and fail together if its set-up does. A failure in unit, contract, golden or architecture tests, a third
 failure, or a run that ended for another reason than failed tests fails at once.
 """
 

@@ -1,4 +1,4 @@
-"""How times and spans read in reasons. Pure: what is now is told by what was measured."""
+"""How times and spans read in reasons. Pure: the current time comes from the measurement."""
 
 from datetime import UTC, datetime
 

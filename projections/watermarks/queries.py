@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from functools import cache
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -95,19 +94,22 @@ async def endpoint_watermarks(
         live = live_sources(sources[kind], now_ms=now_ms, policy=_POLICY)
         silent = silent_sources(live, now_ms=now_ms, policy=_POLICY)
         served = await asked.served_endpoint(kind, silent, now_ms=now_ms) if silent else None
-
         # Nearly all endpoints have the same.
-        @cache
-        def mark(
-            served_by: frozenset[str] | None, lost_by: frozenset[str], excused: tuple[str, ...], kind: SourceKind = kind
-        ) -> Watermark:
-            return watermark_of(
-                sources[kind], now_ms=now_ms, policy=_POLICY, served_by=served_by, lost=lost_by, excused=excused
-            )
-
+        known: dict[Hashable, Watermark] = {}
         for scope, own in marks.items():
             served_by = None if served is None else served[scope.endpoint_id]
-            own[kind] = mark(served_by, lost[scope.endpoint_id, scope.epoch], scope.excused)
+            lost_by = lost[scope.endpoint_id, scope.epoch]
+            key = (served_by, lost_by, scope.excused)
+            if key not in known:
+                known[key] = watermark_of(
+                    sources[kind],
+                    now_ms=now_ms,
+                    policy=_POLICY,
+                    served_by=served_by,
+                    lost=lost_by,
+                    excused=scope.excused,
+                )
+            own[kind] = known[key]
     return marks
 
 

@@ -39,11 +39,11 @@ class Pace:
         """Look whether the view keeps up if it is time to, and slow down once it is behind twice in a row."""
         if self._clock() < self._looks_at:
             return
-        lag_ms = self._lag_ms()
+        lag_ms = self._lag_ms() or 0
         self._looks_at = self._clock() + LOOK_EVERY_S
-        is_behind = lag_ms is not None and lag_ms > MAX_LAG_MS
+        is_behind = lag_ms > MAX_LAG_MS
         if is_behind and self._has_been_behind:
-            self._slow_down(lag_ms or 0)
+            self._slow_down(lag_ms)
         else:
             self._has_been_behind = is_behind
 
@@ -53,8 +53,8 @@ class Pace:
             return
         self._traffic.set_rate(slower)
         self._narrator.say(
-            f"{slower:g} requests/s from now on: ClickHouse is {lag_ms / 1000:.0f} s behind, which this machine is too "
-            "slow or too busy for."
+            f"{slower:g} requests/s from now on: ClickHouse is {lag_ms / 1000:.0f} s behind, so this machine is too "
+            "slow or too busy for more."
         )
         self._has_been_behind = False
         self._looks_at = self._clock() + max(_MIN_CATCH_UP_S, _CATCH_UP_PER_LAG * lag_ms / 1000)

@@ -102,7 +102,7 @@ def duration_problems(field: str, value: float) -> tuple[Problem, ...]:
 
 def name_problems(field: str, value: str, *, remedy: str) -> tuple[Problem, ...]:
     """Check the name of the feedback that a gate rests on: feedback of another name cannot be posted."""
-    if len(value) <= MAX_WORD and re.fullmatch(WORD, value) and value.isprintable():
+    if len(value) <= MAX_WORD and re.fullmatch(WORD, value):
         return ()
     return (Problem(field, f"no feedback can be called {value[:MAX_WORD]!r}", remedy),)
 

@@ -11,8 +11,8 @@ from rollbook_demo.traffic import Traffic
 BEHIND = MAX_LAG_MS + 1
 
 
-class Told:
-    """What the pace tells the traffic and the reader, on a clock of its own."""
+class Scene:
+    """The traffic and the narrator that a pace works on, and a clock of its own."""
 
     def __init__(self, requests_per_s: float = 200.0) -> None:
         self.requests_per_s = requests_per_s
@@ -36,46 +36,46 @@ class Told:
 
 @pytest.mark.parametrize("lag_ms", [0, MAX_LAG_MS, None])
 def test_a_machine_that_keeps_up_is_asked_for_all_of_it(lag_ms: int | None) -> None:
-    told = Told()
+    scene = Scene()
 
-    told.looks(times=100, lag_ms=lag_ms)
+    scene.looks(times=100, lag_ms=lag_ms)
 
-    assert (told.requests_per_s, told.said) == (200.0, [])
+    assert (scene.requests_per_s, scene.said) == (200.0, [])
 
 
 def test_one_late_look_slows_nothing_down() -> None:
-    told = Told()
+    scene = Scene()
 
     for _ in range(20):
-        told.looks(times=1, lag_ms=BEHIND)
-        told.looks(times=1, lag_ms=0)
+        scene.looks(times=1, lag_ms=BEHIND)
+        scene.looks(times=1, lag_ms=0)
 
-    assert told.requests_per_s == 200.0
+    assert scene.requests_per_s == 200.0
 
 
 def test_a_view_that_stays_behind_halves_the_rate_and_says_why() -> None:
-    told = Told()
+    scene = Scene()
 
-    told.looks(times=2, lag_ms=12_000)
+    scene.looks(times=2, lag_ms=12_000)
 
-    assert told.requests_per_s == 100.0
-    assert "100 requests/s" in told.said[0]
-    assert "12 s behind" in told.said[0]
+    assert scene.requests_per_s == 100.0
+    assert "100 requests/s" in scene.said[0]
+    assert "12 s behind" in scene.said[0]
 
 
 def test_the_view_has_time_to_catch_up_before_the_rate_is_halved_again() -> None:
-    told = Told()
+    scene = Scene()
 
-    told.looks(times=2 + 4, lag_ms=BEHIND)
-    assert told.requests_per_s == 100.0
+    scene.looks(times=2 + 4, lag_ms=BEHIND)
+    assert scene.requests_per_s == 100.0
 
-    told.looks(times=2, lag_ms=BEHIND)
-    assert told.requests_per_s == 50.0
+    scene.looks(times=2, lag_ms=BEHIND)
+    assert scene.requests_per_s == 50.0
 
 
 def test_it_is_never_halved_below_what_a_story_needs() -> None:
-    told = Told()
+    scene = Scene()
 
-    told.looks(times=1_000, lag_ms=BEHIND)
+    scene.looks(times=1_000, lag_ms=BEHIND)
 
-    assert MIN_REQUESTS_PER_S <= told.requests_per_s < 2 * MIN_REQUESTS_PER_S
+    assert MIN_REQUESTS_PER_S <= scene.requests_per_s < 2 * MIN_REQUESTS_PER_S

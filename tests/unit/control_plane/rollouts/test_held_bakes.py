@@ -84,7 +84,7 @@ def test_records_that_lag_no_more_than_the_plan_allows_do_not_hold_a_bake() -> N
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reason"),
     [
         ({"elapsed_ms": 1_000}, "the records reach only 1 s into the bake"),
         ({"counts": (), "freshness": "late"}, "the view of requests did not answer"),
@@ -94,7 +94,7 @@ def test_records_that_lag_no_more_than_the_plan_allows_do_not_hold_a_bake() -> N
         ),
     ],
 )
-def test_a_bake_that_waits_says_for_what(changes: dict[str, object], told: str) -> None:
+def test_a_bake_that_waits_says_for_what(changes: dict[str, object], reason: str) -> None:
     past = baking().happens(StepHeld(step=3, epoch=8, regions=away(epoch=3), reason="held"))
     if "has_begun" not in changes:
         past.happens(StepReleased(step=3, epoch=8, reason="back"))
@@ -102,7 +102,7 @@ def test_a_bake_that_waits_says_for_what(changes: dict[str, object], told: str) 
     (held,) = past.when(lambda state: decided(state, look(360_000, **changes))).then_events()
 
     assert isinstance(held, BakeHeld)
-    assert held.reason == f"Still baking at 100 % after 6 min: {told}. {WHAT_TO_DO}"
+    assert held.reason == f"Still baking at 100 % after 6 min: {reason}. {WHAT_TO_DO}"
 
 
 def test_a_bake_that_began_late_may_wait_again() -> None:

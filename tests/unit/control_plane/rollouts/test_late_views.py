@@ -36,20 +36,20 @@ CLOCK = "the clock of shipper-1 in us-east is 60 min ahead, so nobody can tell w
 
 
 @pytest.mark.parametrize(
-    ("missing", "told"),
+    ("missing", "reason"),
     [
         ((AHEAD,), CLOCK),
         ((BEHIND, AHEAD), f"records since 22:15:00 UTC are missing: shipper-2 in ap-south holds them back; {CLOCK}"),
     ],
 )
-def test_a_clock_that_is_ahead_is_called_so(missing: tuple[MissingSource, ...], told: str) -> None:
+def test_a_clock_that_is_ahead_is_called_so(missing: tuple[MissingSource, ...], reason: str) -> None:
     look = measurement(**LATE | {"lag_ms": 3_600_000, "missing": missing})
     state = given("stepping").state
     assert state is not None
 
     decision = decide(state, JudgeStep(measurement=look), next_epoch=9)
 
-    assert {verdict.reason for verdict in decision.verdicts} == {told}
+    assert {verdict.reason for verdict in decision.verdicts} == {reason}
 
 
 def test_what_a_late_view_has_counted_fails_the_candidate() -> None:
