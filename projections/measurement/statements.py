@@ -40,7 +40,7 @@ def _asked(**columns: str) -> str:
 _REQUESTS = f"""
     SELECT question, drawn_deployment_id AS arm, sum(r.requests) AS requests,
            sum(if(deployment_id = drawn_deployment_id, r.errors, r.requests)) AS errors,
-           sumIf(r.error_classes['caller'], deployment_id = drawn_deployment_id) AS refused,
+           sumIf(r.refused, deployment_id = drawn_deployment_id) AS refused,
            sum({above("durations_ms", "threshold_ms")}) AS slow,
            quantilesExactWeightedArray(0.5, 0.95, 0.99)(mapKeys(durations_ms), mapValues(durations_ms)) AS latencies_ms
     FROM {of_epochs(REQUESTS)} AS r

@@ -143,11 +143,11 @@ def _requests(chosen: Chosen) -> str:
     return f"""
         SELECT workspace, endpoint_id, epoch, drawn_deployment_id, deployment_id,
                {chosen.start_of("ended_at_ms")} AS start_ms, any(version) AS version,
-               count() AS requests, sum(is_error) AS errors,
+               count() AS requests, sum(is_error) AS errors, countIf(status BETWEEN 400 AND 499) AS refused,
                {_counts("error_class", known="error_class != ''")} AS error_classes,
                {_histogram("duration_ms", known="1")} AS durations_ms
         FROM (
-            SELECT workspace, endpoint_id, epoch, deployment_id, ended_at_ms, version, is_error, error_class,
+            SELECT workspace, endpoint_id, epoch, deployment_id, ended_at_ms, version, status, is_error, error_class,
                    duration_ms,
                    if(r.drawn_deployment_id = '', deployment_id, r.drawn_deployment_id) AS drawn_deployment_id
             FROM request_records AS r FINAL
@@ -271,6 +271,7 @@ REQUESTS = Rollup(
         "version": "any(parts.version)",
         "requests": "sum(parts.requests)",
         "errors": "sum(parts.errors)",
+        "refused": "sum(parts.refused)",
         "error_classes": _joined("parts.error_classes", key="String"),
         "durations_ms": _joined("parts.durations_ms", key="Float64"),
     },

@@ -267,6 +267,31 @@ async def test_metrics_tell_errors_by_class(store: ClickHouseStore) -> None:
     assert found.watermark.freshness == "fresh"
 
 
+async def test_a_4xx_is_refused_whatever_else_the_gateway_says_of_it(store: ClickHouseStore) -> None:
+    now = now_ms()
+    # A caller that gave up, a body too large for one that stopped reading, a caller that sent nothing more.
+    endings = [
+        (422, ""),
+        (499, "DC"),
+        (499, ""),
+        (413, "UC"),
+        (400, "UR"),
+        (408, "SI"),
+        (503, "UF"),
+        (0, "DC"),
+        (200, ""),
+    ]
+    rows = [
+        request_row(number, deployment_id="green", started_at_ms=now - 500, status=status, response_flags=flags)
+        for number, (status, flags) in enumerate(endings)
+    ]
+    await sink_into(store, projector_of(REQUESTS)).consume([requests(rows, at_ms=now)])
+
+    arm = (await measured(reader_at(store, now))).arms["green"]
+
+    assert (arm.requests, arm.refused, arm.errors) == (len(endings), 6, 2)
+
+
 async def test_buckets_without_end_are_refused(reader: Reader) -> None:
     with pytest.raises(BadQuery) as refused:
         await metrics_of_endpoint(reader, ENDPOINT, workspace=WORKSPACE, since_ms=0, bucket_ms=1)
