@@ -182,7 +182,7 @@ def batch_headers(headers: list[tuple[str, bytes]]) -> BatchHeaders:
     return msgspec.convert({name: value.decode() for name, value in headers}, BatchHeaders, strict=False)
 
 
-WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z"
 """What feedback and its source may be called."""
 MAX_WORD = 64
 

@@ -8,7 +8,7 @@ from schemas.events.batches import BatchEndpoint
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 FileId = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]

@@ -34,7 +34,8 @@ PATHS = ("/openapi", "/openapi/openapi.json")
 _TOKEN = "bearer"  # noqa: S105  the name of a scheme
 _REFERENCE = "#/components/schemas/{name}"
 _GENERIC = re.compile(r"(?P<outer>Page|Results?)_(?P<inner>[A-Za-z]+)_")
-_ROLE_IN_THE_CODE = re.compile(r"^Shown(?=[A-Z])|(?<=[a-z])(?:Resource|Request|Row)$")
+_ROLE_IN_THE_CODE = re.compile(r"^Shown(?=[A-Z])|(?<=[a-z])(?:Resource|Request|Row)\Z")
+_END = r"\Z"
 _TEXT = {"type": "string"}
 _ASKED_HEADERS = {
     "Idempotency-Key": "Makes the command safe to repeat for 24 hours; 1 to 200 characters.",
@@ -159,7 +160,7 @@ def _referred(reference: str) -> str:
 
 
 def _tidy(schema: Any) -> Any:  # noqa: ANN401  any JSON
-    """Take the indents out of descriptions, which are docstrings, and refer to plain names."""
+    """Take the indents out of descriptions, which are docstrings, refer to plain names, and translate patterns."""
     if isinstance(schema, list):
         return [_tidy(item) for item in schema]
     if not isinstance(schema, dict):
@@ -167,11 +168,18 @@ def _tidy(schema: Any) -> Any:  # noqa: ANN401  any JSON
     tidied = {name: _tidy(value) for name, value in schema.items()}
     if isinstance(tidied.get("description"), str):
         tidied["description"] = inspect.cleandoc(tidied["description"])
+    if isinstance(tidied.get("pattern"), str):
+        tidied["pattern"] = _as_in_json_schema(tidied["pattern"])
     if isinstance(tidied.get("$ref"), str):
         tidied["$ref"] = _referred(tidied["$ref"])
     if isinstance(tidied.get("mapping"), dict):
         tidied["mapping"] = {kind: _referred(reference) for kind, reference in tidied["mapping"].items()}
     return tidied
+
+
+def _as_in_json_schema(pattern: str) -> str:
+    r"""Write the end of a text as ECMA-262 does: it has no `\Z`, and its `$` does not match before a line's end."""
+    return f"{pattern.removesuffix(_END)}$" if pattern.endswith(_END) else pattern
 
 
 def _described(operation: Operation, tag: str, schemas: _Schemas) -> Document:
@@ -210,7 +218,7 @@ def _parameters(operation: Operation) -> Iterator[Document]:
         _, components = msgspec.json.schema_components([operation.asks], ref_template=_REFERENCE)
         (schema,) = components.values()
         for name, shown in schema["properties"].items():
-            yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": shown}
+            yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": _tidy(shown)}
     yield from ({"$ref": f"#/components/parameters/{_component(name)}"} for name in _asked_headers(operation))
 
 

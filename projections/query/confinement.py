@@ -12,7 +12,7 @@ from projections.errors import BadQuery
 from projections.store import ClickHouseStore
 
 _KINDS = {"SelectWithUnionQuery", "SelectIntersectExceptQuery", "DescribeQuery", "ShowTables"}
-_NODE = re.compile(r"^ *(?P<kind>TableIdentifier|Identifier|Function)(?: (?P<name>.*))?$")
+_NODE = re.compile(r"^ *(?P<kind>TableIdentifier|Identifier|Function)(?: (?P<name>.*))?\Z")
 _DATABASE = re.compile(r"^(?P<database>[^. ]+)\.")
 # Functions that make tables out of nothing but their arguments, and one that is also an ordinary function.
 _HARMLESS = frozenset(

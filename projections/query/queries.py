@@ -39,7 +39,7 @@ _COMMENT_OR_QUOTED = re.compile(
 )
 _READING = re.compile(r"\s*(select|with|show|describe|desc|explain|exists)\b|\s*\(", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{\w+:[^}]+\}")
-_TRAILER = re.compile(r"\b(format\s+\w+|into\s+outfile\b.*)\s*$", re.IGNORECASE | re.DOTALL)
+_TRAILER = re.compile(r"\b(format\s+\w+|into\s+outfile\b.*)\s*\Z", re.IGNORECASE | re.DOTALL)
 
 
 class Sql(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from projections.store import ClickHouseStore
 from projections.tables import Table
 
 _ENGINES = "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
-_EXPIRY = re.compile(r" TTL (?P<expiry>.*?)(?: SETTINGS .*)?$")
+_EXPIRY = re.compile(r" TTL (?P<expiry>.*?)(?: SETTINGS .*)?\Z")
 _DAY_S = 86_400
 
 _log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ _MAX_LINES = 4
 _MAX_LINE = 300
 _MAX_ERRORS = 2
 _READ_BYTES = 65_536
-_ERROR = re.compile(r"(?<!raise )(?<!except )\b(?:\w+\.)*(?:[A-Z]\w*)?(?:Error|Exception)(?:: .*)?$")
+_ERROR = re.compile(r"(?<!raise )(?<!except )\b(?:\w+\.)*(?:[A-Z]\w*)?(?:Error|Exception)(?:: .*)?\Z")
 """How Python writes an error below its traceback, with whatever a logger put before it."""
 
 _TOLD = ("reason", "error", "exception")

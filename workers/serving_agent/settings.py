@@ -19,7 +19,7 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
     """The variables of the program "agent"."""
 
     ready_file: Annotated[Path, msgspec.Meta(description="created once all documents are applied")]
-    agent_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$", description="name of this agent")] = "local"
+    agent_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", description="name of this agent")] = "local"
     zone: Annotated[str, msgspec.Meta(description="zone of this host")] = "local"
     bind_host: Annotated[IPv4Address, msgspec.Meta(description="address that engines listen on")] = ON_LOOPBACK
     advertised_host: Annotated[

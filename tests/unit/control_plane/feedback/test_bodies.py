@@ -69,6 +69,8 @@ def test_a_value_is_kept_as_text_the_way_engines_write_theirs(value: object, tex
         ({"prediction_id": "x" * 101}, InvalidBodyError, "items[3].prediction_id"),
         ({"name": ""}, InvalidBodyError, "items[3].name"),
         ({"name": "a b"}, InvalidBodyError, "items[3].name"),
+        ({"name": "label\n"}, InvalidBodyError, "items[3].name"),
+        ({"source": "api\n"}, InvalidBodyError, "items[3].source"),
         ({"source": "x" * 65}, InvalidBodyError, "items[3].source"),
         ({"value": None}, InvalidBodyError, "items[3].value"),
         ({"value": [7]}, InvalidBodyError, "items[3].value"),
