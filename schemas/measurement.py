@@ -65,9 +65,11 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     `refused` are the requests that it answered with 4xx, which are no errors.
 
     `over` of the `scored` predictions have a reported loss above the threshold, `under` of the `rated` a rating below
-    theirs. Of the language model's answers that were captured, `late` of the `streams` began and `slow_between` of the
-    `paced` went on above the limits, `truncated` of the `answers` were cut off, and `long` of the `counted` have more
-    tokens than the limit.
+    theirs. Infinite numbers count, and NaN counts as over and as under: it is never good.
+
+    Of the language model's answers that were captured, `late` of the `streams` began and `slow_between` of the `paced`
+    went on above the limits, `truncated` of the `answers` were cut off, and `long` of the `counted` have more tokens
+    than the limit.
     """
 
     requests: int = 0

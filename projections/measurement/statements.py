@@ -71,9 +71,11 @@ _ANSWERS = f"""
 
 
 def _numbers(*, reported: str, beyond: str, compare: Callable[[str, str], str]) -> str:
+    # What was reported and is none of `numbers` is NaN: it is within no threshold, so it counts as beyond each.
+    nans = f"r.scored - {total('numbers')}"
     return f"""
         SELECT question, deployment_id AS arm, sum(r.scored) AS {reported},
-               sum({compare("numbers", "threshold")}) AS {beyond}
+               sum(if(isFinite(threshold), {compare("numbers", "threshold")} + {nans}, 0)) AS {beyond}
         FROM {of_epochs(SCORES)} AS r
         INNER JOIN {_asked(called="String", threshold="Float64")} AS asked USING (endpoint_id, epoch)
         WHERE name = called AND (arm = candidate OR arm = baseline) GROUP BY question, arm

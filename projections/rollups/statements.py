@@ -25,7 +25,8 @@ _SLACK_MS = 1_000
 def kept(number: str) -> str:
     """Return an expression for a number as roll-ups keep it: its 8 most significant bits, so 0.8 % at most below it.
 
-    Whole numbers up to 256 are kept as they are. What is compared with a kept number must be kept likewise.
+    Whole numbers up to 256 and infinite ones are kept as they are. What is compared with a kept number must be kept
+    likewise.
     """
     # Adding 0 makes one of the two zeros.
     return f"reinterpretAsFloat64(bitAnd(reinterpretAsUInt64(toFloat64({number}) + 0), toUInt64({_KEPT})))"
@@ -225,12 +226,13 @@ def _told_answers(chosen: Chosen) -> str:
     """  # noqa: S608  our own names and numbers
 
 
-# What callers report of a prediction: no answer is compared, and text that is not a number does not count.
+# What callers report of a prediction: no answer is compared, and text that is not a number does not count. Infinite
+# numbers do; NaN is `scored` but not among the `numbers`, as it is on no side of a threshold.
 def _scores(chosen: Chosen) -> str:
     return f"""
         SELECT workspace, endpoint_id, epoch, deployment_id, name, start_ms, count() AS told,
-               countIf(isFinite(number)) AS scored,
-               {_histogram("assumeNotNull(number)", known="isFinite(number)")} AS numbers
+               countIf(number IS NOT NULL) AS scored,
+               {_histogram("assumeNotNull(number)", known="NOT isNaN(number)")} AS numbers
         FROM ({_served(chosen, told=_is_told(chosen))}) AS served
         INNER JOIN (
             SELECT workspace, prediction_id, name, toFloat64OrNull(trimBoth(argMax(value, recency))) AS number

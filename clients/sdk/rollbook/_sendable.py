@@ -67,7 +67,7 @@ def query(values: Mapping[str, Any]) -> dict[str, Any]:
 def _faults(value: Any, path: str, *, depth: int = 0) -> Iterator[str]:  # noqa: ANN401  any value
     if isinstance(value, float):
         if not math.isfinite(value):
-            yield f"{path} is {value}; give a finite number"
+            yield f"{path} is {value}, which JSON does not have; give a finite number, or text where that is allowed"
     elif isinstance(value, str):
         if not _is_unicode(value):
             yield f"{path} has bytes that are not UTF-8: {value!r}"

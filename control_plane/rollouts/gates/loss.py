@@ -19,6 +19,7 @@ class LossRule(msgspec.Struct, frozen=True):
     """The share of predictions over a threshold may exceed the concurrent baseline's by a limit at most.
 
     A share rather than a mean, as the mean of a loss without an upper limit has no bounds that hold at any time.
+    An infinite loss is over any threshold, and so is NaN, which a model that has diverged usually reports.
     """
 
     kind: ClassVar[str] = "loss"

@@ -16,7 +16,10 @@ from schemas.events.rollouts import RatingGate
 
 
 class RatingRule(msgspec.Struct, frozen=True):
-    """The share of predictions rated below a threshold may exceed the concurrent baseline's by a limit at most."""
+    """The share of predictions rated below a threshold may exceed the concurrent baseline's by a limit at most.
+
+    A rating of minus infinity is below any threshold, and so is NaN.
+    """
 
     kind: ClassVar[str] = "rating"
     compares_over_time: ClassVar[bool] = False

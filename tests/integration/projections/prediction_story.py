@@ -1,5 +1,6 @@
 """What callers did and were told, and what that comes to, counted by hand."""
 
+import math
 import random
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ NOW = floor(time.time_ns() // 1_000_000, DAY_MS) + 5 * HOUR_MS + 7 * MINUTE_MS +
 ARMS = ("blue", "green")
 # Kept exactly, so that what is expected needs no knowledge of how numbers are kept.
 DURATIONS = (5.0, 12.5, 50.0, 80.0, 200.0)
-LOSSES = (0.25, 0.3, 0.5)
+LOSSES = (0.25, 0.3, 0.5, math.inf, -math.inf, math.nan)
 QUESTION = MeasureEpoch(
     epoch=EPOCH,
     candidate="green",
@@ -144,9 +145,9 @@ class Story:
             labelled=labels.total(),
             wrong=labels[False],
             scored=len(losses),
-            over=sum(loss > 0.3 for loss in losses),
+            over=sum(not loss <= 0.3 for loss in losses),
             rated=len(losses),
-            under=sum(loss < 0.3 for loss in losses),
+            under=sum(not loss >= 0.3 for loss in losses),
             streams=streams,
             late=late,
             paced=paced,

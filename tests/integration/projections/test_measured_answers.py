@@ -79,6 +79,42 @@ async def test_ratings_count_below_their_threshold_and_beside_losses(store: Clic
     assert (blue.scored, blue.over) == (2, 1)
 
 
+# What is reported: how often it counts, as a loss above 4 and as a rating below 4.
+REPORTED = {
+    **dict.fromkeys(["inf", "Infinity", "+INF", " 1e999 ", "1" + "0" * 400, "4.04"], (1, 1, 0)),
+    **dict.fromkeys(["-inf", "-Infinity", "-1e999", "0", "-4.04"], (1, 0, 1)),
+    **dict.fromkeys(["nan", "NaN", "-nan", "+NAN"], (1, 1, 1)),
+    "4": (1, 0, 0),
+    **dict.fromkeys(["", "None", "true", "infinite", "not a number", "4,5"], (0, 0, 0)),
+}
+
+
+async def test_an_infinite_number_is_beyond_any_threshold_and_nan_is_never_good(
+    store: ClickHouseStore, reader: Reader
+) -> None:
+    now = now_ms()
+    named = {f"score-{number}": value for number, value in enumerate(REPORTED)}
+    feedback = [
+        feedback_message(0, started_at_ms=now - 500, name=name, value=value, received_at_ms=now, offset=offset)
+        for offset, (name, value) in enumerate(named.items())
+    ]
+    await sink_into(store, projector_of(REQUESTS)).consume(
+        [requests([request_row(0, started_at_ms=now - 500)], at_ms=now)]
+    )
+    await sink_into(store, projector_of(FEEDBACK)).consume(feedback)
+
+    async def counted(name: str, **thresholds: float) -> tuple[int, int, int]:
+        arm = (await arms_of(reader, loss_name=name, rating_name=name, **thresholds))["blue"]
+        assert arm.rated == arm.scored
+        return arm.scored, arm.over, arm.under
+
+    found = {value: await counted(name, loss_threshold=4.0, rating_threshold=4.0) for name, value in named.items()}
+    without_threshold = {value: await counted(name) for name, value in named.items()}
+
+    assert found == REPORTED
+    assert without_threshold == {value: (scored, 0, 0) for value, (scored, _, _) in REPORTED.items()}
+
+
 async def test_answers_of_language_models_count_by_their_times_tokens_and_ends(store: ClickHouseStore) -> None:
     now = now_ms()
     rows = [request_row(number, started_at_ms=now - 500 + number) for number in range(6)]

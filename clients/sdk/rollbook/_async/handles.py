@@ -1,5 +1,6 @@
 """One endpoint and one rollout, with the words that people have for what they do with them."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -212,4 +213,6 @@ class AsyncEndpointHandle:
     async def send_feedback(self, prediction_id: str, value: bool | float | str, *, name: str = "label") -> None:  # noqa: FBT001  a label may be true
         """Say what became known of a prediction, for example its true label; gates of rollouts read it by its name."""
         plain = getattr(value, "item", lambda: value)()  # numpy's numbers are no JSON
+        if isinstance(plain, float) and not math.isfinite(plain):
+            plain = str(plain)  # nor are infinity and NaN, which a loss may be
         await self._feedback.send([{"prediction_id": prediction_id, "name": name, "value": plain}])

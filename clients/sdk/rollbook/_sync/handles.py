@@ -1,6 +1,7 @@
 # Generated from ../_async/handles.py by clients/sdk/generate.py; edit that one.
 """One endpoint and one rollout, with the words that people have for what they do with them."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -211,4 +212,6 @@ class EndpointHandle:
     def send_feedback(self, prediction_id: str, value: bool | float | str, *, name: str = "label") -> None:  # noqa: FBT001  a label may be true
         """Say what became known of a prediction, for example its true label; gates of rollouts read it by its name."""
         plain = getattr(value, "item", lambda: value)()  # numpy's numbers are no JSON
+        if isinstance(plain, float) and not math.isfinite(plain):
+            plain = str(plain)  # nor are infinity and NaN, which a loss may be
         self._feedback.send([{"prediction_id": prediction_id, "name": name, "value": plain}])
