@@ -32,7 +32,7 @@ def operations(access: Access) -> Operations:
         asks=FeedbackSince,
         answers=EndpointFeedback,
         roles=READERS,
-        summary="Count the feedback on an endpoint: what came late, twice, contradicting, or cannot be compared",
+        summary="Count the feedback on an endpoint: what can be used as a label or a number, what came late or twice",
         errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
     )
     of_workspace = Question(

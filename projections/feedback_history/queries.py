@@ -7,7 +7,7 @@ import msgspec
 from projections.class_names.rows import CLASSES
 from projections.errors import BadQuery
 from projections.quality.rows import HAS_ANSWER
-from projections.quality.typed_text import is_readable, spelled
+from projections.quality.typed_text import is_readable, number_in, spelled
 from projections.reading import Reader
 from projections.watermarks.queries import endpoint_watermark, watermarks
 from projections.watermarks.watermark import combined
@@ -33,6 +33,7 @@ _SAID = f"""
     GROUP BY prediction_id, name
 """  # noqa: S608  constants of this module
 _IS_READABLE = is_readable("said", "truth", other_name="class", classes="classes")
+_IS_NUMBER = f"({number_in('said')} IS NOT NULL)"
 _OF_ENDPOINT = f"""
     WITH (
         SELECT groupArray((stream_version, toUnixTimestamp64Milli(at))) FROM (
@@ -45,7 +46,9 @@ _OF_ENDPOINT = f"""
            sum(s.corrections) AS corrections, sum(s.is_contradicted) AS contradicted,
            countIf(arrayExists(shift -> shift.1 > epoch AND shift.2 <= first_ms, shifts)) AS late,
            countIf(answers = 0) AS unanswered,
-           countIf(answers > 0 AND NOT {_IS_READABLE}) AS unreadable
+           countIf(answers > 0 AND {_IS_READABLE}) AS labels,
+           countIf({_IS_NUMBER}) AS numbers,
+           countIf(answers > 0 AND NOT {_IS_READABLE} AND NOT {_IS_NUMBER}) AS unreadable
     FROM (
         SELECT prediction_id, any(prediction_index.epoch) AS epoch, any(prediction_index.deployment_id) AS deployment_id
         FROM prediction_index
@@ -87,8 +90,11 @@ class FeedbackOnEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     `told` counts the predictions, `messages` what was said of them: `repetitions` of what their source had said last,
     and `corrections` of it. The others count predictions: `contradicted` are those of which two sources do not say the
     same, `late` those of which something was said only after the endpoint's traffic had changed again, too late for a
-    gate. Those `unanswered` have no captured answer, and what is said of those `unreadable` is no value of the
-    answer's data type, or none of its classes: labels of both are compared with nothing.
+    gate. Those `unanswered` have no captured answer that a label could be compared with.
+
+    The last three count predictions by what their last feedback can be used for: `labels` are values of the answer's
+    data type, or one of its classes; `numbers` are of use to gates on losses and ratings, whatever the answer is, also
+    of predictions without one. An integer may be both. What is neither, beside an answer, is `unreadable`.
     """
 
     feedback_name: str
@@ -99,6 +105,8 @@ class FeedbackOnEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     contradicted: int
     late: int
     unanswered: int
+    labels: int
+    numbers: int
     unreadable: int
 
 

@@ -46,6 +46,11 @@ def spelled(text: str, datatype: str) -> str:
         trimmed)"""
 
 
+def number_in(text: str) -> str:
+    """Return an expression for the number that feedback reports as a loss or a rating, null if it is none."""
+    return f"toFloat64OrNull(trimBoth({text}))"
+
+
 def is_readable(text: str, spelling: str, *, other_name: str, classes: str) -> str:
     """Return an expression for whether feedback may be right or wrong of an answer, given its text and its spelling.
 

@@ -10,7 +10,7 @@ import msgspec
 
 from projections.class_names.rows import CLASSES
 from projections.quality.rows import HAS_ANSWER
-from projections.quality.typed_text import is_readable, spelled
+from projections.quality.typed_text import is_readable, number_in, spelled
 from projections.rollups.spans import MINUTE_MS, Kind
 from projections.rollups.tables import ANSWER_ROLLUPS, LABEL_ROLLUPS, REQUEST_ROLLUPS, SCORE_ROLLUPS
 from projections.tables import Table
@@ -235,7 +235,7 @@ def _scores(chosen: Chosen) -> str:
                {_histogram("assumeNotNull(number)", known="NOT isNaN(number)")} AS numbers
         FROM ({_served(chosen, told=_is_told(chosen))}) AS served
         INNER JOIN (
-            SELECT workspace, prediction_id, name, toFloat64OrNull(trimBoth(argMax(value, recency))) AS number
+            SELECT workspace, prediction_id, name, {number_in("argMax(value, recency)")} AS number
             FROM feedback WHERE {_period(chosen)} GROUP BY workspace, prediction_id, name
         ) AS words USING (workspace, prediction_id)
         GROUP BY workspace, endpoint_id, epoch, deployment_id, name, start_ms

@@ -482,8 +482,11 @@ class FeedbackOnEndpoint(Shape, frozen=True, kw_only=True):
     `told` counts the predictions, `messages` what was said of them: `repetitions` of what their source had said last,
     and `corrections` of it. The others count predictions: `contradicted` are those of which two sources do not say the
     same, `late` those of which something was said only after the endpoint's traffic had changed again, too late for a
-    gate. Those `unanswered` have no captured answer, and what is said of those `unreadable` is no value of the
-    answer's data type, or none of its classes: labels of both are compared with nothing.
+    gate. Those `unanswered` have no captured answer that a label could be compared with.
+
+    The last three count predictions by what their last feedback can be used for: `labels` are values of the answer's
+    data type, or one of its classes; `numbers` are of use to gates on losses and ratings, whatever the answer is, also
+    of predictions without one. An integer may be both. What is neither, beside an answer, is `unreadable`.
     """
 
     feedback_name: str
@@ -494,6 +497,8 @@ class FeedbackOnEndpoint(Shape, frozen=True, kw_only=True):
     contradicted: int
     late: int
     unanswered: int
+    labels: int
+    numbers: int
     unreadable: int
 
 

@@ -111,9 +111,30 @@ async def test_what_is_said_of_an_endpoint_is_counted_by_what_is_wrong_with_it(
         "contradicted": 1,
         "late": 1,
         "unanswered": 1,
+        "labels": 6,
+        "numbers": 7,
         "unreadable": 1,
     }
     assert (loss.feedback_name, loss.told, loss.messages) == ("loss", 1, 1)
+
+
+async def test_a_number_is_of_use_to_gates_on_losses_whatever_the_type_of_the_answer(
+    store: ClickHouseStore, reader: Reader
+) -> None:
+    told = Told()
+    await serve(store, 6, unanswered=2)
+    for number, value in enumerate(("0.5", "inf", "4.5", "n/a", "0.5", "n/a")):
+        told.say(number, value, name="loss")
+    for number, value in enumerate(("3", "3.0", "cat")):
+        told.say(number, value, name="label")
+    await sink_into(store, projector_of(FEEDBACK)).consume(told.messages)
+
+    found = await feedback_on_endpoint(reader, ENDPOINT, workspace=WORKSPACE, since_ms=AT_MS)
+
+    label, loss = found.items
+    assert (label.labels, label.numbers, label.unreadable, label.unanswered) == (2, 2, 1, 0)
+    # The answers are INT64. Of the two without an answer, one has a number.
+    assert (loss.labels, loss.numbers, loss.unreadable, loss.unanswered) == (0, 4, 1, 2)
 
 
 async def test_what_is_said_of_no_known_prediction_is_an_orphan(store: ClickHouseStore, reader: Reader) -> None:

@@ -189,7 +189,8 @@ async def test_a_class_may_be_called_by_its_name_or_its_index_and_by_nothing_els
 
     verdict = verdicts[0] if is_known else verdicts[1]
     assert (arm.labelled, arm.wrong) == {"unreadable": (0, 0), "right": (1, 0), "wrong": (1, 1)}[verdict]
-    assert feedback.unreadable == (verdict == "unreadable")
+    assert feedback.labels == (verdict != "unreadable")
+    assert feedback.unreadable == (verdict == "unreadable" and not feedback.numbers)
 
 
 async def test_a_label_of_a_class_is_not_compared_with_the_classes_of_another_version(

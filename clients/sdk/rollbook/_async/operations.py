@@ -388,7 +388,7 @@ class AsyncEndpoints:
         )
 
     async def feedback(self, endpoint: str, *, since_ms: int | None = None) -> types.EndpointFeedback:
-        """Count the feedback on an endpoint: what came late, twice, contradicting, or cannot be compared.
+        """Count the feedback on an endpoint: what can be used as a label or a number, what came late or twice.
 
         Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
         """

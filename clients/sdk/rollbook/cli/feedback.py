@@ -1,4 +1,4 @@
-"""`rollbook feedback`: how much of what was said of predictions can be used, and what is wrong with the rest."""
+"""`rollbook feedback`: how much of what was reported of predictions can be used, and what is wrong with the rest."""
 
 import time
 
@@ -7,19 +7,7 @@ import msgspec
 
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
-
-_OF_ENDPOINT = (
-    "feedback_name",
-    "told",
-    "messages",
-    "repetitions",
-    "corrections",
-    "contradicted",
-    "late",
-    "unanswered",
-    "unreadable",
-)
-_OF_WORKSPACE = ("feedback_name", "source", "told", "messages", "repetitions", "corrections", "orphans")
+from rollbook.resources import FeedbackOfSource, FeedbackOnEndpoint
 
 
 @click.command("feedback")
@@ -29,8 +17,10 @@ _OF_WORKSPACE = ("feedback_name", "source", "told", "messages", "repetitions", "
 def feedback(profile: Profile, endpoint: str | None, minutes: int) -> None:
     """Count the feedback on ENDPOINT's predictions, or without ENDPOINT, that of each source.
 
-    Of an endpoint, you see the feedback that is late, contradicted, without a captured answer to compare it with, or
-    unreadable as a value of the answer's data type. Of a source, you see the orphans, whose prediction nobody served.
+    Of an endpoint, you see the feedback that is late, contradicted or without a captured answer to compare it with. You
+    see how much of it can be used as labels, which are values of the answer's data type, and as numbers, which gates on
+    losses and ratings read. What is neither is unreadable. Of a source, you see the orphans, whose prediction nobody
+    served.
     """
     since_ms = int((time.time() - 60 * minutes) * 1_000)
     with profile.client() as rollbook:
@@ -42,5 +32,5 @@ def feedback(profile: Profile, endpoint: str | None, minutes: int) -> None:
     if profile.as_json:
         show(profile, answer)
         return
-    columns = _OF_ENDPOINT if endpoint else _OF_WORKSPACE
-    show(profile, [msgspec.structs.asdict(item) for item in answer.items], columns=columns)
+    kind = FeedbackOnEndpoint if endpoint else FeedbackOfSource
+    show(profile, [msgspec.structs.asdict(item) for item in answer.items], columns=kind.__struct_fields__)
