@@ -11,7 +11,7 @@ import pytest
 
 from schemas.events.endpoints import FailoverPolicy, FailoverPolicySet
 from serving.gateway.clusters import Comebacks
-from tests.support.gateway import BackEnd, Gateway, calling, serve_digits, serving_gateway, until
+from tests.support.gateway import GUARD_S, BackEnd, Gateway, calling, serve_digits, serving_gateway, until
 from tests.support.records import KeepingSink, shipping
 from tests.support.routing import added, announced, created, shifted, withdrawn
 
@@ -152,6 +152,30 @@ async def test_a_caller_who_leaves_in_mid_stream_frees_the_engine_and_is_on_reco
         return not any((await gateway.stats("^cluster.d1.upstream_rq_active$")).values())
 
     await until(is_free, why="an engine on which nothing is under way")
+
+
+def of_version(sink: KeepingSink) -> list[dict[str, object]]:
+    return [row for row in sink.rows.values() if row["deployment_id"] == "d1"]
+
+
+async def test_a_caller_who_gives_up_before_an_answer_begins_is_on_record_without_a_status(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    engine = BackEnd("hanging")
+    engine.may_answer.clear()
+    await serve_digits(gateway, engine)
+    sink = KeepingSink()
+
+    async with shipping(gateway, sink):
+        call = asyncio.create_task(client.post(INFER, json={}, timeout=GUARD_S))
+        await until(lambda: engine.requests, why="a request that the engine has")
+        call.cancel()
+        await until(lambda: of_version(sink), why="its record")
+    engine.may_answer.set()
+
+    # Without a status it is an error of the version, not of the caller.
+    (record,) = of_version(sink)
+    assert (record["role"], record["status"], record["response_flags"]) == ("primary", 0, "DC")
 
 
 async def test_an_engine_that_dies_in_mid_stream_breaks_the_answer_off_and_the_record_says_so(
