@@ -35,7 +35,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileDescription(Protocol):
-    """What a file says of its model, seen from outside. Without inputs or outputs, it does not tell them."""
+    """What a file says of its model, seen from outside. Without inputs or outputs, it does not state them."""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

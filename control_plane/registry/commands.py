@@ -53,7 +53,7 @@ class TensorBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SignatureBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the version takes and gives; what is left out is read from the file, where that tells it."""
+    """What the version takes and gives; what is left out is read from the file, if the file states it."""
 
     inputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)] | None = None
     outputs: Annotated[tuple[TensorBody, ...], msgspec.Meta(min_length=1, max_length=64)] | None = None

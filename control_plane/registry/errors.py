@@ -63,7 +63,7 @@ class SignatureDiffersError(Invalid):
 
 
 class SignatureNotToldError(Invalid):
-    """The signature is missing an input or output that the file does not tell, either."""
+    """The signature is missing an input or output that the file does not state, either."""
 
     code = "signature-not-told"
 

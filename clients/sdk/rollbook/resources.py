@@ -460,11 +460,11 @@ class FailoverStarted(Shape, frozen=True, kw_only=True):
 
 
 class FeedbackOfSource(Shape, frozen=True, kw_only=True):
-    """What one source said under one name, of all predictions of the workspace.
+    """What one source reported under one name, of all predictions of the workspace.
 
-    `told` counts the predictions, `messages` what was said of them, `repetitions` and `corrections` those that say the
-    same as the source's last one or another value. `orphans` are predictions that no request record knows: the id is
-    wrong, of another workspace, or older than the records that are kept.
+    `told` counts the predictions that have feedback, `messages` all that was reported of them, `repetitions` and
+    `corrections` those that repeat or change the source's last value. `orphans` are predictions that no request record
+    knows: the id is wrong, of another workspace, or older than the records that are kept.
     """
 
     feedback_name: str
@@ -477,12 +477,12 @@ class FeedbackOfSource(Shape, frozen=True, kw_only=True):
 
 
 class FeedbackOnEndpoint(Shape, frozen=True, kw_only=True):
-    """What was said under one name of an endpoint's predictions.
+    """What was reported under one name of an endpoint's predictions.
 
-    `told` counts the predictions, `messages` what was said of them: `repetitions` of what their source had said last,
-    and `corrections` of it. The others count predictions: `contradicted` are those of which two sources do not say the
-    same, `late` those of which something was said only after the endpoint's traffic had changed again, too late for a
-    gate. Those `unanswered` have no captured answer that a label could be compared with.
+    `told` counts the predictions that have feedback, `messages` all that was reported of them: `repetitions` of the
+    last value from the same source, and `corrections` of it. The others count predictions: `contradicted` are those for
+    which two sources report different values, `late` those whose first feedback came after the endpoint's traffic had
+    changed again, too late for a gate. Those `unanswered` have no captured answer that a label could be compared with.
 
     The last three count predictions by what their last feedback can be used for: `labels` are values of the answer's
     data type, or one of its classes; `numbers` are of use to gates on losses and ratings, whatever the answer is, also
@@ -1041,7 +1041,7 @@ class GoldenBody(Shape, frozen=True, kw_only=True):
 
 
 class SignatureBody(Shape, frozen=True, kw_only=True):
-    """What the version takes and gives; what is left out is read from the file, where that tells it."""
+    """What the version takes and gives; what is left out is read from the file, if the file states it."""
 
     inputs: list[TensorBody] | None = None
     outputs: list[TensorBody] | None = None
