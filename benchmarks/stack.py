@@ -28,7 +28,7 @@ class Stack:
     def __init__(self, data_dir: Path, *, ready_after_s: float) -> None:
         self.data_dir = data_dir
         self.ready_after_s = ready_after_s
-        self._profile = Profile(data_dir=data_dir, url=None, token=None, as_json=False)
+        self._profile = Profile(data_dir=data_dir, url=None, token=None, workspace=None, as_json=False)
 
     @property
     def status(self) -> StackStatus:

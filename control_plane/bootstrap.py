@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.access.first_principals import ensure_first_principals
 from control_plane.access.tokens import TokenIndex
-from control_plane.artifacts.artifact_store import ArtifactStore
+from control_plane.artifacts.artifact_store import ArtifactStores
 from control_plane.audit.log_tree import LogTree
 from control_plane.declared import AGGREGATES, PROCESSES, Parts, declare
 from control_plane.endpoints.errors import EndpointNotFoundError
@@ -24,7 +24,7 @@ from control_plane.event_feed.commits import Commits
 from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_store
 from control_plane.feedback.publisher import FeedbackPublisher
 from control_plane.inference_tokens.mint import InferenceTokenMint
-from control_plane.inference_tokens.signing_keys import SigningKeys
+from control_plane.inference_tokens.signing_keys import SigningKeyStore
 from control_plane.keys.key_file import open_key_file
 from control_plane.keys.secret_files import load_or_make_key
 from control_plane.processes.runner import ProcessRunner, show_positions
@@ -37,6 +37,7 @@ from control_plane.web.measuring import measuring
 from control_plane.web.openapi import document_of, document_routes
 from control_plane.web.operation_routes import routes
 from control_plane.web.problems import EXCEPTION_HANDLERS, answer_error_with_status
+from control_plane.workspaces.directory import WorkspaceDirectory
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.kafka.connection import KafkaConnection
@@ -61,6 +62,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Who is let in, and with what."""
 
     tokens: TokenIndex
+    workspaces: WorkspaceDirectory
     authentication: Authentication
     mint: InferenceTokenMint
 
@@ -116,6 +118,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
             store=store,
             files=_files(settings),
             tokens=guards.tokens,
+            workspaces=guards.workspaces,
             revoked_subjects=guards.tokens.revoked_subjects,
             mint=guards.mint,
             commits=commits,
@@ -147,18 +150,23 @@ def _command_id(clock: SystemClock, randomness: Callable[[], int]) -> str:
     return new_id(Kind.COMMAND, now_ms=clock.now_ms(), randomness=randomness())
 
 
-def _files(settings: ApiSettings) -> ArtifactStore:
-    files = ArtifactStore(settings.data_dir / "artifacts", max_bytes=settings.max_artifact_bytes)
-    files.prepare()
-    return files
+def _files(settings: ApiSettings) -> ArtifactStores:
+    folder = settings.data_dir / "artifacts"
+    return ArtifactStores(folder, home=settings.workspace, max_bytes=settings.max_artifact_bytes)
 
 
 async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemClock) -> Access:
     secrets_dir = settings.data_dir / "secrets"
-    tokens = TokenIndex(store.catalogue, workspace=settings.workspace, clock=clock)
+    tokens = TokenIndex(store.catalogue, clock=clock)
     await ensure_first_principals(store, tokens, secrets_dir, workspace=settings.workspace)
-    keys = SigningKeys(secrets_dir, store.catalogue, workspace=settings.workspace, clock=clock)
-    return Access(tokens=tokens, authentication=Authentication(tokens), mint=InferenceTokenMint(keys))
+    workspaces = WorkspaceDirectory(store.catalogue, home=settings.workspace)
+    keys = SigningKeyStore(secrets_dir, store.catalogue, home=settings.workspace, clock=clock)
+    return Access(
+        tokens=tokens,
+        workspaces=workspaces,
+        authentication=Authentication(tokens, workspaces),
+        mint=InferenceTokenMint(keys),
+    )
 
 
 def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:

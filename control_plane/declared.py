@@ -10,7 +10,7 @@ from control_plane.access import operations as access
 from control_plane.access.aggregate import PRINCIPALS
 from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts import operations as artifacts
-from control_plane.artifacts.artifact_store import ArtifactStore
+from control_plane.artifacts.artifact_store import ArtifactStore, ArtifactStores
 from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.audit import operations as audit
 from control_plane.audit.log_tree import LogTree
@@ -18,6 +18,7 @@ from control_plane.batches import operations as batches
 from control_plane.batches.resources import BATCHES
 from control_plane.endpoints import operations as endpoints
 from control_plane.endpoints.instances import process as instances_process
+from control_plane.endpoints.queries import endpoints_still_serving
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_feed.commits import Commits
@@ -33,6 +34,9 @@ from control_plane.registry.resources import MODELS, VERSIONS
 from control_plane.rollouts import operations as rollouts
 from control_plane.rollouts.resources import ROLLOUTS
 from control_plane.web import health
+from control_plane.workspaces import operations as workspaces
+from control_plane.workspaces.aggregate import WORKSPACES
+from control_plane.workspaces.directory import WorkspaceDirectory
 from infra.background import Background
 from infra.clock import Clock
 from infra.operations import Operations
@@ -47,6 +51,7 @@ AGGREGATES: Aggregates = {
     Kind.PRINCIPAL: PRINCIPALS,
     Kind.KEYRING: KEYRINGS,
     Kind.BATCH: BATCHES,
+    Kind.WORKSPACE: WORKSPACES,
 }
 
 
@@ -57,8 +62,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the write side's operations need."""
 
     store: EventStore
-    files: ArtifactStore
+    files: ArtifactStores
     tokens: TokenIndex
+    workspaces: WorkspaceDirectory
     revoked_subjects: Callable[[], tuple[str, ...]]
     mint: InferenceTokenMint
     commits: Commits
@@ -75,14 +81,17 @@ def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
     """Return the operations of both sides."""
     store, mint, revoked, clock = parts.store, parts.mint, parts.revoked_subjects, parts.clock
     return [
-        registry.operations(store, ArtifactInspector(parts.files)),
+        registry.operations(store, ArtifactInspector(_stores_of(parts))),
         artifacts.operations(parts.files),
         endpoints.operations(store, clock=clock),
         rollouts.operations(store),
         access.operations(store, parts.tokens),
+        workspaces.operations(
+            parts.workspaces, furnishing=inference_tokens.furnishing(mint), serving=endpoints_still_serving
+        ),
         inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
         batches.operations(store, mint, revoked_subjects=revoked, clock=clock),
-        event_feed.operations(store, parts.commits),
+        event_feed.operations(store, parts.commits, parts.workspaces),
         audit.operations(parts.tree),
         feedback.operations(parts.publisher, clock=clock),
         *views,
@@ -94,6 +103,11 @@ def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
             gateway_url=parts.gateway_url,
         ),
     ]
+
+
+def _stores_of(parts: Parts) -> Callable[[str], ArtifactStore]:
+    # Operations are described without any parts, too.
+    return lambda workspace: parts.files.of(workspace)  # noqa: PLW0108
 
 
 def no_parts() -> Parts:

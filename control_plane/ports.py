@@ -147,6 +147,9 @@ class Catalogue(Protocol):
     ) -> list[CatalogueRow]:
         """Return all rows of some parents, each parent's ordered by id; without `phases`, those in any."""
 
+    def of_all_workspaces(self, kind: Kind) -> list[CatalogueRow]:
+        """Return all rows of a kind. Only what decides about access may ask across workspaces."""
+
 
 class UnitOfWork(Protocol):
     """One command's view of the store; valid only while the command runs, in the writer's thread."""

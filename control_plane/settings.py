@@ -23,7 +23,9 @@ class ApiSettings(KafkaProgramSettings, frozen=True, kw_only=True):
         Path | None, msgspec.Meta(description="socket where the relay listens for nudges")
     ] = None
     gateway_url: Annotated[str, msgspec.Meta(description="the address that model callers use")] = ""
-    workspace: Annotated[str, msgspec.Meta(description="the tenant of the first principals")] = "default"
+    workspace: Annotated[
+        str, msgspec.Meta(description="the home workspace, from which the installation is administered")
+    ] = "default"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest accepted JSON body")] = 1_048_576
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest accepted artifact")] = 20 * 1024**3
     sql_at_once: Annotated[

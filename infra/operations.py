@@ -72,7 +72,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     statuses of the same answer. `errors` are the features' own errors; what every operation may answer is not repeated.
     `item_errors` are those that one item of many may have in an answer to all of them.
     `name` is needed where one handler serves several operations. `sdk` is the method of the client libraries, as
-    `endpoints.create`; operations that only Rollbook's own programs use have none.
+    `endpoints.create`; operations that only Rollbook's own programs use have none. One that `is_for_installation` asks
+    for a principal of the home workspace.
     """
 
     method: Method
@@ -88,6 +89,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     item_errors: tuple[type[Exception], ...] = ()
     name: str = ""
     sdk: str = ""
+    is_for_installation: bool = False
 
     @property
     def id(self) -> str:
@@ -114,10 +116,12 @@ class Command(Operation, frozen=True, kw_only=True):
     """Runs in the store's writer, in one transaction: `handler(unit, …)` returns the store's reply.
 
     A handler with a keyword `expected_version` gets that of If-Match. `around(caller, …)` is entered before and left
-    afterwards, outside the transaction; what it yields, if anything, is the handler's last argument.
+    afterwards, outside the transaction; what it yields, if anything, is the handler's last argument. `within(…)` names
+    the workspace in which the command runs, where that is not the caller's.
     """
 
     around: Callable[..., AbstractAsyncContextManager[Any]] | None = None
+    within: Callable[..., str] | None = None
 
     @property
     def takes_version(self) -> bool:

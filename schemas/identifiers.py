@@ -11,6 +11,8 @@ PredictionId = NewType("PredictionId", str)
 Position = NewType("Position", int)
 
 DEFAULT_WORKSPACE = "default"
+WORKSPACE_HEADER = "Rollbook-Workspace"
+"""The workspace in which an admin or a service of the home workspace acts, in requests to the API."""
 
 _UUID7_RANDOM_BITS = 74
 _PREDICTION_ID = re.compile(
@@ -32,6 +34,7 @@ class Kind(StrEnum):
     TOKEN = "token"  # noqa: S105  a kind of id
     KEYRING = "keyring"
     BATCH = "batch"
+    WORKSPACE = "workspace"
     SIGNATURE = "signature"
     GOLDEN = "golden"
     COMMAND = "command"

@@ -95,7 +95,9 @@ def _measured(state: RolloutState, traffic: StepTraffic, look: int, applied_ms: 
         },
     )
     lasted_s = look * traffic.look_ms / 1000
-    watched = Watched(rollout=state, started_s=0.0, set_s=0.0, applied_ms=applied_ms, applied_s=0.0)
+    watched = Watched(
+        rollout=state, workspace="default", started_s=0.0, set_s=0.0, applied_ms=applied_ms, applied_s=0.0
+    )
     measurement = measurement_of(watched, answer, now_s=lasted_s + _LAG_MS / 1000)
     assert measurement is not None, "the step is served"
     return measurement

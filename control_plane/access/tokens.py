@@ -11,16 +11,13 @@ from control_plane.ports import Actor, Catalogue
 from infra.clock import Clock
 from schemas.identifiers import Kind
 
-_PAGE = 1_000
-
 
 class TokenIndex:
     """Implements `Tokens`; the API's process is the only writer, so that its own changes are all there are."""
 
-    def __init__(self, catalogue: Callable[[], Catalogue], *, workspace: str, clock: Clock) -> None:
+    def __init__(self, catalogue: Callable[[], Catalogue], *, clock: Clock) -> None:
         """Read the principals once."""
         self._catalogue = catalogue
-        self._workspace = workspace
         self._clock = clock
         self._holders: dict[str, tuple[Actor, int | None]] = {}
         self._issued: frozenset[str] = frozenset()
@@ -54,7 +51,8 @@ class TokenIndex:
         holders: dict[str, tuple[Actor, int | None]] = {}
         issued: set[str] = set()
         revoked: list[str] = []
-        for principal in _principals_in(self._catalogue(), workspace=self._workspace):
+        rows = self._catalogue().of_all_workspaces(Kind.PRINCIPAL)
+        for principal in (msgspec.json.decode(row.body, type=Principal) for row in rows):
             issued.update(token.sha256 for token in principal.tokens)
             if not principal.has_unrevoked_token:
                 revoked.append(principal.id)
@@ -64,16 +62,6 @@ class TokenIndex:
                 if not token.is_revoked:
                     holders[token.sha256] = (actor, _unix_ms(token.expires_at))
         self._holders, self._issued, self._revoked = holders, frozenset(issued), tuple(revoked)
-
-
-def _principals_in(catalogue: Catalogue, *, workspace: str) -> list[Principal]:
-    """Return all principals of a workspace."""
-    found: list[Principal] = []
-    after_id = ""
-    while rows := catalogue.find(Kind.PRINCIPAL, workspace=workspace, after_id=after_id, limit=_PAGE):
-        found += [msgspec.json.decode(row.body, type=Principal) for row in rows]
-        after_id = rows[-1].id
-    return found
 
 
 def _unix_ms(at: str | None) -> int | None:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 import msgspec
@@ -78,6 +79,32 @@ class ArtifactStore:
         """Begin an upload; call `keep` once all is there, and `close` in any case."""
         with translate_disk_errors():
             return Upload(self, digest, self._incoming / secrets.token_hex(16))
+
+
+class ArtifactStores:
+    """A store for each workspace, so that none can name, find or replace a file of another.
+
+    That of the home workspace is the folder itself, that of each other one a folder below it. Safe from any thread.
+    """
+
+    def __init__(self, root: Path, *, home: str, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._root = root
+        self._home = home
+        self._stores: dict[str, ArtifactStore] = {}
+        self._opening = Lock()
+        self.of(home)
+
+    def of(self, workspace: str) -> ArtifactStore:
+        """Return the store of a workspace that exists."""
+        with self._opening:
+            known = self._stores.get(workspace)
+            if known is None:
+                root = self._root if workspace == self._home else self._root / "workspaces" / workspace
+                known = ArtifactStore(root, max_bytes=self.max_bytes)
+                known.prepare()
+                self._stores[workspace] = known
+            return known
 
 
 class Upload:

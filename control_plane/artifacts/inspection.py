@@ -51,7 +51,7 @@ class InspectedArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactInspector:
-    """Implements the registry's port `Artifacts` over the store. Blocks on the disk."""
+    """Implements the registry's port `Artifacts` over the stores. Blocks on the disk."""
 
     refusals: tuple[type[Exception], ...] = (
         MalformedDigestError,
@@ -62,13 +62,16 @@ class ArtifactInspector:
         ArtifactStoreUnavailableError,
     )
 
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
+    def __init__(self, store_of: Callable[[str], ArtifactStore]) -> None:
+        """Take what returns the store of a workspace."""
+        self._store_of = store_of
 
     def inspect(
-        self, digest: str, *, artifact_format: ArtifactFormat, parent: Artifact | None = None
+        self, digest: str, *, workspace: str, artifact_format: ArtifactFormat, parent: Artifact | None = None
     ) -> InspectedArtifact:
-        """Return the artifact, and what its file says of the model; `parent` is what an adapter is to adapt.
+        """Return a workspace's artifact, and what its file says of the model.
+
+        `parent` is what an adapter is to adapt.
 
         Raises:
             MalformedDigestError: the text is not a digest.
@@ -77,18 +80,19 @@ class ArtifactInspector:
             UnservableModelError: no engine runs it.
             AdapterDoesNotFitError: it adapts another model than the parent.
         """
+        store = self._store_of(workspace)
         try:
-            found = self._store.find(digest)
+            found = store.find(digest)
         except MalformedDigestError:
             raise MalformedDigestError(digest, field=_FIELD) from None
         if found is None:
             raise ArtifactNotFoundError(digest, field=_FIELD)
-        with self._store.open(digest) as file:
+        with store.open(digest) as file:
             _refuse_pickle(file, artifact_format=artifact_format)
-            description = CHECKS[artifact_format](file, self._store)
+            description = CHECKS[artifact_format](file, store)
         if artifact_format == "lora" and parent is not None and parent.format == "transformers":
-            with self._store.open(digest) as adapter, self._store.open(parent.digest) as adapted:
-                check_fit(adapter, adapted, self._store)
+            with store.open(digest) as adapter, store.open(parent.digest) as adapted:
+                check_fit(adapter, adapted, store)
         artifact = Artifact(digest=digest, size_bytes=found.size_bytes, format=artifact_format)
         return InspectedArtifact(artifact=artifact, description=description)
 

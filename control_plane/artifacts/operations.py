@@ -10,8 +10,9 @@ from litestar.exceptions import HTTPException
 from litestar.response import Stream
 
 from control_plane.artifacts import errors
-from control_plane.artifacts.artifact_store import ArtifactStore, StoredArtifact, read_range
+from control_plane.artifacts.artifact_store import ArtifactStore, ArtifactStores, StoredArtifact, read_range
 from control_plane.artifacts.ranges import asked_range
+from control_plane.web.authentication import actor_of
 from infra.operations import OPERATORS, READERS, Operations, Transfer
 
 _MEDIA_TYPE = "application/octet-stream"
@@ -24,7 +25,7 @@ AnyRequest = Request[Any, Any, Any]
 _DESCRIBING = ("ETag", "Accept-Ranges", "Cache-Control")
 
 
-def operations(store: ArtifactStore) -> Operations:
+def operations(stores: ArtifactStores) -> Operations:
     """Declare them."""
     path = "/v1/artifacts/{digest}"
     return Operations(
@@ -33,7 +34,7 @@ def operations(store: ArtifactStore) -> Operations:
             Transfer(
                 method="PUT",
                 path=path,
-                handler=partial(put_artifact, store),
+                handler=partial(put_artifact, stores),
                 sdk="artifacts.put",
                 upload=_MEDIA_TYPE,
                 answers=StoredArtifact,
@@ -52,7 +53,7 @@ def operations(store: ArtifactStore) -> Operations:
             Transfer(
                 method="GET",
                 path=path,
-                handler=partial(get_artifact, store),
+                handler=partial(get_artifact, stores),
                 sdk="artifacts.download",
                 download=_MEDIA_TYPE,
                 headers=(*_DESCRIBING, "Content-Range"),
@@ -64,7 +65,7 @@ def operations(store: ArtifactStore) -> Operations:
             Transfer(
                 method="HEAD",
                 path=path,
-                handler=partial(head_artifact, store),
+                handler=partial(head_artifact, stores),
                 headers=_DESCRIBING,
                 roles=READERS,
                 summary="Check whether the store holds a file, and how large it is",
@@ -74,16 +75,18 @@ def operations(store: ArtifactStore) -> Operations:
     )
 
 
-async def put_artifact(store: ArtifactStore, request: AnyRequest, digest: str) -> Response[StoredArtifact]:
+async def put_artifact(stores: ArtifactStores, request: AnyRequest, digest: str) -> Response[StoredArtifact]:
     """Keep a file."""
+    store = await _store_of(request, stores)
     was_there = await asyncio.to_thread(store.find, digest) is not None
     # A file that is there is written again all the same: that proves the bytes, and repairs a damaged disk.
     kept = await _received(request, store, digest)
     return Response(kept, status_code=_OK if was_there else _CREATED)
 
 
-async def get_artifact(store: ArtifactStore, request: AnyRequest, digest: str) -> Stream:
+async def get_artifact(stores: ArtifactStores, request: AnyRequest, digest: str) -> Stream:
     """Send a file, or the part of it that Range asks for."""
+    store = await _store_of(request, stores)
     found = await _found(store, digest)
     asked = asked_range(request.headers.get("range"), size_bytes=found.size_bytes)
     file = await asyncio.to_thread(store.open, digest)
@@ -96,11 +99,15 @@ async def get_artifact(store: ArtifactStore, request: AnyRequest, digest: str) -
     return Stream(part, status_code=_PARTIAL, media_type=_MEDIA_TYPE, headers=headers)
 
 
-async def head_artifact(store: ArtifactStore, _request: AnyRequest, digest: str) -> Response[None]:
+async def head_artifact(stores: ArtifactStores, request: AnyRequest, digest: str) -> Response[None]:
     """Say whether a file is there."""
-    headers = _headers(await _found(store, digest)) | {"content-type": _MEDIA_TYPE}
+    headers = _headers(await _found(await _store_of(request, stores), digest)) | {"content-type": _MEDIA_TYPE}
     # The framework renders "no content" for text and JSON alone; the header says what GET would send.
     return Response(None, media_type=MediaType.TEXT, headers=headers)
+
+
+async def _store_of(request: AnyRequest, stores: ArtifactStores) -> ArtifactStore:
+    return await asyncio.to_thread(stores.of, actor_of(request).workspace)
 
 
 async def _found(store: ArtifactStore, digest: str) -> StoredArtifact:

@@ -59,6 +59,15 @@ WHERE workspace = ? AND kind = ? AND parent_id IN (SELECT value FROM json_each(?
     AND (? = '[]' OR phase IN (SELECT value FROM json_each(?)))
 ORDER BY parent_id, id
 """  # noqa: S608  constants
+# One look into the index for each workspace, instead of a walk over all rows.
+_OF_ALL_WORKSPACES = f"""
+WITH RECURSIVE tenants(tenant) AS (
+    SELECT min(workspace) FROM catalogue
+    UNION ALL
+    SELECT (SELECT min(workspace) FROM catalogue WHERE workspace > tenant) FROM tenants WHERE tenant IS NOT NULL
+)
+SELECT {_COLUMNS} FROM tenants JOIN catalogue ON workspace = tenant AND kind = ? ORDER BY workspace, id
+"""  # noqa: S608  constants
 _EVERYTHING = f"SELECT {_COLUMNS} FROM catalogue ORDER BY workspace, kind, id"  # noqa: S608  constants
 
 
@@ -109,6 +118,9 @@ class SqliteCatalogue:
     ) -> list[CatalogueRow]:
         parents, wanted = (msgspec.json.encode(tuple(each)).decode() for each in (parent_ids, phases))
         return [_row(found) for found in self._query(_CHILDREN, (workspace, kind, parents, wanted, wanted))]
+
+    def of_all_workspaces(self, kind: Kind) -> list[CatalogueRow]:
+        return [_row(found) for found in self._query(_OF_ALL_WORKSPACES, (kind,))]
 
     def put(self, row: CatalogueRow) -> None:
         """Insert or replace a row.

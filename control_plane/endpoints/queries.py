@@ -8,7 +8,7 @@ import msgspec
 from control_plane.endpoints import errors
 from control_plane.endpoints.deployments.commands import DeployableVersion
 from control_plane.endpoints.resources import EndpointResource, decode_endpoint, decode_instance, endpoint_resource
-from control_plane.ports import Catalogue, CatalogueRow
+from control_plane.ports import Catalogue, CatalogueRow, UnitOfWork
 from schemas.documents.endpoints import Endpoint, Instance
 from schemas.documents.versions import Version
 from schemas.events.endpoints import VersionReference
@@ -17,6 +17,8 @@ from schemas.results import ItemProblem, problem_of
 
 _SHOWN_PHASES = ("announced", "failed")
 _MAX_DIGITS = 18
+_PAGE = 1_000
+_MAX_NAMED = 10
 
 
 def endpoint_id_of(catalogue: Catalogue, endpoint: str, *, workspace: str) -> str:
@@ -69,6 +71,18 @@ def list_endpoints(
     """Return endpoints ordered by id, those after a cursor."""
     rows = catalogue.find(Kind.ENDPOINT, workspace=workspace, name_contains=query, after_id=after, limit=limit)
     return _with_instances(catalogue, [decode_endpoint(row) for row in rows], workspace=workspace)
+
+
+def endpoints_still_serving(unit: UnitOfWork) -> list[str]:
+    """Return the names of a workspace's endpoints that have deployments, ten of them at most."""
+    found: list[str] = []
+    after_id = ""
+    while rows := unit.catalogue.find(Kind.ENDPOINT, workspace=unit.actor.workspace, after_id=after_id, limit=_PAGE):
+        found += [each.name for each in map(decode_endpoint, rows) if each.deployments]
+        if len(found) >= _MAX_NAMED:
+            return found[:_MAX_NAMED]
+        after_id = rows[-1].id
+    return found
 
 
 def instances_of(

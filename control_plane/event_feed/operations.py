@@ -3,10 +3,11 @@
 import asyncio
 import time
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
+from control_plane.errors import Forbidden
 from control_plane.event_feed.commits import Commits
 from control_plane.log.ports import LogPage, LogSelection
 from control_plane.ports import EventStore
@@ -15,6 +16,7 @@ from infra.operations import READERS, Caller, Content, Operations, Question
 _MAX_WAIT_MS = 30_000
 _MAX_EVENTS = 1_000
 _MAX_POSITION = 2**63 - 1
+_READING_ALL = frozenset({"admin", "service"})
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,34 +37,65 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     read_until: int
 
 
+class NotAllWorkspacesError(Forbidden):
+    """The log of all workspaces is for admins and services of the home workspace."""
+
+    code = "home-workspace-only"
+
+    def __init__(self, home: str) -> None:
+        super().__init__(
+            "this token reads the log of its own workspace only",
+            field="all_workspaces",
+            remedy=f"leave all_workspaces out, or use the token of an admin of {home}",
+        )
+
+
 class ReadEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """From which position on, which events, and how long to wait for the first one."""
+    """From which position on, which events, and how long to wait for the first one.
+
+    `all_workspaces` is for admins and services of the home workspace; without it, the events are those of one.
+    """
 
     after: Annotated[int, msgspec.Meta(ge=0, le=_MAX_POSITION)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=_MAX_EVENTS)] = 100
     stream: str = ""
     type: str = ""
     wait_ms: Annotated[int, msgspec.Meta(ge=0, le=_MAX_WAIT_MS)] = 0
+    all_workspaces: bool = False
 
 
-def operations(store: EventStore, commits: Commits) -> Operations:
+class HasHome(Protocol):
+    """Knows the home workspace."""
+
+    @property
+    def home(self) -> str:
+        """Its name."""
+
+
+def operations(store: EventStore, commits: Commits, workspaces: HasHome) -> Operations:
     """Declare them."""
     read = Question(
         method="GET",
         path="/v1/events",
-        handler=partial(read_events, store, commits),
+        handler=partial(read_events, store, commits, workspaces),
         sdk="log.read",
         asks=ReadEvents,
         answers=Feed,
         roles=READERS,
         summary="Read the log in order, waiting for the next event if there is none yet",
+        errors=(NotAllWorkspacesError,),
     )
     return Operations("log", [read])
 
 
-async def read_events(store: EventStore, commits: Commits, caller: Caller, asked: ReadEvents) -> Content:
+async def read_events(
+    store: EventStore, commits: Commits, workspaces: HasHome, caller: Caller, asked: ReadEvents
+) -> Content:
     """Return the events after a position; where there is none, wait for one."""
-    wanted = LogSelection(workspace=caller.workspace, stream=asked.stream, type=asked.type)
+    if asked.all_workspaces and not (caller.workspace == workspaces.home and caller.role in _READING_ALL):
+        raise NotAllWorkspacesError(workspaces.home)
+    workspace = None if asked.all_workspaces else caller.workspace
+    wanted = LogSelection(workspace=workspace, stream=asked.stream, type=asked.type)
     deadline, after = time.monotonic() + asked.wait_ms / 1000, asked.after
     while True:
         page = await store.log.page(wanted, after=after, limit=asked.limit)

@@ -53,8 +53,13 @@ class _Scanned:
             self.count += 1
             event = LoggedEvent(*row)
             self.last = event.position
-            if msgspec.json.decode(event.canonical, type=_Owned).workspace == self._workspace:
+            if self._is_wanted(event):
                 yield event
+
+    def _is_wanted(self, event: LoggedEvent) -> bool:
+        if self._workspace is None:
+            return True
+        return msgspec.json.decode(event.canonical, type=_Owned).workspace == self._workspace
 
 
 def _statement(cursor: Cursor, wanted: LogSelection, after: int) -> tuple[str, tuple[object, ...]]:

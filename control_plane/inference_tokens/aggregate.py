@@ -88,6 +88,11 @@ KEYRINGS = Aggregate(
 )
 
 
+def begin(fresh: SigningKey) -> tuple[SigningKeyRotated, ...]:
+    """Decide on the first key of a workspace, which signs at once: no gateway knows another."""
+    return (SigningKeyRotated(keys=(fresh,), reason="the workspace was created"),)
+
+
 def rotate(
     state: Keyring, command: RotateSigningKey, *, first: SigningKey | None, fresh: SigningKey, now_ms: int
 ) -> tuple[SigningKeyRotated, ...]:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from control_plane.inference_tokens.aggregate import KEYRINGS, NAME, revoke_token, revoke_tokens_of, rotate
+from control_plane.inference_tokens.aggregate import KEYRINGS, NAME, begin, revoke_token, revoke_tokens_of, rotate
 from control_plane.inference_tokens.commands import RevokeInferenceTokens, RotateSigningKey
 from control_plane.inference_tokens.errors import RevocationUnclearError, TokenHolderUnknownError
 from control_plane.ports import Loaded, Reply, UnitOfWork
@@ -32,6 +32,12 @@ def rotate_signing_key(unit: UnitOfWork, command: RotateSigningKey, keys: KeyCha
     stream, before = _keyring(unit)
     events = rotate(before.state, command, first=keys.first, fresh=keys.fresh, now_ms=unit.now_ms)
     return _append(unit, stream, before, events)
+
+
+def begin_keyring(unit: UnitOfWork, fresh: SigningKey) -> None:
+    """Give a workspace that is being created its first key."""
+    stream, before = _keyring(unit)
+    unit.append(KEYRINGS, stream, expected_version=before.version, events=begin(fresh))
 
 
 def revoke_inference_tokens(unit: UnitOfWork, command: RevokeInferenceTokens) -> Reply:

@@ -6,9 +6,10 @@ import jwt
 import msgspec
 
 from control_plane.inference_tokens.aggregate import unix_s
-from control_plane.inference_tokens.signing_keys import SigningKeys
+from control_plane.inference_tokens.signing_keys import SigningKeyStore
 from infra.operations import Caller
 from schemas.envelope import rfc3339
+from schemas.inference_keys import KeySetBase, RevokedPrincipal
 
 ISSUER = "rollbook"
 
@@ -24,24 +25,10 @@ class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
     x: str
 
 
-class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """A principal whose tokens from before a time (Unix seconds, as `iat`) are refused."""
+class KeySet(KeySetBase, frozen=True, kw_only=True):
+    """A JSON Web Key Set, and what is refused whatever its signature says."""
 
-    principal_id: str
-    issued_before_s: int
-
-
-class KeySet(msgspec.Struct, frozen=True, kw_only=True):
-    """A JSON Web Key Set, and what is refused whatever its signature says.
-
-    `version` is the stream version of the keyring: who follows the log tells by it which of the two is newer.
-    """
-
-    version: int = 0
     keys: tuple[PublicKey, ...]
-    revoked_subjects: tuple[str, ...] = ()
-    revoked_tokens: tuple[str, ...] = ()
-    revoked_principals: tuple[RevokedPrincipal, ...] = ()
 
 
 class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,14 +40,14 @@ class MintedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InferenceTokenMint:
-    """Signs tokens with the key of the hour."""
+    """Signs tokens with the key of the hour, of the workspace that they are for."""
 
-    def __init__(self, keys: SigningKeys) -> None:
+    def __init__(self, keys: SigningKeyStore) -> None:
         self.keys = keys
 
     def mint(self, actor: Caller, endpoints: tuple[str, ...], *, ttl_s: int, now_ms: int) -> MintedToken:
         """Sign a token for some endpoints of the actor's workspace."""
-        key_id, private = self.keys.signing()
+        key_id, private = self.keys.of(actor.workspace).signing()
         issued_at = now_ms // 1000
         token_id = str(uuid4())
         claims = {
@@ -75,12 +62,16 @@ class InferenceTokenMint:
         token = jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": key_id})
         return MintedToken(id=token_id, token=token, expires_at=rfc3339((issued_at + ttl_s) * 1000))
 
-    def key_set(self, *, revoked_subjects: tuple[str, ...]) -> KeySet:
-        """Return what a gateway checks tokens by."""
-        keyring = self.keys.keyring()
+    def key_set(self, workspace: str, *, revoked_subjects: tuple[str, ...]) -> KeySet:
+        """Return what a gateway checks a workspace's tokens by; nothing for one that does not exist."""
+        keys = self.keys.public_of(workspace)
+        if keys is None:
+            return KeySet(workspace=workspace, keys=())
+        keyring = keys.keyring()
         return KeySet(
+            workspace=workspace,
             version=keyring.stream_version,
-            keys=tuple(PublicKey(kid=key.key_id, x=key.x) for key in self.keys.public()),
+            keys=tuple(PublicKey(kid=key.key_id, x=key.x) for key in keys.public()),
             revoked_subjects=revoked_subjects,
             revoked_tokens=tuple(token.token_id for token in keyring.tokens),
             revoked_principals=tuple(

@@ -1,12 +1,14 @@
 """The operations on the gateway's tokens: minted here, checked there; their keys, and what ends them early."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+
+import msgspec
 
 from control_plane.inference_tokens import commands, errors, handlers
 from control_plane.inference_tokens.mint import InferenceTokenMint, KeySet, MintedToken
-from control_plane.ports import EventStore
+from control_plane.ports import EventStore, UnitOfWork
 from infra.clock import Clock
 from infra.operations import ADMINS, PUBLIC, READERS, Caller, Command, Operation, Operations, Question
 from schemas.identifiers import Kind
@@ -34,9 +36,28 @@ def mint_inference_token(
     return mint.mint(caller, command.endpoints, ttl_s=command.ttl_s, now_ms=clock.now_ms())
 
 
-def show_public_keys(mint: InferenceTokenMint, revoked_subjects: RevokedSubjects, _caller: Caller) -> KeySet:
+class KeysOf(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose keys: those of a workspace, by default the home workspace."""
+
+    workspace: str = ""
+
+
+def show_public_keys(
+    mint: InferenceTokenMint, revoked_subjects: RevokedSubjects, _caller: Caller, asked: KeysOf
+) -> KeySet:
     """Return what a gateway checks tokens by."""
-    return mint.key_set(revoked_subjects=revoked_subjects())
+    return mint.key_set(asked.workspace or mint.keys.home, revoked_subjects=revoked_subjects())
+
+
+def furnishing(mint: InferenceTokenMint) -> Callable[[str], AbstractAsyncContextManager[Callable[[UnitOfWork], None]]]:
+    """Return what gives a workspace that is being created its first signing key."""
+
+    @asynccontextmanager
+    async def furnished(workspace: str) -> AsyncIterator[Callable[[UnitOfWork], None]]:
+        async with mint.keys.of(workspace).fresh() as fresh:
+            yield partial(handlers.begin_keyring, fresh=fresh)
+
+    return furnished
 
 
 def _tokens(
@@ -60,6 +81,7 @@ def _tokens(
             path="/v1/inference-tokens/keys",
             handler=partial(show_public_keys, mint, revoked_subjects),
             sdk="inference_tokens.keys",
+            asks=KeysOf,
             answers=KeySet,
             roles=PUBLIC,
             summary="Get the public keys that inference tokens are verified with",
@@ -69,9 +91,10 @@ def _tokens(
 
 def _changes(mint: InferenceTokenMint) -> list[Operation]:
     @asynccontextmanager
-    async def fresh_key(*_: object) -> AsyncIterator[handlers.KeyChange]:
-        async with mint.keys.fresh() as fresh:
-            yield handlers.KeyChange(first=mint.keys.first, fresh=fresh)
+    async def fresh_key(caller: Caller, *_: object) -> AsyncIterator[handlers.KeyChange]:
+        keys = mint.keys.of(caller.workspace)
+        async with keys.fresh() as fresh:
+            yield handlers.KeyChange(first=keys.first, fresh=fresh)
 
     return [
         Command(

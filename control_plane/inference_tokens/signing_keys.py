@@ -31,20 +31,32 @@ _log = structlog.get_logger(__name__)
 
 
 class SigningKeys:
-    """Keys of one workspace. The key of the first start counts until a rotation; it alone has no event.
+    """Keys of one workspace, whose ids begin with `prefix`.
+
+    The home workspace has a key of the first start, which counts until a rotation; it alone has no event.
 
     Safe from any thread; only one at a time writes and deletes files.
     """
 
-    def __init__(self, secrets_dir: Path, catalogue: Callable[[], Catalogue], *, workspace: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        secrets_dir: Path,
+        catalogue: Callable[[], Catalogue],
+        *,
+        workspace: str,
+        clock: Clock,
+        prefix: str = "",
+        is_home: bool = True,
+    ) -> None:
         self._secrets_dir = secrets_dir
         self._catalogue = catalogue
         self._workspace = workspace
         self._clock = clock
+        self._prefix = prefix
         self._private: dict[str, Ed25519PrivateKey] = {}
         self._undecided: set[str] = set()
         self._files = Lock()
-        self._first = None if self.keyring().keys else self._load_first()
+        self._first = self._load_first() if is_home and not self.keyring().keys else None
 
     @property
     def first(self) -> SigningKey | None:
@@ -68,10 +80,13 @@ class SigningKeys:
         """Return the id and the private half of the key that signs now.
 
         Raises:
-            SigningKeyMissingError: its file is gone.
+            SigningKeyMissingError: its file is gone, or the workspace has no key.
         """
         now = rfc3339(self._clock.now_ms())
-        key_id = [key.key_id for key in self.public() if key.signs_from <= now][-1]
+        signing = [key.key_id for key in self.public() if key.signs_from <= now]
+        if not signing:
+            raise SigningKeyMissingError(f"{self._prefix}…")
+        key_id = signing[-1]
         private = self._private.get(key_id)
         if private is None:
             try:
@@ -89,7 +104,7 @@ class SigningKeys:
         all work on files.
         """
         private = Ed25519PrivateKey.generate()
-        key = _public_of(private)
+        key = _public_of(private, prefix=self._prefix)
         await asyncio.to_thread(self._keep, key.key_id, private)
         try:
             yield key
@@ -103,6 +118,7 @@ class SigningKeys:
     def _keep(self, key_id: str, private: Ed25519PrivateKey) -> None:
         with self._files:
             self._undecided.add(key_id)
+            self._secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_key(self._file_of(key_id), private)
 
     def _give_up(self, key_id: str) -> None:
@@ -142,11 +158,49 @@ class SigningKeys:
         return own if own.exists() or not first.exists() or _key_id_in(first) != key_id else first
 
 
+class SigningKeyStore:
+    """The signing keys of all workspaces.
+
+    Those of the home workspace lie in the folder of secrets, those of each other one in a folder of its own. Their ids
+    begin with the workspace's name, so that a gateway can tell whose key signed a token.
+    """
+
+    def __init__(self, secrets_dir: Path, catalogue: Callable[[], Catalogue], *, home: str, clock: Clock) -> None:
+        self._secrets_dir = secrets_dir
+        self._catalogue = catalogue
+        self.home = home
+        self._clock = clock
+        self._known: dict[str, SigningKeys] = {}
+        self.of(home)
+
+    def of(self, workspace: str) -> SigningKeys:
+        """Return the keys of a workspace; the name is one that exists, or is about to."""
+        known = self._known.get(workspace)
+        if known is None:
+            is_home = workspace == self.home
+            keys = SigningKeys(
+                self._secrets_dir if is_home else self._secrets_dir / "workspaces" / workspace,
+                self._catalogue,
+                workspace=workspace,
+                clock=self._clock,
+                prefix="" if is_home else f"{workspace}.",
+                is_home=is_home,
+            )
+            known = self._known.setdefault(workspace, keys)
+        return known
+
+    def public_of(self, workspace: str) -> SigningKeys | None:
+        """Return the keys of a workspace that anyone may name, None where it has none."""
+        is_there = workspace == self.home or self._catalogue().id_of(Kind.KEYRING, NAME, workspace=workspace)
+        return self.of(workspace) if is_there else None
+
+
 def _key_id_in(path: Path) -> str:
     return _public_of(load_key(path)).key_id if path.name == _FIRST else path.stem.removeprefix("inference-signing-")
 
 
-def _public_of(private: Ed25519PrivateKey) -> SigningKey:
+def _public_of(private: Ed25519PrivateKey, *, prefix: str = "") -> SigningKey:
     raw = private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    return SigningKey(key_id=hashlib.sha256(raw).hexdigest()[:16], x=x, signs_from=_BEGINNING, valid_until=None)
+    key_id = prefix + hashlib.sha256(raw).hexdigest()[:16]
+    return SigningKey(key_id=key_id, x=x, signs_from=_BEGINNING, valid_until=None)

@@ -42,9 +42,9 @@ class LogReader(Protocol):
 
 
 class LogSelection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events of a workspace are wanted; an empty text lets everything through."""
+    """Which events of a workspace, or of all, are wanted; an empty text lets everything through."""
 
-    workspace: str
+    workspace: str | None
     stream: str = ""
     type: str = ""
 

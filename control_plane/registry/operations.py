@@ -74,7 +74,9 @@ def _commands(store: EventStore, artifacts: Artifacts) -> list[Operation]:
         choice, parent = command.artifact, None
         if choice.parent is not None:
             parent = version_as_named(store.catalogue(), choice.parent, workspace=caller.workspace).artifact
-        return artifacts.inspect(choice.digest, artifact_format=choice.format, parent=parent)
+        return artifacts.inspect(
+            choice.digest, workspace=caller.workspace, artifact_format=choice.format, parent=parent
+        )
 
     @asynccontextmanager
     async def inspected(caller: Caller, _model: str, command: RegisterVersion) -> AsyncIterator[InspectedFile]:

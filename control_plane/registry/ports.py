@@ -25,8 +25,10 @@ class Artifacts(Protocol):
 
     refusals: tuple[type[Exception], ...]
 
-    def inspect(self, digest: str, *, artifact_format: ArtifactFormat, parent: Artifact | None = None) -> InspectedFile:
-        """Return a file that is there and looks like its format from outside, and what it tells; blocks on the disk.
+    def inspect(
+        self, digest: str, *, workspace: str, artifact_format: ArtifactFormat, parent: Artifact | None = None
+    ) -> InspectedFile:
+        """Return a workspace's file that looks like its format from outside, and what it tells; blocks on the disk.
 
         Raises:
             Unknown: there is no such file.

@@ -3,18 +3,23 @@
 import hashlib
 from typing import Any, Protocol
 
+import msgspec
 from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
 
-from control_plane.errors import Forbidden
+from control_plane.errors import Forbidden, Invalid, Unknown
 from control_plane.ports import Actor
 from control_plane.web.problems import Unauthenticated
-from schemas.events.access import Role
+from infra.operations import Operation
+from schemas.identifiers import WORKSPACE_HEADER
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+
+_HEADER_BYTES = WORKSPACE_HEADER.lower().encode()
+_ACTING_ELSEWHERE = frozenset({"admin", "service"})
 
 PUBLIC = {"is_public": True}
 """The `opt` of a route that needs no token."""
@@ -28,6 +33,37 @@ class RoleTooWeakError(Forbidden):
     code = "role-too-weak"
 
 
+class WorkspaceUnknownError(Unknown):
+    """The caller may not act in a workspace of this name, or there is none."""
+
+    code = "workspace-not-found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no workspace {name} for this token",
+            field=WORKSPACE_HEADER,
+            remedy="leave the header out, or use a token of that workspace or of an admin of the home workspace",
+        )
+
+
+class WorkspaceClosedError(Forbidden):
+    """The workspace was closed, and nobody acts in it any more."""
+
+    code = "workspace-closed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the workspace {name} is closed",
+            remedy="an admin of the home workspace can still read it with GET, and list the others",
+        )
+
+
+class NotOfHomeError(Forbidden):
+    """Only principals of the home workspace may do this."""
+
+    code = "home-workspace-only"
+
+
 class Tokens(Protocol):
     """Knows whose a token is."""
 
@@ -35,12 +71,33 @@ class Tokens(Protocol):
         """Return who holds the token, or None when it is unknown, expired or revoked."""
 
 
-class RoleGuard:
-    """Lets some roles pass. A route has one, or says that it is `PUBLIC`."""
+class Workspaces(Protocol):
+    """Knows which workspaces there are. From `home`, the installation is administered and its services act."""
 
-    def __init__(self, tokens: Tokens, roles: frozenset[Role], *, remedy: str) -> None:
-        self.roles = roles
+    @property
+    def home(self) -> str:
+        """The name of the home workspace."""
+
+    def is_known(self, name: str) -> bool:
+        """Return whether there is such a workspace, open or closed."""
+
+    def is_open(self, name: str) -> bool:
+        """Return whether someone may act in it."""
+
+
+class RoleGuard:
+    """Lets some roles pass. A route has one, or says that it is `PUBLIC`.
+
+    A principal acts in its own workspace. Admins and services of the home workspace act in the one that the header
+    `Rollbook-Workspace` names, if it is there.
+    """
+
+    def __init__(self, tokens: Tokens, workspaces: Workspaces, operation: Operation, *, remedy: str) -> None:
+        self.roles = operation.roles
         self._tokens = tokens
+        self._workspaces = workspaces
+        self._is_for_installation = operation.is_for_installation
+        self._only_reads = operation.method in {"GET", "HEAD"}
         self._remedy = remedy
 
     # Asynchronous, though it waits for nothing: Litestar runs a synchronous guard in a thread of its own.
@@ -48,11 +105,33 @@ class RoleGuard:
         actor = self._authenticated(connection)
         if actor.role not in self.roles:
             raise RoleTooWeakError(f"the role {actor.role} may not do this", remedy=self._remedy)
-        connection.scope["state"]["actor"] = actor
+        home = self._workspaces.home
+        if self._is_for_installation and actor.workspace != home:
+            raise NotOfHomeError(
+                f"only principals of the home workspace {home} may do this", remedy=f"ask an admin of {home}"
+            )
+        connection.scope["state"]["actor"] = self._in_workspace(connection, actor)
 
     def __deepcopy__(self, _: dict[int, Any]) -> "RoleGuard":
         # Litestar copies the routes of a router as deep as they go; the tokens behind a guard are one and the same.
         return self
+
+    def _in_workspace(self, connection: Connection, actor: Actor) -> Actor:
+        asked = _workspace_asked(connection)
+        if asked is not None and asked != actor.workspace:
+            may_ask = actor.workspace == self._workspaces.home and actor.role in _ACTING_ELSEWHERE
+            if not may_ask or not self._workspaces.is_known(asked):
+                raise WorkspaceUnknownError(asked)
+            actor, is_at_home = msgspec.structs.replace(actor, workspace=asked), True
+        else:
+            is_at_home = actor.workspace == self._workspaces.home
+        if not self._workspaces.is_open(actor.workspace) and not (is_at_home and self._may_in_closed(actor)):
+            raise WorkspaceClosedError(actor.workspace)
+        return actor
+
+    def _may_in_closed(self, actor: Actor) -> bool:
+        """Whether someone of the home workspace may do this in a closed one: read, and clear up what ran there."""
+        return self._only_reads or actor.role == "service"
 
     def _authenticated(self, connection: Connection) -> Actor:
         scheme, _, token = _authorization(connection).partition(b" ")
@@ -67,11 +146,13 @@ class RoleGuard:
 class Authentication:
     """Makes the guards of operations."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, workspaces: Workspaces) -> None:
         self._tokens = tokens
+        self._workspaces = workspaces
 
-    def roles(self, roles: frozenset[Role]) -> RoleGuard:
-        """Let some roles pass."""
+    def guard(self, operation: Operation) -> RoleGuard:
+        """Let the roles pass that the operation is for."""
+        roles = operation.roles
         people = [role for role in ("viewer", "operator", "admin") if role in roles]
         asks_for_service = "service" in roles and people == ["admin"]
         remedy = (
@@ -79,7 +160,7 @@ class Authentication:
             if asks_for_service
             else f"ask an admin for a token with the role {people[0]}"
         )
-        return RoleGuard(self._tokens, roles, remedy=remedy)
+        return RoleGuard(self._tokens, self._workspaces, operation, remedy=remedy)
 
 
 def open_routes(app: Litestar) -> list[str]:
@@ -109,3 +190,10 @@ def _is_closed(handler: BaseRouteHandler) -> bool:
 
 def _authorization(connection: Connection) -> bytes:
     return next((value for name, value in connection.scope["headers"] if name == b"authorization"), b"")
+
+
+def _workspace_asked(connection: Connection) -> str | None:
+    asked = [value for name, value in connection.scope["headers"] if name == _HEADER_BYTES]
+    if len(asked) > 1:
+        raise Invalid(f"{WORKSPACE_HEADER} appears twice", field=WORKSPACE_HEADER, remedy="send it once")
+    return asked[0].decode("latin-1") if asked else None

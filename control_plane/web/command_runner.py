@@ -37,10 +37,17 @@ class Commands:
         self._store = store
         self._new_command_id = new_command_id
 
-    async def run(self, request: Request[Any, Any, Any], action: Action) -> Response[bytes]:
-        """Carry out a command and answer with ETag, Rollbook-Position and the position in the body."""
-        executed = await self._store.execute(await self._context(request), action)
-        return _answer(executed)
+    async def run(
+        self, request: Request[Any, Any, Any], action: Action, *, within: str | None = None
+    ) -> Response[bytes]:
+        """Carry out a command and answer with ETag, Rollbook-Position and the position in the body.
+
+        It runs in the caller's workspace, or in the one that `within` names.
+        """
+        context = await self._context(request)
+        if within is not None:
+            context = msgspec.structs.replace(context, actor=msgspec.structs.replace(context.actor, workspace=within))
+        return _answer(await self._store.execute(context, action))
 
     async def run_each(self, request: Request[Any, Any, Any], actions: Sequence[Action]) -> Response[bytes]:
         """Carry out commands, each by itself, and answer with a result for each and the position of them all."""

@@ -13,7 +13,13 @@ from litestar.handlers import HTTPRouteHandler
 
 from control_plane import errors
 from control_plane.event_store import errors as store_errors
-from control_plane.web.authentication import PUBLIC, RoleTooWeakError
+from control_plane.web.authentication import (
+    PUBLIC,
+    NotOfHomeError,
+    RoleTooWeakError,
+    WorkspaceClosedError,
+    WorkspaceUnknownError,
+)
 from control_plane.web.bodies import InvalidBodyError, MalformedJsonError
 from control_plane.web.command_runner import BadHeaderError
 from control_plane.web.problems import (
@@ -26,6 +32,7 @@ from control_plane.web.problems import (
     status_of_kind,
 )
 from infra.operations import JSON, Command, CommandList, Operation, Operations, Question, Transfer
+from schemas.identifiers import WORKSPACE_HEADER
 
 Document: TypeAlias = dict[str, Any]
 
@@ -41,6 +48,7 @@ _ASKED_HEADERS = {
     "Idempotency-Key": "Makes the command safe to repeat for 24 hours; 1 to 200 characters.",
     "If-Match": "Lets the command pass only if its stream is still at this version, as an ETag.",
     "Range": "The part of the file that is wanted, `bytes=0-99`.",
+    WORKSPACE_HEADER: "The workspace to act in; for admins and services of the home workspace.",
     "X-Correlation-Id": "Kept on the events of the command, and answered.",
 }
 _HEADERS = {
@@ -230,7 +238,7 @@ def _asked_headers(operation: Operation) -> Iterator[str]:
     if isinstance(operation, Transfer) and operation.download:
         yield "Range"
     if operation.roles:
-        yield "X-Correlation-Id"
+        yield from (WORKSPACE_HEADER, "X-Correlation-Id")
 
 
 def _header_parameter(name: str, description: str) -> Document:
@@ -329,7 +337,9 @@ def _codes(kinds: Sequence[Any]) -> Iterator[str]:
 def _errors_of(operation: Operation) -> Iterator[Any]:
     yield from operation.errors
     if operation.roles:
-        yield from (Unauthenticated, RoleTooWeakError)
+        yield from (Unauthenticated, RoleTooWeakError, WorkspaceUnknownError, WorkspaceClosedError, errors.Invalid)
+    if operation.is_for_installation:
+        yield NotOfHomeError
     if any(each.is_number for each in operation.placeholders):
         yield NoSuchRoute
     if operation.asks is not None:

@@ -40,7 +40,7 @@ def _route(operation: Operation, *, commands: Commands, authentication: Authenti
     path = _UNTYPED.sub(r"{\1:str}", operation.path)
     options: dict[str, Any] = {"opt": PUBLIC}
     if operation.roles:
-        options = {"guards": [authentication.roles(operation.roles)]}
+        options = {"guards": [authentication.guard(operation)]}
     if isinstance(operation, Transfer) and operation.upload:
         options["request_max_body_size"] = None
     handler = HTTPRouteHandler(
@@ -92,7 +92,8 @@ async def _carry_out(
             reply: Reply = command.handler(unit, *given, **extras)
             return reply
 
-        return await commands.run(request, action)
+        within = None if command.within is None else command.within(*arguments)
+        return await commands.run(request, action, within=within)
 
 
 async def _carry_out_each(

@@ -34,6 +34,7 @@ def operations(access: Access) -> Operations:
                 answers=ResourcesOverTime,
                 roles=READERS,
                 summary="Get what hosts and gateways use",
+                is_for_installation=True,
                 errors=(BadQuery, ViewUnavailable),
             ),
         ],

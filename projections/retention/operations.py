@@ -19,6 +19,7 @@ def operations(access: Access) -> Operations:
         roles=OPERATORS,
         summary="Get what the tables of the views hold, of all workspaces together, and how long they keep it",
         errors=(ViewUnavailable,),
+        is_for_installation=True,
     )
     return Operations("views", [listing])
 

@@ -128,6 +128,7 @@ async def _serve_from(file: StateFile, folder: Path, settings: FollowerSettings)
             clock=SystemClock(),
             home=Home(region=settings.region, zone=settings.zone),
         )
+        control_plane.workspace_of = follower.workspace_of
         failovers = FailoverReports(control_plane, clock=SystemClock(), region=settings.region)
         ads.put(fixed_resources(host=str(settings.envoy_host), port=settings.envoy_port, limits=settings.limits))
         sources: Mapping[str, AsyncWork] = {

@@ -1,6 +1,6 @@
 """The few calls that the follower makes to the control plane."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -11,24 +11,22 @@ import msgspec
 
 from schemas.envelope import rfc3339
 from schemas.failover import FailoverReport, ReportFailoverStart
-from serving.gateway.routing_state import (
-    RevokedPrincipal,
-    TokenRules,
-)
+from schemas.identifiers import WORKSPACE_HEADER
+from schemas.inference_keys import KeySetBase
+from serving.gateway.routing_state import TokenRules
 
 _TIMEOUT_S = 10.0
 
 
-class _Keys(msgspec.Struct, frozen=True, kw_only=True):
-    version: int = 0
+class _Keys(KeySetBase, frozen=True, kw_only=True):
     keys: tuple[dict[str, Any], ...] = ()
-    revoked_subjects: tuple[str, ...] | None = None
-    revoked_tokens: tuple[str, ...] = ()
-    revoked_principals: tuple[RevokedPrincipal, ...] = ()
+    # An earlier control plane does not say who is refused.
+    revoked_subjects: tuple[str, ...] | None = None  # type: ignore[assignment]
 
     def rules(self, *, revoked_subjects: tuple[str, ...]) -> TokenRules:
         """Return the rules that the gateway checks tokens by."""
         return TokenRules(
+            workspace=self.workspace,
             version=self.version,
             keys=self.keys,
             revoked_subjects=tuple(sorted(revoked_subjects)),
@@ -44,12 +42,14 @@ class RefusedByControlPlaneError(Exception):
 class ControlPlaneClient:
     """Calls with the service token, which is reread for each call because it may be replaced.
 
+    `workspace_of` says to which workspace an endpoint belongs; None where it is unknown.
     Every call raises httpx.HTTPError or OSError if the control plane cannot answer now.
     """
 
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, transport=transport)
         self._token_file = token_file
+        self.workspace_of: Callable[[str], str | None] = lambda _: None
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,7 +74,7 @@ class ControlPlaneClient:
             RefusedByControlPlaneError: the endpoint or epoch does not exist.
         """
         body = {"epoch": epoch, "region": region, "gateway_id": gateway_id, "applied_at": rfc3339(at_ms)}
-        await self._command(f"/v1/endpoints/{endpoint_id}/applied", body)
+        await self._command(endpoint_id, "applied", body)
 
     async def report_failover(self, endpoint_id: str, report: FailoverReport) -> None:
         """Report that a failover started or ended. Idempotent.
@@ -83,10 +83,13 @@ class ControlPlaneClient:
             RefusedByControlPlaneError: the endpoint or a deployment no longer exists.
         """
         what = "failover-started" if isinstance(report, ReportFailoverStart) else "failover-ended"
-        await self._command(f"/v1/endpoints/{endpoint_id}/{what}", msgspec.structs.asdict(report))
+        await self._command(endpoint_id, what, msgspec.structs.asdict(report))
 
-    async def _command(self, path: str, body: Mapping[str, object]) -> None:
-        answer = await self._client.post(path, json=dict(body), headers=self._authorization())
+    async def _command(self, endpoint_id: str, what: str, body: Mapping[str, object]) -> None:
+        headers = self._authorization()
+        if (workspace := self.workspace_of(endpoint_id)) is not None:
+            headers[WORKSPACE_HEADER] = workspace
+        answer = await self._client.post(f"/v1/endpoints/{endpoint_id}/{what}", json=dict(body), headers=headers)
         if answer.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
             raise RefusedByControlPlaneError(answer.text[:500])
         answer.raise_for_status()
@@ -97,11 +100,7 @@ class ControlPlaneClient:
         Raises:
             RefusedByControlPlaneError: the endpoint or deployment does not exist.
         """
-        path = f"/v1/endpoints/{endpoint_id}/deployments/{deployment_id}/wake"
-        answer = await self._client.post(path, json={"reason": reason}, headers=self._authorization())
-        if answer.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
-            raise RefusedByControlPlaneError(answer.text[:500])
-        answer.raise_for_status()
+        await self._command(endpoint_id, f"deployments/{deployment_id}/wake", {"reason": reason})
 
     def _authorization(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}

@@ -30,7 +30,7 @@ from serving.gateway.provenance import answered_by
 from serving.gateway.replies import OPENAI_PREFIX
 from serving.gateway.retries import policy_in_force, retry_policy
 from serving.gateway.routing_state import EndpointRoute, Traffic
-from serving.gateway.token_checks import scope_check
+from serving.gateway.token_checks import scope_check, workspace_check
 
 _OIP_PREFIX = "/v2/models/"
 NOWHERE = "nowhere"
@@ -70,8 +70,13 @@ def models_route(workspace: str, endpoints: Iterable[EndpointRoute]) -> scoped_r
 
 
 def batches_route(workspace: str) -> scoped_route_pb2.ScopedRouteConfiguration:
-    """Build the route of a workspace's files and batches; every token can use them, whatever endpoints it is for."""
-    host = route_pb2.VirtualHost(name=batches_name(workspace), domains=["*"], routes=batch_routes(workspace))
+    """Build the route of a workspace's files and batches; every token of it can use them, whatever it is for."""
+    host = route_pb2.VirtualHost(
+        name=batches_name(workspace),
+        domains=["*"],
+        routes=batch_routes(workspace),
+        typed_per_filter_config={names.SCOPE_FILTER: workspace_check(workspace)},
+    )
     return _route(batches_name(workspace), key=batches_key(workspace), hosts=[host])
 
 

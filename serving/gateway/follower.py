@@ -8,6 +8,7 @@ import structlog
 from infra.clock import Clock
 from infra.kafka.serving_state import Documents
 from schemas.documents.records import StateRecord
+from schemas.envelope import rfc3339
 from schemas.events.endpoints import FailoverStarted
 from schemas.topics import SERVING_STATE
 from serving.gateway import names
@@ -20,6 +21,7 @@ from serving.gateway.route_documents import Change
 from serving.gateway.routing_state import KeptState, TokenRules
 from serving.gateway.routing_table import RoutingTable
 from serving.gateway.state_file import StateFile
+from serving.gateway.token_rules import keys_of_all, principals_revoked_in_all, tokens_revoked_in_all
 from serving.gateway.waiting_rooms import WaitingRooms
 
 _KEEP_AFTER_S = 0.05
@@ -66,17 +68,22 @@ class Follower:
     def sizes(self) -> dict[str, float]:
         """Return how many endpoints, instances, signing keys and revocations the table holds."""
         tokens = self._table.tokens
-        revoked = (tokens.revoked_subjects, tokens.revoked_tokens, tokens.revoked_principals)
+        revoked = (tokens.revoked_subjects, tokens_revoked_in_all(tokens), principals_revoked_in_all(tokens))
         return {
             "endpoint": len(self._table.endpoints),
             "instance": self._table.instance_count,
-            "signing_key": len(tokens.keys),
+            "signing_key": len(keys_of_all(tokens)),
             "revocation": sum(map(len, revoked)),
         }
 
     @property
     def tokens(self) -> TokenRules:
         return self._table.tokens
+
+    def workspace_of(self, endpoint_id: str) -> str | None:
+        """Return to which workspace an endpoint belongs, None of an unknown one."""
+        endpoint = self._table.endpoints.get(endpoint_id)
+        return None if endpoint is None else endpoint.workspace
 
     @property
     def failovers(self) -> list[tuple[str, FailoverStarted]]:
@@ -126,7 +133,7 @@ class Follower:
 
     def renew_tokens(self, tokens: TokenRules) -> None:
         """Take new keys or revocations."""
-        self._pass_on(self._table.renew_tokens(tokens))
+        self._pass_on(self._table.renew_tokens(tokens, at=rfc3339(self._clock.now_ms())))
         self._has_keys.set()
 
     def on_taken(self, type_url: str, taken: Sequence[str]) -> None:

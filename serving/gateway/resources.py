@@ -34,6 +34,7 @@ from serving.gateway.route_documents import Change
 from serving.gateway.routing_state import TokenRules
 from serving.gateway.routing_table import RoutingTable
 from serving.gateway.token_checks import revocation_check, token_check
+from serving.gateway.token_rules import keys_of_all
 from serving.gateway.tracing import CLUSTER, collector
 
 _DEFAULT_COMEBACKS = Comebacks()
@@ -164,7 +165,7 @@ def _clusters(name: str) -> list[tuple[str, str]]:
 
 def _token_resources(tokens: TokenRules) -> Iterable[Resource]:
     for name, config in (
-        (names.TOKEN_FILTER, token_check(tokens.keys)),
+        (names.TOKEN_FILTER, token_check(keys_of_all(tokens))),
         (names.REVOCATION_FILTER, revocation_check(tokens)),
     ):
         yield _resource(name, extension_pb2.TypedExtensionConfig(name=name, typed_config=packed(config)))

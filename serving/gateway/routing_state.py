@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.documents.access import Keyring
 from schemas.documents.endpoints import Endpoint, Instance
 from schemas.events.endpoints import (
     Allocation,
@@ -13,6 +14,7 @@ from schemas.events.endpoints import (
     FailoverStarted,
     VersionReference,
 )
+from schemas.inference_keys import KeySetBase
 
 Aliases = Mapping[str, Mapping[str, str]]
 """The version that an alias names, by the model's id and the alias."""
@@ -107,26 +109,17 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
         return Shadow(deployment_id=shadow.deployment_id, percent=shadow.percent, is_warm=self.has_warm_shadow)
 
 
-class RevokedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """A principal whose tokens issued before a time (Unix seconds, like `iat`) are rejected."""
-
-    principal_id: str
-    issued_before_s: int
-
-
-class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
+class TokenRules(KeySetBase, frozen=True, kw_only=True):
     """The public keys of inference tokens, and what is refused although one of them signed it.
 
-    `version` is the keyring's stream version, 0 before its first event. `revoked_subjects` can no longer act at all.
-    A document says so of those that are also in `known_subjects`; the others are known from the control plane's answer.
+    Keys and revocations are those of the home workspace, whose keyring has events only after a rotation. `others` are
+    the keyrings of the other workspaces. A document says of the principals in `known_subjects` that they can no longer
+    act; the others in `revoked_subjects` are known from the control plane's answer.
     """
 
-    version: int = 0
     keys: tuple[dict[str, Any], ...] = ()
-    revoked_subjects: tuple[str, ...] = ()
+    others: dict[str, Keyring] = msgspec.field(default_factory=dict)
     known_subjects: tuple[str, ...] = ()
-    revoked_tokens: tuple[str, ...] = ()
-    revoked_principals: tuple[RevokedPrincipal, ...] = ()
 
 
 class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):

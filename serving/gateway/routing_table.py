@@ -141,9 +141,9 @@ class RoutingTable:
         """Note parts as kept, without those that have changed meanwhile."""
         self._unkept -= {key for key, part in kept.parts.items() if self._part(key) is part}
 
-    def renew_tokens(self, tokens: TokenRules) -> Change:
-        """Take keys and revocations that came from the control plane and not from the log."""
-        return self._take_tokens(renewed(self.tokens, tokens))
+    def renew_tokens(self, tokens: TokenRules, *, at: str = "") -> Change:
+        """Take keys and revocations that came from the control plane, and drop what has ended at a time (RFC 3339)."""
+        return self._take_tokens(renewed(self.tokens, tokens, at=at))
 
     def take(self, read: Documents, *, lets_go: bool = False) -> Change:
         """Take documents, and skip those that only a newer release can read.

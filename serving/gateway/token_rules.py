@@ -2,28 +2,21 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from schemas.documents.access import Keyring
 from schemas.events import access
-from serving.gateway.routing_state import RevokedPrincipal, TokenRules
+from schemas.inference_keys import RevokedPrincipal
+from serving.gateway.routing_state import TokenRules
 
 
 def with_keyring(rules: TokenRules, keyring: Keyring) -> TokenRules:
     """Return the rules after a keyring's document, unless an answer of the control plane was newer."""
-    if keyring.stream_version < rules.version:
-        return rules
-    return msgspec.structs.replace(
-        rules,
-        version=keyring.stream_version,
-        keys=tuple(map(_jwk, keyring.keys)) or rules.keys,
-        revoked_tokens=tuple(each.token_id for each in keyring.tokens),
-        revoked_principals=tuple(
-            RevokedPrincipal(principal_id=each.principal_id, issued_before_s=_unix_s(each.issued_before))
-            for each in keyring.principals
-        ),
-    )
+    if keyring.workspace != rules.workspace:
+        return msgspec.structs.replace(rules, others={**rules.others, keyring.workspace: keyring})
+    return rules if keyring.stream_version < rules.version else _at_home(rules, keyring)
 
 
 def with_subject(rules: TokenRules, subject: str) -> TokenRules:
@@ -36,14 +29,61 @@ def without_subject(rules: TokenRules, subject: str) -> TokenRules:
     return _knowing(rules, set(rules.known_subjects) - {subject}, revoked=set(rules.revoked_subjects) - {subject})
 
 
-def renewed(rules: TokenRules, answer: TokenRules) -> TokenRules:
-    """Return the rules after an answer of the control plane, which can be older than the documents.
+def renewed(rules: TokenRules, answer: TokenRules, *, at: str) -> TokenRules:
+    """Return the rules at a time (RFC 3339) with an answer of the control plane, which can be older than the documents.
 
     A principal that a document names stays refused. Keys and revocations that have ended are no longer in an answer,
-    and are dropped.
+    and are dropped, as are those of other workspaces. The answer says which one is the home workspace, whose keyring
+    a document may have brought before.
     """
     newer = rules if answer.version < rules.version else answer
-    return _knowing(newer, rules.known_subjects, revoked={*rules.known_subjects, *answer.revoked_subjects})
+    others = {name: _as_of(other, at) for name, other in rules.others.items() if name != answer.workspace}
+    at_home = msgspec.structs.replace(newer, workspace=answer.workspace, others=others)
+    brought = rules.others.get(answer.workspace)
+    if brought is not None and brought.stream_version >= at_home.version:
+        at_home = _at_home(at_home, _as_of(brought, at))
+    return _knowing(at_home, rules.known_subjects, revoked={*rules.known_subjects, *answer.revoked_subjects})
+
+
+def keys_of_all(rules: TokenRules) -> list[dict[str, Any]]:
+    """Return the public keys of all workspaces."""
+    return [*rules.keys, *(_jwk(key) for other in rules.others.values() for key in other.keys)]
+
+
+def tokens_revoked_in_all(rules: TokenRules) -> list[str]:
+    """Return the ids of the refused tokens of all workspaces."""
+    return [*rules.revoked_tokens, *(each.token_id for other in rules.others.values() for each in other.tokens)]
+
+
+def principals_revoked_in_all(rules: TokenRules) -> list[RevokedPrincipal]:
+    """Return whose earlier tokens are refused, of all workspaces."""
+    return [*rules.revoked_principals, *(each for other in rules.others.values() for each in _principals(other))]
+
+
+def _at_home(rules: TokenRules, keyring: Keyring) -> TokenRules:
+    return msgspec.structs.replace(
+        rules,
+        version=keyring.stream_version,
+        # Before its first rotation, the home workspace signs with a key that no document names.
+        keys=tuple(map(_jwk, keyring.keys)) or rules.keys,
+        revoked_tokens=tuple(each.token_id for each in keyring.tokens),
+        revoked_principals=tuple(_principals(keyring)),
+    )
+
+
+def _as_of(keyring: Keyring, at: str) -> Keyring:
+    """Leave out what has ended; RFC 3339 texts of documents compare as times."""
+    return msgspec.structs.replace(
+        keyring,
+        keys=tuple(key for key in keyring.keys if key.valid_until is None or key.valid_until > at),
+        tokens=tuple(token for token in keyring.tokens if token.until > at),
+        principals=tuple(one for one in keyring.principals if one.until > at),
+    )
+
+
+def _principals(keyring: Keyring) -> Iterable[RevokedPrincipal]:
+    for each in keyring.principals:
+        yield RevokedPrincipal(principal_id=each.principal_id, issued_before_s=_unix_s(each.issued_before))
 
 
 def _knowing(rules: TokenRules, known: Iterable[str], *, revoked: Iterable[str]) -> TokenRules:

@@ -34,6 +34,7 @@ ALSO_RIM: dict[str, str] = {
     "control_plane/endpoints/scaling/replay_app.py": "a program",
     "control_plane/inference_tokens/mint.py": "signs tokens",
     "control_plane/inference_tokens/signing_keys.py": "keeps keys in files",
+    "control_plane/workspaces/directory.py": "keeps the workspaces in memory",
 }
 LIBRARIES_OF_CORE = {"msgspec", "schemas"}
 SHARED_WITH_CORE = {"control_plane.errors", "control_plane.ports"}

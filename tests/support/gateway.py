@@ -101,7 +101,7 @@ class Tokens:
     """Mints inference tokens as the control plane does."""
 
     def __init__(self, *, kid: str = "one") -> None:
-        self._kid = kid
+        self.kid = kid
         self._key = Ed25519PrivateKey.generate()
         self.jwks = [{**json.loads(OKPAlgorithm.to_jwk(self._key.public_key())), "kid": kid, "alg": "EdDSA"}]
 
@@ -119,7 +119,7 @@ class Tokens:
             "jti": "token-1",
             **claims,
         }
-        return jwt.encode(body, self._key, algorithm="EdDSA", headers={"kid": self._kid})
+        return jwt.encode(body, self._key, algorithm="EdDSA", headers={"kid": self.kid})
 
 
 class Ports:

@@ -67,6 +67,10 @@ class MemoryCatalogue:
         ]
         return sorted(found, key=lambda row: (row.parent_id, row.id))
 
+    def of_all_workspaces(self, kind: Kind) -> list[CatalogueRow]:
+        found = [row for row in self.rows.values() if row.kind == kind]
+        return sorted(found, key=lambda row: (row.workspace, row.id))
+
 
 class MemoryLog:
     """All events of all streams, as they come back from a log. A command that raises leaves nothing."""

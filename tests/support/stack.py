@@ -76,7 +76,7 @@ class RunningStack:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.profile = Profile(data_dir=data_dir, url=None, token=None, as_json=False)
+        self.profile = Profile(data_dir=data_dir, url=None, token=None, workspace=None, as_json=False)
 
     @property
     def status(self) -> StackStatus:

@@ -25,6 +25,7 @@ _log = structlog.get_logger(__name__)
 class Plane(Protocol):
     """What the autoscaler needs from the control plane."""
 
+    def within(self, workspace: str) -> "Plane": ...
     async def report_load(
         self, endpoint_id: str, deployment_id: str, measurement: LoadMeasurement
     ) -> ScalingAnswer: ...
@@ -137,7 +138,8 @@ class Autoscaler:
         )
         try:
             async with places:
-                answer = await self._plane.report_load(watched.endpoint_id, deployment.id, measurement)
+                plane = self._plane.within(watched.workspace)
+                answer = await plane.report_load(watched.endpoint_id, deployment.id, measurement)
         except (PartAwayError, RefusedError) as error:
             self.failures += 1
             _log.warning("load_not_told", deployment_id=deployment.id, error=str(error))

@@ -1,5 +1,6 @@
 """The autoscaler's calls to the control plane, each with a timeout."""
 
+from copy import copy
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -7,6 +8,7 @@ from typing import TypeVar
 import httpx
 import msgspec
 
+from schemas.identifiers import DEFAULT_WORKSPACE, WORKSPACE_HEADER
 from schemas.scaling import LoadMeasurement
 from workers.autoscaler.errors import PartAwayError, RefusedError
 
@@ -30,6 +32,13 @@ class ControlPlane:
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
+        self.workspace = DEFAULT_WORKSPACE
+
+    def within(self, workspace: str) -> "ControlPlane":
+        """Return the same control plane for what belongs to a workspace."""
+        bound = copy(self)
+        bound.workspace = workspace
+        return bound
 
     async def close(self) -> None:
         """Close the connections."""
@@ -44,7 +53,8 @@ class ControlPlane:
         self, method: str, path: str, answer: type[Answer], *, body: dict[str, LoadMeasurement] | None = None
     ) -> Answer:
         content = None if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {WORKSPACE_HEADER: self.workspace}
+        headers |= {} if body is None else {"Content-Type": "application/json"}
         try:
             headers["Authorization"] = f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}"
             response = await self._client.request(method, path, content=content, headers=headers)

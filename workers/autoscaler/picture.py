@@ -20,6 +20,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What the autoscaler reads of an endpoint's document."""
 
     id: str
+    workspace: str
     deployments: tuple[Deployment, ...]
     scaling: ScalingPolicy | None = None
 
@@ -37,6 +38,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment under a policy, with the instances that take its traffic."""
 
+    workspace: str
     endpoint_id: str
     deployment: Deployment
     policy: ScalingPolicy
@@ -73,6 +75,7 @@ class Picture:
             instances.setdefault(each.deployment_id, []).append(each)
         return {
             deployment.id: Watched(
+                workspace=endpoint.workspace,
                 endpoint_id=endpoint.id,
                 deployment=deployment,
                 policy=endpoint.scaling,

@@ -129,7 +129,8 @@ class Batches:
             ApiError: the control plane does not answer, or refuses.
         """
         try:
-            await self._parts.plane.cancel(batch_id, reason=reason)
+            plane = self._parts.plane.within(self._parts.book[batch_id].workspace)
+            await plane.cancel(batch_id, reason=reason)
         except PartAwayError as error:
             raise control_plane_unavailable() from error
         except RefusedError as error:
@@ -168,7 +169,7 @@ class Batches:
 
     async def _announce(self, record: BatchRecord) -> None:
         try:
-            answer = await self._parts.plane.create(creation_of(record))
+            answer = await self._parts.plane.within(record.workspace).create(creation_of(record))
         except PartAwayError as error:
             # It may be in the log although no answer came; this is settled once the control plane answers.
             self._run(record.id)

@@ -1,5 +1,6 @@
 """The batch server's calls to the control plane, each with a timeout."""
 
+from copy import copy
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ import httpx
 import msgspec
 
 from schemas.events.batches import BatchFile, BatchProblem
+from schemas.identifiers import DEFAULT_WORKSPACE, WORKSPACE_HEADER
 from workers.batch_server.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
@@ -59,6 +61,13 @@ class ControlPlane:
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
+        self.workspace = DEFAULT_WORKSPACE
+
+    def within(self, workspace: str) -> "ControlPlane":
+        """Return the same control plane for what belongs to a workspace."""
+        bound = copy(self)
+        bound.workspace = workspace
+        return bound
 
     async def close(self) -> None:
         """Close the connections."""
@@ -106,10 +115,10 @@ class ControlPlane:
         return True
 
     async def erased_principals(self, *, after: int) -> tuple[frozenset[str], int]:
-        """Return who was erased after a position of the log, and the position to continue from."""
+        """Return who was erased in any workspace after a position of the log, and the position to continue from."""
         erased: set[str] = set()
         while True:
-            path = f"/v1/events?after={after}&limit={_PAGE}&type={_ERASED}"
+            path = f"/v1/events?after={after}&limit={_PAGE}&type={_ERASED}&all_workspaces=true"
             feed = await self._call("GET", path, _Feed)
             erased.update(item.event.stream for item in feed.items)
             after = feed.read_until
@@ -120,7 +129,8 @@ class ControlPlane:
         self, method: str, path: str, answer: type[Answer], *, body: dict[str, Any] | None = None
     ) -> Answer:
         content = None if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {WORKSPACE_HEADER: self.workspace}
+        headers |= {} if body is None else {"Content-Type": "application/json"}
         try:
             headers["Authorization"] = f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}"
             response = await self._client.request(method, path, content=content, headers=headers)

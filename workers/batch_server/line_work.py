@@ -32,7 +32,7 @@ class LineWork:
         self._record = record
         self._parts = parts
         self._stop = stop
-        self._bearer = Bearer(parts.plane, record.id)
+        self._bearer = Bearer(parts.plane.within(record.workspace), record.id)
         self._under_way: set[asyncio.Task[None]] = set()
         self.results = Results(parts.book.folder(record.id), requests=record.requests)
 

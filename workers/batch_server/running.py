@@ -14,7 +14,7 @@ from workers.batch_server.errors import PartAwayError, RefusedError
 from workers.batch_server.file_store import StoredFile, digest_of
 from workers.batch_server.input_lines import Checked, Rules
 from workers.batch_server.line_work import CANCELLED, EXPIRED, NOT_ASKED, LineWork
-from workers.batch_server.parts import Parts
+from workers.batch_server.parts import Parts, Plane
 from workers.batch_server.results import ERRORS, OUTPUT
 from workers.batch_server.stop import Stop
 from workers.batch_server.wire import Problem, Status
@@ -92,10 +92,14 @@ class BatchRun:
             case _:
                 await self._publish()
 
+    @property
+    def _plane(self) -> Plane:
+        return self._parts.plane.within(self.record.workspace)
+
     async def _give_up_creation(self, record: BatchRecord) -> None:
         # The caller got no answer and may have created the batch again: two must not run.
-        await self._parts.plane.create(creation_of(record))
-        await self._parts.plane.cancel(record.id, reason="its creation was never confirmed")
+        await self._plane.create(creation_of(record))
+        await self._plane.cancel(record.id, reason="its creation was never confirmed")
         announced = msgspec.structs.replace(record, is_announced=True)
         self._keep(announced.moved("cancelling", now_s=self._parts.now_s))
 
@@ -112,7 +116,7 @@ class BatchRun:
         if problems:
             await self._fail(problems)
             return
-        answer = await parts.plane.start(record.id, requests=found.requests)
+        answer = await self._plane.start(record.id, requests=found.requests)
         if answer.phase == "cancelling":
             self.cancel()
             return
@@ -123,7 +127,7 @@ class BatchRun:
 
     async def _fail(self, problems: tuple[Problem, ...]) -> None:
         reported = tuple(BatchProblem(code=one.code, line=one.line) for one in problems)
-        await self._parts.plane.fail(self._id, reported)
+        await self._plane.fail(self._id, reported)
         failed = msgspec.structs.replace(self.record, problems=problems)
         self._end(failed, "failed")
         _log.info("batch_failed", batch_id=self._id, problems=len(problems))
@@ -135,7 +139,7 @@ class BatchRun:
             endpoint = model.partition("@")[0].partition(":")[0].lower()
             if endpoint not in scopes and "*" not in scopes:
                 why = f"the token that created the batch may not call {model[:100]!r}; mint one that is allowed to"
-            elif not await self._parts.plane.has_endpoint(endpoint):
+            elif not await self._plane.has_endpoint(endpoint):
                 why = f"there is no endpoint {model[:100]!r}; list them with GET /v1/models"
             else:
                 continue
@@ -171,7 +175,7 @@ class BatchRun:
 
     async def _check_cancelled(self) -> None:
         try:
-            answer = await self._parts.plane.batch(self._id)
+            answer = await self._plane.batch(self._id)
             if answer.phase == "cancelling":
                 self.cancel()
         except (PartAwayError, RefusedError, OSError) as error:
@@ -210,7 +214,7 @@ class BatchRun:
             "failed": (errors.lines if errors else 0) - not_asked,
             "not_asked": not_asked,
         }
-        answer = await self._parts.plane.finish(self._id, counts, output=output, errors=errors)
+        answer = await self._plane.finish(self._id, counts, output=output, errors=errors)
         self._end(msgspec.structs.replace(self.record, **counts), _status(answer.phase))
         _log.info("batch_ended", batch_id=self._id, phase=answer.phase, **counts)
 
@@ -225,7 +229,7 @@ class BatchRun:
             self._end(msgspec.structs.replace(self.record, problems=(problem,)), "failed")
         elif error.code == "batch-finished":
             try:
-                answer = await self._parts.plane.batch(self._id)
+                answer = await self._plane.batch(self._id)
             except (PartAwayError, RefusedError) as later:
                 _log.warning("batch_not_looked_up", batch_id=self._id, reason=str(later))
                 return

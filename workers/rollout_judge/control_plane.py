@@ -1,6 +1,7 @@
 """The judge's calls to the control plane. Every call has a timeout; failures are PartAwayError or RefusedError."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +9,7 @@ from typing import TypeVar
 import httpx
 import msgspec
 
+from schemas.identifiers import DEFAULT_WORKSPACE, WORKSPACE_HEADER
 from schemas.measurement import Measured, MeasuredRollout, MeasureEpochOf, MeasureEpochs, ReportMeasurements
 from schemas.results import ItemProblem, Result, Results
 from workers.rollout_judge.errors import ContentRefusedError, PartAwayError, RefusedError
@@ -34,6 +36,13 @@ class ControlPlane:
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
+        self.workspace = DEFAULT_WORKSPACE
+
+    def within(self, workspace: str) -> "ControlPlane":
+        """Return the same control plane for what belongs to a workspace."""
+        bound = copy(self)
+        bound.workspace = workspace
+        return bound
 
     async def close(self) -> None:
         """Close the connections."""
@@ -74,7 +83,11 @@ class ControlPlane:
     async def _call(self, path: str, body: msgspec.Struct, answer: type[Answer]) -> Answer:
         try:
             token = self._token_file.read_text(encoding="utf-8").strip()
-            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            headers = {
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/json",
+                WORKSPACE_HEADER: self.workspace,
+            }
             response = await self._client.post(path, content=msgspec.json.encode(body), headers=headers)
         except (httpx.TransportError, OSError) as error:
             raise PartAwayError(f"POST {path}: {error!r}") from error

@@ -1,6 +1,7 @@
 """Looks at each active rollout once per interval. Two judges at once only measure twice."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias, TypeVar
@@ -38,6 +39,7 @@ _log = structlog.get_logger(__name__)
 class Plane(Protocol):
     """What the judge needs from the control plane."""
 
+    def within(self, workspace: str) -> "Plane": ...
     async def look(self, epochs: Sequence[MeasureEpochOf]) -> list[Result[Measured]]: ...
     async def report_warm_up(self, rollout_id: str, report: ReportWarmUp) -> None: ...
     async def report_measurements(self, measured: Sequence[MeasuredRollout]) -> list[Result[Judged]]: ...
@@ -107,7 +109,7 @@ class Judge:
                     case None:
                         continue
         places = asyncio.Semaphore(_WARM_UPS_AT_ONCE)
-        parts = [asked[first : first + MAX_ITEMS] for first in range(0, len(asked), MAX_ITEMS)]
+        parts = list(_parts(asked))
         await asyncio.gather(
             *(self._report_warm_up(watched, report, failed, places=places) for watched, report in warming),
             *(self._measure(part, failed) for part in parts),
@@ -118,14 +120,14 @@ class Judge:
     ) -> None:
         async with places:
             with self._noting([watched], failed):
-                await self._plane.report_warm_up(watched.rollout.id, report)
+                await self._plane_of(watched).report_warm_up(watched.rollout.id, report)
 
     async def _measure(self, asked: Sequence[tuple[Watched, MeasureEpochOf]], failed: Failed) -> None:
         every = [watched for watched, _ in asked]
         with self._noting(every, failed):
             results: Sequence[Result[Measured] | None]
             try:
-                results = await self._plane.look([question for _, question in asked])
+                results = await self._plane_of(every[0]).look([question for _, question in asked])
             except PartAwayError as error:
                 failed.update((watched.rollout.id, error) for watched in every)
                 results = [None] * len(every)
@@ -136,6 +138,9 @@ class Judge:
                     if measurement is not None and self._is_news(watched, measurement):
                         measured.append((watched, measurement))
             await self._report(measured, failed)
+
+    def _plane_of(self, watched: Watched) -> Plane:
+        return self._plane.within(watched.workspace)
 
     def _is_news(self, watched: Watched, measurement: Measurement) -> bool:
         return self._sent.get(watched.rollout.id) != sent_of(measurement)
@@ -153,7 +158,7 @@ class Judge:
         if not measured:
             return
         with self._noting([watched for watched, _ in measured], failed):
-            results = await self._plane.report_measurements(
+            results = await self._plane_of(measured[0][0]).report_measurements(
                 [MeasuredRollout(rollout_id=watched.rollout.id, measurement=each) for watched, each in measured]
             )
             for (watched, measurement), result in zip(measured, results, strict=True):
@@ -187,6 +192,16 @@ class Judge:
         self._back_off[watched.rollout.id] = wait_s
         self._quiet_until[watched.rollout.id] = self._clock.monotonic() + wait_s
         _log.warning("look_failed", rollout_id=watched.rollout.id, error=str(error), wait_s=wait_s)
+
+
+def _parts(asked: Sequence[tuple[Watched, MeasureEpochOf]]) -> Iterator[Sequence[tuple[Watched, MeasureEpochOf]]]:
+    """Divide questions into those that can be asked together: of one workspace, and not too many."""
+    of_workspace: defaultdict[str, list[tuple[Watched, MeasureEpochOf]]] = defaultdict(list)
+    for each in asked:
+        of_workspace[each[0].workspace].append(each)
+    for together in of_workspace.values():
+        for first in range(0, len(together), MAX_ITEMS):
+            yield together[first : first + MAX_ITEMS]
 
 
 def _answer_of(result: Result[Answer]) -> Answer:

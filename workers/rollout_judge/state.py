@@ -26,6 +26,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     rollout: Rollout
+    workspace: str
     started_s: float
     set_s: float
     applied_ms: int | None = None
@@ -84,13 +85,13 @@ class Picture:
         if isinstance(record, Removed):
             self._remove(record.id)
         elif record.kind == "rollout":
-            self._take_rollout(document_understood(record, Rollout), moment)
+            self._take_rollout(document_understood(record, Rollout), moment, workspace=record.workspace)
         elif record.kind == "endpoint":
             self._take_endpoint(record.id, document_understood(record, Endpoint), moment)
         elif record.kind == "instance":
             self._take_instance(record.id, document_understood(record, Instance))
 
-    def _take_rollout(self, rollout: Rollout | None, moment: Moment) -> None:
+    def _take_rollout(self, rollout: Rollout | None, moment: Moment, *, workspace: str) -> None:
         if rollout is None:
             return
         if rollout.phase in _OVER:
@@ -99,6 +100,7 @@ class Picture:
         known = self.rollouts.get(rollout.id)
         watched = Watched(
             rollout=rollout,
+            workspace=workspace,
             started_s=moment.of(unix_ms(rollout.started_at)) if known is None else known.started_s,
             set_s=moment.of(unix_ms(rollout.step_started_at or rollout.started_at)),
         )

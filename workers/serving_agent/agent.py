@@ -91,7 +91,7 @@ class ServingAgent:
             retiring=frozenset(self._retiring),
             recorded=self._parts.book.instance_ids(),
             models=self._parts.shelf.models(),
-            announced=frozenset(desired.announced - self._disowning),
+            announced=frozenset(desired.announced.keys() - self._disowning),
         )
 
     def _do(self, action: Action, desired: DesiredState) -> None:
@@ -106,7 +106,8 @@ class ServingAgent:
                 self._keepers[slot].retire()
             case Disown(instance_id):
                 self._disowning.add(instance_id)
-                self._parts.background.task("agent-disowns", partial(self._disown, instance_id))
+                work = partial(self._disown, instance_id, desired.announced[instance_id])
+                self._parts.background.task("agent-disowns", work)
             case DiscardModel(deployment_id):
                 self._parts.shelf.discard(deployment_id)
 
@@ -139,9 +140,10 @@ class ServingAgent:
         self._retiring.discard(slot)
         self._reconcile()
 
-    async def _disown(self, instance_id: str) -> None:
+    async def _disown(self, instance_id: str, workspace: str) -> None:
+        control_plane = self._parts.control_plane.within(workspace)
         try:
-            await self._parts.control_plane.withdraw(instance_id, reason="the agent does not know this instance")
+            await control_plane.withdraw(instance_id, reason="the agent does not know this instance")
             _log.warning("instance_disowned", instance_id=instance_id)
         except RefusedError as error:
             _log.error("instance_not_disowned", instance_id=instance_id, reason=str(error))

@@ -71,7 +71,7 @@ class ModelShelf:
         artifact = deployment.artifact
         with self._keep_from_discard(artifact.digest):
             try:
-                path = await self._fetch(artifact)
+                path = await self._fetch(artifact, deployment.workspace)
                 await asyncio.to_thread(check_artifact, artifact.format, path)
                 if artifact.format in _CONFIGURATIONS:
                     return await self._prepare_directory(deployment, path)
@@ -96,7 +96,7 @@ class ModelShelf:
         configuration = _CONFIGURATIONS[deployment.artifact.format]
         files = read_index(await asyncio.to_thread(index.read_bytes), configuration=configuration).files
         with self._keep_from_discard(*(file.digest for file in files)):
-            found = {file.path: await self._fetch(file) for file in files}
+            found = {file.path: await self._fetch(file, deployment.workspace) for file in files}
             return await asyncio.to_thread(_link_model, self._directory / deployment.id, index, deployment, found)
 
     @contextmanager
@@ -123,33 +123,33 @@ class ModelShelf:
             if not turn.users:
                 del self._turns[name]
 
-    async def _fetch(self, artifact: Artifact | DirectoryFile) -> Path:
+    async def _fetch(self, artifact: Artifact | DirectoryFile, workspace: str) -> Path:
         name = _name_of(artifact.digest)
         path = self._artifacts / name
         async with self._hold_turn(name):
             if name not in self._verified or not path.exists():
-                await self._fetch_whole(artifact, path)
+                await self._fetch_whole(artifact, path, workspace)
                 self._verified.add(name)
         return path
 
-    async def _fetch_whole(self, artifact: Artifact | DirectoryFile, path: Path) -> None:
+    async def _fetch_whole(self, artifact: Artifact | DirectoryFile, path: Path, workspace: str) -> None:
         part = path.with_suffix(_PART)
         is_here, has_begun = await asyncio.to_thread(lambda: (path.exists(), part.exists()))
         if not is_here:
-            await self._download(artifact, part)
+            await self._download(artifact, part, workspace)
         if is_here or has_begun:
             if await asyncio.to_thread(_is_whole, artifact, path):
                 return
             # A file from an earlier run says nothing about the version: a disk or a power cut may have damaged it.
             _log.warning("artifact_damaged", digest=artifact.digest)
             await asyncio.to_thread(path.unlink)
-            await self._download(artifact, part)
+            await self._download(artifact, part, workspace)
         await asyncio.to_thread(_verify, artifact, path)
 
-    async def _download(self, artifact: Artifact | DirectoryFile, part: Path) -> None:
+    async def _download(self, artifact: Artifact | DirectoryFile, part: Path, workspace: str) -> None:
         for attempt in range(1, _TRIES + 1):
             try:
-                await self._continue(artifact, part)
+                await self._continue(artifact, part, workspace)
             except httpx.HTTPError as error:
                 _log.warning("artifact_not_fetched", digest=artifact.digest, attempt=attempt, reason=repr(error))
                 if attempt == _TRIES:
@@ -159,12 +159,13 @@ class ModelShelf:
                 await asyncio.to_thread(part.replace, part.with_suffix(""))
                 return
 
-    async def _continue(self, artifact: Artifact | DirectoryFile, part: Path) -> None:
+    async def _continue(self, artifact: Artifact | DirectoryFile, part: Path, workspace: str) -> None:
         with part.open("ab") as file:
             held = file.tell()
             if held >= artifact.size_bytes:
                 return
-            async with self._control_plane.artifact(artifact.digest, first_byte=held) as answer:
+            source = self._control_plane.within(workspace)
+            async with source.artifact(artifact.digest, first_byte=held) as answer:
                 if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
                     file.truncate(0)
                     held = 0

@@ -4,6 +4,7 @@ import random
 from asyncio import sleep
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from http import HTTPStatus
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,7 @@ import httpx
 import msgspec
 import structlog
 
+from schemas.identifiers import DEFAULT_WORKSPACE, WORKSPACE_HEADER
 from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
@@ -32,6 +34,13 @@ class ControlPlane:
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
+        self.workspace = DEFAULT_WORKSPACE
+
+    def within(self, workspace: str) -> "ControlPlane":
+        """Return the same control plane for what belongs to a workspace."""
+        bound = copy(self)
+        bound.workspace = workspace
+        return bound
 
     async def close(self) -> None:
         """Close the connections."""
@@ -102,4 +111,5 @@ class ControlPlane:
         raise RefusedError(f"POST {path}: {answer.status_code} {answer.text[:300]}")
 
     def _authorization(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
+        token = self._token_file.read_text().strip()
+        return {"authorization": f"Bearer {token}", WORKSPACE_HEADER: self.workspace}

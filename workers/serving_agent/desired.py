@@ -55,6 +55,8 @@ class _Instance(msgspec.Struct, frozen=True, kw_only=True):
 class DesiredState:
     """The deployments and capture policies of all endpoints, and which instances the control plane takes for ours.
 
+    `announced` has the workspaces of those by their ids.
+
     A deployment without a placement is wanted wherever there is an agent; each agent runs all its replicas.
     """
 
@@ -63,7 +65,7 @@ class DesiredState:
         self._region = region
         self.deployments: dict[str, Deployment] = {}
         self.captures: dict[str, PolicyInForce] = {}
-        self.announced: set[str] = set()
+        self.announced: dict[str, str] = {}
         self._has_all = False
         self._contents: dict[str, _Content] = {}
         # The documents that last changed what stands here of each endpoint.
@@ -114,7 +116,7 @@ class DesiredState:
 
     def _take(self, record: StateRecord | Removed) -> None:
         if isinstance(record, Removed):
-            self.announced.discard(record.id)
+            self.announced.pop(record.id, None)
             self._contents.pop(record.id, None)
             self._forget(record.id)
         elif record.kind in CONTENTS:
@@ -180,9 +182,9 @@ class DesiredState:
         if instance is None:
             return
         if instance.agent_id == self._agent_id and instance.phase == "announced":
-            self.announced.add(record.id)
+            self.announced[record.id] = record.workspace
         else:
-            self.announced.discard(record.id)
+            self.announced.pop(record.id, None)
 
     def _forget(self, endpoint_id: str) -> None:
         self._unread.pop(endpoint_id, None)

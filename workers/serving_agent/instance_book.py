@@ -6,6 +6,7 @@ import msgspec
 import structlog
 
 from infra.data_directory import write_atomically
+from schemas.identifiers import DEFAULT_WORKSPACE
 from workers.serving_agent.reconcile import Slot
 
 _log = structlog.get_logger(__name__)
@@ -21,6 +22,7 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: str
     instance_id: str
     port: int
+    workspace: str = DEFAULT_WORKSPACE
     boot_id: str = ""
     pid: int = 0
     process_started_at: float = 0.0

@@ -222,7 +222,7 @@ class InstanceKeeper:
         # From the first attempt on it may be in the log, answered or not.
         self._is_announced = True
         try:
-            await self._with.control_plane.announce(announcement)
+            await self._with.control_plane.within(record.workspace).announce(announcement)
             self._reported.clear()
             _log.info("instance_announced", instance_id=record.instance_id, boot_id=record.boot_id)
         except RefusedError as error:
@@ -245,7 +245,8 @@ class InstanceKeeper:
         if not self._is_announced:
             return
         try:
-            await self._with.control_plane.withdraw(record.instance_id, reason=reason, code=code)
+            control_plane = self._with.control_plane.within(record.workspace)
+            await control_plane.withdraw(record.instance_id, reason=reason, code=code)
             self._is_announced = False
         except RefusedError as error:
             _log.warning("instance_not_withdrawn", instance_id=record.instance_id, reason=str(error))
@@ -281,7 +282,8 @@ class InstanceKeeper:
             reason=error.reason,
         )
         try:
-            await self._unless_retired(self._with.control_plane.fail(record.instance_id, failure))
+            control_plane = self._with.control_plane.within(record.workspace)
+            await self._unless_retired(control_plane.fail(record.instance_id, failure))
         except RefusedError as refusal:
             _log.warning("failure_report_refused", reason=str(refusal))
 

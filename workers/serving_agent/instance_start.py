@@ -95,7 +95,13 @@ class InstanceStarter:
         port = free_port(avoid=self._book.ports())
         randomness = random.SystemRandom().getrandbits(_RANDOM_BITS)
         instance_id = known.instance_id if known else new_id(Kind.INSTANCE, now_ms=now_ms, randomness=randomness)
-        record = InstanceRecord(slot=slot, endpoint_id=deployment.endpoint_id, instance_id=instance_id, port=port)
+        record = InstanceRecord(
+            slot=slot,
+            endpoint_id=deployment.endpoint_id,
+            instance_id=instance_id,
+            port=port,
+            workspace=deployment.workspace,
+        )
         return self._remember(record)
 
     async def adopt(self, record: InstanceRecord, deployment: Deployment | None) -> RunningInstance | NotAdopted:

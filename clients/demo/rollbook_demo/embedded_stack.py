@@ -16,7 +16,7 @@ def running_stack(data_dir: Path, *, settings: Mapping[str, str], keep: bool) ->
 
     The supervisor has a session of its own: Ctrl-C reaches the demo alone, which then ends the stack in order.
     """
-    profile = Profile(data_dir=data_dir, url=None, token=None, as_json=False)
+    profile = Profile(data_dir=data_dir, url=None, token=None, workspace=None, as_json=False)
     supervisor = start_supervisor(data_dir, in_new_session=True, settings=settings)
     try:
         yield profile, wait_until_ready(profile.stack, supervisor, timeout_s=_START_TIMEOUT_S)

@@ -26,6 +26,17 @@ def token(value: str) -> str:
     raise RollbookError(f"the token has {what} at character {found.start() + 1}; give the whole token and nothing else")
 
 
+def workspace(value: str) -> str:
+    """Return the name of a workspace.
+
+    Raises:
+        RollbookError: a header can't carry it.
+    """
+    if not value or _UNSENDABLE_IN_A_TOKEN.search(value):
+        raise RollbookError(f"{value!r} is not the name of a workspace; write lower-case letters, digits and hyphens")
+    return value
+
+
 def url(value: str) -> str:
     """Return the address of a server.
 

@@ -91,13 +91,14 @@ def authorities_for(url: str) -> ssl.SSLContext | bool:
     return True if httpx.URL(url).scheme == "https" else _NO_AUTHORITIES
 
 
-def headers_for(token: str | None) -> dict[str, str]:
+def headers_for(token: str | None, workspace: str | None = None) -> dict[str, str]:
     """Return the headers of every call.
 
     Raises:
-        RollbookError: the token can't be sent.
+        RollbookError: the token or the workspace can't be sent.
     """
-    return {"authorization": f"Bearer {_sendable.token(token)}"} if token else {}
+    headers = {"authorization": f"Bearer {_sendable.token(token)}"} if token else {}
+    return headers if workspace is None else {**headers, "rollbook-workspace": _sendable.workspace(workspace)}
 
 
 def command_headers(idempotency_key: str | None, if_match: int | None) -> dict[str, str]:

@@ -1003,11 +1003,29 @@ class Watermark(Shape, frozen=True, kw_only=True):
     silent_regions: list[SilentRegion] = field(default_factory=list)
 
 
+class Workspace(Shape, frozen=True, kw_only=True):
+    """A workspace as administrators see it; the home workspace has no time of creation."""
+
+    name: str
+    description: str
+    is_home: bool
+    created_at: str | None
+    closed_at: str | None
+    position: int = 0
+
+
 class WorkspaceFeedback(Shape, frozen=True, kw_only=True):
     """By name and source. Predictions after the watermark of requests are no orphans yet."""
 
     items: list[FeedbackOfSource]
     watermark: Watermark
+
+
+class WorkspacePage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Workspace]
+    next: str | None = None
 
 
 Gate: TypeAlias = (
@@ -1211,12 +1229,10 @@ class KeptMeasurement(Shape, frozen=True, kw_only=True):
 
 
 class KeySet(Shape, frozen=True, kw_only=True):
-    """A JSON Web Key Set, and what is refused whatever its signature says.
-
-    `version` is the stream version of the keyring: who follows the log tells by it which of the two is newer.
-    """
+    """A JSON Web Key Set, and what is refused whatever its signature says."""
 
     keys: list[PublicKey]
+    workspace: str = "default"
     version: int = 0
     revoked_subjects: list[str] = field(default_factory=list)
     revoked_tokens: list[str] = field(default_factory=list)

@@ -56,8 +56,8 @@ async def test_a_viewer_reads_and_changes_nothing(api: RunningApi, stage: Stage)
         "POST /v1/inference-tokens",
     }
     hidden = {route for route, status in answers.items() if status == httpx.codes.FORBIDDEN and route.startswith("GET")}
-    # Who the others are, and how much all workspaces store.
-    assert hidden == {"GET /v1/principals", "GET /v1/views"}
+    # Who the others are, how much all workspaces store, and which there are.
+    assert hidden == {"GET /v1/principals", "GET /v1/views", "GET /v1/workspaces"}
     assert (await api.head(), after_registering) == (head + 2, head + 2)
 
 

@@ -11,9 +11,10 @@ from litestar.testing import AsyncTestClient
 
 from control_plane.endpoints.errors import EndpointNotFoundError
 from control_plane.ports import Actor
-from control_plane.web.authentication import Authentication, Connection, RoleGuard, Tokens
+from control_plane.web.authentication import Authentication, Connection, RoleGuard, Tokens, Workspaces
 from control_plane.web.command_runner import Commands
 from control_plane.web.operation_routes import routes
+from infra.operations import Operation
 from projections.bootstrap import Views, open_views
 from projections.errors import QueryError
 from projections.query.lane import QueryLimits
@@ -21,7 +22,6 @@ from projections.reading import Endpoints
 from projections.store import ClickHouseStore
 from projections.views import projector_of
 from schemas.events import rollouts
-from schemas.events.access import Role
 from schemas.measurement import MAX_ITEMS
 from schemas.results import ItemProblem
 from schemas.topics import REGISTRY_EVENTS, REQUESTS
@@ -42,8 +42,8 @@ from tests.support.read_side_messages import (
 class HeaderGuard(RoleGuard):
     """Lets everybody in, under the name that a header says."""
 
-    def __init__(self) -> None:
-        super().__init__(cast("Tokens", None), frozenset(), remedy="")
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(cast("Tokens", None), cast("Workspaces", None), operation, remedy="")
 
     async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
         principal_id = connection.headers.get("x-principal", "one")
@@ -53,11 +53,11 @@ class HeaderGuard(RoleGuard):
 
 class Anybody(Authentication):
     def __init__(self) -> None:
-        super().__init__(cast("Tokens", None))
+        super().__init__(cast("Tokens", None), cast("Workspaces", None))
 
-    def roles(self, roles: frozenset[Role]) -> RoleGuard:
-        assert roles
-        return HeaderGuard()
+    def guard(self, operation: Operation) -> RoleGuard:
+        assert operation.roles
+        return HeaderGuard(operation)
 
 
 async def id_of(name: str, _workspace: str) -> str:

@@ -47,7 +47,7 @@ def test_a_status_that_cannot_be_read_says_what_to_do(data_dir: Path) -> None:
 def test_the_token_of_the_stack_stays_on_this_machine(
     data_dir: Path, url: str | None, token: str | None, sent_token: Callable[[Profile], str | None]
 ) -> None:
-    assert sent_token(Profile(data_dir=data_dir, url=url, token=None, as_json=False)) == token
+    assert sent_token(Profile(data_dir=data_dir, url=url, token=None, workspace=None, as_json=False)) == token
 
 
 @pytest.fixture

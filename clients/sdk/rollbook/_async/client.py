@@ -27,15 +27,17 @@ class AsyncRollbook(operations.AsyncOperations):
         url: str,
         *,
         token: str | None = None,
+        workspace: str | None = None,
         gateway: str | None = None,
         timeout_s: float = _wire.DEFAULT_TIMEOUT_S,
     ) -> None:
         """Take the API's address and a bearer token; nothing is sent yet.
 
+        `workspace` is for admins and services of the home workspace, who may act in any; others have their own.
         `gateway` is where endpoints are asked; by default where the control plane says.
         """
         self._stack: local_stack.LocalStack | None = None
-        self._connection = AsyncConnection(url, token, timeout_s)
+        self._connection = AsyncConnection(url, token, timeout_s, workspace=workspace)
         super().__init__(self._connection)
         # These two have words that a person would use.
         self.versions: AsyncVersions = AsyncVersions(self._connection)

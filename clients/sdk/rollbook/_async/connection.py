@@ -16,12 +16,12 @@ T = TypeVar("T")
 class AsyncConnection:
     """Sends calls, reads answers, turns refusals into exceptions."""
 
-    def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
+    def __init__(self, url: str, token: str | None, timeout_s: float, *, workspace: str | None = None) -> None:
         """Prepare the pool; nothing is sent yet."""
         self._url = url
         self._http = httpx.AsyncClient(
             base_url=_sendable.url(url),
-            headers=_wire.headers_for(token),
+            headers=_wire.headers_for(token, workspace),
             timeout=timeout_s,
             verify=_wire.authorities_for(url),
             # What is on this machine is asked directly, whatever proxy leads outside.

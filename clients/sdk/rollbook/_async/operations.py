@@ -605,9 +605,9 @@ class AsyncInferenceTokens:
             types.MintedToken,
         )
 
-    async def keys(self) -> types.KeySet:
+    async def keys(self, *, workspace: str | None = None) -> types.KeySet:
         """Get the public keys that inference tokens are verified with."""
-        return await self._connection.get(_wire.path("/v1/inference-tokens/keys"), types.KeySet)
+        return await self._connection.get(_wire.path("/v1/inference-tokens/keys"), types.KeySet, workspace=workspace)
 
     async def rotate_key(
         self,
@@ -671,10 +671,21 @@ class AsyncLog:
         stream: str | None = None,
         type_: str | None = None,
         wait_ms: int | None = None,
+        all_workspaces: bool | None = None,
     ) -> types.Feed:
-        """Read the log in order, waiting for the next event if there is none yet."""
+        """Read the log in order, waiting for the next event if there is none yet.
+
+        Refused with `home-workspace-only`.
+        """
         return await self._connection.get(
-            _wire.path("/v1/events"), types.Feed, after=after, limit=limit, stream=stream, type=type_, wait_ms=wait_ms
+            _wire.path("/v1/events"),
+            types.Feed,
+            after=after,
+            limit=limit,
+            stream=stream,
+            type=type_,
+            wait_ms=wait_ms,
+            all_workspaces=all_workspaces,
         )
 
     async def checkpoint(self) -> types.SignedCheckpoint:
@@ -1163,7 +1174,7 @@ class AsyncViews:
     async def resources(self, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.ResourcesOverTime:
         """Get what hosts and gateways use.
 
-        Refused with `bad-query`, `view-unavailable`.
+        Refused with `bad-query`, `home-workspace-only`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms
@@ -1172,9 +1183,56 @@ class AsyncViews:
     async def list(self) -> types.KeptTables:
         """Get what the tables of the views hold, of all workspaces together, and how long they keep it.
 
-        Refused with `view-unavailable`.
+        Refused with `home-workspace-only`, `view-unavailable`.
         """
         return await self._connection.get(_wire.path("/v1/views"), types.KeptTables)
+
+
+class AsyncWorkspaces:
+    """The operations `workspaces`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    async def create(
+        self, name: str, *, description: str | None = None, idempotency_key: str | None = None
+    ) -> types.Workspace:
+        """Create a workspace, a tenant of this installation.
+
+        Create a workspace. Its name never changes, and no other workspace ever gets it.
+
+        Refused with `home-workspace-only`, `workspace-exists`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/workspaces"),
+            _wire.body({"name": name}, description=description),
+            types.Workspace,
+            idempotency_key=idempotency_key,
+        )
+
+    async def close(self, workspace: str, reason: str, *, idempotency_key: str | None = None) -> types.Workspace:
+        """Close a workspace for good; its log stays.
+
+        Close a workspace for good: its principals can no longer act, and nothing in it can be changed.
+
+        Refused with `home-workspace`, `home-workspace-only`, `workspace-in-use`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/workspaces/{workspace}/close", workspace=workspace),
+            _wire.body({"reason": reason}),
+            types.Workspace,
+            idempotency_key=idempotency_key,
+        )
+
+    async def list(self, *, limit: int | None = None) -> list[types.Workspace]:
+        """List the workspaces, by name.
+
+        Refused with `home-workspace-only`.
+        """
+        return await self._connection.list_all(_wire.path("/v1/workspaces"), types.WorkspacePage, limit=limit)
 
 
 class AsyncOperations:
@@ -1195,3 +1253,4 @@ class AsyncOperations:
         self.rollouts = AsyncRollouts(connection)
         self.versions = AsyncVersions(connection)
         self.views = AsyncViews(connection)
+        self.workspaces = AsyncWorkspaces(connection)

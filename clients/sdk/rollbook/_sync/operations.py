@@ -604,9 +604,9 @@ class InferenceTokens:
             types.MintedToken,
         )
 
-    def keys(self) -> types.KeySet:
+    def keys(self, *, workspace: str | None = None) -> types.KeySet:
         """Get the public keys that inference tokens are verified with."""
-        return self._connection.get(_wire.path("/v1/inference-tokens/keys"), types.KeySet)
+        return self._connection.get(_wire.path("/v1/inference-tokens/keys"), types.KeySet, workspace=workspace)
 
     def rotate_key(
         self,
@@ -670,10 +670,21 @@ class Log:
         stream: str | None = None,
         type_: str | None = None,
         wait_ms: int | None = None,
+        all_workspaces: bool | None = None,
     ) -> types.Feed:
-        """Read the log in order, waiting for the next event if there is none yet."""
+        """Read the log in order, waiting for the next event if there is none yet.
+
+        Refused with `home-workspace-only`.
+        """
         return self._connection.get(
-            _wire.path("/v1/events"), types.Feed, after=after, limit=limit, stream=stream, type=type_, wait_ms=wait_ms
+            _wire.path("/v1/events"),
+            types.Feed,
+            after=after,
+            limit=limit,
+            stream=stream,
+            type=type_,
+            wait_ms=wait_ms,
+            all_workspaces=all_workspaces,
         )
 
     def checkpoint(self) -> types.SignedCheckpoint:
@@ -1162,7 +1173,7 @@ class Views:
     def resources(self, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.ResourcesOverTime:
         """Get what hosts and gateways use.
 
-        Refused with `bad-query`, `view-unavailable`.
+        Refused with `bad-query`, `home-workspace-only`, `view-unavailable`.
         """
         return self._connection.get(
             _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms
@@ -1171,9 +1182,56 @@ class Views:
     def list(self) -> types.KeptTables:
         """Get what the tables of the views hold, of all workspaces together, and how long they keep it.
 
-        Refused with `view-unavailable`.
+        Refused with `home-workspace-only`, `view-unavailable`.
         """
         return self._connection.get(_wire.path("/v1/views"), types.KeptTables)
+
+
+class Workspaces:
+    """The operations `workspaces`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def create(
+        self, name: str, *, description: str | None = None, idempotency_key: str | None = None
+    ) -> types.Workspace:
+        """Create a workspace, a tenant of this installation.
+
+        Create a workspace. Its name never changes, and no other workspace ever gets it.
+
+        Refused with `home-workspace-only`, `workspace-exists`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/workspaces"),
+            _wire.body({"name": name}, description=description),
+            types.Workspace,
+            idempotency_key=idempotency_key,
+        )
+
+    def close(self, workspace: str, reason: str, *, idempotency_key: str | None = None) -> types.Workspace:
+        """Close a workspace for good; its log stays.
+
+        Close a workspace for good: its principals can no longer act, and nothing in it can be changed.
+
+        Refused with `home-workspace`, `home-workspace-only`, `workspace-in-use`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/workspaces/{workspace}/close", workspace=workspace),
+            _wire.body({"reason": reason}),
+            types.Workspace,
+            idempotency_key=idempotency_key,
+        )
+
+    def list(self, *, limit: int | None = None) -> list[types.Workspace]:
+        """List the workspaces, by name.
+
+        Refused with `home-workspace-only`.
+        """
+        return self._connection.list_all(_wire.path("/v1/workspaces"), types.WorkspacePage, limit=limit)
 
 
 class Operations:
@@ -1194,3 +1252,4 @@ class Operations:
         self.rollouts = Rollouts(connection)
         self.versions = Versions(connection)
         self.views = Views(connection)
+        self.workspaces = Workspaces(connection)

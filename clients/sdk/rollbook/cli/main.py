@@ -15,6 +15,7 @@ from rollbook.cli import (
     evidence,
     failover,
     feedback,
+    principals,
     registry,
     resources,
     retention,
@@ -23,6 +24,7 @@ from rollbook.cli import (
     shadows,
     stack,
     tokens,
+    workspaces,
 )
 from rollbook.cli.options import checked_by
 from rollbook.cli.profile import Profile
@@ -45,6 +47,12 @@ _REFUSED = 1
     help="Use this bearer token; defaults to the stack's own admin token.",
 )
 @click.option(
+    "--workspace",
+    envvar="ROLLBOOK_WORKSPACE",
+    callback=checked_by(_sendable.workspace),
+    help="Act in this workspace, as an admin of the home workspace; defaults to the token's own.",
+)
+@click.option(
     "--data-dir",
     envvar="ROLLBOOK_DATA_DIR",
     type=click.Path(file_okay=False, path_type=Path),
@@ -55,9 +63,17 @@ _REFUSED = 1
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.version_option(distribution_version("rollbook"))
 @click.pass_context
-def cli(context: click.Context, *, url: str | None, token: str | None, data_dir: Path, as_json: bool) -> None:
+def cli(
+    context: click.Context,
+    *,
+    url: str | None,
+    token: str | None,
+    workspace: str | None,
+    data_dir: Path,
+    as_json: bool,
+) -> None:
     """Roll out AI models gradually, and find out what happened and why."""
-    context.obj = Profile(data_dir=data_dir.absolute(), url=url, token=token, as_json=as_json)
+    context.obj = Profile(data_dir=data_dir.absolute(), url=url, token=token, workspace=workspace, as_json=as_json)
 
 
 for _command in (
@@ -87,6 +103,8 @@ for _command in (
     resources.resources,
     feedback.feedback,
     retention.views,
+    workspaces.workspace,
+    principals.principal,
 ):
     cli.add_command(_command)
 

@@ -15,6 +15,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     url: str | None
     token: str | None
+    workspace: str | None
     as_json: bool
 
     @property
@@ -65,7 +66,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         """
         url = self.api_url()
         is_here = not self.url or _wire.is_on_this_machine(self.url)
-        return Rollbook(url, token=self.token or (self.stack.token() if is_here else None))
+        token = self.token or (self.stack.token() if is_here else None)
+        return Rollbook(url, token=token, workspace=self.workspace)
 
 
 pass_profile = click.make_pass_decorator(Profile)

@@ -14,10 +14,10 @@ from control_plane.artifacts.errors import (
     NotAModelError,
     RangeNotSatisfiableError,
 )
-from control_plane.artifacts.inspection import ArtifactInspector
 from control_plane.artifacts.ranges import ByteRange, asked_range
 from schemas.events.registry import Artifact
 from tests.support.artifact_files import digest_of, put
+from tests.unit.control_plane.artifacts.inspecting import inspected
 
 CONTENT = b"0123456789" * 10
 # IR version, operator set and graph: the least that a ModelProto has.
@@ -135,7 +135,7 @@ def test_a_range_outside_the_file_is_refused(header: str) -> None:
 def test_a_stored_model_passes_inspection(store: ArtifactStore) -> None:
     digest = put(store, ONNX)
 
-    artifact = ArtifactInspector(store).inspect(digest, artifact_format="onnx").artifact
+    artifact = inspected(store, digest, artifact_format="onnx").artifact
 
     assert artifact == Artifact(digest=digest, size_bytes=len(ONNX), format="onnx")
 
@@ -144,14 +144,14 @@ def test_a_stored_file_of_another_format_fails_inspection(store: ArtifactStore) 
     digest = put(store, ONNX)
 
     with pytest.raises(NotAModelError) as caught:
-        ArtifactInspector(store).inspect(digest, artifact_format="skops")
+        inspected(store, digest, artifact_format="skops")
 
     assert caught.value.field == "artifact"
 
 
 def test_a_file_that_was_never_uploaded_fails_inspection(store: ArtifactStore) -> None:
     with pytest.raises(ArtifactNotFoundError) as caught:
-        ArtifactInspector(store).inspect(digest_of(CONTENT), artifact_format="skops")
+        inspected(store, digest_of(CONTENT), artifact_format="skops")
 
     assert caught.value.field == "artifact.digest"
 
@@ -160,6 +160,6 @@ def test_a_description_with_a_secret_in_its_url_is_refused(store: ArtifactStore)
     digest = put(store, b'{"protocol": "openai", "url": "https://me:secret@models.example", "model": "m"}')
 
     with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(digest, artifact_format="external")
+        inspected(store, digest, artifact_format="external")
 
     assert "secret" not in refusal.value.detail

@@ -8,8 +8,9 @@ import pytest
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import SAVING_CALLS, NotAModelError
-from control_plane.artifacts.inspection import CHECKS, ArtifactInspector
+from control_plane.artifacts.inspection import CHECKS
 from schemas.events.registry import ArtifactFormat
+from tests.unit.control_plane.artifacts.inspecting import inspected
 
 SAVED_BY: dict[ArtifactFormat, str] = {
     "skops": "skops.io.dump",
@@ -52,5 +53,5 @@ def _refused(folder: Path, content: bytes, artifact_format: ArtifactFormat) -> N
     upload.keep()
     upload.close()
     with pytest.raises(NotAModelError) as refused:
-        ArtifactInspector(store).inspect(digest, artifact_format=artifact_format)
+        inspected(store, digest, artifact_format=artifact_format)
     return refused.value

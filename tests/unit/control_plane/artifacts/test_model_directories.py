@@ -7,9 +7,9 @@ import pytest
 
 from control_plane.artifacts.artifact_store import ArtifactStore
 from control_plane.artifacts.errors import AdapterDoesNotFitError, NotAModelError
-from control_plane.artifacts.inspection import ArtifactInspector
 from schemas.events.registry import Artifact
 from tests.support.artifact_files import digest_of, put
+from tests.unit.control_plane.artifacts.inspecting import inspected
 
 
 def weights(head: bytes = b'{"__metadata__": {"format": "pt"}}', *, length: int | None = None) -> bytes:
@@ -35,7 +35,7 @@ def indexed(store: ArtifactStore, *, skip: str = "", **changed: bytes) -> str:
 def test_a_model_directory_is_looked_over_file_by_file(store: ArtifactStore) -> None:
     digest = indexed(store)
 
-    artifact = ArtifactInspector(store).inspect(digest, artifact_format="transformers").artifact
+    artifact = inspected(store, digest, artifact_format="transformers").artifact
 
     assert (artifact.digest, artifact.format) == (digest, "transformers")
 
@@ -61,7 +61,7 @@ def test_a_model_directory_that_is_none_is_refused(store: ArtifactStore, changed
     digest = indexed(store, **changed)
 
     with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(digest, artifact_format="transformers")
+        inspected(store, digest, artifact_format="transformers")
 
     assert reason in refusal.value.detail
 
@@ -71,13 +71,13 @@ ADAPTER = b'{"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"]}'
 
 def test_the_directory_of_an_adapter_is_looked_over(store: ArtifactStore) -> None:
     with pytest.raises(NotAModelError) as missing:
-        ArtifactInspector(store).inspect(
-            indexed(store, skip="adapter_config.json", adapter_config_json=ADAPTER), artifact_format="lora"
+        inspected(
+            store, indexed(store, skip="adapter_config.json", adapter_config_json=ADAPTER), artifact_format="lora"
         )
 
     assert "upload every file" in missing.value.detail
     whole = indexed(store, adapter_config_json=ADAPTER)
-    assert ArtifactInspector(store).inspect(whole, artifact_format="lora").artifact.format == "lora"
+    assert inspected(store, whole, artifact_format="lora").artifact.format == "lora"
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_an_adapter_that_is_none_is_refused(store: ArtifactStore, configuration:
     digest = indexed(store, adapter_config_json=configuration)
 
     with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(digest, artifact_format="lora")
+        inspected(store, digest, artifact_format="lora")
 
     assert reason in refusal.value.detail
 
 
 def test_a_model_is_no_adapter(store: ArtifactStore) -> None:
     with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(indexed(store), artifact_format="lora")
+        inspected(store, indexed(store), artifact_format="lora")
 
     assert "no adapter_config.json" in refusal.value.detail
 
@@ -117,7 +117,7 @@ def tensors(**shapes: tuple[int, ...]) -> bytes:
 
 def model(store: ArtifactStore, **shapes: tuple[int, ...]) -> Artifact:
     digest = indexed(store, model_safetensors=tensors(**shapes))
-    return ArtifactInspector(store).inspect(digest, artifact_format="transformers").artifact
+    return inspected(store, digest, artifact_format="transformers").artifact
 
 
 def adapter(store: ArtifactStore, **shapes: tuple[int, ...]) -> str:
@@ -152,9 +152,9 @@ def test_an_adapter_of_its_parent_is_taken(
 ) -> None:
     parent = model(store, **base)
 
-    inspected = ArtifactInspector(store).inspect(adapter(store, **adapted), artifact_format="lora", parent=parent)
+    found = inspected(store, adapter(store, **adapted), artifact_format="lora", parent=parent)
 
-    assert inspected.artifact.format == "lora"
+    assert found.artifact.format == "lora"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_an_adapter_of_another_model_is_refused(
     parent = model(store, **BASE)
 
     with pytest.raises(AdapterDoesNotFitError) as refusal:
-        ArtifactInspector(store).inspect(adapter(store, **adapted), artifact_format="lora", parent=parent)
+        inspected(store, adapter(store, **adapted), artifact_format="lora", parent=parent)
 
     assert reason in refusal.value.detail
     assert refusal.value.field == "artifact.parent"
@@ -207,7 +207,7 @@ READS_500 = b'{"architectures": ["LlamaForCausalLM"], "vocab_size": 500}'
 def test_a_tokenizer_that_the_model_reads_is_taken(store: ArtifactStore, configuration: bytes, words: bytes) -> None:
     digest = indexed(store, config_json=configuration, tokenizer_json=words)
 
-    assert ArtifactInspector(store).inspect(digest, artifact_format="transformers").artifact.digest == digest
+    assert inspected(store, digest, artifact_format="transformers").artifact.digest == digest
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,6 @@ def test_the_tokenizer_of_another_model_is_refused(
     digest = indexed(store, config_json=configuration, tokenizer_json=words)
 
     with pytest.raises(NotAModelError) as refusal:
-        ArtifactInspector(store).inspect(digest, artifact_format="transformers")
+        inspected(store, digest, artifact_format="transformers")
 
     assert reason in refusal.value.detail

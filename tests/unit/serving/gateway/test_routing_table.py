@@ -17,6 +17,7 @@ from schemas.events.registry import ModelRegistered, VersionAliasRemoved, Versio
 from serving.gateway.route_documents import NOTHING, Change
 from serving.gateway.routing_state import RoutingSnapshot, TokenRules
 from serving.gateway.routing_table import RoutingTable
+from serving.gateway.token_rules import keys_of_all, tokens_revoked_in_all
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, snapshot, withdrawn
 
 ENDPOINT = "endpoint-1"
@@ -240,6 +241,36 @@ def test_a_revocation_on_the_log_counts_at_once_until_an_answer_has_let_it_end(s
     ]
     story.table.renew_tokens(TokenRules(version=2))
     assert story.table.tokens == TokenRules(version=2)
+
+
+def test_each_workspace_has_keys_and_what_has_ended_of_others_goes_with_the_next_answer(story: Story) -> None:
+    story.table.renew_tokens(TokenRules(keys=({"kid": "home"},)))
+    ended = SigningKey(key_id="acme.1", x="a", signs_from="1970", valid_until="2026-01-02T03:05:00.000Z")
+    fresh = SigningKey(key_id="acme.2", x="b", signs_from="2026-01-02T03:04:05.678Z", valid_until=None)
+    story.table.take(
+        story.log.append("keyring-2", SigningKeyRotated(keys=(ended, fresh), reason="leaked"), workspace="acme")
+    )
+    revoked = InferenceTokenRevoked(token_id="one", until="2026-01-02T03:05:00.000Z", reason="leaked")
+    story.table.take(story.log.append("keyring-2", revoked, workspace="acme"))
+
+    def known() -> tuple[list[str], list[str]]:
+        tokens = story.table.tokens
+        return [key["kid"] for key in keys_of_all(tokens)], tokens_revoked_in_all(tokens)
+
+    assert known() == (["home", "acme.1", "acme.2"], ["one"])
+    story.table.renew_tokens(TokenRules(keys=({"kid": "home"},)), at="2026-01-02T03:04:59.000Z")
+    assert known() == (["home", "acme.1", "acme.2"], ["one"])
+    story.table.renew_tokens(TokenRules(keys=({"kid": "home"},)), at="2026-01-02T03:05:00.001Z")
+    assert known() == (["home", "acme.2"], [])
+
+
+def test_the_home_workspace_may_have_any_name(story: Story) -> None:
+    fresh = SigningKey(key_id="second", x="b", signs_from="2026-01-02T03:04:05.678Z", valid_until=None)
+    story.table.take(story.log.append("keyring-1", SigningKeyRotated(keys=(fresh,), reason="leaked"), workspace="main"))
+
+    story.table.renew_tokens(TokenRules(workspace="main", keys=({"kid": "first"},)))
+
+    assert [key["kid"] for key in keys_of_all(story.table.tokens)] == ["second"]
 
 
 MODEL = "model-1"

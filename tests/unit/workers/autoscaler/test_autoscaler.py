@@ -30,6 +30,9 @@ class Plane:
         self.is_changing = False
         self.fault: Exception | None = None
 
+    def within(self, _workspace: str) -> "Plane":
+        return self
+
     async def report_load(self, endpoint_id: str, deployment_id: str, measurement: LoadMeasurement) -> ScalingAnswer:
         fault, self.fault = self.fault, None
         if fault is not None:
@@ -62,7 +65,7 @@ def documents(policy: ScalingPolicy | None, *, scaling_version: int = 5, is_all:
     """Make the documents of an endpoint with a deployment that has one instance, and one that failed."""
     deployment = Deployment(id="d", replicas=1, scaling_version=scaling_version)
     parts: dict[str, msgspec.Struct] = {
-        "endpoint-1": Endpoint(id="endpoint-1", deployments=(deployment,), scaling=policy),
+        "endpoint-1": Endpoint(id="endpoint-1", workspace="default", deployments=(deployment,), scaling=policy),
         "instance-1": Instance(id="instance-1", deployment_id="d", phase="announced", host="h", port=1),
         "instance-2": Instance(id="instance-2", deployment_id="d", phase="failed"),
     }

@@ -154,8 +154,13 @@ class MemoryPlane:
         self.bug_in = ""
         self.refused: set[str] = set()
         self.looks: list[int] = []
+        self.workspaces: list[str] = []
         self.warm_ups: list[tuple[str, ReportWarmUp]] = []
         self.measurements: list[tuple[str, Measurement]] = []
+
+    def within(self, workspace: str) -> "MemoryPlane":
+        self.workspaces.append(workspace)
+        return self
 
     async def look(self, epochs: Sequence[MeasureEpochOf]) -> list[Result[Measured]]:
         self._called()

@@ -8,6 +8,7 @@ import pytest
 from control_plane.web.bodies import decode_body
 from infra.background import Background
 from schemas.documents.records import Removed, StateRecord
+from schemas.identifiers import WORKSPACE_HEADER
 from schemas.measurement import MeasureEpochOf, MeasureEpochs
 from schemas.results import Result, Results
 from tests.support.fakes import FakeClock
@@ -191,6 +192,34 @@ def token_file(tmp_path: Path) -> Path:
 
 def plane_of(answer: Callable[[httpx.Request], httpx.Response], token_file: Path) -> ControlPlane:
     return ControlPlane("http://api", token_file=token_file, transport=httpx.MockTransport(answer))
+
+
+async def test_rollouts_of_each_workspace_are_looked_at_in_it() -> None:
+    plane = MemoryPlane(view())
+    judge = Judge(plane, clock=clock(), background=Background())
+    elsewhere = [msgspec.structs.replace(rollout(id=f"rollout-{name}"), workspace=name) for name in ("acme", "acme-eu")]
+    await judge.follow(topic((*active(), *elsewhere)), on_ready=lambda: None)
+
+    await judge.look_at_all()
+
+    assert plane.looks == [1, 1, 1]
+    assert sorted(plane.workspaces) == ["acme", "acme", "acme-eu", "acme-eu", "default", "default"]
+    assert len(plane.measurements) == 3
+
+
+async def test_a_call_names_its_workspace(token_file: Path) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers[WORKSPACE_HEADER])
+        return httpx.Response(200, content=msgspec.json.encode(Results(items=[Result(answer=view())])))
+
+    plane = plane_of(answer, token_file)
+    await plane.within("acme").look([QUESTION])
+    await plane.look([QUESTION])
+    await plane.close()
+
+    assert seen == ["acme", "default"]
 
 
 async def test_one_question_that_is_refused_fails_no_other(token_file: Path) -> None:

@@ -38,7 +38,7 @@ async def test_a_slot_that_meets_a_bug_is_kept_again(monkeypatch: pytest.MonkeyP
     desired = SimpleNamespace(
         deployments={},
         captures={},
-        announced=frozenset(),
+        announced={},
         is_complete=True,
         is_known=True,
         wanted_replicas=lambda: {"broken": 1, "well": 1},

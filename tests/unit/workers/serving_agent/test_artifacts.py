@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 import httpx
 import msgspec
@@ -28,6 +29,9 @@ class StoreDouble(ControlPlane):
         self._content = content
         self._fault = fault
         self.fetched = 0
+
+    def within(self, _workspace: str) -> Self:
+        return self
 
     @asynccontextmanager
     async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:
@@ -149,6 +153,9 @@ class SharedStore(ControlPlane):
     def __init__(self, *contents: bytes) -> None:
         self.contents = {_digest(content): content for content in contents}
         self.fetched: list[str] = []
+
+    def within(self, _workspace: str) -> Self:
+        return self
 
     @asynccontextmanager
     async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:

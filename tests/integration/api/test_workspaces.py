@@ -1,0 +1,136 @@
+"""Workspaces are created, used and closed from the home workspace."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from schemas.identifiers import WORKSPACE_HEADER
+from tests.support.api import RunningApi, Stage, done
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def created(api: RunningApi, name: str) -> dict[str, str]:
+    """Create a workspace, and return the header of whoever acts in it."""
+    await done(api.admin.post("/v1/workspaces", json={"name": name, "description": f"of {name}"}))
+    return {WORKSPACE_HEADER: name}
+
+
+async def admin_token(api: RunningApi, inside: dict[str, str]) -> str:
+    body = {"kind": "person", "name": "Ada", "role": "admin"}
+    return str((await done(api.admin.post("/v1/principals", json=body, headers=inside)))["token"])
+
+
+async def workspaces(api: RunningApi) -> dict[str, Any]:
+    return {each["name"]: each for each in (await done(api.admin.get("/v1/workspaces")))["items"]}
+
+
+async def test_a_new_workspace_is_listed_and_its_admin_acts_in_it_alone(api: RunningApi) -> None:
+    inside = await created(api, "first")
+
+    async with api.client(await admin_token(api, inside)) as ada:
+        await done(ada.post("/v1/models", json={"name": "digits-of-first"}))
+        seen = await done(ada.get("/v1/models"))
+        refused = [await ada.get("/v1/workspaces"), await ada.post("/v1/workspaces", json={"name": "second"})]
+
+    at_home = await done(api.admin.get("/v1/models"))
+    listed = await workspaces(api)
+    assert (listed["default"]["is_home"], listed["first"]["is_home"]) == (True, False)
+    assert listed["first"]["description"] == "of first"
+    assert [model["name"] for model in seen["items"]] == ["digits-of-first"]
+    assert "digits-of-first" not in [model["name"] for model in at_home["items"]]
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(403, "home-workspace-only")] * 2
+
+
+async def test_a_name_is_taken_for_good(api: RunningApi) -> None:
+    await created(api, "once")
+    await done(api.admin.post("/v1/workspaces/once/close", json={"reason": "over"}))
+
+    for name in ("once", "default"):
+        again = await api.admin.post("/v1/workspaces", json={"name": name})
+        assert (again.status_code, again.json()["code"], again.json()["field"]) == (409, "workspace-exists", "name")
+    bad = await api.admin.post("/v1/workspaces", json={"name": "Not A Label"})
+    assert (bad.status_code, bad.json()["field"]) == (400, "name")
+
+
+async def test_nobody_acts_in_a_closed_workspace_and_admins_of_home_still_read_it(api: RunningApi) -> None:
+    inside = await created(api, "closing")
+    async with api.client(await admin_token(api, inside)) as ada:
+        await done(ada.post("/v1/models", json={"name": "kept"}))
+
+        closed = await done(api.admin.post("/v1/workspaces/closing/close", json={"reason": "the contract ended"}))
+        again = await done(api.admin.post("/v1/workspaces/closing/close", json={"reason": "twice"}))
+
+        refused = [
+            await ada.get("/v1/models"),
+            await ada.post("/v1/models", json={"name": "late"}),
+            await api.admin.post("/v1/models", json={"name": "late"}, headers=inside),
+            await api.admin.post("/v1/inference-tokens", json={"endpoints": ["*"]}, headers=inside),
+        ]
+    events = (await done(api.admin.get("/v1/events", headers=inside)))["items"]
+    assert closed["closed_at"] == again["closed_at"] == (await workspaces(api))["closing"]["closed_at"]
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(403, "workspace-closed")] * 4
+    types = [each["event"]["type"] for each in events]
+    assert (types[0], types[-1]) == ("workspaces.WorkspaceCreated.v1", "workspaces.WorkspaceClosed.v1")
+    assert [model["name"] for model in (await done(api.admin.get("/v1/models", headers=inside)))["items"]] == ["kept"]
+
+
+async def test_what_serves_stays_open(api: RunningApi, stage: Stage) -> None:
+    answers = [
+        await api.admin.post("/v1/workspaces/default/close", json={"reason": "x"}),
+        await api.admin.post("/v1/workspaces/nowhere/close", json={"reason": "x"}),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (422, "home-workspace"),
+        (404, "workspace-not-found"),
+    ]
+
+
+async def test_each_workspace_signs_with_a_key_of_its_own(api: RunningApi) -> None:
+    inside = await created(api, "signing")
+    await done(api.admin.post("/v1/models", json={"name": "m"}, headers=inside))
+
+    own = await done(api.admin.post("/v1/inference-tokens", json={"endpoints": ["*"]}, headers=inside))
+    rotation = {"reason": "leaked", "overlap_s": 0}
+    rotated = await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation, headers=inside))
+    after = await done(api.admin.post("/v1/inference-tokens", json={"endpoints": ["*"]}, headers=inside))
+    public = await done(api.nobody.get("/v1/inference-tokens/keys", params={"workspace": "signing"}))
+    at_home = await done(api.nobody.get("/v1/inference-tokens/keys"))
+    nowhere = await done(api.nobody.get("/v1/inference-tokens/keys", params={"workspace": "nowhere"}))
+
+    kids = [part_of(each["token"], 0)["kid"] for each in (own, after)]
+    assert all(kid.startswith("signing.") for kid in kids)
+    assert kids[0] != kids[1] == rotated["keys"][0]["key_id"]
+    assert part_of(own["token"], 1)["workspace"] == "signing"
+    assert [key["kid"] for key in public["keys"]] == [kids[1]]
+    assert not {key["kid"] for key in at_home["keys"]} & set(kids)
+    assert nowhere["keys"] == []
+    folder = api.data_dir / "secrets" / "workspaces" / "signing"
+    assert [path.name for path in folder.iterdir()] == [f"inference-signing-{kids[1]}.pem"]
+
+
+async def test_only_the_home_workspace_reads_the_log_of_all(api: RunningApi) -> None:
+    inside = await created(api, "reading")
+    everything: dict[str, str | int] = {"all_workspaces": "true", "limit": 1_000}
+
+    async with api.client(await admin_token(api, inside)) as ada:
+        refused = await ada.get("/v1/events", params=everything)
+    in_it = await api.admin.get("/v1/events", params=everything, headers=inside)
+    read = await done(api.admin.get("/v1/events", params=everything))
+    own = await done(api.admin.get("/v1/events", params={"limit": 1_000}))
+
+    assert {(answer.status_code, answer.json()["code"]) for answer in (refused, in_it)} == {
+        (403, "home-workspace-only")
+    }
+    assert {each["event"]["workspace"] for each in read["items"]} >= {"default", "reading"}
+    assert {each["event"]["workspace"] for each in own["items"]} == {"default"}
+
+
+def part_of(token: str, number: int) -> dict[str, Any]:
+    """Read a part of a JSON Web Token: 0 is its header, 1 its claims."""
+    part = token.split(".")[number]
+    content: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return content
