@@ -18,7 +18,7 @@ from control_plane.batches import operations as batches
 from control_plane.batches.resources import BATCHES
 from control_plane.endpoints import operations as endpoints
 from control_plane.endpoints.instances import process as instances_process
-from control_plane.endpoints.queries import endpoints_still_serving
+from control_plane.endpoints.queries import some_endpoints
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.event_feed import operations as event_feed
 from control_plane.event_feed.commits import Commits
@@ -86,9 +86,7 @@ def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
         endpoints.operations(store, clock=clock),
         rollouts.operations(store),
         access.operations(store, parts.tokens),
-        workspaces.operations(
-            parts.workspaces, furnishing=inference_tokens.furnishing(mint), serving=endpoints_still_serving
-        ),
+        workspaces.operations(parts.workspaces, furnishing=inference_tokens.furnishing(mint), endpoints=some_endpoints),
         inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
         batches.operations(store, mint, revoked_subjects=revoked, clock=clock),
         event_feed.operations(store, parts.commits, parts.workspaces),

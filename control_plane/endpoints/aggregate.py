@@ -9,7 +9,7 @@ import msgspec
 from control_plane.endpoints import errors
 from control_plane.endpoints.assignment.state import ASSIGNMENT_FOLDS
 from control_plane.endpoints.capture.state import CAPTURE_FOLDS, Capture
-from control_plane.endpoints.commands import CreateEndpoint
+from control_plane.endpoints.commands import CreateEndpoint, RemoveEndpoint
 from control_plane.endpoints.deployments.state import DEPLOYMENTS_FOLDS, Deployments
 from control_plane.endpoints.failover.state import FAILOVER_FOLDS, Failover
 from control_plane.endpoints.folds import Fold, Folds
@@ -18,7 +18,7 @@ from control_plane.endpoints.shadow.state import SHADOW_FOLDS
 from control_plane.endpoints.traffic.state import TRAFFIC_FOLDS, Traffic
 from control_plane.ports import EventContext
 from schemas.documents.endpoints import EndpointCore
-from schemas.events.endpoints import EndpointCreated
+from schemas.events.endpoints import EndpointCreated, EndpointRemoved
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 
@@ -28,6 +28,7 @@ class Endpoint(EndpointCore, frozen=True, kw_only=True):
 
     workspace: str
     salt: str
+    is_removed: bool = False
     traffic: Traffic = Traffic()
     deployments: Deployments = Deployments()
     capture: Capture = Capture()
@@ -61,6 +62,8 @@ def evolve(state: Endpoint, event: msgspec.Struct, context: EventContext) -> End
     """Fold one event; it happened, so nothing is refused here."""
     if isinstance(event, EndpointCreated):
         state = _created(event, context)
+    if isinstance(event, EndpointRemoved):
+        state = _removed(state)
     changes = {field: fold(getattr(state, field), event, context) for field, fold in FOLDS.get(type(event), {}).items()}
     return msgspec.structs.replace(state, stream_version=context.version, **changes)
 
@@ -74,6 +77,30 @@ def create(command: CreateEndpoint, *, salt: str) -> list[msgspec.Struct]:
             remedy="use 1 to 63 letters, digits, dots, dashes and underscores; begin and end with a letter or digit",
         )
     return [EndpointCreated(name=command.name, description=command.description, salt=salt)]
+
+
+def remove(state: Endpoint, command: RemoveEndpoint) -> list[msgspec.Struct]:
+    """Stop serving for good; a rollout that owns the traffic has to end first."""
+    if state.traffic.owner is not None:
+        raise errors.EndpointOwnedByRolloutError(
+            f"{state.traffic.owner} owns the traffic of endpoint {state.name}",
+            remedy="wait until it is over, or abort it",
+        )
+    return [EndpointRemoved(reason=command.reason)]
+
+
+def _removed(state: Endpoint) -> Endpoint:
+    """Return what is left of an endpoint: what it was created with."""
+    return Endpoint(
+        id=state.id,
+        workspace=state.workspace,
+        name=state.name,
+        description=state.description,
+        salt=state.salt,
+        created_at=state.created_at,
+        stream_version=state.stream_version,
+        is_removed=True,
+    )
 
 
 def _created(event: EndpointCreated, context: EventContext) -> Endpoint:

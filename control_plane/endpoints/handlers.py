@@ -6,11 +6,11 @@ import msgspec
 
 from control_plane.endpoints import aggregate, errors
 from control_plane.endpoints.aggregate import NO_ENDPOINT, Endpoint
-from control_plane.endpoints.commands import CreateEndpoint
+from control_plane.endpoints.commands import CreateEndpoint, RemoveEndpoint
 from control_plane.endpoints.deployments.commands import AddDeployment
 from control_plane.endpoints.deployments.decisions import add_deployment
 from control_plane.endpoints.queries import deployable_version, endpoint_id_of, get_endpoint, unknown_endpoint
-from control_plane.endpoints.resources import ENDPOINTS
+from control_plane.endpoints.resources import ENDPOINTS, RemovedEndpoint
 from control_plane.endpoints.traffic.commands import SetTraffic
 from control_plane.endpoints.traffic.decisions import set_traffic
 from control_plane.errors import Invalid
@@ -40,10 +40,18 @@ def create_endpoint(uow: UnitOfWork, command: CreateEndpoint, *, expected_versio
     return endpoint_reply(uow, endpoint, status=_CREATED)
 
 
+def remove_endpoint(uow: UnitOfWork, endpoint: str, command: RemoveEndpoint, *, expected_version: int | None) -> Reply:
+    """Stop serving an endpoint for good."""
+    loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
+    after = append(uow, loaded.state.id, loaded, aggregate.remove(loaded.state, command))
+    body = RemovedEndpoint(id=loaded.state.id, name=loaded.state.name)
+    return Reply(status=_OK, body=msgspec.json.encode(body), stream_version=after.version)
+
+
 def load_endpoint(uow: UnitOfWork, endpoint: str, *, expected_version: int | None = None) -> Loaded[Endpoint]:
     """Load an endpoint by its name or id, at the version that the caller has seen."""
     loaded = uow.load(ENDPOINTS, endpoint_id_of(uow.catalogue, endpoint, workspace=uow.actor.workspace))
-    if loaded.version == 0:
+    if loaded.version == 0 or loaded.state.is_removed:
         raise unknown_endpoint(endpoint)
     require_version(loaded.version, expected_version)
     return loaded

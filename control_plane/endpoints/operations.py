@@ -7,12 +7,12 @@ import msgspec
 from control_plane.endpoints import errors, handlers
 from control_plane.endpoints.assignment import operations as assignment
 from control_plane.endpoints.capture import operations as capture
-from control_plane.endpoints.commands import CreateEndpoint
+from control_plane.endpoints.commands import CreateEndpoint, RemoveEndpoint
 from control_plane.endpoints.deployments import operations as deployments
 from control_plane.endpoints.failover import operations as failover
 from control_plane.endpoints.instances import operations as instances
 from control_plane.endpoints.queries import get_endpoint, list_endpoints
-from control_plane.endpoints.resources import EndpointResource
+from control_plane.endpoints.resources import EndpointResource, RemovedEndpoint
 from control_plane.endpoints.scaling import operations as scaling
 from control_plane.endpoints.shadow import operations as shadow
 from control_plane.endpoints.traffic import operations as traffic
@@ -31,6 +31,7 @@ def operations(store: EventStore, *, clock: Clock) -> Operations:
         [
             *_questions(store),
             _create(),
+            _remove(),
             *deployments.operations(),
             *traffic.operations(),
             *assignment.operations(),
@@ -101,4 +102,18 @@ def _create() -> Operation:
             errors.InvalidNameError,
             *errors.DEPLOYING,
         ),
+    )
+
+
+def _remove() -> Operation:
+    return Command(
+        method="POST",
+        path="/v1/endpoints/{endpoint}/remove",
+        handler=handlers.remove_endpoint,
+        sdk="endpoints.remove",
+        asks=RemoveEndpoint,
+        answers=RemovedEndpoint,
+        roles=OPERATORS,
+        summary="Stop serving an endpoint for good, and free its name",
+        errors=(errors.EndpointNotFoundError, errors.StaleVersionError, errors.EndpointOwnedByRolloutError),
     )

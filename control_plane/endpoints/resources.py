@@ -42,6 +42,13 @@ class EndpointResource(EndpointBase, frozen=True, kw_only=True):
     deployments: tuple[DeploymentResource, ...]
 
 
+class RemovedEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Which endpoint was removed."""
+
+    id: str
+    name: str
+
+
 def decode_endpoint(row: CatalogueRow) -> Endpoint:
     """Read the body of an endpoint's catalogue row."""
     return msgspec.json.decode(row.body, type=Endpoint)
@@ -136,7 +143,7 @@ def _failure(deployment: Deployment, instances: Sequence[Instance]) -> str | Non
 
 
 def _endpoint_catalogue_row(state: aggregate.Endpoint) -> CatalogueRow | None:
-    if state.stream_version == 0:
+    if state.stream_version == 0 or state.is_removed:
         return None
     return CatalogueRow(
         workspace=state.workspace,

@@ -44,13 +44,13 @@ class HomeWorkspaceError(Refused):
 
 
 class WorkspaceInUseError(Refused):
-    """Endpoints of the workspace still have deployments."""
+    """The workspace still has endpoints."""
 
     code = "workspace-in-use"
 
     def __init__(self, name: str, endpoints: Sequence[str]) -> None:
         super().__init__(
-            f"in workspace {name}, these endpoints still have deployments: {', '.join(endpoints)}",
+            f"workspace {name} still has endpoints: {', '.join(endpoints)}",
             field="workspace",
-            remedy="remove their deployments first",
+            remedy="remove them first: POST /v1/endpoints/{endpoint}/remove",
         )

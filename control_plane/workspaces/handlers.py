@@ -21,8 +21,8 @@ _OK, _CREATED = 200, 201
 
 Furnish = Callable[[UnitOfWork], None]
 """Appends what else every workspace has from its first moment on, in the same transaction."""
-Serving = Callable[[UnitOfWork], Sequence[str]]
-"""Returns the names of the workspace's endpoints that still have deployments."""
+EndpointNames = Callable[[UnitOfWork], Sequence[str]]
+"""Returns the names of some of the workspace's endpoints."""
 
 
 class ShownWorkspace(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +61,9 @@ def create_workspace(directory: HasHome, unit: UnitOfWork, command: CreateWorksp
 
 
 def close_workspace(
-    directory: HasHome, serving: Serving, unit: UnitOfWork, workspace: str, command: CloseWorkspace
+    directory: HasHome, endpoints: EndpointNames, unit: UnitOfWork, workspace: str, command: CloseWorkspace
 ) -> Reply:
-    """Close a workspace that serves nothing any more."""
+    """Close a workspace that has no endpoints any more."""
     if workspace == directory.home:
         raise HomeWorkspaceError(workspace)
     stream = _stream_of(unit, workspace)
@@ -71,9 +71,9 @@ def close_workspace(
         raise WorkspaceNotFoundError(workspace)
     before = unit.load(WORKSPACES, stream)
     events = aggregate.close(before.state, command)
-    still_serving = serving(unit) if events else ()
-    if still_serving:
-        raise WorkspaceInUseError(workspace, still_serving)
+    still_there = endpoints(unit) if events else ()
+    if still_there:
+        raise WorkspaceInUseError(workspace, still_there)
     after = unit.append(WORKSPACES, stream, expected_version=before.version, events=events)
     return _reply(after.state, status=_OK)
 

@@ -8,7 +8,7 @@ from functools import partial
 from control_plane.web.listing import Page, Paging
 from control_plane.workspaces import commands, errors, handlers
 from control_plane.workspaces.directory import WorkspaceDirectory
-from control_plane.workspaces.handlers import Furnish, Serving, ShownWorkspace, shown
+from control_plane.workspaces.handlers import EndpointNames, Furnish, ShownWorkspace, shown
 from infra.operations import ADMINS, Caller, Command, Operation, Operations, Question
 
 _CREATED = 201
@@ -17,8 +17,8 @@ Furnishing = Callable[[str], AbstractAsyncContextManager[Furnish]]
 """Prepares what a workspace of this name has from its first moment on, and settles it once the command has ended."""
 
 
-def operations(directory: WorkspaceDirectory, *, furnishing: Furnishing, serving: Serving) -> Operations:
-    """Declare them; `serving` names a workspace's endpoints that still have deployments."""
+def operations(directory: WorkspaceDirectory, *, furnishing: Furnishing, endpoints: EndpointNames) -> Operations:
+    """Declare them; `endpoints` names some of a workspace's endpoints."""
 
     @asynccontextmanager
     async def furnished(_caller: Caller, command: commands.CreateWorkspace) -> AsyncIterator[Furnish]:
@@ -31,7 +31,7 @@ def operations(directory: WorkspaceDirectory, *, furnishing: Furnishing, serving
         yield
         await asyncio.to_thread(directory.refresh)
 
-    return Operations("workspaces", [*_commands(directory, furnished, refreshed, serving), _list(directory)])
+    return Operations("workspaces", [*_commands(directory, furnished, refreshed, endpoints), _list(directory)])
 
 
 def list_workspaces(directory: WorkspaceDirectory, _caller: Caller, asked: Paging) -> Page[ShownWorkspace]:
@@ -45,7 +45,7 @@ def _commands(
     directory: WorkspaceDirectory,
     furnished: Callable[..., AbstractAsyncContextManager[Furnish]],
     refreshed: Callable[..., AbstractAsyncContextManager[None]],
-    serving: Serving,
+    endpoints: EndpointNames,
 ) -> list[Operation]:
     return [
         Command(
@@ -66,7 +66,7 @@ def _commands(
         Command(
             method="POST",
             path="/v1/workspaces/{workspace}/close",
-            handler=partial(handlers.close_workspace, directory, serving),
+            handler=partial(handlers.close_workspace, directory, endpoints),
             sdk="workspaces.close",
             around=refreshed,
             within=lambda workspace, _command: workspace,

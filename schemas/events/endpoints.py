@@ -151,6 +151,12 @@ class EndpointReleased(msgspec.Struct, frozen=True, kw_only=True):
     rollout_id: str
 
 
+class EndpointRemoved(msgspec.Struct, frozen=True, kw_only=True):
+    """The endpoint is no longer served, with all its deployments, and its name is free."""
+
+    reason: str
+
+
 class InstanceAnnounced(msgspec.Struct, frozen=True, kw_only=True):
     """An engine answered its golden input correctly and can take traffic at this address."""
 
@@ -286,6 +292,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "endpoints.DeploymentRemoved.v1": DeploymentRemoved,
     "endpoints.EndpointCreated.v1": EndpointCreated,
     "endpoints.EndpointReleased.v1": EndpointReleased,
+    "endpoints.EndpointRemoved.v1": EndpointRemoved,
     "endpoints.EndpointReserved.v1": EndpointReserved,
     "endpoints.FailoverEnded.v1": FailoverEnded,
     "endpoints.FailoverPolicySet.v1": FailoverPolicySet,

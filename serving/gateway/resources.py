@@ -134,7 +134,9 @@ def _of_deployment(deployment_id: str, table: RoutingTable, comebacks: Comebacks
 
 
 def _of_endpoint(endpoint_id: str, table: RoutingTable) -> Update:
-    endpoint = table.endpoints[endpoint_id]
+    endpoint = table.endpoints.get(endpoint_id)
+    if endpoint is None:
+        return Update(removed=((names.ROUTE_TYPE, endpoint_id),))
     # Callers can also name a version without traffic, but Envoy's opinion of it must not hold anything back.
     served = endpoint.served.deployments() if endpoint.served else frozenset()
     needs = served | {grpc_name(deployment_id) for deployment_id in served - endpoint.without_grpc}

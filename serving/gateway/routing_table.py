@@ -160,7 +160,7 @@ class RoutingTable:
         return change
 
     def _let_go_of_others(self, there: set[str]) -> Change:
-        gone = (self._instances.keys() | set(self.tokens.known_subjects)) - there
+        gone = (self.endpoints.keys() | self._instances.keys() | set(self.tokens.known_subjects)) - there
         return reduce(or_, map(self._remove, gone), NOTHING)
 
     def _take(self, record: StateRecord | Removed) -> Change:
@@ -173,6 +173,8 @@ class RoutingTable:
         return NOTHING if document is None else take(document)
 
     def _remove(self, document_id: str) -> Change:
+        if document_id in self.endpoints:
+            return self._remove_endpoint(document_id)
         return self._withdraw(document_id) | self._take_tokens(without_subject(self.tokens, document_id))
 
     def _take_endpoint(self, document: Endpoint) -> Change:
@@ -182,6 +184,18 @@ class RoutingTable:
         self._index(after)
         settled = self._serve_if_ready(document.id) | self._drop_removed(document.id) | self._warm_shadow(document.id)
         return difference(before, after) | settled
+
+    def _remove_endpoint(self, endpoint_id: str) -> Change:
+        """Forget an endpoint; its instances are withdrawn by their agents."""
+        endpoint = self.endpoints.pop(endpoint_id)
+        self._unkept.add((ENDPOINT, endpoint_id))
+        for deployment_id in endpoint.deployments:
+            self._endpoint_of.pop(deployment_id, None)
+        return Change(
+            endpoints=frozenset({endpoint_id}),
+            deployments=frozenset(endpoint.deployments),
+            workspaces=frozenset({endpoint.workspace}),
+        )
 
     def _take_instance(self, document: Instance) -> Change:
         if document.phase != "announced":

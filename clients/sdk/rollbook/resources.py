@@ -771,6 +771,14 @@ class RegionAway(Shape, frozen=True, kw_only=True):
     away_ms: int
 
 
+class RemovedEndpoint(Shape, frozen=True, kw_only=True):
+    """Which endpoint was removed."""
+
+    id: str
+    name: str
+    position: int = 0
+
+
 class Resources(Shape, frozen=True, kw_only=True):
     """One span of time of one process. A measure that no one took is null, never zero; rates need two samples."""
 

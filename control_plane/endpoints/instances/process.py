@@ -5,7 +5,7 @@ from control_plane.endpoints.queries import instances_of
 from control_plane.endpoints.resources import ENDPOINTS, INSTANCES
 from control_plane.ports import EventContext, UnitOfWork
 from control_plane.processes.process import Process
-from schemas.events.endpoints import DeploymentRemoved, InstanceFailed
+from schemas.events.endpoints import DeploymentRemoved, EndpointRemoved, InstanceFailed
 
 
 def when_deployment_removed(unit: UnitOfWork, event: DeploymentRemoved, context: EventContext) -> None:
@@ -13,6 +13,12 @@ def when_deployment_removed(unit: UnitOfWork, event: DeploymentRemoved, context:
     for instance in instances_of(unit.catalogue, context.stream, workspace=context.workspace, phases=("failed",)):
         if instance.deployment_id == event.deployment_id:
             _forget(unit, instance.id)
+
+
+def when_endpoint_removed(unit: UnitOfWork, _event: EndpointRemoved, context: EventContext) -> None:
+    """Withdraw its failed instances, of which no agent speaks any more; agents withdraw those that run."""
+    for instance in instances_of(unit.catalogue, context.stream, workspace=context.workspace, phases=("failed",)):
+        _forget(unit, instance.id)
 
 
 def when_instance_failed(unit: UnitOfWork, event: InstanceFailed, context: EventContext) -> None:
@@ -30,5 +36,9 @@ def _forget(unit: UnitOfWork, instance_id: str) -> None:
 
 PROCESS = Process(
     name="instances",
-    when={DeploymentRemoved: when_deployment_removed, InstanceFailed: when_instance_failed},
+    when={
+        DeploymentRemoved: when_deployment_removed,
+        EndpointRemoved: when_endpoint_removed,
+        InstanceFailed: when_instance_failed,
+    },
 )

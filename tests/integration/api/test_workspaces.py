@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.identifiers import WORKSPACE_HEADER
-from tests.support.api import RunningApi, Stage, done
+from tests.support.api import RunningApi, done
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,7 +77,21 @@ async def test_nobody_acts_in_a_closed_workspace_and_admins_of_home_still_read_i
     assert [model["name"] for model in (await done(api.admin.get("/v1/models", headers=inside)))["items"]] == ["kept"]
 
 
-async def test_what_serves_stays_open(api: RunningApi, stage: Stage) -> None:
+async def test_a_workspace_with_endpoints_stays_open(api: RunningApi) -> None:
+    inside = await created(api, "busy")
+    await done(api.admin.post("/v1/endpoints", json={"name": "numbers"}, headers=inside))
+
+    refused = await api.admin.post("/v1/workspaces/busy/close", json={"reason": "x"})
+    await done(api.admin.post("/v1/endpoints/numbers/remove", json={"reason": "x"}, headers=inside))
+    closed = await done(api.admin.post("/v1/workspaces/busy/close", json={"reason": "x"}))
+
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (422, "workspace-in-use")
+    assert "numbers" in problem["detail"]
+    assert closed["closed_at"]
+
+
+async def test_only_what_is_there_and_not_home_is_closed(api: RunningApi) -> None:
     answers = [
         await api.admin.post("/v1/workspaces/default/close", json={"reason": "x"}),
         await api.admin.post("/v1/workspaces/nowhere/close", json={"reason": "x"}),

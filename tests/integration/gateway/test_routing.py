@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import xxhash
 
+from schemas.events.endpoints import EndpointRemoved
 from schemas.identifiers import prediction_started_at_ms
 from serving.gateway.clusters import Comebacks
 from serving.gateway.routing_state import TokenRules
@@ -203,6 +204,10 @@ async def test_keys_and_revocations_change_without_touching_a_listener(
     assert gateway.taken["public"] == listeners
 
 
+async def _is_answered_by(client: httpx.AsyncClient, deployment_id: str) -> bool:
+    return bool((await client.post(INFER, json={})).headers.get("x-rollbook-deployment") == deployment_id)
+
+
 async def _answers(client: httpx.AsyncClient, headers: dict[str, str], status: int) -> bool:
     return (await client.post(INFER, json={}, headers=headers)).status_code == status
 
@@ -231,6 +236,31 @@ async def test_without_a_key_the_split_is_drawn_for_each_request(gateway: Gatewa
 
     served = Counter(answer.headers["x-rollbook-deployment"] for answer in answers)
     assert 70 <= served["d2"] <= 180
+
+
+async def test_a_removed_endpoint_is_gone_and_another_may_take_its_name(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    await serve(gateway)
+    assert (await client.post(INFER, json={})).status_code == 200
+
+    gateway.tell(ENDPOINT, EndpointRemoved(reason="unused"))
+    await until(lambda: _answers(client, {}, 404))
+    models = (await client.get("/v1/models")).json()["data"]
+    gateway.tell("endpoint-2", created())
+    await gateway.add("endpoint-2", "d2")
+    await gateway.serves("endpoint-2", gateway.tell("endpoint-2", shifted(d2=[(0, 10_000)])))
+
+    answer = await client.post(INFER, json={})
+    assert models == []
+    assert (answer.status_code, answer.headers["x-rollbook-deployment"]) == (200, "d2")
+    # The old name and the new one may also change hands in a single update.
+    gone = gateway.table.take(gateway.log.append("endpoint-2", EndpointRemoved(reason="replaced")))
+    gateway.put(gone | gateway.table.take(gateway.log.append("endpoint-3", created())))
+    await gateway.add("endpoint-3", "d3")
+    gateway.tell("endpoint-3", shifted(d3=[(0, 10_000)]))
+    # Both have the same epoch, so a probe could not tell them apart.
+    await until(lambda: _is_answered_by(client, "d3"), why="an answer of the endpoint that took the name")
 
 
 async def test_weights_change_under_load_without_a_failure_and_with_one_epoch_a_request(

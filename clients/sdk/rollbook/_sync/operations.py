@@ -112,6 +112,24 @@ class Endpoints:
         """
         return self._connection.get(_wire.path("/v1/endpoints/{endpoint}", endpoint=endpoint), types.Endpoint)
 
+    def remove(
+        self, endpoint: str, reason: str, *, idempotency_key: str | None = None, if_match: int | None = None
+    ) -> types.RemovedEndpoint:
+        """Stop serving an endpoint for good, and free its name.
+
+        Stop serving an endpoint for good. Callers get 404 from then on, its instances end, and its name is free.
+
+        Refused with `endpoint-not-found`, `endpoint-owned-by-rollout`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/endpoints/{endpoint}/remove", endpoint=endpoint),
+            _wire.body({"reason": reason}),
+            types.RemovedEndpoint,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
     def deploy(
         self,
         endpoint: str,

@@ -104,6 +104,17 @@ def show_endpoint(profile: Profile, name: str) -> None:
         show(profile, found, people_see=endpoint_view(found))
 
 
+@endpoint.command("remove")
+@click.argument("name")
+@click.option("--reason", required=True, help="Reason, recorded in the audit log.")
+@pass_profile
+def remove_endpoint(profile: Profile, name: str, reason: str) -> None:
+    """Stop serving an endpoint for good: callers get 404, its instances end, and its name is free."""
+    with profile.client() as rollbook:
+        removed = rollbook.endpoints.remove(name, reason=reason)
+    show(profile, removed, columns=("name", "id", "position"))
+
+
 @click.group()
 def traffic() -> None:
     """Show and change how an endpoint's traffic is split among versions."""

@@ -44,7 +44,7 @@ def list_(profile: Profile, limit: int | None) -> None:
 def close(profile: Profile, name: str, reason: str) -> None:
     """Close the workspace NAME for good: nobody can act in it any more, and its log stays.
 
-    Its endpoints must have no deployments any more.
+    Its endpoints have to be removed first.
     """
     with profile.client() as rollbook:
         closed = rollbook.workspaces.close(name, reason=reason)

@@ -2,13 +2,15 @@ import msgspec
 import pytest
 
 from control_plane.endpoints import aggregate, errors
-from control_plane.endpoints.commands import CreateEndpoint
+from control_plane.endpoints.commands import CreateEndpoint, RemoveEndpoint
 from control_plane.endpoints.resources import ENDPOINTS
 from schemas.events.endpoints import (
     EVENTS,
     DeploymentPlaced,
     DeploymentRemoved,
     EndpointCreated,
+    EndpointRemoved,
+    EndpointReserved,
     InstanceAnnounced,
     InstanceFailed,
     InstanceFoundUnhealthy,
@@ -35,7 +37,7 @@ def test_a_name_that_no_path_takes_is_refused(name: str) -> None:
 def test_every_event_of_an_endpoint_is_followed_by_a_part_of_it() -> None:
     of_instances = {InstanceAnnounced, InstanceFailed, InstanceFoundUnhealthy, InstanceWithdrawn}
 
-    assert aggregate.FOLDS.keys() == set(EVENTS.values()) - of_instances - {EndpointCreated}
+    assert aggregate.FOLDS.keys() == set(EVENTS.values()) - of_instances - {EndpointCreated, EndpointRemoved}
 
 
 def test_a_removed_deployment_leaves_no_part_with_a_trace_of_it() -> None:
@@ -47,6 +49,24 @@ def test_a_removed_deployment_leaves_no_part_with_a_trace_of_it() -> None:
     given.happens(DeploymentRemoved(deployment_id=CANDIDATE, reason="unused"))
 
     assert msgspec.structs.replace(given.state, stream_version=without.state.stream_version) == without.state
+
+
+def test_a_removed_endpoint_has_no_row_and_nothing_left_to_serve() -> None:
+    given = Given(ENDPOINTS, *endpoint_with_two())
+
+    removed = aggregate.remove(given.state, RemoveEndpoint(reason="unused"))
+    given.happens(*removed)
+
+    assert removed == [EndpointRemoved(reason="unused")]
+    assert ENDPOINTS.row(given.state) is None
+    assert (given.state.deployments.present, given.state.traffic.allocations) == ((), ())
+
+
+def test_an_endpoint_that_a_rollout_owns_is_not_removed() -> None:
+    given = Given(ENDPOINTS, *endpoint_with_two(), EndpointReserved(rollout_id="rollout-1"))
+
+    with pytest.raises(errors.EndpointOwnedByRolloutError, match="rollout-1 owns the traffic"):
+        aggregate.remove(given.state, RemoveEndpoint(reason="unused"))
 
 
 def test_an_event_that_the_endpoint_does_not_know_moves_its_version_alone() -> None:

@@ -12,7 +12,7 @@ from schemas.events.access import (
     SigningKeyRotated,
     TokenIssued,
 )
-from schemas.events.endpoints import DeploymentRemoved, TrafficApplied
+from schemas.events.endpoints import DeploymentRemoved, EndpointRemoved, TrafficApplied
 from schemas.events.registry import ModelRegistered, VersionAliasRemoved, VersionAliasSet
 from serving.gateway.route_documents import NOTHING, Change
 from serving.gateway.routing_state import RoutingSnapshot, TokenRules
@@ -197,6 +197,20 @@ def test_nothing_is_kept_of_instances_that_are_gone(story: Story) -> None:
         name: value for name, value in vars(story.table).items() if isinstance(value, dict) and "a" in value
     }
     assert by_deployment == {"_endpoint_of": {"a": ENDPOINT}}
+
+
+def test_an_endpoint_that_was_removed_is_forgotten_with_its_deployments(story: Story) -> None:
+    story.tell("instance-1", announced(ENDPOINT, "a"))
+    story.tell(ENDPOINT, shifted(a=[(0, 10_000)]))
+
+    change = story.tell(ENDPOINT, EndpointRemoved(reason="unused"))
+
+    assert change == Change(
+        endpoints=frozenset({ENDPOINT}), deployments=frozenset({"a"}), workspaces=frozenset({"default"})
+    )
+    assert (story.table.endpoints, story.table.endpoint_of("a")) == ({}, None)
+    assert snapshot(story.table).endpoints == ()
+    assert story.tell("instance-1", withdrawn(ENDPOINT, "a")) == Change(deployments=frozenset({"a"}))
 
 
 def test_keys_that_are_older_than_an_erasure_do_not_undo_it(story: Story) -> None:
