@@ -151,7 +151,9 @@ SourceKind: TypeAlias = Literal["requests", "observations", "telemetry"]
 class BatchHeaders(msgspec.Struct, frozen=True, kw_only=True):
     """The Kafka headers of a batch, each as UTF-8 text under the field's own name.
 
-    A source is one boot of one shipper or engine. `batch` counts from 0 without gaps, empty batches included.
+    A source is one boot of one shipper or engine. `log_id` names what it reads: the log of a gateway, or the spools of
+    an agent. Sources that read on from the same disk have it in common; batches of earlier releases have none.
+    `batch` counts from 0 without gaps, empty batches included.
     Every row that ended before `closed_until_ms` (Unix ms) is in this batch or an earlier one of the source.
     `state` is `open`, or `closing` in the source's last batch. `seen` counts the predictions of the source until
     `closed_until_ms`, `unsampled` those that the capture policy's sampling left out; what is neither among them nor a
@@ -167,6 +169,7 @@ class BatchHeaders(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["open", "closing"]
     seen: int = 0
     unsampled: int = 0
+    log_id: str = ""
 
     def as_kafka(self) -> list[tuple[str, bytes]]:
         """Return the headers as aiokafka takes them."""

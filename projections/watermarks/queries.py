@@ -33,7 +33,8 @@ class Scope(msgspec.Struct, frozen=True):
 # Sources of long ago take no part: they would be read, and compared, forever. The last gateways of a region do, for as
 # long as a step may take: it may have been served there.
 _SOURCES = """
-    SELECT kind, source, region, closed_until_ms, is_closing, first_seen_ms, last_seen_ms, rows > 0 AS has_rows
+    SELECT kind, source, region, log_id, closed_until_ms, is_closing, first_seen_ms, last_seen_ms,
+           rows > 0 AS has_rows
     FROM (
         SELECT *, max(last_seen_ms) OVER (PARTITION BY kind, region) AS heard_ms
         FROM sources FINAL WHERE kind IN {kinds:Array(String)}

@@ -21,6 +21,7 @@ SOURCES = Table(
             ("last_seen_ms", pa.int64()),
             ("seen", pa.int64()),
             ("unsampled", pa.int64()),
+            ("log_id", pa.string()),
         ],
     ),
     folds=True,
@@ -44,5 +45,6 @@ def source_row(batch: Batch, message: Message) -> Rows:
         "last_seen_ms": message.timestamp_ms,
         "seen": headers.seen,
         "unsampled": headers.unsampled,
+        "log_id": headers.log_id,
     }
     return Rows(SOURCES, [row])

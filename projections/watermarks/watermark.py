@@ -10,11 +10,12 @@ from schemas.measurement import SilentRegion, Watermark
 
 
 class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """Up to when one source is complete. All times are Unix ms."""
+    """Up to when one source is complete, and which log it reads. All times are Unix ms."""
 
     kind: str
     source: str
     region: str
+    log_id: str = ""
     closed_until_ms: int
     is_closing: bool
     first_seen_ms: int
@@ -25,8 +26,14 @@ class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
 class WatermarkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When a view is late, and when a source that died silently stops counting.
 
-    A silent source is replaced by a newer one of its kind and region: at once when it shipped requests, as the
-    newer one reads the same log; after `replaced_after_ms` when it shipped observations, as its spool may still come.
+    A silent source is replaced by a newer one of its kind that reads the same log: at once when it shipped requests, as
+    the newer one reads on; after `replaced_after_ms` when it shipped observations, as its spool may still come. The
+    source of another log says nothing about what was not shipped of this one, so a log that is lost is waited for until
+    `abandoned_after_ms`.
+
+    Sources of earlier releases do not say which log they read, and count as those of one log by region, as they did
+    there. None of them is replaced by a source that says it: what boots after an upgrade closes the sources that it
+    finds on its disk under their own names, and what nobody closes may be missing.
     """
 
     late_after_ms: int = 5_000
@@ -130,9 +137,13 @@ def _is_replaced(one: SourceProgress, seen: Sequence[SourceProgress], *, now_ms:
     # A source that merely pauses between two batches must not be dropped for a second gateway that starts meanwhile.
     patience_ms = policy.silent_after_ms if one.kind == "requests" else policy.replaced_after_ms
     return silence_ms > patience_ms and any(
-        other.kind == one.kind and other.region == one.region and other.first_seen_ms > one.last_seen_ms
+        other.kind == one.kind and _log_of(other) == _log_of(one) and other.first_seen_ms > one.last_seen_ms
         for other in seen
     )
+
+
+def _log_of(one: SourceProgress) -> tuple[str, str]:
+    return (one.log_id, "") if one.log_id else ("", one.region)
 
 
 def _missing(live: Iterable[SourceProgress], *, now_ms: int, policy: WatermarkPolicy) -> tuple[MissingSource, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -17,6 +18,7 @@ from infra.background import Background
 from infra.clock import SystemClock
 from infra.kafka.clients import abandon, producer, start_producer
 from infra.kafka.connection import KafkaConnection
+from infra.log_identity import log_id_in
 from infra.metrics import Metrics
 from infra.program_settings import KafkaProgramSettings
 from infra.settings import load_settings
@@ -108,7 +110,7 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
     folder = gateway_folder(settings.data_dir, settings.region)
     sink = KafkaSink(settings.kafka)
     background = Background()
-    measuring = background.task("shipper-measures-gateway", lambda: _measure(settings))
+    measuring = background.task("shipper-measures-gateway", lambda: _measure(settings, log_id=log_id_in(folder)))
     try:
         # If this fails, the program ends, and the next process continues from what is on disk.
         shipping = asyncio.create_task(_ship(folder, settings, sink, stopping, background))
@@ -124,13 +126,13 @@ async def run_shipper(settings: ShipperSettings, stopping: asyncio.Event) -> Non
         await sink.close()
 
 
-async def _measure(settings: ShipperSettings) -> None:
+async def _measure(settings: ShipperSettings, *, log_id: str) -> None:
     """Ship Envoy's counters alongside the records, through a separate producer: neither waits for the other."""
     if settings.envoy_admin_port is None:
         return
     sink = KafkaSink(settings.kafka)
     telemetry = GatewayTelemetry(
-        sink, admin_port=settings.envoy_admin_port, region=settings.region, clock=SystemClock()
+        sink, admin_port=settings.envoy_admin_port, region=settings.region, log_id=log_id, clock=SystemClock()
     )
     try:
         await telemetry.run(interval_s=_MEASURE_EVERY_S)
@@ -171,16 +173,16 @@ async def begin_source(folder: Path, sink: Sink, *, region: str) -> RequestShipp
     """Finish what an earlier shipper left open, under its source and batch numbers, and start a new source."""
     path = folder / names.SHIPPER_POSITION
     reader = LogReader(folder, region=region)
+    shipper = partial(RequestShipper, sink, reader=reader, path=path, region=region, log_id=log_id_in(folder))
     progress = read_progress(path) or Progress(
         source="", batch=0, place=Place(file_number=0, offset=0), closed_until_ms=0, is_closed=True
     )
     if not progress.is_closed:
-        earlier = RequestShipper(sink, reader=reader, path=path, region=region, progress=progress)
-        progress = await earlier.close_unread()
+        progress = await shipper(progress=progress).close_unread()
     fresh = Progress(
         source=f"shipper-{uuid4()}", batch=0, place=progress.place, closed_until_ms=progress.closed_until_ms
     )
-    return RequestShipper(sink, reader=reader, path=path, region=region, progress=fresh)
+    return shipper(progress=fresh)
 
 
 def _pause_after(lines: Lines) -> float:

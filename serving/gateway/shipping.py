@@ -62,11 +62,14 @@ def read_progress(path: Path) -> Progress | None:
 class RequestShipper:
     """One source: the batches of one boot. Use it from one task at a time."""
 
-    def __init__(self, sink: Sink, *, reader: LogReader, path: Path, region: str, progress: Progress) -> None:
+    def __init__(
+        self, sink: Sink, *, reader: LogReader, path: Path, region: str, log_id: str, progress: Progress
+    ) -> None:
         self._sink = sink
         self._reader = reader
         self._path = path
         self._region = region
+        self._log_id = log_id
         self._progress = progress
         self._markers: dict[int, int] = {}
         self._gateway_id = ""
@@ -135,6 +138,7 @@ class RequestShipper:
             rows=len(rows),
             closed_until_ms=intent.closed_until_ms,
             state=intent.state,
+            log_id=self._log_id,
         )
         await self._sink.send(
             REQUESTS.name, key=self._progress.source, value=encode_rows(rows), headers=headers.as_kafka()

@@ -58,10 +58,11 @@ class _ServerInfo(msgspec.Struct, frozen=True):
 class GatewayTelemetry:
     """One source. Its batches are numbered; only the one being sent is held."""
 
-    def __init__(self, sink: Sink, *, admin_port: int, region: str, clock: Clock) -> None:
+    def __init__(self, sink: Sink, *, admin_port: int, region: str, log_id: str, clock: Clock) -> None:
         self._sink = sink
         self._admin = LocalConnection(admin_port)
         self._region = region
+        self._log_id = log_id
         self._clock = clock
         self._source = f"gateway-telemetry-{uuid4()}"
         self._batch = 0
@@ -110,6 +111,7 @@ class GatewayTelemetry:
             rows=len(rows),
             closed_until_ms=rows[0]["sampled_at_ms"] if rows else self._clock.now_ms(),
             state="open",
+            log_id=self._log_id,
         )
         value = bytes(buffer.getvalue())
         await self._sink.send(TELEMETRY.name, key=self._source, value=value, headers=headers.as_kafka())

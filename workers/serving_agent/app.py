@@ -12,6 +12,7 @@ from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
 from infra.errors import LogAwayError
 from infra.kafka.serving_state import Documents, read_documents
+from infra.log_identity import log_id_in
 from infra.metrics import Metrics
 from infra.settings import load_settings
 from infra.shutdown import run_program
@@ -27,7 +28,7 @@ from workers.serving_agent.instance_start import InstanceStarter
 from workers.serving_agent.kept_documents import KeptDocuments
 from workers.serving_agent.parts import AgentParts
 from workers.serving_agent.settings import PREFIX, AgentSettings
-from workers.serving_agent.shipping import CAPTURED, MEASURED, Destination, SpoolShipping
+from workers.serving_agent.shipping import CAPTURED, MEASURED, Destination, SpoolShipping, Stream
 from workers.serving_agent.telemetry import Telemetry
 
 _PAUSE_S = 1.0
@@ -89,7 +90,7 @@ async def _measure(agent: ServingAgent, parts: AgentParts) -> None:
     sink = KafkaSink(settings.kafka, client_id=f"serving-agent-{settings.agent_id}-telemetry")
     shipping = SpoolShipping(
         telemetry.spools,
-        to=Destination(sink=sink, stream=MEASURED, region=settings.region),
+        to=_destination(settings, sink, MEASURED),
         clock=parts.clock,
         boots=lambda: {telemetry.boot_id},
         background=parts.background,
@@ -172,7 +173,7 @@ async def _shipping(settings: AgentSettings, parts: AgentParts) -> AsyncIterator
     sink = KafkaSink(settings.kafka, client_id=f"serving-agent-{settings.agent_id}")
     shipping = SpoolShipping(
         settings.directory / "spool",
-        to=Destination(sink=sink, stream=CAPTURED, region=settings.region),
+        to=_destination(settings, sink, CAPTURED),
         clock=parts.clock,
         boots=parts.book.boots,
         background=parts.background,
@@ -182,6 +183,11 @@ async def _shipping(settings: AgentSettings, parts: AgentParts) -> AsyncIterator
             yield shipping
     finally:
         await sink.close()
+
+
+def _destination(settings: AgentSettings, sink: KafkaSink, stream: Stream) -> Destination:
+    # All spools of an agent are on one disk.
+    return Destination(sink=sink, stream=stream, region=settings.region, log_id=log_id_in(settings.directory))
 
 
 if __name__ == "__main__":

@@ -81,11 +81,12 @@ MEASURED = Stream(
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where batches go, as what, and the region that they say they are from."""
+    """Where batches go, as what, and the region and the log that they say they are from."""
 
     sink: Sink
     stream: Stream
     region: str
+    log_id: str
 
 
 class Totals(msgspec.Struct):
@@ -168,6 +169,7 @@ class SourceShipper:
             state=intent.state,
             seen=intent.seen,
             unsampled=intent.unsampled,
+            log_id=self._to.log_id,
         )
         stream = self._to.stream
         value = stream.encode(self._source, found.rows, batch=batch)

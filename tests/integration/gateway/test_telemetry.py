@@ -34,7 +34,9 @@ class LastSample:
 @pytest.fixture
 async def sampled(gateway: Gateway) -> AsyncIterator[LastSample]:
     last = LastSample()
-    telemetry = GatewayTelemetry(last, admin_port=gateway.ports.admin, region="local", clock=SystemClock())
+    telemetry = GatewayTelemetry(
+        last, admin_port=gateway.ports.admin, region="local", log_id="log-1", clock=SystemClock()
+    )
     async with Background().running({"telemetry": lambda: telemetry.run(interval_s=0.05)}):
         yield last
 

@@ -80,6 +80,24 @@ async def test_an_excused_region_is_counted_and_not_waited_for(store: ClickHouse
     assert (waiting.arms["blue"].requests, excusing.arms["blue"].requests) == (1, 2)
 
 
+async def test_what_a_gateway_did_not_ship_is_missed_though_another_of_its_region_restarts(
+    store: ClickHouseStore,
+) -> None:
+    sink, died_ms = sink_into(store, projector_of(REQUESTS)), NOW - MINUTE_MS
+    boots = [("shipper-a", "log-a", died_ms), ("shipper-b1", "log-b", died_ms), ("shipper-b2", "log-b", NOW)]
+    for offset, (source, log_id, at_ms) in enumerate(boots):
+        rows = [request_row(offset, started_at_ms=at_ms - 500)]
+        described = headers(source=source, kind="requests", batch=0, rows=1, closed_until_ms=at_ms)
+        said = msgspec.structs.replace(described, log_id=log_id)
+        await sink.consume([batch_message(rows, described=said, offset=offset, timestamp_ms=at_ms)])
+    question = MeasureEpochOf(endpoint=ENDPOINT, epoch=EPOCH, candidate="green", baseline="blue")
+
+    (found,) = await measure_epochs(reader_at(store, NOW), [question], workspace=WORKSPACE)
+
+    assert (found.freshness, found.waiting_for) == ("late", ("shipper-a",))
+    assert found.missing == (MissingSource(source="shipper-a", region="local", since_ms=died_ms),)
+
+
 @pytest.mark.parametrize("silent_ms", [16 * MINUTE_MS, 30 * 60 * MINUTE_MS])
 async def test_a_region_that_served_the_step_is_silent_for_as_long_as_nothing_comes_from_it(
     store: ClickHouseStore, silent_ms: int

@@ -148,6 +148,16 @@ async def test_the_counts_of_a_source_only_grow(store: ClickHouseStore) -> None:
     assert await store.select("SELECT seen, unsampled FROM sources FINAL") == [{"seen": 30, "unsampled": 9}]
 
 
+async def test_a_source_keeps_its_log_though_an_earlier_release_sent_batches_of_it(store: ClickHouseStore) -> None:
+    for offset, log_id in enumerate(["", "log-1", ""]):
+        described = headers(source="boot-1", kind="observations", batch=offset, rows=0, closed_until_ms=now_ms())
+        said = msgspec.structs.replace(described, log_id=log_id)
+        message = batch_message([], described=said, offset=offset, timestamp_ms=now_ms())
+        await sink_into(store, projector_of(OBSERVATIONS)).consume([message])
+
+    assert await store.select("SELECT log_id FROM sources FINAL") == [{"log_id": "log-1"}]
+
+
 async def test_an_answer_that_the_policy_withheld_is_neither_right_nor_wrong(
     store: ClickHouseStore, reader: Reader
 ) -> None:

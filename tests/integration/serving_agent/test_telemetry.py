@@ -58,7 +58,7 @@ async def test_what_an_engine_uses_and_has_in_hand_is_sampled_and_shipped(tmp_pa
 
     sink = Sent()
     ((directory, source),) = sources(telemetry.spools).items()
-    to = Destination(sink=sink, stream=MEASURED, region="local")
+    to = Destination(sink=sink, stream=MEASURED, region="local", log_id="log-1")
     shipper = SourceShipper(directory, source, to=to, clock=SystemClock(), totals=Totals())
     while await shipper.ship_next(is_over=True) != "closing":
         pass
@@ -97,7 +97,7 @@ async def test_an_engine_that_offers_nothing_has_its_process_measured_alone(tmp_
     await telemetry.close()
     sink = Sent()
     ((directory, source),) = sources(telemetry.spools).items()
-    to = Destination(sink=sink, stream=MEASURED, region="local")
+    to = Destination(sink=sink, stream=MEASURED, region="local", log_id="log-1")
     shipper = SourceShipper(directory, source, to=to, clock=SystemClock(), totals=Totals())
     await shipper.ship_next(is_over=True)
 

@@ -134,7 +134,7 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
     described = headers(source="boot-1", kind="observations", batch=0, rows=1, closed_until_ms=AT_MS)
     message = batch_message([row], described=described, offset=0, timestamp_ms=AT_MS)
     older = {name: kind for name, kind in OBSERVATION_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
-    told = tuple((name, value) for name, value in message.headers if name not in ("seen", "unsampled"))
+    told = tuple((name, value) for name, value in message.headers if name not in ("seen", "unsampled", "log_id"))
 
     rows, _, source = projector_of(OBSERVATIONS).project(
         msgspec.structs.replace(message, value=ipc([row], older), headers=told)
@@ -144,7 +144,7 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
     (read,) = rows.values.to_pylist()
     later = {name: value for name, value in COLUMNS_ADDED_LATER.items() if name in OBSERVATION_COLUMNS}
     assert {name: read[name] for name in later} == later
-    assert [(each["seen"], each["unsampled"]) for each in source.values] == [(0, 0)]
+    assert [(each["seen"], each["unsampled"], each["log_id"]) for each in source.values] == [(0, 0, "")]
 
 
 def test_a_request_of_an_older_shipper_belongs_to_no_trace() -> None:

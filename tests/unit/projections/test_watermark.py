@@ -157,6 +157,47 @@ def test_an_engine_that_died_holds_up_the_view_until_its_spool_had_time_to_come(
     assert watermark_of([dead, newer], now_ms=NOW, policy=POLICY).freshness == freshness
 
 
+@pytest.mark.parametrize("kind", ["requests", "observations", "telemetry"])
+@pytest.mark.parametrize(
+    ("dead_log", "newer_log", "waiting_for"),
+    [
+        pytest.param("log-a", "log-a", (), id="the newer one reads on from where it stopped"),
+        pytest.param("log-a", "log-b", ("dead",), id="the newer one is that of another host"),
+        pytest.param("", "", (), id="both are of an earlier release and do not say it"),
+        pytest.param("", "log-b", ("dead",), id="another host was upgraded"),
+        pytest.param("log-a", "", ("dead",), id="a host that is not upgraded yet boots"),
+    ],
+)
+def test_a_source_that_died_is_replaced_by_a_boot_on_the_same_log_only(
+    kind: str, dead_log: str, newer_log: str, waiting_for: tuple[str, ...]
+) -> None:
+    dead = msgspec.structs.replace(DEAD, kind=kind, log_id=dead_log)
+    newer = source("newer", kind=kind, log_id=newer_log, **NEWER)
+
+    assert watermark_of([dead, newer], now_ms=NOW, policy=POLICY).waiting_for == waiting_for
+
+
+def test_a_log_whose_region_is_renamed_is_the_same_log() -> None:
+    dead = msgspec.structs.replace(DEAD, log_id="log-a")
+    newer = source("newer", region="renamed", log_id="log-a", **NEWER)
+
+    assert watermark_of([dead, newer], now_ms=NOW, policy=POLICY).freshness == "fresh"
+
+
+def test_a_lost_log_is_waited_for_until_it_is_given_up() -> None:
+    dead = msgspec.structs.replace(GONE, region="local", log_id="log-a")
+    other = source("other", log_id="log-b", first_seen_ms=GONE_MS + 1_000)
+    before, after = GONE_MS + POLICY.abandoned_after_ms, GONE_MS + POLICY.abandoned_after_ms + 1
+    seen_ms = {now_ms: {"closed_until_ms": now_ms - 200, "last_seen_ms": now_ms - 100} for now_ms in (before, after)}
+
+    found = [
+        watermark_of([dead, msgspec.structs.replace(other, **seen)], now_ms=now_ms, policy=POLICY)
+        for now_ms, seen in seen_ms.items()
+    ]
+
+    assert [(each.freshness, each.waiting_for) for each in found] == [("late", ("gone",)), ("fresh", ())]
+
+
 def test_a_late_view_names_what_it_waits_for() -> None:
     assert watermark_of([LIVE, DEAD], now_ms=NOW, policy=POLICY).waiting_for == ("dead",)
 

@@ -66,6 +66,20 @@ async def test_another_gateway_closes_nothing_until_its_own_workers_are_heard(
     assert sink.batches[-1][0].closed_until_ms == 100
 
 
+async def test_each_boot_on_one_log_names_it_and_another_log_has_another_name(
+    tmp_path: Path, sink: KeepingSink
+) -> None:
+    for folder in (tmp_path / "one", tmp_path / "one", tmp_path / "other"):
+        folder.mkdir(exist_ok=True)
+        shipper = await begin(folder, sink)
+        await shipper.ship_next()
+
+    by_source = {header.source: header.log_id for header, _ in sink.batches}
+    first, second, other = by_source.values()
+    assert first == second != other
+    assert {header.log_id for header, _ in sink.batches} == {first, other}
+
+
 @pytest.mark.parametrize("moment", ["fails_before", "fails_after"])
 async def test_a_crash_at_either_moment_loses_no_row_and_ends_the_source(
     tmp_path: Path, sink: KeepingSink, moment: str

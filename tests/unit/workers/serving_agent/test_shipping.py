@@ -52,7 +52,7 @@ class RecordingSink:
 
 
 def _to(sink: RecordingSink) -> Destination:
-    return Destination(sink=sink, stream=CAPTURED, region="local")
+    return Destination(sink=sink, stream=CAPTURED, region="local", log_id="log-1")
 
 
 def _shipper(directory: Path, sink: RecordingSink) -> SourceShipper:
@@ -105,6 +105,7 @@ async def test_rows_carry_every_column_of_the_contract(tmp_path: Path) -> None:
     assert (row["version_id"], row["instance_id"], row["prediction"]) == ("version-1", "instance-1", "7")
     assert (row["policy_version"], row["retention_days"]) == (0, 7)
     assert (headers.rows, headers.closed_until_ms, headers.state, headers.kind) == (1, 1_500, "open", "observations")
+    assert headers.log_id == "log-1"
 
 
 async def test_empty_batches_go_out_and_are_numbered(tmp_path: Path) -> None:
