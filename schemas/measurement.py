@@ -123,6 +123,10 @@ class Watermark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measured(Watermark, frozen=True, kw_only=True):
-    """The arms by deployment id, over every primary request that ended at or before the watermark."""
+    """The arms by deployment id, over every primary request that ended at or before the watermark.
+
+    `gateways` are the `log_id`s of the gateways that are alive: whose records any endpoint would still wait for.
+    """
 
     arms: dict[str, Arm]
+    gateways: tuple[str, ...] = ()

@@ -24,7 +24,9 @@ def what_regions_do(rollout: Rollout, measurement: Measurement) -> tuple[msgspec
             StepHeld(step=step, epoch=epoch, regions=overdue, reason=f"Held {at}: {cut_off(overdue, measurement)}."),
         )
     if measurement.has_begun and rollout.held_by:
-        reason = f"Begun {at}: {_joined(rollout.held_by)} {'is' if len(rollout.held_by) == 1 else 'are'} back."
+        reason = (
+            f"Begun {at}: {_joined(rollout.held_by)} {'is' if len(rollout.held_by) == 1 else 'are'} no longer behind."
+        )
         return (StepReleased(step=step, epoch=epoch, reason=reason),)
     return ()
 

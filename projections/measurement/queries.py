@@ -11,7 +11,7 @@ from projections.errors import BadQuery
 from projections.measurement.statements import COUNTS, OF_OBSERVATIONS, Count
 from projections.reading import Reader
 from projections.rollups.reading import rolled_up
-from projections.watermarks.queries import Marks, Scope, endpoint_watermarks
+from projections.watermarks.queries import Marks, Scope, endpoint_watermarks, live_gateways
 from projections.watermarks.watermark import combined
 from schemas.documents.shared import shared
 from schemas.measurement import Arm, Measured, MeasureEpoch, MeasureEpochOf, Watermark
@@ -42,15 +42,16 @@ async def measure_epochs(reader: Reader, asked: Sequence[MeasureEpochOf], *, wor
     resolution of 0.8 %.
     """
     scopes = {_scope_of(question) for question in asked}
-    marks, until = await asyncio.gather(
+    marks, gateways, until = await asyncio.gather(
         endpoint_watermarks(reader, ("requests", "observations"), workspace=workspace, scopes=scopes),
+        live_gateways(reader),
         rolled_up(reader),
     )
     by_mark = _by_mark(asked, marks)
     parameters = {**until, "workspace": workspace}
     counted = await asyncio.gather(*(_count(reader, questions, mark, parameters) for mark, questions in by_mark))
     measured = {
-        number: _measured(mark, question, number, rows)
+        number: _measured(mark, question, number, rows, gateways=gateways)
         for (mark, questions), rows in zip(by_mark, counted, strict=True)
         for number, question in questions.items()
     }
@@ -111,10 +112,13 @@ async def _select(
     return await reader.select(count.sql, {**parameters, **columns}) if columns else []
 
 
-def _measured(mark: Watermark, question: MeasureEpochOf, number: int, counted: Counted) -> Measured:
+def _measured(
+    mark: Watermark, question: MeasureEpochOf, number: int, counted: Counted, *, gateways: tuple[str, ...]
+) -> Measured:
     return Measured(
         **shared(mark, Watermark),
         arms={arm: _arm(counted.get((number, arm), {})) for arm in (question.candidate, question.baseline)},
+        gateways=gateways,
     )
 
 

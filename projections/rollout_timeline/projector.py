@@ -176,7 +176,7 @@ def _(event: endpoints.TrafficApplied, envelope: Envelope) -> Entry:
         rollout_id="",
         endpoint_id=envelope.stream,
         epoch=event.epoch,
-        summary=f"Gateways of region {event.region} serve epoch {event.epoch}",
+        summary=f"A gateway of region {event.region} serves epoch {event.epoch}",
     )
 
 

@@ -114,6 +114,14 @@ async def endpoint_watermarks(
     return marks
 
 
+async def live_gateways(reader: Reader) -> tuple[str, ...]:
+    """Return the logs of the gateways that records are still waited for from, those of excused regions included."""
+    now_ms = reader.now_ms()
+    sources = (await _sources(reader, ("requests",), now_ms=now_ms))["requests"]
+    live = live_sources(sources, now_ms=now_ms, policy=_POLICY)
+    return tuple(sorted({one.log_id for one in live if one.log_id}))
+
+
 async def endpoint_watermark(reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, endpoint_id: str) -> Marks:
     """Return the watermarks of one endpoint."""
     scope = Scope(endpoint_id)

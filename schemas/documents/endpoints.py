@@ -69,16 +69,30 @@ class EndpointCore(msgspec.Struct, frozen=True, kw_only=True):
     assigned_by: AssignmentKey = DEFAULT_KEY
 
 
-class ServingRegion(msgspec.Struct, frozen=True, kw_only=True):
-    """A region whose gateways have served the endpoint: the newest epoch that they serve, and the first one.
+class ServingGateway(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway that has served the endpoint: the newest epoch that it serves, and the first one.
 
-    `behind_since` is when they should have begun to serve a newer one, None while they serve the current one.
+    `behind_since` is when it should have begun to serve a newer one, None while it serves the current one.
+    """
+
+    gateway_id: str
+    epoch: int
+    first_epoch: int
+    behind_since: str | None = None
+
+
+class ServingRegion(msgspec.Struct, frozen=True, kw_only=True):
+    """A region whose gateways have served the endpoint: the newest epoch that one of them serves, and the first one.
+
+    `behind_since` is when they should have begun to serve a newer one, None while one serves the current one.
+    `gateways` says so of each; documents of earlier releases have none.
     """
 
     region: str
     epoch: int
     first_epoch: int
     behind_since: str | None = None
+    gateways: tuple[ServingGateway, ...] = ()
 
 
 class EndpointBase(EndpointCore, frozen=True, kw_only=True):

@@ -131,7 +131,11 @@ class ShadowRemoved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficApplied(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateways of a region serve the epoch: Envoy acknowledged it, and a probe request saw it."""
+    """A gateway of a region serves the epoch: Envoy acknowledged it, and a probe request saw it.
+
+    `gateway_id` is the `log_id` of the gateway's batches of request records. In events of earlier releases it is the id
+    of one run of Envoy, and the first gateway of a region spoke for all of them.
+    """
 
     epoch: int
     region: str

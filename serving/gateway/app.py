@@ -18,6 +18,7 @@ from infra.clock import SystemClock
 from infra.errors import CannotStartError
 from infra.kafka.connection import KafkaConnection
 from infra.kafka.serving_state import keep_reading
+from infra.log_identity import log_id_in
 from infra.metrics import Metrics
 from infra.program_settings import RegionalServiceSettings
 from infra.settings import load_settings
@@ -110,14 +111,15 @@ async def _serve(settings: FollowerSettings) -> None:
 
 async def _serve_from(file: StateFile, folder: Path, settings: FollowerSettings) -> None:
     prober, background = Prober(folder), Background()
+    home = Home(region=settings.region, zone=settings.zone, gateway_id=log_id_in(folder))
     async with ControlPlaneClient(settings.api_url, token_file=settings.token_file) as control_plane:
         ads = AdsServer()
         reports = AppliedReports(
             control_plane,
             prober=prober,
             clock=SystemClock(),
-            region=settings.region,
-            gateway=lambda: next(iter(ads.gateway_ids), ""),
+            region=home.region,
+            gateway_id=home.gateway_id,
         )
         rooms = WaitingRooms(folder, waker=control_plane, limits=settings.hold_limits, background=background)
         follower = Follower(
@@ -126,7 +128,7 @@ async def _serve_from(file: StateFile, folder: Path, settings: FollowerSettings)
             reports=reports,
             rooms=rooms,
             clock=SystemClock(),
-            home=Home(region=settings.region, zone=settings.zone),
+            home=home,
         )
         control_plane.workspace_of = follower.workspace_of
         failovers = FailoverReports(control_plane, clock=SystemClock(), region=settings.region)

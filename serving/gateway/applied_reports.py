@@ -6,7 +6,7 @@ not served, or whose report does not get through, does not delay others.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 
 import httpx
@@ -58,13 +58,13 @@ class AppliedReports:
         prober: Prober,
         clock: Clock,
         region: str,
-        gateway: Callable[[], str],
+        gateway_id: str,
     ) -> None:
         self._control_plane = control_plane
         self._prober = prober
         self._clock = clock
         self._region = region
-        self._gateway = gateway
+        self._gateway_id = gateway_id
         self._acknowledged: dict[str, _Turn] = {}
         self._seen: dict[str, _Turn] = {}
         self._kept_position = 0
@@ -141,7 +141,7 @@ class AppliedReports:
                 epoch.endpoint.id,
                 epoch=epoch.number,
                 region=self._region,
-                gateway_id=self._gateway(),
+                gateway_id=self._gateway_id,
                 at_ms=epoch.applied_at_ms,
             )
         except RefusedByControlPlaneError as error:

@@ -28,10 +28,11 @@ _ADDRESSES_KEPT = 16_384
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a gateway is; without a zone, all zones of the region are alike."""
+    """Which gateway it is, and where; without a zone, all zones of the region are alike."""
 
     region: str = "local"
     zone: str = ""
+    gateway_id: str = ""
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import msgspec
 
 from schemas.documents.endpoints import Endpoint
 from serving.gateway.grpc_routing import speaks_grpc
+from serving.gateway.priorities import Home
 from serving.gateway.routing_state import Aliases, EndpointRoute
 from serving.gateway.version_aliases import aliases_of
 
@@ -32,7 +33,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING = Change()
 
 
-def route_of(document: Endpoint, known: EndpointRoute | None, *, aliases: Aliases, region: str) -> EndpointRoute:
+def route_of(document: Endpoint, known: EndpointRoute | None, *, aliases: Aliases, home: Home) -> EndpointRoute:
     """Return the route of an endpoint. A deployment that the document has no more stays, marked as removed."""
     known = known or EndpointRoute(document=document)
     there = {each.id: each.version for each in document.deployments}
@@ -40,7 +41,8 @@ def route_of(document: Endpoint, known: EndpointRoute | None, *, aliases: Aliase
     deployments = {key: known.deployments[key] for key in known.deployments if key in removed} | there
     silent = frozenset(each.id for each in document.deployments if not speaks_grpc(each.artifact.format))
     left = {key: regions for key, regions in known.placements.items() if key in removed}
-    applied = (each.epoch for each in document.applied if each.region == region)
+    here = (home.region, home.gateway_id)
+    applied = (each.epoch for each in document.applied if (each.region, each.gateway_id) == here)
     shadow = document.shadow
     return msgspec.structs.replace(
         known,

@@ -179,7 +179,7 @@ class RoutingTable:
 
     def _take_endpoint(self, document: Endpoint) -> Change:
         before = self.endpoints.get(document.id)
-        after = route_of(document, before, aliases=self.aliases, region=self.home.region)
+        after = route_of(document, before, aliases=self.aliases, home=self.home)
         self._hold(after)
         self._index(after)
         settled = self._serve_if_ready(document.id) | self._drop_removed(document.id) | self._warm_shadow(document.id)

@@ -98,8 +98,8 @@ def _repeated_effects(events: Sequence[_Event]) -> Iterator[str]:
 def _single_effect(event: _Event) -> tuple[str | int, ...] | None:
     stream = event.envelope.stream
     match event.fact:
-        case TrafficApplied(epoch=epoch, region=region):
-            return (stream, "applied epoch", epoch, "in", region)
+        case TrafficApplied(epoch=epoch, region=region, gateway_id=gateway_id):
+            return (stream, "applied epoch", epoch, "in", region, "at", gateway_id)
         case StepStarted(step=step):
             return (stream, "started step", step)
         case StepJudged(measurement=measurement):

@@ -150,6 +150,7 @@ class Judge:
         answer, now_s = None if result is None else _answer_of(result), self._clock.monotonic()
         if answer is None or answer.watermark_ms is None:
             return unseen_measurement(watched, now_s=now_s)
+        watched = self._picture.hear(watched, frozenset(answer.gateways), seen_s=now_s, now_ms=self._clock.now_ms())
         known = self._silent.get(watched.rollout.id, {})
         silent_s = self._silent[watched.rollout.id] = silent_since(known, answer, now_s=now_s)
         return measurement_of(watched, answer, now_s=now_s, silent_s=silent_s)

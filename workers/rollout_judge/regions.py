@@ -1,6 +1,12 @@
-"""When a step begins: once every region that has served the endpoint serves it. And which regions are away. Pure."""
+"""When a step begins: once every region that has served the endpoint serves it. And which regions are away. Pure.
 
-from collections.abc import Mapping, Sequence
+A region serves a step once one of its gateways does, and so does every other that has served the endpoint and is alive.
+A gateway is alive while the view waits for its records: until it has closed its log, or has been silent for 15 minutes.
+So a gateway that is gone holds up a step for no longer than it holds up the evidence. As long as the view has not said
+which are alive, all count as alive. The last gateways of a region are the region, and are waited for as it is.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -19,23 +25,27 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[ServingRegion, ...] = ()
 
 
-def behind(endpoint: Endpoint, rollout: Rollout) -> tuple[ServingRegion, ...]:
-    """Return the regions that served the endpoint before the step and do not serve its epoch."""
-    return tuple(each for each in _known(endpoint, rollout) if each.epoch < _epoch(rollout))
+def behind(endpoint: Endpoint, rollout: Rollout, *, alive: Collection[str] | None = None) -> tuple[ServingRegion, ...]:
+    """Return the regions that served the endpoint before the step and do not serve its epoch, each as its slowest."""
+    slowest = (_slowest(each, epoch=_epoch(rollout), alive=alive) for each in _known(endpoint, rollout))
+    return tuple(each for each in slowest if each.epoch < _epoch(rollout))
 
 
-def began_at_ms(endpoint: Endpoint, rollout: Rollout) -> int | None:
+def began_at_ms(endpoint: Endpoint, rollout: Rollout, *, alive: Collection[str] | None = None) -> int | None:
     """Return when the last region that the step waits for served it; None until then.
 
-    A region that served the endpoint for the first time during the step changes nothing, nor does one that was excused
-    and is back. Where no region is known, the step begins with the first.
+    A region, or a gateway of one, that served the endpoint for the first time during the step changes nothing, nor does
+    a region that was excused and is back. Where no region is known, the step begins with the first.
     """
     excused = {each.region for each in rollout.excused}
-    awaited = {each.region for each in _known(endpoint, rollout)} - excused
-    served = {each.region: unix_ms(each.applied_at) for each in endpoint.applied if each.epoch == rollout.epoch}
-    if not served or not awaited <= served.keys():
+    awaited = [each for each in _known(endpoint, rollout) if each.region not in excused]
+    applied = [each for each in endpoint.applied if each.epoch == rollout.epoch]
+    served = [_served_at_ms(each, applied, epoch=_epoch(rollout), alive=alive) for each in awaited]
+    if not applied or None in served:
         return None
-    return max(served[region] for region in awaited) if awaited else min(served.values())
+    return max(
+        (at_ms for at_ms in served if at_ms is not None), default=min(unix_ms(each.applied_at) for each in applied)
+    )
 
 
 def silent_since(known: Mapping[str, float], answer: Measured, *, now_s: float) -> dict[str, float]:
@@ -72,6 +82,25 @@ def with_regions(measurement: Measurement, regions: Sequence[RegionAway], rollou
         away=tuple(each for each in regions if each.region not in names),
         excused=tuple(each for each in regions if each.region in names),
     )
+
+
+def _served_at_ms(
+    region: ServingRegion, applied: Sequence[TrafficApplied], *, epoch: int, alive: Collection[str] | None
+) -> int | None:
+    here = {each.gateway_id: unix_ms(each.applied_at) for each in applied if each.region == region.region}
+    if not here or _slowest(region, epoch=epoch, alive=alive).epoch < epoch:
+        return None
+    known = [here[each.gateway_id] for each in region.gateways if each.first_epoch < epoch and each.gateway_id in here]
+    return max(known) if known else min(here.values())
+
+
+def _slowest(region: ServingRegion, *, epoch: int, alive: Collection[str] | None) -> ServingRegion:
+    """Return a region as its slowest gateway serves it; where none serves the epoch, as the region does."""
+    slow = [each for each in region.gateways if each.epoch < epoch and (alive is None or each.gateway_id in alive)]
+    if region.epoch < epoch or not slow:
+        return region
+    last = min(slow, key=lambda each: each.epoch)
+    return msgspec.structs.replace(region, epoch=last.epoch, behind_since=last.behind_since)
 
 
 def _known(endpoint: Endpoint, rollout: Rollout) -> list[ServingRegion]:

@@ -4,7 +4,7 @@
 is timed by the wall clock, `now_ms`, once; everything after that by when it was seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -22,16 +22,19 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """One active rollout: its document, and what is known around it. `applied_ms` is None until its step begins.
 
     `started_s` is when it started, `set_s` when the weight of its step was set, `applied_s` when the step began, all on
-    the judge's monotonic clock. `behind` are the regions that do not serve the step.
+    the judge's monotonic clock; `is_live` if the judge saw that weight being set. `behind` are the regions that do not
+    serve the step, `gateways` those that were alive when the view was last asked about its epoch.
     """
 
     rollout: Rollout
     workspace: str
     started_s: float
     set_s: float
+    is_live: bool = False
     applied_ms: int | None = None
     applied_s: float | None = None
     behind: tuple[ServingRegion, ...] = ()
+    gateways: frozenset[str] | None = None
     instances: frozenset[str] = frozenset()
     failure: str | None = None
 
@@ -81,6 +84,19 @@ class Picture:
             self._take(record, moment)
         self.position = max(self.position, documents.position)
 
+    def hear(self, watched: Watched, gateways: Collection[str], *, seen_s: float, now_ms: int) -> Watched:
+        """Take which gateways are alive, and return the rollout as it was asked about, with what follows from that."""
+        known = self.rollouts.get(watched.rollout.id)
+        if known is None or known.rollout.epoch != watched.rollout.epoch:
+            return watched
+        if known.gateways != gateways:
+            heard = msgspec.structs.replace(known, gateways=frozenset(gateways))
+            known = self._with_applied(heard, Moment(seen_s=seen_s, now_ms=now_ms, is_live=known.is_live))
+            self.rollouts[watched.rollout.id] = known
+        return msgspec.structs.replace(
+            watched, applied_ms=known.applied_ms, applied_s=known.applied_s, behind=known.behind
+        )
+
     def _take(self, record: StateRecord | Removed, moment: Moment) -> None:
         if isinstance(record, Removed):
             self._remove(record.id)
@@ -103,10 +119,16 @@ class Picture:
             workspace=workspace,
             started_s=moment.of(unix_ms(rollout.started_at)) if known is None else known.started_s,
             set_s=moment.of(unix_ms(rollout.step_started_at or rollout.started_at)),
+            is_live=moment.is_live,
         )
         if known is not None and known.rollout.epoch == rollout.epoch:
             watched = msgspec.structs.replace(
-                watched, set_s=known.set_s, applied_ms=known.applied_ms, applied_s=known.applied_s
+                watched,
+                set_s=known.set_s,
+                is_live=known.is_live,
+                applied_ms=known.applied_ms,
+                applied_s=known.applied_s,
+                gateways=known.gateways,
             )
         self.rollouts[rollout.id] = self._with_candidate(self._with_applied(watched, moment))
 
@@ -142,8 +164,9 @@ class Picture:
         endpoint = self._endpoints.get(watched.rollout.endpoint_id)
         if endpoint is None:
             return watched
-        watched = msgspec.structs.replace(watched, behind=behind(endpoint, watched.rollout))
-        began_ms = began_at_ms(endpoint, watched.rollout)
+        alive = watched.gateways
+        watched = msgspec.structs.replace(watched, behind=behind(endpoint, watched.rollout, alive=alive))
+        began_ms = began_at_ms(endpoint, watched.rollout, alive=alive)
         if watched.applied_ms is not None or began_ms is None:
             return watched
         return msgspec.structs.replace(watched, applied_ms=began_ms, applied_s=moment.of(began_ms))

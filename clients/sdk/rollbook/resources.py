@@ -846,16 +846,30 @@ class Served(Shape, frozen=True, kw_only=True):
     found_in: str
 
 
-class ServingRegion(Shape, frozen=True, kw_only=True):
-    """A region whose gateways have served the endpoint: the newest epoch that they serve, and the first one.
+class ServingGateway(Shape, frozen=True, kw_only=True):
+    """A gateway that has served the endpoint: the newest epoch that it serves, and the first one.
 
-    `behind_since` is when they should have begun to serve a newer one, None while they serve the current one.
+    `behind_since` is when it should have begun to serve a newer one, None while it serves the current one.
+    """
+
+    gateway_id: str
+    epoch: int
+    first_epoch: int
+    behind_since: str | None = None
+
+
+class ServingRegion(Shape, frozen=True, kw_only=True):
+    """A region whose gateways have served the endpoint: the newest epoch that one of them serves, and the first one.
+
+    `behind_since` is when they should have begun to serve a newer one, None while one serves the current one.
+    `gateways` says so of each; documents of earlier releases have none.
     """
 
     region: str
     epoch: int
     first_epoch: int
     behind_since: str | None = None
+    gateways: list[ServingGateway] = field(default_factory=list)
 
 
 class ShadowSet(Shape, frozen=True, kw_only=True):
@@ -947,7 +961,11 @@ class TokenBucket(Shape, frozen=True, kw_only=True):
 
 
 class TrafficApplied(Shape, frozen=True, kw_only=True):
-    """The gateways of a region serve the epoch: Envoy acknowledged it, and a probe request saw it."""
+    """A gateway of a region serves the epoch: Envoy acknowledged it, and a probe request saw it.
+
+    `gateway_id` is the `log_id` of the gateway's batches of request records. In events of earlier releases it is the id
+    of one run of Envoy, and the first gateway of a region spoke for all of them.
+    """
 
     epoch: int
     region: str
@@ -1264,7 +1282,10 @@ class Lookup(Shape, frozen=True, kw_only=True):
 
 
 class Measured(Shape, frozen=True, kw_only=True):
-    """The arms by deployment id, over every primary request that ended at or before the watermark."""
+    """The arms by deployment id, over every primary request that ended at or before the watermark.
+
+    `gateways` are the `log_id`s of the gateways that are alive: whose records any endpoint would still wait for.
+    """
 
     watermark_ms: int | None
     freshness: str
@@ -1273,6 +1294,7 @@ class Measured(Shape, frozen=True, kw_only=True):
     waiting_for: list[str] = field(default_factory=list)
     missing: list[MissingSource] = field(default_factory=list)
     silent_regions: list[SilentRegion] = field(default_factory=list)
+    gateways: list[str] = field(default_factory=list)
 
 
 class MeasuredResult(Shape, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ class RestoreTraffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfirmTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A region's gateways serve the epoch."""
+    """A gateway of a region serves the epoch."""
 
     epoch: int
     region: Label

@@ -48,14 +48,15 @@ def restore_traffic(state: Endpoint, command: RestoreTraffic, *, ready: Mapping[
 
 
 def confirm_traffic(state: Endpoint, command: ConfirmTraffic) -> list[msgspec.Struct]:
-    """Record once per region that the current epoch is served; an epoch that is over is no longer of interest."""
+    """Record once per gateway that it serves the current epoch; an epoch that is over is no longer of interest."""
     if command.epoch > (state.traffic.epoch or 0) or command.epoch < 1:
         raise errors.InvalidConfirmationError(
             f"endpoint {state.name} has no epoch {command.epoch}",
             field="epoch",
             remedy=f"its current epoch is {state.traffic.epoch}" if state.traffic.epoch else "it has no traffic yet",
         )
-    is_known = any(each.region == command.region for each in state.traffic.applied)
+    confirmed = {(each.region, each.gateway_id) for each in state.traffic.applied}
+    is_known = (command.region, command.gateway_id) in confirmed
     if command.epoch != state.traffic.epoch or is_known:
         return []
     return [

@@ -20,7 +20,7 @@ def set_traffic(uow: UnitOfWork, endpoint: str, request: SetTrafficRequest, *, e
 
 
 def confirm_traffic(uow: UnitOfWork, endpoint: str, command: ConfirmTraffic, *, expected_version: int | None) -> Reply:
-    """Record that a region's gateways serve an epoch."""
+    """Record that a gateway serves an epoch."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
     moment(command.applied_at, field="applied_at")
     events = decisions.confirm_traffic(loaded.state, command)

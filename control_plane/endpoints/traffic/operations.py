@@ -35,7 +35,7 @@ def operations() -> list[Operation]:
             asks=ConfirmTraffic,
             answers=EndpointResource,
             roles=SERVICES,
-            summary="Confirm that a region's gateways serve a traffic epoch",
+            summary="Confirm that a gateway serves a traffic epoch",
             errors=(*errors.STALE, Invalid, errors.InvalidConfirmationError),
         ),
     ]

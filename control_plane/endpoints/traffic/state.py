@@ -1,16 +1,19 @@
 """The state of the traffic: its splits under their epochs, who serves the current one, and who owns it."""
 
+from typing import TypeVar
+
 import msgspec
 
 from control_plane.endpoints.folds import Folds
 from control_plane.endpoints.traffic.buckets import weights_of
 from control_plane.ports import EventContext
-from schemas.documents.endpoints import ServingRegion
+from schemas.documents.endpoints import ServingGateway, ServingRegion
 from schemas.envelope import unix_ms
 from schemas.events.endpoints import Allocation, EndpointReleased, EndpointReserved, TrafficApplied, TrafficShifted
 
 _EPOCHS_KEPT = 100
 _GONE_AFTER_MS = 24 * 60 * 60 * 1000
+Serving = TypeVar("Serving", ServingRegion, ServingGateway)
 
 
 class Epoch(msgspec.Struct, frozen=True):
@@ -23,7 +26,8 @@ class Epoch(msgspec.Struct, frozen=True):
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """`epochs` ends with the current one, which `applied` is about; `owner` is the rollout that may change it.
 
-    `regions` are those that have served an epoch, and have not been behind for a day when another is set.
+    `regions`, and the gateways of each, are those that have served an epoch, and have not been behind for a day when
+    another is set.
     """
 
     epochs: tuple[Epoch, ...] = ()
@@ -47,27 +51,40 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
 def _shifted(state: Traffic, event: TrafficShifted, context: EventContext) -> Traffic:
     epochs = (*state.epochs, Epoch(context.version, event.allocations))
-    regions = tuple(_behind(each, at=context.at) for each in state.regions if not _is_gone(each, at=context.at))
+    regions = tuple(
+        msgspec.structs.replace(each, gateways=_behind(each.gateways, at=context.at))
+        for each in _behind(state.regions, at=context.at)
+    )
     return msgspec.structs.replace(state, epochs=epochs[-_EPOCHS_KEPT:], applied=(), regions=regions)
 
 
-def _behind(region: ServingRegion, *, at: str) -> ServingRegion:
-    return region if region.behind_since else msgspec.structs.replace(region, behind_since=at)
-
-
-def _is_gone(region: ServingRegion, *, at: str) -> bool:
-    since = region.behind_since
-    return since is not None and unix_ms(at) - unix_ms(since) > _GONE_AFTER_MS
+def _behind(serving: tuple[Serving, ...], *, at: str) -> tuple[Serving, ...]:
+    """Say that they are behind, without those that have been for a day."""
+    return tuple(
+        each if each.behind_since else msgspec.structs.replace(each, behind_since=at)
+        for each in serving
+        if each.behind_since is None or unix_ms(at) - unix_ms(each.behind_since) <= _GONE_AFTER_MS
+    )
 
 
 def _applied(state: Traffic, event: TrafficApplied, _context: EventContext) -> Traffic:
     known = next((each for each in state.regions if each.region == event.region), None)
     serving = ServingRegion(
-        region=event.region, epoch=event.epoch, first_epoch=event.epoch if known is None else known.first_epoch
+        region=event.region,
+        epoch=event.epoch,
+        first_epoch=event.epoch if known is None else known.first_epoch,
+        gateways=_with_gateway(() if known is None else known.gateways, event),
     )
     others = (each for each in state.regions if each.region != event.region)
     regions = tuple(sorted((*others, serving), key=lambda each: each.region))
     return msgspec.structs.replace(state, applied=(*state.applied, event), regions=regions)
+
+
+def _with_gateway(known: tuple[ServingGateway, ...], event: TrafficApplied) -> tuple[ServingGateway, ...]:
+    first = next((each.first_epoch for each in known if each.gateway_id == event.gateway_id), event.epoch)
+    serving = ServingGateway(gateway_id=event.gateway_id, epoch=event.epoch, first_epoch=first)
+    others = (each for each in known if each.gateway_id != event.gateway_id)
+    return tuple(sorted((*others, serving), key=lambda each: each.gateway_id))
 
 
 def _reserved(state: Traffic, event: EndpointReserved, _context: EventContext) -> Traffic:

@@ -98,6 +98,24 @@ async def test_what_a_gateway_did_not_ship_is_missed_though_another_of_its_regio
     assert found.missing == (MissingSource(source="shipper-a", region="local", since_ms=died_ms),)
 
 
+async def test_a_gateway_is_alive_until_it_closes_its_log_or_is_given_up(store: ClickHouseStore) -> None:
+    sink = sink_into(store, projector_of(REQUESTS))
+    sources = [
+        *(("heard", NOW, "open"), ("silent", NOW - 14 * MINUTE_MS, "open"), ("lost", NOW - 16 * MINUTE_MS, "open")),
+        *(("stopped", NOW - MINUTE_MS, "closing"), ("", NOW, "open")),
+    ]
+    for offset, (log_id, at_ms, state) in enumerate(sources):
+        described = headers(source=f"shipper-{offset}", kind="requests", batch=0, rows=0, closed_until_ms=at_ms)
+        said = msgspec.structs.replace(described, log_id=log_id, state=state, region=f"region-{offset}")
+        await sink.consume([batch_message([], described=said, offset=offset, timestamp_ms=at_ms)])
+    question = MeasureEpochOf(endpoint=ENDPOINT, epoch=EPOCH, candidate="green", baseline="blue")
+    asked = [question, msgspec.structs.replace(question, excused_regions=("region-0",))]
+
+    found = await measure_epochs(reader_at(store, NOW), asked, workspace=WORKSPACE)
+
+    assert [each.gateways for each in found] == [("heard", "silent")] * 2
+
+
 @pytest.mark.parametrize("silent_ms", [16 * MINUTE_MS, 30 * 60 * MINUTE_MS])
 async def test_a_region_that_served_the_step_is_silent_for_as_long_as_nothing_comes_from_it(
     store: ClickHouseStore, silent_ms: int

@@ -118,7 +118,7 @@ def test_a_step_that_was_held_begins_when_the_region_is_back() -> None:
     (released,) = past.when(lambda state: decided(state, begun)).then_events()
     past.happens(released)
 
-    assert released == StepReleased(step=0, epoch=5, reason="Begun at 5 %: us-east is back.")
+    assert released == StepReleased(step=0, epoch=5, reason="Begun at 5 %: us-east is no longer behind.")
     assert state_of(past).held_by == ()
     past.when(lambda state: decided(state, begun)).then_nothing()
 

@@ -54,7 +54,7 @@ class ControlPlane(ControlPlaneClient):
 
 @asynccontextmanager
 async def reporting(plane: ControlPlane, envoy: Envoy) -> AsyncIterator[AppliedReports]:
-    reports = AppliedReports(plane, prober=envoy, clock=SystemClock(), region="r", gateway=lambda: "g")
+    reports = AppliedReports(plane, prober=envoy, clock=SystemClock(), region="r", gateway_id="g")
     tasks = [asyncio.create_task(each) for each in (reports.probe_forever(), reports.report_forever())]
     reports.kept_until(10)
     try:

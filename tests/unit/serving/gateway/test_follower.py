@@ -46,9 +46,7 @@ class Reports(AppliedReports):
 
     def __init__(self, folder: Path) -> None:
         client = ControlPlaneClient("http://nowhere", token_file=folder / "token")
-        super().__init__(
-            client, prober=Prober(folder), clock=SystemClock(), region="local", gateway=lambda: "gateway-1"
-        )
+        super().__init__(client, prober=Prober(folder), clock=SystemClock(), region="local", gateway_id="gateway-1")
         self.kept: list[int] = []
         self.confirmed: list[int] = []
 

@@ -14,6 +14,7 @@ from schemas.events.access import (
 )
 from schemas.events.endpoints import DeploymentRemoved, EndpointRemoved, TrafficApplied
 from schemas.events.registry import ModelRegistered, VersionAliasRemoved, VersionAliasSet
+from serving.gateway.priorities import Home
 from serving.gateway.route_documents import NOTHING, Change
 from serving.gateway.routing_state import RoutingSnapshot, TokenRules
 from serving.gateway.routing_table import RoutingTable
@@ -21,6 +22,7 @@ from serving.gateway.token_rules import keys_of_all, tokens_revoked_in_all
 from tests.support.routing import NOTHING_KNOWN, Log, added, announced, created, shifted, snapshot, withdrawn
 
 ENDPOINT = "endpoint-1"
+HOME = Home(gateway_id="gateway-1")
 REGISTERED = PrincipalRegistered(
     kind="service", role="viewer", name=Sealed(key_id="key-1", ciphertext="AA=="), email=None
 )
@@ -31,7 +33,7 @@ class Story:
 
     def __init__(self) -> None:
         self.log = Log()
-        self.table = RoutingTable(NOTHING_KNOWN)
+        self.table = RoutingTable(NOTHING_KNOWN, home=HOME)
 
     def tell(self, stream: str, event: msgspec.Struct) -> Change:
         return self.table.take(self.log.append(stream, event))
@@ -161,15 +163,18 @@ def test_an_erased_principal_is_revoked_at_once(story: Story) -> None:
 
 
 def test_an_applied_epoch_is_not_reported_again(story: Story) -> None:
-    applied = TrafficApplied(epoch=3, region="local", gateway_id="g", applied_at="2026-01-02T03:04:05.678Z")
+    applied = TrafficApplied(epoch=3, region="local", gateway_id=HOME.gateway_id, applied_at="2026-01-02T03:04:05.678Z")
 
     story.tell(ENDPOINT, applied)
 
     assert story.table.endpoints[ENDPOINT].reported_epoch == 3
 
 
-def test_an_epoch_that_another_region_serves_is_still_to_be_reported_here(story: Story) -> None:
-    elsewhere = TrafficApplied(epoch=3, region="far", gateway_id="g", applied_at="2026-01-02T03:04:05.678Z")
+@pytest.mark.parametrize(("region", "gateway_id"), [("far", "gateway-1"), ("local", "gateway-2")])
+def test_an_epoch_that_another_gateway_serves_is_still_to_be_reported_here(
+    story: Story, region: str, gateway_id: str
+) -> None:
+    elsewhere = TrafficApplied(epoch=3, region=region, gateway_id=gateway_id, applied_at="2026-01-02T03:04:05.678Z")
 
     story.tell(ENDPOINT, elsewhere)
 

@@ -190,11 +190,11 @@ def test_the_first_traffic_has_nothing_to_roll_back_to() -> None:
     ).then_refused(errors.EarlierTrafficGoneError, "no earlier traffic split", field="epoch")
 
 
-def confirmation(epoch: int, region: str = "local") -> ConfirmTraffic:
-    return ConfirmTraffic(epoch=epoch, region=region, gateway_id="gateway-1", applied_at="2026-01-02T03:04:05.678Z")
+def confirmation(epoch: int, region: str = "local", gateway: str = "gateway-1") -> ConfirmTraffic:
+    return ConfirmTraffic(epoch=epoch, region=region, gateway_id=gateway, applied_at="2026-01-02T03:04:05.678Z")
 
 
-def test_a_region_confirms_an_epoch_once() -> None:
+def test_a_gateway_confirms_an_epoch_once() -> None:
     applied = TrafficApplied(epoch=3, region="local", gateway_id="gateway-1", applied_at="2026-01-02T03:04:05.678Z")
     endpoint = given(*serving_endpoint())
 
@@ -203,6 +203,19 @@ def test_a_region_confirms_an_epoch_once() -> None:
 
     endpoint.when(lambda state: decisions.confirm_traffic(state, confirmation(3))).then_nothing()
     assert endpoint.when(lambda state: decisions.confirm_traffic(state, confirmation(3, "other"))).then_events()
+
+
+def test_each_gateway_of_a_region_confirms_an_epoch() -> None:
+    first, second = (
+        TrafficApplied(epoch=3, region="local", gateway_id=each, applied_at="2026-01-02T03:04:05.678Z")
+        for each in ("gateway-1", "gateway-2")
+    )
+    endpoint = given(*serving_endpoint()).happens(first)
+
+    endpoint.when(lambda state: decisions.confirm_traffic(state, confirmation(3, gateway="gateway-2"))).then(second)
+    endpoint.happens(second)
+
+    assert endpoint.state.traffic.applied == (first, second)
 
 
 def test_an_epoch_that_is_over_is_not_confirmed_any_more() -> None:
