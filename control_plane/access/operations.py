@@ -44,13 +44,18 @@ def operations(store: EventStore, tokens: TokenIndex) -> Operations:
 
     @asynccontextmanager
     async def refreshed(*_: object) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(tokens.refresh)
+        # Also where the command seems to fail: it may be committed yet.
+        try:
+            yield
+        finally:
+            await asyncio.shield(asyncio.to_thread(tokens.refresh))
 
     @asynccontextmanager
     async def issued(*_: object) -> AsyncIterator[str]:
-        yield handlers.fresh_token()
-        await asyncio.to_thread(tokens.refresh)
+        try:
+            yield handlers.fresh_token()
+        finally:
+            await asyncio.shield(asyncio.to_thread(tokens.refresh))
 
     return Operations("access", [*_principals(store, refreshed, issued), *_tokens(refreshed, issued)])
 

@@ -22,14 +22,19 @@ def operations(directory: WorkspaceDirectory, *, furnishing: Furnishing, endpoin
 
     @asynccontextmanager
     async def furnished(_caller: Caller, command: commands.CreateWorkspace) -> AsyncIterator[Furnish]:
-        async with furnishing(command.name) as furnish:
-            yield furnish
-        await asyncio.to_thread(directory.refresh)
+        # Also where the command seems to fail: it may be committed yet.
+        try:
+            async with furnishing(command.name) as furnish:
+                yield furnish
+        finally:
+            await asyncio.shield(asyncio.to_thread(directory.refresh))
 
     @asynccontextmanager
     async def refreshed(*_: object) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(directory.refresh)
+        try:
+            yield
+        finally:
+            await asyncio.shield(asyncio.to_thread(directory.refresh))
 
     return Operations("workspaces", [*_commands(directory, furnished, refreshed, endpoints), _list(directory)])
 
