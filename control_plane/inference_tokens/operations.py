@@ -43,10 +43,13 @@ class KeysOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def show_public_keys(
-    mint: InferenceTokenMint, revoked_subjects: RevokedSubjects, _caller: Caller, asked: KeysOf
+    mint: InferenceTokenMint, revoked_subjects: RevokedSubjects, caller: Caller, asked: KeysOf
 ) -> KeySet:
-    """Return what a gateway checks tokens by."""
-    return mint.key_set(asked.workspace or mint.keys.home, revoked_subjects=revoked_subjects())
+    """Return what a gateway checks tokens by; to others, the keys alone."""
+    key_set = mint.key_set(asked.workspace or mint.keys.home, revoked_subjects=revoked_subjects())
+    if caller.role == "service" and caller.workspace == mint.keys.home:
+        return key_set
+    return KeySet(workspace=key_set.workspace, version=key_set.version, keys=key_set.keys, is_public=True)
 
 
 def furnishing(mint: InferenceTokenMint) -> Callable[[str], AbstractAsyncContextManager[Callable[[UnitOfWork], None]]]:
@@ -84,6 +87,7 @@ def _tokens(
             asks=KeysOf,
             answers=KeySet,
             roles=PUBLIC,
+            knows_caller=True,
             summary="Get the public keys that inference tokens are verified with",
         ),
     ]

@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from control_plane.errors import Invalid
 from control_plane.ports import Actor, Reply
-from control_plane.web.authentication import PUBLIC, Authentication, actor_of
+from control_plane.web.authentication import PUBLIC, Authentication, actor_of, known_actor_of
 from control_plane.web.bodies import decode_body, explained
 from control_plane.web.command_runner import Commands, expected_version
 from infra.operations import Command, CommandList, Content, Operation, Operations, Question, Transfer
@@ -41,6 +41,8 @@ def _route(operation: Operation, *, commands: Commands, authentication: Authenti
     options: dict[str, Any] = {"opt": PUBLIC}
     if operation.roles:
         options = {"guards": [authentication.guard(operation)]}
+    elif isinstance(operation, Question) and operation.knows_caller:
+        options["guards"] = [authentication.noting(operation)]
     if isinstance(operation, Transfer) and operation.upload:
         options["request_max_body_size"] = None
     handler = HTTPRouteHandler(
@@ -108,7 +110,7 @@ async def _carry_out_each(
 
 
 async def _answer(question: Question, arguments_of: Arguments, request: AnyRequest, *, blocks: bool) -> Response[Any]:
-    caller = actor_of(request) if question.roles else _NOBODY
+    caller = actor_of(request) if question.roles else known_actor_of(request) or _NOBODY
     arguments = await arguments_of(request)
     if blocks:
         content = await asyncio.to_thread(lambda: _content(question.handler(caller, *arguments)))

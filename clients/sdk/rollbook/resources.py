@@ -1260,6 +1260,7 @@ class KeySet(Shape, frozen=True, kw_only=True):
     keys: list[PublicKey]
     workspace: str = "default"
     version: int = 0
+    is_public: bool = False
     revoked_subjects: list[str] = field(default_factory=list)
     revoked_tokens: list[str] = field(default_factory=list)
     revoked_principals: list[RevokedPrincipal] = field(default_factory=list)

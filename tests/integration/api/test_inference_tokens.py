@@ -141,14 +141,29 @@ async def test_revocations_are_published_to_gateways(api: RunningApi) -> None:
     await done(api.admin.post("/v1/inference-tokens/revoke", json={"token_id": minted["id"], "reason": "leaked"}))
     await done(api.admin.post("/v1/inference-tokens/revoke", json={"principal_id": holder, "reason": "leaked"}))
 
-    keys = await done(api.nobody.get("/v1/inference-tokens/keys"))
+    keys = await done(api.service.get("/v1/inference-tokens/keys"))
     assert minted["id"] in keys["revoked_tokens"]
     (revoked,) = [one for one in keys["revoked_principals"] if one["principal_id"] == holder]
     issued_at = jwt.decode(minted["token"], options={"verify_signature": False})["iat"]
     assert issued_at < revoked["issued_before_s"] <= issued_at + 5
     (keyring,) = (await api.documents("keyring")).values()
-    assert [each["token_id"] for each in keyring["tokens"]] == [minted["id"]]
+    assert minted["id"] in [each["token_id"] for each in keyring["tokens"]]
     assert [each["principal_id"] for each in keyring["principals"]] == [holder]
+
+
+async def test_who_is_refused_is_told_to_gateways_alone(api: RunningApi) -> None:
+    minted = await done(api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]}))
+    await done(api.admin.post("/v1/inference-tokens/revoke", json={"token_id": minted["id"], "reason": "leaked"}))
+
+    told = await done(api.service.get("/v1/inference-tokens/keys"))
+
+    assert minted["id"] in told["revoked_tokens"]
+    async with api.client("rb_unknown") as stranger:
+        for client in (api.nobody, api.admin, stranger):
+            keys = await done(client.get("/v1/inference-tokens/keys"))
+            refused = (keys["revoked_tokens"], keys["revoked_subjects"], keys["revoked_principals"])
+            assert (keys["is_public"], refused) == (True, ([], [], []))
+            assert keys["keys"] == told["keys"]
 
 
 @pytest.mark.parametrize(
