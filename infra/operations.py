@@ -73,7 +73,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `item_errors` are those that one item of many may have in an answer to all of them.
     `name` is needed where one handler serves several operations. `sdk` is the method of the client libraries, as
     `endpoints.create`; operations that only Rollbook's own programs use have none. One that `is_for_installation` asks
-    for a principal of the home workspace.
+    for a principal of the home workspace. From there, one that `is_for_closed` changes a closed workspace, too.
     """
 
     method: Method
@@ -90,6 +90,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     sdk: str = ""
     is_for_installation: bool = False
+    is_for_closed: bool = False
 
     @property
     def id(self) -> str:

@@ -114,6 +114,7 @@ def _remove() -> Operation:
         asks=RemoveEndpoint,
         answers=RemovedEndpoint,
         roles=OPERATORS,
+        is_for_closed=True,
         summary="Stop serving an endpoint for good, and free its name",
         errors=(errors.EndpointNotFoundError, errors.StaleVersionError, errors.EndpointOwnedByRolloutError),
     )

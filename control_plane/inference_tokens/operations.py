@@ -37,7 +37,10 @@ def mint_inference_token(
 
 
 class KeysOf(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose keys: those of a workspace, by default the home workspace."""
+    """Whose keys: by default those of the caller's workspace, or of the home workspace without a token.
+
+    Only principals of the home workspace may name another.
+    """
 
     workspace: str = ""
 
@@ -46,8 +49,10 @@ def show_public_keys(
     mint: InferenceTokenMint, revoked_subjects: RevokedSubjects, caller: Caller, asked: KeysOf
 ) -> KeySet:
     """Return what a gateway checks tokens by; to others, the keys alone."""
-    key_set = mint.key_set(asked.workspace or mint.keys.home, revoked_subjects=revoked_subjects())
-    if caller.role == "service" and caller.workspace == mint.keys.home:
+    is_of_home = caller.workspace == mint.keys.home
+    named = asked.workspace if is_of_home else caller.workspace
+    key_set = mint.key_set(named or mint.keys.home, revoked_subjects=revoked_subjects())
+    if caller.role == "service" and is_of_home:
         return key_set
     return KeySet(workspace=key_set.workspace, version=key_set.version, keys=key_set.keys, is_public=True)
 
@@ -121,6 +126,7 @@ def _changes(mint: InferenceTokenMint) -> list[Operation]:
             asks=commands.RevokeInferenceTokens,
             answers=handlers.ShownKeyring,
             roles=ADMINS,
+            is_for_closed=True,
             summary="Revoke an inference token, or all of a principal's",
             errors=(
                 errors.RevocationUnclearError,

@@ -98,7 +98,7 @@ class RoleGuard:
         self._tokens = tokens
         self._workspaces = workspaces
         self._is_for_installation = operation.is_for_installation
-        self._only_reads = operation.method in {"GET", "HEAD"}
+        self._is_for_closed = operation.is_for_closed or operation.method in {"GET", "HEAD"}
         self._remedy = remedy
 
     # Asynchronous, though it waits for nothing: Litestar runs a synchronous guard in a thread of its own.
@@ -126,13 +126,9 @@ class RoleGuard:
             actor, is_at_home = msgspec.structs.replace(actor, workspace=asked), True
         else:
             is_at_home = actor.workspace == self._workspaces.home
-        if not self._workspaces.is_open(actor.workspace) and not (is_at_home and self._may_in_closed(actor)):
+        if not self._workspaces.is_open(actor.workspace) and not (is_at_home and self._is_for_closed):
             raise WorkspaceClosedError(actor.workspace)
         return actor
-
-    def _may_in_closed(self, actor: Actor) -> bool:
-        """Whether someone of the home workspace may do this in a closed one: read, and clear up what ran there."""
-        return self._only_reads or actor.role == "service"
 
     def _authenticated(self, connection: Connection) -> Actor:
         scheme, _, token = _authorization(connection).partition(b" ")

@@ -12,7 +12,8 @@ from litestar import Request, Response
 
 from control_plane.errors import Invalid, RollbookError
 from control_plane.ports import CommandContext, EventStore, Executed, Reply, UnitOfWork
-from control_plane.web.authentication import actor_of
+from control_plane.web.authentication import WorkspaceClosedError, actor_of
+from schemas.identifiers import Kind
 from schemas.results import ItemProblem, Result, Results, problem_of
 
 Action = Callable[[UnitOfWork], Reply]
@@ -38,22 +39,27 @@ class Commands:
         self._new_command_id = new_command_id
 
     async def run(
-        self, request: Request[Any, Any, Any], action: Action, *, within: str | None = None
+        self, request: Request[Any, Any, Any], action: Action, *, within: str | None = None, is_for_closed: bool = False
     ) -> Response[bytes]:
         """Carry out a command and answer with ETag, Rollbook-Position and the position in the body.
 
-        It runs in the caller's workspace, or in the one that `within` names.
+        It runs in the caller's workspace, which has to be open by then, or in the one that `within` names.
         """
         context = await self._context(request)
         if within is not None:
             context = msgspec.structs.replace(context, actor=msgspec.structs.replace(context.actor, workspace=within))
+        elif not is_for_closed:
+            action = _in_open_workspace(action)
         return _answer(await self._store.execute(context, action))
 
     async def run_each(self, request: Request[Any, Any, Any], actions: Sequence[Action]) -> Response[bytes]:
         """Carry out commands, each by itself, and answer with a result for each and the position of them all."""
         context = await self._context(request)
         outcomes = await asyncio.gather(
-            *(self._store.execute(self._of_item(context, number), action) for number, action in enumerate(actions)),
+            *(
+                self._store.execute(self._of_item(context, number), _in_open_workspace(action))
+                for number, action in enumerate(actions)
+            ),
             return_exceptions=True,
         )
         results = Results(items=[_result(outcome) for outcome in outcomes])
@@ -85,6 +91,20 @@ class Commands:
             body_sha256=fingerprint.hexdigest(),
             expected_version=expected_version(request),
         )
+
+
+def _in_open_workspace(action: Action) -> Action:
+    """Refuse a command whose workspace was closed since its request began; only the writer knows."""
+
+    def checked(unit: UnitOfWork) -> Reply:
+        name = unit.actor.workspace
+        known = unit.catalogue.id_of(Kind.WORKSPACE, name, workspace=name)
+        row = unit.catalogue.get(Kind.WORKSPACE, known, workspace=name) if known else None
+        if row is not None and row.phase == "closed":
+            raise WorkspaceClosedError(name)
+        return action(unit)
+
+    return checked
 
 
 def reply(status: int, resource: msgspec.Struct, *, stream_version: int | None = None) -> Reply:

@@ -95,7 +95,7 @@ async def _carry_out(
             return reply
 
         within = None if command.within is None else command.within(*arguments)
-        return await commands.run(request, action, within=within)
+        return await commands.run(request, action, within=within, is_for_closed=command.is_for_closed)
 
 
 async def _carry_out_each(

@@ -15,7 +15,7 @@ from control_plane.workspaces.errors import (
     WorkspaceInUseError,
     WorkspaceNotFoundError,
 )
-from schemas.identifiers import Kind
+from schemas.identifiers import DEFAULT_WORKSPACE, Kind
 
 _OK, _CREATED = 200, 201
 
@@ -50,7 +50,8 @@ class HasHome(Protocol):
 
 def create_workspace(directory: HasHome, unit: UnitOfWork, command: CreateWorkspace, furnish: Furnish) -> Reply:
     """Create a workspace with what it has from its first moment on."""
-    if command.name == directory.home:
+    # Earlier releases know no other workspace than the default one.
+    if command.name in {directory.home, DEFAULT_WORKSPACE}:
         raise WorkspaceExistsError(command.name)
     stream = _stream_of(unit, command.name) or unit.new_id(Kind.WORKSPACE)
     before = unit.load(WORKSPACES, stream)

@@ -1,7 +1,7 @@
 """Checks inference tokens: signature, lifetime, revocations, and the endpoints that a token may call."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -16,7 +16,7 @@ from google.protobuf import any_pb2
 from schemas.inference_keys import RevokedPrincipal
 from serving.gateway.protos import packed, seconds
 from serving.gateway.routing_state import TokenRules
-from serving.gateway.token_rules import principals_revoked_in_all, tokens_revoked_in_all
+from serving.gateway.token_rules import principals_of
 
 ISSUER = "rollbook"
 MAX_LIFETIME_S = 3_600
@@ -50,11 +50,19 @@ def revocation_check(tokens: TokenRules) -> rbac_pb2.RBAC:
     """Reject what is revoked, although its signature and lifetime are valid."""
     listed = [
         *(_claim_is("sub", subject) for subject in sorted(tokens.revoked_subjects)),
-        *(_claim_is("jti", token_id) for token_id in tokens_revoked_in_all(tokens)),
-        *(_minted_before(one) for one in principals_revoked_in_all(tokens)),
+        *(_claim_is("jti", token_id) for token_id in tokens.revoked_tokens),
+        *(_minted_before(one) for one in tokens.revoked_principals),
+        *(_both(_claim_is("workspace", name), one) for name, one in _revoked_elsewhere(tokens)),
     ]
     policies = {"revoked": _policy(listed)} if listed else {}
     return rbac_pb2.RBAC(rules=rules_pb2.RBAC(action=rules_pb2.RBAC.DENY, policies=policies))
+
+
+def _revoked_elsewhere(tokens: TokenRules) -> Iterator[tuple[str, rules_pb2.Principal]]:
+    """Yield what other workspaces refuse, each with the only workspace whose tokens it may be about."""
+    for name, keyring in tokens.others.items():
+        yield from ((name, _claim_is("jti", each.token_id)) for each in keyring.tokens)
+        yield from ((name, _minted_before(each)) for each in principals_of(keyring))
 
 
 def scope_check(*, workspace: str, endpoint: str) -> any_pb2.Any:
@@ -97,8 +105,11 @@ def _claim_is(claim: str, text: str) -> rules_pb2.Principal:
 def _minted_before(revoked: RevokedPrincipal) -> rules_pb2.Principal:
     before = range_pb2.DoubleRange(start=0, end=revoked.issued_before_s)
     issued = _claim("iat", value_pb2.ValueMatcher(double_match=number_pb2.DoubleMatcher(range=before)))
-    both = rules_pb2.Principal.Set(ids=[_claim_is("sub", revoked.principal_id), issued])
-    return rules_pb2.Principal(and_ids=both)
+    return _both(_claim_is("sub", revoked.principal_id), issued)
+
+
+def _both(one: rules_pb2.Principal, other: rules_pb2.Principal) -> rules_pb2.Principal:
+    return rules_pb2.Principal(and_ids=rules_pb2.Principal.Set(ids=[one, other]))
 
 
 def _endpoints_include(name: str) -> rules_pb2.Principal:

@@ -1,6 +1,6 @@
 """What documents and the control plane say about inference tokens. Pure: no clock, no I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,9 @@ def renewed(rules: TokenRules, answer: TokenRules, *, at: str) -> TokenRules:
     and are dropped, as are those of other workspaces. The answer says which one is the home workspace, whose keyring
     a document may have brought before.
     """
+    if any(_is_foreign(key) for key in rules.keys):
+        # An earlier release took the key of another workspace for one of the home workspace.
+        rules = msgspec.structs.replace(rules, version=0, keys=())
     newer = rules if answer.version < rules.version else answer
     others = {name: _as_of(other, at) for name, other in rules.others.items() if name != answer.workspace}
     at_home = msgspec.structs.replace(newer, workspace=answer.workspace, others=others)
@@ -57,7 +60,7 @@ def tokens_revoked_in_all(rules: TokenRules) -> list[str]:
 
 def principals_revoked_in_all(rules: TokenRules) -> list[RevokedPrincipal]:
     """Return whose earlier tokens are refused, of all workspaces."""
-    return [*rules.revoked_principals, *(each for other in rules.others.values() for each in _principals(other))]
+    return [*rules.revoked_principals, *(each for other in rules.others.values() for each in principals_of(other))]
 
 
 def _at_home(rules: TokenRules, keyring: Keyring) -> TokenRules:
@@ -67,8 +70,12 @@ def _at_home(rules: TokenRules, keyring: Keyring) -> TokenRules:
         # Before its first rotation, the home workspace signs with a key that no document names.
         keys=tuple(map(_jwk, keyring.keys)) or rules.keys,
         revoked_tokens=tuple(each.token_id for each in keyring.tokens),
-        revoked_principals=tuple(_principals(keyring)),
+        revoked_principals=tuple(principals_of(keyring)),
     )
+
+
+def _is_foreign(key: Mapping[str, Any]) -> bool:
+    return "." in str(key.get("kid", ""))
 
 
 def _as_of(keyring: Keyring, at: str) -> Keyring:
@@ -81,7 +88,8 @@ def _as_of(keyring: Keyring, at: str) -> Keyring:
     )
 
 
-def _principals(keyring: Keyring) -> Iterable[RevokedPrincipal]:
+def principals_of(keyring: Keyring) -> Iterable[RevokedPrincipal]:
+    """Yield whose earlier tokens a keyring refuses."""
     for each in keyring.principals:
         yield RevokedPrincipal(principal_id=each.principal_id, issued_before_s=_unix_s(each.issued_before))
 

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from schemas.events.batches import BatchFile, BatchProblem
-from schemas.identifiers import DEFAULT_WORKSPACE, WORKSPACE_HEADER
+from schemas.identifiers import WORKSPACE_HEADER
 from workers.batch_server.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
@@ -61,9 +61,9 @@ class ControlPlane:
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
-        self.workspace = DEFAULT_WORKSPACE
+        self.workspace: str | None = None
 
-    def within(self, workspace: str) -> "ControlPlane":
+    def within(self, workspace: str | None) -> "ControlPlane":
         """Return the same control plane for what belongs to a workspace."""
         bound = copy(self)
         bound.workspace = workspace
@@ -129,7 +129,7 @@ class ControlPlane:
         self, method: str, path: str, answer: type[Answer], *, body: dict[str, Any] | None = None
     ) -> Answer:
         content = None if body is None else msgspec.json.encode(body)
-        headers = {WORKSPACE_HEADER: self.workspace}
+        headers = {WORKSPACE_HEADER: self.workspace} if self.workspace else {}
         headers |= {} if body is None else {"Content-Type": "application/json"}
         try:
             headers["Authorization"] = f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}"

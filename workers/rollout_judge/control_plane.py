@@ -9,7 +9,7 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from schemas.identifiers import DEFAULT_WORKSPACE, WORKSPACE_HEADER
+from schemas.identifiers import WORKSPACE_HEADER
 from schemas.measurement import Measured, MeasuredRollout, MeasureEpochOf, MeasureEpochs, ReportMeasurements
 from schemas.results import ItemProblem, Result, Results
 from workers.rollout_judge.errors import ContentRefusedError, PartAwayError, RefusedError
@@ -36,9 +36,9 @@ class ControlPlane:
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
-        self.workspace = DEFAULT_WORKSPACE
+        self.workspace: str | None = None
 
-    def within(self, workspace: str) -> "ControlPlane":
+    def within(self, workspace: str | None) -> "ControlPlane":
         """Return the same control plane for what belongs to a workspace."""
         bound = copy(self)
         bound.workspace = workspace
@@ -86,7 +86,7 @@ class ControlPlane:
             headers = {
                 "Authorization": f"Bearer {token}",
                 "Content-Type": "application/json",
-                WORKSPACE_HEADER: self.workspace,
+                **({WORKSPACE_HEADER: self.workspace} if self.workspace else {}),
             }
             response = await self._client.post(path, content=msgspec.json.encode(body), headers=headers)
         except (httpx.TransportError, OSError) as error:

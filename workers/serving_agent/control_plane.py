@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import structlog
 
-from schemas.identifiers import DEFAULT_WORKSPACE, WORKSPACE_HEADER
+from schemas.identifiers import WORKSPACE_HEADER
 from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
@@ -34,9 +34,9 @@ class ControlPlane:
     def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
         self._token_file = token_file
-        self.workspace = DEFAULT_WORKSPACE
+        self.workspace: str | None = None
 
-    def within(self, workspace: str) -> "ControlPlane":
+    def within(self, workspace: str | None) -> "ControlPlane":
         """Return the same control plane for what belongs to a workspace."""
         bound = copy(self)
         bound.workspace = workspace
@@ -112,4 +112,5 @@ class ControlPlane:
 
     def _authorization(self) -> dict[str, str]:
         token = self._token_file.read_text().strip()
-        return {"authorization": f"Bearer {token}", WORKSPACE_HEADER: self.workspace}
+        headers = {"authorization": f"Bearer {token}"}
+        return {**headers, WORKSPACE_HEADER: self.workspace} if self.workspace else headers

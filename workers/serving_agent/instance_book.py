@@ -6,7 +6,6 @@ import msgspec
 import structlog
 
 from infra.data_directory import write_atomically
-from schemas.identifiers import DEFAULT_WORKSPACE
 from workers.serving_agent.reconcile import Slot
 
 _log = structlog.get_logger(__name__)
@@ -15,6 +14,8 @@ _log = structlog.get_logger(__name__)
 class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The slot's permanent address, and the process in it; without one `boot_id` is empty and `pid` is 0.
 
+    `workspace` is None in what an earlier release wrote, which knew the home workspace alone.
+
     `shared` names the process if it holds instances of other slots too.
     """
 
@@ -22,7 +23,7 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: str
     instance_id: str
     port: int
-    workspace: str = DEFAULT_WORKSPACE
+    workspace: str | None = None
     boot_id: str = ""
     pid: int = 0
     process_started_at: float = 0.0

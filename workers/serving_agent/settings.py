@@ -10,6 +10,7 @@ from infra.addresses import GrantedNetworks
 from infra.program_settings import RegionalServiceSettings
 from infra.stack.addresses import ON_LOOPBACK, Hosts
 from infra.tracing import OtlpEndpoint
+from schemas.identifiers import DEFAULT_WORKSPACE
 from workers.serving_agent.health import HealthRules
 
 PREFIX = "ROLLBOOK_AGENT_"
@@ -76,6 +77,9 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
         Path | None,
         msgspec.Meta(description="folder with the credentials of external engines; defaults to secrets/engines"),
     ] = None
+    home_workspace: Annotated[
+        str, msgspec.Meta(description="the home workspace, whose external engines use that folder itself")
+    ] = DEFAULT_WORKSPACE
     external_networks: Annotated[
         GrantedNetworks,
         msgspec.Meta(description="private networks that external engines may be in, such as 10.2.0.0/16,127.0.0.0/8"),
@@ -104,10 +108,10 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
         """Where the engines listen and can be reached."""
         return Hosts(bind=self.bind_host, advertised=self.advertised_host)
 
-    @property
-    def credentials(self) -> Path:
-        """Where the credentials of external engines are."""
-        return (self.credentials_dir or self.data_dir / "secrets" / "engines").absolute()
+    def credentials_of(self, workspace: str) -> Path:
+        """Where the credentials of a workspace's external engines are; no workspace can use those of another."""
+        folder = (self.credentials_dir or self.data_dir / "secrets" / "engines").absolute()
+        return folder if workspace == self.home_workspace else folder / "workspaces" / workspace
 
     @property
     def directory(self) -> Path:

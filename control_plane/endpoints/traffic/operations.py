@@ -35,6 +35,7 @@ def operations() -> list[Operation]:
             asks=ConfirmTraffic,
             answers=EndpointResource,
             roles=SERVICES,
+            is_for_installation=True,
             summary="Confirm that a gateway serves a traffic epoch",
             errors=(*errors.STALE, Invalid, errors.InvalidConfirmationError),
         ),

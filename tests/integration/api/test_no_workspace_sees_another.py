@@ -256,6 +256,20 @@ async def test_no_list_shows_anything_of_another_workspace(tenants: Tenants) -> 
             assert UNSPOKEN not in answer.text, (path, answer.text)
 
 
+async def test_what_only_our_own_programs_ask_is_for_the_home_workspace(tenants: Tenants) -> None:
+    own = [
+        (method, path)
+        for method, path, operation in OPERATIONS
+        if operation.get("x-rollbook-roles") == ["admin", "service"] and "x-rollbook-sdk" not in operation
+    ]
+
+    for role in ("admin", "service"):
+        for method, path in own:
+            answer = await tenants.callers[role].request(method, path.replace("{", "").replace("}", ""), json={})
+            assert (answer.status_code, answer.json()["code"]) == (403, "home-workspace-only"), (method, path)
+    assert len(own) >= 10
+
+
 async def test_only_admins_and_services_of_the_home_workspace_act_elsewhere(api: RunningApi, tenants: Tenants) -> None:
     inside = {WORKSPACE_HEADER: THEIRS}
     operator = api.client(await token_in(api, "default", "operator"))

@@ -1,7 +1,9 @@
 """Workspaces are created, used and closed from the home workspace."""
 
+import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -77,6 +79,49 @@ async def test_nobody_acts_in_a_closed_workspace_and_admins_of_home_still_read_i
     assert [model["name"] for model in (await done(api.admin.get("/v1/models", headers=inside)))["items"]] == ["kept"]
 
 
+async def test_a_request_that_was_let_in_before_the_close_changes_nothing_after_it(api: RunningApi) -> None:
+    inside = await created(api, "racing")
+    begun, closed = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        begun.set()
+        await closed.wait()
+        yield b'"late"}'
+
+    async with api.client(await admin_token(api, inside)) as ada:
+        posting = asyncio.create_task(ada.post("/v1/models", content=body()))
+        await begun.wait()
+        # The API takes requests in turn, so that it has let the first one in by then.
+        await done(api.admin.get("/v1/models"))
+        await done(api.admin.post("/v1/workspaces/racing/close", json={"reason": "x"}))
+        closed.set()
+        answer = await posting
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "workspace-closed")
+    assert (await done(api.admin.get("/v1/models", headers=inside)))["items"] == []
+
+
+async def test_people_are_erased_and_tokens_revoked_in_a_closed_workspace_too(api: RunningApi) -> None:
+    inside = await created(api, "clearing")
+    ada, bob = [
+        await done(
+            api.admin.post("/v1/principals", json={"kind": "person", "name": name, "role": role}, headers=inside)
+        )
+        for name, role in (("A", "admin"), ("B", "viewer"))
+    ]
+    await done(api.admin.post("/v1/workspaces/clearing/close", json={"reason": "x"}))
+
+    asked = {"reason": "asked for"}
+    await done(api.admin.post(f"/v1/principals/{bob['id']}/erase", json=asked, headers=inside))
+    body = {**asked, "principal_id": ada["id"]}
+    revoked = await done(api.admin.post("/v1/inference-tokens/revoke", json=body, headers=inside))
+
+    shown = (await done(api.admin.get("/v1/principals", headers=inside)))["items"]
+    assert {each["id"]: each["name"] for each in shown} == {ada["id"]: "A", bob["id"]: None}
+    assert revoked["revocations"] == 1
+
+
 async def test_a_workspace_with_endpoints_stays_open(api: RunningApi) -> None:
     inside = await created(api, "busy")
     await done(api.admin.post("/v1/endpoints", json={"name": "numbers"}, headers=inside))
@@ -111,15 +156,18 @@ async def test_each_workspace_signs_with_a_key_of_its_own(api: RunningApi) -> No
     rotation = {"reason": "leaked", "overlap_s": 0}
     rotated = await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation, headers=inside))
     after = await done(api.admin.post("/v1/inference-tokens", json={"endpoints": ["*"]}, headers=inside))
-    public = await done(api.nobody.get("/v1/inference-tokens/keys", params={"workspace": "signing"}))
-    at_home = await done(api.nobody.get("/v1/inference-tokens/keys"))
-    nowhere = await done(api.nobody.get("/v1/inference-tokens/keys", params={"workspace": "nowhere"}))
+    path, asked = "/v1/inference-tokens/keys", {"workspace": "signing"}
+    public = await done(api.admin.get(path, params=asked))
+    at_home = await done(api.nobody.get(path, params=asked))
+    nowhere = await done(api.admin.get(path, params={"workspace": "nowhere"}))
+    async with api.client(await admin_token(api, inside)) as ada:
+        to_ada = await done(ada.get(path, params={"workspace": "default"}))
 
     kids = [part_of(each["token"], 0)["kid"] for each in (own, after)]
     assert all(kid.startswith("signing.") for kid in kids)
     assert kids[0] != kids[1] == rotated["keys"][0]["key_id"]
     assert part_of(own["token"], 1)["workspace"] == "signing"
-    assert [key["kid"] for key in public["keys"]] == [kids[1]]
+    assert [key["kid"] for key in public["keys"]] == [key["kid"] for key in to_ada["keys"]] == [kids[1]]
     assert not {key["kid"] for key in at_home["keys"]} & set(kids)
     assert nowhere["keys"] == []
     folder = api.data_dir / "secrets" / "workspaces" / "signing"

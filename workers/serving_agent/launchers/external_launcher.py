@@ -52,7 +52,7 @@ def relay_command(settings: AgentSettings, order: Order, more: Mapping[str, str]
         "BOOT_ID": order.record.boot_id,
         "INSTANCE_ID": order.record.instance_id,
         "WATCH_PID": str(settings.supervisor_pid),
-        "CREDENTIALS_DIR": str(settings.credentials),
+        "CREDENTIALS_DIR": str(settings.credentials_of(order.deployment.workspace)),
         "DRAIN_SECONDS": str(settings.vllm_drain_deadline_s),
         **(more or {}),
     }
