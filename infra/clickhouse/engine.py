@@ -4,25 +4,23 @@ A chDB connection runs one query at a time and keeps what a query sets, so a que
 a fresh one (0.3 ms) and nothing leaks from one caller to the next.
 """
 
-import json
 import math
 import os
 import re
-from collections.abc import Iterable
+import threading
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlencode
 
 import chdb
 import msgspec
-from chdb.state.sqlitelike import Connection, StreamingResult
+from chdb.state.sqlitelike import Connection
 
 from infra.clickhouse.http_errors import ClickHouseError, code_of, from_engine
 from infra.clickhouse.http_requests import QueryRequest
-from infra.clickhouse.statements import STREAMABLE, Statement, read_statement
+from infra.clickhouse.row_policies import Policies, PolicyFile, configuration, filters_of, with_created
+from infra.clickhouse.running import Answer, run
+from infra.clickhouse.statements import Statement, read_statement
 
-# Formats whose chunks can be joined; the others have a head or a foot.
-_JOINABLE = frozenset({"native", "rowbinary", "tabseparated", "tsv", "csv", "jsoneachrow", "tabseparatedraw", "tsvraw"})
 # Functions that make tables out of nothing but their arguments. All others read files or the network.
 _HARMLESS = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "primes", "generateseries", "generate_series", "generaterandom"}
@@ -38,7 +36,6 @@ _DEFAULTS: dict[str, str] = {
 }
 # The connection's address decodes a value before it splits the address, so other characters are not allowed.
 _PLAIN_VALUE = re.compile(r"[\w.-]+", re.ASCII)
-_DEFAULT_FORMAT = "TabSeparated"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,57 +50,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return {name: str(_lower(asked.get(name), ceiling)) for name, ceiling in ceilings}
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of X-ClickHouse-Summary."""
-
-    read_rows: int = 0
-    read_bytes: int = 0
-    written_rows: int = 0
-    written_bytes: int = 0
-    elapsed_ns: int = 0
-
-    def header(self) -> bytes:
-        return json.dumps({name: str(value) for name, value in msgspec.structs.asdict(self).items()}).encode()
-
-
-class Stream(Protocol):
-    """The rest of a large result; both calls block and belong to one thread at a time."""
-
-    def fetch(self) -> bytes | None: ...
-
-    def close(self) -> None: ...
-
-
-class _Counted(Protocol):
-    """What chDB returns for a query or one chunk of it."""
-
-    def bytes(self) -> bytes: ...
-
-    def storage_rows_read(self) -> int: ...
-
-    def storage_bytes_read(self) -> int: ...
-
-    def elapsed(self) -> float: ...
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a query; ``rest`` is there when the body is only its beginning."""
-
-    body: bytes
-    output_format: str
-    summary: Summary = Summary()
-    rest: Stream | None = None
-
-
 class Engine:
     """One chDB on one folder. ``execute`` blocks and may be called from many threads."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder = str(folder)
         self._limits = limits
-        _drop_definition_of_empty_database(folder)
-        self._keeper = chdb.connect(self._folder)
-        _make_default_database_plain(self._keeper)
+        self._policy_file = PolicyFile(folder)
+        self._policies = self._policy_file.read()
+        # Counts the connections of queries, none of which may be open while chDB is closed and opened again.
+        self._counting = threading.Lock()
+        self._connections = 0
+        self._keeper = _opened(self._folder, self._policies)
+        self._is_open = True
         names = self._keeper.query("SELECT lower(name) FROM system.table_functions", "TabSeparated").bytes()
         self._refused = (frozenset(names.decode().split()) - _HARMLESS) | _ALWAYS_REFUSED
         known = self._keeper.query("SELECT name FROM system.settings", "TabSeparated").bytes()
@@ -118,27 +77,78 @@ class Engine:
         keep = False
         try:
             self._prepare(connection, request)
-            answer = _run(connection, statement, request)
+            answer = run(connection, statement, request, self._let_go)
             keep = answer.rest is not None
             return answer
         except (chdb.ChdbError, RuntimeError) as error:
             raise from_engine(error) from error
         finally:
             if not keep:
-                connection.close()
+                self._let_go(connection)
+
+    def changed_policies(self, request: QueryRequest) -> Policies | None:
+        """Return the policies after a CREATE ROW POLICY, or None if they are so already."""
+        statement = read_statement(request.sql)
+        self._check(statement, request)
+        wanted = with_created(
+            self._policies, self._canonical(request.sql.decode()), database=request.database or "default"
+        )
+        return None if wanted == self._policies else wanted
+
+    def adopt(self, policies: Policies) -> None:
+        """Close chDB and open it with other policies; raises ClickHouseError while a query runs."""
+        with self._counting:
+            if self._connections:
+                raise ClickHouseError(
+                    code_of("TOO_MANY_SIMULTANEOUS_QUERIES"), "Row policies cannot change while a query runs"
+                )
+            self._is_open = False
+            self._keeper.close()
+            try:
+                self._keeper = _opened(self._folder, policies)
+            except RuntimeError as error:
+                self._keeper = _opened(self._folder, self._policies)
+                self._is_open = True
+                raise from_engine(error) from error
+            self._is_open = True
+            self._policy_file.write(policies)
+            self._policies = policies
 
     def close(self) -> None:
         """Let go of the folder; what was acknowledged is on it already."""
+        self._is_open = False
         self._keeper.close()
 
     def _connect(self, request: QueryRequest) -> Connection:
         # Settings in the address cost nothing; a SET costs as much as a small query.
         plain = {name: value for name, value in request.settings.items() if self._is_plain(name, value)}
         settings = {**_DEFAULTS, **plain, **self._limits.settings(request.settings)}
+        with self._counting:
+            # A connection without the keeper would open chDB without policies.
+            if not self._is_open:
+                raise ClickHouseError(code_of("UNKNOWN_EXCEPTION"), "The server has no database open")
+            self._connections += 1
         try:
             return chdb.connect(f"{self._folder}?{urlencode(settings)}")
         except RuntimeError as error:
+            with self._counting:
+                self._connections -= 1
             raise from_engine(error) from error
+
+    def _let_go(self, connection: Connection) -> None:
+        try:
+            connection.close()
+        finally:
+            with self._counting:
+                self._connections -= 1
+
+    def _canonical(self, sql: str) -> str:
+        try:
+            with self._counting:
+                result = self._keeper.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", params={"sql": sql})
+        except (chdb.ChdbError, RuntimeError) as error:
+            raise from_engine(error) from error
+        return str(result.bytes(), "utf-8").strip()
 
     def _is_plain(self, name: str, value: str) -> bool:
         return name in self._settings and name != "readonly" and _PLAIN_VALUE.fullmatch(value) is not None
@@ -173,6 +183,19 @@ class Engine:
             )
 
 
+def _opened(folder: str, policies: Policies) -> Connection:
+    _drop_definition_of_empty_database(Path(folder))
+    with configuration(policies) as config:
+        keeper = chdb.connect(f"{folder}?config-file={config}")
+    # An engine that read no policies would show every row.
+    count = keeper.query("SELECT count() FROM system.row_policies", "TabSeparated").bytes()
+    if int(count) != len(filters_of(policies)):
+        keeper.close()
+        raise RuntimeError("chDB did not take the row policies")
+    _make_default_database_plain(keeper)
+    return keeper
+
+
 def _drop_definition_of_empty_database(folder: Path) -> None:
     """Remove what a database that never had a table leaves, as chDB cannot attach it again."""
     metadata = folder / "metadata"
@@ -190,79 +213,6 @@ def _make_default_database_plain(keeper: Connection) -> None:
         keeper.query("ATTACH DATABASE default")
     except chdb.ChdbError:
         keeper.query("CREATE DATABASE default ENGINE = Atomic")
-
-
-def _run(connection: Connection, statement: Statement, request: QueryRequest) -> Answer:
-    if statement.insert_head is not None:
-        return _insert(connection, statement.insert_head, statement.output_format or "Values", statement.insert_data)
-    output_format = statement.output_format or request.default_format or _DEFAULT_FORMAT
-    sql = request.sql.decode()
-    joinable = output_format.lower() in _JOINABLE and statement.first_word in STREAMABLE
-    if joinable and not request.is_buffered:
-        return _stream(connection, sql, output_format, request.parameters)
-    result = connection.query(sql, output_format, params=request.parameters)
-    return Answer(body=result.bytes(), output_format=output_format, summary=_summary(result))
-
-
-def _insert(connection: Connection, head: bytes, data_format: str, data: bytes) -> Answer:
-    inserter = connection.send_insert(head.decode(), data_format)
-    try:
-        inserter.append(data)  # type: ignore[no-untyped-call]
-        result = inserter.finish()
-    except BaseException:
-        inserter.cancel()  # type: ignore[no-untyped-call]
-        raise
-    summary = Summary(
-        written_rows=result.rows_written,
-        written_bytes=result.bytes_written,
-        elapsed_ns=round(result.elapsed * 1e9),
-    )
-    return Answer(body=b"", output_format=data_format, summary=summary)
-
-
-def _stream(connection: Connection, sql: str, output_format: str, parameters: dict[str, str]) -> Answer:
-    result = connection.send_query(sql, output_format, params=parameters)
-    chunks, summary = [], Summary()
-    # Two chunks show whether a result is small: then it can go out whole, with its length.
-    for chunk in _first_two(result):
-        chunks.append(chunk.bytes())
-        summary = _summary(chunk)
-    rest = _Rest(connection, result) if len(chunks) > 1 else None
-    return Answer(body=b"".join(chunks), output_format=output_format, summary=summary, rest=rest)
-
-
-def _first_two(result: StreamingResult) -> Iterable[_Counted]:
-    for _ in range(2):
-        chunk = result.fetch()  # type: ignore[no-untyped-call]
-        if chunk is None:
-            return
-        yield chunk
-
-
-class _Rest:
-    def __init__(self, connection: Connection, result: StreamingResult) -> None:
-        self._connection, self._result = connection, result
-
-    def fetch(self) -> bytes | None:
-        try:
-            chunk = self._result.fetch()  # type: ignore[no-untyped-call]
-        except (chdb.ChdbError, RuntimeError) as error:
-            raise from_engine(error) from error
-        return None if chunk is None else bytes(chunk.bytes())
-
-    def close(self) -> None:
-        try:
-            self._result.cancel()  # type: ignore[no-untyped-call]
-        finally:
-            self._connection.close()
-
-
-def _summary(result: _Counted) -> Summary:
-    return Summary(
-        read_rows=result.storage_rows_read(),
-        read_bytes=result.storage_bytes_read(),
-        elapsed_ns=round(result.elapsed() * 1e9),
-    )
 
 
 def _quoted(text: str, quote: str) -> str:

@@ -10,17 +10,20 @@ import hmac
 import secrets
 import sys
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 
 import lz4.frame  # type: ignore[import-untyped]
 import msgspec
 import structlog
 
-from infra.clickhouse.engine import Answer, Engine, Stream
+from infra.clickhouse.engine import Engine
 from infra.clickhouse.http_errors import ClickHouseError, code_of
 from infra.clickhouse.http_requests import QueryRequest, credentials, read_request
+from infra.clickhouse.row_policies import is_row_policy
+from infra.clickhouse.running import Answer, Stream
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -62,6 +65,7 @@ class ClickHouseApp:
         self._limits = limits
         self._expected = (user.encode(), password.encode())
         self._places = asyncio.Semaphore(limits.parallel_queries)
+        self._creating_policies = asyncio.Lock()
         self._threads = ThreadPoolExecutor(limits.parallel_queries, thread_name_prefix="query")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,21 +94,44 @@ class ClickHouseApp:
         if not request.sql and scope["method"] == "GET":
             await _respond(send, 200, [(b"content-type", _TEXT)], b"Ok.\n")
             return
-        await self._acquire_slot()
-        try:
+        if is_row_policy(request.sql):
+            await self._create_policies(request)
+            await _respond(send, 200, self._headers(request, Answer(body=b"", output_format="TabSeparated")), b"")
+            return
+        async with self._taken(1):
             await self._answer(request, send)
-        finally:
-            self._places.release()
 
-    async def _acquire_slot(self) -> None:
+    async def _create_policies(self, request: QueryRequest) -> None:
+        """Change the row policies once nothing else runs; queries that come meanwhile wait for their places."""
+        loop = asyncio.get_running_loop()
+        # Two that took places from each other would both wait in vain.
+        async with self._creating_policies:
+            async with self._taken(1):
+                changed = await loop.run_in_executor(self._threads, self._engine.changed_policies, request)
+            if changed is not None:
+                # It gives up before those do that wait behind it.
+                seconds = self._limits.wait_seconds / 2
+                async with self._taken(self._limits.parallel_queries, within_s=seconds):
+                    await asyncio.shield(loop.run_in_executor(self._threads, self._engine.adopt, changed))
+
+    @asynccontextmanager
+    async def _taken(self, places: int, *, within_s: float | None = None) -> AsyncIterator[None]:
+        taken = 0
         try:
-            async with asyncio.timeout(self._limits.wait_seconds):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise ClickHouseError(
-                code_of("TOO_MANY_SIMULTANEOUS_QUERIES"),
-                f"Too many simultaneous queries. Maximum: {self._limits.parallel_queries}",
-            ) from error
+            try:
+                async with asyncio.timeout(within_s or self._limits.wait_seconds):
+                    while taken < places:
+                        await self._places.acquire()
+                        taken += 1
+            except TimeoutError as error:
+                raise ClickHouseError(
+                    code_of("TOO_MANY_SIMULTANEOUS_QUERIES"),
+                    f"Too many simultaneous queries. Maximum: {self._limits.parallel_queries}",
+                ) from error
+            yield
+        finally:
+            for _ in range(taken):
+                self._places.release()
 
     async def _answer(self, request: QueryRequest, send: Send) -> None:
         loop = asyncio.get_running_loop()
