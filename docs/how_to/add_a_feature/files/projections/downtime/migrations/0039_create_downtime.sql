@@ -1,6 +1,6 @@
 CREATE TABLE IF NOT EXISTS downtime
 (
-    workspace        LowCardinality(String)           COMMENT 'Tenant',
+    workspace        String                           COMMENT 'Tenant',
     endpoint_id      String                           COMMENT 'Endpoint',
     maintenance_id   String                           COMMENT 'Maintenance, the stream of the event',
     position         UInt64                           COMMENT 'Place in the log of domain events' CODEC(Delta, ZSTD(1)),

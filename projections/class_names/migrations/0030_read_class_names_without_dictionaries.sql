@@ -1,0 +1,3 @@
+ALTER TABLE class_names
+    MODIFY COLUMN workspace String
+SETTINGS alter_sync = 0;
