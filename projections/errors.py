@@ -11,6 +11,7 @@ ProjectionError
     ├── PredictionUnknown    404
     ├── TooManyStatements    429
     ├── QueriesBusy          503
+    ├── SqlUnprotected       503
     ├── ViewUnavailable      503
     └── ViewStale            503
 """
@@ -109,6 +110,20 @@ class QueriesBusy(QueryError):
     def __init__(self, at_once: int) -> None:
         super().__init__(
             f"{at_once} statements are already running, and others are waiting", remedy="try again in a few seconds"
+        )
+
+
+class SqlUnprotected(QueryError):
+    """ClickHouse does not separate the workspaces in the tables that a statement names."""
+
+    code = "sql-unprotected"
+    status = 503
+
+    def __init__(self, tables: str) -> None:
+        super().__init__(
+            f"ClickHouse has no row policies that separate the workspaces in {tables}",
+            remedy="the operator grants the rights on row policies to Rollbook's user of ClickHouse and restarts the "
+            "program projections",
         )
 
 

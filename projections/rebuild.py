@@ -23,11 +23,10 @@ from projections.replay import Span, messages_of, span_of
 from projections.retention.expiry import expiries
 from projections.store import ClickHouseStore
 from projections.table_layout import bring_up_to_date
-from projections.tables import Projector, Table, project_all
+from projections.tables import REBUILT, Projector, Table, project_all
 from projections.views import PROJECTED, PROJECTORS, VIEWS
 from schemas.topics import Topic
 
-SUFFIX = "_rebuilt"
 _CATCH_UP_S = 30.0
 # One partition of a table is copied by one statement.
 _STATEMENT_S = 600
@@ -42,7 +41,7 @@ _NOT_AHEAD = f"""
     (kind, source) NOT IN (
         SELECT kind, source FROM (
             SELECT kind, source, batch, first_seen_ms, 1 AS is_live FROM sources
-            UNION ALL SELECT kind, source, batch, first_seen_ms, 0 FROM sources{SUFFIX}
+            UNION ALL SELECT kind, source, batch, first_seen_ms, 0 FROM sources{REBUILT}
         ) GROUP BY kind, source
         HAVING countIf(is_live) > 0 AND (countIf(NOT is_live) = 0
             OR maxIf(batch, is_live) > maxIf(batch, NOT is_live)
@@ -83,8 +82,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 async def rebuild_all(store: ClickHouseStore, connection: KafkaConnection) -> list[Rebuilt]:
     """Build every table beside the live one, up to what the topics hold now."""
     for table in (one for one in PROJECTED if not one.counts):
-        await store.command(f"DROP TABLE IF EXISTS {table.name}{SUFFIX} SYNC")
-        await store.command(f"CREATE TABLE {table.name}{SUFFIX} AS {table.name}")
+        await store.command(f"DROP TABLE IF EXISTS {table.name}{REBUILT} SYNC")
+        await store.command(f"CREATE TABLE {table.name}{REBUILT} AS {table.name}")
     return [await _rebuild(store, connection, projector) for projector in PROJECTORS]
 
 
@@ -116,19 +115,19 @@ async def swap_all(store: ClickHouseStore, rebuilt: Sequence[Rebuilt]) -> None:
     of_table = {table.name: (table, one) for one in rebuilt for table in one.tables}
     for name, (table, one) in of_table.items():
         where = f"{_before(table, one)} OR {await _unreadable(store, table, one)}"
-        await _copy(store, table, source=name, target=f"{name}{SUFFIX}", where=where)
+        await _copy(store, table, source=name, target=f"{name}{REBUILT}", where=where)
     for name in of_table:
-        await store.command(f"EXCHANGE TABLES {name} AND {name}{SUFFIX}")
+        await store.command(f"EXCHANGE TABLES {name} AND {name}{REBUILT}")
     late = {name: _after(one.span) if table.origin else "1" for name, (table, one) in of_table.items()}
     copied: dict[str, int] = {}
     # An insert that began before the exchange may end after it: look again until nothing is found.
-    while (found := {name: await _count(store, f"{name}{SUFFIX}", where) for name, where in late.items()}) != copied:
+    while (found := {name: await _count(store, f"{name}{REBUILT}", where) for name, where in late.items()}) != copied:
         for name in (name for name in found if found[name] != copied.get(name, 0)):
-            await _copy(store, of_table[name][0], source=f"{name}{SUFFIX}", target=name, where=late[name])
+            await _copy(store, of_table[name][0], source=f"{name}{REBUILT}", target=name, where=late[name])
         copied = found
         await asyncio.sleep(_POLL_S)
     for name in of_table:
-        await store.command(f"DROP TABLE {name}{SUFFIX} SYNC")
+        await store.command(f"DROP TABLE {name}{REBUILT} SYNC")
     for statement in (statement for view in VIEWS.values() for statement in view.after_rebuild):
         await store.command(statement)
 
@@ -169,7 +168,7 @@ def _rebuilt_tables(projector: Projector) -> tuple[Table, ...]:
 
 async def _floor(store: ClickHouseStore, table: Table) -> int | None:
     rows = await store.select(
-        f"SELECT count() AS rows, min({table.time_column}) AS oldest_ms FROM {table.name}{SUFFIX}"  # noqa: S608  our own names
+        f"SELECT count() AS rows, min({table.time_column}) AS oldest_ms FROM {table.name}{REBUILT}"  # noqa: S608  our own names
     )
     return int(rows[0]["oldest_ms"]) if rows[0]["rows"] else None
 
@@ -177,7 +176,7 @@ async def _floor(store: ClickHouseStore, table: Table) -> int | None:
 async def _insert(store: ClickHouseStore, projector: Projector, messages: list[Message]) -> list[Place]:
     projected = project_all(projector, messages)
     for table, rows in (block for block in projected.blocks if not block[0].counts):
-        await store.insert(f"{table.name}{SUFFIX}", rows, token=None)
+        await store.insert(f"{table.name}{REBUILT}", rows, token=None)
     return [(one.message.partition, one.message.offset) for one in projected.rejected]
 
 
@@ -186,7 +185,7 @@ async def _compare(store: ClickHouseStore, table: Table, one: Rebuilt, expiry: s
         f"{_held(table, one, expiry)} AND NOT {await _unreadable(store, table, one)}" if table.origin else _NOT_AHEAD
     )
     live, rebuilt = await asyncio.gather(
-        _fingerprint(store, table, table.name, where), _fingerprint(store, table, f"{table.name}{SUFFIX}", where)
+        _fingerprint(store, table, table.name, where), _fingerprint(store, table, f"{table.name}{REBUILT}", where)
     )
     return Comparison(table=table.name, live=live, rebuilt=rebuilt)
 

@@ -7,6 +7,7 @@ from clickhouse_connect.driver.client import Client
 
 from infra.clickhouse.migrator import migrate
 from projections.errors import StoreUnavailableError
+from projections.query.row_policies import separate_workspaces
 from projections.retries import Backoff, retry_until_done
 from projections.store import ClickHouseStore
 
@@ -21,13 +22,18 @@ def migration_folders() -> list[Path]:
 
 
 async def bring_up_to_date(store: ClickHouseStore) -> list[str]:
-    """Apply what is missing, waiting for ClickHouse while it is away, and return the names of what was applied."""
+    """Apply what is missing, waiting for ClickHouse while it is away, and return the names of what was applied.
+
+    Afterwards every table has its row policy.
+    """
 
     def apply(client: Client) -> list[str]:
         return migrate(client, migration_folders())
 
     action = partial(store.run, apply)
-    return await retry_until_done(action, what="migrate", passing=StoreUnavailableError, backoff=Backoff())
+    applied = await retry_until_done(action, what="migrate", passing=StoreUnavailableError, backoff=Backoff())
+    await separate_workspaces(store)
+    return applied
 
 
 async def identity(store: ClickHouseStore) -> str:

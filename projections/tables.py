@@ -10,6 +10,9 @@ from projections.errors import NotProjectedError, UndecodableError
 from projections.messages import Message
 from schemas.topics import Topic
 
+REBUILT = "_rebuilt"
+"""What the name of a table that is built again ends in."""
+
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """For how many days a table keeps rows unless settings say otherwise.

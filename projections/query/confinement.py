@@ -1,6 +1,6 @@
 """Keeps the SQL of callers within the rows of their workspace, whoever they are.
 
-ClickHouse adds a filter to each table that a statement reads. What its filters do not reach, other databases and
+Row policies hide the rows of other workspaces. What they do not reach, other databases, tables without a policy and
 functions that make tables, is refused by the statement's syntax tree as ClickHouse itself parses it.
 """
 
@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from projections.errors import BadQuery
+from projections.errors import BadQuery, SqlUnprotected
+from projections.query.row_policies import marked, unprotected_tables
 from projections.store import ClickHouseStore
 
 _KINDS = {"SelectWithUnionQuery", "SelectIntersectExceptQuery", "DescribeQuery", "ShowTables"}
@@ -17,9 +18,6 @@ _DATABASE = re.compile(r"^(?P<database>[^. ]+)\.")
 # Functions that make tables out of nothing but their arguments, and one that is also an ordinary function.
 _HARMLESS = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "view", "format"}
-)
-_TABLES = (
-    "SELECT table, max(name = 'workspace') AS has_workspace FROM system.columns WHERE database = currentDatabase()"
 )
 _OTHERS = "SELECT lower(name) AS name, name = currentDatabase() AS is_ours FROM system.databases"
 _MAKERS = "SELECT lower(name) AS name FROM system.table_functions"
@@ -34,21 +32,22 @@ async def confined(
 
     Raises:
         BadQuery: the statement reaches beyond the views.
+        SqlUnprotected: it reads a table that has no row policy.
         StoreRefusedError: ClickHouse cannot parse it.
     """
+    settings = marked(workspace)
 
     def parse(client: Any) -> bytes:  # noqa: ANN401  the client is typed where it is made
-        return bytes(client.raw_query(f"EXPLAIN AST {sql}", parameters=parameters, settings={"readonly": "1"}))
+        return bytes(
+            client.raw_query(f"EXPLAIN AST {sql}", parameters=parameters, settings={**settings, "readonly": "1"})
+        )
 
     tree = (await store.run(parse)).decode()
     databases = await store.select(_OTHERS)
     makers = {row["name"] for row in await store.select(_MAKERS)} - _HARMLESS
     _require_views_only(tree, others={row["name"] for row in databases if not row["is_ours"]}, makers=makers)
-    tables = await store.select(f"{_TABLES} GROUP BY table")
-    ours = f"workspace = {_quoted(workspace)}"
-    filters = {row["table"]: ours if row["has_workspace"] else "0" for row in tables}
-    entries = ", ".join(f"{_quoted(table)}: {_quoted(condition)}" for table, condition in filters.items())
-    return {"additional_table_filters": "{" + entries + "}"}
+    _require_policies(tree, await unprotected_tables(store))
+    return settings
 
 
 def _require_views_only(tree: str, *, others: set[str], makers: set[str]) -> None:
@@ -72,6 +71,11 @@ def _require_views_only(tree: str, *, others: set[str], makers: set[str]) -> Non
             )
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _require_policies(tree: str, unprotected: set[str] | None) -> None:
+    if unprotected is None:
+        raise SqlUnprotected("its tables")
+    # An alias behind a name may look like another name; then too much is refused.
+    names = [f".{node['name'] or ''} ".lower() for node in map(_NODE.match, tree.splitlines()) if node]
+    read = sorted(table for table in unprotected if any(f".{table} ".lower() in name for name in names))
+    if read:
+        raise SqlUnprotected(", ".join(read))

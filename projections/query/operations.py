@@ -3,7 +3,7 @@
 from functools import partial
 
 from infra.operations import JSON, READERS, Caller, Content, Operations, Question
-from projections.errors import BadQuery, QueriesBusy, TooManyStatements, ViewUnavailable
+from projections.errors import BadQuery, QueriesBusy, SqlUnprotected, TooManyStatements, ViewUnavailable
 from projections.query.lane import QueryLane
 from projections.query.queries import MEDIA_TYPES, Sql, run_sql
 from projections.view import Access
@@ -20,7 +20,7 @@ def operations(access: Access) -> Operations:
         formats=tuple(sorted(set(MEDIA_TYPES.values()) - {JSON})),
         roles=READERS,
         summary="Run read-only SQL on the views, limited to the caller's workspace",
-        errors=(BadQuery, TooManyStatements, QueriesBusy, ViewUnavailable),
+        errors=(BadQuery, TooManyStatements, QueriesBusy, SqlUnprotected, ViewUnavailable),
     )
     return Operations("views", [query])
 

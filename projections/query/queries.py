@@ -30,6 +30,8 @@ _LIMITS: Mapping[str, str] = {
     "max_threads": "1",
     "max_result_rows": "100000",
     "result_overflow_mode": "throw",
+    # The rows that were read are those of all workspaces.
+    "output_format_write_statistics": "0",
 }
 _TIMEOUT_EXCEEDED = 159
 # Comments, and what only looks like one inside of a text or a quoted name.
@@ -57,6 +59,7 @@ async def run_sql(lane: QueryLane, query: Sql, *, workspace: str, principal: str
         BadQuery: the statement is refused, by us or by ClickHouse, whose words are passed on, or takes too long.
         TooManyStatements: too many statements of this principal run and wait.
         QueriesBusy: too many statements run and wait.
+        SqlUnprotected: ClickHouse does not separate the workspaces.
         ViewUnavailable: ClickHouse is away.
     """
     sql = _checked(query)

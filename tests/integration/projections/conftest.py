@@ -52,7 +52,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture
 async def fresh_database(server: Server) -> str:
     """A database without tables, for one test."""
-    return await _created(server)
+    return await created_database(server)
 
 
 @pytest.fixture(scope="package")
@@ -60,7 +60,7 @@ def views_database(server: Server) -> str:
     """The database whose tables each test finds empty."""
 
     async def with_tables() -> str:
-        url = await _created(server)
+        url = await created_database(server)
         async with opened(url) as store:
             await bring_up_to_date(store)
         return url
@@ -176,7 +176,8 @@ async def opened(database_url: str) -> AsyncIterator[ClickHouseStore]:
         await store.close()
 
 
-async def _created(server: Server) -> str:
+async def created_database(server: Server) -> str:
+    """Make a database without tables and return its URL."""
     name = f"views_{uuid.uuid4().hex[:12]}"
     async with opened(_url(server, "default")) as store:
         await store.command(f"CREATE DATABASE {name} ENGINE = Atomic")

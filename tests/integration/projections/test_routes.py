@@ -235,7 +235,7 @@ async def test_sql_sees_the_rows_of_the_caller_s_workspace_alone(
         "/* x */ SELECT rows FROM system.parts",
         "-- x\nSHOW PROCESSLIST",
         "-- SELECT\nCREATE TABLE x (a Int8) ENGINE = Memory",
-        "SELECT count() FROM request_records SETTINGS additional_table_filters = {}",
+        "SELECT count() FROM request_records SETTINGS log_comment = ''",
         "SELECT count() FROM request_records SETTINGS readonly = 0",
     ],
 )
