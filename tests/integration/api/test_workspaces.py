@@ -104,12 +104,8 @@ async def test_a_request_that_was_let_in_before_the_close_changes_nothing_after_
 
 async def test_people_are_erased_and_tokens_revoked_in_a_closed_workspace_too(api: RunningApi) -> None:
     inside = await created(api, "clearing")
-    ada, bob = [
-        await done(
-            api.admin.post("/v1/principals", json={"kind": "person", "name": name, "role": role}, headers=inside)
-        )
-        for name, role in (("A", "admin"), ("B", "viewer"))
-    ]
+    people = [{"kind": "person", "name": "A", "role": "admin"}, {"kind": "person", "name": "B", "role": "viewer"}]
+    ada, bob = [await done(api.admin.post("/v1/principals", json=each, headers=inside)) for each in people]
     await done(api.admin.post("/v1/workspaces/clearing/close", json={"reason": "x"}))
 
     asked = {"reason": "asked for"}

@@ -30,7 +30,7 @@ class StoreDouble(ControlPlane):
         self._fault = fault
         self.fetched = 0
 
-    def within(self, _workspace: str) -> Self:
+    def within(self, _workspace: str | None) -> Self:
         return self
 
     @asynccontextmanager
@@ -154,7 +154,7 @@ class SharedStore(ControlPlane):
         self.contents = {_digest(content): content for content in contents}
         self.fetched: list[str] = []
 
-    def within(self, _workspace: str) -> Self:
+    def within(self, _workspace: str | None) -> Self:
         return self
 
     @asynccontextmanager
