@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from schemas.events.access import SigningKey, SigningKeyRotated
+from schemas.events.access import InferenceTokenRevoked, InferenceTokensRevoked, SigningKey, SigningKeyRotated
 from tests.support.gateway import BackEnd, Gateway, Tokens, serve_digits, until
 from tests.support.routing import added, announced, created, shifted
 
@@ -49,3 +49,31 @@ async def test_a_key_signs_tokens_of_its_own_workspace_alone(gateway: Gateway, c
     assert [answer.status_code for answer in refused] == [403] * len(paths)
     # The batch server is not there, but the gateway would let this one through to it.
     assert (await client.get("/v1/files", headers=own)).status_code != 403
+
+
+async def test_what_a_workspace_revokes_is_refused_of_its_own_tokens_alone(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    acme = Tokens(kid=f"{ACME}.one")
+    await serve_digits(gateway)
+    await serve_acme(gateway, acme)
+    # Both tokens have the same id and subject.
+    own, at_home = bearing(acme.mint(workspace=ACME)), bearing(gateway.tokens.mint())
+    until_then = "2099-01-01T00:00:00Z"
+    one = InferenceTokenRevoked(token_id="token-1", until=until_then, reason="leaked")
+    gateway.tell("keyring-acme", one, workspace=ACME)
+
+    async def is_refused() -> bool:
+        return (await client.post(INFER, json={}, headers=own)).status_code == 403
+
+    await until(is_refused, why="the refusal of acme's token")
+    assert (await client.post(INFER, json={}, headers=at_home)).status_code == 200
+    elsewhere = bearing(acme.mint(workspace=ACME, jti="token-2"))
+    assert (await client.post(INFER, json={}, headers=elsewhere)).status_code == 200
+    all_of_it = InferenceTokensRevoked(
+        principal_id="principal-1", issued_before=until_then, until=until_then, reason="x"
+    )
+    gateway.tell("keyring-acme", all_of_it, workspace=ACME)
+    own = elsewhere
+    await until(is_refused, why="the refusal of all that acme's principal minted")
+    assert (await client.post(INFER, json={}, headers=at_home)).status_code == 200

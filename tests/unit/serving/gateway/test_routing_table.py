@@ -283,6 +283,15 @@ def test_each_workspace_has_keys_and_what_has_ended_of_others_goes_with_the_next
     assert known() == (["home", "acme.2"], [])
 
 
+def test_a_key_that_an_earlier_release_took_for_one_of_home_is_replaced_by_the_next_answer() -> None:
+    taken = TokenRules(version=3, keys=({"kid": "acme.1"},))
+    table = RoutingTable(RoutingSnapshot(tokens=taken))
+
+    table.renew_tokens(TokenRules(version=0, keys=({"kid": "home"},)))
+
+    assert [key["kid"] for key in keys_of_all(table.tokens)] == ["home"]
+
+
 def test_the_home_workspace_may_have_any_name(story: Story) -> None:
     fresh = SigningKey(key_id="second", x="b", signs_from="2026-01-02T03:04:05.678Z", valid_until=None)
     story.table.take(story.log.append("keyring-1", SigningKeyRotated(keys=(fresh,), reason="leaked"), workspace="main"))

@@ -30,3 +30,14 @@ def test_granted_networks_are_separated_by_commas() -> None:
 def test_a_network_that_is_none_is_told_with_its_setting_and_value(value: str) -> None:
     with pytest.raises(InvalidSettingsError, match=f"ROLLBOOK_AGENT_EXTERNAL_NETWORKS does not fit .*'{value}'"):
         load(EXTERNAL_NETWORKS=value)
+
+
+def test_each_workspace_has_credentials_of_its_own() -> None:
+    of_default, of_acme = (load().credentials_of(name) for name in ("default", "acme"))
+    renamed = load(HOME_WORKSPACE="acme", CREDENTIALS_DIR="/c")
+
+    assert (str(of_default), str(of_acme)) == ("/d/secrets/engines", "/d/secrets/engines/workspaces/acme")
+    assert (str(renamed.credentials_of("acme")), str(renamed.credentials_of("default"))) == (
+        "/c",
+        "/c/workspaces/default",
+    )
