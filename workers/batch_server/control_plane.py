@@ -1,16 +1,14 @@
 """The batch server's calls to the control plane, each with a timeout."""
 
-from copy import copy
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
+from infra.service_client import ServiceClient
 from schemas.events.batches import BatchFile, BatchProblem
-from schemas.identifiers import WORKSPACE_HEADER
 from workers.batch_server.errors import PartAwayError, RefusedError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
@@ -55,23 +53,10 @@ class _Feed(msgspec.Struct, frozen=True):
     read_until: int
 
 
-class ControlPlane:
+class ControlPlane(ServiceClient):
     """The public API, with a service token that is reread for each call because it may be replaced."""
 
-    def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
-        self._token_file = token_file
-        self.workspace: str | None = None
-
-    def within(self, workspace: str | None) -> "ControlPlane":
-        """Return the same control plane for what belongs to a workspace."""
-        bound = copy(self)
-        bound.workspace = workspace
-        return bound
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    timeout = _TIMEOUT
 
     async def create(self, creation: dict[str, Any]) -> BatchAnswer:
         """Create a batch. Idempotent."""
@@ -129,10 +114,9 @@ class ControlPlane:
         self, method: str, path: str, answer: type[Answer], *, body: dict[str, Any] | None = None
     ) -> Answer:
         content = None if body is None else msgspec.json.encode(body)
-        headers = {WORKSPACE_HEADER: self.workspace} if self.workspace else {}
-        headers |= {} if body is None else {"Content-Type": "application/json"}
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            headers["Authorization"] = f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}"
+            headers |= self._headers()
             response = await self._client.request(method, path, content=content, headers=headers)
         except (httpx.TransportError, OSError) as error:
             raise PartAwayError(f"{method} {path}: {error!r}") from error

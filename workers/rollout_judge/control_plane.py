@@ -1,15 +1,13 @@
 """The judge's calls to the control plane. Every call has a timeout; failures are PartAwayError or RefusedError."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from http import HTTPStatus
-from pathlib import Path
 from typing import TypeVar
 
 import httpx
 import msgspec
 
-from schemas.identifiers import WORKSPACE_HEADER
+from infra.service_client import ServiceClient
 from schemas.measurement import Measured, MeasuredRollout, MeasureEpochOf, MeasureEpochs, ReportMeasurements
 from schemas.results import ItemProblem, Result, Results
 from workers.rollout_judge.errors import ContentRefusedError, PartAwayError, RefusedError
@@ -30,23 +28,10 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class ControlPlane:
+class ControlPlane(ServiceClient):
     """The public API, with the judge's own service token, which is reread for each call because it may be replaced."""
 
-    def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
-        self._token_file = token_file
-        self.workspace: str | None = None
-
-    def within(self, workspace: str | None) -> "ControlPlane":
-        """Return the same control plane for what belongs to a workspace."""
-        bound = copy(self)
-        bound.workspace = workspace
-        return bound
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    timeout = _TIMEOUT
 
     async def look(self, epochs: Sequence[MeasureEpochOf]) -> list[Result[Measured]]:
         """Return the counts of each epoch's deployments."""
@@ -82,12 +67,7 @@ class ControlPlane:
 
     async def _call(self, path: str, body: msgspec.Struct, answer: type[Answer]) -> Answer:
         try:
-            token = self._token_file.read_text(encoding="utf-8").strip()
-            headers = {
-                "Authorization": f"Bearer {token}",
-                "Content-Type": "application/json",
-                **({WORKSPACE_HEADER: self.workspace} if self.workspace else {}),
-            }
+            headers = {**self._headers(), "Content-Type": "application/json"}
             response = await self._client.post(path, content=msgspec.json.encode(body), headers=headers)
         except (httpx.TransportError, OSError) as error:
             raise PartAwayError(f"POST {path}: {error!r}") from error

@@ -4,16 +4,14 @@ import random
 from asyncio import sleep
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from copy import copy
 from http import HTTPStatus
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import msgspec
 import structlog
 
-from schemas.identifiers import WORKSPACE_HEADER
+from infra.service_client import ServiceClient
 from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 from workers.serving_agent.errors import PartAwayError, RefusedError
 
@@ -28,23 +26,10 @@ _TRY_AGAIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTT
 _log = structlog.get_logger(__name__)
 
 
-class ControlPlane:
+class ControlPlane(ServiceClient):
     """The public API with the agent's service token."""
 
-    def __init__(self, url: str, *, token_file: Path, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, transport=transport)
-        self._token_file = token_file
-        self.workspace: str | None = None
-
-    def within(self, workspace: str | None) -> "ControlPlane":
-        """Return the same control plane for what belongs to a workspace."""
-        bound = copy(self)
-        bound.workspace = workspace
-        return bound
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    timeout = _TIMEOUT
 
     @asynccontextmanager
     async def artifact(self, digest: str, *, first_byte: int) -> AsyncIterator[httpx.Response]:
@@ -53,7 +38,7 @@ class ControlPlane:
         Raises:
             httpx.HTTPError, OSError: the stream does not start or breaks off.
         """
-        headers = {**self._authorization(), "accept-encoding": "identity"}
+        headers = {**self._headers(), "accept-encoding": "identity"}
         if first_byte:
             headers["range"] = f"bytes={first_byte}-"
         async with self._client.stream("GET", f"/v1/artifacts/{digest}", headers=headers) as answer:
@@ -100,7 +85,7 @@ class ControlPlane:
 
     async def _try(self, path: str, *, content: bytes, key: str) -> None:
         try:
-            headers = {**self._authorization(), "content-type": "application/json", "idempotency-key": key}
+            headers = {**self._headers(), "content-type": "application/json", "idempotency-key": key}
             answer = await self._client.post(path, content=content, headers=headers)
         except (httpx.TransportError, OSError) as error:
             raise PartAwayError(repr(error)) from error
@@ -109,8 +94,3 @@ class ControlPlane:
         if answer.is_server_error or answer.status_code in _TRY_AGAIN:
             raise PartAwayError(f"{answer.status_code} {answer.text[:300]}")
         raise RefusedError(f"POST {path}: {answer.status_code} {answer.text[:300]}")
-
-    def _authorization(self) -> dict[str, str]:
-        token = self._token_file.read_text().strip()
-        headers = {"authorization": f"Bearer {token}"}
-        return {**headers, WORKSPACE_HEADER: self.workspace} if self.workspace else headers
