@@ -9,7 +9,7 @@ import msgspec
 from control_plane.endpoints import errors
 from control_plane.endpoints.assignment.state import ASSIGNMENT_FOLDS
 from control_plane.endpoints.capture.state import CAPTURE_FOLDS, Capture
-from control_plane.endpoints.commands import CreateEndpoint, RemoveEndpoint
+from control_plane.endpoints.commands import CreateEndpoint
 from control_plane.endpoints.deployments.state import DEPLOYMENTS_FOLDS, Deployments
 from control_plane.endpoints.failover.state import FAILOVER_FOLDS, Failover
 from control_plane.endpoints.folds import Fold, Folds
@@ -77,16 +77,6 @@ def create(command: CreateEndpoint, *, salt: str) -> list[msgspec.Struct]:
             remedy="use 1 to 63 letters, digits, dots, dashes and underscores; begin and end with a letter or digit",
         )
     return [EndpointCreated(name=command.name, description=command.description, salt=salt)]
-
-
-def remove(state: Endpoint, command: RemoveEndpoint) -> list[msgspec.Struct]:
-    """Stop serving for good; a rollout that owns the traffic has to end first."""
-    if state.traffic.owner is not None:
-        raise errors.EndpointOwnedByRolloutError(
-            f"{state.traffic.owner} owns the traffic of endpoint {state.name}",
-            remedy="wait until it is over, or abort it",
-        )
-    return [EndpointRemoved(reason=command.reason)]
 
 
 def _removed(state: Endpoint) -> Endpoint:

@@ -7,8 +7,8 @@ import msgspec
 from control_plane.endpoints import aggregate, errors
 from control_plane.endpoints.aggregate import NO_ENDPOINT, Endpoint
 from control_plane.endpoints.commands import CreateEndpoint, RemoveEndpoint
+from control_plane.endpoints.deployments import decisions
 from control_plane.endpoints.deployments.commands import AddDeployment
-from control_plane.endpoints.deployments.decisions import add_deployment
 from control_plane.endpoints.queries import deployable_version, endpoint_id_of, get_endpoint, unknown_endpoint
 from control_plane.endpoints.resources import ENDPOINTS, RemovedEndpoint
 from control_plane.endpoints.traffic.commands import SetTraffic
@@ -43,7 +43,7 @@ def create_endpoint(uow: UnitOfWork, command: CreateEndpoint, *, expected_versio
 def remove_endpoint(uow: UnitOfWork, endpoint: str, command: RemoveEndpoint, *, expected_version: int | None) -> Reply:
     """Stop serving an endpoint for good."""
     loaded = load_endpoint(uow, endpoint, expected_version=expected_version)
-    after = append(uow, loaded.state.id, loaded, aggregate.remove(loaded.state, command))
+    after = append(uow, loaded.state.id, loaded, decisions.remove_endpoint(loaded.state, command))
     body = RemovedEndpoint(id=loaded.state.id, name=loaded.state.name)
     return Reply(status=_OK, body=msgspec.json.encode(body), stream_version=after.version)
 
@@ -68,7 +68,7 @@ def add_version(
         replicas=replicas,
         regions=regions,
     )
-    events = add_deployment(endpoint.state, command)
+    events = decisions.add_deployment(endpoint.state, command)
     return append(uow, endpoint.state.id, endpoint, events), deployment_id
 
 

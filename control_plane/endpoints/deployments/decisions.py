@@ -4,11 +4,12 @@ import msgspec
 
 from control_plane.endpoints import errors
 from control_plane.endpoints.aggregate import Endpoint
+from control_plane.endpoints.commands import RemoveEndpoint
 from control_plane.endpoints.deployments.adapters import adapters_run_beside_their_parent, has_adapters
 from control_plane.endpoints.deployments.commands import AddDeployment, PlaceDeployment, RemoveDeployment
 from control_plane.endpoints.deployments.regions import require_valid_regions
 from control_plane.endpoints.traffic.ownership import require_owner
-from schemas.events.endpoints import DeploymentAdded, DeploymentPlaced, DeploymentRemoved
+from schemas.events.endpoints import DeploymentAdded, DeploymentPlaced, DeploymentRemoved, EndpointRemoved
 
 MAX_REGIONS = 32
 _MAX_REPLICAS = 1_000
@@ -43,6 +44,12 @@ def place_deployment(state: Endpoint, command: PlaceDeployment) -> list[msgspec.
     if command.regions == state.deployments.regions_of(command.deployment_id):
         return []
     return [_placed(command.deployment_id, command.regions, reason=command.reason)]
+
+
+def remove_endpoint(state: Endpoint, command: RemoveEndpoint) -> list[msgspec.Struct]:
+    """Take all deployments away for good, with the endpoint; a rollout that owns the traffic has to end first."""
+    require_owner(state, None)
+    return [EndpointRemoved(reason=command.reason)]
 
 
 def remove_deployment(state: Endpoint, command: RemoveDeployment, *, by_rollout: str | None) -> list[msgspec.Struct]:

@@ -3,6 +3,7 @@ import pytest
 
 from control_plane.endpoints import aggregate, errors
 from control_plane.endpoints.commands import CreateEndpoint, RemoveEndpoint
+from control_plane.endpoints.deployments.decisions import remove_endpoint
 from control_plane.endpoints.resources import ENDPOINTS
 from schemas.events.endpoints import (
     EVENTS,
@@ -54,7 +55,7 @@ def test_a_removed_deployment_leaves_no_part_with_a_trace_of_it() -> None:
 def test_a_removed_endpoint_has_no_row_and_nothing_left_to_serve() -> None:
     given = Given(ENDPOINTS, *endpoint_with_two())
 
-    removed = aggregate.remove(given.state, RemoveEndpoint(reason="unused"))
+    removed = remove_endpoint(given.state, RemoveEndpoint(reason="unused"))
     given.happens(*removed)
 
     assert removed == [EndpointRemoved(reason="unused")]
@@ -66,7 +67,7 @@ def test_an_endpoint_that_a_rollout_owns_is_not_removed() -> None:
     given = Given(ENDPOINTS, *endpoint_with_two(), EndpointReserved(rollout_id="rollout-1"))
 
     with pytest.raises(errors.EndpointOwnedByRolloutError, match="rollout-1 owns the traffic"):
-        aggregate.remove(given.state, RemoveEndpoint(reason="unused"))
+        remove_endpoint(given.state, RemoveEndpoint(reason="unused"))
 
 
 def test_an_event_that_the_endpoint_does_not_know_moves_its_version_alone() -> None:
