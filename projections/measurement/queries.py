@@ -11,7 +11,7 @@ from projections.errors import BadQuery
 from projections.measurement.statements import COUNTS, OF_OBSERVATIONS, Count
 from projections.reading import Reader
 from projections.rollups.reading import rolled_up
-from projections.watermarks.queries import Marks, Scope, endpoint_watermarks, live_gateways
+from projections.watermarks.queries import Marks, Scope, endpoint_watermarks_and_gateways
 from projections.watermarks.watermark import combined
 from schemas.documents.shared import shared
 from schemas.measurement import Arm, Measured, MeasureEpoch, MeasureEpochOf, Watermark
@@ -42,9 +42,8 @@ async def measure_epochs(reader: Reader, asked: Sequence[MeasureEpochOf], *, wor
     resolution of 0.8 %.
     """
     scopes = {_scope_of(question) for question in asked}
-    marks, gateways, until = await asyncio.gather(
-        endpoint_watermarks(reader, ("requests", "observations"), workspace=workspace, scopes=scopes),
-        live_gateways(reader),
+    (marks, gateways), until = await asyncio.gather(
+        endpoint_watermarks_and_gateways(reader, ("requests", "observations"), workspace=workspace, scopes=scopes),
         rolled_up(reader),
     )
     by_mark = _by_mark(asked, marks)

@@ -86,6 +86,16 @@ async def endpoint_watermarks(
     reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, scopes: Collection[Scope]
 ) -> Mapping[Scope, Marks]:
     """Return the watermarks of each endpoint: a host that is lost makes late only what it served."""
+    return (await endpoint_watermarks_and_gateways(reader, kinds, workspace=workspace, scopes=scopes))[0]
+
+
+async def endpoint_watermarks_and_gateways(
+    reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, scopes: Collection[Scope]
+) -> tuple[Mapping[Scope, Marks], tuple[str, ...]]:
+    """Return the watermarks of each endpoint, and the logs of the gateways that are waited for.
+
+    Those of excused regions are among them.
+    """
     now_ms = reader.now_ms()
     sources = await _sources(reader, kinds, now_ms=now_ms)
     asked = _Asked(reader, workspace=workspace, scopes=scopes)
@@ -111,15 +121,8 @@ async def endpoint_watermarks(
                     excused=scope.excused,
                 )
             own[kind] = known[key]
-    return marks
-
-
-async def live_gateways(reader: Reader) -> tuple[str, ...]:
-    """Return the logs of the gateways that records are still waited for from, those of excused regions included."""
-    now_ms = reader.now_ms()
-    sources = (await _sources(reader, ("requests",), now_ms=now_ms))["requests"]
-    live = live_sources(sources, now_ms=now_ms, policy=_POLICY)
-    return tuple(sorted({one.log_id for one in live if one.log_id}))
+    gateways = live_sources(sources.get("requests", ()), now_ms=now_ms, policy=_POLICY)
+    return marks, tuple(sorted({one.log_id for one in gateways if one.log_id}))
 
 
 async def endpoint_watermark(reader: Reader, kinds: Sequence[SourceKind], *, workspace: str, endpoint_id: str) -> Marks:
