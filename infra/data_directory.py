@@ -34,6 +34,11 @@ class DataDirectory(msgspec.Struct, frozen=True):
         return self.root / name
 
 
+def folder_of_workspace(folder: Path, workspace: str, *, home: str) -> Path:
+    """Return where a workspace's own files are in a folder that is divided: the home workspace's lie directly in it."""
+    return folder if workspace == home else folder / "workspaces" / workspace
+
+
 def open_data_directory(root: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> DataDirectory:
     """Create the directory, or check that it has our format, room and can be written.
 

@@ -18,6 +18,7 @@ from control_plane.artifacts.errors import (
     ArtifactTooLargeError,
     DigestDiffersError,
 )
+from infra.data_directory import folder_of_workspace
 
 _READ_BYTES = 1 << 20
 
@@ -100,7 +101,7 @@ class ArtifactStores:
         with self._opening:
             known = self._stores.get(workspace)
             if known is None:
-                root = self._root if workspace == self._home else self._root / "workspaces" / workspace
+                root = folder_of_workspace(self._root, workspace, home=self._home)
                 known = ArtifactStore(root, max_bytes=self.max_bytes)
                 known.prepare()
                 self._stores[workspace] = known

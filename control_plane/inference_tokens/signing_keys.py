@@ -19,6 +19,7 @@ from control_plane.inference_tokens.errors import SigningKeyMissingError
 from control_plane.keys.secret_files import load_key, load_or_make_key, write_key
 from control_plane.ports import Catalogue
 from infra.clock import Clock
+from infra.data_directory import folder_of_workspace
 from schemas.documents.access import Keyring
 from schemas.envelope import rfc3339
 from schemas.events.access import SigningKey
@@ -179,7 +180,7 @@ class SigningKeyStore:
         if known is None:
             is_home = workspace == self.home
             keys = SigningKeys(
-                self._secrets_dir if is_home else self._secrets_dir / "workspaces" / workspace,
+                folder_of_workspace(self._secrets_dir, workspace, home=self.home),
                 self._catalogue,
                 workspace=workspace,
                 clock=self._clock,

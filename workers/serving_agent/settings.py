@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from infra.addresses import GrantedNetworks
+from infra.data_directory import folder_of_workspace
 from infra.program_settings import RegionalServiceSettings
 from infra.stack.addresses import ON_LOOPBACK, Hosts
 from infra.tracing import OtlpEndpoint
@@ -111,7 +112,7 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
     def credentials_of(self, workspace: str) -> Path:
         """Where the credentials of a workspace's external engines are; no workspace can use those of another."""
         folder = (self.credentials_dir or self.data_dir / "secrets" / "engines").absolute()
-        return folder if workspace == self.home_workspace else folder / "workspaces" / workspace
+        return folder_of_workspace(folder, workspace, home=self.home_workspace)
 
     @property
     def directory(self) -> Path:
