@@ -119,6 +119,14 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
 
 
+class HasHome(Protocol):
+    """Knows the home workspace, which is there without events."""
+
+    @property
+    def home(self) -> str:
+        """Its name."""
+
+
 class Catalogue(Protocol):
     """Current rows, read in the same transaction as the events they come from."""
 

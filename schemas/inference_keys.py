@@ -16,13 +16,11 @@ class KeySetBase(msgspec.Struct, frozen=True, kw_only=True):
     """Of which workspace the keys are, and what is refused although one of them signed it.
 
     `version` is the stream version of the keyring, 0 before its first event: who follows the log tells by it which of
-    two is newer. Principals of `revoked_subjects` can no longer act at all. Without a service's token an answer is
-    `is_public`: who is refused is left out.
+    two is newer. Principals of `revoked_subjects` can no longer act at all.
     """
 
     workspace: str = DEFAULT_WORKSPACE
     version: int = 0
-    is_public: bool = False
     revoked_subjects: tuple[str, ...] = ()
     revoked_tokens: tuple[str, ...] = ()
     revoked_principals: tuple[RevokedPrincipal, ...] = ()

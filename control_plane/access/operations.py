@@ -52,10 +52,8 @@ def operations(store: EventStore, tokens: TokenIndex) -> Operations:
 
     @asynccontextmanager
     async def issued(*_: object) -> AsyncIterator[str]:
-        try:
+        async with refreshed():
             yield handlers.fresh_token()
-        finally:
-            await asyncio.shield(asyncio.to_thread(tokens.refresh))
 
     return Operations("access", [*_principals(store, refreshed, issued), *_tokens(refreshed, issued)])
 

@@ -3,14 +3,14 @@
 import asyncio
 import time
 from functools import partial
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import msgspec
 
-from control_plane.errors import Forbidden
 from control_plane.event_feed.commits import Commits
 from control_plane.log.ports import LogPage, LogSelection
-from control_plane.ports import EventStore
+from control_plane.ports import EventStore, HasHome
+from control_plane.web.authentication import NotOfHomeError
 from infra.operations import READERS, Caller, Content, Operations, Question
 
 _MAX_WAIT_MS = 30_000
@@ -37,19 +37,6 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     read_until: int
 
 
-class NotAllWorkspacesError(Forbidden):
-    """The log of all workspaces is for admins and services of the home workspace."""
-
-    code = "home-workspace-only"
-
-    def __init__(self, home: str) -> None:
-        super().__init__(
-            "this token reads the log of its own workspace only",
-            field="all_workspaces",
-            remedy=f"leave all_workspaces out, or use the token of an admin of {home}",
-        )
-
-
 class ReadEvents(msgspec.Struct, frozen=True, kw_only=True):
     """From which position on, which events, and how long to wait for the first one.
 
@@ -64,14 +51,6 @@ class ReadEvents(msgspec.Struct, frozen=True, kw_only=True):
     all_workspaces: bool = False
 
 
-class HasHome(Protocol):
-    """Knows the home workspace."""
-
-    @property
-    def home(self) -> str:
-        """Its name."""
-
-
 def operations(store: EventStore, commits: Commits, workspaces: HasHome) -> Operations:
     """Declare them."""
     read = Question(
@@ -83,7 +62,7 @@ def operations(store: EventStore, commits: Commits, workspaces: HasHome) -> Oper
         answers=Feed,
         roles=READERS,
         summary="Read the log in order, waiting for the next event if there is none yet",
-        errors=(NotAllWorkspacesError,),
+        errors=(NotOfHomeError,),
     )
     return Operations("log", [read])
 
@@ -93,7 +72,11 @@ async def read_events(
 ) -> Content:
     """Return the events after a position; where there is none, wait for one."""
     if asked.all_workspaces and not (caller.workspace == workspaces.home and caller.role in _READING_ALL):
-        raise NotAllWorkspacesError(workspaces.home)
+        raise NotOfHomeError(
+            "this token reads the log of its own workspace only",
+            field="all_workspaces",
+            remedy=f"leave all_workspaces out, or use the token of an admin of {workspaces.home}",
+        )
     workspace = None if asked.all_workspaces else caller.workspace
     wanted = LogSelection(workspace=workspace, stream=asked.stream, type=asked.type)
     deadline, after = time.monotonic() + asked.wait_ms / 1000, asked.after

@@ -26,9 +26,10 @@ class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeySet(KeySetBase, frozen=True, kw_only=True):
-    """A JSON Web Key Set, and what is refused whatever its signature says."""
+    """A JSON Web Key Set, and what is refused whatever its signature says, which one that `is_public` leaves out."""
 
     keys: tuple[PublicKey, ...]
+    is_public: bool = False
 
 
 class MintedToken(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,10 @@
 """Carries out the commands on workspaces. Both run in the workspace that they are about."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
-from control_plane.ports import Reply, UnitOfWork
+from control_plane.ports import HasHome, Reply, UnitOfWork
 from control_plane.workspaces import aggregate
 from control_plane.workspaces.aggregate import WORKSPACES, Workspace
 from control_plane.workspaces.commands import CloseWorkspace, CreateWorkspace
@@ -38,14 +37,6 @@ class ShownWorkspace(msgspec.Struct, frozen=True, kw_only=True):
     def id(self) -> str:
         """By which lists are ordered."""
         return self.name
-
-
-class HasHome(Protocol):
-    """Knows the home workspace, which is there without events."""
-
-    @property
-    def home(self) -> str:
-        """Its name."""
 
 
 def create_workspace(directory: HasHome, unit: UnitOfWork, command: CreateWorkspace, furnish: Furnish) -> Reply:

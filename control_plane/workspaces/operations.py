@@ -21,20 +21,17 @@ def operations(directory: WorkspaceDirectory, *, furnishing: Furnishing, endpoin
     """Declare them; `endpoints` names some of a workspace's endpoints."""
 
     @asynccontextmanager
-    async def furnished(_caller: Caller, command: commands.CreateWorkspace) -> AsyncIterator[Furnish]:
-        # Also where the command seems to fail: it may be committed yet.
-        try:
-            async with furnishing(command.name) as furnish:
-                yield furnish
-        finally:
-            await asyncio.shield(asyncio.to_thread(directory.refresh))
-
-    @asynccontextmanager
     async def refreshed(*_: object) -> AsyncIterator[None]:
+        # Also where the command seems to fail: it may be committed yet.
         try:
             yield
         finally:
             await asyncio.shield(asyncio.to_thread(directory.refresh))
+
+    @asynccontextmanager
+    async def furnished(_caller: Caller, command: commands.CreateWorkspace) -> AsyncIterator[Furnish]:
+        async with refreshed(), furnishing(command.name) as furnish:
+            yield furnish
 
     return Operations("workspaces", [*_commands(directory, furnished, refreshed, endpoints), _list(directory)])
 

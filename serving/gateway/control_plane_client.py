@@ -20,6 +20,7 @@ _TIMEOUT_S = 10.0
 
 class _Keys(KeySetBase, frozen=True, kw_only=True):
     keys: tuple[dict[str, Any], ...] = ()
+    is_public: bool = False
     # An earlier control plane does not say who is refused.
     revoked_subjects: tuple[str, ...] | None = None  # type: ignore[assignment]
 

@@ -1255,15 +1255,15 @@ class KeptMeasurement(Shape, frozen=True, kw_only=True):
 
 
 class KeySet(Shape, frozen=True, kw_only=True):
-    """A JSON Web Key Set, and what is refused whatever its signature says."""
+    """A JSON Web Key Set, and what is refused whatever its signature says, which one that `is_public` leaves out."""
 
     keys: list[PublicKey]
     workspace: str = "default"
     version: int = 0
-    is_public: bool = False
     revoked_subjects: list[str] = field(default_factory=list)
     revoked_tokens: list[str] = field(default_factory=list)
     revoked_principals: list[RevokedPrincipal] = field(default_factory=list)
+    is_public: bool = False
 
 
 class Keyring(Shape, frozen=True, kw_only=True):
