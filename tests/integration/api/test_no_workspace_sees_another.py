@@ -26,8 +26,8 @@ from tests.support.json_bodies import almost
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1_800)]
 
-# Some ten requests for each operation.
-thorough = settings(suppress_health_check=list(HealthCheck), max_examples=700)
+# Some ten requests for each operation in every run, a hundred in a long one.
+thorough = settings(suppress_health_check=list(HealthCheck), max_examples=14 * settings().max_examples)
 MINE, THEIRS, NOBODYS = "blue", "crimson", "vanished"
 # Different files, as what both have is no secret.
 FORMATS: dict[str, ArtifactFormat] = {MINE: "onnx", THEIRS: "skops"}
