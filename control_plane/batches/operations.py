@@ -97,7 +97,7 @@ def _life() -> list[Operation]:
             roles=SERVICES,
             is_for_installation=True,
             summary="Start a batch whose input is valid",
-            errors=_OPEN,
+            errors=(*_OPEN, errors.BatchCountsError),
         ),
     ]
 
@@ -114,7 +114,7 @@ def _ends() -> list[Operation]:
             is_for_installation=True,
             is_for_closed=True,
             summary="Fail a batch whose input is invalid",
-            errors=_OPEN,
+            errors=(*_OPEN, errors.BatchCountsError),
         ),
         Command(
             method="POST",

@@ -38,7 +38,7 @@ def report_operations() -> list[Operation]:
             roles=SERVICES,
             is_for_installation=True,
             summary="Report that a failover has started in a region",
-            errors=(*errors.STALE, Invalid),
+            errors=(*errors.UNKNOWN_DEPLOYMENT, Invalid),
         ),
         Command(
             method="POST",

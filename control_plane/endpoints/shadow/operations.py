@@ -28,6 +28,7 @@ def operations() -> list[Operation]:
                 errors.InvalidShadowError,
                 errors.DeploymentNotReadyError,
                 errors.DeploymentTakesTrafficError,
+                errors.EndpointOwnedByRolloutError,
             ),
         ),
         Command(

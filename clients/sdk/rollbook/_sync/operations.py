@@ -320,7 +320,8 @@ class Endpoints:
         Name a deployment that is ready, or a version, which gets a deployment of its own unless it has an idle one.
 
         Refused with `deployment-not-found`, `deployment-not-ready`, `deployment-takes-traffic`, `endpoint-not-found`,
-        `invalid-regions`, `invalid-replicas`, `invalid-shadow`, `parent-not-deployed`, `version-not-found`.
+        `endpoint-owned-by-rollout`, `invalid-regions`, `invalid-replicas`, `invalid-shadow`, `parent-not-deployed`,
+        `version-not-found`.
         """
         return self._connection.command(
             "PUT",
