@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import importlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -19,7 +20,6 @@ from typing import Any, TypeAlias
 import msgspec
 import uvicorn
 
-ROOT = Path(__file__).resolve().parents[1]
 RECORDED = Path(__file__).with_name("recorded_tokens.json")
 REPLAY = "replay.json"
 SIGNATURE: dict[str, Any] = {
@@ -59,10 +59,16 @@ def recorded(*, speed: float = 1.0) -> list[Token]:
 
 
 def write_program(folder: Path) -> Path:
-    """Write the program that stands for the Python of vLLM's environment."""
-    path = folder / "replaying-python"
-    lines = (f"#!{sys.executable}", "import sys", f"sys.path.insert(0, {str(ROOT)!r})")
-    path.write_text("\n".join((*lines, "from benchmarks.replaying_engine import main", "sys.exit(main())", "")))
+    """Write the program that stands for the Python of vLLM's environment, with a copy of this module beside it.
+
+    An engine can read its environment, but not the folder of this project.
+    """
+    modules, path = folder / "environment" / "lib", folder / "environment" / "bin" / "python"
+    for each in (modules, path.parent):
+        each.mkdir(parents=True)
+    shutil.copy(__file__, modules)
+    lines = (f"#!{sys.executable}", "import sys", f"sys.path.insert(0, {str(modules)!r})")
+    path.write_text("\n".join((*lines, "from replaying_engine import main", "sys.exit(main())", "")))
     path.chmod(0o755)
     return path
 

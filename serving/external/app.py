@@ -59,6 +59,9 @@ class ExternalSettings(InstanceSettings, frozen=True, kw_only=True):
     )
     connections: Annotated[int, msgspec.Meta(ge=1, description="connections to the server")] = 256
     parent_host: Annotated[str, msgspec.Meta(description="for an adapter: address of its parent's engine")] = LOOPBACK
+    adapter_dir: Annotated[
+        Path | None, msgspec.Meta(description="for an adapter: its files, where its parent's engine can read them")
+    ] = None
     parent_port: Annotated[
         int, msgspec.Meta(ge=0, le=65_535, description="for an adapter: port of its parent's engine")
     ] = 0
@@ -125,7 +128,7 @@ async def _adapter(
     parent = ParentEngine(host=settings.parent_host, port=settings.parent_port, boot_id=settings.parent_boot_id)
     engine = ExternalEngine(protocol="openai", url=parent.url, model=settings.instance_id)
     rewording = Rewording({"model": manifest.endpoint, "system_fingerprint": manifest.deployment_id})
-    folder = (settings.model_dir / FILES_NAME).absolute()
+    folder = (settings.adapter_dir or settings.model_dir / FILES_NAME).absolute()
     async with AsyncExitStack() as stack:
         # The engine is ours, and so is its address: it does not come from a description.
         session = await stack.enter_async_context(_session(settings, aiohttp.TCPConnector(limit=settings.connections)))

@@ -14,6 +14,7 @@ import uvloop
 from infra.arguments import take_no_arguments
 from infra.background import Background
 from infra.clock import SystemClock
+from infra.confinement.confine import confine_as_told
 from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
@@ -76,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _run(stopping: asyncio.Event) -> None:
+    confine_as_told(os.environ)
     await serve_instance(load_settings(RuntimeSettings, PREFIX, os.environ), stopping)
 
 

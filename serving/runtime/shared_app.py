@@ -18,6 +18,7 @@ import structlog
 import uvloop
 
 from infra.arguments import take_no_arguments
+from infra.confinement.confine import confine_as_told
 from infra.errors import CannotStartError
 from infra.logs import configure_logs
 from infra.settings import load_settings
@@ -168,6 +169,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _run(stopping: asyncio.Event) -> None:
+    confine_as_told(os.environ)
     settings = load_settings(SharedRuntimeSettings, PREFIX, os.environ)
     # Model loads and recorder shutdowns of all instances run there; the few default threads would make them wait.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="instances"))

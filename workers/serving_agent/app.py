@@ -14,7 +14,6 @@ from infra.errors import LogAwayError
 from infra.kafka.serving_state import Documents, read_documents
 from infra.log_identity import log_id_in
 from infra.metrics import Metrics
-from infra.settings import load_settings
 from infra.shutdown import run_program
 from infra.stack.addresses import LOOPBACK
 from workers.serving_agent.agent import ServingAgent
@@ -22,12 +21,13 @@ from workers.serving_agent.artifacts import ModelShelf
 from workers.serving_agent.batch_sink import KafkaSink
 from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import ControlPlane
+from workers.serving_agent.engine_confinement import require_confinement, what_is_missing
 from workers.serving_agent.errors import CaptureNotHandedOverError
 from workers.serving_agent.instance_book import InstanceBook
 from workers.serving_agent.instance_start import InstanceStarter
 from workers.serving_agent.kept_documents import KeptDocuments
 from workers.serving_agent.parts import AgentParts
-from workers.serving_agent.settings import PREFIX, AgentSettings
+from workers.serving_agent.settings import AgentSettings, agent_settings
 from workers.serving_agent.shipping import CAPTURED, MEASURED, Destination, SpoolShipping, Stream
 from workers.serving_agent.telemetry import Telemetry
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     take_no_arguments("agent", "Run the engines of this host and ship what they capture.", argv)
 
     async def body(stopping: asyncio.Event) -> None:
-        await run_agent(load_settings(AgentSettings, PREFIX, os.environ), stopping, environ=os.environ)
+        await run_agent(agent_settings(os.environ), stopping, environ=os.environ)
 
     return run_program("agent", body, drain_seconds=_DRAIN_S)
 
@@ -57,6 +57,7 @@ async def run_agent(
 ) -> None:
     """Run until asked to stop; then withdraw, drain and stop every engine, and ship what they left."""
     settings.ready_file.unlink(missing_ok=True)
+    _settle_confinement(settings, environ)
     settings.directory.mkdir(parents=True, exist_ok=True)
     (settings.data_dir / "logs").mkdir(exist_ok=True)
     async with _parts(settings, environ, starter) as parts, _shipping(settings, parts) as shipping:
@@ -74,6 +75,15 @@ async def run_agent(
         with suppress(TimeoutError):
             # Without Kafka the spools stay; the next agent ships and closes them.
             await asyncio.wait_for(shipping.drained(), _SHIP_AT_STOP_S)
+
+
+def _settle_confinement(settings: AgentSettings, environ: Mapping[str, str]) -> None:
+    require_confinement(settings, environ)
+    missing = what_is_missing(settings, environ)
+    if missing:
+        _log.warning("engines_not_fully_confined", missing=missing)
+    else:
+        _log.info("engines_confined")
 
 
 async def _measure(agent: ServingAgent, parts: AgentParts) -> None:

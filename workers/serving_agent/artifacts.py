@@ -25,7 +25,7 @@ from workers.serving_agent.errors import MayServeLaterError, NeverServesError
 
 _TRIES = 4
 _PAUSE_S = 0.5
-_FETCHED = ".artifacts"
+_FETCHED, _SCRATCH, _LENT = ".artifacts", ".scratch", ".lent"
 _PART = ".part"
 _CONFIGURATIONS: Mapping[ArtifactFormat, str] = {"transformers": CONFIGURATION, "lora": ADAPTER_CONFIGURATION}
 """The formats whose artifact is the index of a directory, and the file that identifies each."""
@@ -42,7 +42,10 @@ class _Turn:
 
 
 class ModelShelf:
-    """The directory `models/`: one folder per deployment, and the artifacts that they share by hard links."""
+    """The directory `models/`: one folder per deployment, and the artifacts that they share by hard links.
+
+    Engines of a deployment have a folder of their own to write to, and one with the adapters that they may load.
+    """
 
     def __init__(self, directory: Path, control_plane: ControlPlane) -> None:
         self._directory = directory
@@ -55,11 +58,24 @@ class ModelShelf:
 
     def models(self) -> frozenset[str]:
         """Return the deployments that have a folder."""
-        return frozenset(path.name for path in self._directory.iterdir() if path.name != _FETCHED)
+        return frozenset(path.name for path in self._directory.iterdir() if not path.name.startswith("."))
 
     def directory_of(self, deployment_id: str) -> Path:
         """Return the path of a deployment's model, whether it exists or not."""
         return self._directory / deployment_id
+
+    def scratch_of(self, deployment_id: str) -> Path:
+        """Return the folder in which engines of a deployment write what they need only themselves.
+
+        Raises:
+            MayServeLaterError: it cannot be made.
+        """
+        path = self._directory / _SCRATCH / deployment_id
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_failure(error) from error
+        return path
 
     async def prepare(self, deployment: Deployment) -> Path:
         """Return the model directory of a deployment, after fetching and checking its artifact.
@@ -83,7 +99,14 @@ class ModelShelf:
 
     def discard(self, deployment_id: str) -> None:
         """Delete a model, and its artifact unless another deployment links to it."""
-        shutil.rmtree(self._directory / deployment_id, ignore_errors=True)
+        lent = self._directory / _LENT
+        for folder in (
+            self._directory / deployment_id,
+            self._directory / _SCRATCH / deployment_id,
+            lent / deployment_id,
+            *lent.glob(f"*/{deployment_id}"),
+        ):
+            shutil.rmtree(folder, ignore_errors=True)
         for path in self._artifacts.iterdir():
             is_unused = path.stat().st_nlink == 1 and path.suffix != _PART
             if is_unused and not self._in_use[path.name]:
@@ -176,6 +199,26 @@ class ModelShelf:
                     if held > artifact.size_bytes:
                         # More than was promised: the check of size and digest rejects it.
                         return
+
+
+def lend(models: Path, deployment_id: str, *, to: str) -> Path:
+    """Link a model's files to where the engines of another deployment can read them, and return that folder.
+
+    Raises:
+        OSError: they cannot be linked.
+    """
+    source, target = models / deployment_id / FILES_NAME, lent_to(models, to) / deployment_id
+    for file in source.rglob("*"):
+        if file.is_file():
+            _link(file, target / file.relative_to(source))
+    return target
+
+
+def lent_to(models: Path, deployment_id: str) -> Path:
+    """Return the folder with what others lend to the engines of a deployment; it exists once they may read it."""
+    folder = models / _LENT / deployment_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def disk_failure(error: OSError) -> MayServeLaterError:

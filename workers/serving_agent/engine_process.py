@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
+import msgspec
 import psutil
 
+from infra.confinement.confine import VARIABLE
 from workers.serving_agent.launchers.base import Command
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -143,7 +145,9 @@ def start_engine(command: Command, *, environ: Mapping[str, str], log: Path) -> 
 def environment_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a process: what it inherits from ours, and its own."""
     inherited = {name: environ[name] for name in _INHERITED if name in environ}
-    return {**inherited, **settings_of(command, environ)}
+    confinement = command.confinement
+    told = {VARIABLE: msgspec.json.encode(confinement).decode()} if confinement is not None else {}
+    return {**inherited, **settings_of(command, environ), **told}
 
 
 def settings_of(command: Command, environ: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from serving.runtime.load_failure import find_failure
 from workers.serving_agent.artifacts import ModelShelf, disk_failure
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
+from workers.serving_agent.engine_confinement import bounded, confinement_of_several
 from workers.serving_agent.engine_log import quote_log_end
 from workers.serving_agent.engine_process import (
     EngineProcess,
@@ -77,7 +78,10 @@ class InstanceStarter:
         self._fork_server = ForkServer(FORK_SERVER, environ=environ, log=self._log_named("fork-server", ""))
         self._launchers = Launchers(settings, book)
         self._shared = SharedProcesses(
-            limit=settings.models_per_process, supervisor_pid=settings.supervisor_pid, start=self._start_shared
+            limit=settings.models_per_process,
+            supervisor_pid=settings.supervisor_pid,
+            start=self._start_shared,
+            confinement=bounded(confinement_of_several(settings)),
         )
         self._shelf = shelf
         self._book = book
@@ -201,7 +205,14 @@ class InstanceStarter:
             instance_id=record.instance_id,
         )
         record = msgspec.structs.replace(record, boot_id=boot_id)
-        command = launcher.command(Order(deployment=deployment, model=model, record=record, spool=self.spool(boot_id)))
+        order = Order(
+            deployment=deployment,
+            model=model,
+            record=record,
+            spool=self.spool(boot_id),
+            scratch=self._shelf.scratch_of(deployment.id),
+        )
+        command = launcher.command(order)
         # The boot is on record before its spool exists, so that a spool without a boot is always complete.
         record = self._remember(record)
         try:

@@ -1,14 +1,16 @@
 """Settings of the serving agent, from its environment."""
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from infra.addresses import GrantedNetworks
 from infra.data_directory import folder_of_workspace
 from infra.program_settings import RegionalServiceSettings
+from infra.settings import load_settings
 from infra.stack.addresses import ON_LOOPBACK, Hosts
 from infra.tracing import OtlpEndpoint
 from schemas.identifiers import DEFAULT_WORKSPACE
@@ -85,6 +87,25 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
         GrantedNetworks,
         msgspec.Meta(description="private networks that external engines may be in, such as 10.2.0.0/16,127.0.0.0/8"),
     ] = GrantedNetworks()
+    engine_confinement: Annotated[
+        Literal["required", "possible", "off"],
+        msgspec.Meta(
+            description="whether engines are kept from all files, ports and processes that are not theirs: as far as "
+            "the kernel can, which the log says; `required` starts none where it cannot"
+        ),
+    ] = "possible"
+    engine_reads: Annotated[
+        tuple[Path, ...],
+        msgspec.Meta(description="more files and folders that engines may read, such as a chat template for vLLM"),
+    ] = ()
+    engine_memory_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="memory that a process of an engine may allocate; 0: 3/4 of the machine's, vLLM's not bounded",
+        ),
+    ] = 0
+    engine_cores: Annotated[int, msgspec.Meta(ge=0, description="cores that an engine may use; 0: all")] = 0
     probe_interval_s: Annotated[
         float, msgspec.Meta(gt=0, description="time between two golden inputs to an instance")
     ] = 2.0
@@ -130,5 +151,14 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
         )
 
     def capture_file_of(self, endpoint_id: str) -> Path:
-        """Where the capture policy for the engines of an endpoint is."""
-        return self.directory / "capture" / f"{endpoint_id}.json"
+        """Where the capture policy for the engines of an endpoint is, alone in its folder: they may read no other."""
+        return self.directory / "capture" / endpoint_id / "policy.json"
+
+
+def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
+    """Read the settings.
+
+    Raises:
+        CannotStartError: one is missing or malformed.
+    """
+    return load_settings(AgentSettings, PREFIX, environ)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from infra.confinement.confine import Confinement
 from serving.runtime.shared_orders import Begin, End, Hold, Order, Taken, line
 from workers.serving_agent.engine_process import EngineProcess, find_engine, is_set_within
 from workers.serving_agent.errors import MayServeLaterError
@@ -184,10 +185,13 @@ class _Host:
 class SharedProcesses:
     """Gives instances a seat in an existing process or in a new one. Used from one event loop."""
 
-    def __init__(self, *, limit: int, supervisor_pid: int, start: StartProcess) -> None:
+    def __init__(
+        self, *, limit: int, supervisor_pid: int, start: StartProcess, confinement: Confinement | None = None
+    ) -> None:
         self._limit = limit
         self._supervisor_pid = supervisor_pid
         self._start = start
+        self._confinement = confinement
         self._hosts: dict[str, _Host] = {}
         self._turn = asyncio.Lock()
 
@@ -226,6 +230,7 @@ class SharedProcesses:
             is_forked=like.is_forked,
             libraries=like.libraries,
             is_shared=True,
+            confinement=self._confinement,
         )
         host = self._hosts[name] = _Host(name, await self._start(command, name), kin)
         _log.info("shared_process_started", pid=host.process.pid, number=number)

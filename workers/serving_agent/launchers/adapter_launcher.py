@@ -9,6 +9,7 @@ from infra.errors import CannotStartError
 from schemas.model_directory import ADAPTER_CONFIGURATION
 from serving.runtime.manifest import FILES_NAME, read_manifest
 from workers.serving_agent.adapted_layers import layers_of_adapter, layers_to_adapt
+from workers.serving_agent.artifacts import disk_failure, lend
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.errors import MayServeLaterError, NeverServesError
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
@@ -51,7 +52,12 @@ class AdapterLauncher:
         engine = engines[order.record.slot.replica % len(engines)]
         adapted = layers_to_adapt(self._model_of(engine) / FILES_NAME)
         _check_layers(order.model / FILES_NAME, adapted)
+        try:
+            folder = lend(self._settings.directory / "models", order.deployment.id, to=engine.slot.deployment_id)
+        except OSError as error:
+            raise disk_failure(error) from error
         parent = {
+            "ADAPTER_DIR": str(folder),
             "PARENT_HOST": self._settings.hosts.dialled,
             "PARENT_PORT": str(engine.port),
             "PARENT_BOOT_ID": engine.boot_id,

@@ -5,18 +5,20 @@ from typing import Protocol
 
 import msgspec
 
+from infra.confinement.confine import Confinement
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.engine_client import EngineClient
 from workers.serving_agent.instance_book import InstanceRecord
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One start: what to run, from which model directory, under which record, and where it spools."""
+    """One start: what to run, from which model directory, under which record, where it spools and may write freely."""
 
     deployment: Deployment
     model: Path
     record: InstanceRecord
     spool: Path
+    scratch: Path
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +27,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `inherits` are variables that it also takes from the agent's environment, if they are set: the operator's settings.
     `is_forked` means that the fork server runs the same program; `libraries` are then the modules that it has loaded.
     `may_share` means that the environment also works for one instance among others in a process; `is_shared` is such a
-    process.
+    process. `confinement` is all that the process may use; None means whatever the agent may.
     """
 
     arguments: tuple[str, ...]
@@ -35,6 +37,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     libraries: tuple[str, ...] = ()
     may_share: bool = False
     is_shared: bool = False
+    confinement: Confinement | None = None
 
 
 class Launcher(Protocol):

@@ -3,7 +3,11 @@
 import sys
 from pathlib import Path
 
+import msgspec
+
+from infra.confinement.confine import Confinement
 from workers.serving_agent.engine_client import EngineClient
+from workers.serving_agent.engine_confinement import bounded, confinement_of, home_of
 from workers.serving_agent.launchers.base import Command, Order
 from workers.serving_agent.oip_client import OipClient
 from workers.serving_agent.settings import AgentSettings
@@ -25,6 +29,8 @@ _FORKED: dict[str, tuple[str, ...]] = {
     "lightgbm": SLOW_LIBRARIES,
     "catboost": (),
 }
+# torch takes seconds to compile to bytecode, which a confined process could not keep.
+_NOT_FORKED: dict[str, tuple[str, ...]] = {"torch": ("serving.engines.torch_engine",)}
 
 
 _PREFIX = "ROLLBOOK_RUNTIME_"
@@ -72,15 +78,26 @@ class RuntimeLauncher:
         }
         if self._settings.otlp_endpoint:
             own["OTLP_ENDPOINT"] = self._settings.otlp_endpoint
+        is_forked = order.deployment.artifact.format in _FORKED
         return Command(
             arguments=(sys.executable, "-P", "-m", "serving.runtime.app"),
-            environment={**ONE_THREAD, **{_PREFIX + name: value for name, value in own.items()}},
+            environment={
+                **ONE_THREAD,
+                **home_of(order),
+                **{_PREFIX + name: value for name, value in own.items()},
+            },
             inherits=tuple(_PREFIX + name for name in _LIMITS),
-            is_forked=order.deployment.artifact.format in _FORKED,
+            is_forked=is_forked,
             libraries=_FORKED.get(order.deployment.artifact.format, ()),
             # Those formats are only data; an exported program is not, and could do anything to its neighbours.
-            may_share=order.deployment.artifact.format in _FORKED,
+            may_share=is_forked,
+            confinement=_confinement(self._settings, order, _NOT_FORKED.get(order.deployment.artifact.format, ())),
         )
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - all our models have the same protocol
         return OipClient(host=self._settings.hosts.dialled, port=port)
+
+
+def _confinement(settings: AgentSettings, order: Order, libraries: tuple[str, ...]) -> Confinement | None:
+    confinement = bounded(confinement_of(settings, order))
+    return msgspec.structs.replace(confinement, libraries=libraries) if confinement is not None else None

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import msgspec
 
+from infra.confinement.confine import Confinement
+from infra.ports import free_port
+from infra.stack.addresses import LOOPBACK
 from schemas.model_directory import CONFIGURATION
 from serving.capture import in_engine
 from serving.runtime.manifest import FILES_NAME
 from workers.serving_agent.adapted_layers import layers_to_adapt
+from workers.serving_agent.artifacts import lent_to
 from workers.serving_agent.engine_client import EngineClient
+from workers.serving_agent.engine_confinement import confinement_of, home_of
 from workers.serving_agent.errors import MayServeLaterError
 from workers.serving_agent.launchers.base import Command, Order
 from workers.serving_agent.openai_client import OpenAiClient
@@ -20,6 +25,9 @@ ENVIRONMENT = ".venv-vllm"
 _MIDDLEWARE = "rollbook_capture.middleware.CaptureMiddleware"
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 """The model directory is complete; an engine downloads nothing and reports to nobody."""
+
+_ON_THIS_HOST = {"VLLM_HOST_IP": LOOPBACK, "GLOO_SOCKET_IFNAME": "lo"}
+"""Where the processes of an engine find each other, without asking the network."""
 
 _ADAPTERS_COME_AND_GO = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
 """The middleware only accepts such a call from this host, and not from the gateway."""
@@ -66,9 +74,12 @@ class VllmLauncher:
         }
         has_room = self._has_room_for_adapters(order.model / FILES_NAME)
         layers = layers_to_adapt(order.model / FILES_NAME) if has_room else ()
+        python, inside = self._python(), free_port(avoid=(order.record.port,))
+        confinement = self._confinement(order, python, inside=inside)
         return Command(
             arguments=(
-                str(self._python()),
+                *((sys.executable, "-P", "-m", "infra.confinement") if confinement is not None else ()),
+                str(python),
                 *("-m", "vllm.entrypoints.openai.api_server"),
                 *(part for pair in named.items() for part in pair),
                 # Callers name the endpoint, and may also name the version; the gateway has already chosen this one.
@@ -79,11 +90,17 @@ class VllmLauncher:
             ),
             environment={
                 **_OFFLINE,
+                **_ON_THIS_HOST,
+                **home_of(order),
+                "VLLM_PORT": str(inside),
+                # Names of sockets without a file: the path of a file may be longer than a socket's name can be.
+                "VLLM_RPC_BASE_PATH": f"@rollbook-vllm-{order.record.boot_id}",
                 **self._resources(),
                 **self._capture(order),
                 **(_ADAPTERS_COME_AND_GO if has_room else {}),
                 **(_NO_PROMPT_LOGPROBS if has_room and not layers else {}),
             },
+            confinement=confinement,
         )
 
     def client(self, model: Path, *, port: int) -> EngineClient:  # noqa: ARG002 - every model of vLLM has the same protocol
@@ -99,6 +116,20 @@ class VllmLauncher:
                 "or name the Python of another installation in ROLLBOOK_AGENT_VLLM_PYTHON",
             )
         return python
+
+    def _confinement(self, order: Order, python: Path, *, inside: int) -> Confinement | None:
+        """Return what its processes may use; they talk over the port `inside` and over ones that the kernel chooses."""
+        confinement = confinement_of(self._settings, order)
+        if confinement is None:
+            return None
+        lent = lent_to(self._settings.directory / "models", order.deployment.id)
+        return msgspec.structs.replace(
+            confinement,
+            reads=(*confinement.reads, str(lent), *map(str, _environments(python))),
+            listens=(order.record.port, inside, 0),
+            connects=(*confinement.connects, inside),
+            starts_programs=True,
+        )
 
     def _has_room_for_adapters(self, model: Path) -> bool:
         """Engines of models that write text have room for adapters; vLLM does not support them for embeddings."""
@@ -128,6 +159,11 @@ class VllmLauncher:
             "ROLLBOOK_CAPTURE_POLICY_FILE": str(self._settings.capture_file_of(order.deployment.endpoint_id)),
             "ROLLBOOK_CAPTURE_WATCH_PID": str(self._settings.supervisor_pid),
         }
+
+
+def _environments(python: Path) -> tuple[Path, ...]:
+    """Return where the packages of a Python are, and those of the Python that its environment was made from."""
+    return tuple(each.parent.parent if each.parent.name == "bin" else each for each in (python, python.resolve()))
 
 
 def _writes_text(model: Path) -> bool:

@@ -84,6 +84,7 @@ for _command in (
     stack.run,
     stack.demo,
     stack.audit,
+    stack.doctor,
     registry.model,
     registry.version,
     endpoints.endpoint,

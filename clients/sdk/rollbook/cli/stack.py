@@ -1,4 +1,4 @@
-"""`rollbook up`, `down`, `status`, `logs`, `run`, `audit`, `demo`: programs of the server, found by entry point."""
+"""`rollbook up`, `down`, `status`, `logs`, `run`, `audit`, `doctor`, `demo`: the server's programs, by entry point."""
 
 import os
 import re
@@ -156,6 +156,14 @@ def run(program: str, arguments: tuple[str, ...]) -> None:
 def demo(arguments: tuple[str, ...]) -> None:
     """Run the demo: one canary promoted, one rolled back; `rollbook demo --help` lists its options."""
     sys.exit(run_program("demo", list(arguments)))
+
+
+@click.command("doctor", context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@pass_profile
+def doctor(profile: Profile, arguments: tuple[str, ...]) -> None:
+    """Say what protects this host's secrets and engines; exit with 1 if something is missing."""
+    sys.exit(run_program("doctor", ["--data-dir", str(profile.data_dir), *arguments]))
 
 
 @click.group("audit")

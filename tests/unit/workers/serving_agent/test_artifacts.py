@@ -14,7 +14,7 @@ from schemas.events.endpoints import VersionReference
 from schemas.events.registry import Artifact
 from serving.runtime.manifest import ARTIFACT_NAME, read_manifest
 from tests.support.digits import SIGNATURE, served
-from workers.serving_agent.artifacts import ModelShelf
+from workers.serving_agent.artifacts import ModelShelf, lend, lent_to
 from workers.serving_agent.control_plane import ControlPlane
 from workers.serving_agent.desired import Deployment
 from workers.serving_agent.errors import MayServeLaterError, NeverServesError
@@ -227,3 +227,30 @@ async def test_an_index_that_leads_out_of_its_directory_is_refused(tmp_path: Pat
 
     assert refusal.value.code == "artifact-malformed"
     assert not list(tmp_path.rglob("escaped.json"))
+
+
+async def test_what_a_model_lends_or_was_lent_ends_with_either(tmp_path: Path) -> None:
+    deployment, index = _directory("adapter", FILES)
+    shelf = ModelShelf(tmp_path, SharedStore(index, *FILES.values()))
+    await shelf.prepare(deployment)
+
+    lent = [lend(tmp_path, "adapter", to=parent) for parent in ("first", "first", "second")]
+
+    assert lent[0] == lent[1] == lent_to(tmp_path, "first") / "adapter"
+    assert (lent[0] / "sub" / "tokenizer.json").read_bytes() == TOKENIZER
+    assert shelf.models() == {"adapter"}
+    shelf.discard("second")
+    assert not lent[2].exists()
+    shelf.discard("adapter")
+    assert not lent[0].exists()
+    assert list((tmp_path / ".artifacts").iterdir()) == []
+
+
+async def test_what_engines_wrote_for_themselves_ends_with_the_deployment(tmp_path: Path) -> None:
+    shelf = ModelShelf(tmp_path, StoreDouble(MODEL.content))
+    (shelf.scratch_of("a") / "cache").mkdir()
+
+    assert shelf.scratch_of("a").is_dir()
+    shelf.discard("a")
+
+    assert list((tmp_path / ".scratch").iterdir()) == []

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from infra.addresses import read_networks
+from infra.confinement.confine import VARIABLE, Confinement
 from infra.kafka.connection import KafkaConnection
 from schemas.events.endpoints import VersionReference
 from schemas.events.registry import Artifact, ArtifactFormat, Signature
@@ -65,7 +66,9 @@ def command(root: Path, artifact_format: ArtifactFormat, *, replica: int = 0, **
         port=4_321,
         boot_id="boot-1",
     )
-    order = Order(deployment=wanted, model=root / "model", record=record, spool=root / "spool")
+    order = Order(
+        deployment=wanted, model=root / "model", record=record, spool=root / "spool", scratch=root / "scratch"
+    )
     return Launchers(settings(root, **changes), InstanceBook(root / "instances.json")).of(wanted).command(order)
 
 
@@ -111,7 +114,7 @@ def test_vllm_knows_the_endpoint_the_deployment_and_its_port(tmp_path: Path) -> 
     started = command(tmp_path, "transformers", vllm_python=python, vllm_arguments=("--max-model-len=99",))
 
     arguments = " ".join(started.arguments)
-    assert started.arguments[0] == str(python)
+    assert started.arguments[:5] == (sys.executable, "-P", "-m", "infra.confinement", str(python))
     assert f"--model {tmp_path}/model/files" in arguments
     assert "--served-model-name story story@3" in arguments
     assert "--fingerprint-mode custom --fingerprint-value deployment-1" in arguments
@@ -122,6 +125,36 @@ def test_vllm_knows_the_endpoint_the_deployment_and_its_port(tmp_path: Path) -> 
     assert started.environment["ROLLBOOK_CAPTURE_WATCH_PID"] == "7"
     assert (Path(started.environment["PYTHONPATH"]) / "rollbook_capture" / "middleware.py").is_file()
     assert not [value for value in started.environment.values() if "token" in value]
+
+
+@pytest.mark.parametrize("artifact_format", ["skops", "torch", "transformers"])
+def test_an_engine_may_use_its_model_spool_and_port_and_no_other_folder_of_ours(
+    tmp_path: Path, artifact_format: ArtifactFormat
+) -> None:
+    python = tmp_path / "python"
+    python.touch()
+
+    confinement = command(tmp_path, artifact_format, vllm_python=python).confinement
+
+    assert confinement is not None
+    ours = [path for path in (*confinement.reads, *confinement.writes, *confinement.scratch) if path != str(python)]
+    directory = tmp_path / "agent" / "local"
+    assert set(map(Path, ours)) <= {
+        *(tmp_path / "model", tmp_path / "spool", tmp_path / "scratch"),
+        *(directory / "capture" / "endpoint-1", directory / "models" / ".lent" / "deployment-1"),
+    }
+    assert confinement.listens is not None
+    assert 4321 in confinement.listens
+
+
+def test_without_confinement_an_engine_is_started_as_it_is(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.touch()
+
+    started = command(tmp_path, "transformers", vllm_python=python, engine_confinement="off")
+
+    assert started.confinement is None
+    assert started.arguments[0] == str(python)
 
 
 def test_without_vllm_the_reason_says_how_to_get_it(tmp_path: Path) -> None:
@@ -269,7 +302,9 @@ def test_an_engine_has_the_limits_that_the_operator_set_and_nothing_else_of_the_
     started = command(tmp_path, artifact_format)
     environment = environment_of(started, {**chosen, **others, "PATH": "/bin"})
 
+    told = environment.pop(VARIABLE, "null")
     assert environment == {**started.environment, **chosen, "PATH": "/bin"}
+    assert msgspec.json.decode(told, type=Confinement | None) == started.confinement
 
 
 def weights(path: Path, *names: str) -> None:
