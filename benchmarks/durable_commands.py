@@ -8,7 +8,7 @@ from benchmarks.closed_loop import Lap, Round, run_apart
 from benchmarks.cpu import cpu_used
 from benchmarks.figures import Figure, Goal, at_least, at_most, below, quantile
 from benchmarks.programs import new_folder, running
-from benchmarks.stack import running_stack
+from benchmarks.stack import MAX_REQUESTS_PER_SECOND, running_stack
 from infra.ports import free_ports
 from infra.stack.addresses import LOOPBACK
 
@@ -29,6 +29,7 @@ def measure(*, full: bool) -> Iterator[list[Figure]]:
             "DATA_DIR": str(folder),
             "KAFKA_BOOTSTRAP": f"{LOOPBACK}:{kafka}",
             "CLICKHOUSE_URL": f"http://{LOOPBACK}:{clickhouse}",
+            "REQUESTS_PER_SECOND_EACH": MAX_REQUESTS_PER_SECOND,
         }
         with running("api", settings, is_ready=lambda: _is_alive(url)):
             token = (folder / "secrets/admin.token").read_text(encoding="utf-8").strip()

@@ -37,6 +37,7 @@ from control_plane.web.measuring import measuring
 from control_plane.web.openapi import document_of, document_routes
 from control_plane.web.operation_routes import routes
 from control_plane.web.problems import EXCEPTION_HANDLERS, answer_error_with_status
+from control_plane.web.request_limits import RequestLimits
 from control_plane.workspaces.directory import WorkspaceDirectory
 from infra.background import AsyncWork, Background
 from infra.clock import SystemClock
@@ -161,10 +162,16 @@ async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemC
     await ensure_first_principals(store, tokens, secrets_dir, workspace=settings.workspace)
     workspaces = WorkspaceDirectory(store.catalogue, home=settings.workspace)
     keys = SigningKeyStore(secrets_dir, store.catalogue, home=settings.workspace, clock=clock)
+    limits = RequestLimits(
+        per_second=settings.requests_per_second_each,
+        burst=settings.requests_burst_each,
+        home=settings.workspace,
+        clock=clock,
+    )
     return Access(
         tokens=tokens,
         workspaces=workspaces,
-        authentication=Authentication(tokens, workspaces),
+        authentication=Authentication(tokens, workspaces, limits),
         mint=InferenceTokenMint(keys),
     )
 
@@ -201,7 +208,7 @@ def _application(
     app = Litestar(
         route_handlers=[
             *routes(declared, commands=commands, authentication=authentication),
-            *document_routes(document),
+            *document_routes(document, authentication),
         ],
         exception_handlers={**EXCEPTION_HANDLERS, QueryError: answer_error_with_status},
         openapi_config=None,

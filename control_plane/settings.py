@@ -28,6 +28,18 @@ class ApiSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     ] = "default"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest accepted JSON body")] = 1_048_576
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest accepted artifact")] = 20 * 1024**3
+    requests_per_second_each: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=1_000_000,
+            description="sustained requests per second of one principal, or of one address without a token; further "
+            "ones are rejected (429); 0: no limit; services of the home workspace have none",
+        ),
+    ] = 100
+    requests_burst_each: Annotated[
+        int, msgspec.Meta(ge=1, le=1_000_000, description="requests of one caller that may come at once")
+    ] = 500
     sql_at_once: Annotated[
         int, msgspec.Meta(ge=1, le=16, description="concurrent SQL statements of users; fewer than ClickHouse allows")
     ] = 2

@@ -144,9 +144,6 @@ class Question(Operation, frozen=True, kw_only=True):
     is_tagged: bool = False
     """Whether the answer carries an ETag, for a command's If-Match."""
 
-    knows_caller: bool = False
-    """Whether a public question is answered differently to whom has a token."""
-
     formats: tuple[str, ...] = ()
     """Other media types than JSON that the caller may choose."""
 

@@ -92,7 +92,6 @@ def _tokens(
             asks=KeysOf,
             answers=KeySet,
             roles=PUBLIC,
-            knows_caller=True,
             summary="Get the public keys that inference tokens are verified with",
         ),
     ]

@@ -14,6 +14,7 @@ from litestar.routes import HTTPRoute
 from control_plane.errors import Forbidden, Invalid, Unknown
 from control_plane.ports import Actor
 from control_plane.web.problems import Unauthenticated
+from control_plane.web.request_limits import RequestLimits
 from infra.operations import Operation
 from schemas.identifiers import WORKSPACE_HEADER
 
@@ -86,6 +87,39 @@ class Workspaces(Protocol):
         """Return whether someone may act in it."""
 
 
+class Doorway:
+    """Finds out who sends a request, and counts it against the limit of its principal, or else of its address."""
+
+    def __init__(self, tokens: Tokens, workspaces: Workspaces, limits: RequestLimits) -> None:
+        self.workspaces = workspaces
+        self._tokens = tokens
+        self._limits = limits
+
+    def admit(self, connection: Connection) -> Actor:
+        """Return whose token a request carries.
+
+        Raises:
+            Unauthenticated: it carries none that is valid.
+            TooManyRequestsError: the principal, or who sends no valid token from this address, sent too many.
+        """
+        try:
+            actor = self._authenticated(connection)
+        except Unauthenticated:
+            self._limits.admit_address(connection.client.host if connection.client else "")
+            raise
+        self._limits.admit_principal(actor)
+        return actor
+
+    def _authenticated(self, connection: Connection) -> Actor:
+        scheme, _, token = _authorization(connection).partition(b" ")
+        if scheme.lower() != b"bearer" or not token.strip():
+            raise Unauthenticated("the request has no bearer token", field="Authorization", remedy=_REMEDY)
+        actor = self._tokens.actor_of(hashlib.sha256(token.strip()).hexdigest())
+        if actor is None:
+            raise Unauthenticated("the token is unknown, expired or revoked", field="Authorization", remedy=_REMEDY)
+        return actor
+
+
 class RoleGuard:
     """Lets some roles pass. A route has one, or says that it is `PUBLIC`.
 
@@ -93,17 +127,17 @@ class RoleGuard:
     `Rollbook-Workspace` names, if it is there.
     """
 
-    def __init__(self, tokens: Tokens, workspaces: Workspaces, operation: Operation, *, remedy: str) -> None:
+    def __init__(self, doorway: Doorway, operation: Operation, *, remedy: str) -> None:
         self.roles = operation.roles
-        self._tokens = tokens
-        self._workspaces = workspaces
+        self._doorway = doorway
+        self._workspaces = doorway.workspaces
         self._is_for_installation = operation.is_for_installation
         self._is_for_closed = operation.is_for_closed or operation.method in {"GET", "HEAD"}
         self._remedy = remedy
 
     # Asynchronous, though it waits for nothing: Litestar runs a synchronous guard in a thread of its own.
     async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
-        actor = self._authenticated(connection)
+        actor = self._doorway.admit(connection)
         if actor.role not in self.roles:
             raise RoleTooWeakError(f"the role {actor.role} may not do this", remedy=self._remedy)
         home = self._workspaces.home
@@ -130,34 +164,30 @@ class RoleGuard:
             raise WorkspaceClosedError(actor.workspace)
         return actor
 
-    def _authenticated(self, connection: Connection) -> Actor:
-        scheme, _, token = _authorization(connection).partition(b" ")
-        if scheme.lower() != b"bearer" or not token.strip():
-            raise Unauthenticated("the request has no bearer token", field="Authorization", remedy=_REMEDY)
-        actor = self._tokens.actor_of(hashlib.sha256(token.strip()).hexdigest())
-        if actor is None:
-            raise Unauthenticated("the token is unknown, expired or revoked", field="Authorization", remedy=_REMEDY)
-        return actor
 
+class PublicGuard:
+    """Lets everybody pass, though not too often, and notes who asks where a good token says so."""
 
-class Noting(RoleGuard):
-    """Notes who asks where a good token says so, and lets everybody pass."""
+    def __init__(self, doorway: Doorway) -> None:
+        self._doorway = doorway
 
     async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
         with suppress(Unauthenticated):
-            connection.scope["state"]["actor"] = self._authenticated(connection)
+            connection.scope["state"]["actor"] = self._doorway.admit(connection)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "PublicGuard":
+        return self
 
 
 class Authentication:
     """Makes the guards of operations."""
 
-    def __init__(self, tokens: Tokens, workspaces: Workspaces) -> None:
-        self._tokens = tokens
-        self._workspaces = workspaces
+    def __init__(self, tokens: Tokens, workspaces: Workspaces, limits: RequestLimits) -> None:
+        self._doorway = Doorway(tokens, workspaces, limits)
 
-    def noting(self, operation: Operation) -> RoleGuard:
+    def public_guard(self) -> PublicGuard:
         """Let everybody pass, and note who it is."""
-        return Noting(self._tokens, self._workspaces, operation, remedy="")
+        return PublicGuard(self._doorway)
 
     def guard(self, operation: Operation) -> RoleGuard:
         """Let the roles pass that the operation is for."""
@@ -169,7 +199,7 @@ class Authentication:
             if asks_for_service
             else f"ask an admin for a token with the role {people[0]}"
         )
-        return RoleGuard(self._tokens, self._workspaces, operation, remedy=remedy)
+        return RoleGuard(self._doorway, operation, remedy=remedy)
 
 
 def open_routes(app: Litestar) -> list[str]:

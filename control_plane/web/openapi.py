@@ -15,6 +15,7 @@ from control_plane import errors
 from control_plane.event_store import errors as store_errors
 from control_plane.web.authentication import (
     PUBLIC,
+    Authentication,
     NotOfHomeError,
     RoleTooWeakError,
     WorkspaceClosedError,
@@ -31,6 +32,7 @@ from control_plane.web.problems import (
     Unauthenticated,
     status_of_kind,
 )
+from control_plane.web.request_limits import TooManyRequestsError
 from infra.operations import JSON, Command, CommandList, Operation, Operations, Question, Transfer
 from schemas.identifiers import WORKSPACE_HEADER
 
@@ -107,11 +109,11 @@ def document_of(groups: Sequence[Operations], *, version: str) -> Document:
     }
 
 
-def document_routes(document: Document) -> list[HTTPRouteHandler]:
+def document_routes(document: Document, authentication: Authentication) -> list[HTTPRouteHandler]:
     """Serve the document, and nothing that would load scripts from elsewhere."""
     content = msgspec.json.encode(document)
 
-    @get(list(PATHS), opt=PUBLIC, include_in_schema=False)
+    @get(list(PATHS), opt=PUBLIC, guards=[authentication.public_guard()], include_in_schema=False)
     async def show_document() -> Response[bytes]:
         return Response(content, media_type=MediaType.JSON)
 
@@ -335,7 +337,7 @@ def _codes(kinds: Sequence[Any]) -> Iterator[str]:
 
 
 def _errors_of(operation: Operation) -> Iterator[Any]:
-    yield from operation.errors
+    yield from (*operation.errors, TooManyRequestsError)
     if operation.roles:
         yield from (Unauthenticated, RoleTooWeakError, WorkspaceUnknownError, WorkspaceClosedError, errors.Invalid)
     if operation.is_for_installation:

@@ -38,11 +38,9 @@ def routes(groups: list[Operations], *, commands: Commands, authentication: Auth
 
 def _route(operation: Operation, *, commands: Commands, authentication: Authentication) -> HTTPRouteHandler:
     path = _UNTYPED.sub(r"{\1:str}", operation.path)
-    options: dict[str, Any] = {"opt": PUBLIC}
+    options: dict[str, Any] = {"opt": PUBLIC, "guards": [authentication.public_guard()]}
     if operation.roles:
         options = {"guards": [authentication.guard(operation)]}
-    elif isinstance(operation, Question) and operation.knows_caller:
-        options["guards"] = [authentication.noting(operation)]
     if isinstance(operation, Transfer) and operation.upload:
         options["request_max_body_size"] = None
     handler = HTTPRouteHandler(

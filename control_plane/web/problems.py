@@ -33,6 +33,7 @@ _STATUS_OF_CODE = {
     "artifact-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "event-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "range-not-satisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    "too-many-requests": HTTPStatus.TOO_MANY_REQUESTS,
 }
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid-request",

@@ -101,7 +101,7 @@ async def done(request: Awaitable[httpx.Response]) -> dict[str, Any]:
 
 
 def settings_for(data_dir: Path, **overrides: object) -> ApiSettings:
-    """Return settings whose Kafka and ClickHouse are nowhere."""
+    """Return settings whose Kafka and ClickHouse are nowhere, and which let the tests send as fast as they can."""
     kafka, clickhouse = free_ports(2)
     return msgspec.structs.replace(
         ApiSettings(
@@ -110,6 +110,7 @@ def settings_for(data_dir: Path, **overrides: object) -> ApiSettings:
             data_dir=data_dir,
             kafka=KafkaConnection(bootstrap=f"{LOOPBACK}:{kafka}"),
             clickhouse_url=f"http://{LOOPBACK}:{clickhouse}",
+            requests_per_second_each=0,
         ),
         **overrides,
     )

@@ -11,7 +11,7 @@ from litestar.testing import AsyncTestClient
 
 from control_plane.endpoints.errors import EndpointNotFoundError
 from control_plane.ports import Actor
-from control_plane.web.authentication import Authentication, Connection, RoleGuard, Tokens, Workspaces
+from control_plane.web.authentication import Authentication, Connection, Doorway, RoleGuard
 from control_plane.web.command_runner import Commands
 from control_plane.web.operation_routes import routes
 from infra.operations import Operation
@@ -38,12 +38,14 @@ from tests.support.read_side_messages import (
     request_row,
 )
 
+NOBODY = cast("Any", None)
+
 
 class HeaderGuard(RoleGuard):
     """Lets everybody in, under the name that a header says."""
 
     def __init__(self, operation: Operation) -> None:
-        super().__init__(cast("Tokens", None), cast("Workspaces", None), operation, remedy="")
+        super().__init__(Doorway(NOBODY, NOBODY, NOBODY), operation, remedy="")
 
     async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
         principal_id = connection.headers.get("x-principal", "one")
@@ -52,9 +54,6 @@ class HeaderGuard(RoleGuard):
 
 
 class Anybody(Authentication):
-    def __init__(self) -> None:
-        super().__init__(cast("Tokens", None), cast("Workspaces", None))
-
     def guard(self, operation: Operation) -> RoleGuard:
         assert operation.roles
         return HeaderGuard(operation)
@@ -354,7 +353,9 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 def _app(views: Views) -> Litestar:
-    handlers = routes(list(views.operations), commands=cast("Commands", None), authentication=Anybody())
+    handlers = routes(
+        list(views.operations), commands=cast("Commands", None), authentication=Anybody(NOBODY, NOBODY, NOBODY)
+    )
     return Litestar(
         route_handlers=handlers, exception_handlers={QueryError: told}, on_shutdown=[views.close], debug=True
     )
