@@ -99,6 +99,7 @@ def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
             background=parts.background,
             data_dir=parts.data_dir,
             gateway_url=parts.gateway_url,
+            clock=parts.clock,
         ),
     ]
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +12,16 @@ import msgspec
 
 from control_plane.errors import RollbookError
 from control_plane.ports import EventStore
+from control_plane.web.shared_probe import SharedProbe
 from infra.background import Background
+from infra.clock import Clock
 from infra.operations import PUBLIC, Caller, Content, Operations, Question
 
 Probe = Callable[[], Awaitable[bool]]
 _OK, _UNAVAILABLE = 200, 503
 _PROBE_S = 1.0
+_DISK_S = 5.0
+_MAX_AGE_S = 1.0
 _PROBE_BYTES = 4_096
 
 
@@ -42,14 +47,32 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def operations(
-    store: EventStore, probes: Mapping[str, Probe], *, background: Background, data_dir: Path, gateway_url: str
+    store: EventStore,
+    probes: Mapping[str, Probe],
+    *,
+    background: Background,
+    data_dir: Path,
+    gateway_url: str,
+    clock: Clock,
 ) -> Operations:
-    """Declare them; `probes` are the parts that the API works without, `data_dir` is where it must write."""
+    """Declare them; `probes` are the parts that the API works without, `data_dir` is where it must write.
+
+    Anybody may ask for readiness as often as they like: what it costs is spent once a second at most.
+    """
+    # A disk that hangs holds one thread, however often somebody asks.
+    disk = SharedProbe(partial(asyncio.to_thread, _takes_writes, data_dir), max_age_s=0, clock=clock)
+
+    async def look() -> list[bool]:
+        return await asyncio.gather(
+            _answers(disk.outcome, within_s=_DISK_S), *(_answers(probe) for probe in probes.values())
+        )
+
+    looked = SharedProbe(look, max_age_s=_MAX_AGE_S, clock=clock)
 
     async def readyz(_caller: Caller) -> Content:
-        position, *states = await asyncio.gather(
-            asyncio.to_thread(_position, store, data_dir), *(_answers(probe) for probe in probes.values())
-        )
+        is_writable, *states = await looked.outcome()
+        # Never from an earlier look: callers wait for this position.
+        position = await asyncio.to_thread(_position, store) if is_writable else None
         found = Readiness(
             status="unavailable" if position is None else "ready",
             store="unavailable" if position is None else "ok",
@@ -91,20 +114,27 @@ async def healthz(_caller: Caller) -> Health:
     return Health()
 
 
-def _position(store: EventStore, data_dir: Path) -> int | None:
-    """Return the log's head, or None where it cannot be read or the disk takes nothing."""
+def _position(store: EventStore) -> int | None:
+    """Return the log's head, or None where it cannot be read."""
+    try:
+        return store.head()
+    except RollbookError:
+        return None
+
+
+def _takes_writes(data_dir: Path) -> bool:
     try:
         with tempfile.TemporaryFile(dir=data_dir) as probe:
             probe.write(bytes(_PROBE_BYTES))
             probe.flush()
             os.fsync(probe.fileno())
-        return store.head()
-    except (RollbookError, OSError):
-        return None
+    except OSError:
+        return False
+    return True
 
 
-async def _answers(probe: Probe) -> bool:
+async def _answers(probe: Probe, *, within_s: float = _PROBE_S) -> bool:
     try:
-        return await asyncio.wait_for(probe(), timeout=_PROBE_S)
+        return await asyncio.wait_for(probe(), timeout=within_s)
     except TimeoutError:
         return False
