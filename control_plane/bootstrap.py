@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.access.first_principals import ensure_first_principals
 from control_plane.access.tokens import TokenIndex
-from control_plane.artifacts.artifact_store import ArtifactStores
+from control_plane.artifacts.artifact_store import ArtifactLimits, ArtifactStores
 from control_plane.audit.log_tree import LogTree
 from control_plane.declared import AGGREGATES, PROCESSES, Parts, declare
 from control_plane.endpoints.errors import EndpointNotFoundError
@@ -153,7 +153,13 @@ def _command_id(clock: SystemClock, randomness: Callable[[], int]) -> str:
 
 def _files(settings: ApiSettings) -> ArtifactStores:
     folder = settings.data_dir / "artifacts"
-    return ArtifactStores(folder, home=settings.workspace, max_bytes=settings.max_artifact_bytes)
+    limits = ArtifactLimits(
+        max_bytes=settings.max_artifact_bytes,
+        quota_bytes=settings.artifact_quota_bytes,
+        uploads_at_once=settings.uploads_at_once,
+        uploads_at_once_each=settings.uploads_at_once_each,
+    )
+    return ArtifactStores(folder, home=settings.workspace, limits=limits)
 
 
 async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemClock) -> Access:

@@ -15,9 +15,13 @@ from typing import ClassVar
 
 
 class RollbookError(Exception):
-    """What is wrong in one sentence, with the field it is about and the remedy. `code` is stable and kebab-case."""
+    """What is wrong in one sentence, with the field it is about and the remedy. `code` is stable and kebab-case.
+
+    Where trying again may help, `retry_after_s` says when.
+    """
 
     code: ClassVar[str] = "error"
+    retry_after_s: ClassVar[int] = 1
 
     def __init__(self, detail: str, *, field: str | None = None, remedy: str | None = None) -> None:
         """Keep the sentence, the JSON path of the field (`gates[0].max_drop`) and what the caller can do."""

@@ -28,6 +28,15 @@ class ApiSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     ] = "default"
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, description="the largest accepted JSON body")] = 1_048_576
     max_artifact_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest accepted artifact")] = 20 * 1024**3
+    artifact_quota_bytes: Annotated[
+        int, msgspec.Meta(ge=0, description="bytes of artifacts that one workspace may keep; 0: no limit")
+    ] = 0
+    uploads_at_once: Annotated[
+        int, msgspec.Meta(ge=1, le=1_024, description="artifacts that arrive at the same time; further ones get 429")
+    ] = 32
+    uploads_at_once_each: Annotated[
+        int, msgspec.Meta(ge=1, le=1_024, description="artifacts of one workspace that arrive at the same time")
+    ] = 8
     requests_per_second_each: Annotated[
         int,
         msgspec.Meta(

@@ -18,6 +18,8 @@ from control_plane.artifacts.errors import (
     ArtifactTooLargeError,
     DigestDiffersError,
 )
+from control_plane.artifacts.space import Space
+from control_plane.artifacts.upload_turns import UploadTurns
 from infra.data_directory import folder_of_workspace
 
 _READ_BYTES = 1 << 20
@@ -31,21 +33,27 @@ class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactStore:
-    """Keeps files below `<root>/sha256/<first 2>/<64 hex>`; all methods block on the disk."""
+    """Keeps files below `<root>/sha256/<first 2>/<64 hex>`; all methods block on the disk.
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
+    `space` counts them: what a workspace has is added up when its store is prepared, and kept up to date from then on.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int, space: Space | None = None) -> None:
         self.max_bytes = max_bytes
+        self.space = space or Space(workspace="", quota_bytes=0)
         self._root = root
         self._incoming = root / "incoming"
+        self._naming = Lock()
 
     def prepare(self) -> None:
-        """Make the folders, and delete what uploads that a crash cut short have left."""
+        """Make the folders, delete what uploads that a crash cut short have left, and add up what is kept."""
         with translate_disk_errors():
             self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in self._incoming.iterdir():
                 left.unlink()
             (self._root / "sha256").mkdir(mode=0o700, exist_ok=True)
             _sync_folder(self._root)
+            self.space.set(sum(path.stat().st_size for path in (self._root / "sha256").glob("*/*")))
 
     def find(self, digest: str) -> StoredArtifact | None:
         """Return what is known of a file, or None when the store does not hold it."""
@@ -77,9 +85,41 @@ class ArtifactStore:
         return self._root / "sha256" / name[:2] / name
 
     def receive(self, digest: str) -> "Upload":
-        """Begin an upload; call `keep` once all is there, and `close` in any case."""
-        with translate_disk_errors():
-            return Upload(self, digest, self._incoming / secrets.token_hex(16))
+        """Begin an upload, without touching the disk; call `keep` once all is there, and `close` in any case."""
+        return Upload(self, digest, self._incoming / secrets.token_hex(16))
+
+    def require_space(self, digest: str, size_bytes: int) -> None:
+        """Refuse a file that is too large, before any of it arrives.
+
+        Raises:
+            ArtifactTooLargeError: no file may be so large.
+            ArtifactQuotaExceededError: the workspace has no space for it.
+        """
+        if size_bytes > self.max_bytes:
+            raise ArtifactTooLargeError(limit_bytes=self.max_bytes)
+        self.space.require(size_bytes - self.size_of(digest))
+
+    def give_name(self, temporary: Path, digest: str, *, claimed: int) -> None:
+        """Put a file in its place, and count it instead of what was there and of what was claimed for it."""
+        size_bytes = temporary.stat().st_size
+        with self._naming:
+            replaced = self.size_of(digest)
+            temporary.replace(self.path_of(digest))
+            self.space.give_back(claimed + replaced - size_bytes)
+
+    def size_of(self, digest: str) -> int:
+        """Return how large a file is, 0 where the store does not hold it."""
+        found = self.find(digest)
+        return 0 if found is None else found.size_bytes
+
+
+class ArtifactLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How large one file may be, how much a workspace may keep, 0 for no limit, and how many files arrive at once."""
+
+    max_bytes: int
+    quota_bytes: int = 0
+    uploads_at_once: int = 32
+    uploads_at_once_each: int = 8
 
 
 class ArtifactStores:
@@ -88,8 +128,9 @@ class ArtifactStores:
     That of the home workspace is the folder itself, that of each other one a folder below it. Safe from any thread.
     """
 
-    def __init__(self, root: Path, *, home: str, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self, root: Path, *, home: str, limits: ArtifactLimits) -> None:
+        self.turns = UploadTurns(at_once=limits.uploads_at_once, at_once_each=limits.uploads_at_once_each)
+        self._limits = limits
         self._root = root
         self._home = home
         self._stores: dict[str, ArtifactStore] = {}
@@ -102,14 +143,19 @@ class ArtifactStores:
             known = self._stores.get(workspace)
             if known is None:
                 root = folder_of_workspace(self._root, workspace, home=self._home)
-                known = ArtifactStore(root, max_bytes=self.max_bytes)
+                space = Space(workspace=workspace, quota_bytes=self._limits.quota_bytes)
+                known = ArtifactStore(root, max_bytes=self._limits.max_bytes, space=space)
                 known.prepare()
                 self._stores[workspace] = known
             return known
 
 
 class Upload:
-    """A file on its way in: written beside the store, and moved into it only when its digest is right."""
+    """A file on its way in: written beside the store, and moved into it only when its digest is right.
+
+    `close` may be called while another thread still writes, as it is when the API stops: whatever comes first, nothing
+    of a file that was not kept is left.
+    """
 
     def __init__(self, store: ArtifactStore, digest: str, temporary: Path) -> None:
         self._store = store
@@ -118,21 +164,39 @@ class Upload:
         self._temporary = temporary
         self._hash = hashlib.sha256()
         self._size = 0
-        self._file = temporary.open("xb")
+        self._free = self._claimed = 0
+        self._lock = Lock()
+        self._is_closed = False
+        self._file: BinaryIO | None = None
+
+    def begin(self) -> None:
+        """Make the file, before the first bytes are there.
+
+        Raises:
+            ArtifactStoreUnavailableError: the disk refuses.
+        """
+        with self._lock, translate_disk_errors():
+            self._opened()
 
     def write(self, chunk: bytes) -> None:
         """Add bytes.
 
         Raises:
             ArtifactTooLargeError: the file grows beyond the limit.
+            ArtifactQuotaExceededError: the workspace has no space for it.
             ArtifactStoreUnavailableError: the disk refuses.
         """
-        self._size += len(chunk)
-        if self._size > self._store.max_bytes:
-            raise ArtifactTooLargeError(limit_bytes=self._store.max_bytes)
-        self._hash.update(chunk)
-        with translate_disk_errors():
-            self._file.write(chunk)
+        with self._lock, translate_disk_errors():
+            file = self._opened()
+            self._size += len(chunk)
+            if self._size > self._store.max_bytes:
+                raise ArtifactTooLargeError(limit_bytes=self._store.max_bytes)
+            missing = self._size - self._free - self._claimed
+            if missing > 0:
+                self._store.space.claim(missing)
+                self._claimed += missing
+            self._hash.update(chunk)
+            file.write(chunk)
 
     def keep(self) -> StoredArtifact:
         """Give the file its name; when this returns it survives a power cut.
@@ -143,20 +207,36 @@ class Upload:
         found = f"sha256:{self._hash.hexdigest()}"
         if found != self._digest:
             raise DigestDiffersError(named=self._digest, found=found)
-        with translate_disk_errors():
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        with self._lock, translate_disk_errors():
+            file = self._opened()
+            file.flush()
+            os.fsync(file.fileno())
             self._final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._temporary.replace(self._final)
+            self._store.give_name(self._temporary, self._digest, claimed=self._claimed)
+            self._claimed = 0
             for folder in (self._final.parent, self._final.parent.parent):
                 _sync_folder(folder)
         return StoredArtifact(digest=self._digest, size_bytes=self._size)
 
     def close(self) -> None:
         """Let go of the file, and delete what was not kept."""
-        with suppress(OSError):  # A full disk refuses the last flush; the file is deleted anyway.
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        with self._lock:
+            self._is_closed = True
+            if self._file is not None:
+                with suppress(OSError):  # A full disk refuses the last flush; the file is deleted anyway.
+                    self._file.close()
+                self._temporary.unlink(missing_ok=True)
+            self._store.space.give_back(self._claimed)
+            self._claimed = 0
+
+    def _opened(self) -> BinaryIO:
+        if self._is_closed:
+            raise ArtifactStoreUnavailableError("the upload was given up")
+        if self._file is None:
+            # A file that is sent again takes the place of the kept one, and so only the space that it needs on top.
+            self._free = self._store.size_of(self._digest)
+            self._file = self._temporary.open("xb")
+        return self._file
 
 
 def read_range(file: BinaryIO, *, start: int, length: int) -> Iterator[bytes]:

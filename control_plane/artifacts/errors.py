@@ -3,8 +3,8 @@
 Invalid      ── MalformedDigestError, ArtifactTooLargeError
 Unknown      ── ArtifactNotFoundError
 Refused      ── DigestDiffersError, UploadCutShortError, NotAModelError, UnservableModelError, AdapterDoesNotFitError,
-                RangeNotSatisfiableError
-Unavailable  ── ArtifactStoreUnavailableError
+                RangeNotSatisfiableError, ArtifactQuotaExceededError
+Unavailable  ── ArtifactStoreUnavailableError, TooManyUploadsError
 """
 
 from collections.abc import Mapping
@@ -51,6 +51,32 @@ class ArtifactTooLargeError(Invalid):
         )
 
 
+class ArtifactQuotaExceededError(Refused):
+    """The workspace has not enough space left for the file; nothing was stored."""
+
+    code = "artifact-quota-exceeded"
+
+    def __init__(self, *, workspace: str, used_bytes: int, quota_bytes: int) -> None:
+        super().__init__(
+            f"the workspace {workspace} already uses {used_bytes} of its {quota_bytes} bytes for files",
+            remedy="upload a smaller file, or ask the API's operator to raise ROLLBOOK_API_ARTIFACT_QUOTA_BYTES",
+        )
+
+
+class TooManyUploadsError(Unavailable):
+    """The maximum number of files is arriving, in this workspace or in all."""
+
+    code = "too-many-uploads"
+    retry_after_s = 5
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            detail,
+            remedy="wait for one to end, as Retry-After says; the API's operator sets the limits with "
+            "ROLLBOOK_API_UPLOADS_AT_ONCE and ROLLBOOK_API_UPLOADS_AT_ONCE_EACH",
+        )
+
+
 class ArtifactNotFoundError(Unknown):
     """There is no artifact with this digest."""
 
@@ -78,7 +104,7 @@ class DigestDiffersError(Refused):
 
 
 class UploadCutShortError(Refused):
-    """The connection ended before the file did."""
+    """The connection ended before the file did, or nothing came for too long."""
 
     code = "upload-cut-short"
 

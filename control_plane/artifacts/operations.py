@@ -1,7 +1,7 @@
 """The operations on files of the artifact store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from infra.operations import OPERATORS, READERS, Operations, Transfer
 
 _MEDIA_TYPE = "application/octet-stream"
 _WRITE_BYTES = 1 << 20
+_MAX_IDLE_S = 60.0
 _OK, _CREATED, _PARTIAL = 200, 201, 206
 _READING = (errors.MalformedDigestError, errors.ArtifactNotFoundError, errors.ArtifactStoreUnavailableError)
 
@@ -45,6 +46,8 @@ def operations(stores: ArtifactStores) -> Operations:
                 errors=(
                     errors.MalformedDigestError,
                     errors.ArtifactTooLargeError,
+                    errors.ArtifactQuotaExceededError,
+                    errors.TooManyUploadsError,
                     errors.DigestDiffersError,
                     errors.UploadCutShortError,
                     errors.ArtifactStoreUnavailableError,
@@ -77,10 +80,11 @@ def operations(stores: ArtifactStores) -> Operations:
 
 async def put_artifact(stores: ArtifactStores, request: AnyRequest, digest: str) -> Response[StoredArtifact]:
     """Keep a file."""
-    store = await _store_of(request, stores)
-    was_there = await asyncio.to_thread(store.find, digest) is not None
-    # A file that is there is written again all the same: that proves the bytes, and repairs a damaged disk.
-    kept = await _received(request, store, digest)
+    with stores.turns.turn(actor_of(request).workspace):
+        store = await _store_of(request, stores)
+        was_there = await asyncio.to_thread(store.find, digest) is not None
+        # A file that is there is written again all the same: that proves the bytes, and repairs a damaged disk.
+        kept = await _received(request, store, digest)
     return Response(kept, status_code=_OK if was_there else _CREATED)
 
 
@@ -128,10 +132,11 @@ def _headers(found: StoredArtifact) -> dict[str, str]:
 
 async def _received(request: AnyRequest, store: ArtifactStore, digest: str) -> StoredArtifact:
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > store.max_bytes:
-        raise errors.ArtifactTooLargeError(limit_bytes=store.max_bytes)
-    upload = await asyncio.to_thread(store.receive, digest)
+    if announced.isdecimal():
+        await asyncio.to_thread(store.require_space, digest, int(announced))
+    upload = store.receive(digest)
     try:
+        await asyncio.to_thread(upload.begin)
         async for piece in _pieces(request):
             await asyncio.to_thread(upload.write, piece)
         return await asyncio.to_thread(upload.keep)
@@ -141,14 +146,20 @@ async def _received(request: AnyRequest, store: ArtifactStore, digest: str) -> S
 
 async def _pieces(request: AnyRequest) -> AsyncIterator[bytes]:
     """Yield the body in larger pieces than the network gives, so that each costs one switch of threads."""
-    gathered = bytearray()
+    gathered, chunks = bytearray(), request.stream()
     try:
-        async for chunk in request.stream():
+        # One who sends nothing must not hold a place among those that may arrive at once.
+        while (chunk := await _next_of(chunks)) is not None:
             gathered += chunk
             if len(gathered) >= _WRITE_BYTES:
                 yield bytes(gathered)
                 gathered.clear()
-    except HTTPException as error:
+    except (HTTPException, TimeoutError) as error:
         raise errors.UploadCutShortError from error
     if gathered:
         yield bytes(gathered)
+
+
+async def _next_of(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    async with asyncio.timeout(_MAX_IDLE_S):
+        return await anext(chunks, None)

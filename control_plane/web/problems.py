@@ -12,7 +12,6 @@ from control_plane import errors
 from control_plane.web.bodies import sentence
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_S = "1"
 LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _SHOWN = "send the type that /openapi shows"
 _log = structlog.get_logger(__name__)
@@ -34,6 +33,7 @@ _STATUS_OF_CODE = {
     "event-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "range-not-satisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     "too-many-requests": HTTPStatus.TOO_MANY_REQUESTS,
+    "too-many-uploads": HTTPStatus.TOO_MANY_REQUESTS,
 }
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid-request",
@@ -93,7 +93,10 @@ class NoSuchRoute(errors.RollbookError):
 def answer_refusal(request: Request[Any, Any, Any], error: errors.RollbookError) -> Response[bytes]:
     """Answer one of our own errors."""
     status = status_of_kind(type(error))
-    return _response(request, status, error.code, error.detail, field=error.field, remedy=error.remedy)
+    answer = _response(request, status, error.code, error.detail, field=error.field, remedy=error.remedy)
+    if status in LATER:
+        answer.headers["retry-after"] = str(error.retry_after_s)
+    return answer
 
 
 class ErrorWithStatus(Protocol):
@@ -169,7 +172,7 @@ def _response(
     )
     headers = {}
     if status in LATER:
-        headers["retry-after"] = RETRY_AFTER_S
+        headers["retry-after"] = str(errors.RollbookError.retry_after_s)
     if status is HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     return Response(msgspec.json.encode(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers)

@@ -273,6 +273,35 @@ async def test_an_upload_that_is_cut_short_leaves_nothing(api: RunningApi) -> No
     problem(await api.admin.get(f"/v1/artifacts/{DIGEST}"), 404, "artifact-not-found")
 
 
+async def test_uploads_above_the_limit_and_files_above_the_quota_are_refused(tmp_path: Path) -> None:
+    async with running_api(tmp_path, uploads_at_once_each=1, artifact_quota_bytes=len(MODEL.content)) as api:
+        has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield MODEL.content[:100]
+            has_begun.set()
+            await may_end.wait()
+            yield MODEL.content[100:]
+
+        slow = asyncio.create_task(api.admin.put(f"/v1/artifacts/{DIGEST}", content=pieces()))
+        await has_begun.wait()
+        async with asyncio.timeout(60):
+            while not kept_files(api):
+                await asyncio.sleep(0.01)
+        second = await api.admin.put(f"/v1/artifacts/{UNKNOWN_DIGEST}", content=b"x")
+        may_end.set()
+        first = await slow
+        above = await api.admin.put(f"/v1/artifacts/{UNKNOWN_DIGEST}", content=b"x")
+        again = await api.admin.put(f"/v1/artifacts/{DIGEST}", content=MODEL.content)
+
+        told = problem(second, 429, "too-many-uploads")
+        assert "1 uploads of the workspace default" in told["detail"]
+        assert second.headers["retry-after"] == "5"
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert f"uses {len(MODEL.content)} of its" in problem(above, 422, "artifact-quota-exceeded")["detail"]
+        assert len(kept_files(api)) == 1
+
+
 @pytest.mark.parametrize("digest", ["sha256:xyz", "md5:" + "0" * 64, "..%2F..%2Fsecrets%2Fadmin.token"])
 async def test_no_path_but_a_digest_reaches_the_store(api: RunningApi, digest: str) -> None:
     for method in ("GET", "PUT"):

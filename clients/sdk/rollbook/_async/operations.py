@@ -23,8 +23,8 @@ class AsyncArtifacts:
     async def put(self, digest: str, content: Path | bytes) -> types.StoredArtifact:
         """Upload a file under the digest of its content.
 
-        Refused with `artifact-digest-differs`, `artifact-store-unavailable`, `artifact-too-large`, `malformed-digest`,
-        `upload-cut-short`.
+        Refused with `artifact-digest-differs`, `artifact-quota-exceeded`, `artifact-store-unavailable`,
+        `artifact-too-large`, `malformed-digest`, `too-many-uploads`, `upload-cut-short`.
         """
         return await self._connection.upload(
             _wire.path("/v1/artifacts/{digest}", digest=digest), content, types.StoredArtifact
