@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from schemas.events.registry import ArtifactFormat
 from schemas.external_engine import MAX_BYTES, read_description
+from schemas.model_archive import UNREADABLE, UnsafeArchiveError, opened_archive
 from schemas.model_directory import ADAPTER_CONFIGURATION, MAX_INDEX_BYTES, read_index
 from serving.engines.catboost_file import check_catboost
 from serving.engines.errors import CannotLoadError, MalformedArtifactError
@@ -15,9 +16,6 @@ from serving.engines.exported_program import check_program
 from serving.engines.lightgbm_file import check_lightgbm
 from serving.engines.xgboost_file import check_xgboost
 
-MAX_UNPACKED_BYTES = 8 * 1024**3
-MAX_UNPACKED_RATIO = 200
-_SMALL_BYTES = 1024**2
 _SCHEMA = "schema.json"
 _MAX_SCHEMA_BYTES = 64 * 1024**2
 
@@ -44,25 +42,24 @@ def check_artifact(artifact_format: ArtifactFormat, path: Path) -> None:
 
 def _check_skops(path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_members(archive, file_bytes=path.stat().st_size)
+        with path.open("rb") as file, opened_archive(file) as (archive, _):
+            _check_members(archive)
             schema = json.loads(archive.read(_SCHEMA))
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, RuntimeError) as error:
+    except UnsafeArchiveError as error:
+        raise MalformedArtifactError(f"the archive {error}") from error
+    except (*UNREADABLE, RecursionError) as error:
         raise MalformedArtifactError("the artifact is not a skops file (a zip archive with a schema.json)") from error
     if not isinstance(schema, dict) or not {"__loader__", "__module__", "__class__", "protocol"} <= schema.keys():
         raise MalformedArtifactError("the artifact's schema.json does not describe an object saved by skops")
 
 
-def _check_members(archive: zipfile.ZipFile, *, file_bytes: int) -> None:
+def _check_members(archive: zipfile.ZipFile) -> None:
     for member in archive.infolist():
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             raise MalformedArtifactError(f"the archive holds {member.filename!r}, a path that leads outside it")
         if member.filename == _SCHEMA and member.file_size > _MAX_SCHEMA_BYTES:
             raise MalformedArtifactError(f"the archive's schema.json is larger than {_MAX_SCHEMA_BYTES} bytes")
-    unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > MAX_UNPACKED_BYTES or unpacked > max(_SMALL_BYTES, file_bytes) * MAX_UNPACKED_RATIO:
-        raise MalformedArtifactError(f"the archive unpacks to {unpacked} bytes, too much for a file of {file_bytes}")
 
 
 def _check_onnx(path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.model_archive import UNREADABLE, UnsafeArchiveError, opened_archive
 from serving.engines.errors import MalformedArtifactError, UntrustedTypeError
 
 _MAX_DOCUMENT_BYTES = 256 * 1024**2
@@ -68,12 +69,14 @@ def safe_program(path: Path) -> bytes:
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, opened_archive(file) as (archive, _):
             yield archive
-    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise _malformed("it is not an archive written by torch.export.save") from error
+    except UnsafeArchiveError as error:
+        raise _malformed(f"the archive {error}") from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _malformed("a document in it is not JSON") from error
+    except UNREADABLE as error:
+        raise _malformed("it is not an archive written by torch.export.save") from error
 
 
 def _kept(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -1,9 +1,9 @@
 """How much memory a model will take, estimated from its file alone, on the high side."""
 
-import zipfile
 from pathlib import Path
 
 from schemas.events.registry import ArtifactFormat
+from schemas.model_archive import UNREADABLE, opened_archive
 
 _BASE_BYTES = 48 * 1024**2
 """The engine's library, if it is not in memory yet."""
@@ -21,8 +21,8 @@ def _unpacked_bytes(artifact_format: ArtifactFormat, path: Path) -> int:
     if artifact_format != "skops":
         return size
     try:
-        with zipfile.ZipFile(path) as archive:
-            return max(size, sum(member.file_size for member in archive.infolist()))
-    except zipfile.BadZipFile:
+        with path.open("rb") as file, opened_archive(file) as archive:
+            return max(size, archive.unpacked_bytes)
+    except UNREADABLE:
         # The engine rejects it with its own message.
         return size
