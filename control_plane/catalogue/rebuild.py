@@ -12,7 +12,7 @@ from control_plane.ports import Aggregates, CatalogueRow, DocumentMark
 from schemas.envelope import RecordedEvent
 from schemas.identifiers import kind_of
 
-FORMAT = "6"
+FORMAT = "7"
 """Raised when a row writer changes what it writes, or which of its rows are documents; a store with another format
 rebuilds its rows when it is opened.
 

@@ -162,7 +162,8 @@ def _contents(state: aggregate.Endpoint) -> list[Content]:
 
 
 def _instance_catalogue_row(state: Instance) -> CatalogueRow | None:
-    if state.stream_version == 0:
+    # A withdrawn one stays in the log alone, or the catalogue would grow with each restart of an engine.
+    if state.stream_version == 0 or state.phase == "withdrawn":
         return None
     return CatalogueRow(
         workspace=state.workspace,

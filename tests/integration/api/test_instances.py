@@ -1,6 +1,9 @@
 """What agents tell of their instances, on the log and in the endpoint."""
 
+import asyncio
 import itertools
+import sqlite3
+from contextlib import closing
 
 import httpx
 import pytest
@@ -42,6 +45,47 @@ async def test_an_unhealthy_instance_leaves_with_its_code_and_comes_back(api: Ru
     place = dict.fromkeys(("agent_id", "boot_id", "host", "region", "zone"), "one") | {"port": 9_000}
     back = await done(api.service.post("/v1/instances", json=body | place))
     assert (back["phase"], back.get("code")) == ("announced", None)
+
+
+async def test_a_thousand_restarts_leave_the_catalogue_as_large_as_it_was(api: RunningApi, stage: Stage) -> None:
+    place = dict.fromkeys(("agent_id", "boot_id", "host", "region", "zone"), "one") | {"port": 9_000}
+    body = {"endpoint_id": stage.endpoint_id, "deployment_id": stage.deployment_id} | place
+    before, head = kept_instances(api), await api.head()
+
+    async def restart() -> None:
+        instance = await done(api.service.post("/v1/instances", json=body))
+        await done(api.service.post(f"/v1/instances/{instance['id']}/withdraw", json={"reason": "restarts"}))
+
+    for _ in range(20):
+        await asyncio.gather(*(restart() for _ in range(50)))
+
+    assert await api.head() == head + 2_000
+    assert kept_instances(api) == before
+    endpoint = await done(api.admin.get(f"/v1/endpoints/{stage.endpoint_id}"))
+    assert {each["id"] for each in endpoint["deployments"][0]["instances"]} <= {stage.instance_id}
+
+
+async def test_an_instance_that_left_the_catalogue_is_still_known_and_comes_back(api: RunningApi, stage: Stage) -> None:
+    place = dict.fromkeys(("agent_id", "boot_id", "host", "region", "zone"), "one") | {"port": 9_000}
+    body = {"endpoint_id": stage.endpoint_id, "deployment_id": stage.deployment_id} | place
+    instance = await done(api.service.post("/v1/instances", json=body))
+    path = f"/v1/instances/{instance['id']}/withdraw"
+    await done(api.service.post(path, json={"reason": "restarts"}))
+    assert instance["id"] not in kept_instances(api)
+
+    again = await done(api.service.post(path, json={"reason": "restarts"}))
+    back = await done(api.service.post("/v1/instances", json=body | {"instance_id": instance["id"]}))
+
+    assert again["phase"] == "withdrawn"
+    assert (back["phase"], back["stream_version"]) == ("announced", 3)
+    assert instance["id"] in kept_instances(api)
+    await done(api.service.post(path, json={"reason": "is over"}))
+
+
+def kept_instances(api: RunningApi) -> set[str]:
+    """Return the instances in the catalogue, in whatever phase."""
+    with closing(sqlite3.connect(api.data_dir / "events" / "registry.sqlite")) as connection:
+        return {row[0] for row in connection.execute("SELECT id FROM catalogue WHERE kind = 'instance'")}
 
 
 @pytest.mark.parametrize("code", ["", "x" * 201, 7])
