@@ -187,6 +187,7 @@ async def _shipping(settings: AgentSettings, parts: AgentParts) -> AsyncIterator
         clock=parts.clock,
         boots=parts.book.boots,
         background=parts.background,
+        max_bytes=settings.spools_max_bytes,
     )
     try:
         async with parts.background.running({"agent-ships-captures": shipping.run}):

@@ -117,6 +117,14 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
     telemetry_interval_s: Annotated[
         float, msgspec.Meta(gt=0, description="time between two measurements of what instances use")
     ] = 5.0
+    spools_max_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1024**2,
+            description="space for captured predictions of all engines of this host; above it, engines that ended lose "
+            "inputs and outputs first, then records, but no counts",
+        ),
+    ] = 4 * 1024**3
     probe_faults: Annotated[
         int, msgspec.Meta(ge=1, description="failed probes, out of twice as many, after which an instance is withdrawn")
     ] = 3

@@ -19,6 +19,7 @@ from serving.capture.spool_reader import SpoolReader
 from workers.serving_agent import telemetry_records
 from workers.serving_agent.batch_sink import Sink
 from workers.serving_agent.observation_batches import Decoded, decode_frames, encode_rows
+from workers.serving_agent.spool_cap import keep_within
 from workers.serving_agent.spool_sources import SpoolSource, sources
 
 MAX_FRAMES = 500
@@ -26,6 +27,7 @@ MAX_BYTES = 512 * 1024
 _PROGRESS = "shipping.json"
 _INTERVAL_S = 0.5
 _PAUSE_WHEN_BEHIND_S = 0.01
+_CAP_EVERY_S = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -207,8 +209,12 @@ class SpoolShipping:
         clock: Clock,
         boots: Callable[[], set[str]],
         background: Background,
+        max_bytes: int | None = None,
     ) -> None:
         spools.mkdir(parents=True, exist_ok=True)
+        self._max_bytes = max_bytes
+        self._capped_at = clock.monotonic()
+        self._removing = asyncio.Lock()
         self._background = background
         self._spools = spools
         self._to = to
@@ -225,12 +231,26 @@ class SpoolShipping:
                     if directory not in self._tasks:
                         ship = partial(self._ship, directory, source)
                         self._tasks[directory] = self._background.task("agent-ships-source", ship)
+                await self._keep_within_cap()
                 await asyncio.sleep(_INTERVAL_S)
         finally:
             tasks, self._tasks = list(self._tasks.values()), {}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_within_cap(self) -> None:
+        now = self._clock.monotonic()
+        if self._max_bytes is None or now - self._capped_at < _CAP_EVERY_S:
+            return
+        self._capped_at, running = now, self._boots()
+        async with self._removing:
+            await asyncio.to_thread(
+                keep_within,
+                self._spools,
+                max_bytes=self._max_bytes,
+                is_over=lambda source: source.boot_id not in running,
+            )
 
     async def drained(self) -> None:
         """Return once every source that is over has been shipped and closed."""
@@ -250,7 +270,8 @@ class SpoolShipping:
             if state == "closing":
                 break
             await asyncio.sleep(_PAUSE_WHEN_BEHIND_S if state is None else _INTERVAL_S)
-        shutil.rmtree(directory)
+        async with self._removing:
+            shutil.rmtree(directory)
         self._tasks.pop(directory, None)
         _log.info("spool_shipped", source=source.boot_id)
 
