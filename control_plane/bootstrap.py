@@ -25,6 +25,8 @@ from control_plane.event_store.sqlite_store import SqliteStore, open_sqlite_stor
 from control_plane.feedback.publisher import FeedbackPublisher
 from control_plane.inference_tokens.mint import InferenceTokenMint
 from control_plane.inference_tokens.signing_keys import SigningKeyStore
+from control_plane.inference_tokens.unused_keys import WORK as UNUSED_SIGNING_KEYS
+from control_plane.inference_tokens.unused_keys import UnusedKeys
 from control_plane.keys.key_file import open_key_file
 from control_plane.keys.secret_files import load_or_make_key
 from control_plane.processes.runner import ProcessRunner, show_positions
@@ -113,8 +115,8 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         new_command_id = partial(_command_id, clock, randomness)
         commands = Commands(store, new_command_id)
         runners = [ProcessRunner(each, store, commits, new_command_id=new_command_id) for each in PROCESSES]
-        works: Mapping[str, AsyncWork] = {f"process-{runner.name}": runner.run for runner in runners}
-        await resources.enter_async_context(background.running(works))
+        unused_keys = UnusedKeys(store, guards.mint.keys, new_command_id=new_command_id)
+        await resources.enter_async_context(background.running(_works(runners, unused_keys)))
         parts = Parts(
             store=store,
             files=_files(settings),
@@ -136,6 +138,10 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         application = _application(declare(parts, views.operations), commands, guards.authentication, settings)
         application = measuring(cast("ASGIApp", traced(cast("Any", application))), metrics.registry)
         yield Api(application=application, drain=commits.drain, metrics=metrics)
+
+
+def _works(runners: Sequence[ProcessRunner], unused_keys: UnusedKeys) -> Mapping[str, AsyncWork]:
+    return {**{f"process-{runner.name}": runner.run for runner in runners}, UNUSED_SIGNING_KEYS: unused_keys.run}
 
 
 def _metrics(store: SqliteStore, background: Background, views: Views, runners: Sequence[ProcessRunner]) -> Metrics:

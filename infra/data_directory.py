@@ -15,6 +15,7 @@ from infra.errors import DataDirectoryError, StackAlreadyRunningError
 
 FORMAT = "1"
 MIN_FREE_BYTES = 512 * 1024 * 1024
+_WORKSPACES = "workspaces"
 
 
 class DataDirectory(msgspec.Struct, frozen=True):
@@ -36,7 +37,12 @@ class DataDirectory(msgspec.Struct, frozen=True):
 
 def folder_of_workspace(folder: Path, workspace: str, *, home: str) -> Path:
     """Return where a workspace's own files are in a folder that is divided: the home workspace's lie directly in it."""
-    return folder if workspace == home else folder / "workspaces" / workspace
+    return folder if workspace == home else folder / _WORKSPACES / workspace
+
+
+def folders_of_workspaces(folder: Path) -> list[Path]:
+    """Return those of a divided folder, each named like its workspace; the home workspace has none."""
+    return sorted(path for path in (folder / _WORKSPACES).glob("*") if path.is_dir())
 
 
 def open_data_directory(root: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> DataDirectory:

@@ -1,5 +1,7 @@
 """Carries out the commands on the keyring of a workspace."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from control_plane.inference_tokens.aggregate import KEYRINGS, NAME, begin, revoke_token, revoke_tokens_of, rotate
@@ -20,22 +22,29 @@ class ShownKeyring(msgspec.Struct, frozen=True, kw_only=True):
     revocations: int
 
 
+RequirePrivate = Callable[[str], None]
+"""Refuses a key whose private half is not on disk."""
+
+
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     """The key of the first start, while it counts, and the one that is to sign next."""
 
     first: SigningKey | None
     fresh: SigningKey
+    require_private: RequirePrivate
 
 
 def rotate_signing_key(unit: UnitOfWork, command: RotateSigningKey, keys: KeyChange) -> Reply:
-    """Let a fresh key sign from soon on; its private half is on disk already."""
+    """Let a fresh key sign from soon on, provided that its private half is still on disk."""
+    keys.require_private(keys.fresh.key_id)
     stream, before = _keyring(unit)
     events = rotate(before.state, command, first=keys.first, fresh=keys.fresh, now_ms=unit.now_ms)
     return _append(unit, stream, before, events)
 
 
-def begin_keyring(unit: UnitOfWork, fresh: SigningKey) -> None:
+def begin_keyring(unit: UnitOfWork, *, fresh: SigningKey, require_private: RequirePrivate) -> None:
     """Give a workspace that is being created its first key."""
+    require_private(fresh.key_id)
     stream, before = _keyring(unit)
     unit.append(KEYRINGS, stream, expected_version=before.version, events=begin(fresh))
 

@@ -62,8 +62,8 @@ def furnishing(mint: InferenceTokenMint) -> Callable[[str], AbstractAsyncContext
 
     @asynccontextmanager
     async def furnished(workspace: str) -> AsyncIterator[Callable[[UnitOfWork], None]]:
-        async with mint.keys.of(workspace).fresh() as fresh:
-            yield partial(handlers.begin_keyring, fresh=fresh)
+        keys = mint.keys.of(workspace)
+        yield partial(handlers.begin_keyring, fresh=await keys.fresh(), require_private=keys.require_private)
 
     return furnished
 
@@ -101,8 +101,8 @@ def _changes(mint: InferenceTokenMint) -> list[Operation]:
     @asynccontextmanager
     async def fresh_key(caller: Caller, *_: object) -> AsyncIterator[handlers.KeyChange]:
         keys = mint.keys.of(caller.workspace)
-        async with keys.fresh() as fresh:
-            yield handlers.KeyChange(first=keys.first, fresh=fresh)
+        fresh = await keys.fresh()
+        yield handlers.KeyChange(first=keys.first, fresh=fresh, require_private=keys.require_private)
 
     return [
         Command(
@@ -115,7 +115,7 @@ def _changes(mint: InferenceTokenMint) -> list[Operation]:
             answers=handlers.ShownKeyring,
             roles=ADMINS,
             summary="Rotate the key that signs inference tokens",
-            errors=(errors.RotationUnderWayError, errors.TooManySigningKeysError),
+            errors=(errors.RotationUnderWayError, errors.SigningKeyMissingError, errors.TooManySigningKeysError),
         ),
         Command(
             method="POST",

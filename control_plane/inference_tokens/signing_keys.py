@@ -3,23 +3,20 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Lock
 
 import msgspec
 import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from control_plane.errors import RollbookError, Unavailable
 from control_plane.inference_tokens.aggregate import NAME, as_of
 from control_plane.inference_tokens.errors import SigningKeyMissingError
 from control_plane.keys.secret_files import load_key, load_or_make_key, write_key
 from control_plane.ports import Catalogue
 from infra.clock import Clock
-from infra.data_directory import folder_of_workspace
+from infra.data_directory import folder_of_workspace, folders_of_workspaces
 from schemas.documents.access import Keyring
 from schemas.envelope import rfc3339
 from schemas.events.access import SigningKey
@@ -27,6 +24,8 @@ from schemas.identifiers import Kind
 
 _FIRST = "inference-signing.pem"
 _BEGINNING = rfc3339(0)
+MIN_UNUSED_S = 10 * 60
+"""How old the file of a private half is at least when it is deleted: commands that may still name it wait for less."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +35,8 @@ class SigningKeys:
 
     The home workspace has a key of the first start, which counts until a rotation; it alone has no event.
 
-    Safe from any thread; only one at a time writes and deletes files.
+    A private half is on disk before any event names it, and only the store's writer deletes: what it does between two
+    commands, no rotation can contradict. Safe from any thread.
     """
 
     def __init__(
@@ -55,8 +55,6 @@ class SigningKeys:
         self._clock = clock
         self._prefix = prefix
         self._private: dict[str, Ed25519PrivateKey] = {}
-        self._undecided: set[str] = set()
-        self._files = Lock()
         self._first = self._load_first() if is_home and not self.keyring().keys else None
 
     @property
@@ -66,12 +64,7 @@ class SigningKeys:
 
     def keyring(self) -> Keyring:
         """Return what counts now."""
-        catalogue = self._catalogue()
-        known = catalogue.id_of(Kind.KEYRING, NAME, workspace=self._workspace)
-        row = catalogue.get(Kind.KEYRING, known, workspace=self._workspace) if known else None
-        if row is None:
-            return Keyring()
-        return as_of(msgspec.json.decode(row.body, type=Keyring), rfc3339(self._clock.now_ms()))
+        return self._keyring_in(self._catalogue())
 
     def public(self) -> tuple[SigningKey, ...]:
         """Return the keys whose tokens are good now, and the one that signs next."""
@@ -96,56 +89,52 @@ class SigningKeys:
                 raise SigningKeyMissingError(key_id) from error
         return key_id, private
 
-    @asynccontextmanager
-    async def fresh(self) -> AsyncIterator[SigningKey]:
-        """Make a key for a command, its private half on disk before any event names it.
+    async def fresh(self) -> SigningKey:
+        """Make a key that a command may name; its private half is on disk when this returns.
 
-        Afterwards the private halves that no event names any more are deleted. While the command's fate is unknown,
-        because its caller went away or the disk failed, the key stays: the event may be committed yet. Threads do
-        all work on files.
+        Nobody has to say what became of the command: `discard_unused` finds out.
         """
         private = Ed25519PrivateKey.generate()
         key = _public_of(private, prefix=self._prefix)
-        await asyncio.to_thread(self._keep, key.key_id, private)
-        try:
-            yield key
-        except Unavailable:
-            raise
-        except RollbookError:
-            await asyncio.to_thread(self._give_up, key.key_id)
-            raise
-        await asyncio.to_thread(self._settle, key.key_id)
+        await asyncio.to_thread(write_key, self._own_file(key.key_id), private)
+        return key
 
-    def _keep(self, key_id: str, private: Ed25519PrivateKey) -> None:
-        with self._files:
-            self._undecided.add(key_id)
-            self._secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_key(self._file_of(key_id), private)
+    def require_private(self, key_id: str) -> None:
+        """Check, in the writer, that a key which an event is about to name can sign.
 
-    def _give_up(self, key_id: str) -> None:
-        with self._files:
-            self._undecided.discard(key_id)
-            self._file_of(key_id).unlink(missing_ok=True)
+        Raises:
+            SigningKeyMissingError: its command waited for so long that the file was deleted.
+        """
+        if not self._own_file(key_id).is_file():
+            raise SigningKeyMissingError(key_id)
 
-    def _settle(self, key_id: str) -> None:
-        # A key stays undecided until whoever has the files knows an event that names it.
-        with self._files:
-            self._undecided.discard(key_id)
-            self._discard_unused()
+    def discard_unused(self, undecided: Catalogue) -> None:
+        """Delete old private halves that no event names. Only the writer may call this, between two commands.
 
-    def _discard_unused(self) -> None:
-        try:
-            named = {key.key_id for key in self.keyring().keys}
-            self._undecided -= named
-            self._private = {key_id: key for key_id, key in self._private.items() if key_id in named}
-            for path in self._secrets_dir.glob("inference-signing*.pem"):
-                key_id = _key_id_in(path)
-                if key_id not in named | self._undecided:
-                    path.unlink(missing_ok=True)
-                    _log.info("signing_key_discarded", key_id=key_id)
-        except (RollbookError, OSError, ValueError, TypeError) as error:
-            # The rotation is committed, and its caller must hear so; the next one tries again.
-            _log.warning("signing_keys_not_discarded", reason=str(error))
+        `undecided` has what the writer has not committed yet. Neither what is committed nor that may name a key whose
+        file goes, because the group can still fail.
+        """
+        named = {key.key_id for key in (*self.public(), *self._keyring_in(undecided).keys)}
+        for key_id in set(self._private) - named:
+            self._private.pop(key_id, None)
+        oldest_kept_s = self._clock.now_ms() / 1_000 - MIN_UNUSED_S
+        for path in self._files():
+            if path.stat().st_mtime > oldest_kept_s or _key_id_in(path) in named:
+                continue
+            path.unlink()
+            _log.info("signing_key_discarded", workspace=self._workspace, file=path.name)
+
+    def _keyring_in(self, catalogue: Catalogue) -> Keyring:
+        known = catalogue.id_of(Kind.KEYRING, NAME, workspace=self._workspace)
+        row = catalogue.get(Kind.KEYRING, known, workspace=self._workspace) if known else None
+        if row is None:
+            return Keyring()
+        return as_of(msgspec.json.decode(row.body, type=Keyring), rfc3339(self._clock.now_ms()))
+
+    def _files(self) -> Iterator[Path]:
+        yield from self._secrets_dir.glob("inference-signing*.pem")
+        # What a crash left of writing one.
+        yield from self._secrets_dir.glob(".inference-signing*.pem.*")
 
     def _load_first(self) -> SigningKey:
         private = load_or_make_key(self._secrets_dir / _FIRST)
@@ -153,8 +142,11 @@ class SigningKeys:
         self._private[key.key_id] = private
         return key
 
+    def _own_file(self, key_id: str) -> Path:
+        return self._secrets_dir / f"inference-signing-{key_id}.pem"
+
     def _file_of(self, key_id: str) -> Path:
-        own = self._secrets_dir / f"inference-signing-{key_id}.pem"
+        own = self._own_file(key_id)
         first = self._secrets_dir / _FIRST
         return own if own.exists() or not first.exists() or _key_id_in(first) != key_id else first
 
@@ -189,6 +181,12 @@ class SigningKeyStore:
             )
             known = self._known.setdefault(workspace, keys)
         return known
+
+    def on_disk(self) -> Iterator[SigningKeys]:
+        """Return the keys of every workspace that has a folder, though it may never have been created."""
+        yield self.of(self.home)
+        for folder in folders_of_workspaces(self._secrets_dir):
+            yield self.of(folder.name)
 
     def public_of(self, workspace: str) -> SigningKeys | None:
         """Return the keys of a workspace that anyone may name, None where it has none."""

@@ -34,6 +34,7 @@ ALSO_RIM: dict[str, str] = {
     "control_plane/endpoints/scaling/replay_app.py": "a program",
     "control_plane/inference_tokens/mint.py": "signs tokens",
     "control_plane/inference_tokens/signing_keys.py": "keeps keys in files",
+    "control_plane/inference_tokens/unused_keys.py": "deletes such files, for as long as the API runs",
     "control_plane/workspaces/directory.py": "keeps the workspaces in memory",
 }
 LIBRARIES_OF_CORE = {"msgspec", "schemas"}

@@ -641,7 +641,7 @@ class InferenceTokens:
 
         Tokens of the key before stay valid for `overlap_s` more seconds; 0 ends them, and every other key, at once.
 
-        Refused with `key-rotation-under-way`, `too-many-signing-keys`.
+        Refused with `key-rotation-under-way`, `signing-key-missing`, `too-many-signing-keys`.
         """
         return self._connection.command(
             "POST",

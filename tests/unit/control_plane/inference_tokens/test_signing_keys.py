@@ -1,4 +1,4 @@
-"""Files of signing keys: who touches them, and what rotations at the same time leave."""
+"""Files of signing keys: who touches them, and which of them are deleted."""
 
 import asyncio
 import os
@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from control_plane.errors import Invalid
-from control_plane.inference_tokens.signing_keys import SigningKeys
+from control_plane.inference_tokens.signing_keys import MIN_UNUSED_S, SigningKeys
 from control_plane.ports import CatalogueRow
 from schemas.documents.access import Keyring
 from schemas.events.access import SigningKey
@@ -20,23 +19,15 @@ from tests.support.fakes import FakeClock
 from tests.support.memory_log import MemoryCatalogue
 from tests.support.spec import WORKSPACE
 
-_SAFEGUARD_S = 180.0
-
 
 class Kept(MemoryCatalogue):
-    """A catalogue that holds a keyring; `on_read` may do something between a reading and its answer."""
+    """A catalogue that holds a keyring."""
 
     def __init__(self) -> None:
         super().__init__({})
-        self.on_read: Callable[[], None] = lambda: None
-
-    def get(self, kind: Kind, identifier: str, *, workspace: str) -> CatalogueRow | None:
-        found = super().get(kind, identifier, workspace=workspace)
-        self.on_read()
-        return found
 
     def name(self, *keys: SigningKey) -> None:
-        """Let the keyring name keys, as the events of committed rotations do."""
+        """Let the keyring name keys, as the events of rotations do."""
         row = CatalogueRow(
             workspace=WORKSPACE,
             kind=Kind.KEYRING,
@@ -55,16 +46,28 @@ def catalogue() -> Kept:
 
 
 @pytest.fixture
-def keys(tmp_path: Path, catalogue: Kept) -> SigningKeys:
-    return SigningKeys(tmp_path, lambda: catalogue, workspace=WORKSPACE, clock=FakeClock())
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def keys(tmp_path: Path, catalogue: Kept, clock: FakeClock) -> SigningKeys:
+    return SigningKeys(tmp_path, lambda: catalogue, workspace=WORKSPACE, clock=clock)
 
 
 def on_disk(folder: Path) -> set[str]:
     return {path.stem.removeprefix("inference-signing-") for path in folder.glob("inference-signing-*.pem")}
 
 
+def age(folder: Path, *, clock: FakeClock, seconds: float) -> None:
+    """Let every file be this old."""
+    written_at = clock.now_ms() / 1_000 - seconds
+    for path in folder.iterdir():
+        os.utime(path, (written_at, written_at))
+
+
 async def test_a_rotation_keeps_its_files_off_the_event_loop(
-    keys: SigningKeys, catalogue: Kept, monkeypatch: pytest.MonkeyPatch
+    keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
 
@@ -76,55 +79,69 @@ async def test_a_rotation_keeps_its_files_off_the_event_loop(
         return noting
 
     with monkeypatch.context() as patched:
-        for name in ("fsync", "unlink", "replace"):
+        for name in ("fsync", "replace"):
             patched.setattr(os, name, noted(getattr(os, name)))
-        async with keys.fresh() as fresh:
-            catalogue.name(fresh)
-        with pytest.raises(Invalid):
-            async with keys.fresh():
-                raise Invalid("no, after all")
+        await keys.fresh()
 
-    assert len(threads) >= 5
+    assert len(threads) == 2
     assert threading.current_thread() not in threads
 
 
-async def test_a_rotation_deletes_what_no_event_names_and_what_was_refused(
-    keys: SigningKeys, catalogue: Kept, tmp_path: Path
+async def test_two_rotations_at_the_same_time_keep_each_others_key(
+    keys: SigningKeys, catalogue: Kept, clock: FakeClock, tmp_path: Path
 ) -> None:
-    async with keys.fresh() as first:
-        catalogue.name(first)
-    with pytest.raises(Invalid):
-        async with keys.fresh():
-            raise Invalid("no, after all")
-    async with keys.fresh() as second:
-        catalogue.name(second)
+    first, second = await asyncio.gather(keys.fresh(), keys.fresh())
+    age(tmp_path, clock=clock, seconds=MIN_UNUSED_S - 1)
 
-    assert on_disk(tmp_path) == {second.key_id}
+    catalogue.name(first)
+    keys.discard_unused(catalogue)
+    catalogue.name(first, second)
+    age(tmp_path, clock=clock, seconds=MIN_UNUSED_S)
+    keys.discard_unused(catalogue)
+
+    assert on_disk(tmp_path) == {first.key_id, second.key_id}
     assert keys.signing()[0] == second.key_id
 
 
-async def test_a_rotation_that_ends_while_another_cleans_up_keeps_its_key(
-    keys: SigningKeys, catalogue: Kept, tmp_path: Path
+async def test_a_key_that_no_event_names_goes_once_it_is_old(
+    keys: SigningKeys, catalogue: Kept, clock: FakeClock, tmp_path: Path
 ) -> None:
-    first_reads, second_ended = threading.Event(), threading.Event()
+    named, unused = await keys.fresh(), await keys.fresh()
+    catalogue.name(named)
 
-    def wait() -> None:
-        catalogue.on_read = lambda: None
-        first_reads.set()
-        assert second_ended.wait(_SAFEGUARD_S)
+    age(tmp_path, clock=clock, seconds=MIN_UNUSED_S - 1)
+    keys.discard_unused(catalogue)
+    before = on_disk(tmp_path)
+    age(tmp_path, clock=clock, seconds=MIN_UNUSED_S)
+    keys.discard_unused(catalogue)
 
-    one, other = keys.fresh(), keys.fresh()
-    first, second = await one.__aenter__(), await other.__aenter__()
-    catalogue.name(first)
-    catalogue.on_read = wait
-    cleaning = asyncio.create_task(one.__aexit__(None, None, None))
-    assert await asyncio.to_thread(first_reads.wait, _SAFEGUARD_S)
+    assert before == {named.key_id, unused.key_id}
+    assert on_disk(tmp_path) == {named.key_id}
+    assert not (tmp_path / "inference-signing.pem").exists()
 
-    catalogue.name(first, second)
-    ending = asyncio.create_task(other.__aexit__(None, None, None))
-    # It cannot end before the first one has; without that, it does so within this time.
-    await asyncio.wait({ending}, timeout=0.05)
-    second_ended.set()
-    await asyncio.gather(cleaning, ending)
 
-    assert on_disk(tmp_path) == {first.key_id, second.key_id}
+async def test_a_key_stays_while_the_rotation_that_ends_it_can_still_fail(
+    keys: SigningKeys, catalogue: Kept, clock: FakeClock, tmp_path: Path
+) -> None:
+    committed, undecided = await keys.fresh(), await keys.fresh()
+    catalogue.name(committed)
+    of_the_group = Kept()
+    of_the_group.name(undecided)
+    age(tmp_path, clock=clock, seconds=MIN_UNUSED_S)
+
+    keys.discard_unused(of_the_group)
+
+    assert on_disk(tmp_path) == {committed.key_id, undecided.key_id}
+
+
+async def test_what_a_crash_left_of_writing_a_key_goes_too(
+    keys: SigningKeys, catalogue: Kept, clock: FakeClock, tmp_path: Path
+) -> None:
+    half = tmp_path / ".inference-signing-0123.pem.4567"
+    half.touch()
+    (tmp_path / "admin.token").touch()
+    age(tmp_path, clock=clock, seconds=MIN_UNUSED_S)
+
+    keys.discard_unused(catalogue)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"inference-signing.pem", "admin.token"}
