@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.access.first_principals import ensure_first_principals
+from control_plane.access.sealed_names import principal_without_key
 from control_plane.access.tokens import TokenIndex
 from control_plane.artifacts.artifact_store import ArtifactLimits, ArtifactStores
 from control_plane.audit.log_tree import LogTree
@@ -27,8 +30,8 @@ from control_plane.inference_tokens.mint import InferenceTokenMint
 from control_plane.inference_tokens.signing_keys import SigningKeyStore
 from control_plane.inference_tokens.unused_keys import WORK as UNUSED_SIGNING_KEYS
 from control_plane.inference_tokens.unused_keys import UnusedKeys
-from control_plane.keys.key_file import open_key_file
-from control_plane.keys.secret_files import load_or_make_key
+from control_plane.keys.key_file import KeyFile, open_key_file
+from control_plane.keys.secret_files import KEY_REMEDY, load_or_make_key
 from control_plane.processes.runner import ProcessRunner, show_positions
 from control_plane.settings import ApiSettings
 from control_plane.web.authentication import Authentication, open_routes
@@ -47,6 +50,7 @@ from infra.kafka.connection import KafkaConnection
 from infra.kafka.topics import TopicSpec, ensure_topics
 from infra.metrics import Metrics
 from infra.operations import Operations
+from infra.secret_files import SecretFileError
 from infra.tracing import tracing
 from projections.bootstrap import Views, open_views
 from projections.errors import QueryError
@@ -58,6 +62,7 @@ from schemas.topics import TOPICS
 
 _RANDOM_BITS = 80
 _TOPICS_RETRY_S = 1.0
+_KEYS = "keys.sqlite"
 _log = structlog.get_logger(__name__)
 
 
@@ -68,6 +73,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     workspaces: WorkspaceDirectory
     authentication: Authentication
     mint: InferenceTokenMint
+    checkpoint_key: Ed25519PrivateKey
 
 
 class Api(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,18 +92,18 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
     """Open the store and everything around it; Kafka and ClickHouse may be away.
 
     Raises:
-        CannotStartError: another process holds the store, or it cannot be written.
+        CannotStartError: another process holds the store, it cannot be written, or a file of secrets is unusable.
     """
     clock, randomness, background = SystemClock(), partial(secrets.randbits, _RANDOM_BITS), Background()
-    events_dir = settings.data_dir / "events"
-    events_dir.mkdir(parents=True, exist_ok=True)
+    events_dir = _events_dir(settings)
     async with AsyncExitStack() as resources:
         commits = Commits(settings.relay_nudge_socket)
         resources.callback(commits.close)
+        keys = resources.enter_context(open_key_file(events_dir / _KEYS))
         store = await resources.enter_async_context(
             open_sqlite_store(
                 events_dir / "registry.sqlite",
-                keys=resources.enter_context(open_key_file(events_dir / "keys.sqlite")),
+                keys=keys,
                 aggregates=AGGREGATES,
                 clock=clock,
                 randomness=randomness,
@@ -105,7 +111,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
                 background=background,
             )
         )
-        guards = await _open_access(store, settings, clock)
+        guards = await _open_access(store, keys, settings, clock)
         publisher = FeedbackPublisher(settings.kafka)
         resources.push_async_callback(publisher.close)
         views = open_views(settings.clickhouse_url, endpoints=_endpoints(store), limits=_sql_limits(settings))
@@ -113,10 +119,9 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         topics = background.task("topics", partial(_provision_topics, settings.kafka))
         resources.push_async_callback(_cancelled, topics)
         new_command_id = partial(_command_id, clock, randomness)
-        commands = Commands(store, new_command_id)
         runners = [ProcessRunner(each, store, commits, new_command_id=new_command_id) for each in PROCESSES]
-        unused_keys = UnusedKeys(store, guards.mint.keys, new_command_id=new_command_id)
-        await resources.enter_async_context(background.running(_works(runners, unused_keys)))
+        unused = UnusedKeys(store, guards.mint.keys, new_command_id=new_command_id)
+        await resources.enter_async_context(background.running(_works(runners, unused)))
         parts = Parts(
             store=store,
             files=_files(settings),
@@ -125,7 +130,7 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
             revoked_subjects=guards.tokens.revoked_subjects,
             mint=guards.mint,
             commits=commits,
-            tree=_log_tree(store, settings),
+            tree=LogTree(store.log, guards.checkpoint_key),
             publisher=publisher,
             probes={"clickhouse": views.is_reachable, "kafka": _is_done(topics)},
             background=background,
@@ -135,9 +140,16 @@ async def open_api(settings: ApiSettings) -> AsyncIterator[Api]:
         )
         metrics = _metrics(store, background, views, runners)
         traced = resources.enter_context(tracing("api", settings.otlp_endpoint))
+        commands = Commands(store, new_command_id)
         application = _application(declare(parts, views.operations), commands, guards.authentication, settings)
         application = measuring(cast("ASGIApp", traced(cast("Any", application))), metrics.registry)
         yield Api(application=application, drain=commits.drain, metrics=metrics)
+
+
+def _events_dir(settings: ApiSettings) -> Path:
+    folder = settings.data_dir / "events"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _works(runners: Sequence[ProcessRunner], unused_keys: UnusedKeys) -> Mapping[str, AsyncWork]:
@@ -168,12 +180,24 @@ def _files(settings: ApiSettings) -> ArtifactStores:
     return ArtifactStores(folder, home=settings.workspace, limits=limits)
 
 
-async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemClock) -> Access:
+def _require_keys(store: SqliteStore, keys: KeyFile, settings: ApiSettings) -> None:
+    without = principal_without_key(store.catalogue(), has_key=lambda key_id: keys.key(key_id) is not None)
+    if without is not None and not settings.accept_lost_keys:
+        path = settings.data_dir / "events" / _KEYS
+        raise SecretFileError(path, f"has no key of principal {without}, which the log names", remedy=KEY_REMEDY)
+
+
+async def _open_access(store: SqliteStore, keys_of_names: KeyFile, settings: ApiSettings, clock: SystemClock) -> Access:
+    _require_keys(store, keys_of_names, settings)
     secrets_dir = settings.data_dir / "secrets"
+    # Before the first event, so that a log with events always had its keys.
+    may_be_made = store.head() == 0 or settings.accept_lost_keys
+    checkpoint_key = load_or_make_key(secrets_dir / "checkpoint-signing.pem", may_make=may_be_made)
+    keys = SigningKeyStore(secrets_dir, store.catalogue, home=settings.workspace, clock=clock, may_be_made=may_be_made)
+    keys.require_usable(may_be_missing=settings.accept_lost_keys)
     tokens = TokenIndex(store.catalogue, clock=clock)
     await ensure_first_principals(store, tokens, secrets_dir, workspace=settings.workspace)
     workspaces = WorkspaceDirectory(store.catalogue, home=settings.workspace)
-    keys = SigningKeyStore(secrets_dir, store.catalogue, home=settings.workspace, clock=clock)
     limits = RequestLimits(
         per_second=settings.requests_per_second_each,
         burst=settings.requests_burst_each,
@@ -185,11 +209,8 @@ async def _open_access(store: SqliteStore, settings: ApiSettings, clock: SystemC
         workspaces=workspaces,
         authentication=Authentication(tokens, workspaces, limits),
         mint=InferenceTokenMint(keys),
+        checkpoint_key=checkpoint_key,
     )
-
-
-def _log_tree(store: SqliteStore, settings: ApiSettings) -> LogTree:
-    return LogTree(store.log, load_or_make_key(settings.data_dir / "secrets" / "checkpoint-signing.pem"))
 
 
 def _endpoints(store: SqliteStore) -> Endpoints:

@@ -68,4 +68,11 @@ class ApiSettings(KafkaProgramSettings, frozen=True, kw_only=True):
         ),
     ] = 15
     sql_seconds: Annotated[int, msgspec.Meta(ge=1, le=600, description="time limit of one statement")] = 10
+    accept_lost_keys: Annotated[
+        bool,
+        msgspec.Meta(
+            description="start without keys that the log needs: what they sealed cannot be opened, and those that sign "
+            "are made again or have to be rotated"
+        ),
+    ] = False
     otlp_endpoint: OtlpEndpoint = None

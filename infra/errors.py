@@ -5,8 +5,10 @@ InfraError
 │   ├── InvalidSettingsError  an environment variable is missing, wrong or unknown
 │   ├── DataDirectoryError    the data directory cannot be used
 │   ├── StackAlreadyRunningError
+│   ├── SecretFileError        a file with a secret is missing or unusable (of secret_files)
 │   └── PortTakenError
 ├── AddressNotGrantedError    a connection would go to an address that is neither public nor granted
+├── TokenUnreadableError      the file with a program's own token is missing or holds something else
 ├── LogAwayError              the log cannot be read now; trying again may help
 ├── TopicDriftError           a topic exists with another shape than the caller asks for
 └── MigrationError            a migration was edited, is missing or failed
@@ -69,6 +71,13 @@ class AddressNotGrantedError(InfraError, OSError):
         super().__init__(f"{where} is neither public nor granted")
         self.host = host
         self.addresses = tuple(found)
+
+
+class TokenUnreadableError(InfraError, OSError):
+    """A program cannot call the API until its token file is back.
+
+    It is an OSError too, so that clients take it for a connection that failed.
+    """
 
 
 class LogAwayError(InfraError):

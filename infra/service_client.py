@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import httpx
 
+from infra.bearer_token import read_bearer_token
 from schemas.identifiers import WORKSPACE_HEADER
 
 
@@ -33,7 +34,7 @@ class ServiceClient:
         """Return the headers of a call.
 
         Raises:
-            OSError: the token cannot be read.
+            TokenUnreadableError: the token cannot be read; it is an OSError.
         """
-        headers = {"authorization": f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}"}
+        headers = {"authorization": f"Bearer {read_bearer_token(self._token_file)}"}
         return {**headers, WORKSPACE_HEADER: self.workspace} if self.workspace else headers

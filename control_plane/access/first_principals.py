@@ -1,17 +1,24 @@
 """The admin and the service account of a fresh stack, and the files that hold their tokens."""
 
+import re
 from pathlib import Path
+
+import structlog
 
 from control_plane.access.commands import RegisterPrincipal
 from control_plane.access.handlers import fresh_token, register_principal, sha256_of
 from control_plane.access.tokens import TokenIndex
 from control_plane.keys.secret_files import write_secret
 from control_plane.ports import Actor, CommandContext, EventStore
+from infra.secret_files import read_secret_text
 
 _FIRST = {
     "admin": RegisterPrincipal(kind="person", name="admin", role="admin"),
     "service": RegisterPrincipal(kind="service", name="stack", role="service"),
 }
+_TOKEN = re.compile(r"rb_[A-Za-z0-9_-]{20,200}")
+_REMEDY = "put it back from a backup, or delete it: the next start makes another one, for another principal"
+_log = structlog.get_logger(__name__)
 
 
 async def ensure_first_principals(store: EventStore, tokens: TokenIndex, secrets_dir: Path, *, workspace: str) -> None:
@@ -19,12 +26,16 @@ async def ensure_first_principals(store: EventStore, tokens: TokenIndex, secrets
 
     The file is written before the principal is registered: a crash between the two leaves a token that the next start
     registers, never a principal whose token no one knows. A token that somebody revoked stays revoked.
+
+    Raises:
+        SecretFileError: a file does not hold a token.
     """
     for name, command in _FIRST.items():
         path = secrets_dir / f"{name}.token"
         if not path.exists():
+            _log.warning("token_file_made", path=str(path))
             write_secret(path, fresh_token().encode())
-        token = path.read_text(encoding="utf-8").strip()
+        token = read_secret_text(path, _TOKEN, what="a token of Rollbook (rb_…)", remedy=_REMEDY)
         if not tokens.is_known(sha256_of(token)):
             await _register(store, command, token=token, workspace=workspace)
             tokens.refresh()

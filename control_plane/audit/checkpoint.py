@@ -99,7 +99,7 @@ def load_signing_key(path: Path) -> Ed25519PrivateKey:
     """
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"the signing key {path} cannot be read ({error})") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise CheckpointError(f"the signing key {path} is not an Ed25519 key")

@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control_plane.inference_tokens.aggregate import NAME, as_of
 from control_plane.inference_tokens.errors import SigningKeyMissingError
-from control_plane.keys.secret_files import load_key, load_or_make_key, write_key
+from control_plane.keys.errors import KeysUnavailableError
+from control_plane.keys.secret_files import KEY_REMEDY, load_key, load_or_make_key, write_key
 from control_plane.ports import Catalogue
 from infra.clock import Clock
 from infra.data_directory import folder_of_workspace, folders_of_workspaces
+from infra.secret_files import SecretFileError
 from schemas.documents.access import Keyring
 from schemas.envelope import rfc3339
 from schemas.events.access import SigningKey
@@ -33,13 +35,14 @@ _log = structlog.get_logger(__name__)
 class SigningKeys:
     """Keys of one workspace, whose ids begin with `prefix`.
 
-    The home workspace has a key of the first start, which counts until a rotation; it alone has no event.
+    The home workspace has a key of the first start, which counts until a rotation; it alone has no event, and is made
+    where it `may_be_made`.
 
     A private half is on disk before any event names it, and only the store's writer deletes: what it does between two
     commands, no rotation can contradict. Safe from any thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the surroundings of the keys; all but the folder and the catalogue by name
         self,
         secrets_dir: Path,
         catalogue: Callable[[], Catalogue],
@@ -48,6 +51,7 @@ class SigningKeys:
         clock: Clock,
         prefix: str = "",
         is_home: bool = True,
+        may_be_made: bool = True,
     ) -> None:
         self._secrets_dir = secrets_dir
         self._catalogue = catalogue
@@ -55,7 +59,7 @@ class SigningKeys:
         self._clock = clock
         self._prefix = prefix
         self._private: dict[str, Ed25519PrivateKey] = {}
-        self._first = self._load_first() if is_home and not self.keyring().keys else None
+        self._first = self._load_first(may_be_made=may_be_made) if is_home and not self.keyring().keys else None
 
     @property
     def first(self) -> SigningKey | None:
@@ -74,29 +78,44 @@ class SigningKeys:
         """Return the id and the private half of the key that signs now.
 
         Raises:
-            SigningKeyMissingError: its file is gone, or the workspace has no key.
+            SigningKeyMissingError: its file is gone or unusable, or the workspace has no key.
         """
-        now = rfc3339(self._clock.now_ms())
-        signing = [key.key_id for key in self.public() if key.signs_from <= now]
-        if not signing:
+        key_id = next(reversed(self._begun()), None)
+        if key_id is None:
             raise SigningKeyMissingError(f"{self._prefix}…")
-        key_id = signing[-1]
-        private = self._private.get(key_id)
-        if private is None:
-            try:
-                private = self._private[key_id] = load_key(self._file_of(key_id))
-            except (OSError, ValueError, TypeError) as error:
-                raise SigningKeyMissingError(key_id) from error
-        return key_id, private
+        try:
+            return key_id, self._private_of(key_id)
+        except SecretFileError as error:
+            raise SigningKeyMissingError(key_id) from error
+
+    def require_usable(self, *, may_be_missing: bool) -> None:
+        """Check the private halves of the key that signs now and of the one that signs next.
+
+        Raises:
+            SecretFileError: one is missing, unless it may be, or it is not the key that the log names.
+        """
+        ended = set(self._begun()[:-1])
+        for key in self.public():
+            if key.key_id not in ended and not (may_be_missing and not self._file_of(key.key_id).exists()):
+                self._private_of(key.key_id)
 
     async def fresh(self) -> SigningKey:
         """Make a key that a command may name; its private half is on disk when this returns.
 
         Nobody has to say what became of the command: `discard_unused` finds out.
+
+        Raises:
+            KeysUnavailableError: it cannot be written.
         """
         private = Ed25519PrivateKey.generate()
         key = _public_of(private, prefix=self._prefix)
-        await asyncio.to_thread(write_key, self._own_file(key.key_id), private)
+        try:
+            await asyncio.to_thread(write_key, self._own_file(key.key_id), private)
+        except OSError as error:
+            raise KeysUnavailableError(
+                f"the private half of a signing key cannot be written ({error.strerror})",
+                remedy="check the disk space and permissions of the folder of secrets, then try again",
+            ) from error
         return key
 
     def require_private(self, key_id: str) -> None:
@@ -119,10 +138,24 @@ class SigningKeys:
             self._private.pop(key_id, None)
         oldest_kept_s = self._clock.now_ms() / 1_000 - MIN_UNUSED_S
         for path in self._files():
-            if path.stat().st_mtime > oldest_kept_s or _key_id_in(path) in named:
+            if path.stat().st_mtime > oldest_kept_s or _key_id_in(path) in {*named, None}:
                 continue
             path.unlink()
             _log.info("signing_key_discarded", workspace=self._workspace, file=path.name)
+
+    def _begun(self) -> list[str]:
+        now = rfc3339(self._clock.now_ms())
+        return [key.key_id for key in self.public() if key.signs_from <= now]
+
+    def _private_of(self, key_id: str) -> Ed25519PrivateKey:
+        private = self._private.get(key_id)
+        if private is None:
+            path = self._file_of(key_id)
+            private = load_key(path)
+            if _public_of(private, prefix=self._prefix).key_id != key_id:
+                raise SecretFileError(path, "holds another key than the one of its name", remedy=KEY_REMEDY)
+            self._private[key_id] = private
+        return private
 
     def _keyring_in(self, catalogue: Catalogue) -> Keyring:
         known = catalogue.id_of(Kind.KEYRING, NAME, workspace=self._workspace)
@@ -136,8 +169,8 @@ class SigningKeys:
         # What a crash left of writing one.
         yield from self._secrets_dir.glob(".inference-signing*.pem.*")
 
-    def _load_first(self) -> SigningKey:
-        private = load_or_make_key(self._secrets_dir / _FIRST)
+    def _load_first(self, *, may_be_made: bool) -> SigningKey:
+        private = load_or_make_key(self._secrets_dir / _FIRST, may_make=may_be_made)
         key = _public_of(private)
         self._private[key.key_id] = private
         return key
@@ -148,7 +181,7 @@ class SigningKeys:
     def _file_of(self, key_id: str) -> Path:
         own = self._own_file(key_id)
         first = self._secrets_dir / _FIRST
-        return own if own.exists() or not first.exists() or _key_id_in(first) != key_id else first
+        return first if not own.exists() and _key_id_in(first) == key_id else own
 
 
 class SigningKeyStore:
@@ -158,8 +191,17 @@ class SigningKeyStore:
     begin with the workspace's name, so that a gateway can tell whose key signed a token.
     """
 
-    def __init__(self, secrets_dir: Path, catalogue: Callable[[], Catalogue], *, home: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        secrets_dir: Path,
+        catalogue: Callable[[], Catalogue],
+        *,
+        home: str,
+        clock: Clock,
+        may_be_made: bool = True,
+    ) -> None:
         self._secrets_dir = secrets_dir
+        self._may_be_made = may_be_made
         self._catalogue = catalogue
         self.home = home
         self._clock = clock
@@ -178,9 +220,19 @@ class SigningKeyStore:
                 clock=self._clock,
                 prefix="" if is_home else f"{workspace}.",
                 is_home=is_home,
+                may_be_made=self._may_be_made,
             )
             known = self._known.setdefault(workspace, keys)
         return known
+
+    def require_usable(self, *, may_be_missing: bool) -> None:
+        """Check the private halves that are still to sign, of every workspace.
+
+        Raises:
+            SecretFileError: one is missing, unless it may be, or it is not the key that the log names.
+        """
+        for workspace in sorted({row.workspace for row in self._catalogue().of_all_workspaces(Kind.KEYRING)}):
+            self.of(workspace).require_usable(may_be_missing=may_be_missing)
 
     def on_disk(self) -> Iterator[SigningKeys]:
         """Return the keys of every workspace that has a folder, though it may never have been created."""
@@ -194,8 +246,13 @@ class SigningKeyStore:
         return self.of(workspace) if is_there else None
 
 
-def _key_id_in(path: Path) -> str:
-    return _public_of(load_key(path)).key_id if path.name == _FIRST else path.stem.removeprefix("inference-signing-")
+def _key_id_in(path: Path) -> str | None:
+    if path.name != _FIRST:
+        return path.stem.removeprefix("inference-signing-")
+    try:
+        return _public_of(load_key(path)).key_id
+    except SecretFileError:
+        return None
 
 
 def _public_of(private: Ed25519PrivateKey, *, prefix: str = "") -> SigningKey:

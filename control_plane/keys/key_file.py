@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from control_plane.keys.errors import KeysUnavailableError
+from infra.secret_files import SecretFileError
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS subject_keys (
@@ -23,6 +24,8 @@ CREATE TABLE IF NOT EXISTS subject_keys (
 # are overwritten; temporary pages (VACUUM copies the table) never reach a disk.
 _PRAGMAS = ("journal_mode = DELETE", "secure_delete = ON", "synchronous = FULL", "temp_store = MEMORY")
 _KEY_BYTES = 32
+_COUNT_UNUSABLE = f"SELECT count(*) FROM subject_keys WHERE length(secret) != {_KEY_BYTES} OR subject = ''"  # noqa: S608
+_REMEDY = "put it back from a backup; no other file opens the personal values of the log"
 
 
 class SubjectKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,14 +103,21 @@ class KeyFile:
 
 @contextmanager
 def open_key_file(path: Path) -> Iterator[KeyFile]:
-    """Open the keys, or make an empty file that only this user can read."""
-    with _translate_key_errors():
+    """Open the keys, or make an empty file that only this user can read.
+
+    Raises:
+        SecretFileError: the file cannot be used, or holds something else.
+    """
+    try:
         path.touch(mode=0o600, exist_ok=True)
         connection = sqlite3.connect(path, check_same_thread=False)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        with connection:
-            connection.execute(_CREATE)
+    except (sqlite3.Error, OSError) as error:
+        raise SecretFileError(path, f"cannot be opened ({error})", remedy=_REMEDY) from error
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     keys = KeyFile(connection)
     try:
         yield keys
@@ -115,12 +125,28 @@ def open_key_file(path: Path) -> Iterator[KeyFile]:
         keys.close()
 
 
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        with connection:
+            connection.execute(_CREATE)
+        ((verdict,), *_) = connection.execute("PRAGMA quick_check").fetchall()
+        ((unusable,),) = connection.execute(_COUNT_UNUSABLE).fetchall()
+    except sqlite3.Error as error:
+        raise SecretFileError(path, f"does not hold keys ({error})", remedy=_REMEDY) from error
+    if verdict != "ok" or unusable:
+        raise SecretFileError(path, "is damaged", remedy=_REMEDY)
+
+
 @contextmanager
 def _translate_key_errors() -> Iterator[None]:
     try:
         yield
-    except (sqlite3.OperationalError, OSError) as error:
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except (sqlite3.DatabaseError, OSError) as error:
         raise KeysUnavailableError(
             f"the keys of personal data cannot be written or read ({error})",
-            remedy="check the disk space and permissions of the folder that holds keys.sqlite, then try again",
+            remedy="check keys.sqlite, and the disk space and permissions of its folder, then try again",
         ) from error

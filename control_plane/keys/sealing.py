@@ -6,6 +6,7 @@ from secrets import token_bytes
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from control_plane.keys.errors import KeyDoesNotFitError
 from control_plane.keys.key_file import KeyStore, SubjectKey, fresh_key
 from schemas.envelope import Sealed
 
@@ -21,7 +22,7 @@ def open_sealed(sealed: Sealed, *, key: SubjectKey | None, event_id: str) -> str
     """Decrypt a value; None without its key.
 
     Raises:
-        cryptography.exceptions.InvalidTag: the value was altered, or belongs to another event.
+        KeyDoesNotFitError: the value or the key was altered, or the value belongs to another event.
     """
     if key is None:
         return None
@@ -36,8 +37,11 @@ def encrypt(plain: bytes, *, key: SubjectKey, bound_to: str) -> bytes:
 def decrypt(sealed: bytes, *, key: SubjectKey, bound_to: str) -> bytes:
     nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
     if len(nonce) != _NONCE_BYTES:
-        raise InvalidTag
-    return AESGCM(key.secret).decrypt(nonce, ciphertext, bound_to.encode())
+        raise KeyDoesNotFitError
+    try:
+        return AESGCM(key.secret).decrypt(nonce, ciphertext, bound_to.encode())
+    except InvalidTag as error:
+        raise KeyDoesNotFitError from error
 
 
 class StagedKeys:

@@ -4,13 +4,25 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from infra.secret_files import SecretFileError, read_secret
 
-def load_or_make_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key in a PEM file, made where there is none."""
-    if not path.exists():
+KEY_REMEDY = (
+    "put it back from a backup; if it is lost, move what is there away and start once with "
+    "ROLLBOOK_API_ACCEPT_LOST_KEYS=true"
+)
+
+
+def load_or_make_key(path: Path, *, may_make: bool) -> Ed25519PrivateKey:
+    """Return the key in a PEM file, made where there is none and it may be made.
+
+    Raises:
+        SecretFileError: it cannot be used, or there is none.
+    """
+    if may_make and not path.exists():
         write_key(path, Ed25519PrivateKey.generate())
     return load_key(path)
 
@@ -25,12 +37,14 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     """Read a key.
 
     Raises:
-        FileNotFoundError: there is none.
-        TypeError: the file holds another kind of key.
+        SecretFileError: there is none, it cannot be read, or it is of another kind.
     """
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        key = serialization.load_pem_private_key(read_secret(path, remedy=KEY_REMEDY), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SecretFileError(path, "does not hold a private key as PEM", remedy=KEY_REMEDY) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise TypeError(f"{path} does not hold an Ed25519 key")
+        raise SecretFileError(path, "holds a key that is not an Ed25519 key", remedy=KEY_REMEDY)
     return key
 
 

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from control_plane import errors
 from control_plane.event_store import errors as store_errors
+from control_plane.keys.errors import KeysUnavailableError
 from control_plane.web.authentication import (
     PUBLIC,
     Authentication,
@@ -74,6 +75,7 @@ _OF_COMMANDS = (
     store_errors.StoreBusyError,
     store_errors.StoreUnavailableError,
     store_errors.NewerEventError,
+    KeysUnavailableError,
 )
 
 

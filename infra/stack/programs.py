@@ -1,5 +1,6 @@
 """Rollbook's stack on one machine, as data: which programs, with which settings, in which order."""
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +9,7 @@ import msgspec
 from infra.data_directory import DataDirectory, write_atomically
 from infra.kafka.connection import KafkaConnection
 from infra.launch import launched
+from infra.secret_files import read_secret_text
 from infra.stack.addresses import LOCAL_HOSTS, LOOPBACK, Hosts
 from infra.stack.port_book import WantedPort
 from infra.stack.program_settings import kafka_of, kind_of, only, prefixed, url, with_ready_file
@@ -18,6 +20,7 @@ MEASURED = ("api", "relay", "projections", "judge", "autoscaler", "batches")
 """Programs of ours that answer GET /metrics on a port of its own, beside those of the regions."""
 PORTS = ("api", "kafka", "kafka_controller", "clickhouse", *(f"{program}_metrics" for program in MEASURED))
 _PREFERRED = {"api": 8080}
+_PASSWORD = re.compile(r"[A-Za-z0-9_-]{8,256}")
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,12 +113,16 @@ def _measured(program: ProgramSpec, ports: Mapping[str, int]) -> ProgramSpec:
 
 
 def clickhouse_password(data: DataDirectory) -> str:
-    """Return the password of the embedded server, made at the first start."""
+    """Return the password of the embedded server, made at the first start.
+
+    Raises:
+        SecretFileError: its file does not hold one.
+    """
     path = data.root / "secrets" / "clickhouse.password"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if not path.exists():
         write_atomically(path, secrets.token_urlsafe(24).encode())
-    return path.read_text().strip()
+    return read_secret_text(path, _PASSWORD, what="a password", remedy="delete it: the next start makes another one")
 
 
 def _kafka(data: DataDirectory, ports: Mapping[str, int]) -> ProgramSpec:

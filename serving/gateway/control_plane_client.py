@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 
+from infra.bearer_token import read_bearer_token
 from schemas.envelope import rfc3339
 from schemas.failover import FailoverReport, ReportFailoverStart
 from schemas.identifiers import WORKSPACE_HEADER
@@ -107,4 +108,4 @@ class ControlPlaneClient:
         await self._command(endpoint_id, f"deployments/{deployment_id}/wake", {"reason": reason})
 
     def _authorization(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token_file.read_text().strip()}"}
+        return {"authorization": f"Bearer {read_bearer_token(self._token_file)}"}

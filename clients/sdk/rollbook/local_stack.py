@@ -92,7 +92,7 @@ class LocalStack:
     def token(self) -> str | None:
         """Return the stack's own admin token."""
         path = self.data_dir / "secrets" / "admin.token"
-        return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.exists() else None
+        return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.is_file() else None
 
     def ensure_running(self, *, timeout_s: float) -> None:
         """Wait until the stack is ready, and start it where it does not run.

@@ -122,7 +122,7 @@ async def test_a_private_key_that_is_gone_is_told_with_the_remedy(tmp_path: Path
         await done(api.admin.post("/v1/inference-tokens/rotate-key", json=rotation))
     for path in _private_halves(tmp_path):
         path.unlink()
-    async with running_api(tmp_path) as api:
+    async with running_api(tmp_path, accept_lost_keys=True) as api:
         answer = await api.service.post("/v1/inference-tokens", json={"endpoints": ["*"]})
         assert (answer.status_code, answer.json()["code"]) == (503, "signing-key-missing")
         assert "rotate" in answer.json()["remedy"]

@@ -2,10 +2,10 @@ from base64 import b64decode, b64encode
 
 import msgspec
 import pytest
-from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.keys.errors import KeyDoesNotFitError
 from control_plane.keys.key_file import SubjectKey, fresh_key
 from control_plane.keys.sealing import StagedKeys, open_sealed, seal
 
@@ -41,7 +41,7 @@ def test_a_sealed_value_does_not_open_in_another_event() -> None:
     key = fresh_key("ada")
     sealed = seal("Ada", key=key, event_id="event-1")
 
-    with pytest.raises(InvalidTag):
+    with pytest.raises(KeyDoesNotFitError):
         open_sealed(sealed, key=key, event_id="event-2")
 
 
@@ -51,7 +51,7 @@ def test_an_altered_value_does_not_open() -> None:
     raw = bytearray(b64decode(sealed.ciphertext))
     raw[-1] ^= 1
 
-    with pytest.raises(InvalidTag):
+    with pytest.raises(KeyDoesNotFitError):
         open_sealed(msgspec.structs.replace(sealed, ciphertext=b64encode(raw).decode()), key=key, event_id="event-1")
 
 
