@@ -13,10 +13,18 @@ _log = structlog.get_logger(__name__)
 
 
 class PolicyInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy, and the stream version of the event that set it; 0 is the default policy, which no event set."""
+    """A policy, and the stream version of the event that set it; 0 is the default policy, which no event set.
+
+    `hash_key` is the secret of the workspace, in hex, that digests are made with; empty where none was handed over.
+    """
 
     version: int = 0
     policy: CapturePolicy = CapturePolicy()
+    workspace: str = ""
+    hash_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"PolicyInForce(version={self.version}, policy={self.policy}, workspace={self.workspace!r})"
 
 
 def write_policy(path: Path, in_force: PolicyInForce) -> None:

@@ -1,5 +1,6 @@
 """Moves captured exchanges off the response path: a bounded queue, and a thread that applies the policy and writes."""
 
+import secrets
 import threading
 import time
 from collections import deque
@@ -59,13 +60,12 @@ class Recorder:
     converted is recorded without its values.
     """
 
-    def __init__(
-        self, writer: SpoolWriter, *, in_force: PolicyInForce, hash_key: bytes, background: Background
-    ) -> None:
+    def __init__(self, writer: SpoolWriter, *, in_force: PolicyInForce, background: Background) -> None:
         self._writer = writer
         self._background = background
         self._in_force = in_force
-        self._hash_key = hash_key
+        # Without the workspace's key, digests compare with nothing, rather than with everybody's guesses.
+        self._own_key = secrets.token_bytes(32)
         self._pending: deque[Exchange | Mark] = deque()
         self._pending_bytes = 0
         self._taken_bytes = 0
@@ -158,7 +158,7 @@ class Recorder:
             return records.encode(_without_values(exchange, in_force))
 
     def _observed(self, exchange: Exchange, in_force: PolicyInForce) -> ObservationRecord:
-        policy = in_force.policy
+        policy, key = in_force.policy, bytes.fromhex(in_force.hash_key) or self._own_key
         request, answer = exchange.request, exchange.answer
         if exchange.written:
             # One value more than is kept shows that there were more. A digest covers all values.
@@ -169,8 +169,8 @@ class Recorder:
             prediction=prediction or "",
             prediction_datatype="" if prediction is None else exchange.prediction.datatype,
             prediction_class="" if prediction is None else exchange.prediction.other_name,
-            inputs=captured_inputs(policy, request, hash_key=self._hash_key),
-            outputs=captured_outputs(policy, answer, hash_key=self._hash_key),
+            inputs=captured_inputs(policy, request, hash_key=key),
+            outputs=captured_outputs(policy, answer, hash_key=key),
         )
 
 

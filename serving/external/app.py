@@ -190,7 +190,6 @@ async def _capturing(
         return
     async with recording(
         settings.spool_dir,
-        manifest,
         policy_file=settings.capture_file,
         max_bytes=settings.spool_max_bytes,
         background=Background(),
@@ -211,7 +210,6 @@ def _capture_environ(settings: ExternalSettings, manifest: Manifest) -> Mapping[
         "BOOT_ID": settings.boot_id,
         "INSTANCE_ID": settings.instance_id,
         "DEPLOYMENT_ID": manifest.deployment_id,
-        "HASH_KEY": manifest.endpoint_id,
         # A server that does not know the option would reject the call; without it, a stream's chunks are counted.
         "ASKS_FOR_USAGE": "1" if settings.parent_port else "0",
         # Calls that would crash the parent's engine are rejected here, as in the engine's own middleware.

@@ -123,7 +123,6 @@ async def _serve(
     background = Background()
     captured = recording(
         settings.spool_dir,
-        manifest,
         policy_file=settings.capture_file,
         max_bytes=settings.spool_max_bytes,
         background=background,

@@ -10,20 +10,18 @@ from serving.capture import records
 from serving.capture.policy_file import PolicyFile
 from serving.capture.recorder import Recorder
 from serving.capture.spool import SpoolLimits, SpoolWriter
-from serving.runtime.manifest import Manifest
 
 _MARK_INTERVAL_S = 0.25
 
 
 @asynccontextmanager
 async def recording(
-    spool_dir: Path, manifest: Manifest, *, policy_file: Path, max_bytes: int, background: Background
+    spool_dir: Path, *, policy_file: Path, max_bytes: int, background: Background
 ) -> AsyncIterator[Recorder]:
     """Record under the policy in the file while the context is open, and write everything when it closes."""
     writer = SpoolWriter(spool_dir, limits=SpoolLimits(max_bytes=max_bytes), without_detail=records.without_detail)
     policy = PolicyFile(policy_file)
-    key = manifest.endpoint_id.encode()
-    recorder = Recorder(writer, in_force=policy.read(), hash_key=key, background=background)
+    recorder = Recorder(writer, in_force=policy.read(), background=background)
     recorder.start()
     marking = background.task("capture-marks", lambda: _mark(recorder, policy))
     try:

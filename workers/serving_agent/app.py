@@ -21,6 +21,7 @@ from workers.serving_agent.artifacts import ModelShelf
 from workers.serving_agent.batch_sink import KafkaSink
 from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import ControlPlane
+from workers.serving_agent.digest_keys import open_digest_keys
 from workers.serving_agent.engine_confinement import require_confinement, what_is_missing
 from workers.serving_agent.errors import CaptureNotHandedOverError
 from workers.serving_agent.instance_book import InstanceBook
@@ -169,7 +170,7 @@ async def _parts(
             shelf=shelf,
             book=book,
             starter=starter,
-            captures=CaptureFiles(settings),
+            captures=CaptureFiles(settings, open_digest_keys(settings.digest_key_file)),
             clock=SystemClock(),
             background=Background(),
         )

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+import msgspec
 import structlog
 
 from serving.capture.policy_file import PolicyInForce, write_policy
+from workers.serving_agent.digest_keys import DigestKeys
 from workers.serving_agent.errors import CaptureNotHandedOverError
 from workers.serving_agent.settings import AgentSettings
 
@@ -12,10 +14,11 @@ _log = structlog.get_logger(__name__)
 
 
 class CaptureFiles:
-    """Used from one event loop; nothing else writes these files."""
+    """Used from one event loop; nothing else writes these files, and only their owner can read them."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, keys: DigestKeys) -> None:
         self._settings = settings
+        self._keys = keys
         self._written: dict[str, PolicyInForce] = {}
 
     def hand_over(self, captures: Mapping[str, PolicyInForce]) -> None:
@@ -30,7 +33,8 @@ class CaptureFiles:
             try:
                 path = self._settings.capture_file_of(endpoint_id)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_policy(path, in_force)
+                key = self._keys.of(in_force.workspace)
+                write_policy(path, msgspec.structs.replace(in_force, hash_key=key))
             except OSError as error:
                 raise CaptureNotHandedOverError(f"{endpoint_id}: {error.strerror or error}") from error
             self._written[endpoint_id] = in_force

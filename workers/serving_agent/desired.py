@@ -133,7 +133,7 @@ class DesiredState:
         if endpoint is None:
             self._unread[record.id] = record
             return
-        capture = PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture)
+        capture = PolicyInForce(version=endpoint.capture_version, policy=endpoint.capture, workspace=record.workspace)
         found = {each.id: each for each in self._deployments_in(record, endpoint)}
         kept = {key: self.deployments.get(key) for key in self._of_endpoint.get(record.id, ())}
         if kept != found or self.captures.get(record.id) != capture:

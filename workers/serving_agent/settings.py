@@ -144,6 +144,11 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
         return folder_of_workspace(folder, workspace, home=self.home_workspace)
 
     @property
+    def digest_key_file(self) -> Path:
+        """Where the secret is from which the keys of digests follow; hosts with the same one compare digests."""
+        return self.data_dir.absolute() / "secrets" / "capture-digests.key"
+
+    @property
     def directory(self) -> Path:
         """Where all of the agent's own state is."""
         return self.data_dir.absolute() / "agent" / self.agent_id

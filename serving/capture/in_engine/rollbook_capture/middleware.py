@@ -38,7 +38,7 @@ class CaptureMiddleware:
     def __init__(self, app: Application, environ: Mapping[str, str] = os.environ) -> None:
         self._app = app
         self._identity = {name: environ[PREFIX + name.upper()] for name in ("instance_id", "boot_id", "deployment_id")}
-        policies = PolicyFile(Path(environ[PREFIX + "POLICY_FILE"]), environ[PREFIX + "HASH_KEY"].encode()[:64])
+        policies = PolicyFile(Path(environ[PREFIX + "POLICY_FILE"]))
         max_bytes = int(environ.get(PREFIX + "SPOOL_MAX_BYTES", _SPOOL_MAX_BYTES))
         self._recorder = Recorder(Spool(Path(environ[PREFIX + "SPOOL_DIR"]), max_bytes=max_bytes), policies)
         self._asks_for_usage = environ.get(PREFIX + "ASKS_FOR_USAGE", "1") == "1"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,9 +54,10 @@ class Policy:
 class PolicyFile:
     """The file that the serving agent writes, read as in `serving.capture.policy_file`. Used by one thread."""
 
-    def __init__(self, path: Path, hash_key: bytes) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._hash_key = hash_key
+        # Without the workspace's key, digests compare with nothing, rather than with everybody's guesses.
+        self._own_key = secrets.token_bytes(32)
         self._seen: tuple[int, int] | None = None
 
     def read(self) -> Policy:
@@ -81,4 +83,5 @@ class PolicyFile:
 
     def _decode(self) -> Policy:
         document = json.loads(self._path.read_bytes())
-        return Policy(document["policy"], self._hash_key, version=document["version"])
+        key = bytes.fromhex(document.get("hash_key", "")) or self._own_key
+        return Policy(document["policy"], key, version=document["version"])

@@ -36,6 +36,6 @@ async def test_only_its_own_host_changes_an_engine(tmp_path: Path, client: str |
 def environ(folder: Path) -> dict[str, str]:
     file = folder / "policy.json"
     write_policy(file, PolicyInForce(version=1, policy=CapturePolicy()))
-    ids = dict.fromkeys(("BOOT_ID", "INSTANCE_ID", "DEPLOYMENT_ID", "HASH_KEY"), "one")
+    ids = dict.fromkeys(("BOOT_ID", "INSTANCE_ID", "DEPLOYMENT_ID"), "one")
     own = {**ids, "SPOOL_DIR": str(folder / "spool"), "POLICY_FILE": str(file)}
     return {f"ROLLBOOK_CAPTURE_{name}": value for name, value in own.items()}

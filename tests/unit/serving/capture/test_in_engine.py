@@ -31,7 +31,6 @@ def environ(spool: Path, policy: CapturePolicy | None = None, **more: str) -> di
         "BOOT_ID": "boot-1",
         "INSTANCE_ID": "instance-1",
         "DEPLOYMENT_ID": "deployment-1",
-        "HASH_KEY": "endpoint-1",
         "POLICY_FILE": str(file),
         **more,
     }
@@ -253,7 +252,7 @@ class OddSpool(Spool):
 def test_a_bug_in_one_round_does_not_end_the_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     environ(tmp_path / "spool")
     spool = OddSpool(tmp_path / "spool")
-    recorder = Recorder(spool, PolicyFile(tmp_path / "policy.json", hash_key=b"endpoint-1"))
+    recorder = Recorder(spool, PolicyFile(tmp_path / "policy.json"))
 
     assert spool.has_failed.wait(60)
     recorder.close()

@@ -54,7 +54,7 @@ class Spooled(msgspec.Struct, frozen=True):
 def spooled(tmp_path: Path) -> Spooled:
     writer = SpoolWriter(tmp_path, limits=SpoolLimits(), without_detail=records.without_detail)
     background = Background()
-    recorder = Recorder(writer, in_force=PolicyInForce(), hash_key=b"key", background=background)
+    recorder = Recorder(writer, in_force=PolicyInForce(), background=background)
     return Spooled(recorder, background, tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_a_spool_that_overflows_loses_its_oldest_detail_and_no_count(tmp_path: P
     limits = SpoolLimits(max_bytes=100_000, segment_bytes=10_000)
     writer = SpoolWriter(tmp_path, limits=limits, without_detail=records.without_detail)
     in_force = PolicyInForce(policy=CapturePolicy(sampling_rate=0.5))
-    recorder = Recorder(writer, in_force=in_force, hash_key=b"key", background=Background())
+    recorder = Recorder(writer, in_force=in_force, background=Background())
     ids = [f"1700000000000-{number}" for number in range(6_000)]
     recorder.start()
     for start in range(0, len(ids), 100):

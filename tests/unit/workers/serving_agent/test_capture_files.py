@@ -1,15 +1,19 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from infra.kafka.connection import KafkaConnection
 from schemas.events.endpoints import CapturePolicy
 from serving.capture.policy_file import PolicyFile, PolicyInForce
 from workers.serving_agent.capture_files import CaptureFiles
+from workers.serving_agent.digest_keys import DigestKeys
 from workers.serving_agent.errors import CaptureNotHandedOverError
 from workers.serving_agent.settings import AgentSettings
 
-SPARING = PolicyInForce(version=4, policy=CapturePolicy(sampling_rate=0.5))
+KEYS = DigestKeys("00" * 32)
+SPARING = PolicyInForce(version=4, policy=CapturePolicy(sampling_rate=0.5), workspace="default")
+HANDED_OVER = msgspec.structs.replace(SPARING, hash_key=KEYS.of("default"))
 
 
 @pytest.fixture
@@ -24,14 +28,17 @@ def settings(tmp_path: Path) -> AgentSettings:
 
 
 def test_each_endpoint_has_a_file_that_its_engines_read(settings: AgentSettings) -> None:
-    CaptureFiles(settings).hand_over({"endpoint-1": SPARING, "endpoint-2": PolicyInForce()})
+    default = PolicyInForce(workspace="tenant")
+    CaptureFiles(settings, KEYS).hand_over({"endpoint-1": SPARING, "endpoint-2": default})
 
-    assert PolicyFile(settings.capture_file_of("endpoint-1")).read() == SPARING
-    assert PolicyFile(settings.capture_file_of("endpoint-2")).read() == PolicyInForce()
+    assert PolicyFile(settings.capture_file_of("endpoint-1")).read() == HANDED_OVER
+    of_the_tenant = msgspec.structs.replace(default, hash_key=KEYS.of("tenant"))
+    assert PolicyFile(settings.capture_file_of("endpoint-2")).read() == of_the_tenant
+    assert settings.capture_file_of("endpoint-1").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_policy_that_is_there_already_is_not_written_again(settings: AgentSettings) -> None:
-    files = CaptureFiles(settings)
+    files = CaptureFiles(settings, KEYS)
     files.hand_over({"endpoint-1": SPARING})
     engine = PolicyFile(settings.capture_file_of("endpoint-1"))
     engine.read()
@@ -42,7 +49,7 @@ def test_a_policy_that_is_there_already_is_not_written_again(settings: AgentSett
 
 
 def test_a_policy_that_cannot_be_written_is_an_error_and_is_tried_again(settings: AgentSettings) -> None:
-    files, folder = CaptureFiles(settings), settings.capture_file_of("endpoint-1").parent
+    files, folder = CaptureFiles(settings, KEYS), settings.capture_file_of("endpoint-1").parent
     folder.parent.mkdir(parents=True)
     folder.write_bytes(b"a file where the folder should be")
     with pytest.raises(CaptureNotHandedOverError, match="endpoint-1"):
@@ -51,4 +58,4 @@ def test_a_policy_that_cannot_be_written_is_an_error_and_is_tried_again(settings
 
     files.hand_over({"endpoint-1": SPARING})
 
-    assert PolicyFile(settings.capture_file_of("endpoint-1")).read() == SPARING
+    assert PolicyFile(settings.capture_file_of("endpoint-1")).read() == HANDED_OVER

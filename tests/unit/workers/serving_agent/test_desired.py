@@ -62,8 +62,8 @@ def test_a_capture_policy_is_named_by_its_event_and_an_endpoint_begins_with_the_
     story.tell("endpoint-2", created("other"))
 
     assert story.state.captures == {
-        ENDPOINT: PolicyInForce(version=3, policy=sparing),
-        "endpoint-2": PolicyInForce(),
+        ENDPOINT: PolicyInForce(version=3, policy=sparing, workspace="default"),
+        "endpoint-2": PolicyInForce(workspace="default"),
     }
 
 

@@ -19,6 +19,7 @@ from tests.support.digits import SIGNATURE
 from workers.serving_agent.capture_files import CaptureFiles
 from workers.serving_agent.control_plane import ControlPlane
 from workers.serving_agent.desired import Deployment
+from workers.serving_agent.digest_keys import DigestKeys
 from workers.serving_agent.errors import EngineFaultError, NeverServesError, PartAwayError
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
 from workers.serving_agent.instance_keeper import InstanceKeeper
@@ -165,7 +166,7 @@ class Stage:
             shelf=cast("Any", None),
             book=book,
             starter=self.starter,
-            captures=CaptureFiles(settings),
+            captures=CaptureFiles(settings, DigestKeys("00" * 32)),
             clock=SystemClock(),
             background=Background(),
         )
