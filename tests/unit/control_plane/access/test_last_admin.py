@@ -35,17 +35,46 @@ def revoke(log: MemoryLog, principal_id: str, token_id: str) -> None:
     log.run(lambda unit: revoke_principal_token(unit, principal_id, token_id, RevokeToken(reason="lost")))
 
 
-def test_an_admin_whose_token_has_expired_is_no_other_admin() -> None:
-    log = MemoryLog()
-    admins(log, ada=None, bob=HOUR_MS)
-    log.now_ms += HOUR_MS
-
+def refuse_to_lose_ada(log: MemoryLog) -> None:
+    """Check that nothing takes from the last admin what lets her in."""
     with pytest.raises(LastAdminError):
         revoke(log, ADA, "token-ada")
     with pytest.raises(LastAdminError):
         log.run(lambda unit: grant_principal_role(unit, ADA, GrantRole(role="viewer")))
     with pytest.raises(LastAdminError):
         log.run(lambda unit: erase_principal(unit, ADA, ErasePrincipal(reason="asked")))
+
+
+def test_an_admin_whose_token_has_expired_is_no_other_admin() -> None:
+    log = MemoryLog()
+    admins(log, ada=None, bob=HOUR_MS)
+    log.now_ms += HOUR_MS
+
+    refuse_to_lose_ada(log)
+
+
+def test_an_admin_whose_token_was_revoked_is_no_other_admin() -> None:
+    log = MemoryLog()
+    admins(log, ada=None, bob=None)
+    revoke(log, BOB, "token-bob")
+
+    refuse_to_lose_ada(log)
+
+
+def test_an_admin_who_was_erased_is_no_other_admin() -> None:
+    log = MemoryLog()
+    admins(log, ada=None, bob=None)
+    log.run(lambda unit: erase_principal(unit, BOB, ErasePrincipal(reason="asked")))
+
+    refuse_to_lose_ada(log)
+
+
+def test_an_admin_who_was_demoted_is_no_other_admin() -> None:
+    log = MemoryLog()
+    admins(log, ada=None, bob=None)
+    log.run(lambda unit: grant_principal_role(unit, BOB, GrantRole(role="operator")))
+
+    refuse_to_lose_ada(log)
 
 
 def test_an_admin_whose_token_lasts_is_another_admin() -> None:
