@@ -8,7 +8,7 @@ from control_plane.access.errors import LastAdminError
 from control_plane.access.handlers import erase_principal, grant_principal_role, revoke_principal_token
 from control_plane.ports import UnitOfWork
 from schemas.envelope import Sealed, rfc3339
-from schemas.events.access import PrincipalRegistered, TokenIssued
+from schemas.events.access import PrincipalErased, PrincipalRegistered, TokenIssued
 from tests.support.memory_log import MemoryLog
 
 ADA, BOB = "principal-ada", "principal-bob"
@@ -64,7 +64,8 @@ def test_an_admin_whose_token_was_revoked_is_no_other_admin() -> None:
 def test_an_admin_who_was_erased_is_no_other_admin() -> None:
     log = MemoryLog()
     admins(log, ada=None, bob=None)
-    log.run(lambda unit: erase_principal(unit, BOB, ErasePrincipal(reason="asked")))
+    erased = PrincipalErased(key_ids=("key",), reason="asked")
+    log.run(lambda unit: unit.append(PRINCIPALS, BOB, expected_version=2, events=(erased,)))
 
     refuse_to_lose_ada(log)
 
