@@ -142,7 +142,9 @@ class MemoryLog:
             self.events.append((stream, event, context))
         self._states[stream] = Loaded(cast("object", state), version)
         row = aggregate.row(state)
-        if row is not None:
+        if row is None:
+            self.rows.pop(stream, None)
+        else:
             self.rows[row.id] = row
         return Loaded(state, version)
 
