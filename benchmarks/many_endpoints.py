@@ -89,7 +89,7 @@ def _endpoint(
             "host": "127.0.0.1",
             "port": port,
         }
-        command("service", "/v1/instances", announcement)
+        command("agent", "/v1/instances", announcement)
     return Target(name=name, endpoint_id=endpoint["id"], deployment_ids=deployment_ids)
 
 

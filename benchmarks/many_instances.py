@@ -101,7 +101,7 @@ def _light_agent(stack: Stack, *, alone: str) -> Iterator[_Agent]:
     own = {
         "DATA_DIR": str(stack.data_dir),
         "API_URL": stack.api_url,
-        "TOKEN_FILE": str(stack.data_dir / "secrets" / "service.token"),
+        "TOKEN_FILE": str(stack.data_dir / "secrets" / "agent.token"),
         "KAFKA_BOOTSTRAP": stack.kafka_bootstrap,
         "READY_FILE": str(stack.data_dir / "light-agent.ready"),
         "AGENT_ID": "light",

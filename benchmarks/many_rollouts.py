@@ -92,7 +92,7 @@ def _programs() -> Iterator[Running]:
             "projections": views,
             "judge": {
                 "API_URL": url,
-                "TOKEN_FILE": str(folder / "secrets" / "service.token"),
+                "TOKEN_FILE": str(folder / "secrets" / "judge.token"),
                 "METRICS_PORT": str(metrics),
                 "INTERVAL_MS": str(_INTERVAL_MS),
                 **kafka,
@@ -121,7 +121,7 @@ def _started(
     versions: tuple[str, str],
 ) -> list[Served]:
     """Start a rollout on an endpoint of its own for each number, and return once their first steps are served."""
-    token = programs.token("service")
+    token = programs.token("admin")
 
     def report(path: str, body: Mapping[str, Any]) -> None:
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}

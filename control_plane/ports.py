@@ -8,7 +8,7 @@ import msgspec
 from control_plane.log.ports import SearchableLog
 from schemas.documents.records import DocumentBase
 from schemas.envelope import RecordedEvent, Sealed
-from schemas.events.access import Role
+from schemas.events.access import Duty, Role
 from schemas.events.registry import Signature, Tensor
 from schemas.identifiers import Kind
 
@@ -112,11 +112,12 @@ class Loaded(msgspec.Struct, Generic[State], frozen=True):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts, as the request's token says."""
+    """Who acts, as the request's token says. A service with a duty may only do what belongs to it."""
 
     principal_id: str
     role: Role
     workspace: str
+    duty: Duty | None = None
 
 
 class HasHome(Protocol):

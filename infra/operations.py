@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
-from schemas.events.access import Role
+from schemas.events.access import Duty, Role
 
 Method = Literal["GET", "HEAD", "POST", "PUT"]
 Roles = frozenset[Role]
@@ -25,6 +25,8 @@ OPERATORS: Roles = frozenset({"operator", "admin"})
 OPERATORS_AND_SERVICES: Roles = OPERATORS | {"service"}
 SERVICES: Roles = frozenset({"service", "admin"})
 ADMINS: Roles = frozenset({"admin"})
+AGENT, AUTOSCALER, BATCHES, GATEWAY, JUDGE = (frozenset({duty}) for duty in get_args(Duty))
+"""The duties of our own programs, one each."""
 PUBLIC: Roles = frozenset()
 """No one is asked for a token."""
 
@@ -46,6 +48,10 @@ class Caller(Protocol):
     @property
     def workspace(self) -> str:
         """The tenant that the principal belongs to."""
+
+    @property
+    def duty(self) -> Duty | None:
+        """What a program of ours does; None for everybody else."""
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +80,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `name` is needed where one handler serves several operations. `sdk` is the method of the client libraries, as
     `endpoints.create`; operations that only Rollbook's own programs use have none. One that `is_for_installation` asks
     for a principal of the home workspace. From there, one that `is_for_closed` changes a closed workspace, too.
+    `duties` are those of Rollbook's own programs that call it; a service with another duty may not.
     """
 
     method: Method
@@ -91,6 +98,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     sdk: str = ""
     is_for_installation: bool = False
     is_for_closed: bool = False
+    duties: frozenset[Duty] = frozenset()
 
     @property
     def id(self) -> str:

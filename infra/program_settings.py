@@ -20,7 +20,7 @@ class ServiceSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     """Of a program that follows documents and reports to the control plane, as a service."""
 
     api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
-    token_file: Annotated[Path, msgspec.Meta(description="file with a token of the role service")]
+    token_file: Annotated[Path, msgspec.Meta(description="file with the token of a service of this program's duty")]
 
 
 class RegionalServiceSettings(ServiceSettings, frozen=True, kw_only=True):

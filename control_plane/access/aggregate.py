@@ -63,6 +63,7 @@ def _evolved(state: Principal, event: msgspec.Struct, context: EventContext) -> 
                 event_id=context.event_id,
                 is_erased=False,
                 created_at=context.at,
+                duty=event.duty,
                 stream_version=context.version,
             )
         case TokenIssued():

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.events.access import PrincipalKind, Role
+from schemas.events.access import Duty, PrincipalKind, Role
 
 PersonalText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
@@ -12,12 +12,16 @@ _YEAR_S = 366 * 24 * 3_600
 
 
 class RegisterPrincipal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answer holds the first token, which is shown only this once."""
+    """The answer holds the first token, which is shown only this once.
+
+    A service with a duty may only do what that program of Rollbook does, such as the agent of another host.
+    """
 
     kind: PrincipalKind
     name: PersonalText
     email: PersonalText | None = None
     role: Role
+    duty: Duty | None = None
 
 
 class GrantRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

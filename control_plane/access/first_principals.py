@@ -1,7 +1,8 @@
-"""The admin and the service account of a fresh stack, and the files that hold their tokens."""
+"""The admin of a fresh stack, the accounts of its own programs, and the files that hold their tokens."""
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import structlog
 
@@ -11,10 +12,11 @@ from control_plane.access.tokens import TokenIndex
 from control_plane.keys.secret_files import write_secret
 from control_plane.ports import Actor, CommandContext, EventStore
 from infra.secret_files import read_secret_text
+from schemas.events.access import Duty
 
 _FIRST = {
     "admin": RegisterPrincipal(kind="person", name="admin", role="admin"),
-    "service": RegisterPrincipal(kind="service", name="stack", role="service"),
+    **{duty: RegisterPrincipal(kind="service", name=duty, role="service", duty=duty) for duty in get_args(Duty)},
 }
 _TOKEN = re.compile(r"rb_[A-Za-z0-9_-]{20,200}")
 _REMEDY = "put it back from a backup, or delete it: the next start makes another one, for another principal"
@@ -37,12 +39,12 @@ async def ensure_first_principals(store: EventStore, tokens: TokenIndex, secrets
             write_secret(path, fresh_token().encode())
         token = read_secret_text(path, _TOKEN, what="a token of Rollbook (rb_…)", remedy=_REMEDY)
         if not tokens.is_known(sha256_of(token)):
-            await _register(store, command, token=token, workspace=workspace)
+            await _register(store, command, name=name, token=token, workspace=workspace)
             tokens.refresh()
 
 
-async def _register(store: EventStore, command: RegisterPrincipal, *, token: str, workspace: str) -> None:
-    origin = f"first-start-{command.role}"
+async def _register(store: EventStore, command: RegisterPrincipal, *, name: str, token: str, workspace: str) -> None:
+    origin = f"first-start-{name}"
     context = CommandContext(
         actor=Actor(principal_id="system", role="admin", workspace=workspace),
         command_id=origin,

@@ -8,6 +8,7 @@ import msgspec
 from control_plane.access.aggregate import PRINCIPALS, Principal, erase, grant_role, issue_token, revoke_token
 from control_plane.access.commands import ErasePrincipal, GrantRole, IssueToken, RegisterPrincipal, RevokeToken
 from control_plane.access.errors import LastAdminError, PrincipalUnknownError, StaleVersionError
+from control_plane.errors import Invalid
 from control_plane.ports import Loaded, Reply, UnitOfWork
 from schemas.documents.access import Token
 from schemas.envelope import rfc3339
@@ -49,6 +50,8 @@ def register_principal(
 ) -> Reply:
     """Register a principal with its first token."""
     _require_version(0, expected_version)
+    if command.duty is not None and command.role != "service":
+        raise Invalid("only a service has a duty", field="duty", remedy="leave it out, or set the role to service")
     principal_id, token_id = unit.new_id(Kind.PRINCIPAL), unit.new_id(Kind.TOKEN)
     registered_id, issued_id = unit.new_id(Kind.EVENT), unit.new_id(Kind.EVENT)
     email = None
@@ -59,6 +62,7 @@ def register_principal(
         role=command.role,
         name=unit.seal(command.name, subject=principal_id, event_id=registered_id),
         email=email,
+        duty=command.duty,
     )
     issued = TokenIssued(token_id=token_id, token_sha256=sha256_of(token), expires_at=None)
     after = unit.append(

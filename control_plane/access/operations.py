@@ -10,6 +10,7 @@ import msgspec
 from control_plane.access import commands, errors, handlers
 from control_plane.access.aggregate import Principal
 from control_plane.access.tokens import TokenIndex
+from control_plane.errors import Invalid
 from control_plane.ports import EventStore
 from control_plane.web.listing import Page, Paging, page
 from infra.operations import ADMINS, Caller, Command, Operation, Operations, Question
@@ -88,7 +89,7 @@ def _principals(store: EventStore, refreshed: Around, issued: Around) -> list[Op
             status=_CREATED,
             roles=ADMINS,
             summary="Register a person or a program, and issue its first token",
-            errors=(errors.StaleVersionError,),
+            errors=(errors.StaleVersionError, Invalid),
         ),
         Command(
             method="POST",

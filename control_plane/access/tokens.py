@@ -57,11 +57,17 @@ class TokenIndex:
             if not principal.has_unrevoked_token:
                 revoked.append(principal.id)
                 continue
-            actor = Actor(principal_id=principal.id, role=principal.role, workspace=principal.workspace)
+            actor = _actor(principal)
             for token in principal.tokens:
                 if not token.is_revoked:
                     holders[token.sha256] = (actor, _unix_ms(token.expires_at))
         self._holders, self._issued, self._revoked = holders, frozenset(issued), tuple(revoked)
+
+
+def _actor(principal: Principal) -> Actor:
+    # A person who was once a service has no duty any more.
+    duty = principal.duty if principal.role == "service" else None
+    return Actor(principal_id=principal.id, role=principal.role, workspace=principal.workspace, duty=duty)
 
 
 def _unix_ms(at: str | None) -> int | None:

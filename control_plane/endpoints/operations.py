@@ -19,7 +19,7 @@ from control_plane.endpoints.traffic import operations as traffic
 from control_plane.ports import EventStore
 from control_plane.web.listing import Page, Search, page
 from infra.clock import Clock
-from infra.operations import OPERATORS, READERS, Caller, Command, Content, Operation, Operations, Question
+from infra.operations import BATCHES, OPERATORS, READERS, Caller, Command, Content, Operation, Operations, Question
 
 _CREATED = 201
 
@@ -79,6 +79,7 @@ def _questions(store: EventStore) -> list[Operation]:
             answers=EndpointResource,
             is_tagged=True,
             roles=READERS,
+            duties=BATCHES,
             summary="Get an endpoint by its name or id",
             errors=(errors.EndpointNotFoundError,),
         ),

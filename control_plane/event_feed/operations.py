@@ -11,7 +11,7 @@ from control_plane.event_feed.commits import Commits
 from control_plane.log.ports import LogPage, LogSelection
 from control_plane.ports import EventStore, HasHome
 from control_plane.web.authentication import NotOfHomeError
-from infra.operations import READERS, Caller, Content, Operations, Question
+from infra.operations import BATCHES, READERS, Caller, Content, Operations, Question
 
 _MAX_WAIT_MS = 30_000
 _MAX_EVENTS = 1_000
@@ -61,6 +61,7 @@ def operations(store: EventStore, commits: Commits, workspaces: HasHome) -> Oper
         asks=ReadEvents,
         answers=Feed,
         roles=READERS,
+        duties=BATCHES,
         summary="Read the log in order, waiting for the next event if there is none yet",
         errors=(NotOfHomeError,),
     )

@@ -10,7 +10,7 @@ from control_plane.inference_tokens import commands, errors, handlers
 from control_plane.inference_tokens.mint import InferenceTokenMint, KeySet, MintedToken
 from control_plane.ports import EventStore, UnitOfWork
 from infra.clock import Clock
-from infra.operations import ADMINS, PUBLIC, READERS, Caller, Command, Operation, Operations, Question
+from infra.operations import ADMINS, GATEWAY, PUBLIC, READERS, Caller, Command, Operation, Operations, Question
 from schemas.identifiers import Kind
 
 RevokedSubjects = Callable[[], tuple[str, ...]]
@@ -52,7 +52,7 @@ def show_public_keys(
     is_of_home = caller.workspace == mint.keys.home
     named = asked.workspace if is_of_home else caller.workspace
     key_set = mint.key_set(named or mint.keys.home, revoked_subjects=revoked_subjects())
-    if caller.role == "service" and is_of_home:
+    if caller.role == "service" and is_of_home and caller.duty in {None, *GATEWAY}:
         return key_set
     return KeySet(workspace=key_set.workspace, version=key_set.version, keys=key_set.keys, is_public=True)
 

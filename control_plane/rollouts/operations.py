@@ -12,6 +12,7 @@ from control_plane.rollouts.queries import get_rollout, list_rollouts
 from control_plane.rollouts.resources import JudgedResource
 from control_plane.web.listing import Page, Paging, page
 from infra.operations import (
+    JUDGE,
     OPERATORS,
     READERS,
     SERVICES,
@@ -170,6 +171,7 @@ def _judge_commands() -> list[Operation]:
             asks=commands.ReportWarmUp,
             answers=Rollout,
             roles=SERVICES,
+            duties=JUDGE,
             is_for_installation=True,
             summary="Report how far the candidate has warmed up",
             errors=_DECIDING,
@@ -181,6 +183,7 @@ def _judge_commands() -> list[Operation]:
             asks=Measurement,
             answers=JudgedResource,
             roles=SERVICES,
+            duties=JUDGE,
             is_for_installation=True,
             summary="Report a measurement and get the verdicts",
             errors=(*_DECIDING, errors.InvalidMeasurementError),
@@ -193,6 +196,7 @@ def _judge_commands() -> list[Operation]:
             asks=ReportMeasurements,
             answers=Results[JudgedResource],
             roles=SERVICES,
+            duties=JUDGE,
             is_for_installation=True,
             summary="Report measurements of up to 500 rollouts; one that is refused does not fail the others",
             item_errors=(*_DECIDING, errors.InvalidMeasurementError),

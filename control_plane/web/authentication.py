@@ -35,6 +35,12 @@ class RoleTooWeakError(Forbidden):
     code = "role-too-weak"
 
 
+class DutyDiffersError(Forbidden):
+    """The token is that of one of Rollbook's own programs, which has nothing to do with this."""
+
+    code = "duty-differs"
+
+
 class WorkspaceUnknownError(Unknown):
     """The caller may not act in a workspace of this name, or there is none."""
 
@@ -132,6 +138,7 @@ class RoleGuard:
         self._doorway = doorway
         self._workspaces = doorway.workspaces
         self._is_for_installation = operation.is_for_installation
+        self._duties = operation.duties
         self._is_for_closed = operation.is_for_closed or operation.method in {"GET", "HEAD"}
         self._remedy = remedy
 
@@ -140,6 +147,11 @@ class RoleGuard:
         actor = self._doorway.admit(connection)
         if actor.role not in self.roles:
             raise RoleTooWeakError(f"the role {actor.role} may not do this", remedy=self._remedy)
+        if actor.duty is not None and actor.duty not in self._duties:
+            raise DutyDiffersError(
+                f"a service with the duty {actor.duty} may not do this",
+                remedy="use the token of a person, or of a service without a duty",
+            )
         home = self._workspaces.home
         if self._is_for_installation and actor.workspace != home:
             raise NotOfHomeError(

@@ -17,6 +17,7 @@ from control_plane.keys.errors import KeysUnavailableError
 from control_plane.web.authentication import (
     PUBLIC,
     Authentication,
+    DutyDiffersError,
     NotOfHomeError,
     RoleTooWeakError,
     WorkspaceClosedError,
@@ -202,6 +203,7 @@ def _described(operation: Operation, tag: str, schemas: _Schemas) -> Document:
         "parameters": list(_parameters(operation)),
         "responses": {**_successes(operation, schemas), **_refusals(operation, schemas)},
         "x-rollbook-roles": sorted(operation.roles),
+        **({"x-rollbook-duties": sorted(operation.duties)} if operation.duties else {}),
     }
     if operation.item_errors:
         described["x-rollbook-item-codes"] = sorted(_codes(operation.item_errors))
@@ -342,6 +344,8 @@ def _errors_of(operation: Operation) -> Iterator[Any]:
     yield from (*operation.errors, TooManyRequestsError)
     if operation.roles:
         yield from (Unauthenticated, RoleTooWeakError, WorkspaceUnknownError, WorkspaceClosedError, errors.Invalid)
+        if "service" in operation.roles:
+            yield DutyDiffersError
     if operation.is_for_installation:
         yield NotOfHomeError
     if any(each.is_number for each in operation.placeholders):

@@ -6,6 +6,7 @@ from infra.data_directory import DataDirectory
 from infra.launch import launched
 from infra.stack.addresses import LOOPBACK
 from infra.supervisor.plan import FileReady, ProgramSpec
+from schemas.events.access import Duty
 
 
 def with_ready_file(
@@ -35,6 +36,11 @@ def prefixed(program: str, own: Mapping[str, str]) -> dict[str, str]:
 
 def only(common: Mapping[str, str], *names: str) -> dict[str, str]:
     return {name: common[name] for name in names}
+
+
+def token_of(data: DataDirectory, duty: Duty) -> dict[str, str]:
+    """Name the file with the token of a program's own principal, which may do nothing beside its duty."""
+    return {"TOKEN_FILE": str(data.root / "secrets" / f"{duty}.token")}
 
 
 def kafka_of(common: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from infra.launch import launched
 from infra.secret_files import read_secret_text
 from infra.stack.addresses import LOCAL_HOSTS, LOOPBACK, Hosts
 from infra.stack.port_book import WantedPort
-from infra.stack.program_settings import kafka_of, kind_of, only, prefixed, url, with_ready_file
+from infra.stack.program_settings import kafka_of, kind_of, only, prefixed, token_of, url, with_ready_file
 from infra.stack.regions import LOCAL, admin_ports, preferred_ports, programs_of_region
 from infra.supervisor.plan import HttpReady, ProgramSpec, TcpReady
 
@@ -64,7 +64,6 @@ def rollbook_stack(
         **{f"KAFKA_{name}": value for name, value in kafka.variables.items()},
         "CLICKHOUSE_URL": clickhouse,
         "API_URL": url(ports["api"], host=hosts.dialled),
-        "TOKEN_FILE": str(data.root / "secrets" / "service.token"),
     }
     return (
         *([] if neighbours.kafka else [_kafka(data, ports)]),
@@ -184,7 +183,7 @@ def _api(
 def _log_followers(data: DataDirectory, common: Mapping[str, str]) -> tuple[ProgramSpec, ...]:
     relay = {**only(common, "DATA_DIR", *kafka_of(common)), "NUDGE_SOCKET": _nudge_socket(data)}
     projections = only(common, "DATA_DIR", *kafka_of(common), "CLICKHOUSE_URL")
-    judge = only(common, "API_URL", "TOKEN_FILE", *kafka_of(common))
+    judge = {**only(common, "API_URL", *kafka_of(common)), **token_of(data, "judge")}
     return (
         with_ready_file(data, "relay", relay, after="api"),
         with_ready_file(data, "projections", projections, after="api"),
@@ -196,7 +195,8 @@ def _autoscaler(
     data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], regions: Sequence[str]
 ) -> ProgramSpec:
     own = {
-        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", *kafka_of(common)),
+        **only(common, "DATA_DIR", "API_URL", *kafka_of(common)),
+        **token_of(data, "autoscaler"),
         "ENVOY_ADMIN_URLS": ",".join(url(port) for port in admin_ports(regions, ports)),
     }
     return with_ready_file(data, "autoscaler", own, after="api")
@@ -204,7 +204,7 @@ def _autoscaler(
 
 def _batches(data: DataDirectory, ports: Mapping[str, int], common: Mapping[str, str], hosts: Hosts) -> ProgramSpec:
     gateway = url(ports["gateway"], host=hosts.dialled)
-    own = {**only(common, "DATA_DIR", "API_URL", "TOKEN_FILE"), "GATEWAY_URL": gateway}
+    own = {**only(common, "DATA_DIR", "API_URL"), **token_of(data, "batches"), "GATEWAY_URL": gateway}
     return with_ready_file(data, "batches", own, after="api")
 
 

@@ -11,7 +11,7 @@ from infra.data_directory import DataDirectory, write_atomically
 from infra.errors import CannotStartError
 from infra.launch import launched
 from infra.stack.addresses import Hosts
-from infra.stack.program_settings import kafka_of, only, prefixed, url, with_ready_file
+from infra.stack.program_settings import kafka_of, only, prefixed, token_of, url, with_ready_file
 from infra.supervisor.plan import HttpReady, ProgramSpec
 
 LOCAL = "local"
@@ -80,7 +80,8 @@ def programs_of_region(
         return program if is_home else f"{program}-{region}"
 
     follower = {
-        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", *kafka_of(common), "REGION"),
+        **only(common, "DATA_DIR", "API_URL", *kafka_of(common), "REGION"),
+        **token_of(data, "gateway"),
         "ADS_PORT": own["ads"],
         "ENVOY_HOST": str(hosts.bind),
         "ENVOY_PORT": own["gateway"],
@@ -88,7 +89,8 @@ def programs_of_region(
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
     }
     agent = {
-        **only(common, "DATA_DIR", "API_URL", "TOKEN_FILE", *kafka_of(common), "REGION"),
+        **only(common, "DATA_DIR", "API_URL", *kafka_of(common), "REGION"),
+        **token_of(data, "agent"),
         "AGENT_ID": region,
         "ZONE": region,
         "BIND_HOST": str(hosts.bind),

@@ -4,7 +4,7 @@ from functools import partial
 
 import msgspec
 
-from infra.operations import READERS, Caller, Operations, Question
+from infra.operations import JUDGE, READERS, Caller, Operations, Question
 from projections.errors import BadQuery, ViewUnavailable
 from projections.measurement.queries import measure_epoch, measure_epochs, require_possible
 from projections.reading import Endpoints, Reader
@@ -34,6 +34,7 @@ def operations(access: Access) -> Operations:
         asks=MeasureEpochs,
         answers=Results[Measured],
         roles=READERS,
+        duties=JUDGE,
         summary="Get the counts of up to 500 traffic epochs; one that cannot be counted does not fail the others",
         errors=(ViewUnavailable,),
         item_errors=(access.endpoints.unknown, BadQuery),

@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.documents.streams import StreamBase
 from schemas.envelope import Sealed
-from schemas.events.access import PrincipalKind, Role, SigningKey
+from schemas.events.access import Duty, PrincipalKind, Role, SigningKey
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,7 @@ class PrincipalBase(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     is_erased: bool
     created_at: str
+    duty: Duty | None = None
 
 
 class Principal(PrincipalBase, frozen=True, kw_only=True):

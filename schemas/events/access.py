@@ -7,16 +7,22 @@ import msgspec
 from schemas.envelope import Sealed
 
 Role: TypeAlias = Literal["admin", "operator", "viewer", "service"]
+Duty: TypeAlias = Literal["agent", "autoscaler", "batches", "gateway", "judge"]
+"""The programs of Rollbook that call the API, the gateway's as one."""
 PrincipalKind: TypeAlias = Literal["person", "service"]
 
 
-class PrincipalRegistered(msgspec.Struct, frozen=True, kw_only=True):
-    """A person or a program was allowed to act. Name and e-mail are personal and sealed."""
+class PrincipalRegistered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person or a program was allowed to act. Name and e-mail are personal and sealed.
+
+    A service with a duty may only do what that program of Rollbook does.
+    """
 
     kind: PrincipalKind
     role: Role
     name: Sealed
     email: Sealed | None
+    duty: Duty | None = None
 
 
 class TokenIssued(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from tests.support.digits import SIGNATURE, served
 from tests.support.plain_http import NO_AUTHORITIES
 
 LOOPBACK = "127.0.0.1"
+ANY_PROGRAM = {"kind": "service", "name": "stack", "role": "service"}
 _declared: dict[str, Declared] = {}
 
 
@@ -116,6 +117,15 @@ def settings_for(data_dir: Path, **overrides: object) -> ApiSettings:
     )
 
 
+async def _service_token(url: str, secrets: Path) -> str:
+    """Return the token of a service that may do what any program of ours does, as those of an earlier release do."""
+    path = secrets / "service.token"
+    if not path.exists():
+        async with _client(url, (secrets / "admin.token").read_text()) as admin:
+            path.write_text((await done(admin.post("/v1/principals", json=ANY_PROGRAM)))["token"])
+    return path.read_text()
+
+
 @asynccontextmanager
 async def running_api(data_dir: Path, **overrides: object) -> AsyncIterator[RunningApi]:
     """Serve the API on a free port until the block is left."""
@@ -123,7 +133,7 @@ async def running_api(data_dir: Path, **overrides: object) -> AsyncIterator[Runn
     async with open_api(settings) as api, _served(api, settings) as url:
         await _hold_to_its_word(url)
         secrets = data_dir / "secrets"
-        tokens = [(secrets / f"{name}.token").read_text() for name in ("admin", "service")]
+        tokens = [(secrets / "admin.token").read_text(), await _service_token(url, secrets)]
         async with _client(url, tokens[0]) as admin, _client(url, tokens[1]) as service, _client(url, None) as nobody:
             yield RunningApi(
                 url=url,

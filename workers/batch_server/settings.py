@@ -19,7 +19,7 @@ class BatchesSettings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     api_url: Annotated[str, msgspec.Meta(description="address of the control plane's API")]
     gateway_url: Annotated[str, msgspec.Meta(description="address of the gateway that requests are sent to")]
-    token_file: Annotated[Path, msgspec.Meta(description="file with a token of the role service")]
+    token_file: Annotated[Path, msgspec.Meta(description="file with the token of a service of this program's duty")]
     ready_file: Annotated[Path, msgspec.Meta(description="created once requests are answered, removed at start")]
     max_file_bytes: Annotated[int, msgspec.Meta(ge=1, description="the largest accepted file")] = 200 * _MIB
     max_stored_bytes: Annotated[int, msgspec.Meta(ge=1, description="total size of one owner's files")] = (

@@ -1333,6 +1333,7 @@ class Principal(Shape, frozen=True, kw_only=True):
     name: str | None
     email: str | None
     tokens: list[Token]
+    duty: str | None = None
 
 
 class PrincipalPage(Shape, frozen=True, kw_only=True):

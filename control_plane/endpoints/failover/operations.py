@@ -5,7 +5,7 @@ from control_plane.endpoints.failover import handlers
 from control_plane.endpoints.failover.requests import SetFailoverPolicyRequest
 from control_plane.endpoints.resources import EndpointResource
 from control_plane.errors import Invalid
-from infra.operations import OPERATORS, SERVICES, Command, Operation
+from infra.operations import GATEWAY, OPERATORS, SERVICES, Command, Operation
 from schemas.failover import ReportFailoverEnd, ReportFailoverStart
 
 
@@ -36,6 +36,7 @@ def report_operations() -> list[Operation]:
             asks=ReportFailoverStart,
             answers=EndpointResource,
             roles=SERVICES,
+            duties=GATEWAY,
             is_for_installation=True,
             summary="Report that a failover has started in a region",
             errors=(*errors.UNKNOWN_DEPLOYMENT, Invalid),
@@ -47,6 +48,7 @@ def report_operations() -> list[Operation]:
             asks=ReportFailoverEnd,
             answers=EndpointResource,
             roles=SERVICES,
+            duties=GATEWAY,
             is_for_installation=True,
             is_for_closed=True,
             summary="Report that a failover has ended in a region",

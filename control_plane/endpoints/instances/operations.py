@@ -3,7 +3,7 @@
 from control_plane.endpoints import errors
 from control_plane.endpoints.instances import handlers
 from control_plane.errors import Invalid
-from infra.operations import SERVICES, Command, Operation
+from infra.operations import AGENT, SERVICES, Command, Operation
 from schemas.documents.endpoints import Instance
 from schemas.instances import AnnounceInstance, FailInstance, WithdrawInstance
 
@@ -23,6 +23,7 @@ def operations() -> list[Operation]:
             status=_CREATED,
             also=(_OK,),
             roles=SERVICES,
+            duties=AGENT,
             is_for_installation=True,
             summary="Announce an instance that is ready for traffic",
             errors=(*errors.UNKNOWN_DEPLOYMENT, Invalid, errors.InstanceChangedError),
@@ -34,6 +35,7 @@ def operations() -> list[Operation]:
             asks=WithdrawInstance,
             answers=Instance,
             roles=SERVICES,
+            duties=AGENT,
             is_for_installation=True,
             is_for_closed=True,
             summary="Withdraw an instance from traffic",
@@ -46,6 +48,7 @@ def operations() -> list[Operation]:
             asks=FailInstance,
             answers=Instance,
             roles=SERVICES,
+            duties=AGENT,
             is_for_installation=True,
             is_for_closed=True,
             summary="Report that the agent has given up on an instance",

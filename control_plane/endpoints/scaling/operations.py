@@ -12,7 +12,7 @@ from control_plane.endpoints.scaling.measurements import LastMeasurements
 from control_plane.endpoints.scaling.requests import ReportLoadRequest, WakeDeploymentRequest
 from control_plane.endpoints.scaling.resources import EndpointScaling, ScalingAnswer
 from infra.clock import Clock
-from infra.operations import OPERATORS, READERS, SERVICES, Caller, Command, Operation
+from infra.operations import AUTOSCALER, GATEWAY, OPERATORS, READERS, SERVICES, Caller, Command, Operation
 
 
 def operations(clock: Clock) -> list[Operation]:
@@ -64,6 +64,7 @@ def _report_operations(last: LastMeasurements, clock: Clock) -> list[Operation]:
             asks=ReportLoadRequest,
             answers=ScalingAnswer,
             roles=SERVICES,
+            duties=AUTOSCALER,
             is_for_installation=True,
             summary="Report a deployment's load",
             errors=(errors.EndpointNotFoundError, errors.DeploymentNotFoundError),
@@ -75,6 +76,7 @@ def _report_operations(last: LastMeasurements, clock: Clock) -> list[Operation]:
             asks=WakeDeploymentRequest,
             answers=ScalingAnswer,
             roles=SERVICES,
+            duties=GATEWAY,
             is_for_installation=True,
             summary="Wake a deployment that is scaled to zero",
             errors=(errors.EndpointNotFoundError, errors.DeploymentNotFoundError),

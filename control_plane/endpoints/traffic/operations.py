@@ -6,7 +6,7 @@ from control_plane.endpoints.traffic import handlers
 from control_plane.endpoints.traffic.commands import ConfirmTraffic
 from control_plane.endpoints.traffic.requests import SetTrafficRequest
 from control_plane.errors import Invalid
-from infra.operations import OPERATORS, SERVICES, Command, Operation
+from infra.operations import GATEWAY, OPERATORS, SERVICES, Command, Operation
 
 
 def operations() -> list[Operation]:
@@ -35,6 +35,7 @@ def operations() -> list[Operation]:
             asks=ConfirmTraffic,
             answers=EndpointResource,
             roles=SERVICES,
+            duties=GATEWAY,
             is_for_installation=True,
             summary="Confirm that a gateway serves a traffic epoch",
             errors=(*errors.STALE, Invalid, errors.InvalidConfirmationError),

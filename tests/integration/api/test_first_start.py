@@ -2,14 +2,17 @@
 
 import stat
 from pathlib import Path
+from typing import Any, get_args
 
 import httpx
 import pytest
 
 from infra.errors import CannotStartError
-from tests.support.api import done, running_api
+from schemas.events.access import Duty
+from tests.support.api import ANY_PROGRAM, RunningApi, done, running_api
 
-FILES = ("admin.token", "service.token", "inference-signing.pem", "checkpoint-signing.pem")
+TOKENS = ("admin.token", *(f"{duty}.token" for duty in get_args(Duty)))
+FILES = (*TOKENS, "inference-signing.pem", "checkpoint-signing.pem")
 
 
 async def test_the_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -18,6 +21,12 @@ async def test_the_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
 
     modes = {name: stat.S_IMODE((tmp_path / "secrets" / name).stat().st_mode) for name in FILES}
     assert set(modes.values()) == {0o600}
+
+
+async def first_principals(api: RunningApi) -> list[dict[str, Any]]:
+    """Return the principals of the first start, without the one that these tests add."""
+    items = (await done(api.admin.get("/v1/principals")))["items"]
+    return [each for each in items if each["name"] != ANY_PROGRAM["name"]]
 
 
 async def test_another_start_changes_nothing(tmp_path: Path) -> None:
@@ -35,20 +44,20 @@ async def test_a_token_that_a_crash_left_unregistered_is_registered(tmp_path: Pa
     (secrets / "admin.token").write_text("rb_written-before-the-crash-and-never-registered")
 
     async with running_api(tmp_path) as api:
-        assert len((await done(api.admin.get("/v1/principals")))["items"]) == 2
+        assert len(await first_principals(api)) == len(TOKENS)
         async with api.client("rb_written-before-the-crash-and-never-registered") as admin:
             assert (await admin.get("/v1/principals")).status_code == httpx.codes.OK
 
 
 async def test_a_revoked_first_token_stays_revoked(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
-        principals = (await done(api.admin.get("/v1/principals")))["items"]
-        service = next(each for each in principals if each["role"] == "service")
-        path = f"/v1/principals/{service['id']}/tokens/{service['tokens'][0]['id']}/revoke"
+        found = next(each for each in await first_principals(api) if each["duty"] == "agent")
+        path = f"/v1/principals/{found['id']}/tokens/{found['tokens'][0]['id']}/revoke"
         await done(api.admin.post(path, json={"reason": "leaked"}))
     async with running_api(tmp_path) as api:
-        assert (await api.service.get("/v1/models")).status_code == httpx.codes.UNAUTHORIZED
-        assert len((await done(api.admin.get("/v1/principals")))["items"]) == 2
+        async with api.client((tmp_path / "secrets" / "agent.token").read_text()) as agent:
+            assert (await agent.get("/v1/artifacts/x")).status_code == httpx.codes.UNAUTHORIZED
+        assert len(await first_principals(api)) == len(TOKENS)
 
 
 async def test_a_second_api_on_the_same_data_does_not_start(tmp_path: Path) -> None:

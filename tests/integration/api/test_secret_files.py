@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
+from typing import get_args
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from infra.errors import CannotStartError
+from schemas.events.access import Duty
 from tests.support.api import RunningApi, done, running_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROTATION = {"reason": "yearly", "overlap_s": 0}
 MINTING = {"endpoints": ["*"]}
 KEYS = "events/keys.sqlite"
-TOKENS = ("secrets/admin.token", "secrets/service.token")
+TOKENS = ("secrets/admin.token", "secrets/agent.token")
 OF_THE_FIRST_START = ("secrets/checkpoint-signing.pem", "secrets/inference-signing.pem")
 ROTATED = ("secrets/inference-signing-*.pem", "secrets/workspaces/tenant/inference-signing-*.pem")
 
@@ -130,9 +132,10 @@ async def test_a_missing_token_is_made_for_another_principal(
     path.unlink()
 
     async with running_api(tmp_path) as api:
-        assert len((await done(api.admin.get("/v1/principals")))["items"]) == 3
+        # The admin, one for each duty, the one that these tests add, and the new one.
+        assert len((await done(api.admin.get("/v1/principals")))["items"]) == len(get_args(Duty)) + 3
         async with api.client(path.read_text()) as made:
-            assert (await made.get("/v1/models")).status_code == httpx.codes.OK
+            assert (await made.get("/v1/models")).status_code != httpx.codes.UNAUTHORIZED
 
     assert path.read_text() != before
 
@@ -145,7 +148,7 @@ async def test_a_key_whose_loss_is_accepted_is_made_again_or_rotated(
 
     async with running_api(tmp_path, accept_lost_keys=True) as api:
         principals = (await done(api.admin.get("/v1/principals")))["items"]
-        assert [each["name"] is None for each in principals] == [secret == KEYS] * 2
+        assert [each["name"] is None for each in principals] == [secret == KEYS] * len(principals)
         minted = await api.admin.post("/v1/inference-tokens", json=MINTING)
         assert (minted.status_code == httpx.codes.CREATED) == (secret != ROTATED[0])
         inside = {"rollbook-workspace": "tenant"} if secret == ROTATED[1] else {}

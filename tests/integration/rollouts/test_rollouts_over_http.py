@@ -19,6 +19,7 @@ from infra.kafka.serving_state import Documents
 from infra.ports import free_ports
 from schemas.documents.records import StateRecord
 from schemas.events.endpoints import DEFAULT_KEY
+from tests.support.api import ANY_PROGRAM
 from tests.support.builders import GATES, HEALTHY, WRONG, canary, gate_counts
 from tests.support.digits import SIGNATURE, model_bytes, served
 from workers.rollout_judge.state import Moment, Picture
@@ -93,7 +94,7 @@ async def open_client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with open_client(tmp_path) as client:
         people = Caller(client, (tmp_path / "secrets" / "admin.token").read_text().strip())
-        programs = Caller(client, (tmp_path / "secrets" / "service.token").read_text().strip())
+        programs = Caller(client, (await people.done("POST", "/v1/principals", ANY_PROGRAM))["token"])
         await _register(client, people)
         endpoint = await people.done("POST", "/v1/endpoints", {"name": "digits", "version": "digits/1"})
         await _announce(programs, endpoint["id"], endpoint["deployments"][0]["id"])
@@ -304,7 +305,7 @@ async def test_a_stale_etag_is_refused_and_the_current_one_is_taken(api: Api) ->
 async def test_the_judge_reads_the_documents_that_the_relay_publishes(tmp_path: Path) -> None:
     async with open_client(tmp_path) as client:
         people = Caller(client, (tmp_path / "secrets" / "admin.token").read_text().strip())
-        programs = Caller(client, (tmp_path / "secrets" / "service.token").read_text().strip())
+        programs = Caller(client, (await people.done("POST", "/v1/principals", ANY_PROGRAM))["token"])
         await _register(client, people)
         endpoint = await people.done("POST", "/v1/endpoints", {"name": "digits", "version": "digits/1"})
         await _announce(programs, endpoint["id"], endpoint["deployments"][0]["id"])

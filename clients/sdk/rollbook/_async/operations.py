@@ -33,7 +33,8 @@ class AsyncArtifacts:
     async def download(self, digest: str, to: Path) -> None:
         """Download a file, or part of it with Range.
 
-        Refused with `artifact-not-found`, `artifact-store-unavailable`, `malformed-digest`, `range-not-satisfiable`.
+        Refused with `artifact-not-found`, `artifact-store-unavailable`, `duty-differs`, `malformed-digest`,
+        `range-not-satisfiable`.
         """
         return await self._connection.download(_wire.path("/v1/artifacts/{digest}", digest=digest), to)
 
@@ -48,7 +49,7 @@ class AsyncBatches:
     async def cancel(self, batch_id: str, reason: str, *, idempotency_key: str | None = None) -> types.Batch:
         """Request the cancellation of a batch.
 
-        Refused with `batch-finished`, `batch-not-found`.
+        Refused with `batch-finished`, `batch-not-found`, `duty-differs`.
         """
         return await self._connection.command(
             "POST",
@@ -61,12 +62,15 @@ class AsyncBatches:
     async def get(self, batch_id: str) -> types.Batch:
         """Get a batch by its id.
 
-        Refused with `batch-not-found`.
+        Refused with `batch-not-found`, `duty-differs`.
         """
         return await self._connection.get(_wire.path("/v1/batches/{batch_id}", batch_id=batch_id), types.Batch)
 
     async def list(self, *, phase: str | None = None, limit: int | None = None) -> list[types.Batch]:
-        """List the batches, oldest first."""
+        """List the batches, oldest first.
+
+        Refused with `duty-differs`.
+        """
         return await self._connection.list_all(_wire.path("/v1/batches"), types.BatchPage, limit=limit, phase=phase)
 
 
@@ -107,7 +111,7 @@ class AsyncEndpoints:
     async def get(self, endpoint: str) -> types.Endpoint:
         """Get an endpoint by its name or id.
 
-        Refused with `endpoint-not-found`.
+        Refused with `duty-differs`, `endpoint-not-found`.
         """
         return await self._connection.get(_wire.path("/v1/endpoints/{endpoint}", endpoint=endpoint), types.Endpoint)
 
@@ -376,7 +380,7 @@ class AsyncEndpoints:
     async def scaling(self, endpoint: str) -> types.EndpointScaling:
         """Explain the current number of replicas.
 
-        Refused with `endpoint-not-found`.
+        Refused with `duty-differs`, `endpoint-not-found`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/scaling", endpoint=endpoint), types.EndpointScaling
@@ -409,7 +413,7 @@ class AsyncEndpoints:
     async def feedback(self, endpoint: str, *, since_ms: int | None = None) -> types.EndpointFeedback:
         """Count the feedback on an endpoint: what can be used as a label or a number, what came late or twice.
 
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/feedback", endpoint=endpoint),
@@ -437,7 +441,7 @@ class AsyncEndpoints:
     ) -> types.Measured:
         """Get the counts of one traffic epoch, by version, up to a watermark.
 
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/measurement", endpoint=endpoint),
@@ -462,7 +466,7 @@ class AsyncEndpoints:
 
         Epochs of any endpoints, at most 500.
 
-        Refused with `view-unavailable`.
+        Refused with `duty-differs`, `view-unavailable`.
         """
         return await self._connection.command(
             "POST", _wire.path("/v1/measurements"), _wire.body({"items": items}), types.MeasuredResults
@@ -478,7 +482,7 @@ class AsyncEndpoints:
     ) -> types.Quality:
         """Get the accuracy of each version, with its count of labels.
 
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/quality", endpoint=endpoint),
@@ -493,7 +497,7 @@ class AsyncEndpoints:
     ) -> types.ResourcesOverTime:
         """Get what an endpoint's instances use, and the requests in progress.
 
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/resources", endpoint=endpoint),
@@ -512,7 +516,7 @@ class AsyncEndpoints:
     ) -> types.Metrics:
         """Get requests, errors by class and latency over time.
 
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/metrics", endpoint=endpoint),
@@ -525,7 +529,7 @@ class AsyncEndpoints:
     async def tokens(self, endpoint: str, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.Tokens:
         """Get token counts, stream timings and finish reasons over time.
 
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/tokens", endpoint=endpoint),
@@ -545,7 +549,7 @@ class AsyncEndpoints:
     ) -> types.Comparisons:
         """Compare a shadow's answers with those that callers got.
 
-        Refused with `bad-query`, `endpoint-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/endpoints/{endpoint}/shadow/comparison", endpoint=endpoint),
@@ -557,7 +561,10 @@ class AsyncEndpoints:
         )
 
     async def list(self, *, query: str | None = None, limit: int | None = None) -> list[types.Endpoint]:
-        """List the endpoints, oldest first."""
+        """List the endpoints, oldest first.
+
+        Refused with `duty-differs`.
+        """
         return await self._connection.list_all(
             _wire.path("/v1/endpoints"), types.EndpointPage, limit=limit, query=query
         )
@@ -575,7 +582,7 @@ class AsyncFeedback:
 
         Up to 1,000 items; all are taken, or none.
 
-        Refused with `feedback-busy`, `invalid-feedback`, `kafka-unavailable`.
+        Refused with `duty-differs`, `feedback-busy`, `invalid-feedback`, `kafka-unavailable`.
         """
         return await self._connection.command(
             "POST", _wire.path("/v1/feedback"), _wire.body({"items": items}), types.Accepted
@@ -584,7 +591,7 @@ class AsyncFeedback:
     async def summary(self, *, since_ms: int | None = None) -> types.WorkspaceFeedback:
         """Count the feedback of each source: what came twice, was corrected, or is on no known prediction.
 
-        Refused with `bad-query`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `view-unavailable`.
         """
         return await self._connection.get(_wire.path("/v1/feedback"), types.WorkspaceFeedback, since_ms=since_ms)
 
@@ -615,7 +622,7 @@ class AsyncInferenceTokens:
     async def mint(self, endpoints: Sequence[str], *, ttl_s: int | None = None) -> types.MintedToken:
         """Mint an inference token for the gateway.
 
-        Refused with `endpoint-not-found`, `signing-key-missing`.
+        Refused with `duty-differs`, `endpoint-not-found`, `signing-key-missing`.
         """
         return await self._connection.command(
             "POST",
@@ -694,7 +701,7 @@ class AsyncLog:
     ) -> types.Feed:
         """Read the log in order, waiting for the next event if there is none yet.
 
-        Refused with `home-workspace-only`.
+        Refused with `duty-differs`, `home-workspace-only`.
         """
         return await self._connection.get(
             _wire.path("/v1/events"),
@@ -708,7 +715,10 @@ class AsyncLog:
         )
 
     async def checkpoint(self) -> types.SignedCheckpoint:
-        """Get a signed checkpoint of the whole log."""
+        """Get a signed checkpoint of the whole log.
+
+        Refused with `duty-differs`.
+        """
         return await self._connection.get(_wire.path("/v1/audit/checkpoint"), types.SignedCheckpoint)
 
 
@@ -785,12 +795,15 @@ class AsyncModels:
     async def get(self, model: str) -> types.Model:
         """Get a model by its name or id.
 
-        Refused with `model-not-found`.
+        Refused with `duty-differs`, `model-not-found`.
         """
         return await self._connection.get(_wire.path("/v1/models/{model}", model=model), types.Model)
 
     async def list(self, *, query: str | None = None, limit: int | None = None) -> list[types.Model]:
-        """List the models, oldest first."""
+        """List the models, oldest first.
+
+        Refused with `duty-differs`.
+        """
         return await self._connection.list_all(_wire.path("/v1/models"), types.ModelPage, limit=limit, query=query)
 
 
@@ -804,7 +817,7 @@ class AsyncPredictions:
     async def who_served(self, prediction_id: str) -> types.Prediction:
         """Find the version that answered a prediction, and the event that routed it.
 
-        Refused with `bad-query`, `prediction-not-found`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `prediction-not-found`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/predictions/{prediction_id}", prediction_id=prediction_id), types.Prediction
@@ -815,7 +828,7 @@ class AsyncPredictions:
 
         Name the predictions by their ids.
 
-        Refused with `bad-query`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `view-unavailable`.
         """
         return await self._connection.command(
             "POST", _wire.path("/v1/predictions/lookup"), _wire.body({"prediction_ids": prediction_ids}), types.Lookup
@@ -836,17 +849,20 @@ class AsyncPrincipals:
         role: Literal["admin", "operator", "service", "viewer"],
         *,
         email: str | None = None,
+        duty: Literal["agent", "autoscaler", "batches", "gateway", "judge"] | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.IssuedToken:
         """Register a person or a program, and issue its first token.
 
         The answer holds the first token, which is shown only this once.
+
+        A service with a duty may only do what that program of Rollbook does, such as the agent of another host.
         """
         return await self._connection.command(
             "POST",
             _wire.path("/v1/principals"),
-            _wire.body({"kind": kind, "name": name, "role": role}, email=email),
+            _wire.body({"kind": kind, "name": name, "role": role}, email=email, duty=duty),
             types.IssuedToken,
             idempotency_key=idempotency_key,
             if_match=if_match,
@@ -1019,7 +1035,7 @@ class AsyncRollouts:
     async def get(self, rollout_id: str) -> types.Rollout:
         """Get a rollout: its phase, its step and the last verdicts.
 
-        Refused with `rollout-not-found`.
+        Refused with `duty-differs`, `rollout-not-found`.
         """
         return await self._connection.get(_wire.path("/v1/rollouts/{rollout_id}", rollout_id=rollout_id), types.Rollout)
 
@@ -1094,7 +1110,7 @@ class AsyncRollouts:
     ) -> types.Timeline:
         """Get what happened to a rollout, and why.
 
-        Refused with `view-stale`, `view-unavailable`.
+        Refused with `duty-differs`, `view-stale`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/rollouts/{rollout_id}/timeline", rollout_id=rollout_id),
@@ -1108,7 +1124,7 @@ class AsyncRollouts:
     ) -> list[types.Rollout]:
         """List the rollouts, oldest first.
 
-        Refused with `endpoint-not-found`.
+        Refused with `duty-differs`, `endpoint-not-found`.
         """
         return await self._connection.list_all(
             _wire.path("/v1/rollouts"), types.RolloutPage, limit=limit, endpoint=endpoint, active=active
@@ -1160,7 +1176,7 @@ class AsyncVersions:
     async def show(self, model: str, number: int) -> types.Version:
         """Get a version by its model and number.
 
-        Refused with `model-not-found`, `no-such-route`, `version-not-found`.
+        Refused with `duty-differs`, `model-not-found`, `no-such-route`, `version-not-found`.
         """
         return await self._connection.get(
             _wire.path("/v1/models/{model}/versions/{number}", model=model, number=number), types.Version
@@ -1169,14 +1185,14 @@ class AsyncVersions:
     async def get_by_id(self, version_id: str) -> types.Version:
         """Get a version by its id.
 
-        Refused with `version-not-found`.
+        Refused with `duty-differs`, `version-not-found`.
         """
         return await self._connection.get(_wire.path("/v1/versions/{version_id}", version_id=version_id), types.Version)
 
     async def list(self, model: str, *, limit: int | None = None) -> list[types.Version]:
         """List a model's versions, oldest first.
 
-        Refused with `model-not-found`.
+        Refused with `duty-differs`, `model-not-found`.
         """
         return await self._connection.list_all(
             _wire.path("/v1/models/{model}/versions", model=model), types.VersionPage, limit=limit
@@ -1193,7 +1209,7 @@ class AsyncViews:
     async def resources(self, *, since_ms: int | None = None, bucket_ms: int | None = None) -> types.ResourcesOverTime:
         """Get what hosts and gateways use.
 
-        Refused with `bad-query`, `home-workspace-only`, `view-unavailable`.
+        Refused with `bad-query`, `duty-differs`, `home-workspace-only`, `view-unavailable`.
         """
         return await self._connection.get(
             _wire.path("/v1/resources"), types.ResourcesOverTime, since_ms=since_ms, bucket_ms=bucket_ms

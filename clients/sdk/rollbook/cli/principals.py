@@ -9,6 +9,7 @@ from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 
 _Role = Literal["admin", "operator", "service", "viewer"]
+_Duty = Literal["agent", "autoscaler", "batches", "gateway", "judge"]
 _ROLE = click.option("--role", type=click.Choice(["viewer", "operator", "admin", "service"]), required=True)
 
 
@@ -22,12 +23,21 @@ def principal() -> None:
 @_ROLE
 @click.option("--kind", type=click.Choice(["person", "service"]), default="person", show_default=True)
 @click.option("--email", help="Kept encrypted, as the name is.")
+@click.option(
+    "--duty",
+    type=click.Choice(["agent", "autoscaler", "batches", "gateway", "judge"]),
+    help="Let a service do only what this program of Rollbook does.",
+)
 @pass_profile
-def register(profile: Profile, name: str, role: str, kind: str, email: str | None) -> None:
+def register(profile: Profile, name: str, role: str, kind: str, email: str | None, duty: str | None) -> None:
     """Register the person or program NAME, and print its token, which is shown only this once."""
     with profile.client() as rollbook:
         issued = rollbook.principals.register(
-            cast('Literal["person", "service"]', kind), name, cast("_Role", role), email=email
+            cast('Literal["person", "service"]', kind),
+            name,
+            cast("_Role", role),
+            email=email,
+            duty=cast("_Duty | None", duty),
         )
     show(profile, issued, columns=("id", "token"))
 
@@ -39,4 +49,4 @@ def list_(profile: Profile, limit: int | None) -> None:
     """List the principals of the workspace."""
     with profile.client() as rollbook:
         found = rollbook.principals.list(limit=limit)
-    show(profile, found, columns=("id", "name", "kind", "role", "is_erased"))
+    show(profile, found, columns=("id", "name", "kind", "role", "duty", "is_erased"))
