@@ -22,7 +22,7 @@ def part_understood(part: msgspec.Raw, kind: type[Item], *, of: StateRecord) -> 
     """Return a part of a document, or None where only a newer release can read it."""
     try:
         return msgspec.json.decode(part, type=kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         _say_once(of.kind, of.id, str(error))
         return None
 

@@ -56,6 +56,6 @@ def read_data(type_name: str, data: msgspec.Raw) -> msgspec.Struct:
     """
     try:
         event = decode_data(type_name, data)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         return NotUnderstood(type_name=type_name, detail=str(error))
     return NotUnderstood(type_name=type_name, detail="the type is unknown here") if event is None else event

@@ -10,6 +10,7 @@ from schemas.envelope import RecordedEvent, unix_ms
 from schemas.topics import REGISTRY_EVENTS
 
 POSITION_HEADER = "position"
+_MAX_DIGITS = 18
 
 
 def recorded_event(message: Message) -> RecordedEvent:
@@ -21,17 +22,17 @@ def recorded_event(message: Message) -> RecordedEvent:
     """
     canonical = body(message)
     position = header(message, POSITION_HEADER)
-    if not position.isdecimal():
+    if not (position.isdecimal() and len(position) <= _MAX_DIGITS):
         raise UndecodableError(f"header {POSITION_HEADER} is {position!r}, not a number")
     try:
         # A part that nobody has decoded yet may still not be text.
         canonical.decode()
         recorded = RecordedEvent(position=int(position), envelope=envelope.decode(canonical), canonical=canonical)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableError(f"the value is not an event: {error}") from error
     try:
         unix_ms(recorded.envelope.time)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UndecodableError(f"{recorded.envelope.type} has a time that is none: {error}") from error
     return recorded
 

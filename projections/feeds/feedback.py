@@ -20,7 +20,7 @@ def read_feedback(message: Message) -> Feedback:
     """
     try:
         feedback = _decoder.decode(body(message))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableError(f"the value is not feedback: {error}") from error
     for name, at_ms in (("observed_at_ms", feedback.observed_at_ms), ("received_at_ms", feedback.received_at_ms)):
         if not 0 <= at_ms < LATEST_MS:

@@ -58,7 +58,9 @@ def decode(record: ConsumedRecord) -> StateRecord | Removed:
     """
     try:
         if record.value is not None:
+            # A part that nobody has decoded yet may still not be text.
+            record.value.decode()
             return msgspec.json.decode(record.value, type=StateRecord)
         return Removed(id=(record.key or b"").decode(), position=int(dict(record.headers)[POSITION]))
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
+    except (msgspec.DecodeError, KeyError, ValueError, RecursionError) as error:
         raise NotARecordError(f"a record of key {record.key!r} is no document: {error}") from error

@@ -6,6 +6,7 @@ import msgspec
 
 # What fits a column; numbers from external servers can have any size.
 _Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Days = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Status = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 
 
@@ -19,14 +20,14 @@ class ObservationRecord(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """
 
     prediction_id: str
-    captured_at_ms: int
+    captured_at_ms: _Count
     status: _Status
     engine_ms: float
     prediction: str
     inputs: str
     outputs: str
-    policy_version: int = 0
-    retention_days: int = 7
+    policy_version: _Count = 0
+    retention_days: _Days = 7
     tokens_in: _Count = -1
     tokens_out: _Count = -1
     first_token_ms: float = -1.0
@@ -43,9 +44,9 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m"):
     cumulative, so a spool that has to drop records, and marks with them, loses no count.
     """
 
-    closed_until_ms: int
-    seen: int = 0
-    unsampled: int = 0
+    closed_until_ms: _Count
+    seen: _Count = 0
+    unsampled: _Count = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -76,9 +76,9 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     fl: str | None = None
     why: str | None = None
     att: _Short | None = None
-    dur: int | None = None
-    us: int | None = None
-    up: int | None = None
+    dur: _Long | None = None
+    us: _Long | None = None
+    up: _Long | None = None
     rx: _Long | None = None
     tx: _Long | None = None
     tp: str | None = None
@@ -104,10 +104,10 @@ def read_lines(data: bytes, *, header: LogFileHeader, offset: int, region: str, 
         try:
             record = _decoder.decode(line)
             if record.role == _MARKER:
-                markers[int(record.worker.removeprefix("/"))] = int(record.end)
+                markers[_number(record.worker.removeprefix("/"))] = _number(record.end)
                 continue
             rows.append(_row(record, header=header, byte_offset=offset + start, region=region))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             dead.append(_dead(line, header=header, byte_offset=offset + start, reason=str(error)))
     return Lines(rows=rows, dead=dead, markers=markers, consumed=consumed)
 

@@ -123,7 +123,13 @@ def _checked(text: bytes, rules: Rules, seen: set[bytes]) -> str:
     if _text(line["url"]) != rules.endpoint:
         message = f"the url is not {rules.endpoint!r}, the endpoint of the batch; use another batch for other urls"
         raise _WrongLine("invalid_url", message, param="url")
-    return _model_of(line["body"])
+    model = _model_of(line["body"])
+    try:
+        # Of a member that is there twice, the request is read as strictly as the last one.
+        msgspec.json.decode(text, type=_Line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _WrongLine("invalid_json_line", f"the line is ambiguous: {error}; name each member once") from error
+    return model
 
 
 def _check_custom_id(raw: msgspec.Raw, seen: set[bytes]) -> None:

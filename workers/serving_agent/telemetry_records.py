@@ -1,6 +1,7 @@
 """The contents of the telemetry spool's frames, and the column batches made from them."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 import pyarrow as pa
@@ -32,7 +33,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """The results of one look at a subject, by measure; what was not found is left out."""
 
     subject: Subject
-    sampled_at_ms: int
+    sampled_at_ms: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
     values: dict[str, float]
 
 
@@ -59,7 +60,7 @@ def decode_frames(payloads: Sequence[bytes]) -> Decoded:
     for payload in payloads:
         try:
             item = _decoder.decode(payload)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             _log.error("telemetry_record_unreadable", reason=str(error))
             continue
         if isinstance(item, Mark):
