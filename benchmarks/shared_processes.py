@@ -100,7 +100,9 @@ class _Host:
         self._libraries = libraries
         self._seats = seats
         self.server = ForkServer(FORK_SERVER, environ=os.environ, log=root / "fork-server.log")
-        self._shared = SharedProcesses(limit=seats, supervisor_pid=os.getpid(), start=self._fork)
+        self._shared = SharedProcesses(
+            limit=seats, supervisor_pid=os.getpid(), start=self._fork, confinement=lambda _: None
+        )
 
     async def start(self, kin: Kin, *, number: int, port: int) -> Process:
         command = Command(

@@ -31,7 +31,7 @@ class CaptureFiles:
             if self._written.get(endpoint_id) == in_force:
                 continue
             try:
-                path = self._settings.capture_file_of(endpoint_id)
+                path = self._settings.capture_file_of(endpoint_id, workspace=in_force.workspace)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 key = self._keys.of(in_force.workspace)
                 write_policy(path, msgspec.structs.replace(in_force, hash_key=key))

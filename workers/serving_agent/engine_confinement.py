@@ -25,7 +25,7 @@ def confinement_of(settings: AgentSettings, order: Order) -> Confinement | None:
     return Confinement(
         reads=(
             str(order.model),
-            str(settings.capture_file_of(order.deployment.endpoint_id).parent),
+            str(order.capture.parent),
             *map(str, settings.engine_reads),
         ),
         writes=(str(order.spool),),
@@ -37,15 +37,15 @@ def confinement_of(settings: AgentSettings, order: Order) -> Confinement | None:
     )
 
 
-def confinement_of_several(settings: AgentSettings) -> Confinement | None:
-    """Return what a process may use to which instances are added later.
+def confinement_of_several(settings: AgentSettings, *, workspace: str) -> Confinement | None:
+    """Return what a process may use to which instances of a workspace are added later.
 
     A confined process never gets more, so this is what all of them may use: the models and spools of this host.
     """
     if settings.engine_confinement == "off":
         return None
     return Confinement(
-        reads=(str(settings.directory / "models"), str(settings.directory / "capture")),
+        reads=(str(settings.directory / "models"), str(settings.capture_folder_of(workspace))),
         writes=(str(settings.directory / "spool"),),
         # Nor is it known on which ports.
         listens=None,

@@ -81,7 +81,7 @@ class InstanceStarter:
             limit=settings.models_per_process,
             supervisor_pid=settings.supervisor_pid,
             start=self._start_shared,
-            confinement=bounded(confinement_of_several(settings)),
+            confinement=lambda kin: bounded(confinement_of_several(settings, workspace=kin.workspace)),
         )
         self._shelf = shelf
         self._book = book
@@ -210,6 +210,7 @@ class InstanceStarter:
             model=model,
             record=record,
             spool=self.spool(boot_id),
+            capture=self._settings.capture_file_of(deployment.endpoint_id, workspace=deployment.workspace),
             scratch=self._shelf.scratch_of(deployment.id),
         )
         command = launcher.command(order)

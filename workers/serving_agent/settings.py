@@ -163,9 +163,13 @@ class AgentSettings(RegionalServiceSettings, frozen=True, kw_only=True):
             faults=self.probe_faults,
         )
 
-    def capture_file_of(self, endpoint_id: str) -> Path:
+    def capture_file_of(self, endpoint_id: str, *, workspace: str) -> Path:
         """Where the capture policy for the engines of an endpoint is, alone in its folder: they may read no other."""
-        return self.directory / "capture" / endpoint_id / "policy.json"
+        return self.capture_folder_of(workspace) / endpoint_id / "policy.json"
+
+    def capture_folder_of(self, workspace: str) -> Path:
+        """Where the capture policies of a workspace are, with the key of its digests."""
+        return self.directory / "capture" / workspace
 
 
 def agent_settings(environ: Mapping[str, str]) -> AgentSettings:

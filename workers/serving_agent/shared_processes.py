@@ -186,7 +186,7 @@ class SharedProcesses:
     """Gives instances a seat in an existing process or in a new one. Used from one event loop."""
 
     def __init__(
-        self, *, limit: int, supervisor_pid: int, start: StartProcess, confinement: Confinement | None = None
+        self, *, limit: int, supervisor_pid: int, start: StartProcess, confinement: Callable[[Kin], Confinement | None]
     ) -> None:
         self._limit = limit
         self._supervisor_pid = supervisor_pid
@@ -230,7 +230,7 @@ class SharedProcesses:
             is_forked=like.is_forked,
             libraries=like.libraries,
             is_shared=True,
-            confinement=self._confinement,
+            confinement=self._confinement(kin),
         )
         host = self._hosts[name] = _Host(name, await self._start(command, name), kin)
         _log.info("shared_process_started", pid=host.process.pid, number=number)

@@ -12,12 +12,16 @@ from workers.serving_agent.instance_book import InstanceRecord
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One start: what to run, from which model directory, under which record, where it spools and may write freely."""
+    """One start: what to run, from which model directory, under which record, and the paths that are for it alone.
+
+    `spool` is what it captures, `capture` the file with the policy for that, `scratch` what it needs only itself.
+    """
 
     deployment: Deployment
     model: Path
     record: InstanceRecord
     spool: Path
+    capture: Path
     scratch: Path
 
 

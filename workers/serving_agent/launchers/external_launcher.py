@@ -48,7 +48,7 @@ def relay_command(settings: AgentSettings, order: Order, more: Mapping[str, str]
         "PORT": str(order.record.port),
         "MODEL_DIR": str(order.model),
         "SPOOL_DIR": str(order.spool),
-        "CAPTURE_FILE": str(settings.capture_file_of(order.deployment.endpoint_id)),
+        "CAPTURE_FILE": str(order.capture),
         "BOOT_ID": order.record.boot_id,
         "INSTANCE_ID": order.record.instance_id,
         "WATCH_PID": str(settings.supervisor_pid),

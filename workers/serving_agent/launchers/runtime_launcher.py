@@ -68,7 +68,7 @@ class RuntimeLauncher:
             "MODEL_DIR": str(order.model),
             "MODEL_NAME": order.deployment.endpoint,
             "SPOOL_DIR": str(order.spool),
-            "CAPTURE_FILE": str(self._settings.capture_file_of(order.deployment.endpoint_id)),
+            "CAPTURE_FILE": str(order.capture),
             # A little less than the agent waits, so that the runtime itself aborts what takes too long.
             "DRAIN_SECONDS": f"{_PART_OF_DRAIN * self.drain_deadline_s:g}",
             "MAX_BODY_BYTES": str(self._settings.max_body_bytes),

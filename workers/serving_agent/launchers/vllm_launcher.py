@@ -155,7 +155,7 @@ class VllmLauncher:
             "ROLLBOOK_CAPTURE_BOOT_ID": order.record.boot_id,
             "ROLLBOOK_CAPTURE_INSTANCE_ID": order.record.instance_id,
             "ROLLBOOK_CAPTURE_DEPLOYMENT_ID": order.deployment.id,
-            "ROLLBOOK_CAPTURE_POLICY_FILE": str(self._settings.capture_file_of(order.deployment.endpoint_id)),
+            "ROLLBOOK_CAPTURE_POLICY_FILE": str(order.capture),
             "ROLLBOOK_CAPTURE_WATCH_PID": str(self._settings.supervisor_pid),
         }
 

@@ -31,16 +31,16 @@ def test_each_endpoint_has_a_file_that_its_engines_read(settings: AgentSettings)
     default = PolicyInForce(workspace="tenant")
     CaptureFiles(settings, KEYS).hand_over({"endpoint-1": SPARING, "endpoint-2": default})
 
-    assert PolicyFile(settings.capture_file_of("endpoint-1")).read() == HANDED_OVER
+    assert PolicyFile(settings.capture_file_of("endpoint-1", workspace="default")).read() == HANDED_OVER
     of_the_tenant = msgspec.structs.replace(default, hash_key=KEYS.of("tenant"))
-    assert PolicyFile(settings.capture_file_of("endpoint-2")).read() == of_the_tenant
-    assert settings.capture_file_of("endpoint-1").stat().st_mode & 0o777 == 0o600
+    assert PolicyFile(settings.capture_file_of("endpoint-2", workspace="tenant")).read() == of_the_tenant
+    assert settings.capture_file_of("endpoint-1", workspace="default").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_policy_that_is_there_already_is_not_written_again(settings: AgentSettings) -> None:
     files = CaptureFiles(settings, KEYS)
     files.hand_over({"endpoint-1": SPARING})
-    engine = PolicyFile(settings.capture_file_of("endpoint-1"))
+    engine = PolicyFile(settings.capture_file_of("endpoint-1", workspace="default"))
     engine.read()
 
     files.hand_over({"endpoint-1": SPARING})
@@ -49,7 +49,7 @@ def test_a_policy_that_is_there_already_is_not_written_again(settings: AgentSett
 
 
 def test_a_policy_that_cannot_be_written_is_an_error_and_is_tried_again(settings: AgentSettings) -> None:
-    files, folder = CaptureFiles(settings, KEYS), settings.capture_file_of("endpoint-1").parent
+    files, folder = CaptureFiles(settings, KEYS), settings.capture_file_of("endpoint-1", workspace="default").parent
     folder.parent.mkdir(parents=True)
     folder.write_bytes(b"a file where the folder should be")
     with pytest.raises(CaptureNotHandedOverError, match="endpoint-1"):
@@ -58,4 +58,4 @@ def test_a_policy_that_cannot_be_written_is_an_error_and_is_tried_again(settings
 
     files.hand_over({"endpoint-1": SPARING})
 
-    assert PolicyFile(settings.capture_file_of("endpoint-1")).read() == HANDED_OVER
+    assert PolicyFile(settings.capture_file_of("endpoint-1", workspace="default")).read() == HANDED_OVER

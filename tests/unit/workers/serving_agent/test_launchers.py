@@ -67,7 +67,12 @@ def command(root: Path, artifact_format: ArtifactFormat, *, replica: int = 0, **
         boot_id="boot-1",
     )
     order = Order(
-        deployment=wanted, model=root / "model", record=record, spool=root / "spool", scratch=root / "scratch"
+        deployment=wanted,
+        model=root / "model",
+        record=record,
+        spool=root / "spool",
+        capture=root / "capture" / "policy.json",
+        scratch=root / "scratch",
     )
     return Launchers(settings(root, **changes), InstanceBook(root / "instances.json")).of(wanted).command(order)
 
@@ -141,7 +146,7 @@ def test_an_engine_may_use_its_model_spool_and_port_and_no_other_folder_of_ours(
     directory = tmp_path / "agent" / "local"
     assert set(map(Path, ours)) <= {
         *(tmp_path / "model", tmp_path / "spool", tmp_path / "scratch"),
-        *(directory / "capture" / "endpoint-1", directory / "models" / ".lent" / "deployment-1"),
+        *(tmp_path / "capture", directory / "models" / ".lent" / "deployment-1"),
     }
     assert confinement.listens is not None
     assert 4321 in confinement.listens
