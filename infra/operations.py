@@ -80,7 +80,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `name` is needed where one handler serves several operations. `sdk` is the method of the client libraries, as
     `endpoints.create`; operations that only Rollbook's own programs use have none. One that `is_for_installation` asks
     for a principal of the home workspace. From there, one that `is_for_closed` changes a closed workspace, too.
-    `duties` are those of Rollbook's own programs that call it; a service with another duty may not.
+    `duties` are those of Rollbook's own programs that call it; a service with another duty may not. One that
+    `is_for_watchers` tells whether the process is well, as often as somebody asks.
     """
 
     method: Method
@@ -99,6 +100,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     is_for_installation: bool = False
     is_for_closed: bool = False
     duties: frozenset[Duty] = frozenset()
+    is_for_watchers: bool = False
 
     @property
     def id(self) -> str:

@@ -178,12 +178,18 @@ class RoleGuard:
 
 
 class PublicGuard:
-    """Lets everybody pass, though not too often, and notes who asks where a good token says so."""
+    """Lets everybody pass, though not too often, and notes who asks where a good token says so.
 
-    def __init__(self, doorway: Doorway) -> None:
+    Whoever watches over the process is never sent away: others at its address could have it restarted.
+    """
+
+    def __init__(self, doorway: Doorway, *, is_for_watchers: bool) -> None:
         self._doorway = doorway
+        self._is_for_watchers = is_for_watchers
 
     async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
+        if self._is_for_watchers:
+            return
         with suppress(Unauthenticated):
             connection.scope["state"]["actor"] = self._doorway.admit(connection)
 
@@ -197,9 +203,9 @@ class Authentication:
     def __init__(self, tokens: Tokens, workspaces: Workspaces, limits: RequestLimits) -> None:
         self._doorway = Doorway(tokens, workspaces, limits)
 
-    def public_guard(self) -> PublicGuard:
+    def public_guard(self, operation: Operation | None = None) -> PublicGuard:
         """Let everybody pass, and note who it is."""
-        return PublicGuard(self._doorway)
+        return PublicGuard(self._doorway, is_for_watchers=operation is not None and operation.is_for_watchers)
 
     def guard(self, operation: Operation) -> RoleGuard:
         """Let the roles pass that the operation is for."""

@@ -93,6 +93,7 @@ def operations(
                 sdk="health.live",
                 answers=Health,
                 roles=PUBLIC,
+                is_for_watchers=True,
                 summary="Tell whether the process answers",
             ),
             Question(
@@ -103,6 +104,7 @@ def operations(
                 answers=Readiness,
                 also=(_UNAVAILABLE,),
                 roles=PUBLIC,
+                is_for_watchers=True,
                 summary="Tell whether the API accepts commands, with the state of what it depends on",
             ),
         ],

@@ -341,7 +341,9 @@ def _codes(kinds: Sequence[Any]) -> Iterator[str]:
 
 
 def _errors_of(operation: Operation) -> Iterator[Any]:
-    yield from (*operation.errors, TooManyRequestsError)
+    yield from operation.errors
+    if not operation.is_for_watchers:
+        yield TooManyRequestsError
     if operation.roles:
         yield from (Unauthenticated, RoleTooWeakError, WorkspaceUnknownError, WorkspaceClosedError, errors.Invalid)
         if "service" in operation.roles:

@@ -38,7 +38,7 @@ def routes(groups: list[Operations], *, commands: Commands, authentication: Auth
 
 def _route(operation: Operation, *, commands: Commands, authentication: Authentication) -> HTTPRouteHandler:
     path = _UNTYPED.sub(r"{\1:str}", operation.path)
-    options: dict[str, Any] = {"opt": PUBLIC, "guards": [authentication.public_guard()]}
+    options: dict[str, Any] = {"opt": PUBLIC, "guards": [authentication.public_guard(operation)]}
     if operation.roles:
         options = {"guards": [authentication.guard(operation)]}
     if isinstance(operation, Transfer) and operation.upload:
