@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from schemas.events.access import SigningKey
 from schemas.identifiers import Kind
 
 _FIRST = "inference-signing.pem"
+_DISCARDED = "discarded"
+_NAME = re.compile(r"inference-signing(-([a-z0-9-]+\.)?[0-9a-f]{16})?\.pem")
 _BEGINNING = rfc3339(0)
 MIN_UNUSED_S = 10 * 60
 """How old the file of a private half is at least when it is deleted: commands that may still name it wait for less."""
@@ -128,7 +131,10 @@ class SigningKeys:
             raise SigningKeyMissingError(key_id)
 
     def discard_unused(self, undecided: Catalogue) -> None:
-        """Delete old private halves that no event names. Only the writer may call this, between two commands.
+        """Put away old private halves that no event names. Only the writer may call this, between two commands.
+
+        They go to the folder `discarded`, where nothing reads them: whoever restored an older backup of the log by
+        mistake has lost nothing.
 
         `undecided` has what the writer has not committed yet. Neither what is committed nor that may name a key whose
         file goes, because the group can still fail.
@@ -140,8 +146,16 @@ class SigningKeys:
         for path in self._files():
             if path.stat().st_mtime > oldest_kept_s or _key_id_in(path) in {*named, None}:
                 continue
-            path.unlink()
+            self._put_away(path)
             _log.info("signing_key_discarded", workspace=self._workspace, file=path.name)
+
+    def _put_away(self, path: Path) -> None:
+        if path.name.startswith("."):
+            path.unlink()
+            return
+        discarded = self._secrets_dir / _DISCARDED
+        discarded.mkdir(mode=0o700, exist_ok=True)
+        path.replace(discarded / path.name)
 
     def _begun(self) -> list[str]:
         now = rfc3339(self._clock.now_ms())
@@ -165,7 +179,8 @@ class SigningKeys:
         return as_of(msgspec.json.decode(row.body, type=Keyring), rfc3339(self._clock.now_ms()))
 
     def _files(self) -> Iterator[Path]:
-        yield from self._secrets_dir.glob("inference-signing*.pem")
+        # And nothing that an operator has put there under a name of their own.
+        yield from (path for path in self._secrets_dir.glob("inference-signing*.pem") if _NAME.fullmatch(path.name))
         # What a crash left of writing one.
         yield from self._secrets_dir.glob(".inference-signing*.pem.*")
 

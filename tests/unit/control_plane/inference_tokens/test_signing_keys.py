@@ -118,6 +118,8 @@ async def test_a_key_that_no_event_names_goes_once_it_is_old(
     assert before == {named.key_id, unused.key_id}
     assert on_disk(tmp_path) == {named.key_id}
     assert not (tmp_path / "inference-signing.pem").exists()
+    # Nothing is lost if it was the log that was wrong.
+    assert (tmp_path / "discarded" / "inference-signing.pem").exists()
 
 
 async def test_a_key_stays_while_the_rotation_that_ends_it_can_still_fail(
