@@ -33,20 +33,21 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `reads`, `writes` and `scratch` are files or folders. Whoever reads after the process can rely on there being only
     files and folders in `writes`, so no link and nothing that blocks; in `scratch` anything goes but devices.
-    `listens` and `connects` are TCP ports; port 0 stands for those that the kernel chooses, and None as `listens` for
-    any. `starts_programs` is for engines of several processes, and gives them the devices and the shared memory that
-    those use. `memory_bytes` bounds what each process allocates (RLIMIT_DATA), 0 is no bound. `cpus` are the cores that
-    it runs on, none means all. `libraries` are imported before, while their compiled forms can still be written; they
-    must start no thread.
+    `listens` and `connects` are TCP ports, None is any; port 0 as one of `listens` stands for those that the kernel
+    chooses. `starts_programs` is for engines of several processes, and gives them the devices and the shared memory
+    that those use. `memory_bytes` bounds the private memory of each process (RLIMIT_DATA), `file_bytes` the size of
+    each file that it writes, 0 is no bound. `cpus` are the cores that it runs on, none means all. `libraries` are
+    imported before, while their compiled forms can still be written; they must start no thread.
     """
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
     listens: tuple[int, ...] | None = ()
-    connects: tuple[int, ...] = ()
+    connects: tuple[int, ...] | None = ()
     starts_programs: bool = False
     memory_bytes: int = 0
+    file_bytes: int = 0
     cpus: tuple[int, ...] = ()
     libraries: tuple[str, ...] = ()
 
@@ -57,7 +58,7 @@ class Protection(msgspec.Struct, frozen=True):
     files: bool
     """An engine opens only its own files, and reads no other process's memory or environment."""
     ports: bool
-    """An engine connects to no TCP port that it was not given, and listens on none."""
+    """An engine connects to no TCP port that it was not given, and binds none."""
     signals: bool
     """An engine signals only processes that it started itself."""
     calls: bool
@@ -127,12 +128,20 @@ def confine(confinement: Confinement, environ: Mapping[str, str]) -> None:
 def _limit_resources(confinement: Confinement) -> None:
     # A core dump would hold what callers sent.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if confinement.memory_bytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (confinement.memory_bytes, confinement.memory_bytes))
+    _lower(resource.RLIMIT_DATA, confinement.memory_bytes)
+    _lower(resource.RLIMIT_FSIZE, confinement.file_bytes)
     allowed = os.sched_getaffinity(0) & set(confinement.cpus)
     if allowed:
         os.sched_setaffinity(0, allowed)
     be_first_when_memory_runs_out()
+
+
+def _lower(limit: int, to: int) -> None:
+    """Lower a limit, unless it is lower already; 0 is no limit."""
+    _, hard = resource.getrlimit(limit)
+    if to:
+        lowest = to if hard == resource.RLIM_INFINITY else min(to, hard)
+        resource.setrlimit(limit, (lowest, lowest))
 
 
 def folders_of_programs(environ: Mapping[str, str]) -> tuple[Path, ...]:

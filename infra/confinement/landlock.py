@@ -51,13 +51,13 @@ def restrict(
     writes: Iterable[Path],
     scratch: Iterable[Path],
     listens: Iterable[int] | None,
-    connects: Iterable[int],
+    connects: Iterable[int] | None,
 ) -> None:
     """Allow this thread, and what it starts, only these files and TCP ports; it cannot be undone.
 
     Paths that do not exist are left out. A folder stands for all in it; what may be read may also be run. In `writes`
     only files and folders can be made, in `scratch` also links, pipes and sockets. Port 0 stands for the ports that the
-    kernel chooses; None as `listens` for any.
+    kernel chooses, among those to listen on; None stands for any.
 
     Raises:
         OSError: the kernel refuses, or has no Landlock.
@@ -66,7 +66,8 @@ def restrict(
     if not version:
         raise OSError(errno.EOPNOTSUPP, "the kernel has no Landlock")
     handled = (1 << _LAST_FILE_RIGHT.get(version, _LAST_FILE_RIGHT_NOW) + 1) - 1
-    ports = {_CONNECT: connects, **({} if listens is None else {_BIND: listens})} if version >= PORTS_SINCE else {}
+    asked = {_BIND: listens, _CONNECT: connects} if version >= PORTS_SINCE else {}
+    ports = {right: numbers for right, numbers in asked.items() if numbers is not None}
     scoped = _ABSTRACT_SOCKETS | _SIGNALS if version >= SIGNALS_SINCE else 0
     ruleset = _create(_RULESET.pack(handled, sum(ports), scoped), version)
     try:

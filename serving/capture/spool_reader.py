@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.capture.frames import FULL, SLIM, Segment, segments, unpack
+from serving.capture.frames import FULL, SLIM, Segment, read_segment, segments, unpack
 
 
 class Frames(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,9 +81,7 @@ class SpoolReader:
         # Continues where the last call ended, so that a growing segment is not read from its start each time.
         if self._last is not None and self._last.path == segment.path and self._last.position <= position:
             start = self._last
-        with segment.path.open("rb") as file:
-            file.seek(start.offset)
-            content = file.read()
+        content = read_segment(segment.path, offset=start.offset)
         number = start.position
         for payload, end in unpack(content):
             number += 1

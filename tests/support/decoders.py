@@ -282,7 +282,7 @@ def decoders(folder: Path) -> dict[str, Decoder]:
         "documents": Decoder(samples=_documents(), read=_document),
         "removed documents": Decoder(samples=[b"7", b"12345"], read=_removal),
         "lines of the request log": Decoder(samples=[_LOG_LINE, _MARKER, _LOG_LINE + _MARKER], read=_log_lines),
-        "frames": Decoder(samples=[frames.pack(record) + frames.pack(b"") + frames.pack(record)], read=_frames),
+        "frames": Decoder(samples=[frames.pack(record) + frames.pack(record)], read=_frames),
         "spooled observations": Decoder(
             samples=[record, captured.encode(captured.Mark(_AT_MS, 3)), msgspec.json.encode(_observed())],
             read=_observation,

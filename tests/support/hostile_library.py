@@ -8,13 +8,16 @@ import errno
 import json
 import mmap
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 REPORT = "attack.json"
+Attempts: TypeAlias = dict[str, Callable[[], object]]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _PTRACE, _READ_MEMORY, _UNSHARE, _FORK = 101, 310, 272, 57
 _SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
@@ -28,14 +31,32 @@ def attack(targets: dict[str, Any]) -> dict[str, str]:
     """Try everything; return for each attempt "done", or the name of the error that stopped it."""
     parent = os.getppid()
     agent = int(Path(f"/proc/{parent}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-    own, root = Path(targets["model"]), Path(targets["root"])
-    attempts: dict[str, Callable[[], object]] = {
-        # What it may: the attempts work.
+    attempts = {
+        **_on_what_it_may_use(targets),
+        **_on_files(targets),
+        **_on_processes(targets, agent=agent, parent=parent),
+        **_on_the_network(targets),
+        "take the machine's memory": lambda: _allocate(4 * _GIB),
+        # Last: where it works, the others would have no network.
+        "have a network of its own": lambda: _call(_UNSHARE, _NEW_NETWORK),
+    }
+    return {name: _outcome(attempt) for name, attempt in attempts.items()}
+
+
+def _on_what_it_may_use(targets: dict[str, Any]) -> Attempts:
+    own = Path(targets["model"])
+    return {
         "read its model": (own / "manifest.json").read_bytes,
         "write to its spool": lambda: (Path(targets["spool"]) / "note").write_bytes(b"x"),
         "write to its home": lambda: (Path.home() / "note").write_bytes(b"x"),
         "signal itself": lambda: os.kill(os.getpid(), 0),
-        # Files.
+    }
+
+
+def _on_files(targets: dict[str, Any]) -> Attempts:
+    own, root = Path(targets["model"]), Path(targets["root"])
+    sources = root / "agent" / "local" / "spool" / Path(targets["spool"]).name
+    return {
         "read the token": lambda: Path(targets["token"]).read_bytes(),
         "list the data directory": lambda: list(root.iterdir()),
         "read the agent's book": (root / "agent" / "local" / "instances.json").read_bytes,
@@ -44,10 +65,19 @@ def attack(targets: dict[str, Any]) -> dict[str, str]:
         "list the spools": lambda: list(Path(targets["spool"]).parent.iterdir()),
         "list the capture policies": lambda: list((root / "agent" / "local" / "capture").iterdir()),
         "change its model": lambda: (own / "artifact").open("ab"),
+        "open the token to others": lambda: Path(targets["token"]).chmod(0o644),
+        "change the times of the token": lambda: os.utime(targets["token"]),
+        "say whose its spool is": lambda: (sources / "source.json").write_bytes(b"{}"),
+        "replace whose its spool is": (sources / "source.json").unlink,
+        "fill the disk with one file": lambda: _write_large(Path(targets["spool"]) / "large"),
         "add a module": lambda: (Path(sys.prefix) / "planted.py").write_bytes(b""),
         "link to the token": lambda: (Path(targets["spool"]) / "link").symlink_to(targets["token"]),
         "block whoever reads its spool": lambda: os.mkfifo(Path(targets["spool"]) / "pipe"),
-        # Processes.
+    }
+
+
+def _on_processes(targets: dict[str, Any], *, agent: int, parent: int) -> Attempts:
+    return {
         "read the agent's environment": lambda: Path(f"/proc/{agent}/environ").read_bytes(),
         "read the agent's memory": lambda: Path(f"/proc/{agent}/mem").open("rb").close(),
         "copy the agent's memory": lambda: _call(_READ_MEMORY, agent, None, 0, None, 0, 0),
@@ -55,23 +85,26 @@ def attack(targets: dict[str, Any]) -> dict[str, str]:
         "signal the agent": lambda: os.kill(agent, 0),
         "signal the fork server": lambda: os.kill(parent, 0),
         "signal the supervisor": lambda: os.kill(targets["supervisor"], 0),
+        "limit the agent": lambda: resource.prlimit(agent, resource.RLIMIT_NOFILE),
+        "slow the agent down": lambda: os.setpriority(os.PRIO_PROCESS, agent, 0),
+        "choose the agent's cores": lambda: os.sched_setaffinity(agent, os.sched_getaffinity(agent)),
         "start a process": _fork,
-        # Network.
+    }
+
+
+def _on_the_network(targets: dict[str, Any]) -> Attempts:
+    return {
         "call the API": lambda: _connect(targets["api_port"]),
         "post to Kafka": lambda: _connect(targets["kafka_port"]),
         "call the API over IPv6": lambda: _connect(
             targets["api_port"], family=socket.AF_INET6, host="::ffff:127.0.0.1"
         ),
         "call the API over MPTCP": lambda: _connect(targets["api_port"], protocol=_MPTCP),
+        "call the API while connecting": lambda: _send_at_once(targets["api_port"]),
         "send a datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9)),
         "listen on another port": lambda: socket.socket().bind(("127.0.0.1", targets["free_port"])),
         "call a program of ours": lambda: _call_abstract(targets["abstract"]),
-        # Resources.
-        "take the machine's memory": lambda: _allocate(4 * _GIB),
-        # Last: where it works, the others would have no network.
-        "have a network of its own": lambda: _call(_UNSHARE, _NEW_NETWORK),
     }
-    return {name: _outcome(attempt) for name, attempt in attempts.items()}
 
 
 def _outcome(attempt: Callable[[], object]) -> str:
@@ -110,6 +143,16 @@ def _connect(port: int, *, family: int = socket.AF_INET, host: str = "127.0.0.1"
         connection.connect((host, port))
 
 
+def _send_at_once(port: int) -> None:
+    with socket.socket() as connection:
+        connection.sendto(b"GET /healthz HTTP/1.0\r\n\r\n", socket.MSG_FASTOPEN, ("127.0.0.1", port))
+
+
+def _write_large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2 * _GIB)
+
+
 def _call_abstract(name: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(f"\0{name}")
@@ -121,15 +164,14 @@ def _allocate(size: int) -> None:
 
 
 def run() -> None:
-    """Attack if this is an engine, alone or among others in a process, and leave a report in its spool."""
+    """Attack if this is an engine, alone or among others in a process, and leave a report where it captures."""
     if not any(name.startswith(("ROLLBOOK_RUNTIME_", "ROLLBOOK_SHARED_RUNTIME_")) for name in os.environ):
         return
     targets = json.loads(Path(__file__).with_name("targets.json").read_text(encoding="utf-8"))
     agent = Path(targets["root"]) / "agent" / "local"
-    spool = Path(os.environ.get("ROLLBOOK_RUNTIME_SPOOL_DIR") or max((agent / "spool").iterdir(), key=_changed_at))
-    targets |= {"spool": str(spool), "model": str(agent / "models" / targets["own"])}
-    (spool / REPORT).write_text(json.dumps(attack(targets)), encoding="utf-8")
-
-
-def _changed_at(path: Path) -> float:
-    return path.stat().st_mtime
+    # Among others, it does not know which one is its own.
+    own = os.environ.get("ROLLBOOK_RUNTIME_SPOOL_DIR")
+    spools = [Path(own)] if own else list((agent / "frames").iterdir())
+    report = json.dumps(attack({**targets, "spool": str(spools[0]), "model": str(agent / "models" / targets["own"])}))
+    for spool in spools:
+        (spool / REPORT).write_text(report, encoding="utf-8")

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 import structlog
 
+from infra.removal import remove_folder
 from schemas.events.registry import Artifact, ArtifactFormat
 from schemas.model_directory import ADAPTER_CONFIGURATION, CONFIGURATION, DirectoryFile, read_index
 from serving.engines.artifact_check import check_artifact
@@ -106,7 +106,7 @@ class ModelShelf:
             lent / deployment_id,
             *lent.glob(f"*/{deployment_id}"),
         ):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
         for path in self._artifacts.iterdir():
             is_unused = path.stat().st_nlink == 1 and path.suffix != _PART
             if is_unused and not self._in_use[path.name]:

@@ -13,6 +13,7 @@ import psutil
 
 from infra.errors import CannotStartError
 from workers.serving_agent.engine_confinement import what_is_missing
+from workers.serving_agent.engine_process import SAME_START_S
 from workers.serving_agent.instance_book import InstanceBook, InstanceRecord
 from workers.serving_agent.settings import PREFIX, AgentSettings, agent_settings
 
@@ -46,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def examine(data_dir: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Look at the kernel, at the folder of secrets, and at the engines that run now.
+
+    An operator's settings of the agent count if they are in the environment here too.
 
     Raises:
         CannotStartError: a variable of the agent is malformed.
@@ -91,13 +94,14 @@ def _engines(data_dir: Path) -> Iterator[Finding]:
             with suppress(psutil.NoSuchProcess, FileNotFoundError):
                 process = psutil.Process(record.pid)
                 # Relays run no model, and need the network.
-                if process.create_time() == record.process_started_at and _RELAY not in process.cmdline():
+                is_same = abs(process.create_time() - record.process_started_at) < SAME_START_S
+                if is_same and _RELAY not in process.cmdline():
                     yield _engine(record)
 
 
 def _engine(record: InstanceRecord) -> Finding:
     status = Path(f"/proc/{record.pid}/status").read_text(encoding="utf-8")
-    is_confined = all(line in status for line in _CONFINED)
+    is_confined = record.is_confined and all(line in status for line in _CONFINED)
     what = "is confined" if is_confined else "is not confined; restart it once the above is settled"
     return Finding(is_good=is_confined, says=f"the engine of {record.instance_id} (pid {record.pid}) {what}")
 

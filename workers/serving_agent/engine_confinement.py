@@ -1,6 +1,8 @@
 """What the engine of an instance may use: its model, its spool, its port, and the libraries that it needs."""
 
 import os
+import re
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,8 +15,10 @@ from infra.confinement.confine import READ_ON_ANY_HOST, Confinement, folders_of_
 from infra.errors import CannotStartError
 from workers.serving_agent.launchers.base import Order
 from workers.serving_agent.settings import AgentSettings
+from workers.serving_agent.spool_sources import FRAMES
 
 _PART_OF_MEMORY = 0.75
+_MAX_FILE_BYTES = 1024**3
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -46,7 +50,7 @@ def confinement_of_several(settings: AgentSettings, *, workspace: str) -> Confin
         return None
     return Confinement(
         reads=(str(settings.directory / "models"), str(settings.capture_folder_of(workspace))),
-        writes=(str(settings.directory / "spool"),),
+        writes=(str(settings.directory / FRAMES),),
         # Nor is it known on which ports.
         listens=None,
         connects=_port_of(settings.otlp_endpoint),
@@ -55,15 +59,20 @@ def confinement_of_several(settings: AgentSettings, *, workspace: str) -> Confin
 
 
 def home_of(order: Order) -> dict[str, str]:
-    """Return where an engine keeps what it writes for itself; the home of whoever runs the agent is not for it."""
-    return dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(order.scratch))
+    """Return where an engine keeps what it writes for itself; the home of whoever runs the agent is not for it.
+
+    Python must not run at its start, before it is confined, what an earlier engine left in its home.
+    """
+    folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(order.scratch))
+    return {**folders, "PYTHONNOUSERSITE": "1"}
 
 
 def bounded(confinement: Confinement | None) -> Confinement | None:
-    """Bound the memory of an engine that does not size itself: to a part of the machine's, unless the operator says."""
-    if confinement is None or confinement.memory_bytes:
-        return confinement
-    return msgspec.structs.replace(confinement, memory_bytes=int(psutil.virtual_memory().total * _PART_OF_MEMORY))
+    """Bound an engine that does not size itself: its memory to a part of the machine's, unless the operator says."""
+    if confinement is None:
+        return None
+    memory = confinement.memory_bytes or int(psutil.virtual_memory().total * _PART_OF_MEMORY)
+    return msgspec.structs.replace(confinement, memory_bytes=memory, file_bytes=_MAX_FILE_BYTES)
 
 
 def what_is_missing(settings: AgentSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -77,6 +86,8 @@ def what_is_missing(settings: AgentSettings, environ: Mapping[str, str]) -> tupl
         "the kernel cannot restrict signals (Linux 6.12 or later can), so engines can end our programs": found.signals,
         "there is no filter of system calls for this kind of machine": found.calls,
         **_folders_in_the_way(settings, environ),
+        "engines cannot look up the name of an HTTPS collector (ROLLBOOK_AGENT_OTLP_ENDPOINT), so they send no traces; "
+        "give its address": not _is_name_over_tls(settings.otlp_endpoint),
     }
     return tuple(sentence for sentence, is_there in missing.items() if not is_there)
 
@@ -106,12 +117,33 @@ def _folders_in_the_way(settings: AgentSettings, environ: Mapping[str, str]) -> 
     }
 
 
+def reachable(url: str) -> str:
+    """Write a collector's address so that a confined engine, which cannot look names up, reaches it.
+
+    Names stay in an HTTPS address, whose certificate is for them; `what_is_missing` tells.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        return url
+    try:
+        address = socket.gethostbyname(parts.hostname)
+    except OSError:
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"{address}{port}").geturl()
+
+
 def _port_of(url: str | None) -> tuple[int, ...]:
     if url is None:
         return ()
     parts = urlsplit(url)
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     return (port,) if port else ()
+
+
+def _is_name_over_tls(url: str | None) -> bool:
+    parts = urlsplit(url or "")
+    return parts.scheme == "https" and not re.fullmatch(r"[0-9.]+|.*:.*", parts.hostname or "")
 
 
 def _cores(count: int, port: int) -> tuple[int, ...]:

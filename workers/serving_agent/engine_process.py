@@ -22,7 +22,7 @@ No tokens, no settings of other programs, and no PYTHONDONTWRITEBYTECODE, becaus
 most of a start.
 """
 
-_SAME_START_S = 0.05
+SAME_START_S = 0.05
 _LARGE_LOG_BYTES = 16 * 1024 * 1024
 
 
@@ -173,7 +173,7 @@ def find_engine(pid: int, *, started_at: float) -> EngineProcess | None:
     except ProcessLookupError:
         return None
     # The pidfd is held now, so the id that is checked here can no longer change its owner.
-    if abs(process.started_at - started_at) < _SAME_START_S and _is_in_use(pid):
+    if abs(process.started_at - started_at) < SAME_START_S and _is_in_use(pid):
         return process
     process.release()
     return None

@@ -16,7 +16,7 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `workspace` is None in what an earlier release wrote, which knew the home workspace alone.
 
-    `shared` names the process if it holds instances of other slots too.
+    `shared` names the process if it holds instances of other slots too. `is_confined` says how it was started.
     """
 
     slot: Slot
@@ -28,10 +28,11 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     process_started_at: float = 0.0
     shared: str = ""
+    is_confined: bool = False
 
     def without_process(self) -> "InstanceRecord":
         """Return the record of a slot whose process has ended."""
-        return msgspec.structs.replace(self, boot_id="", pid=0, process_started_at=0.0, shared="")
+        return msgspec.structs.replace(self, boot_id="", pid=0, process_started_at=0.0, shared="", is_confined=False)
 
 
 class InstanceBook:

@@ -42,7 +42,7 @@ from workers.serving_agent.launchers.table import Launchers
 from workers.serving_agent.reconcile import Slot
 from workers.serving_agent.settings import AgentSettings
 from workers.serving_agent.shared_processes import Kin, SharedProcesses, number_of
-from workers.serving_agent.spool_sources import SpoolSource, write_source
+from workers.serving_agent.spool_sources import SpoolSource, folder_of_engine, frames_of, write_source
 
 _POLL_S = 0.05
 _ADOPTION_TRIES = 20
@@ -209,15 +209,15 @@ class InstanceStarter:
             deployment=deployment,
             model=model,
             record=record,
-            spool=self.spool(boot_id),
+            spool=folder_of_engine(self.spool(boot_id)),
             capture=self._settings.capture_file_of(deployment.endpoint_id, workspace=deployment.workspace),
             scratch=self._shelf.scratch_of(deployment.id),
         )
         command = launcher.command(order)
         # The boot is on record before its spool exists, so that a spool without a boot is always complete.
-        record = self._remember(record)
+        record = self._remember(msgspec.structs.replace(record, is_confined=command.confinement is not None))
         try:
-            write_source(self.spool(boot_id), source)
+            write_source(self.spool(boot_id), source, is_of_engine=True)
             record, process = await self._run(command, record, deployment, alone=alone)
         except BaseException as error:
             self.ended(record)
@@ -318,7 +318,7 @@ class InstanceStarter:
                 return f"{error}; {self.quote_log_end(record)}"
 
     def _explain_end(self, record: InstanceRecord) -> NeverServesError | MayServeLaterError:
-        failure = find_failure(self.spool(record.boot_id))
+        failure = find_failure(frames_of(self.spool(record.boot_id)))
         if failure is None:
             reason = f"the engine ended before it was ready; {self.quote_log_end(record)}"
             return MayServeLaterError("engine-died", reason)

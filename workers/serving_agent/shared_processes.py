@@ -225,7 +225,7 @@ class SharedProcesses:
         own = {"ADDRESS": _address(name), "WATCH_PID": str(self._supervisor_pid)}
         threads = {key: value for key, value in like.environment.items() if not key.startswith("ROLLBOOK_")}
         command = Command(
-            arguments=(sys.executable, "-P", "-m", "serving.runtime.shared_app"),
+            arguments=(sys.executable, "-P", "-s", "-m", "serving.runtime.shared_app"),
             environment={**threads, **{f"ROLLBOOK_SHARED_RUNTIME_{key}": value for key, value in own.items()}},
             is_forked=like.is_forked,
             libraries=like.libraries,

@@ -1,7 +1,6 @@
 """Ships spools: numbered batches without gaps, whose content a crash cannot change, and a closing batch at the end."""
 
 import asyncio
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import structlog
 
 from infra.background import Background
 from infra.clock import Clock
+from infra.removal import remove_folder
 from schemas.observations import BatchHeaders, SourceKind
 from schemas.topics import OBSERVATIONS, TELEMETRY, Topic
 from serving.capture.records import Mark
@@ -20,7 +20,7 @@ from workers.serving_agent import telemetry_records
 from workers.serving_agent.batch_sink import Sink
 from workers.serving_agent.observation_batches import Decoded, decode_frames, encode_rows
 from workers.serving_agent.spool_cap import keep_within
-from workers.serving_agent.spool_sources import SpoolSource, sources
+from workers.serving_agent.spool_sources import SpoolSource, folder_of_engine, frames_of, sources
 
 MAX_FRAMES = 500
 MAX_BYTES = 512 * 1024
@@ -112,7 +112,7 @@ class SourceShipper:
         self._to = to
         self._clock = clock
         self._totals = totals
-        self._reader = SpoolReader(directory)
+        self._reader = SpoolReader(frames_of(directory))
         self._progress = _read_progress(directory / _PROGRESS)
 
     async def ship_next(self, *, is_over: bool) -> SourceState | None:
@@ -231,7 +231,10 @@ class SpoolShipping:
                     if directory not in self._tasks:
                         ship = partial(self._ship, directory, source)
                         self._tasks[directory] = self._background.task("agent-ships-source", ship)
-                await self._keep_within_cap()
+                try:
+                    await self._keep_within_cap()
+                except Exception:  # noqa: BLE001  a spool that cannot be read must not keep the others from being shipped
+                    _log.exception("spools_not_capped")
                 await asyncio.sleep(_INTERVAL_S)
         finally:
             tasks, self._tasks = list(self._tasks.values()), {}
@@ -271,7 +274,8 @@ class SpoolShipping:
                 break
             await asyncio.sleep(_PAUSE_WHEN_BEHIND_S if state is None else _INTERVAL_S)
         async with self._removing:
-            shutil.rmtree(directory)
+            for folder in (folder_of_engine(directory), directory):
+                await asyncio.to_thread(remove_folder, folder)
         self._tasks.pop(directory, None)
         _log.info("spool_shipped", source=source.boot_id)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from serving.capture.frames import FULL, SLIM, Segment, name_of, pack, segments, unpack
+from serving.capture.frames import FULL, SLIM, Segment, name_of, pack, read_segment, segments, unpack
 from serving.capture.records import Mark, decode, without_detail
-from workers.serving_agent.spool_sources import SpoolSource, sources
+from workers.serving_agent.spool_sources import FRAMES, SpoolSource, frames_of, sources
+
+_BLOCK_BYTES = 512
 
 _log = structlog.get_logger(__name__)
 
@@ -20,17 +22,17 @@ def keep_within(spools: Path, *, max_bytes: int, is_over: Callable[[SpoolSource]
     first loses its records. Its last mark stays, so that the number of predictions stays exact; the reader counts the
     records as lost.
     """
-    used = sum(_size(path) for path in spools.glob("*/*"))
+    used = sum(_size(path) for folder in (spools, spools.with_name(FRAMES)) for path in folder.glob("*/*"))
     if used <= max_bytes:
         return used
-    ended = sorted((each for each, source in sources(spools).items() if is_over(source)), key=_began_at)
+    ended = sorted((frames_of(each) for each, source in sources(spools).items() if is_over(source)), key=_began_at)
     for free in (_slim_all, _reduce_to_counts):
         for directory in ended:
             if used <= max_bytes:
                 return used
             try:
                 used -= free(directory)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, ValueError, msgspec.DecodeError, RecursionError) as error:
                 # A full disk has no room for a smaller copy; what cannot be read is left for the dead letters.
                 _log.error("spool_not_reduced", spool=directory.name, reason=str(error))
     if used > max_bytes:
@@ -72,7 +74,7 @@ def _reduce_to_counts(directory: Path) -> int:
 
 
 def _payloads(segment: Segment) -> list[bytes]:
-    return [payload for payload, _ in unpack(segment.path.read_bytes())]
+    return [payload for payload, _ in unpack(read_segment(segment.path))]
 
 
 def _write(directory: Path, first: int, payloads: list[bytes]) -> int:
@@ -90,7 +92,8 @@ def _began_at(directory: Path) -> float:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        # What a file with holes says of itself takes no room.
+        return min(path.stat().st_size, path.stat().st_blocks * _BLOCK_BYTES)
     except FileNotFoundError:
         # It was shipped and deleted meanwhile.
         return 0

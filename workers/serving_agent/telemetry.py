@@ -63,7 +63,7 @@ class Telemetry:
         self._gpus = Gpus()
         self._has_looked = False
         blank = dict.fromkeys(("workspace", "endpoint_id", "deployment_id", "version_id", "instance_id"), "")
-        write_source(self.spools / self.boot_id, SpoolSource(boot_id=self.boot_id, **blank))
+        write_source(self.spools / self.boot_id, SpoolSource(boot_id=self.boot_id, **blank), is_of_engine=False)
         # Samples have no detail that could be dropped first.
         self._writer = SpoolWriter(self.spools / self.boot_id, limits=_LIMITS, without_detail=lambda payload: payload)
 

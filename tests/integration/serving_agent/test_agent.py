@@ -145,7 +145,7 @@ async def test_a_stopped_agent_withdraws_and_stops_all_it_started(harness: Agent
     assert len(ports) == 2
     assert len(harness.control_plane.told(WITHDRAW)) == 2
     assert not any(map(_is_running, pids))
-    assert list((harness.directory / "spool").iterdir()) == []
+    assert [*(harness.directory / "spool").iterdir(), *(harness.directory / "frames").iterdir()] == []
 
 
 async def test_a_capture_policy_on_the_log_reaches_a_running_engine(harness: AgentHarness) -> None:
@@ -154,7 +154,7 @@ async def test_a_capture_policy_on_the_log_reaches_a_running_engine(harness: Age
     announcement = _announced(harness)
     pid = _pid(announcement)
     _predict(announcement, "before")
-    spool = harness.directory / "spool" / str(announcement.body["boot_id"])
+    spool = harness.directory / "frames" / str(announcement.body["boot_id"])
     # What is answered is captured a moment later, under the policy of that moment.
     eventually(lambda: any(b"before" in each.read_bytes() for each in spool.glob("*")), what="captured")
 

@@ -74,7 +74,7 @@ async def test_a_crash_ends_the_instances_of_one_process_while_other_copies_answ
     assert _answers(neighbour, "endpoint-2", prediction_id="the-answer")
     assert not _answers(neighbour, "digits", prediction_id="the-refusal"), "a port answers for its own model alone"
     # An engine writes down what it answered a moment later; a kill before that would lose it.
-    spool = harness.directory / "spool" / str(neighbour.body["boot_id"])
+    spool = harness.directory / "frames" / str(neighbour.body["boot_id"])
     eventually(lambda: _are_in({b"the-answer", b"the-refusal"}, spool), what="both in the spool", log=harness.log)
     crashed = _pid(neighbour)
     (hit,), (spared,) = ([copy for copy in copies if (_pid(copy) == crashed) is same] for same in (True, False))

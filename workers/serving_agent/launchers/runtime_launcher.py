@@ -7,15 +7,21 @@ import msgspec
 
 from infra.confinement.confine import Confinement
 from workers.serving_agent.engine_client import EngineClient
-from workers.serving_agent.engine_confinement import bounded, confinement_of, home_of
+from workers.serving_agent.engine_confinement import bounded, confinement_of, home_of, reachable
 from workers.serving_agent.launchers.base import Command, Order
 from workers.serving_agent.oip_client import OipClient
 from workers.serving_agent.settings import AgentSettings
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # joblib would start processes, which engines may not; it then does one thing after the other.
+    "JOBLIB_MULTIPROCESSING": "0",
+}
 """Engines share the cores: spinning threads of one would slow down the others."""
 
-FORK_SERVER = Command(arguments=(sys.executable, "-P", "-m", "serving.runtime.fork_server"), environment=ONE_THREAD)
+FORK_SERVER = Command(
+    arguments=(sys.executable, "-P", "-s", "-m", "serving.runtime.fork_server"), environment=ONE_THREAD
+)
 SLOW_LIBRARIES = ("serving.engines.sklearn_engine",)
 """The libraries of scikit-learn models, which take seconds to load."""
 
@@ -77,10 +83,10 @@ class RuntimeLauncher:
             "WATCH_PID": str(self._settings.supervisor_pid),
         }
         if self._settings.otlp_endpoint:
-            own["OTLP_ENDPOINT"] = self._settings.otlp_endpoint
+            own["OTLP_ENDPOINT"] = reachable(self._settings.otlp_endpoint)
         is_forked = order.deployment.artifact.format in _FORKED
         return Command(
-            arguments=(sys.executable, "-P", "-m", "serving.runtime.app"),
+            arguments=(sys.executable, "-P", "-s", "-m", "serving.runtime.app"),
             environment={
                 **ONE_THREAD,
                 **home_of(order),

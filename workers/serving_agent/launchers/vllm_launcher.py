@@ -26,6 +26,7 @@ _MIDDLEWARE = "rollbook_capture.middleware.CaptureMiddleware"
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 """The model directory is complete; an engine downloads nothing and reports to nobody."""
 
+_PARALLEL = ("--tensor-parallel", "--pipeline-parallel", "--data-parallel", "-tp", "-pp", "-dp", "--nnodes")
 _ON_THIS_HOST = {"VLLM_HOST_IP": LOOPBACK, "GLOO_SOCKET_IFNAME": "lo"}
 """Where the processes of an engine find each other, without asking the network."""
 
@@ -78,7 +79,7 @@ class VllmLauncher:
         confinement = self._confinement(order, python, inside=inside)
         return Command(
             arguments=(
-                *((sys.executable, "-P", "-m", "infra.confinement") if confinement is not None else ()),
+                *((sys.executable, "-P", "-s", "-m", "infra.confinement") if confinement is not None else ()),
                 str(python),
                 *("-m", "vllm.entrypoints.openai.api_server"),
                 *(part for pair in named.items() for part in pair),
@@ -127,9 +128,13 @@ class VllmLauncher:
             confinement,
             reads=(*confinement.reads, str(lent), *map(str, _environments(python))),
             listens=(order.record.port, inside, 0),
-            connects=(*confinement.connects, inside),
+            connects=None if self._is_of_several_ranks() else (*(confinement.connects or ()), inside),
             starts_programs=True,
         )
+
+    def _is_of_several_ranks(self) -> bool:
+        """Processes of several GPUs or hosts connect to ports that only they know."""
+        return any(argument.startswith(_PARALLEL) for argument in self._settings.vllm_arguments)
 
     def _has_room_for_adapters(self, model: Path) -> bool:
         """Engines of models that write text have room for adapters; vLLM does not support them for embeddings."""

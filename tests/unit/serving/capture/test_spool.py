@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.capture import records
-from serving.capture.frames import name_of, pack, segments, unpack
+from serving.capture.frames import MAX_SEGMENT_BYTES, name_of, pack, read_segment, segments, unpack
 from serving.capture.records import Mark, ObservationRecord
 from serving.capture.spool import SpoolLimits, SpoolWriter
 from serving.capture.spool_reader import Frames, SpoolReader
@@ -48,7 +48,7 @@ def _ids(payloads: list[bytes]) -> list[int]:
     ]
 
 
-@given(st.lists(st.binary(max_size=200)), st.integers(min_value=0, max_value=400))
+@given(st.lists(st.binary(min_size=1, max_size=200)), st.integers(min_value=0, max_value=400))
 def test_cutting_a_segment_anywhere_leaves_a_prefix_of_its_frames(payloads: list[bytes], cut: int) -> None:
     content = b"".join(map(pack, payloads))
 
@@ -206,6 +206,26 @@ def test_a_segment_that_cannot_be_made_slim_leaves_nothing_behind(
     writer.append([_record(60)])
     assert _ids(_read_all(SpoolReader(tmp_path))[0]) == list(range(61))
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 20_000
+
+
+def test_what_is_no_segment_is_passed_by(tmp_path: Path) -> None:
+    writer = _writer(tmp_path)
+    writer.append([_record(0)])
+    (tmp_path / "\u00b2.spool").write_bytes(b"x")
+    (tmp_path / "1.spool").write_bytes(b"x")
+    (tmp_path / name_of(7)).mkdir()
+
+    assert [segment.first for segment in segments(tmp_path)] == [0]
+    assert _ids(_read_all(SpoolReader(tmp_path))[0]) == [0]
+
+
+def test_a_segment_with_a_hole_as_large_as_a_disk_is_read_up_to_a_bound(tmp_path: Path) -> None:
+    path = tmp_path / name_of(0)
+    path.write_bytes(pack(_record(0)))
+    os.truncate(path, 1 << 40)
+
+    assert _ids(_read_all(SpoolReader(tmp_path))[0]) == [0]
+    assert len(read_segment(path)) == MAX_SEGMENT_BYTES
 
 
 def test_an_empty_or_missing_spool_reads_as_nothing(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_each_running_engine_is_looked_at(tmp_path: Path) -> None:
                     boot_id="boot-1",
                     pid=process.pid,
                     process_started_at=psutil.Process(process.pid).create_time(),
+                    is_confined=process is confined,
                 )
             )
 

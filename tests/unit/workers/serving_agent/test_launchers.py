@@ -119,7 +119,7 @@ def test_vllm_knows_the_endpoint_the_deployment_and_its_port(tmp_path: Path) -> 
     started = command(tmp_path, "transformers", vllm_python=python, vllm_arguments=("--max-model-len=99",))
 
     arguments = " ".join(started.arguments)
-    assert started.arguments[:5] == (sys.executable, "-P", "-m", "infra.confinement", str(python))
+    assert started.arguments[:6] == (sys.executable, "-P", "-s", "-m", "infra.confinement", str(python))
     assert f"--model {tmp_path}/model/files" in arguments
     assert "--served-model-name story story@3" in arguments
     assert "--fingerprint-mode custom --fingerprint-value deployment-1" in arguments
@@ -152,6 +152,33 @@ def test_an_engine_may_use_its_model_spool_and_port_and_no_other_folder_of_ours(
     assert 4321 in confinement.listens
 
 
+@pytest.mark.parametrize("artifact_format", ["torch", "transformers"])
+def test_no_engine_runs_at_its_start_what_an_earlier_one_left_in_its_home(
+    tmp_path: Path, artifact_format: ArtifactFormat
+) -> None:
+    python = tmp_path / "python"
+    python.touch()
+
+    started = command(tmp_path, artifact_format, vllm_python=python)
+
+    assert started.environment["HOME"] == str(tmp_path / "scratch")
+    assert started.environment["PYTHONNOUSERSITE"] == "1"
+
+
+@pytest.mark.parametrize("argument", ["--tensor-parallel-size=2", "-pp=2", "--data-parallel-size=2"])
+def test_the_processes_of_a_vllm_on_several_gpus_find_each_other(tmp_path: Path, argument: str) -> None:
+    python = tmp_path / "python"
+    python.touch()
+
+    alone = command(tmp_path, "transformers", vllm_python=python, vllm_arguments=("--max-model-len=99",)).confinement
+    several = command(tmp_path, "transformers", vllm_python=python, vllm_arguments=(argument,)).confinement
+
+    assert alone is not None
+    assert alone.connects is not None
+    assert several is not None
+    assert several.connects is None
+
+
 def test_without_confinement_an_engine_is_started_as_it_is(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.touch()
@@ -172,7 +199,7 @@ def test_without_vllm_the_reason_says_how_to_get_it(tmp_path: Path) -> None:
 def test_a_file_of_scikit_learn_runs_in_our_runtime(tmp_path: Path) -> None:
     started = command(tmp_path, "skops")
 
-    assert started.arguments == (sys.executable, "-P", "-m", "serving.runtime.app")
+    assert started.arguments == (sys.executable, "-P", "-s", "-m", "serving.runtime.app")
     assert started.environment["ROLLBOOK_RUNTIME_MODEL_NAME"] == "story"
     assert started.environment["OMP_NUM_THREADS"] == "1"
 

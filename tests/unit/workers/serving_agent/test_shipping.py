@@ -216,8 +216,8 @@ async def test_a_frame_that_can_not_be_read_costs_only_itself(tmp_path: Path) ->
 
 
 def test_a_spool_says_whose_it_is(tmp_path: Path) -> None:
-    write_source(tmp_path / "boot-1", SOURCE)
-    write_source(tmp_path / "boot-2", msgspec.structs.replace(SOURCE, boot_id="boot-2"))
+    write_source(tmp_path / "boot-1", SOURCE, is_of_engine=False)
+    write_source(tmp_path / "boot-2", msgspec.structs.replace(SOURCE, boot_id="boot-2"), is_of_engine=False)
     (tmp_path / "boot-2" / "source.json").write_bytes(b"{")
 
     assert sources(tmp_path) == {tmp_path / "boot-1": SOURCE}
@@ -226,7 +226,7 @@ def test_a_spool_says_whose_it_is(tmp_path: Path) -> None:
 async def test_a_source_that_meets_a_bug_goes_on_where_it_stood_and_holds_up_no_other(tmp_path: Path) -> None:
     boots = frozenset({"boot-1", "boot-2"})
     for boot_id in boots:
-        write_source(tmp_path / boot_id, msgspec.structs.replace(SOURCE, boot_id=boot_id))
+        write_source(tmp_path / boot_id, msgspec.structs.replace(SOURCE, boot_id=boot_id), is_of_engine=False)
         _writer(tmp_path / boot_id).append([_record(number) for number in range(3)])
     sink, background = RecordingSink(boots), Background(back_off=BackOff(first_s=0.0, max_s=0.0))
     sink.die_after = 0

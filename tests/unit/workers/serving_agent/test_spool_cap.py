@@ -27,7 +27,7 @@ def a_spool(spools: Path, boot_id: str) -> Path:
     source = SpoolSource(
         boot_id=boot_id, workspace="w", endpoint_id="e", deployment_id="d", version_id="v", instance_id="i"
     )
-    write_source(directory, source)
+    write_source(directory, source, is_of_engine=False)
     writer = SpoolWriter(directory, limits=SpoolLimits(segment_bytes=20_000), without_detail=records.without_detail)
     for number in range(RECORDS):
         writer.append([a_record(number)])
