@@ -47,7 +47,7 @@ _CALLS: Final = (
     *("reboot", "swapon", "swapoff", "acct", "quotactl", "settimeofday", "clock_settime", "sethostname", "iopl"),
     *("ioperm", "shmget", "msgget", "semget"),
 )
-_ALWAYS_REFUSED: Final = _CALLS[_CALLS.index("sched_setscheduler") :]
+_ALWAYS_REFUSED: Final = _CALLS[_CALLS.index("truncate") :]
 _OF_PROGRAMS: Final = (
     "fork",
     "vfork",
@@ -55,7 +55,7 @@ _OF_PROGRAMS: Final = (
     "execveat",
     *_CALLS[_CALLS.index("chmod") : len(_CALLS) - len(_ALWAYS_REFUSED)],
 )
-"""What only engines of several processes may do: start programs, and change modes, owners, times and cores.
+"""What only engines of several processes may do: start programs, and change modes, owners, times, cores and schedules.
 
 Landlock knows no rights for modes, owners and times, so without this they could be changed of any file of the user.
 """
