@@ -221,6 +221,19 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
     body_sha256: str
     expected_version: int | None
 
+    @classmethod
+    def unasked(cls, actor: Actor, command_id: str) -> "CommandContext":
+        """Return that of a command which no request and no event has caused."""
+        return cls(
+            actor=actor,
+            command_id=command_id,
+            correlation_id=command_id,
+            causation_id=command_id,
+            idempotency_key=None,
+            body_sha256="",
+            expected_version=None,
+        )
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of a command, complete enough to be given again: status, body (JSON), stream version for the ETag."""

@@ -44,14 +44,6 @@ async def ensure_first_principals(store: EventStore, tokens: TokenIndex, secrets
 
 
 async def _register(store: EventStore, command: RegisterPrincipal, *, name: str, token: str, workspace: str) -> None:
-    origin = f"first-start-{name}"
-    context = CommandContext(
-        actor=Actor(principal_id="system", role="admin", workspace=workspace),
-        command_id=origin,
-        correlation_id=origin,
-        causation_id=origin,
-        idempotency_key=None,
-        body_sha256="",
-        expected_version=None,
-    )
+    actor = Actor(principal_id="system", role="admin", workspace=workspace)
+    context = CommandContext.unasked(actor, f"first-start-{name}")
     await store.execute(context, lambda unit: register_principal(unit, command, token))

@@ -30,7 +30,7 @@ _DISCARDED = "discarded"
 _NAME = re.compile(r"inference-signing(-([a-z0-9-]+\.)?[0-9a-f]{16})?\.pem")
 _BEGINNING = rfc3339(0)
 MIN_UNUSED_S = 10 * 60
-"""How old the file of a private half is at least when it is deleted: commands that may still name it wait for less."""
+"""How old the file of a private half is at least when it is put away: commands that may still name it wait for less."""
 
 _log = structlog.get_logger(__name__)
 
@@ -41,8 +41,8 @@ class SigningKeys:
     The home workspace has a key of the first start, which counts until a rotation; it alone has no event, and is made
     where it `may_be_made`.
 
-    A private half is on disk before any event names it, and only the store's writer deletes: what it does between two
-    commands, no rotation can contradict. Safe from any thread.
+    A private half is on disk before any event names it, and only the store's writer puts one away: what it does between
+    two commands, no rotation can contradict. Safe from any thread.
     """
 
     def __init__(  # noqa: PLR0913  the surroundings of the keys; all but the folder and the catalogue by name

@@ -1,4 +1,4 @@
-"""Deletes the private halves that no event names, in the order of the log."""
+"""Puts away the private halves that no event names, in the order of the log."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,13 +35,5 @@ class UnusedKeys:
         return _NOTHING
 
     def _context(self) -> CommandContext:
-        command_id = self._new_command_id()
-        return CommandContext(
-            actor=Actor(principal_id=WORK, role="service", workspace=self._keys.home),
-            command_id=command_id,
-            correlation_id=command_id,
-            causation_id=command_id,
-            idempotency_key=None,
-            body_sha256="",
-            expected_version=None,
-        )
+        actor = Actor(principal_id=WORK, role="service", workspace=self._keys.home)
+        return CommandContext.unasked(actor, self._new_command_id())

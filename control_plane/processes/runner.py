@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 from control_plane.event_feed.commits import Commits
@@ -98,20 +99,12 @@ class ProcessRunner:
         return last
 
     def _context(self, cause: Envelope | None) -> CommandContext:
-        command_id = self._new_command_id()
-        return CommandContext(
-            actor=Actor(
-                principal_id=self._process.actor,
-                role="service",
-                workspace=cause.workspace if cause else DEFAULT_WORKSPACE,
-            ),
-            command_id=command_id,
-            correlation_id=cause.correlationid if cause else command_id,
-            causation_id=cause.id if cause else command_id,
-            idempotency_key=None,
-            body_sha256="",
-            expected_version=None,
-        )
+        workspace = cause.workspace if cause else DEFAULT_WORKSPACE
+        actor = Actor(principal_id=self._process.actor, role="service", workspace=workspace)
+        context = CommandContext.unasked(actor, self._new_command_id())
+        if cause is None:
+            return context
+        return msgspec.structs.replace(context, correlation_id=cause.correlationid, causation_id=cause.id)
 
 
 def show_positions(runners: Sequence[ProcessRunner], metrics: Metrics) -> None:
