@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -81,16 +81,28 @@ def exclusive(data: DataDirectory) -> Iterator[None]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that a reader sees the old or the new content, never half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _written_beside(path, content) as temporary:
+        temporary.replace(path)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file in one step; of several who do so at once, all then read what the first one wrote."""
+    with _written_beside(path, content) as temporary, suppress(FileExistsError):
+        path.hardlink_to(temporary)
+
+
+@contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file for its owner alone, safe on the disk, and delete it where it has no other name afterwards."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _check_room(root: Path, min_free_bytes: int) -> None:

@@ -1,13 +1,12 @@
 """Secrets on disk: files of mode 0600, written in one step, and the Ed25519 keys in them."""
 
-import os
 from pathlib import Path
-from uuid import uuid4
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from infra.data_directory import write_atomically
 from infra.secret_files import SecretFileError, read_secret
 
 KEY_REMEDY = (
@@ -51,14 +50,4 @@ def load_key(path: Path) -> Ed25519PrivateKey:
 def write_secret(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 in one step."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(path, content)

@@ -5,12 +5,11 @@ Whoever knows the key of a workspace can test guesses on its digests, but learns
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from pathlib import Path
-from uuid import uuid4
 
+from infra.data_directory import write_once
 from infra.secret_files import SecretFileError, read_secret_text
 
 _SECRET = re.compile(r"[0-9a-f]{64}")
@@ -39,24 +38,8 @@ def open_digest_keys(path: Path) -> DigestKeys:
     """
     try:
         if not path.exists():
-            _make(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_once(path, secrets.token_hex(32).encode())
     except OSError as error:
         raise SecretFileError(path, f"cannot be written ({error.strerror})", remedy=_REMEDY) from error
     return DigestKeys(read_secret_text(path, _SECRET, what="64 hexadecimal digits", remedy=_REMEDY))
-
-
-def _make(path: Path) -> None:
-    """Write a secret in one step; of several agents that do so at once, all use the first one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink(missing_ok=True)
