@@ -108,10 +108,11 @@ def confine(confinement: Confinement, environ: Mapping[str, str]) -> None:
         CannotStartError: another thread runs, which would not be confined, or the kernel refuses what it can do.
     """
     _require_one_thread()
+    protection = protection_of_this_host()
     try:
         _limit_resources(confinement)
         give_up_privileges()
-        if protection_of_this_host().files:
+        if protection.files:
             landlock.restrict(
                 reads=(*folders_of_programs(environ), *map(Path, (*READ_ON_ANY_HOST, *confinement.reads))),
                 writes=map(Path, confinement.writes),
@@ -119,7 +120,7 @@ def confine(confinement: Confinement, environ: Mapping[str, str]) -> None:
                 listens=confinement.listens,
                 connects=confinement.connects,
             )
-        if protection_of_this_host().calls:
+        if protection.calls:
             seccomp.restrict_calls(may_start_programs=confinement.starts_programs)
     except OSError as error:
         raise CannotStartError(f"the engine cannot be confined: {error}") from error

@@ -79,8 +79,8 @@ async def run_agent(
 
 
 def _settle_confinement(settings: AgentSettings, environ: Mapping[str, str]) -> None:
-    require_confinement(settings, environ)
     missing = what_is_missing(settings, environ)
+    require_confinement(settings, missing=missing)
     if missing:
         _log.warning("engines_not_fully_confined", missing=missing)
     else:

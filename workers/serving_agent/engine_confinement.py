@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -80,41 +80,35 @@ def what_is_missing(settings: AgentSettings, environ: Mapping[str, str]) -> tupl
     if settings.engine_confinement == "off":
         return ("engines are not confined: ROLLBOOK_AGENT_ENGINE_CONFINEMENT is off",)
     found = protection_of_this_host()
-    missing = {
+    in_force = {
         "the kernel has no Landlock (Linux 5.13 or later, and switched on), so engines can read files": found.files,
         "the kernel cannot restrict TCP ports (Linux 6.7 or later can), so engines can connect anywhere": found.ports,
         "the kernel cannot restrict signals (Linux 6.12 or later can), so engines can end our programs": found.signals,
         "there is no filter of system calls for this kind of machine": found.calls,
-        **_folders_in_the_way(settings, environ),
         "engines cannot look up the name of an HTTPS collector (ROLLBOOK_AGENT_OTLP_ENDPOINT), so they send no traces; "
         "give its address": not _is_name_over_tls(settings.otlp_endpoint),
     }
-    return tuple(sentence for sentence, is_there in missing.items() if not is_there)
+    lacks = (sentence for sentence, is_in_force in in_force.items() if not is_in_force)
+    data = settings.data_dir.resolve()
+    in_the_way = (
+        f"the data directory {data} is inside {folder}, which engines need to read; move it"
+        for folder in dict.fromkeys((*map(Path, READ_ON_ANY_HOST), *folders_of_programs(environ)))
+        if data.is_relative_to(folder)
+    )
+    return (*lacks, *in_the_way)
 
 
-def require_confinement(settings: AgentSettings, environ: Mapping[str, str]) -> None:
+def require_confinement(settings: AgentSettings, *, missing: Sequence[str]) -> None:
     """Refuse to start engines that are not confined, where the operator requires that they are.
 
     Raises:
         CannotStartError: something is missing.
     """
-    missing = what_is_missing(settings, environ)
     if settings.engine_confinement == "required" and missing:
         raise CannotStartError(
             f"engines cannot be confined: {'; '.join(missing)}. ROLLBOOK_AGENT_ENGINE_CONFINEMENT=possible starts them "
             "with what there is"
         )
-
-
-def _folders_in_the_way(settings: AgentSettings, environ: Mapping[str, str]) -> dict[str, bool]:
-    """A folder that every engine reads must not hold our data."""
-    data = settings.data_dir.resolve()
-    open_to_all: Iterable[Path] = (*map(Path, READ_ON_ANY_HOST), *folders_of_programs(environ))
-    return {
-        f"the data directory {data} is inside {folder}, which engines need to read; move it": False
-        for folder in dict.fromkeys(open_to_all)
-        if data.is_relative_to(folder)
-    }
 
 
 def reachable(url: str) -> str:
