@@ -1,5 +1,6 @@
 """Keeps all spools of a host within a bound: each engine bounds its own, and ended ones pile up while Kafka is away."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,13 +88,18 @@ def _write(directory: Path, first: int, payloads: list[bytes]) -> int:
 
 
 def _began_at(directory: Path) -> float:
-    return min((path.stat().st_mtime for path in directory.iterdir()), default=0.0)
+    return min((found.st_mtime for path in directory.iterdir() if (found := _stat(path)) is not None), default=0.0)
 
 
 def _size(path: Path) -> int:
+    found = _stat(path)
+    # What a file with holes says of itself takes no room.
+    return 0 if found is None else min(found.st_size, found.st_blocks * _BLOCK_BYTES)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Return what is known of a file, or None where it was shipped and deleted, or replaced, meanwhile."""
     try:
-        # What a file with holes says of itself takes no room.
-        return min(path.stat().st_size, path.stat().st_blocks * _BLOCK_BYTES)
+        return path.stat()
     except FileNotFoundError:
-        # It was shipped and deleted meanwhile.
-        return 0
+        return None
