@@ -14,12 +14,16 @@ _NAME = re.compile(r"requests-(?P<number>[0-9]+)\.log")
 _MAX_HEADER_BYTES = 4_096
 
 
-class LogFileHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line of a log file. Offsets of records count from the start of the file, including this line."""
+class LogFileHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The first line of a log file. Offsets of records count from the start of the file, including this line.
+
+    `thinned` is the last step of thinning that the file went through, 0 for none.
+    """
 
     gateway_id: str
     file_number: int
     workers: int
+    thinned: int = 0
 
 
 def log_path(folder: Path, number: int) -> Path:

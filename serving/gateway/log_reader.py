@@ -57,11 +57,12 @@ class LogReader:
         is_last = following is not None and len(data) < max_bytes
         lines = read_lines(data, header=header, offset=offset, region=self._region, is_final=is_all or is_last)
         end = Place(file_number=number, offset=offset + lines.consumed)
+        is_read = is_last and lines.consumed == len(data)
         return Piece(
             header=header,
             start=Place(file_number=number, offset=offset),
             end=end,
-            after=Place(file_number=following, offset=0) if following is not None and is_last else end,
+            after=Place(file_number=following, offset=0) if following is not None and is_read else end,
             lines=lines,
         )
 
@@ -78,6 +79,10 @@ class LogReader:
             if number < file_number:
                 log_path(self._folder, number).unlink()
                 _log.info("request_log_deleted", file_number=number)
+
+    def is_final(self, number: int) -> bool:
+        """Return whether Envoy can no longer write to a file."""
+        return self._final_because_of(number) is not None
 
     def _bytes(self, number: int, offset: int, length: int) -> bytes:
         with log_path(self._folder, number).open("rb") as file:

@@ -1,7 +1,7 @@
 """Parses Envoy's log lines: request records, and markers that prove completeness. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -22,6 +22,10 @@ _HTTP_OF_GRPC = {1: 499, 3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 12: 501, 14: 50
 In this order: cancelled, invalid argument, deadline exceeded, not found, permission denied, resource exhausted,
 unimplemented, unavailable, unauthenticated.
 """
+
+
+MAX_ROWS = 2_000
+"""The rows of a piece, but for those that its last line adds to them."""
 
 
 class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +57,13 @@ _MAX_DIGITS = 18
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
+MAX_TIMES = 128
+"""How many requests a thinned line may stand for. It is at least as long, so that each of them has an offset."""
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line as Envoy writes it, or as it is left by thinning: then it has `times`, and `kind` for method and path."""
+
     role: str
     end: str
     start: str = ""
@@ -84,32 +94,62 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     tp: str | None = None
     m: str | None = None
     p: str | None = None
+    kind: str | None = None
+    times: Annotated[int, msgspec.Meta(ge=1, le=MAX_TIMES)] = 1
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether it says that a worker has logged everything until `end`, rather than a request."""
+        return self.role == _MARKER
+
+    @property
+    def asked_for(self) -> str:
+        """What the request asked for; "" where the gateway was too old to say."""
+        return self.kind or (request_kind(self.m or "", self.p) if self.p else "")
 
 
-_decoder = msgspec.json.Decoder(_Line)
+_decoder = msgspec.json.Decoder(LogLine)
 
 
 def read_lines(data: bytes, *, header: LogFileHeader, offset: int, region: str, is_final: bool = False) -> Lines:
     """Read a piece of a file that starts at `offset`, at the start of a line.
 
-    An incomplete last line is left for the next piece, or is dead if the file is final. The same bytes give the same
-    lines.
+    An incomplete last line is left for the next piece, or is dead if the file is final. Reading ends early at the line
+    that completes MAX_ROWS rows, as thinned lines have many. The same bytes give the same lines.
     """
     rows: list[tuple[Any, ...]] = []
     dead: list[DeadLine] = []
     markers: dict[int, int] = {}
     consumed = 0
     for start, line in _split(data, is_final=is_final):
+        if len(rows) >= MAX_ROWS:
+            break
         consumed = start + len(line)
         try:
             record = _decoder.decode(line)
-            if record.role == _MARKER:
+            if record.is_marker:
                 markers[_number(record.worker.removeprefix("/"))] = _number(record.end)
                 continue
-            rows.append(_row(record, header=header, byte_offset=offset + start, region=region))
+            first = offset + start
+            rows += [
+                _row(record, header=header, byte_offset=each, region=region)
+                for each in range(first, first + record.times)
+            ]
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             dead.append(_dead(line, header=header, byte_offset=offset + start, reason=str(error)))
     return Lines(rows=rows, dead=dead, markers=markers, consumed=consumed)
+
+
+def count_requests(lines: Iterable[bytes]) -> int:
+    """Return how many requests the readable ones of some lines stand for."""
+    return sum(record.times for record in map(_readable, lines) if record is not None and not record.is_marker)
+
+
+def _readable(line: bytes) -> LogLine | None:
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _dead(line: bytes, *, header: LogFileHeader, byte_offset: int, reason: str) -> DeadLine:
@@ -131,7 +171,7 @@ def _split(data: bytes, *, is_final: bool) -> Iterator[tuple[int, bytes]]:
         yield start, data[start:]
 
 
-def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str) -> tuple[Any, ...]:
+def _row(record: LogLine, *, header: LogFileHeader, byte_offset: int, region: str) -> tuple[Any, ...]:
     values: Mapping[str, Any] = {
         "prediction_id": record.id or "",
         "workspace": record.ws or "",
@@ -160,12 +200,12 @@ def _row(record: _Line, *, header: LogFileHeader, byte_offset: int, region: str)
         "trace_id": _trace_id(record.tp),
         "drawn_deployment_id": record.drawn or record.dep or "",
         "instance_region": record.ireg or "",
-        "kind": request_kind(record.m or "", record.p) if record.p else "",
+        "kind": record.asked_for,
     }
     return tuple(values[name] for name in REQUEST_COLUMNS)
 
 
-def _flags(record: _Line) -> str:
+def _flags(record: LogLine) -> str:
     """Return Envoy's flags, and our own code if a waiting room rejected the request; other codes are ignored."""
     flags = [record.fl] if record.fl not in {None, "-"} else []
     return ",".join(flag for flag in (*flags, record.why if record.why in _OUR_CODES else None) if flag)
@@ -183,14 +223,14 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _status(record: _Line) -> int:
+def _status(record: LogLine) -> int:
     """Return the status that REST would have had: gRPC reports a failure after an HTTP 200, in its trailers."""
     if record.gs and record.st == HTTPStatus.OK:
         return _HTTP_OF_GRPC.get(record.gs, HTTPStatus.INTERNAL_SERVER_ERROR)
     return record.st or 0
 
 
-def _duration_ms(record: _Line) -> float:
+def _duration_ms(record: LogLine) -> float:
     """Prefer microseconds; a request that was cut off only has whole milliseconds."""
     if record.us is not None:
         return record.us / _MICROSECONDS

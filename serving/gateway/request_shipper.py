@@ -26,8 +26,9 @@ from infra.shutdown import ended_or_set, run_program
 from infra.stack.addresses import LOOPBACK
 from serving.gateway import names
 from serving.gateway.envoy_process import gateway_folder
+from serving.gateway.log_cap import LogCap
 from serving.gateway.log_reader import LogReader, Place
-from serving.gateway.request_log import Lines
+from serving.gateway.request_log import MAX_ROWS, Lines
 from serving.gateway.shipping import MAX_PIECE_BYTES, Headers, Progress, RequestShipper, Sink, read_progress
 from serving.gateway.telemetry import GatewayTelemetry
 
@@ -49,6 +50,13 @@ class ShipperSettings(KafkaProgramSettings, frozen=True, kw_only=True):
     data_dir: Annotated[Path, msgspec.Meta(description="the stack's data directory")]
     ready_file: Annotated[Path, msgspec.Meta(description="created once Kafka is reachable")]
     region: Annotated[str, msgspec.Meta(description="the region this gateway belongs to")] = "local"
+    max_log_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1024**2,
+            description="size of the request log above which files that wait for Kafka lose detail, but no counts",
+        ),
+    ] = 2 * 1024**3
     envoy_admin_port: (
         Annotated[int, msgspec.Meta(ge=1, le=65_535, description="Envoy's admin page, for telemetry; unset: none")]
         | None
@@ -144,18 +152,27 @@ async def _ship(
     folder: Path, settings: ShipperSettings, sink: KafkaSink, stopping: asyncio.Event, background: Background
 ) -> None:
     shipper = await begin_source(folder, sink, region=settings.region)
-    with _metrics(shipper, background).served(settings.metrics_port, host=LOOPBACK):
-        while not stopping.is_set():
-            lines = await shipper.ship_next()
-            settings.ready_file.touch()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), timeout=_pause_after(lines))
-        await shipper.ship_next(state="closing")
+    reader = LogReader(folder, region=settings.region)
+    cap = LogCap(folder, reader=reader, max_bytes=settings.max_log_bytes, in_use=lambda: shipper.file_in_use)
+    with _metrics(shipper, cap, background).served(settings.metrics_port, host=LOOPBACK):
+        async with background.running({"shipper-caps-log": cap.run}):
+            while not stopping.is_set():
+                lines = await shipper.ship_next()
+                settings.ready_file.touch()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), timeout=_pause_after(lines))
+            await shipper.ship_next(state="closing")
 
 
-def _metrics(shipper: RequestShipper, background: Background) -> Metrics:
+def _metrics(shipper: RequestShipper, cap: LogCap, background: Background) -> Metrics:
     metrics = Metrics()
     background.show_in(metrics)
+    metrics.gauge("rollbook_shipper_log_bytes", "Size of the request log.", cap.size_bytes)
+    metrics.counter(
+        "rollbook_shipper_records_without_detail",
+        "Requests that are counted but were thinned, because the log was above its size.",
+        lambda: cap.without_detail,
+    )
     metrics.counter("rollbook_shipper_records", "Request records sent.", lambda: shipper.records)
     metrics.counter(
         "rollbook_shipper_unreadable_lines", "Log lines that are not request records.", lambda: shipper.unreadable
@@ -189,4 +206,5 @@ def _pause_after(lines: Lines) -> float:
     if not lines.rows:
         return _PAUSE_WHEN_EMPTY_S
     # Limits what a backlog costs the gateway on the same machine, to about 25 MB/s.
-    return _PAUSE_WHEN_BEHIND_S if lines.consumed > MAX_PIECE_BYTES // 2 else _PAUSE_S
+    is_behind = lines.consumed > MAX_PIECE_BYTES // 2 or len(lines.rows) >= MAX_ROWS
+    return _PAUSE_WHEN_BEHIND_S if is_behind else _PAUSE_S

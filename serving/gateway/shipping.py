@@ -80,6 +80,13 @@ class RequestShipper:
     def progress(self) -> Progress:
         return self._progress
 
+    @property
+    def file_in_use(self) -> int:
+        """The number of the last file that was read, or will be read again after a crash."""
+        intent, place = self._progress.intent, self._progress.place
+        places = (place,) if intent is None else (place, intent.start, intent.end, intent.after)
+        return max(each.file_number for each in places)
+
     async def ship_next(self, *, state: SourceState = "open") -> Lines:
         """Ship the next piece, even an empty one, and return what was in it.
 
