@@ -32,7 +32,7 @@ from control_plane.rollouts.policies import (
     verdicts_on,
     with_caller_errors,
 )
-from control_plane.rollouts.regions import what_regions_do
+from control_plane.rollouts.regions import released, what_regions_do
 from control_plane.rollouts.strategies.table import strategy_of
 from schemas.documents.rollouts import Phase
 from schemas.events.endpoints import DeploymentAdded
@@ -120,7 +120,7 @@ def _decide_warming(state: RolloutState, command: Command, next_epoch: int) -> D
 def _decide_stepping(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
         case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
-            return _judge_beside_baseline(state, measurement, next_epoch)
+            return _after_release(state, measurement, _judge_beside_baseline(state, measurement, next_epoch))
         case PauseRollout(reason=reason):
             return Decision(events=(RolloutPaused(step=state.step, reason=reason),))
         case PromoteRollout(reason=reason):
@@ -148,7 +148,7 @@ def _decide_paused(state: RolloutState, command: Command, next_epoch: int) -> De
 def _decide_baking(state: RolloutState, command: Command, next_epoch: int) -> Decision:
     match command:
         case JudgeStep(measurement=measurement) if _is_new_evidence(state, measurement):
-            return _judge_baking(state, measurement, next_epoch)
+            return _after_release(state, measurement, _judge_baking(state, measurement, next_epoch))
         # A promotion that is sent twice skips nothing: only a bake that waits beyond its time is ended by hand.
         case PromoteRollout(reason=reason) if state.is_bake_held:
             return Decision(events=(RolloutCompleted(reason=reason),))
@@ -180,6 +180,13 @@ _DECIDE: dict[Phase, Callable[[RolloutState, Command, int], Decision]] = {
     "completed": _decide_finished,
     "aborted": _decide_finished,
 }
+
+
+def _after_release(state: RolloutState, measurement: Measurement, decision: Decision) -> Decision:
+    """Record that a held step has begun before what was decided on it; a look that decides nothing does so itself."""
+    if decision.verb == "none":
+        return decision
+    return msgspec.structs.replace(decision, events=(*released(state, measurement), *decision.events))
 
 
 def _judge_beside_baseline(state: RolloutState, measurement: Measurement, next_epoch: int) -> Decision:

@@ -23,12 +23,16 @@ def what_regions_do(rollout: Rollout, measurement: Measurement) -> tuple[msgspec
         return (
             StepHeld(step=step, epoch=epoch, regions=overdue, reason=f"Held {at}: {cut_off(overdue, measurement)}."),
         )
-    if measurement.has_begun and rollout.held_by:
-        reason = (
-            f"Begun {at}: {_joined(rollout.held_by)} {'is' if len(rollout.held_by) == 1 else 'are'} no longer behind."
-        )
-        return (StepReleased(step=step, epoch=epoch, reason=reason),)
-    return ()
+    return released(rollout, measurement)
+
+
+def released(rollout: Rollout, measurement: Measurement) -> tuple[StepReleased, ...]:
+    """Return that a step which was held has begun; the history says so also where the same look decides the step."""
+    if not (measurement.has_begun and rollout.held_by):
+        return ()
+    are = "is" if len(rollout.held_by) == 1 else "are"
+    reason = f"Begun at {rollout.weight_percent:g} %: {_joined(rollout.held_by)} {are} no longer behind."
+    return (StepReleased(step=measurement.step, epoch=measurement.epoch, reason=reason),)
 
 
 def excused_with(known: tuple[RegionAway, ...], more: tuple[RegionAway, ...]) -> tuple[RegionAway, ...]:

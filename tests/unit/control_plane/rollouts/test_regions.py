@@ -24,6 +24,8 @@ from tests.support.builders import HEALTHY, gate_counts, measurement, rollout_st
 from tests.support.spec import Given
 from tests.unit.control_plane.rollouts.phases import STEP_0, WARMED, decided, given
 
+BROKEN = (gate_counts("error_rate", (450, 1_000), (1, 9_000)), *HEALTHY[1:])
+
 
 def away(*names: str, away_ms: int = 60_000, epoch: int = 3) -> tuple[RegionAway, ...]:
     return tuple(
@@ -96,12 +98,11 @@ def test_a_region_of_which_it_is_not_known_since_when_it_is_behind_is_told_witho
 
 def test_a_candidate_that_fails_where_it_serves_already_is_aborted_while_its_step_waits() -> None:
     past = in_step()
-    bad = (gate_counts("error_rate", (450, 1_000), (1, 9_000)), *HEALTHY[1:])
 
     def seen(counts: tuple[GateCounts, ...]) -> JudgeStep:
         return waiting("us-east", waited_ms=1_000, freshness="fresh", watermark_ms=1_000, counts=counts)
 
-    aborted = past.when(lambda state: decided(state, seen(bad))).then_events()
+    aborted = past.when(lambda state: decided(state, seen(BROKEN))).then_events()
     past.when(lambda state: decided(state, seen(HEALTHY))).then_nothing()
 
     assert [type(event) for event in aborted] == [StepJudged, RolloutAborted]
@@ -121,6 +122,32 @@ def test_a_step_that_was_held_begins_when_the_region_is_back() -> None:
     assert released == StepReleased(step=0, epoch=5, reason="Begun at 5 %: us-east is no longer behind.")
     assert state_of(past).held_by == ()
     past.when(lambda state: decided(state, begun)).then_nothing()
+
+
+@pytest.mark.parametrize(("counts", "decision"), [(HEALTHY, "advance"), (BROKEN, "abort")], ids=["advances", "aborts"])
+def test_a_held_step_that_is_decided_by_the_first_look_after_it_began_is_released_first(
+    counts: tuple[GateCounts, ...], decision: str
+) -> None:
+    past = in_step()
+    past.happens(StepHeld(step=0, epoch=5, regions=away("us-east"), reason="held"))
+    begun = JudgeStep(measurement=measurement(elapsed_ms=600_000, lasted_ms=600_000, counts=counts))
+
+    released, judged, *_ = past.when(lambda state: decided(state, begun)).then_events()
+
+    assert released == StepReleased(step=0, epoch=5, reason="Begun at 5 %: us-east is no longer behind.")
+    assert isinstance(judged, StepJudged)
+    assert judged.decision == decision
+
+
+def test_a_held_step_that_fails_before_it_begins_is_not_released() -> None:
+    past = in_step()
+    past.happens(StepHeld(step=0, epoch=5, regions=away("us-east"), reason="held"))
+
+    decisive = past.when(
+        lambda state: decided(state, waiting("us-east", freshness="fresh", watermark_ms=1_000, counts=BROKEN))
+    ).then_events()
+
+    assert [type(event) for event in decisive] == [StepJudged, RolloutAborted]
 
 
 def test_a_region_is_excused_after_its_grace_where_the_plan_says_so() -> None:
