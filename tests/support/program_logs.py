@@ -7,6 +7,7 @@ in question, whichever fixture started the program.
 import os
 import time
 from collections.abc import Generator, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 _SUFFIXES = (".log", ".out")
 _MAX_LINES = 25
 _MAX_BYTES = 16_384
-_MAX_FILES = 12
+_MAX_FILES = 24
 _REQUEST_LOGS = "gateway"
 """The folder of a data directory that has a record of each request, of which there are many and no two alike."""
 _BEGAN_AT = pytest.StashKey[float]()
@@ -36,8 +37,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def ends_of_logs(folder: Path, *, since: float) -> list[tuple[str, str]]:
     """Return name and last lines of each log that grew since then, the latest first."""
-    grown = sorted(_grown(folder, since), reverse=True)[:_MAX_FILES]
-    return [(f"log {path.relative_to(folder)}", end) for _, path in grown if (end := _end(path))]
+    ends = ((path, _end(path)) for _, path in sorted(_grown(folder, since), reverse=True))
+    texts = ((f"log {path.relative_to(folder)}", end) for path, end in ends if end)
+    return list(islice(texts, _MAX_FILES))
 
 
 def _grown(folder: Path, since: float) -> Iterator[tuple[float, Path]]:

@@ -23,8 +23,9 @@ def say(log, line):
 
 def test_first(log, tmp_path):
     (tmp_path / "other.log").write_text("of another test\\n")
-    (tmp_path / "000.log").write_bytes(b"\\0 a segment of a topic")
     say(log, "why the first failed")
+    for number in range(30):
+        (tmp_path / f"{number:03}.log").write_bytes(b"\\0 a segment of a topic")
     assert False
 
 def test_second(log):
