@@ -136,10 +136,12 @@ def test_a_batch_of_an_older_shipper_gets_the_usual_values_of_later_columns() ->
     older = {name: kind for name, kind in OBSERVATION_COLUMNS.items() if name not in COLUMNS_ADDED_LATER}
     told = tuple((name, value) for name, value in message.headers if name not in ("seen", "unsampled", "log_id"))
 
-    rows, _, source = projector_of(OBSERVATIONS).project(
+    projected = projector_of(OBSERVATIONS).project(
         msgspec.structs.replace(message, value=ipc([row], older), headers=told)
     )
 
+    by_table = {rows.table.name: rows for rows in projected}
+    rows, source = by_table["observation_records"], by_table["sources"]
     assert isinstance(rows.values, pa.Table)
     (read,) = rows.values.to_pylist()
     later = {name: value for name, value in COLUMNS_ADDED_LATER.items() if name in OBSERVATION_COLUMNS}
