@@ -33,7 +33,7 @@ class FeatureSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One feature of one deployment in one window.
 
     `values` are the finite numbers or the texts. What is `missing` (null), `infinite`, `unreadable` or `cut` off by the
-    capture policy is not among them. `counts` are of the numbers in each of the `bins`, which `schemas/value_bins.py`
+    capture policy is not among them. `counts` are of the numbers in each of the `bins`, which `infra/value_bins.py`
     defines; other features have `categories`, of which at most 256 are kept, and the `other` values. Sums are null
     without numbers, and where they are too large for a float.
     """

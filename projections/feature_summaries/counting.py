@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from infra.value_bins import bin_of
 from projections.feature_summaries.categories import kept
 from projections.feature_summaries.features import Features
-from schemas.value_bins import bin_of
 
 _BIN_BITS = 32
 

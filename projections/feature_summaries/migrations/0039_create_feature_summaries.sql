@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS feature_summaries
     sum_of_squares   Float64             COMMENT 'Of numbers' CODEC(ZSTD(1)),
     minimum          Float64             COMMENT 'Of numbers; inf without any' CODEC(ZSTD(1)),
     maximum          Float64             COMMENT 'Of numbers; -inf without any' CODEC(ZSTD(1)),
-    bins             Map(Int32, UInt32)  COMMENT 'Numbers by the first bits of their IEEE-754 form, 1,024 bins an octave, in their order (schemas/value_bins.py)' CODEC(ZSTD(1)),
+    bins             Map(Int32, UInt32)  COMMENT 'Numbers by the first bits of their IEEE-754 form, 1,024 bins an octave, in their order (infra/value_bins.py)' CODEC(ZSTD(1)),
     categories       Map(String, UInt32) COMMENT 'Texts of at most 64 characters, truth values and statuses; of more than 256, those with the smallest (CRC32, text). Other values are in none' CODEC(ZSTD(1)) TTL toDateTime(fromUnixTimestamp64Milli(minute_ms, 'UTC')) + toIntervalDay(category_days),
     category_days    Int32               COMMENT 'Days after which categories are deleted: of texts, those of the capture policy' CODEC(ZSTD(1)),
     boot_id          String              COMMENT 'Boot of the instance; identity of the row with the next one and its scope' CODEC(ZSTD(1)),

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from infra.value_bins import bin_of
 from projections.feature_summaries.choice import MAX_FEATURES
-from schemas.value_bins import bin_of
 from tests.support.summarised import AT_MS, requests, summaries, summarised, tensor
 
 COUNTS = ("values", "missing", "infinite", "unreadable", "cut")

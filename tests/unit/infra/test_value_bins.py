@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.value_bins import bin_of, edges_of
+from infra.value_bins import bin_of, edges_of
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 MAX = np.finfo(np.float64).max
