@@ -459,6 +459,35 @@ class FailoverStarted(Shape, frozen=True, kw_only=True):
     observed_at: str
 
 
+class FeatureSummary(Shape, frozen=True, kw_only=True):
+    """One feature of one deployment in one window.
+
+    `values` are the finite numbers or the texts. What is `missing` (null), `infinite`, `unreadable` or `cut` off by the
+    capture policy is not among them. `counts` are of the numbers in each of the `bins`, which `infra/value_bins.py`
+    defines; other features have `categories`, of which at most 256 are kept, and the `other` values. Sums are null
+    without numbers, and where they are too large for a float.
+    """
+
+    start_ms: int
+    deployment_id: str
+    version_id: str
+    feature: str
+    kind: str
+    values: int
+    missing: int
+    infinite: int
+    unreadable: int
+    cut: int
+    sum: float | None
+    sum_of_squares: float | None
+    minimum: float | None
+    maximum: float | None
+    bins: list[int]
+    counts: list[int]
+    categories: dict[str, int]
+    other: int
+
+
 class FeedbackOfSource(Shape, frozen=True, kw_only=True):
     """What one source reported under one name, of all predictions of the workspace.
 
@@ -1223,6 +1252,17 @@ class EndpointPage(Shape, frozen=True, kw_only=True):
 
     items: list[Endpoint]
     next: str | None = None
+
+
+class FeatureSummaries(Shape, frozen=True, kw_only=True):
+    """In the order of windows, deployments and features. A window that ends after the watermark may still grow.
+
+    What was captured is summarised: the capture policy may take a sample, or leave out tensors. The feature `status`
+    counts the requests by HTTP status; the others are of those with 200.
+    """
+
+    items: list[FeatureSummary]
+    watermark: Watermark
 
 
 class Feed(Shape, frozen=True, kw_only=True):

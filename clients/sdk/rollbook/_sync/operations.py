@@ -411,6 +411,37 @@ class Endpoints:
             if_match=if_match,
         )
 
+    def feature_summaries(
+        self,
+        endpoint: str,
+        from_ms: int,
+        to_ms: int,
+        *,
+        window_ms: int | None = None,
+        deployment_id: str | None = None,
+        features: Sequence[str] | None = None,
+    ) -> types.FeatureSummaries:
+        """Get the distribution of each captured feature of each deployment, by windows of time.
+
+        Of which time, in windows of which length, and of what; by default, of every feature of every deployment.
+
+        Times are Unix milliseconds. A window begins at a multiple of its length. The first one is that of `from_ms` and
+        the last one that of `to_ms` - 1, and both are whole.
+
+        Refused with `bad-query`, `duty-differs`, `endpoint-not-found`, `view-unavailable`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/endpoints/{endpoint}/feature-summaries", endpoint=endpoint),
+            _wire.body(
+                {"from_ms": from_ms, "to_ms": to_ms},
+                window_ms=window_ms,
+                deployment_id=deployment_id,
+                features=features,
+            ),
+            types.FeatureSummaries,
+        )
+
     def feedback(self, endpoint: str, *, since_ms: int | None = None) -> types.EndpointFeedback:
         """Count the feedback on an endpoint: what can be used as a label or a number, what came late or twice.
 
