@@ -9,6 +9,7 @@ from benchmarks.batch_rows import measure as measure_batch_rows
 from benchmarks.change_to_serving import measure as measure_change_to_serving
 from benchmarks.durable_commands import measure as measure_durable_commands
 from benchmarks.epoch_measurement import measure as measure_epoch_measurement
+from benchmarks.feature_summaries import measure as measure_feature_summaries
 from benchmarks.figures import Figure
 from benchmarks.first_answer import measure as measure_first_answer
 from benchmarks.gateway_cost import measure as measure_gateway_cost
@@ -76,6 +77,10 @@ SCENARIOS = {
     ),
     "commands": Scenario(title="durable commands over HTTP", measure=measure_durable_commands),
     "ingest": Scenario(title="request records from a filled topic into ClickHouse", measure=measure_record_ingest),
+    "feature-summaries": Scenario(
+        title="captured requests summarised by feature, on one core",
+        measure=measure_feature_summaries,
+    ),
     "visible": Scenario(title="request made to visible in a query", measure=measure_request_visibility),
     "evidence": Scenario(
         title="one look at the evidence of a step that has lasted for days",
