@@ -1,4 +1,4 @@
--- A row has some hundred bins, and a query reads a few minutes of an endpoint: a granule of the usual size would be megabytes.
+-- A row has some hundred bins, and a query reads a few features in a few minutes: a granule of the usual size would be megabytes.
 CREATE TABLE IF NOT EXISTS feature_summaries
 (
     workspace        String              COMMENT 'Tenant',
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS feature_summaries
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMMDD(fromUnixTimestamp64Milli(minute_ms, 'UTC'))
-ORDER BY (workspace, endpoint_id, minute_ms, deployment_id, version_id, feature, kind, boot_id, batch)
+ORDER BY (workspace, endpoint_id, feature, kind, minute_ms, deployment_id, version_id, boot_id, batch)
 TTL toDateTime(fromUnixTimestamp64Milli(minute_ms, 'UTC')) + INTERVAL 35 DAY DELETE
 SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 1024
 COMMENT 'Summaries of captured inputs and outputs by minute, one row a feature and batch: add them up, reading with FINAL';
