@@ -107,12 +107,18 @@ def check_windows(asked: AskFeatureSummaries) -> tuple[int, int]:
 
 def _check_size(rows: list[dict[str, Any]]) -> None:
     entries = rows[0]["entries"] if rows else 0
-    if len(rows) > MAX_ITEMS or entries > MAX_ENTRIES:
-        raise BadQuery(
-            f"the answer has more than {MAX_ITEMS} items, or {MAX_ENTRIES} bins and categories",
-            field="features",
-            remedy="name fewer features or one deployment, or ask for longer windows or less time",
-        )
+    if len(rows) > MAX_ITEMS:
+        raise _too_large(f"{MAX_ITEMS} summaries")
+    if entries > MAX_ENTRIES:
+        raise _too_large(f"{MAX_ENTRIES} bins and categories")
+
+
+def _too_large(than: str) -> BadQuery:
+    return BadQuery(
+        f"the answer would have more than {than}",
+        field="features",
+        remedy="name fewer features or one deployment, or ask for longer windows or less time",
+    )
 
 
 def _summary(row: dict[str, Any]) -> FeatureSummary:

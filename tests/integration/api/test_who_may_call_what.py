@@ -52,6 +52,7 @@ async def test_a_viewer_reads_and_changes_nothing(api: RunningApi, stage: Stage)
     assert allowed == {
         "POST /v1/predictions/lookup",
         "POST /v1/measurements",
+        "POST /v1/endpoints/{endpoint}/feature-summaries",
         "POST /v1/query",
         "POST /v1/inference-tokens",
     }

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.value_bins import bin_of
+from infra.value_bins import bin_of, edges_of
 from projections.errors import BadQuery
-from projections.feature_summaries import queries
-from projections.feature_summaries.queries import summaries_of_endpoint
+from projections.feature_summaries.queries import MAX_ENTRIES, MAX_ITEMS, summaries_of_endpoint
 from projections.reading import Reader
 from projections.store import ClickHouseStore
 from projections.views import projector_of
@@ -179,5 +178,18 @@ async def test_an_answer_that_is_too_large_is_refused(store: ClickHouseStore, re
     with pytest.raises(BadQuery) as refused:
         await asked(reader, window_ms=MINUTE_MS, to_ms=BEGIN_MS + 21 * MINUTE_MS)
 
-    assert refused.value.field == "features"
-    assert str(queries.MAX_ITEMS) in refused.value.detail
+    assert (refused.value.field, f"{MAX_ITEMS} summaries" in refused.value.detail) == ("features", True)
+
+
+async def test_an_answer_with_too_many_bins_is_refused(store: ClickHouseStore, reader: Reader) -> None:
+    each_in_its_own_bin, _ = edges_of(np.arange(1_040_000, 1_048_000))
+    values = np.repeat(each_in_its_own_bin[:, None], 64, axis=1)
+    changes = {"inputs": numbers(values), "outputs": ""}
+    await consumed(store, [observation_row(0, started_at_ms=BEGIN_MS, prediction="") | changes])
+
+    with pytest.raises(BadQuery) as refused:
+        await asked(reader)
+    (alone,) = (await asked(reader, features=("input.x[63]",))).items
+
+    assert (refused.value.field, f"{MAX_ENTRIES} bins" in refused.value.detail) == ("features", True)
+    assert len(alone.bins) == len(alone.counts) == 8_000
