@@ -22,10 +22,16 @@ SIGNED = msgspec.to_builtins(SIGNATURE)
 INSTANCE = {"agent_id": "a", "boot_id": "b", "host": "h", "port": 1, "region": "r", "zone": "z"}
 PREDICTION = "1700000000000-01a206c5-70a8-78b3-bcf5-1a42e5e0d68e"
 GATE = {"kind": "error_rate", "max_increase": 0.1, "min_requests": 10}
+TIMES = {"from_ms": 0, "to_ms": 60_000}
 EPOCH = {"endpoint": "digits", "epoch": 1, "candidate": "a", "baseline": "b"}
 
 # path, body, code, field. {digest}, {endpoint} and so on stand for what the stage made.
 SHAPES = [
+    ("/v1/endpoints/digits/feature-summaries", {"from_ms": 0}, "invalid-body", "to_ms"),
+    ("/v1/endpoints/digits/feature-summaries", {**TIMES, "window": 60_000}, "invalid-body", "window"),
+    ("/v1/endpoints/digits/feature-summaries", {**TIMES, "from_ms": "today"}, "invalid-body", "from_ms"),
+    ("/v1/endpoints/digits/feature-summaries", {**TIMES, "features": ["x"] * 513}, "invalid-body", "features"),
+    ("/v1/endpoints/digits/feature-summaries", {**TIMES, "features": ["x" * 257]}, "invalid-body", "features[0]"),
     ("/v1/models", {}, "invalid-body", "name"),
     ("/v1/models", {"name": "a", "colour": "red"}, "invalid-body", "colour"),
     ("/v1/models", {"name": 7}, "invalid-body", "name"),

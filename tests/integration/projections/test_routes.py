@@ -256,18 +256,9 @@ async def test_a_table_that_does_not_say_whose_its_rows_are_is_empty(
     assert answer.json()["data"] in ([[0]], [["0"]])
 
 
-@pytest.mark.parametrize(
-    ("changes", "code", "field"),
-    [
-        ({"window_ms": 1}, "bad-query", "window_ms"),
-        ({"to_ms": 0}, "bad-query", "to_ms"),
-        ({"features": ["x"] * 513}, None, None),
-        ({"window": 60_000}, None, None),
-        ({"from_ms": "yesterday"}, None, None),
-    ],
-)
-async def test_summaries_of_features_that_cannot_be_given_are_refused(
-    client: AsyncTestClient[Litestar], changes: dict[str, Any], code: str | None, field: str | None
+@pytest.mark.parametrize(("changes", "field"), [({"window_ms": 1}, "window_ms"), ({"to_ms": 0}, "to_ms")])
+async def test_windows_of_features_that_do_not_exist_are_refused(
+    client: AsyncTestClient[Litestar], changes: dict[str, Any], field: str
 ) -> None:
     asked = {"from_ms": NOW_MS - 60_000, "to_ms": NOW_MS}
 
@@ -275,8 +266,7 @@ async def test_summaries_of_features_that_cannot_be_given_are_refused(
     refused = await client.post("/v1/endpoints/digits/feature-summaries", json=asked | changes)
 
     assert (found.status_code, found.json()["items"]) == (200, [])
-    assert refused.status_code == 400
-    assert code is None or (refused.json()["code"], refused.json()["field"]) == (code, field)
+    assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (400, "bad-query", field)
 
 
 async def test_the_tables_are_listed_with_how_long_they_keep_rows(client: AsyncTestClient[Litestar]) -> None:
