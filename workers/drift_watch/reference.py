@@ -1,0 +1,135 @@
+"""What a monitor compares with: the scales of its features, and what was fitted to their windows, once."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from workers.drift_watch.errors import ReferenceRefusedError
+from workers.drift_watch.evidence import DIRECTIONS, Ratios, ratios_of, variance_proxy
+from workers.drift_watch.moments import MIN_WINDOWS, Moments, Windows, allowed_of, fit_moments
+from workers.drift_watch.scores import Floats, Scale, Score, scale_of
+from workers.drift_watch.seasons import hour_of_week
+from workers.drift_watch.settings import HOUR_MS, Settings
+from workers.drift_watch.windows import FeatureWindow, merged
+
+MIN_ROWS = 100
+
+Features: TypeAlias = Mapping[str, FeatureWindow]
+"""One window of each feature; all of them start at the same time."""
+
+
+class Reference(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Everything that is fitted once.
+
+    `lacking` says of features that cannot be watched what is missing. `ratios` are the likelihood ratios of each hour,
+    for as many hours as the profile takes to repeat. `log_weights` is of each score, shape (scores,), the weight of
+    one of its directions: features have the same, and so have the scores of a feature.
+    """
+
+    settings: Settings
+    scales: tuple[Scale, ...]
+    scores: tuple[Score, ...]
+    lacking: Mapping[str, str]
+    moments: Moments
+    allowed: Floats
+    log_weights: Floats
+    ratios: tuple[Ratios, ...]
+
+    @property
+    def directions(self) -> int:
+        """Return how many directions count: both, or only that of a rise."""
+        return directions_of(self.settings)
+
+    def ratios_at(self, started_at_ms: int) -> Ratios:
+        """Return the likelihood ratios of a window that starts then."""
+        return self.ratios[hour_of_week(started_at_ms) % len(self.ratios)]
+
+
+def fit_reference(windows: Sequence[Features], settings: Settings) -> Reference:
+    """Fit windows that follow each other, or one that holds all rows of a file.
+
+    The rows of a file are taken as drawn independently from the time that it stands for. Raises ReferenceRefusedError
+    if there are no rows at all, or if windows are not in the order of time. The times of a single window do not matter.
+    """
+    starts = [min((each.started_at_ms for each in window.values()), default=0) for window in windows]
+    if any(later <= earlier for earlier, later in pairwise(starts)):
+        raise ReferenceRefusedError("the windows of a reference must follow each other in time")
+    names = sorted({feature for window in windows for feature in window})
+    whole = {name: merged(window[name] for window in windows if name in window) for name in names}
+    if not any(each.rows for each in whole.values()):
+        raise ReferenceRefusedError("the reference has no rows")
+    lacking = {feature: reason for feature in names if (reason := _lack(feature, whole[feature], windows))}
+    scales = tuple(
+        scale_of(feature, whole[feature], bad_categories=settings.bad_categories)
+        for feature in names
+        if feature not in lacking
+    )
+    scores = tuple(score for scale in scales for score in scale.scores)
+    seen = Windows(starts, *means_of(scales, windows))
+    moments = fit_moments(seen, scores, _proxies(scales), window_ms=settings.window_ms)
+    allowed = allowed_of(scores, settings.bounds)
+    return Reference(
+        settings=settings,
+        scales=scales,
+        scores=scores,
+        lacking=lacking,
+        moments=moments,
+        allowed=allowed,
+        log_weights=log_weights_of(scores, directions=directions_of(settings)),
+        ratios=_ratios(moments, allowed, settings),
+    )
+
+
+def means_of(scales: Sequence[Scale], windows: Sequence[Features]) -> tuple[Floats, Floats]:
+    """Return the means of all scores and the rows behind them, both of shape (windows, scores); no rows if lost."""
+    scores = sum(len(scale.scores) for scale in scales)
+    means, rows = np.zeros((len(windows), scores)), np.zeros((len(windows), scores))
+    for at, window in enumerate(windows):
+        first = 0
+        for scale in scales:
+            last = first + len(scale.scores)
+            if (feature := window.get(scale.feature)) is not None:
+                means[at, first:last], rows[at, first:last] = zip(*scale.means(feature), strict=True)
+            first = last
+    return means, rows
+
+
+def directions_of(settings: Settings) -> int:
+    """Return how many directions count."""
+    return 1 if settings.bad_categories else len(DIRECTIONS)
+
+
+def log_weights_of(scores: Sequence[Score], *, directions: int) -> Floats:
+    """Return the log weight of each score and direction; the weights of all add up to 1."""
+    of_feature = Counter(each.feature for each in scores)
+    sharing = [of_feature[each.feature] * len(of_feature) * directions for each in scores]
+    return -np.log(np.array(sharing, dtype=np.float64))
+
+
+def _ratios(moments: Moments, allowed: Floats, settings: Settings) -> tuple[Ratios, ...]:
+    limits = len(moments.means) * directions_of(settings)
+    by_hour = (
+        moments.limits_at(hour * HOUR_MS, allowed, budget=settings.budget, limits=limits)
+        for hour in range(moments.profile.period)
+    )
+    return tuple(ratios_of(each, moments.variances, moments.is_share) for each in by_hour)
+
+
+def _proxies(scales: Sequence[Scale]) -> Floats:
+    """Return the variance proxies of locations and spreads, and 0 of shares."""
+    values = [each for scale in scales for each in scale.values_of_scores()]
+    return np.array([0.0 if each is None else variance_proxy(*each) for each in values], dtype=np.float64)
+
+
+def _lack(feature: str, whole: FeatureWindow, windows: Sequence[Features]) -> str:
+    """Return what the reference of a feature lacks, or nothing."""
+    if whole.rows < MIN_ROWS:
+        return f"the reference has {whole.rows} rows of {feature}, and at least {MIN_ROWS} are needed"
+    there = sum(1 for window in windows if feature in window and window[feature].rows)
+    if len(windows) >= MIN_WINDOWS > there:
+        return f"{feature} is in {there} windows of the reference, and at least {MIN_WINDOWS} are needed"
+    return ""
