@@ -42,7 +42,7 @@ def no_changes(shape: tuple[int, ...]) -> Changes:
     return Changes(zeros, np.zeros(shape, dtype=np.int64), zeros, zeros, zeros)
 
 
-def followed(changes: Changes, ratios: Evidence, seen: Seen) -> Changes:
+def followed(changes: Changes, log_ratios: Evidence, seen: Seen) -> Changes:
     """Continue each change with a window, or begin another in it."""
     is_new = changes.likelihood <= 0
     has_rows = np.broadcast_to((seen.rows > 0)[:, None, None], is_new.shape)
@@ -52,7 +52,7 @@ def followed(changes: Changes, ratios: Evidence, seen: Seen) -> Changes:
         return np.where(begins, 0.0, before) + now[:, None, None]
 
     return Changes(
-        np.where(has_rows, np.maximum(changes.likelihood, 0.0) + ratios, changes.likelihood),
+        np.where(has_rows, np.maximum(changes.likelihood, 0.0) + log_ratios, changes.likelihood),
         np.where(begins, seen.started_at_ms, changes.started_at_ms),
         added(changes.rows, seen.rows),
         added(changes.sums, seen.rows * seen.deviations),

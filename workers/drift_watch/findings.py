@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from workers.drift_watch.changes import Changes
-from workers.drift_watch.evidence import DIRECTIONS, Evidence
+from workers.drift_watch.evidence import DIRECTIONS, Evidence, log_evidence
 from workers.drift_watch.reference import Reference
 from workers.drift_watch.scores import Floats, Kind
 
@@ -41,13 +41,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def findings_of(
-    reference: Reference, evidence: Evidence, changes: Changes, weighted: Floats, *, threshold: float
+    reference: Reference, evidence: Evidence, changes: Changes, parts: Floats, *, threshold: float
 ) -> tuple[Finding, ...]:
     """Return what changed, strongest first: the strongest feature, and any other that would raise the alarm alone."""
     features: dict[str, list[int]] = {}
     for at, score in enumerate(reference.scores):
         features.setdefault(score.feature, []).append(at)
-    strength = {name: float(np.logaddexp.reduce(weighted[members])) for name, members in features.items()}
+    strength = {name: float(parts[members].sum()) for name, members in features.items()}
     ordered = sorted(strength, key=lambda name: (-strength[name], name))
     named = [name for name in ordered if strength[name] >= threshold or name == ordered[0]]
     return tuple(_of_features(reference, evidence, changes, [features[name] for name in named]))
@@ -72,7 +72,6 @@ def _finding(reference: Reference, evidence: Evidence, changes: Changes, at: tup
         variance = share * (1 - share)
     deviation = np.sqrt(variance * float(changes.cost[at]) / rows**2 + float(reference.moments.errors[at[0]]) ** 2)
     reach = float(stats.norm.isf((1 - INTERVAL) / 2) * deviation)
-    log_evidence = np.logaddexp.reduce(evidence[at[0], at[1]]) - np.log(evidence.shape[-1])
     return Finding(
         feature=score.feature,
         kind=score.kind,
@@ -86,5 +85,5 @@ def _finding(reference: Reference, evidence: Evidence, changes: Changes, at: tup
         allowed=float(reference.allowed[at[0]]),
         rows=int(changes.rows[at]),
         reference_rows=int(reference.moments.rows[at[0]]),
-        log_evidence=round(float(log_evidence), 3),
+        log_evidence=round(log_evidence(float(evidence[at[0], at[1]].mean())), 3),
     )

@@ -20,7 +20,7 @@ MAX_GRID = 100_000
 class Moments(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What was fitted. Arrays have the shape (scores,).
 
-    `variances` are those of one row; of a location or spread it is the proxy. `rows` counts the reference's rows,
+    `variances` are those of one row. `rows` counts the reference's rows,
     `independent` how many independent ones would say as much about the means. `dependence` is None where the
     reference has too few windows; rows then count as independent, as those of a file do.
     """
@@ -67,8 +67,11 @@ def allowed_of(scores: Sequence[Score], bounds: Bounds) -> Floats:
     return np.array([getattr(bounds, each.kind) for each in scores], dtype=np.float64)
 
 
-def fit_moments(windows: Windows, scores: Sequence[Score], proxies: Floats, *, window_ms: int) -> Moments:
-    """Fit to windows, or to a single one that holds all rows of a file."""
+def fit_moments(windows: Windows, scores: Sequence[Score], variances: Floats, *, window_ms: int) -> Moments:
+    """Fit to windows, or to a single one that holds all rows of a file.
+
+    `variances` has those of one row, of locations and spreads; those of shares follow from their means.
+    """
     starts, means, rows = windows.started_at_ms, windows.means, windows.rows
     total = rows.sum(axis=0)
     has_windows = len(starts) >= MIN_WINDOWS
@@ -80,7 +83,7 @@ def fit_moments(windows: Windows, scores: Sequence[Score], proxies: Floats, *, w
     is_share = np.array([each.is_share for each in scores], dtype=np.bool_)
     moments = Moments(
         means=average,
-        variances=np.where(is_share, average * (1 - average), proxies),
+        variances=np.where(is_share, average * (1 - average), variances),
         is_share=is_share,
         rows=total,
         independent=total,
@@ -99,7 +102,7 @@ def _with_dependence(moments: Moments, windows: Windows, scores: Sequence[Score]
 
 
 def fit_around_own_mean(moments: Moments, windows: Windows, scores: Sequence[Score], window_ms: int) -> Dependence:
-    """Return the dependence that traffic shows around its own mean, so that a change of the mean is not taken for it."""
+    """Return the dependence that traffic shows around its own mean, so that a change of it does not count."""
     by_time = np.stack([moments.profile.at(start) for start in windows.started_at_ms])
     deviations = windows.means - by_time - moments.means
     own = (windows.rows * deviations).sum(axis=0) / np.maximum(windows.rows.sum(axis=0), 1.0)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from workers.drift_watch.errors import ReferenceRefusedError
-from workers.drift_watch.evidence import DIRECTIONS, Ratios, ratios_of, variance_proxy
+from workers.drift_watch.evidence import DIRECTIONS, Nulls, nulls_of
 from workers.drift_watch.moments import MIN_WINDOWS, Moments, Windows, allowed_of, fit_moments
 from workers.drift_watch.scores import Floats, Scale, Score, scale_of
 from workers.drift_watch.seasons import hour_of_week
@@ -25,9 +25,9 @@ Features: TypeAlias = Mapping[str, FeatureWindow]
 class Reference(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Everything that is fitted once.
 
-    `lacking` says of features that cannot be watched what is missing. `ratios` are the likelihood ratios of each hour,
-    for as many hours as the profile takes to repeat. `log_weights` is of each score, shape (scores,), the weight of
-    one of its directions: features have the same, and so have the scores of a feature.
+    `lacking` says of features that cannot be watched what is missing. `nulls` are the hypotheses of each hour, for as
+    many hours as the profile takes to repeat. `weights` has of each score, shape (scores,), the weight of one of its
+    directions: features have the same, and so have the scores of a feature.
     """
 
     settings: Settings
@@ -36,17 +36,17 @@ class Reference(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     lacking: Mapping[str, str]
     moments: Moments
     allowed: Floats
-    log_weights: Floats
-    ratios: tuple[Ratios, ...]
+    weights: Floats
+    nulls: tuple[Nulls, ...]
 
     @property
     def directions(self) -> int:
         """Return how many directions count: both, or only that of a rise."""
         return directions_of(self.settings)
 
-    def ratios_at(self, started_at_ms: int) -> Ratios:
-        """Return the likelihood ratios of a window that starts then."""
-        return self.ratios[hour_of_week(started_at_ms) % len(self.ratios)]
+    def nulls_at(self, started_at_ms: int) -> Nulls:
+        """Return the hypotheses of a window that starts then."""
+        return self.nulls[hour_of_week(started_at_ms) % len(self.nulls)]
 
 
 def fit_reference(windows: Sequence[Features], settings: Settings) -> Reference:
@@ -70,7 +70,7 @@ def fit_reference(windows: Sequence[Features], settings: Settings) -> Reference:
     )
     scores = tuple(score for scale in scales for score in scale.scores)
     seen = Windows(starts, *means_of(scales, windows))
-    moments = fit_moments(seen, scores, _proxies(scales), window_ms=settings.window_ms)
+    moments = fit_moments(seen, scores, _variances(scales), window_ms=settings.window_ms)
     allowed = allowed_of(scores, settings.bounds)
     return Reference(
         settings=settings,
@@ -79,8 +79,8 @@ def fit_reference(windows: Sequence[Features], settings: Settings) -> Reference:
         lacking=lacking,
         moments=moments,
         allowed=allowed,
-        log_weights=log_weights_of(scores, directions=directions_of(settings)),
-        ratios=_ratios(moments, allowed, settings),
+        weights=weights_of(scores, directions=directions_of(settings)),
+        nulls=_nulls(moments, allowed, settings),
     )
 
 
@@ -103,26 +103,30 @@ def directions_of(settings: Settings) -> int:
     return 1 if settings.bad_categories else len(DIRECTIONS)
 
 
-def log_weights_of(scores: Sequence[Score], *, directions: int) -> Floats:
-    """Return the log weight of each score and direction; the weights of all add up to 1."""
+def weights_of(scores: Sequence[Score], *, directions: int) -> Floats:
+    """Return the weight of each score and direction; the weights of all add up to 1."""
     of_feature = Counter(each.feature for each in scores)
     sharing = [of_feature[each.feature] * len(of_feature) * directions for each in scores]
-    return -np.log(np.array(sharing, dtype=np.float64))
+    return 1 / np.array(sharing, dtype=np.float64)
 
 
-def _ratios(moments: Moments, allowed: Floats, settings: Settings) -> tuple[Ratios, ...]:
+def _nulls(moments: Moments, allowed: Floats, settings: Settings) -> tuple[Nulls, ...]:
     limits = len(moments.means) * directions_of(settings)
     by_hour = (
         moments.limits_at(hour * HOUR_MS, allowed, budget=settings.budget, limits=limits)
         for hour in range(moments.profile.period)
     )
-    return tuple(ratios_of(each, moments.variances, moments.is_share) for each in by_hour)
+    return tuple(nulls_of(each, moments.variances, moments.is_share) for each in by_hour)
 
 
-def _proxies(scales: Sequence[Scale]) -> Floats:
-    """Return the variance proxies of locations and spreads, and 0 of shares."""
+def _variances(scales: Sequence[Scale]) -> Floats:
+    """Return the variances of locations and spreads among the rows of the reference, and 0 of shares."""
     values = [each for scale in scales for each in scale.values_of_scores()]
-    return np.array([0.0 if each is None else variance_proxy(*each) for each in values], dtype=np.float64)
+    return np.array([0.0 if each is None else _variance(*each) for each in values], dtype=np.float64)
+
+
+def _variance(values: Floats, weights: Floats) -> float:
+    return float(weights @ (values - weights @ values) ** 2)
 
 
 def _lack(feature: str, whole: FeatureWindow, windows: Sequence[Features]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from workers.drift_watch.changes import Changes, Seen, followed, no_changes
 from workers.drift_watch.dependence import Dependence
 from workers.drift_watch.errors import WindowOrderError
-from workers.drift_watch.evidence import DIRECTIONS, EFFECTS, Evidence, grown, log_threshold, log_weighted
+from workers.drift_watch.evidence import DIRECTIONS, EFFECTS, Evidence, grown, threshold_of, weighted
 from workers.drift_watch.findings import Finding, findings_of
 from workers.drift_watch.moments import Windows, fit_around_own_mean
 from workers.drift_watch.reference import Features, Reference, means_of
@@ -58,7 +58,7 @@ def start(reference: Reference) -> State:
     shape = (len(reference.scores), len(DIRECTIONS), len(EFFECTS))
     return State(
         reference=reference,
-        evidence=np.full(shape, -np.inf),
+        evidence=np.zeros(shape),
         changes=no_changes(shape),
         dependence=reference.moments.dependence,
     )
@@ -122,11 +122,11 @@ def _learnt_from(reference: Reference, waiting: Sequence[Read]) -> Dependence:
 def _judged(state: State, read: Read, dependence: Dependence) -> State:
     reference = state.reference
     per_independent = dependence.rows_per_independent(read.rows)
-    ratios = reference.ratios_at(read.started_at_ms).of(read.means, read.rows / per_independent)
+    ratios = reference.nulls_at(read.started_at_ms).bets(read.rows / per_independent).ratios(read.means)
     deviations = read.means - reference.moments.means_at(read.started_at_ms)
     seen = Seen(read.started_at_ms, deviations, read.rows, per_independent)
     state = msgspec.structs.replace(
-        state, evidence=grown(state.evidence, ratios), changes=followed(state.changes, ratios, seen)
+        state, evidence=grown(state.evidence, ratios), changes=followed(state.changes, np.log(ratios), seen)
     )
     return msgspec.structs.replace(state, alarm=_alarm(state, read.started_at_ms))
 
@@ -134,12 +134,12 @@ def _judged(state: State, read: Read, dependence: Dependence) -> State:
 def _alarm(state: State, at_ms: int) -> Alarm | None:
     """Raise an alarm when the statistic reaches its threshold. It stays until a restart, with the latest findings."""
     settings = state.reference.settings
-    threshold = log_threshold(budget=settings.budget, horizon_windows=settings.horizon_windows)
+    threshold = threshold_of(budget=settings.budget, horizon_windows=settings.horizon_windows)
     counted = state.evidence[:, : state.reference.directions]
-    weighted = log_weighted(counted, state.reference.log_weights)
-    if weighted.size == 0 or np.logaddexp.reduce(weighted) < threshold:
+    parts = weighted(counted, state.reference.weights)
+    if parts.sum() < threshold:
         return state.alarm
-    found = findings_of(state.reference, state.evidence, state.changes, weighted, threshold=threshold)
+    found = findings_of(state.reference, state.evidence, state.changes, parts, threshold=threshold)
     return Alarm(started_at_ms=at_ms if state.alarm is None else state.alarm.started_at_ms, findings=found)
 
 
