@@ -7,6 +7,7 @@ import msgspec
 
 from benchmarks.batch_rows import measure as measure_batch_rows
 from benchmarks.change_to_serving import measure as measure_change_to_serving
+from benchmarks.drift.scenario import measure as measure_drift_false_alarms
 from benchmarks.durable_commands import measure as measure_durable_commands
 from benchmarks.epoch_measurement import measure as measure_epoch_measurement
 from benchmarks.feature_summaries import measure as measure_feature_summaries
@@ -90,6 +91,10 @@ SCENARIOS = {
     "simulation": Scenario(
         title="sound versions aborted, and requests that bad ones answer, in simulated rollouts",
         measure=measure_simulation,
+    ),
+    "drift_false_alarms": Scenario(
+        title="months without drift that have an alarm, and how soon drift is found, in simulated traffic",
+        measure=measure_drift_false_alarms,
     ),
     "batch": Scenario(
         title="rows scored by `rollbook batch score`, and by a script that calls `predict`",

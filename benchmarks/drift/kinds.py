@@ -58,10 +58,15 @@ KINDS = (
 
 
 class Layout(msgspec.Struct, frozen=True, eq=False):
-    """The scores of a model, and the shares of those that are indicators; NaN for the others."""
+    """The scores of a model, and the shares of those that are indicators; NaN for the others.
+
+    Only those are drawn that matter; the whole model has so many features and scores.
+    """
 
     scores: tuple[Score, ...]
     shares: Floats
+    features_of_model: int = NUMERIC + TEXTS
+    scores_of_model: int = 4 * NUMERIC + 8 * TEXTS
 
     @property
     def is_share(self) -> npt.NDArray[np.bool_]:
@@ -96,7 +101,8 @@ def drawn(kind: Kind, layout: Layout, rng: np.random.Generator, *, hours: int, m
     # The odds change by 4 times what a rank changes: about as much for a share of a half, in proportion for rare ones.
     odds = shares / (1 - shares) * np.exp(4 * some)
     means[..., layout.is_share] = rng.binomial(independent, odds / (1 + odds)) / independent
-    return np.clip(means, 0.0, 1.0)
+    clipped: Floats = np.clip(means, 0.0, 1.0)
+    return clipped
 
 
 def reference_of_file(layout: Layout, rng: np.random.Generator, *, rows: int, months: int) -> Floats:
@@ -104,7 +110,7 @@ def reference_of_file(layout: Layout, rng: np.random.Generator, *, rows: int, mo
     shape = (1, months, len(layout.scores))
     means = 0.5 + rng.standard_normal(shape) / np.sqrt(12 * rows)
     means[..., layout.is_share] = rng.binomial(rows, np.broadcast_to(layout.shares, shape)[..., layout.is_share]) / rows
-    return means
+    return np.asarray(means, dtype=np.float64)
 
 
 def _of_hours(kind: Kind, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
@@ -115,4 +121,4 @@ def _of_hours(kind: Kind, rng: np.random.Generator, shape: tuple[int, ...]) -> F
     hours = kind.omega * rng.standard_normal(shape)
     for at in range(1, shape[0]):
         hours[at] = kind.hours_alike * hours[at - 1] + np.sqrt(1 - kind.hours_alike**2) * hours[at]
-    return hours
+    return np.asarray(hours, dtype=np.float64)

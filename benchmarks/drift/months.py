@@ -1,6 +1,5 @@
 """Many months at once through the monitor's own arithmetic: each month is a block of columns."""
 
-from collections.abc import Iterator, Sequence
 from functools import cache
 
 import msgspec
@@ -14,7 +13,7 @@ from workers.drift_watch.reference import weights_of
 from workers.drift_watch.scores import Floats, Score
 from workers.drift_watch.settings import HOUR_MS, Bounds, Settings
 
-_AT_ONCE = 20
+MONTHS_AT_ONCE = 20
 _VARIANCE = 1 / 12
 WITH_DEFAULTS = Settings()
 NO_CHANGE_IS_ALLOWED = Settings(bounds=Bounds(location=0, spread=0, outside=0, missing=0, category=0, new=0))
@@ -33,7 +32,6 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DESIGNS = (Design(days=7), Design(days=14), Design(rows=2_000))
-MAX_DAYS = 14
 
 
 class Months(msgspec.Struct, frozen=True, eq=False):
@@ -43,31 +41,28 @@ class Months(msgspec.Struct, frozen=True, eq=False):
     highest: Floats
 
     @property
-    def alarmed(self) -> int:
-        """Return how many months had an alarm."""
-        return int((self.alarmed_in >= 0).sum())
+    def alarmed(self) -> list[bool]:
+        """Return of each month whether it had an alarm."""
+        return [bool(each >= 0) for each in self.alarmed_in]
 
 
-def simulate(kind: Kind, design: Design, settings: Sequence[Settings], *, months: int, seed: int) -> list[Months]:
-    """Let months without any change pass; return them once for each of the settings."""
-    parts = list(_parts(kind, design, settings, months=months, seed=seed))
-    return [
-        Months(np.concatenate([each.alarmed_in for each in same]), np.concatenate([each.highest for each in same]))
-        for same in zip(*parts, strict=True)
-    ]
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Some months of a simulation, drawn from their number; `with_defaults` follows them a second time."""
+
+    number: int
+    months: int
+    with_defaults: bool
 
 
-def _parts(
-    kind: Kind, design: Design, settings: Sequence[Settings], *, months: int, seed: int
-) -> Iterator[list[Months]]:
+def simulate(kind: Kind, design: Design, part: Part, *, seed: tuple[int, ...]) -> tuple[Months, Months | None]:
+    """Let months pass without any change, where none is allowed, and with the default bounds."""
     layout = layout_of(kind, reference_rows=design.rows or design.days * 24 * ROWS)
-    for part, first in enumerate(range(0, months, _AT_ONCE)):
-        rng = np.random.default_rng([seed, part])
-        together, before = min(_AT_ONCE, months - first), design.days * 24
-        hours = drawn(kind, layout, rng, hours=before + WINDOWS, months=together)
-        reference = hours[:before] if before else reference_of_file(layout, rng, rows=design.rows, months=together)
-        block = Block(layout, design, reference, hours[before:])
-        yield [block.follow(each) for each in settings]
+    rng = np.random.default_rng([*seed, part.number])
+    before = design.days * 24
+    hours = drawn(kind, layout, rng, hours=before + WINDOWS, months=part.months)
+    reference = hours[:before] if before else reference_of_file(layout, rng, rows=design.rows, months=part.months)
+    block = Block(layout, design, reference, hours[before:])
+    return block.follow(NO_CHANGE_IS_ALLOWED), block.follow(WITH_DEFAULTS) if part.with_defaults else None
 
 
 class Block:
@@ -98,12 +93,14 @@ class Block:
         """Follow all months to their ends."""
         moments, hour_before = self._moments, self._hours_before
         allowed = np.tile(allowed_of(self._layout.scores, settings.bounds), self._months)
-        weights = weights_of(self._layout.scores, directions=len(DIRECTIONS))
+        features = len({score.feature for score in self._layout.scores})
+        share = features / self._layout.features_of_model
+        weights = share * weights_of(self._layout.scores, directions=len(DIRECTIONS))
         threshold = threshold_of(budget=settings.budget, horizon_windows=settings.horizon_windows)
 
         @cache
         def bets_at(hour: int) -> Bets:
-            limits = self._scores * len(DIRECTIONS)
+            limits = self._layout.scores_of_model * len(DIRECTIONS)
             wide = moments.limits_at(hour * HOUR_MS, allowed, budget=settings.budget, limits=limits)
             return nulls_of(wide, moments.variances, moments.is_share).bets(self._independent)
 

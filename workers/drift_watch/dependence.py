@@ -53,8 +53,8 @@ def fit_dependence(deviations: Floats, rows: Floats, variance: Floats, spent: Fl
     standardised = np.where(seen, deviations * np.sqrt(rows / (np.where(variance > 0, variance, 1.0) * best)), 0.0)
     long_run, bandwidth = _long_run(standardised, seen)
     relative = np.sqrt(2 * (1 + 2 * bandwidth / 3) / freedom)
-    upper = np.where(windows > spent, 1 + stats.norm.ppf(CONFIDENCE) * relative, 1.0)
-    return Dependence(tau, omega, long_run * upper)
+    upper = long_run * (1 + stats.norm.ppf(CONFIDENCE) * relative)
+    return Dependence(tau, omega, np.where(windows > 0, upper, 1.0))
 
 
 def _components(squares: Floats, rows: Floats, seen: Flags) -> tuple[Floats, Floats]:

@@ -9,10 +9,10 @@ from workers.drift_watch.reference import Features, fit_reference
 from workers.drift_watch.settings import Settings
 from workers.drift_watch.watch import State, fold, start
 
-WindowT = TypeVar("WindowT", contravariant=True)
+WindowT_contra = TypeVar("WindowT_contra", contravariant=True)
 
 
-class Detector(Protocol[WindowT]):
+class Detector(Protocol[WindowT_contra]):
     """Watches one series of windows of a deployment.
 
     Pure: the same reference and windows give the same states. `begin` raises ReferenceRefusedError for a reference
@@ -21,8 +21,8 @@ class Detector(Protocol[WindowT]):
     changes what it is given. `workers.drift_watch.verdicts.verdict_of` judges a state.
     """
 
-    def begin(self, reference: Sequence[WindowT]) -> State: ...
-    def next(self, state: State, window: WindowT) -> State: ...
+    def begin(self, reference: Sequence[WindowT_contra]) -> State: ...
+    def next(self, state: State, window: WindowT_contra) -> State: ...
 
 
 class FeatureDetector(msgspec.Struct, frozen=True):
