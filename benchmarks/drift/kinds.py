@@ -117,7 +117,7 @@ def _of_hours(kind: Kind, rng: np.random.Generator, shape: tuple[int, ...]) -> F
     if kind.omega == 0:
         return np.zeros(shape)
     if kind.is_heavy:
-        return kind.omega * rng.standard_t(_DEGREES, shape) / np.sqrt(_DEGREES / (_DEGREES - 2))
+        return np.asarray(kind.omega * rng.standard_t(_DEGREES, shape) / np.sqrt(_DEGREES / (_DEGREES - 2)))
     hours = kind.omega * rng.standard_normal(shape)
     for at in range(1, shape[0]):
         hours[at] = kind.hours_alike * hours[at - 1] + np.sqrt(1 - kind.hours_alike**2) * hours[at]

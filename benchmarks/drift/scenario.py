@@ -22,9 +22,9 @@ from workers.drift_watch.reference import fit_reference
 from workers.drift_watch.settings import Settings
 from workers.drift_watch.watch import fold, start
 
-_MONTHS, _MONTHS_FULL = (20, 20, 20), (334, 333, 333)
+_MONTHS, _MONTHS_FULL = (10, 10, 10), (334, 333, 333)
 _RUNS, _RUNS_FULL = 100, 1_000
-_ERROR_RUNS, _ERROR_RUNS_FULL = 30, 200
+_ERROR_RUNS, _ERROR_RUNS_FULL = 20, 100
 _RAW, _RAW_FULL = 1, 5
 _SEED = 20
 _COSTED_FEATURES, _COSTED_WINDOWS = 50, 60

@@ -20,7 +20,7 @@ def reason_of(finding: Finding) -> str:
             return f"{claim} is {_share(finding)} instead of {_percent(finding.reference)} ({_interval(finding)})"
         case "outside" | "missing" | "category" | "new":
             instead = f"{_share(finding)} of {_whole(finding)} instead of {_percent(finding.reference)}"
-            return f"{_event(finding)} than in the reference: {instead} ({_interval(finding)})"
+            return f"{_event(finding)}: {instead} ({_interval(finding)})"
         case _:
             assert_never(finding.kind)
 
@@ -29,13 +29,13 @@ def _event(finding: Finding) -> str:
     often = "more often" if finding.direction == "up" else "less often"
     match finding.kind:
         case "outside":
-            return f"{finding.feature} is outside the reference's range {often}"
+            return f"{finding.feature} is {often} beyond the range of the reference"
         case "missing":
-            return f"{finding.feature} is missing {often}"
+            return f"{finding.feature} is missing {often} than in the reference"
         case "new":
-            return f"{finding.feature} has values that the reference lacks {often}"
+            return f"{finding.feature} {often} has values that the reference lacks"
         case _:
-            return f'{finding.feature} is "{finding.category}" {often}'
+            return f'{finding.feature} is "{finding.category}" {often} than in the reference'
 
 
 def _whole(finding: Finding) -> str:
