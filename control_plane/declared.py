@@ -27,6 +27,8 @@ from control_plane.feedback.publisher import FeedbackPublisher
 from control_plane.inference_tokens import operations as inference_tokens
 from control_plane.inference_tokens.aggregate import KEYRINGS
 from control_plane.inference_tokens.mint import InferenceTokenMint
+from control_plane.monitors import operations as monitors
+from control_plane.monitors.resources import MONITORS
 from control_plane.ports import Aggregates, EventStore
 from control_plane.processes.process import Process
 from control_plane.registry import operations as registry
@@ -51,6 +53,7 @@ AGGREGATES: Aggregates = {
     Kind.PRINCIPAL: PRINCIPALS,
     Kind.KEYRING: KEYRINGS,
     Kind.BATCH: BATCHES,
+    Kind.MONITOR: MONITORS,
     Kind.WORKSPACE: WORKSPACES,
 }
 
@@ -89,6 +92,7 @@ def declare(parts: Parts, views: Sequence[Operations]) -> list[Operations]:
         workspaces.operations(parts.workspaces, furnishing=inference_tokens.furnishing(mint), endpoints=some_endpoints),
         inference_tokens.operations(store, mint, revoked_subjects=revoked, clock=clock),
         batches.operations(store, mint, revoked_subjects=revoked, clock=clock),
+        monitors.operations(store),
         event_feed.operations(store, parts.commits, parts.workspaces),
         audit.operations(parts.tree),
         feedback.operations(parts.publisher, clock=clock),

@@ -25,7 +25,7 @@ OPERATORS: Roles = frozenset({"operator", "admin"})
 OPERATORS_AND_SERVICES: Roles = OPERATORS | {"service"}
 SERVICES: Roles = frozenset({"service", "admin"})
 ADMINS: Roles = frozenset({"admin"})
-AGENT, AUTOSCALER, BATCHES, GATEWAY, JUDGE = (frozenset({duty}) for duty in get_args(Duty))
+AGENT, AUTOSCALER, BATCHES, DRIFT, GATEWAY, JUDGE = (frozenset({duty}) for duty in get_args(Duty))
 """The duties of our own programs, one each."""
 PUBLIC: Roles = frozenset()
 """No one is asked for a token."""

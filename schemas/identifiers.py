@@ -34,6 +34,7 @@ class Kind(StrEnum):
     TOKEN = "token"  # noqa: S105  a kind of id
     KEYRING = "keyring"
     BATCH = "batch"
+    MONITOR = "monitor"
     WORKSPACE = "workspace"
     SIGNATURE = "signature"
     GOLDEN = "golden"

@@ -13,7 +13,7 @@ from control_plane.artifacts import errors
 from control_plane.artifacts.artifact_store import ArtifactStore, ArtifactStores, StoredArtifact, read_range
 from control_plane.artifacts.ranges import asked_range
 from control_plane.web.authentication import actor_of
-from infra.operations import AGENT, OPERATORS, READERS, Operations, Transfer
+from infra.operations import AGENT, DRIFT, OPERATORS_AND_SERVICES, READERS, Operations, Transfer
 
 _MEDIA_TYPE = "application/octet-stream"
 _WRITE_BYTES = 1 << 20
@@ -41,7 +41,8 @@ def operations(stores: ArtifactStores) -> Operations:
                 answers=StoredArtifact,
                 status=_CREATED,
                 also=(_OK,),
-                roles=OPERATORS,
+                roles=OPERATORS_AND_SERVICES,
+                duties=DRIFT,
                 summary="Upload a file under the digest of its content",
                 errors=(
                     errors.MalformedDigestError,
@@ -62,7 +63,7 @@ def operations(stores: ArtifactStores) -> Operations:
                 headers=(*_DESCRIBING, "Content-Range"),
                 also=(_PARTIAL,),
                 roles=READERS,
-                duties=AGENT,
+                duties=AGENT | DRIFT,
                 summary="Download a file, or part of it with Range",
                 errors=(*_READING, errors.RangeNotSatisfiableError),
             ),

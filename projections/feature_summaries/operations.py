@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from infra.operations import READERS, Caller, Operations, Question
+from infra.operations import DRIFT, READERS, Caller, Operations, Question
 from projections.errors import BadQuery, ViewUnavailable
 from projections.feature_summaries.queries import summaries_of_endpoint
 from projections.reading import Endpoints, Reader
@@ -20,6 +20,7 @@ def operations(access: Access) -> Operations:
         asks=AskFeatureSummaries,
         answers=FeatureSummaries,
         roles=READERS,
+        duties=DRIFT,
         summary="Get the distribution of each captured feature of each deployment, by windows of time",
         errors=(access.endpoints.unknown, BadQuery, ViewUnavailable),
     )

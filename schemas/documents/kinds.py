@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from schemas.documents import access, endpoints, models, rollouts
+from schemas.documents import access, endpoints, models, monitors, rollouts
 from schemas.documents.contents import CONTENTS
 
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
@@ -12,6 +12,7 @@ DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "instance": endpoints.Instance,
     "keyring": access.Keyring,
     "model": models.Model,
+    "monitor": monitors.Monitor,
     "principal": access.Principal,
     "rollout": rollouts.Rollout,
     **CONTENTS,

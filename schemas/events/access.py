@@ -7,7 +7,7 @@ import msgspec
 from schemas.envelope import Sealed
 
 Role: TypeAlias = Literal["admin", "operator", "viewer", "service"]
-Duty: TypeAlias = Literal["agent", "autoscaler", "batches", "gateway", "judge"]
+Duty: TypeAlias = Literal["agent", "autoscaler", "batches", "drift", "gateway", "judge"]
 """The programs of Rollbook that call the API, the gateway's as one."""
 PrincipalKind: TypeAlias = Literal["person", "service"]
 

@@ -15,6 +15,7 @@ from serving.gateway.routing_table import RoutingTable
 from tests.support.documents import DocumentsOfLog
 from tests.support.log_story import log_story
 from workers.autoscaler.picture import Picture as AutoscalerPicture
+from workers.drift_watch.picture import Picture as DriftPicture
 from workers.rollout_judge.state import Moment, Picture
 from workers.serving_agent.desired import DesiredState
 
@@ -63,11 +64,20 @@ def autoscaler(records: Records) -> object:
     return picture.watched()
 
 
+def drift(records: Records) -> object:
+    """Return what is watched in the end."""
+    picture = DriftPicture()
+    for record in records:
+        picture.take(Documents(records=(record,), is_all=False))
+    return {key: (each, picture.left_out(each)) for key, each in picture.monitors.items()}
+
+
 READERS: dict[str, Callable[[Records], object]] = {
     "judge": judge,
     "gateway": gateway,
     "agent": agent,
     "autoscaler": autoscaler,
+    "drift": drift,
 }
 VARIANTS: dict[str, dict[str, object]] = {
     "rollout": {"gates": [{"kind": "fairness", "max_gap": 0.1}]},
@@ -76,6 +86,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "instance": {"phase": {"kind": "dreaming"}},
     "keyring": {"keys": "in the vault"},
     "model": {"aliases": ["a", "b"]},
+    "monitor": {"terms": {"detector": "tea leaves"}},
     "principal": {"kind": "team"},
     "signature": {"inputs": {"of": "a stream"}},
 }

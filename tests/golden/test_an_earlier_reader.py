@@ -13,7 +13,7 @@ from tests.support.earlier_release import KEPT, unpack_reader
 from tests.support.log_story import log_story, with_data
 
 SAMPLES = sorted(Path(__file__).with_name("events").glob("*.json"))
-SINCE = ("batches.", "endpoints.ReplicasChanged.", "endpoints.ScalingPolicySet.", "registry.VersionAlias")
+SINCE = ("batches.", "monitors.", "endpoints.ReplicasChanged.", "endpoints.ScalingPolicySet.", "registry.VersionAlias")
 """Types that it does not know, beside later versions of those that it knows."""
 NO_STATE = {"views", "relay", "judge"}
 """Readers that take an event without the ones before it."""

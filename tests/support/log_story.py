@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.catalogue import EVENT_TYPES, TYPE_NAMES
 from schemas.envelope import Envelope, RecordedEvent, Sealed, encode, encode_data
-from schemas.events import access, batches, endpoints, registry, rollouts
+from schemas.events import access, batches, endpoints, monitors, registry, rollouts
 from schemas.events.endpoints import EndpointReleased, EndpointReserved
 from schemas.identifiers import EventId, StreamId
 from schemas.scaling import ScalingPolicy
@@ -30,12 +30,22 @@ def _id(kind: str, number: int = 1) -> str:
     return f"{kind}-019b7ca9-8f2e-7000-8000-{number:012d}"
 
 
-PRINCIPAL, KEYRING, BATCH = _id("principal"), _id("keyring"), _id("batch")
+PRINCIPAL, KEYRING, BATCH, MONITOR = _id("principal"), _id("keyring"), _id("batch"), _id("monitor")
 MODEL, VERSION, ROLLOUT = _id("model"), _id("version"), _id("rollout")
 ENDPOINT, OLD_INSTANCE, NEW_INSTANCE = _id("endpoint"), _id("instance", 1), _id("instance", 2)
 _SEALED = Sealed(key_id="key-1", ciphertext="")
 _KEY = access.SigningKey(key_id="key-1", x="x", signs_from=AT, valid_until=None)
 _FILE = batches.BatchInput(file_id="file-1", sha256="0" * 64, size_bytes=1)
+_STRETCH = monitors.ReferenceStretch(deployment_ids=(BASELINE,), from_ms=0, until_ms=86_400_000)
+_TERMS = monitors.MonitorTerms(
+    detector="input_drift",
+    features=(),
+    window_ms=3_600_000,
+    false_alarm_budget=0.1,
+    late_after_ms=3_900_000,
+    settling_windows=24,
+    bounds=monitors.Bounds(),
+)
 _FAILOVER = endpoints.FailoverPolicy(backup_deployment_id=BASELINE)
 _VERDICT = rollouts.Verdict(
     gate="error_rate", outcome="pass", reason="level", estimate=0.0, lower=-0.1, upper=0.1, alpha=0.05
@@ -117,6 +127,13 @@ _FACTS: tuple[tuple[str, msgspec.Struct], ...] = (
         ),
     ),
     (BATCH, batches.BatchStarted(requests=1)),
+    (
+        MONITOR,
+        monitors.MonitorCreated(
+            name="inputs", endpoint_id=ENDPOINT, endpoint_name="digits", terms=_TERMS, reference=_STRETCH
+        ),
+    ),
+    (MONITOR, monitors.ReferenceFixed(digest=f"sha256:{'0' * 64}", windows=24, rows=2_400, features=("input.x",))),
     (MODEL, registry.VersionAliasRemoved(alias="best", reason="last")),
     (ENDPOINT, deployment_added("deployment-3", number=3)),
     (ENDPOINT, traffic((CANDIDATE, 0, 9_000), ("deployment-3", 9_000, 10_000))),

@@ -44,6 +44,21 @@ class BetweenTokensGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag=
     min_requests: int
 
 
+class Bounds(Shape, frozen=True, kw_only=True):
+    """Changes that do not matter, by kind of score.
+
+    `location` and `spread` are in ranks of the reference: 0.02 of location means that a value of now exceeds one of
+    then in up to 52 % of pairs, as after a shift by 0.07 standard deviations. The others are shares: 0.01 is a point.
+    """
+
+    location: float = 0.02
+    spread: float = 0.02
+    outside: float = 0.01
+    missing: float = 0.01
+    category: float = 0.01
+    new: float = 0.01
+
+
 class CallerErrorRateGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="caller_error_rate"):
     """The candidate's share of requests refused with 4xx may exceed the baseline's by at most `max_increase` (0–1).
 
@@ -213,6 +228,14 @@ class RatingGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="rating
     threshold: float
     max_increase: float
     min_labels: int
+
+
+class ReferenceTraffic(Shape, frozen=True, kw_only=True):
+    """A stretch of past traffic, in Unix ms; without `deployments`, of all that have a share of the traffic now."""
+
+    from_ms: int
+    until_ms: int
+    deployments: list[str] = field(default_factory=list)
 
 
 class ScalingPolicy(Shape, frozen=True, kw_only=True):
@@ -531,6 +554,31 @@ class FeedbackOnEndpoint(Shape, frozen=True, kw_only=True):
     unreadable: int
 
 
+class Finding(Shape, frozen=True, kw_only=True):
+    """The strongest change of one feature.
+
+    `began_at_ms` is the start of the window in which the change most likely began. `effect` is the mean of the score
+    since then minus the reference's at the same hours, with a 99 % interval for a start known beforehand; since the
+    start was chosen, the effect is somewhat overstated soon after an alarm. `reference` and `allowed` are the mean of
+    the reference and the largest change that does not matter. `log_evidence` is log R, averaged over the effects.
+    `category` is the one that a share is of, "" for other kinds.
+    """
+
+    feature: str
+    kind: str
+    category: str
+    direction: str
+    began_at_ms: int
+    effect: float
+    lower: float
+    upper: float
+    reference: float
+    allowed: float
+    rows: int
+    reference_rows: int
+    log_evidence: float
+
+
 class GoldenInput(Shape, frozen=True, kw_only=True):
     """One input tensor as an Open Inference Protocol request carries it; `data` is flattened, row by row."""
 
@@ -692,6 +740,23 @@ class ModelPage(Shape, frozen=True, kw_only=True):
     next: str | None = None
 
 
+class MonitorTerms(Shape, frozen=True, kw_only=True):
+    """What a monitor watches and how often it may be wrong.
+
+    Without `features` it watches all that the reference has. `false_alarm_budget` is the allowed probability of any
+    false alarm within 30 days, over all features and looks. A window that ended `late_after_ms` ago and is not there
+    yet is late. `settling_windows` of traffic show how rows depend on each other where the reference cannot.
+    """
+
+    detector: str
+    features: list[str]
+    window_ms: int
+    false_alarm_budget: float
+    late_after_ms: int
+    settling_windows: int
+    bounds: Bounds
+
+
 class Pair(Shape, frozen=True, kw_only=True):
     """One request and its copy; an answer is empty where the capture policy did not keep it."""
 
@@ -785,6 +850,23 @@ class Readiness(Shape, frozen=True, kw_only=True):
     parts: dict[str, str]
     failing: list[str]
     gateway_url: str
+
+
+class ReferenceFixed(Shape, frozen=True, kw_only=True):
+    """The windows of the reference were read and kept, as the artifact with this digest; they stay what they are."""
+
+    digest: str
+    windows: int
+    rows: int
+    features: list[str]
+
+
+class ReferenceStretch(Shape, frozen=True, kw_only=True):
+    """A stretch of the endpoint's past traffic: what these deployments were asked and answered, in Unix ms."""
+
+    deployment_ids: list[str]
+    from_ms: int
+    until_ms: int
 
 
 class RegionAway(Shape, frozen=True, kw_only=True):
@@ -1360,6 +1442,41 @@ class Metrics(Shape, frozen=True, kw_only=True):
 
     items: list[Bucket]
     watermark: Watermark
+
+
+class Monitor(Shape, frozen=True, kw_only=True):
+    """A monitor: what it watches, and what it found last.
+
+    While it is `learning`, its reference is not fixed. The evidence is that of the windows from `since_ms` on, and
+    `judged_until_ms` is the end of the last window of the look that made the answer, 0 before the first. `outcome` and
+    `findings` are of that look; a drift stays the answer until someone acknowledges it.
+    """
+
+    name: str
+    phase: str
+    endpoint_id: str
+    endpoint_name: str
+    terms: MonitorTerms
+    stretch: ReferenceStretch
+    reference: ReferenceFixed | None
+    since_ms: int
+    judged_until_ms: int
+    outcome: str | None
+    reason: str
+    judged_at: str | None
+    findings: list[Finding]
+    id: str = ""
+    workspace: str = ""
+    created_at: str = ""
+    stream_version: int = 0
+    position: int = 0
+
+
+class MonitorPage(Shape, frozen=True, kw_only=True):
+    """`next` is passed back as `cursor`; it is absent on the last page."""
+
+    items: list[Monitor]
+    next: str | None = None
 
 
 class Principal(Shape, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ class AsyncArtifacts:
         """Upload a file under the digest of its content.
 
         Refused with `artifact-digest-differs`, `artifact-quota-exceeded`, `artifact-store-unavailable`,
-        `artifact-too-large`, `malformed-digest`, `too-many-uploads`, `upload-cut-short`.
+        `artifact-too-large`, `duty-differs`, `malformed-digest`, `too-many-uploads`, `upload-cut-short`.
         """
         return await self._connection.upload(
             _wire.path("/v1/artifacts/{digest}", digest=digest), content, types.StoredArtifact
@@ -838,6 +838,159 @@ class AsyncModels:
         return await self._connection.list_all(_wire.path("/v1/models"), types.ModelPage, limit=limit, query=query)
 
 
+class AsyncMonitors:
+    """The operations `monitors`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    async def create(
+        self,
+        name: str,
+        endpoint: str,
+        reference: types.ReferenceTraffic | Object,
+        *,
+        detector: Literal["input_drift", "prediction_drift"] | None = None,
+        features: Sequence[str] | None = None,
+        window_s: int | None = None,
+        false_alarm_budget: float | None = None,
+        settling_windows: int | None = None,
+        bounds: types.Bounds | Object | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Monitor:
+        """Watch an endpoint for drift, with a budget for false alarms.
+
+        Have an endpoint watched.
+
+        Refused with `endpoint-not-found`, `invalid-monitor`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors"),
+            _wire.body(
+                {"name": name, "endpoint": endpoint, "reference": reference},
+                detector=detector,
+                features=features,
+                window_s=window_s,
+                false_alarm_budget=false_alarm_budget,
+                settling_windows=settling_windows,
+                bounds=bounds,
+            ),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    async def get(self, monitor: str) -> types.Monitor:
+        """Get a monitor by its name or id: what it watches, and what it found.
+
+        Refused with `duty-differs`, `monitor-not-found`.
+        """
+        return await self._connection.get(_wire.path("/v1/monitors/{monitor}", monitor=monitor), types.Monitor)
+
+    async def change(
+        self,
+        monitor: str,
+        reason: str,
+        *,
+        features: Sequence[str] | None = None,
+        window_s: int | None = None,
+        false_alarm_budget: float | None = None,
+        settling_windows: int | None = None,
+        bounds: types.Bounds | Object | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Monitor:
+        """Change what a monitor watches; its evidence begins anew.
+
+        Change what is named, and begin the evidence anew.
+
+        Refused with `invalid-monitor`, `monitor-not-found`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/change", monitor=monitor),
+            _wire.body(
+                {"reason": reason},
+                features=features,
+                window_s=window_s,
+                false_alarm_budget=false_alarm_budget,
+                settling_windows=settling_windows,
+                bounds=bounds,
+            ),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    async def pause(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Stop the looks of a monitor.
+
+        Stop the looks.
+
+        Refused with `monitor-not-found`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/pause", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    async def resume(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Let a paused monitor look again.
+
+        Let the looks go on, with what comes from now on.
+
+        Refused with `monitor-not-found`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/resume", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    async def acknowledge(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Acknowledge a drift, and gather evidence anew.
+
+        Say that a drift was seen to; evidence is gathered anew from then on.
+
+        Refused with `monitor-not-found`, `no-drift-to-acknowledge`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/acknowledge", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    async def remove(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Remove a monitor.
+
+        Remove the monitor, so that its name is free.
+
+        Refused with `monitor-not-found`.
+        """
+        return await self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/remove", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    async def list(self, *, endpoint: str | None = None, limit: int | None = None) -> list[types.Monitor]:
+        """List the monitors, oldest first.
+
+        Refused with `duty-differs`.
+        """
+        return await self._connection.list_all(
+            _wire.path("/v1/monitors"), types.MonitorPage, limit=limit, endpoint=endpoint
+        )
+
+
 class AsyncPredictions:
     """The operations `predictions`."""
 
@@ -880,7 +1033,7 @@ class AsyncPrincipals:
         role: Literal["admin", "operator", "service", "viewer"],
         *,
         email: str | None = None,
-        duty: Literal["agent", "autoscaler", "batches", "gateway", "judge"] | None = None,
+        duty: Literal["agent", "autoscaler", "batches", "drift", "gateway", "judge"] | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.IssuedToken:
@@ -1314,6 +1467,7 @@ class AsyncOperations:
         self.inference_tokens = AsyncInferenceTokens(connection)
         self.log = AsyncLog(connection)
         self.models = AsyncModels(connection)
+        self.monitors = AsyncMonitors(connection)
         self.predictions = AsyncPredictions(connection)
         self.principals = AsyncPrincipals(connection)
         self.rollouts = AsyncRollouts(connection)

@@ -25,7 +25,7 @@ class Artifacts:
         """Upload a file under the digest of its content.
 
         Refused with `artifact-digest-differs`, `artifact-quota-exceeded`, `artifact-store-unavailable`,
-        `artifact-too-large`, `malformed-digest`, `too-many-uploads`, `upload-cut-short`.
+        `artifact-too-large`, `duty-differs`, `malformed-digest`, `too-many-uploads`, `upload-cut-short`.
         """
         return self._connection.upload(
             _wire.path("/v1/artifacts/{digest}", digest=digest), content, types.StoredArtifact
@@ -837,6 +837,157 @@ class Models:
         return self._connection.list_all(_wire.path("/v1/models"), types.ModelPage, limit=limit, query=query)
 
 
+class Monitors:
+    """The operations `monitors`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Talk through the client's connection."""
+        self._connection = connection
+
+    def create(
+        self,
+        name: str,
+        endpoint: str,
+        reference: types.ReferenceTraffic | Object,
+        *,
+        detector: Literal["input_drift", "prediction_drift"] | None = None,
+        features: Sequence[str] | None = None,
+        window_s: int | None = None,
+        false_alarm_budget: float | None = None,
+        settling_windows: int | None = None,
+        bounds: types.Bounds | Object | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Monitor:
+        """Watch an endpoint for drift, with a budget for false alarms.
+
+        Have an endpoint watched.
+
+        Refused with `endpoint-not-found`, `invalid-monitor`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors"),
+            _wire.body(
+                {"name": name, "endpoint": endpoint, "reference": reference},
+                detector=detector,
+                features=features,
+                window_s=window_s,
+                false_alarm_budget=false_alarm_budget,
+                settling_windows=settling_windows,
+                bounds=bounds,
+            ),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    def get(self, monitor: str) -> types.Monitor:
+        """Get a monitor by its name or id: what it watches, and what it found.
+
+        Refused with `duty-differs`, `monitor-not-found`.
+        """
+        return self._connection.get(_wire.path("/v1/monitors/{monitor}", monitor=monitor), types.Monitor)
+
+    def change(
+        self,
+        monitor: str,
+        reason: str,
+        *,
+        features: Sequence[str] | None = None,
+        window_s: int | None = None,
+        false_alarm_budget: float | None = None,
+        settling_windows: int | None = None,
+        bounds: types.Bounds | Object | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Monitor:
+        """Change what a monitor watches; its evidence begins anew.
+
+        Change what is named, and begin the evidence anew.
+
+        Refused with `invalid-monitor`, `monitor-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/change", monitor=monitor),
+            _wire.body(
+                {"reason": reason},
+                features=features,
+                window_s=window_s,
+                false_alarm_budget=false_alarm_budget,
+                settling_windows=settling_windows,
+                bounds=bounds,
+            ),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    def pause(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Stop the looks of a monitor.
+
+        Stop the looks.
+
+        Refused with `monitor-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/pause", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    def resume(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Let a paused monitor look again.
+
+        Let the looks go on, with what comes from now on.
+
+        Refused with `monitor-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/resume", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    def acknowledge(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Acknowledge a drift, and gather evidence anew.
+
+        Say that a drift was seen to; evidence is gathered anew from then on.
+
+        Refused with `monitor-not-found`, `no-drift-to-acknowledge`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/acknowledge", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    def remove(self, monitor: str, reason: str, *, idempotency_key: str | None = None) -> types.Monitor:
+        """Remove a monitor.
+
+        Remove the monitor, so that its name is free.
+
+        Refused with `monitor-not-found`.
+        """
+        return self._connection.command(
+            "POST",
+            _wire.path("/v1/monitors/{monitor}/remove", monitor=monitor),
+            _wire.body({"reason": reason}),
+            types.Monitor,
+            idempotency_key=idempotency_key,
+        )
+
+    def list(self, *, endpoint: str | None = None, limit: int | None = None) -> list[types.Monitor]:
+        """List the monitors, oldest first.
+
+        Refused with `duty-differs`.
+        """
+        return self._connection.list_all(_wire.path("/v1/monitors"), types.MonitorPage, limit=limit, endpoint=endpoint)
+
+
 class Predictions:
     """The operations `predictions`."""
 
@@ -879,7 +1030,7 @@ class Principals:
         role: Literal["admin", "operator", "service", "viewer"],
         *,
         email: str | None = None,
-        duty: Literal["agent", "autoscaler", "batches", "gateway", "judge"] | None = None,
+        duty: Literal["agent", "autoscaler", "batches", "drift", "gateway", "judge"] | None = None,
         idempotency_key: str | None = None,
         if_match: int | None = None,
     ) -> types.IssuedToken:
@@ -1313,6 +1464,7 @@ class Operations:
         self.inference_tokens = InferenceTokens(connection)
         self.log = Log(connection)
         self.models = Models(connection)
+        self.monitors = Monitors(connection)
         self.predictions = Predictions(connection)
         self.principals = Principals(connection)
         self.rollouts = Rollouts(connection)

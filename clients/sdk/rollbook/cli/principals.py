@@ -9,7 +9,7 @@ from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 
 _Role = Literal["admin", "operator", "service", "viewer"]
-_Duty = Literal["agent", "autoscaler", "batches", "gateway", "judge"]
+_Duty = Literal["agent", "autoscaler", "batches", "drift", "gateway", "judge"]
 _ROLE = click.option("--role", type=click.Choice(["viewer", "operator", "admin", "service"]), required=True)
 
 
@@ -25,7 +25,7 @@ def principal() -> None:
 @click.option("--email", help="Kept encrypted, as the name is.")
 @click.option(
     "--duty",
-    type=click.Choice(["agent", "autoscaler", "batches", "gateway", "judge"]),
+    type=click.Choice(["agent", "autoscaler", "batches", "drift", "gateway", "judge"]),
     help="Let a service do only what this program of Rollbook does.",
 )
 @pass_profile
