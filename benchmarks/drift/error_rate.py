@@ -7,8 +7,9 @@ Of the labels 10 % are wrong, then 15 %. River's ADWIN needs 872 labels (median 
 import msgspec
 import numpy as np
 
+from schemas.events.monitors import Bounds
 from workers.drift_watch.detectors.concept_drift import DEFAULT_SETTINGS, LabelledWindow, concept_drift
-from workers.drift_watch.settings import HOUR_MS, Bounds
+from workers.drift_watch.settings import HOUR_MS
 
 LABELS = 20
 _CLEAN = 5_000 // LABELS

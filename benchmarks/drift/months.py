@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.drift.kinds import ROWS, WINDOWS, Kind, Layout, drawn, layout_of, reference_of_file
+from schemas.events.monitors import Bounds
 from workers.drift_watch.evidence import DIRECTIONS, EFFECTS, Bets, grown, nulls_of, threshold_of, weighted
 from workers.drift_watch.moments import Moments, Windows, allowed_of, fit_around_own_mean, fit_moments
 from workers.drift_watch.reference import weights_of
 from workers.drift_watch.scores import Floats, Score
-from workers.drift_watch.settings import HOUR_MS, Bounds, Settings
+from workers.drift_watch.settings import HOUR_MS, Settings
 
 MONTHS_AT_ONCE = 20
 _VARIANCE = 1 / 12

@@ -16,7 +16,7 @@ from infra.stack.program_settings import kafka_of, kind_of, only, prefixed, toke
 from infra.stack.regions import LOCAL, admin_ports, preferred_ports, programs_of_region
 from infra.supervisor.plan import HttpReady, ProgramSpec, TcpReady
 
-MEASURED = ("api", "relay", "projections", "judge", "autoscaler", "batches")
+MEASURED = ("api", "relay", "projections", "judge", "drift", "autoscaler", "batches")
 """Programs of ours that answer GET /metrics on a port of its own, beside those of the regions."""
 PORTS = ("api", "kafka", "kafka_controller", "clickhouse", *(f"{program}_metrics" for program in MEASURED))
 _PREFERRED = {"api": 8080}
@@ -184,10 +184,12 @@ def _log_followers(data: DataDirectory, common: Mapping[str, str]) -> tuple[Prog
     relay = {**only(common, "DATA_DIR", *kafka_of(common)), "NUDGE_SOCKET": _nudge_socket(data)}
     projections = only(common, "DATA_DIR", *kafka_of(common), "CLICKHOUSE_URL")
     judge = {**only(common, "API_URL", *kafka_of(common)), **token_of(data, "judge")}
+    drift = {**only(common, "API_URL", *kafka_of(common)), **token_of(data, "drift")}
     return (
         with_ready_file(data, "relay", relay, after="api"),
         with_ready_file(data, "projections", projections, after="api"),
         with_ready_file(data, "judge", judge, after="relay"),
+        with_ready_file(data, "drift", drift, after="relay"),
     )
 
 

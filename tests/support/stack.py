@@ -32,6 +32,7 @@ PROGRAMS = (
     "shipper",
     "agent",
     "judge",
+    "drift",
     "autoscaler",
     "batches",
 )

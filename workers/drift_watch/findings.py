@@ -1,43 +1,18 @@
 """What has changed, in numbers: the features behind an alarm, each with its effect and an interval."""
 
 from collections.abc import Iterator
-from typing import Literal
 
-import msgspec
 import numpy as np
 from scipy import stats
 
+from schemas.events.monitors import Finding
 from workers.drift_watch.changes import Changes
 from workers.drift_watch.evidence import DIRECTIONS, Evidence, log_evidence
 from workers.drift_watch.reference import Reference
-from workers.drift_watch.scores import Floats, Kind
+from workers.drift_watch.scores import Floats
 
 INTERVAL = 0.99
 _DIGITS = 6
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The strongest change of one feature.
-
-    `began_at_ms` is the start of the window in which the change most likely began. `effect` is the mean of the score
-    since then minus the reference's at the same hours, with a 99 % interval for a start known beforehand; since the
-    start was chosen, the effect is somewhat overstated soon after an alarm. `reference` and `allowed` are the mean
-    of the reference and the largest change that does not matter. `log_evidence` is log R, averaged over the effects.
-    """
-
-    feature: str
-    kind: Kind
-    category: str
-    direction: Literal["up", "down"]
-    began_at_ms: int
-    effect: float
-    lower: float
-    upper: float
-    reference: float
-    allowed: float
-    rows: int
-    reference_rows: int
-    log_evidence: float
 
 
 def findings_of(

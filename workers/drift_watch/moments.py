@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from schemas.events.monitors import Bounds
 from workers.drift_watch.dependence import Dependence, fit_dependence
 from workers.drift_watch.evidence import Limits, limits_of, quantile_for_reference
 from workers.drift_watch.scores import Flags, Floats, Score
 from workers.drift_watch.seasons import Profile, fit_profile, no_profile
-from workers.drift_watch.settings import Bounds
 
 MIN_WINDOWS = 24
 MIN_EVENTS = 20.0

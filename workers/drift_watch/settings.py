@@ -2,29 +2,10 @@
 
 import msgspec
 
+from schemas.events.monitors import Bounds
 from workers.drift_watch.errors import DriftWatchError
 
 HOUR_MS = 3_600_000
-
-
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes that do not matter, by kind of score.
-
-    `location` and `spread` are in ranks of the reference: 0.02 of location means that a value of now exceeds one of
-    then in up to 52 % of pairs, as after a shift by 0.07 standard deviations. The others are shares: 0.01 is a point.
-    """
-
-    location: float = 0.02
-    spread: float = 0.02
-    outside: float = 0.01
-    missing: float = 0.01
-    category: float = 0.01
-    new: float = 0.01
-
-    def __post_init__(self) -> None:
-        """Refuse bounds that are no shares."""
-        if not all(0 <= getattr(self, name) < 1 for name in self.__struct_fields__):
-            raise DriftWatchError("a bound is a number from 0 to below 1")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise DriftWatchError("the budget is a probability between 0 and 1")
         if min(self.window_ms, self.horizon_windows) < 1:
             raise DriftWatchError("windows and the horizon have a length of at least 1")
+        if not all(0 <= bound < 1 for bound in msgspec.structs.astuple(self.bounds)):
+            raise DriftWatchError("a bound is a number from 0 to below 1")
         if self.settling_windows < MIN_SETTLING_WINDOWS:
             raise DriftWatchError(f"dependence cannot be learnt from fewer than {MIN_SETTLING_WINDOWS} windows")
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from schemas.events.monitors import Finding
 from workers.drift_watch.changes import Changes, Seen, followed, no_changes
 from workers.drift_watch.dependence import Dependence
 from workers.drift_watch.errors import WindowOrderError
 from workers.drift_watch.evidence import DIRECTIONS, EFFECTS, Evidence, grown, threshold_of, weighted
-from workers.drift_watch.findings import Finding, findings_of
+from workers.drift_watch.findings import findings_of
 from workers.drift_watch.moments import Windows, fit_around_own_mean
 from workers.drift_watch.reference import Features, Reference, means_of
 from workers.drift_watch.scores import Floats
@@ -38,7 +39,8 @@ class State(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a monitor knows after some windows. Arrays of evidence have the shape (scores, directions, effects).
 
     `waiting` are windows that were seen before the dependence was known. `last_rows` says of each feature how many
-    rows the last window had, and `unknown` names features that the reference does not have.
+    rows the last window had, and `unknown` names features that the reference does not have. `highest` is the most that
+    the statistic M has been, which is what the budget bounds.
     """
 
     reference: Reference
@@ -50,6 +52,7 @@ class State(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     last_started_at_ms: int | None = None
     last_rows: Mapping[str, int] = {}
     unknown: tuple[str, ...] = ()
+    highest: float = 0.0
     alarm: Alarm | None = None
 
 
@@ -62,15 +65,6 @@ def start(reference: Reference) -> State:
         changes=no_changes(shape),
         dependence=reference.moments.dependence,
     )
-
-
-def restart(state: State) -> State:
-    """Forget the evidence and the alarm, once someone has acknowledged it or the model has recovered.
-
-    The promise about false alarms begins anew with each restart. What was learnt about dependence is kept.
-    """
-    fresh = start(state.reference)
-    return msgspec.structs.replace(state, evidence=fresh.evidence, changes=fresh.changes, alarm=None, windows=0)
 
 
 def fold(state: State, window: Features) -> State:
@@ -128,15 +122,15 @@ def _judged(state: State, read: Read, dependence: Dependence) -> State:
     state = msgspec.structs.replace(
         state, evidence=grown(state.evidence, ratios), changes=followed(state.changes, np.log(ratios), seen)
     )
-    return msgspec.structs.replace(state, alarm=_alarm(state, read.started_at_ms))
+    parts = weighted(state.evidence[:, : reference.directions], reference.weights)
+    alarm = _alarm(state, parts, read.started_at_ms)
+    return msgspec.structs.replace(state, highest=max(state.highest, float(parts.sum())), alarm=alarm)
 
 
-def _alarm(state: State, at_ms: int) -> Alarm | None:
-    """Raise an alarm when the statistic reaches its threshold. It stays until a restart, with the latest findings."""
+def _alarm(state: State, parts: Floats, at_ms: int) -> Alarm | None:
+    """Raise an alarm when the statistic reaches its threshold. It stays, with the latest findings."""
     settings = state.reference.settings
     threshold = threshold_of(budget=settings.budget, horizon_windows=settings.horizon_windows)
-    counted = state.evidence[:, : state.reference.directions]
-    parts = weighted(counted, state.reference.weights)
     if parts.sum() < threshold:
         return state.alarm
     found = findings_of(state.reference, state.evidence, state.changes, parts, threshold=threshold)

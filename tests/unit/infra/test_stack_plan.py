@@ -111,7 +111,7 @@ def test_every_client_of_kafka_is_told_how_it_is_spoken_to(tmp_path: Path) -> No
         if told:
             assert told == {f"{prefix}{name}": value for name, value in kafka.variables.items()}
     knowing = {spec.argv[-1] for spec in plan.values() if any("_KAFKA_CA_FILE" in name for name in spec.environment)}
-    assert knowing == {"api", "relay", "projections", "judge", "autoscaler", "follower", "shipper", "agent"}
+    assert knowing == {"api", "relay", "projections", "judge", "drift", "autoscaler", "follower", "shipper", "agent"}
 
 
 def test_a_kafka_of_ones_own_is_named_by_short_names() -> None:

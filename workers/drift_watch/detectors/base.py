@@ -18,7 +18,7 @@ class Detector(Protocol[WindowT_contra]):
     Pure: the same reference and windows give the same states. `begin` raises ReferenceRefusedError for a reference
     without rows or with windows out of order; it takes windows of time, or a single one for all rows of a file. `next`
     raises WindowOrderError for a window that does not follow the last one; the state before remains valid. Neither
-    changes what it is given. `workers.drift_watch.verdicts.verdict_of` judges a state.
+    changes what it is given.
     """
 
     def begin(self, reference: Sequence[WindowT_contra]) -> State: ...

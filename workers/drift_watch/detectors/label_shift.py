@@ -2,9 +2,10 @@
 
 import msgspec
 
+from schemas.events.monitors import Bounds
 from workers.drift_watch.detectors.base import SeriesDetector
 from workers.drift_watch.reference import Features
-from workers.drift_watch.settings import Bounds, Settings
+from workers.drift_watch.settings import Settings
 from workers.drift_watch.windows import FeatureWindow
 
 LABEL = "label"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from schemas.events.monitors import Bounds
 from tests.unit.workers.drift_watch.series import normal_hours
 from workers.drift_watch.detectors.base import Detector
 from workers.drift_watch.detectors.concept_drift import LabelledWindow, concept_drift
@@ -10,7 +11,7 @@ from workers.drift_watch.detectors.label_shift import LabelWindow, label_shift
 from workers.drift_watch.detectors.prediction_drift import prediction_drift
 from workers.drift_watch.errors import DriftWatchError, WindowRefusedError
 from workers.drift_watch.reference import Features
-from workers.drift_watch.settings import HOUR_MS, Bounds, Settings
+from workers.drift_watch.settings import HOUR_MS, Settings
 from workers.drift_watch.watch import State
 
 WEEK, LATER = range(168), range(168, 268)
@@ -94,7 +95,7 @@ def test_settings_that_promise_nothing_are_refused() -> None:
     with pytest.raises(DriftWatchError, match="fewer than"):
         Settings(settling_windows=2)
     with pytest.raises(DriftWatchError, match="below 1"):
-        Bounds(location=1.0)
+        Settings(bounds=Bounds(location=1.0))
 
 
 def test_more_wrong_than_labelled_predictions_are_refused() -> None:
