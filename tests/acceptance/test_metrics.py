@@ -19,6 +19,7 @@ KNOWN = {
     "follower": {"rollbook_follower_position", "rollbook_follower_gateways", "rollbook_follower_resources"},
     "shipper": {"rollbook_shipper_records", "rollbook_shipper_batches", "rollbook_shipper_closed_until_seconds"},
     "agent": {"rollbook_agent_instances", "rollbook_agent_shipped_batches", "rollbook_agent_lost_frames"},
+    "drift": {"rollbook_drift_position", "rollbook_drift_monitors", "rollbook_drift_looks"},
     "judge": {"rollbook_judge_position", "rollbook_judge_active_rollouts", "rollbook_judge_looks"},
 }
 

@@ -1,0 +1,217 @@
+"""`rollbook monitor …`: watch endpoints for drift."""
+
+import re
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import click
+import msgspec
+
+from rollbook.cli.options import LIMIT, Number
+from rollbook.cli.output import show
+from rollbook.cli.profile import Profile, pass_profile
+from rollbook.cli.tables import readable
+from rollbook.resources import Bounds, Finding, Monitor, ReferenceTraffic
+
+_COLUMNS = ("name", "endpoint_name", "phase", "outcome", "reason", "judged_at")
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LENGTH = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+_FINDINGS = ("feature", "change", "effect", "interval", "allowed", "since", "values")
+_REASON = click.option("--reason", required=True, help="Reason, recorded in the audit log.")
+
+
+class Moment(click.ParamType):
+    """A time: RFC 3339, or how long ago, such as 7d, 12h or 30m; in Unix ms."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's own
+        """Convert the text to Unix ms."""
+        text = str(value)
+        if length := _LENGTH.fullmatch(text):
+            return int(time.time() * 1_000) - int(length[1]) * _UNITS_MS[length[2]]
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(
+                f"{text!r} is no time; give one such as 2026-12-01T14:00:00Z, or how long ago, such as 7d", param, ctx
+            )
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+@click.group()
+def monitor() -> None:
+    """Watch endpoints for drift, with a budget for false alarms."""
+
+
+@monitor.command("create")
+@click.argument("name")
+@click.option("--endpoint", required=True, help="Watch what this endpoint is asked.")
+@click.option(
+    "--reference-from", "from_ms", type=Moment(), required=True, help="Begin of the reference, such as 7d ago."
+)
+@click.option("--reference-until", "until_ms", type=Moment(), help="End of the reference; defaults to now.")
+@click.option(
+    "--detector",
+    type=click.Choice(["input_drift", "prediction_drift"]),
+    help="Watch what the model is asked, or what it answers.  [default: input_drift]",
+)
+@click.option("--feature", "features", multiple=True, help="Watch only this feature; may be repeated.")
+@click.option("--deployment", "deployments", multiple=True, help="Take the reference from this deployment only.")
+@click.option("--window", "window_s", type=int, help="Seconds of a window.  [default: 3600]")
+@click.option(
+    "--false-alarm-budget",
+    type=Number(0, 1),
+    help="Allowed probability of any false alarm within 30 days.  [default: 0.1]",
+)
+@click.option("--bound", "bounds", multiple=True, metavar="SCORE=SHARE", help="Allow this change, as location=0.05.")
+@pass_profile
+def create(profile: Profile, /, name: str, endpoint: str, **options: Any) -> None:  # noqa: ANN401 - click's values
+    """Create the monitor NAME, which compares each window of traffic with a stretch of the past.
+
+    See what an endpoint's features are with `rollbook features ENDPOINT`.
+    """
+    until_ms = options.pop("until_ms")
+    reference = ReferenceTraffic(
+        from_ms=options.pop("from_ms"),
+        until_ms=int(time.time() * 1_000) if until_ms is None else until_ms,
+        deployments=list(options.pop("deployments")),
+    )
+    features, bounds = list(options.pop("features")), _bounds(options.pop("bounds"))
+    given = {option: value for option, value in options.items() if value is not None}
+    with profile.client() as rollbook:
+        created = rollbook.monitors.create(name, endpoint, reference, features=features, bounds=bounds, **given)
+    _show(profile, created)
+
+
+@monitor.command("list")
+@click.option("--endpoint", default=None, help="List only those of this endpoint.")
+@LIMIT
+@pass_profile
+def list_(profile: Profile, endpoint: str | None, limit: int | None) -> None:
+    """List monitors, and what they found."""
+    with profile.client() as rollbook:
+        show(profile, rollbook.monitors.list(endpoint=endpoint, limit=limit), columns=_COLUMNS)
+
+
+@monitor.command("show")
+@click.argument("name")
+@pass_profile
+def show_(profile: Profile, name: str) -> None:
+    """Show what the monitor NAME found, and what it watches."""
+    with profile.client() as rollbook:
+        _show(profile, rollbook.monitors.get(name))
+
+
+@monitor.command("check")
+@click.argument("name")
+@pass_profile
+def check(profile: Profile, name: str) -> None:
+    """Show what the monitor NAME found; exit with 2 if it is a drift, 3 if it has nothing to say."""
+    with profile.client() as rollbook:
+        found = rollbook.monitors.get(name)
+    _show(profile, found)
+    if found.outcome == "drift":
+        raise click.exceptions.Exit(2)
+    if found.outcome != "no_drift":
+        raise click.exceptions.Exit(3)
+
+
+@monitor.command("pause")
+@click.argument("name")
+@_REASON
+@pass_profile
+def pause(profile: Profile, name: str, reason: str) -> None:
+    """Stop the looks of the monitor NAME."""
+    with profile.client() as rollbook:
+        _show(profile, rollbook.monitors.pause(name, reason))
+
+
+@monitor.command("resume")
+@click.argument("name")
+@_REASON
+@pass_profile
+def resume(profile: Profile, name: str, reason: str) -> None:
+    """Let the monitor NAME look again, at what comes from now on."""
+    with profile.client() as rollbook:
+        _show(profile, rollbook.monitors.resume(name, reason))
+
+
+@monitor.command("acknowledge")
+@click.argument("name")
+@_REASON
+@pass_profile
+def acknowledge(profile: Profile, name: str, reason: str) -> None:
+    """Acknowledge the drift that the monitor NAME found; it gathers evidence anew."""
+    with profile.client() as rollbook:
+        _show(profile, rollbook.monitors.acknowledge(name, reason))
+
+
+@monitor.command("remove")
+@click.argument("name")
+@_REASON
+@pass_profile
+def remove(profile: Profile, name: str, reason: str) -> None:
+    """Remove the monitor NAME."""
+    with profile.client() as rollbook:
+        _show(profile, rollbook.monitors.remove(name, reason))
+
+
+def monitor_text(found: Monitor, *, width: int) -> str:
+    """Return a monitor as text: its answer and why, what has changed, and what it watches."""
+    standing = {"phase": found.phase, "outcome": found.outcome, "reason": found.reason}
+    terms = found.terms
+    plain = {
+        "endpoint": found.endpoint_name,
+        "detector": terms.detector,
+        "features": terms.features or "all of the reference",
+        "window": f"{terms.window_ms // 1_000} s",
+        "false alarms": f"at most {terms.false_alarm_budget:g} in 30 days",
+        "reference": f"{_time(found.stretch.from_ms)} to {_time(found.stretch.until_ms)}",
+        "evidence since": _time(found.since_ms),
+        "judged until": _time(found.judged_until_ms) if found.judged_until_ms else None,
+        "name": found.name,
+        "id": found.id,
+    }
+    findings = [readable([_line(each) for each in found.findings], columns=_FINDINGS, width=width), ""]
+    return "\n".join(
+        [readable(standing, width=width), "", *(findings if found.findings else []), readable(plain, width=width)]
+    )
+
+
+def _line(finding: Finding) -> dict[str, object]:
+    what = finding.kind if not finding.category else f'share of "{finding.category}"'
+    return {
+        "feature": finding.feature,
+        "change": f"{what} {finding.direction}",
+        "effect": f"{finding.effect:+.3f}",
+        "interval": f"{finding.lower:+.3f} to {finding.upper:+.3f}",
+        "allowed": f"{finding.allowed:g}",
+        "since": _time(finding.began_at_ms),
+        "values": finding.rows,
+    }
+
+
+def _show(profile: Profile, found: Monitor) -> None:
+    show(profile, found, people_see=partial(monitor_text, found))
+
+
+def _bounds(given: tuple[str, ...]) -> Bounds:
+    known: dict[str, float] = {}
+    for each in given:
+        name, separator, share = each.partition("=")
+        if not separator or name not in Bounds.__struct_fields__:
+            message = f"{each!r} is no bound; give one as location=0.05, of {', '.join(Bounds.__struct_fields__)}"
+            raise click.BadParameter(message, param_hint="--bound")
+        try:
+            known[name] = float(share)
+        except ValueError as error:
+            message = f"{share!r} is no number"
+            raise click.BadParameter(message, param_hint="--bound") from error
+    return msgspec.convert(known, Bounds)
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
