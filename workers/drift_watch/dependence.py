@@ -15,7 +15,7 @@ about another number of rows is used, which bounds every mixture of the two, as 
 
 import msgspec
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from workers.drift_watch.scores import Flags, Floats
 
@@ -53,7 +53,7 @@ def fit_dependence(deviations: Floats, rows: Floats, variance: Floats, spent: Fl
     standardised = np.where(seen, deviations * np.sqrt(rows / (np.where(variance > 0, variance, 1.0) * best)), 0.0)
     long_run, bandwidth = _long_run(standardised, seen)
     relative = np.sqrt(2 * (1 + 2 * bandwidth / 3) / freedom)
-    upper = long_run * (1 + stats.norm.ppf(CONFIDENCE) * relative)
+    upper = long_run * (1 + ndtri(CONFIDENCE) * relative)
     return Dependence(tau, omega, np.where(windows > 0, upper, 1.0))
 
 

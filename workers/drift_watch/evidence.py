@@ -32,7 +32,7 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtri
 
 from workers.drift_watch.scores import Flags, Floats
 
@@ -132,7 +132,7 @@ def threshold_of(*, budget: float, horizon_windows: int) -> float:
 
 def quantile_for_reference(*, budget: float, limits: int) -> float:
     """Return z so that any of so many limits is wrong with at most the reference's part of the budget (Bonferroni)."""
-    return float(stats.norm.isf(budget * SHARE_FOR_REFERENCE / max(limits, 1)))
+    return float(-ndtri(budget * SHARE_FOR_REFERENCE / max(limits, 1)))
 
 
 def weighted(evidence: Evidence, weights: Floats) -> Floats:

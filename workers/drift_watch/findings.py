@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from schemas.events.monitors import Finding
 from workers.drift_watch.changes import Changes
@@ -46,7 +46,7 @@ def _finding(reference: Reference, evidence: Evidence, changes: Changes, at: tup
         share = min(max(mean + effect, 1 / (rows + 2)), 1 - 1 / (rows + 2))
         variance = share * (1 - share)
     deviation = np.sqrt(variance * float(changes.cost[at]) / rows**2 + float(reference.moments.errors[at[0]]) ** 2)
-    reach = float(stats.norm.isf((1 - INTERVAL) / 2) * deviation)
+    reach = float(-ndtri((1 - INTERVAL) / 2) * deviation)
     return Finding(
         feature=score.feature,
         kind=score.kind,

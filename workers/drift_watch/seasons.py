@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import fdtrc
 
 from workers.drift_watch.scores import Flags, Floats
 from workers.drift_watch.settings import HOUR_MS
@@ -77,7 +77,7 @@ def _refined(profile: Profile, hours: npt.NDArray[np.int64], means: Floats, seen
     is_testable = (groups > 1) & (freedom > 0) & (within > 0)
     noise = np.where(is_testable, within / np.maximum(freedom, 1), 1.0)
     strength = np.where(is_testable, between / np.maximum(groups - 1, 1) / noise, 0.0)
-    is_used = stats.f.sf(strength, np.maximum(groups - 1, 1), np.maximum(freedom, 1)) < MAX_P_VALUE
+    is_used = fdtrc(np.maximum(groups - 1, 1), np.maximum(freedom, 1), strength) < MAX_P_VALUE
     typical = total / np.maximum(groups, 1)
     signal = np.maximum(strength - 1, 0.0) * noise / typical
     kept = np.where(is_used & (count > 0), signal / (signal + noise / np.maximum(count, 1)), 0.0)
