@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from serving.gateway.log_files import log_numbers, log_path, read_header
+from serving.gateway.log_files import force_names, log_numbers, log_path, read_header
 from serving.gateway.log_reader import LogReader
 from serving.gateway.log_thinning import STEPS, thinned
 from serving.gateway.request_log import count_requests
 
 _EVERY_S = 5.0
+_PART = ".{name}.part"
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +36,8 @@ class LogCap:
 
     async def run(self) -> None:
         """Look at the size again and again, until cancelled."""
+        for left in self._folder.glob(_PART.format(name="requests-*.log")):
+            left.unlink(missing_ok=True)
         while True:
             try:
                 await self.keep_within()
@@ -52,7 +55,7 @@ class LogCap:
             for number in self._waiting():
                 if self.size_bytes() <= self._max_bytes:
                     return
-                if read_header(log_path(self._folder, number))[0].thinned < step:
+                if self._thinned(number) < step:
                     await self._thin(number, step=step)
         if self.size_bytes() > self._max_bytes:
             _log.error("request_log_above_its_size", bytes=self.size_bytes(), max_bytes=self._max_bytes)
@@ -61,24 +64,36 @@ class LogCap:
         """Return the size of all files."""
         return sum(map(_size, (log_path(self._folder, number) for number in log_numbers(self._folder))))
 
+    def _thinned(self, number: int) -> int:
+        """Return the last step that a file went through; one that was shipped meanwhile needs none."""
+        try:
+            return read_header(log_path(self._folder, number))[0].thinned
+        except FileNotFoundError:
+            return len(STEPS)
+
     def _waiting(self) -> list[int]:
         later = (number for number in log_numbers(self._folder) if number > self._in_use())
         return [number for number in later if self._reader.is_final(number)]
 
     async def _thin(self, number: int, *, step: int) -> None:
         path = log_path(self._folder, number)
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(_PART.format(name=path.name))
         before = _size(path)
         try:
             requests = await asyncio.to_thread(_write_thinned, path, part, step)
         except FileNotFoundError:
             # It was shipped in the meantime.
             return
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
         # The shipper takes up a file on this thread, too, so it cannot do so between the question and the renaming.
         if number <= self._in_use():
             part.unlink()
             return
         part.replace(path)
+        # Else a power cut could bring back the whole file, of which the thinned one was shipped.
+        await asyncio.to_thread(force_names, self._folder)
         if step == 1:
             self.without_detail += requests
         _log.warning("request_log_thinned", file_number=number, step=step, bytes_before=before, requests=requests)

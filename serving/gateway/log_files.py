@@ -50,7 +50,7 @@ def begin_log(folder: Path, *, gateway_id: str, workers: int) -> Path:
     link.unlink(missing_ok=True)
     link.symlink_to(path.name)
     link.replace(folder / names.LIVE_LOG)
-    _force_names(folder)
+    force_names(folder)
     return path
 
 
@@ -75,7 +75,8 @@ def _number_of(path: Path) -> int:
     return int(match["number"])
 
 
-def _force_names(folder: Path) -> None:
+def force_names(folder: Path) -> None:
+    """Return once the names of the folder's files are on disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

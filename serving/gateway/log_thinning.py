@@ -21,7 +21,7 @@ class Coarseness(msgspec.Struct, frozen=True, kw_only=True):
     bits: int
 
 
-STEPS = (Coarseness(span_ms=60_000, bits=8), Coarseness(span_ms=3_600_000, bits=3))
+STEPS = (Coarseness(span_ms=60_000, bits=8), Coarseness(span_ms=3_600_000, bits=6))
 """The first step keeps all that roll-ups keep; the second one is for a log that is too large even so."""
 
 _decoder = msgspec.json.Decoder(LogLine)

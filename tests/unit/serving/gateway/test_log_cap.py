@@ -120,6 +120,19 @@ async def test_a_full_disk_leaves_the_log_as_it_is(folder: Path, monkeypatch: py
         await cap.keep_within()
 
     assert steps_of(folder) == [0] * FILES
+    assert list(folder.glob("*.part")) == []
+
+
+async def test_what_a_crash_left_is_deleted(folder: Path) -> None:
+    left = folder / ".requests-3.log.part"
+    left.write_bytes(b"half")
+    running = asyncio.create_task(cap_of(folder, max_bytes=10**9).run())
+    async with asyncio.timeout(30):
+        while left.exists():
+            await asyncio.sleep(0)
+    running.cancel()
+
+    assert len(log_numbers(folder)) == FILES
 
 
 async def test_the_cap_goes_on_after_trouble(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
