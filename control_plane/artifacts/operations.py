@@ -13,13 +13,23 @@ from control_plane.artifacts import errors
 from control_plane.artifacts.artifact_store import ArtifactStore, ArtifactStores, StoredArtifact, read_range
 from control_plane.artifacts.ranges import asked_range
 from control_plane.web.authentication import actor_of
-from infra.operations import AGENT, DRIFT, OPERATORS_AND_SERVICES, READERS, Operations, Transfer
+from infra.operations import AGENT, DRIFT, OPERATORS, READERS, SERVICES, Operations, Transfer
 
 _MEDIA_TYPE = "application/octet-stream"
 _WRITE_BYTES = 1 << 20
 _MAX_IDLE_S = 60.0
+_PATH = "/v1/artifacts/{digest}"
 _OK, _CREATED, _PARTIAL = 200, 201, 206
 _READING = (errors.MalformedDigestError, errors.ArtifactNotFoundError, errors.ArtifactStoreUnavailableError)
+_UPLOADING = (
+    errors.MalformedDigestError,
+    errors.ArtifactTooLargeError,
+    errors.ArtifactQuotaExceededError,
+    errors.TooManyUploadsError,
+    errors.DigestDiffersError,
+    errors.UploadCutShortError,
+    errors.ArtifactStoreUnavailableError,
+)
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -28,56 +38,67 @@ _DESCRIBING = ("ETag", "Accept-Ranges", "Cache-Control")
 
 def operations(stores: ArtifactStores) -> Operations:
     """Declare them."""
-    path = "/v1/artifacts/{digest}"
-    return Operations(
-        "registry",
-        [
-            Transfer(
-                method="PUT",
-                path=path,
-                handler=partial(put_artifact, stores),
-                sdk="artifacts.put",
-                upload=_MEDIA_TYPE,
-                answers=StoredArtifact,
-                status=_CREATED,
-                also=(_OK,),
-                roles=OPERATORS_AND_SERVICES,
-                duties=DRIFT,
-                summary="Upload a file under the digest of its content",
-                errors=(
-                    errors.MalformedDigestError,
-                    errors.ArtifactTooLargeError,
-                    errors.ArtifactQuotaExceededError,
-                    errors.TooManyUploadsError,
-                    errors.DigestDiffersError,
-                    errors.UploadCutShortError,
-                    errors.ArtifactStoreUnavailableError,
-                ),
-            ),
-            Transfer(
-                method="GET",
-                path=path,
-                handler=partial(get_artifact, stores),
-                sdk="artifacts.download",
-                download=_MEDIA_TYPE,
-                headers=(*_DESCRIBING, "Content-Range"),
-                also=(_PARTIAL,),
-                roles=READERS,
-                duties=AGENT | DRIFT,
-                summary="Download a file, or part of it with Range",
-                errors=(*_READING, errors.RangeNotSatisfiableError),
-            ),
-            Transfer(
-                method="HEAD",
-                path=path,
-                handler=partial(head_artifact, stores),
-                headers=_DESCRIBING,
-                roles=READERS,
-                summary="Check whether the store holds a file, and how large it is",
-                errors=_READING,
-            ),
-        ],
-    )
+    return Operations("registry", [*_uploads(stores), *_reads(stores)])
+
+
+def _uploads(stores: ArtifactStores) -> list[Transfer]:
+    return [
+        Transfer(
+            method="PUT",
+            path=_PATH,
+            handler=partial(put_artifact, stores),
+            sdk="artifacts.put",
+            upload=_MEDIA_TYPE,
+            answers=StoredArtifact,
+            status=_CREATED,
+            also=(_OK,),
+            roles=OPERATORS,
+            summary="Upload a file under the digest of its content",
+            errors=_UPLOADING,
+        ),
+        Transfer(
+            method="PUT",
+            path="/v1/references/{digest}",
+            handler=partial(put_artifact, stores),
+            name="put_reference",
+            upload=_MEDIA_TYPE,
+            answers=StoredArtifact,
+            status=_CREATED,
+            also=(_OK,),
+            roles=SERVICES,
+            duties=DRIFT,
+            is_for_installation=True,
+            summary="Upload the reference of a monitor under the digest of its content",
+            errors=_UPLOADING,
+        ),
+    ]
+
+
+def _reads(stores: ArtifactStores) -> list[Transfer]:
+    return [
+        Transfer(
+            method="GET",
+            path=_PATH,
+            handler=partial(get_artifact, stores),
+            sdk="artifacts.download",
+            download=_MEDIA_TYPE,
+            headers=(*_DESCRIBING, "Content-Range"),
+            also=(_PARTIAL,),
+            roles=READERS,
+            duties=AGENT | DRIFT,
+            summary="Download a file, or part of it with Range",
+            errors=(*_READING, errors.RangeNotSatisfiableError),
+        ),
+        Transfer(
+            method="HEAD",
+            path=_PATH,
+            handler=partial(head_artifact, stores),
+            headers=_DESCRIBING,
+            roles=READERS,
+            summary="Check whether the store holds a file, and how large it is",
+            errors=_READING,
+        ),
+    ]
 
 
 async def put_artifact(stores: ArtifactStores, request: AnyRequest, digest: str) -> Response[StoredArtifact]:

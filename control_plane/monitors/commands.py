@@ -14,7 +14,7 @@ DEFAULT_SETTLING_WINDOWS = 24
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 EndpointName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Feature = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+Feature = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Features = Annotated[tuple[Feature, ...], msgspec.Meta(max_length=MAX_FEATURES)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 Budget = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -26,10 +26,10 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class ReferenceTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stretch of past traffic, in Unix ms; without `deployments`, of all that have a share of the traffic now."""
+    """A stretch of past traffic, in Unix ms; until now, and of all deployments that have a share of the traffic now."""
 
     from_ms: Milliseconds
-    until_ms: Milliseconds
+    until_ms: Milliseconds | None = None
     deployments: Annotated[tuple[EndpointName, ...], msgspec.Meta(max_length=100)] = ()
 
 
@@ -52,7 +52,6 @@ class ChangeMonitor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     reason: Reason
     features: Features | None = None
-    window_s: WindowSeconds | None = None
     false_alarm_budget: Budget | None = None
     settling_windows: SettlingWindows | None = None
     bounds: Bounds | None = None
@@ -80,6 +79,12 @@ class AcknowledgeDrift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Say that a drift was seen to; evidence is gathered anew from then on."""
 
     reason: Reason
+
+
+class LeaveOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Report which deployments of the endpoint are shadows."""
+
+    left_out: Annotated[tuple[Name, ...], msgspec.Meta(max_length=10)]
 
 
 class FixReference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 Unknown ── MonitorNotFoundError, MonitoredEndpointUnknownError
 Invalid ── InvalidMonitorError
-Refused ── MonitorPhaseError, NothingToAcknowledgeError, LookDiffersError
+Refused ── MonitorPhaseError, DriftUnacknowledgedError, NothingToAcknowledgeError, LookDiffersError
 """
 
 from control_plane.errors import Invalid, Refused, Unknown
@@ -41,6 +41,18 @@ class MonitorPhaseError(Refused):
 
     def __init__(self, name: str, phase: str, *, remedy: str) -> None:
         super().__init__(f"monitor {name} is {phase}", remedy=remedy)
+
+
+class DriftUnacknowledgedError(Refused):
+    """The monitor has found a drift that nobody has acknowledged."""
+
+    code = "drift-unacknowledged"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"monitor {name} has found a drift, which a change would forget",
+            remedy="acknowledge it with POST /v1/monitors/{monitor}/acknowledge first",
+        )
 
 
 class NothingToAcknowledgeError(Refused):

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from control_plane.monitors import aggregate
+from control_plane.monitors.aggregate import WatchedEndpoint
 from control_plane.monitors.commands import (
     AcknowledgeDrift,
     ChangeMonitor,
     CreateMonitor,
     FixReference,
+    LeaveOut,
     PauseMonitor,
     RemoveMonitor,
     ResumeMonitor,
@@ -28,10 +30,10 @@ _OK, _CREATED = 200, 201
 def create_monitor(unit: UnitOfWork, command: CreateMonitor) -> Reply:
     """Have an endpoint watched; the catalogue refuses a name that is taken."""
     endpoint = _endpoint(unit.catalogue, command.endpoint, workspace=unit.actor.workspace)
+    shadows = () if endpoint.shadow is None else (endpoint.shadow.deployment_id,)
     events = aggregate.create(
         command,
-        endpoint_id=endpoint.id,
-        endpoint_name=endpoint.name,
+        WatchedEndpoint(id=endpoint.id, name=endpoint.name, shadows=shadows),
         deployment_ids=_deployments_of_reference(endpoint, command.reference.deployments),
         now_ms=unit.now_ms,
     )
@@ -70,9 +72,14 @@ def fix_reference(unit: UnitOfWork, monitor: str, command: FixReference) -> Repl
     return _decided(unit, monitor, lambda state: aggregate.fix_reference(state, command))
 
 
+def leave_out(unit: UnitOfWork, monitor: str, command: LeaveOut) -> Reply:
+    """Note which deployments are shadows."""
+    return _decided(unit, monitor, lambda state: aggregate.leave_out(state, command, now_ms=unit.now_ms))
+
+
 def judge_look(unit: UnitOfWork, monitor: str, look: Look) -> Reply:
     """Conclude from a look; the answer says what the monitor answers, also where nothing is written."""
-    return _decided(unit, monitor, lambda state: aggregate.judge(state, look))
+    return _decided(unit, monitor, lambda state: aggregate.judge(state, look, now_ms=unit.now_ms))
 
 
 def monitor_id_of(catalogue: Catalogue, monitor: str, *, workspace: str) -> str:

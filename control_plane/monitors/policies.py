@@ -10,7 +10,7 @@ from schemas.events.monitors import Bounds, Look, MonitorTerms, ReferenceStretch
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 3_600_000
-MAX_REFERENCE_MS = 35 * DAY_MS
+MAX_AGE_MS = 35 * DAY_MS
 MIN_BUDGET = 1e-6
 
 
@@ -34,28 +34,49 @@ def terms_can_be_kept(terms: MonitorTerms) -> None:
 
 
 def references_are_stretches_of_the_past(stretch: ReferenceStretch, terms: MonitorTerms, *, now_ms: int) -> None:
-    """Refuse a reference that is no past stretch of whole windows, or that is not kept any more."""
-    length_ms = stretch.until_ms - stretch.from_ms
+    """Refuse a reference that is no past stretch with a whole window, or of which nothing is kept any more."""
     if stretch.until_ms > now_ms:
         raise InvalidMonitorError(
             "the reference ends in the future", field="reference.until_ms", remedy="give a time that is past"
         )
-    if not terms.window_ms <= length_ms <= MAX_REFERENCE_MS:
+    if stretch.from_ms < now_ms - MAX_AGE_MS:
         raise InvalidMonitorError(
-            f"the reference lasts {length_ms / 3_600_000:.1f} h",
+            f"the reference begins {(now_ms - stretch.from_ms) / DAY_MS:.0f} days ago",
             field="reference.from_ms",
-            remedy=f"let it last from {terms.window_ms // MINUTE_MS} minutes, one window, to 35 days",
+            remedy="let it begin at most 35 days ago: summaries are not kept for longer",
+        )
+    first_ms, last_ms = stretch.whole_windows(terms.window_ms)
+    if first_ms >= last_ms:
+        raise InvalidMonitorError(
+            "the reference has no whole window",
+            field="reference.from_ms",
+            remedy=f"let it last for hundreds of windows of {terms.window_ms // MINUTE_MS} minutes",
         )
 
 
-def a_look_is_of_the_evidence(state: Monitor, look: Look) -> None:
+def the_reference_has_the_features(state: Monitor, terms: MonitorTerms) -> None:
+    """Refuse features that the monitor's reference does not have: nothing could be said of them."""
+    if state.reference is None:
+        return
+    for each in terms.features:
+        if each not in state.reference.features:
+            raise InvalidMonitorError(
+                f"the reference has no {each}",
+                field="features",
+                remedy=f"name some of these: {', '.join(state.reference.features[:10])}",
+            )
+
+
+def a_look_is_of_the_evidence(state: Monitor, look: Look, *, now_ms: int) -> None:
     """Refuse a look that was made with something else than the monitor has, and one of numbers that are none."""
     if state.phase != "watching" or state.reference is None:
         raise MonitorPhaseError(state.name, state.phase, remedy="look at it once it is watching")
     if look.reference_digest != state.reference.digest:
         raise LookDiffersError("the look was made with another reference", field="reference_digest")
-    if look.since_ms != state.since_ms:
+    if (look.begun_at_version, look.since_ms) != (state.begun_at_version, state.since_ms):
         raise LookDiffersError(f"the evidence begins at {state.since_ms}", field="since_ms")
+    if look.until_ms % state.terms.window_ms or not state.since_ms <= look.until_ms <= now_ms:
+        raise LookDiffersError(f"no window of the evidence ends at {look.until_ms}", field="until_ms")
     if not _is_finite(look):
         raise LookDiffersError("the look has a number that is not finite", field="log_evidence")
 

@@ -11,7 +11,8 @@ MonitorPhase: TypeAlias = Literal["learning", "watching", "paused"]
 class Monitor(StreamBase, frozen=True, kw_only=True):
     """A monitor: what it watches, and what it found last.
 
-    While it is `learning`, its reference is not fixed. The evidence is that of the windows from `since_ms` on, and
+    While it is `learning`, its reference is not fixed. The evidence is that of the windows from `since_ms` on, without
+    those of the deployments in `left_out`; it began with the event at `begun_at_version` of the stream.
     `judged_until_ms` is the end of the last window of the look that made the answer, 0 before the first. `outcome` and
     `findings` are of that look; a drift stays the answer until someone acknowledges it.
     """
@@ -24,6 +25,8 @@ class Monitor(StreamBase, frozen=True, kw_only=True):
     stretch: ReferenceStretch
     reference: ReferenceFixed | None
     since_ms: int
+    begun_at_version: int
+    left_out: tuple[str, ...]
     judged_until_ms: int
     outcome: Outcome | None
     reason: str

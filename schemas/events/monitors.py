@@ -1,6 +1,6 @@
 """Facts about monitors: what is watched for drift, against which reference, and what was found."""
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -9,6 +9,9 @@ Outcome: TypeAlias = Literal["no_drift", "drift", "late", "no_data", "too_little
 Lacking: TypeAlias = Literal["late", "no_data", "too_little_data"]
 ScoreKind: TypeAlias = Literal["location", "spread", "outside", "missing", "category", "new"]
 Movement: TypeAlias = Literal["up", "down"]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Word: TypeAlias = Annotated[str, msgspec.Meta(max_length=300)]
+Sentence: TypeAlias = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,10 @@ class ReferenceStretch(msgspec.Struct, frozen=True, kw_only=True):
     from_ms: int
     until_ms: int
 
+    def whole_windows(self, window_ms: int) -> tuple[int, int]:
+        """Return the begin of the first whole window and the end of the last one; there is none if they meet."""
+        return -(-self.from_ms // window_ms) * window_ms, self.until_ms // window_ms * window_ms
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The strongest change of one feature.
@@ -61,52 +68,58 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     `category` is the one that a share is of, "" for other kinds.
     """
 
-    feature: str
+    feature: Word
     kind: ScoreKind
-    category: str
+    category: Word
     direction: Movement
-    began_at_ms: int
+    began_at_ms: Count
     effect: float
     lower: float
     upper: float
     reference: float
     allowed: float
-    rows: int
-    reference_rows: int
+    rows: Count
+    reference_rows: Count
     log_evidence: float
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What the drift watch measured over the windows from `since_ms` up to `until_ms`, of which `windows` had rows.
 
+    `begun_at_version` is the stream version of the event with which the evidence began.
     `log_evidence` is the logarithm of the monitor's statistic over all features, and `findings` are what changed most,
     strongest first. `lacking` says what keeps the windows from showing anything, and `lacking_reason` why. With
     `method`, the version of the calculation, the digests of the reference and of the windows say what it was made from:
-    whoever has both gets the same look. `left_out` are the deployments whose windows do not count, as they are shadows.
+    whoever has both gets the same look.
     """
 
-    since_ms: int
-    until_ms: int
-    windows: int
-    rows: int
+    begun_at_version: Count
+    since_ms: Count
+    until_ms: Count
+    windows: Count
+    rows: Count
     log_evidence: float
-    findings: tuple[Finding, ...]
+    findings: Annotated[tuple[Finding, ...], msgspec.Meta(max_length=500)]
     lacking: Lacking | None
-    lacking_reason: str
-    reference_digest: str
-    windows_digest: str
-    left_out: tuple[str, ...]
-    method: str
+    lacking_reason: Sentence
+    reference_digest: Word
+    windows_digest: Word
+    method: Word
 
 
 class MonitorCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """Someone had an endpoint watched."""
+    """Someone had an endpoint watched, with the windows from `since_ms` on.
+
+    `left_out` are the deployments whose windows do not count: a shadow is asked what another deployment answered.
+    """
 
     name: str
     endpoint_id: str
     endpoint_name: str
     terms: MonitorTerms
     reference: ReferenceStretch
+    since_ms: int
+    left_out: tuple[str, ...]
 
 
 class ReferenceFixed(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +145,13 @@ class MonitorChanged(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class EvidenceBegun(msgspec.Struct, frozen=True, kw_only=True):
+    """Another deployment is a shadow, or none is; the evidence starts anew with the windows from `since_ms` on."""
+
+    since_ms: int
+    left_out: tuple[str, ...]
+
+
 class MonitorPaused(msgspec.Struct, frozen=True, kw_only=True):
     """Someone stopped the looks."""
 
@@ -154,6 +174,7 @@ class MonitorRemoved(msgspec.Struct, frozen=True, kw_only=True):
 class DriftJudged(msgspec.Struct, frozen=True, kw_only=True):
     """A look changed the answer: to another outcome, or to other features that have drifted.
 
+    An answer that stays the same is recorded once a day, so that the log shows that somebody looked.
     `log_threshold` is what the evidence was compared with. `reason` says in one sentence what is the matter.
     """
 
@@ -173,6 +194,7 @@ class DriftAcknowledged(msgspec.Struct, frozen=True, kw_only=True):
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "monitors.DriftAcknowledged.v1": DriftAcknowledged,
     "monitors.DriftJudged.v1": DriftJudged,
+    "monitors.EvidenceBegun.v1": EvidenceBegun,
     "monitors.MonitorChanged.v1": MonitorChanged,
     "monitors.MonitorCreated.v1": MonitorCreated,
     "monitors.MonitorPaused.v1": MonitorPaused,

@@ -89,6 +89,7 @@ def test_a_change_is_found_with_its_feature_its_size_and_when_it_began(
     (amount,) = found.findings
     # Of two normals a standard deviation apart, P(new > old) is 0.76.
     assert amount.lower < 0.26 < amount.upper
+    assert reference.until_ms is not None
     changed_ms = reference.until_ms + (UNTIL - CHANGED) * MINUTE_MS
     assert abs(amount.began_at_ms - changed_ms) <= 2 * MINUTE_MS
     assert found.reference is not None

@@ -69,7 +69,7 @@ def drift(records: Records) -> object:
     picture = DriftPicture()
     for record in records:
         picture.take(Documents(records=(record,), is_all=False))
-    return {key: (each, picture.left_out(each)) for key, each in picture.monitors.items()}
+    return {key: (each, picture.shadows(each) or ()) for key, each in picture.monitors.items()}
 
 
 READERS: dict[str, Callable[[Records], object]] = {

@@ -130,7 +130,13 @@ _FACTS: tuple[tuple[str, msgspec.Struct], ...] = (
     (
         MONITOR,
         monitors.MonitorCreated(
-            name="inputs", endpoint_id=ENDPOINT, endpoint_name="digits", terms=_TERMS, reference=_STRETCH
+            name="inputs",
+            endpoint_id=ENDPOINT,
+            endpoint_name="digits",
+            terms=_TERMS,
+            reference=_STRETCH,
+            since_ms=86_400_000,
+            left_out=(),
         ),
     ),
     (MONITOR, monitors.ReferenceFixed(digest=f"sha256:{'0' * 64}", windows=24, rows=2_400, features=("input.x",))),

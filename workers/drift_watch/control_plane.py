@@ -36,6 +36,12 @@ class FixedReport(msgspec.Struct, frozen=True, kw_only=True):
     unusable_because: str = ""
 
 
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The deployments of an endpoint that are shadows."""
+
+    left_out: tuple[str, ...]
+
+
 class _Problem(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     field: str | None = None
@@ -64,10 +70,14 @@ class ControlPlane(ServiceClient):
         """Send a look and return what the monitor answers."""
         return _read(await self._post(f"/v1/monitors/{monitor_id}/looks", look), Answered)
 
+    async def leave_out(self, monitor_id: str, deployment_ids: tuple[str, ...]) -> None:
+        """Report which deployments are shadows."""
+        await self._post(f"/v1/monitors/{monitor_id}/left-out", LeftOut(left_out=deployment_ids))
+
     async def keep(self, content: bytes) -> str:
-        """Store a file under the digest of its content, which is returned."""
+        """Store a reference under the digest of its content, which is returned."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        await self._ask("PUT", f"/v1/artifacts/{digest}", content=content, headers=_BYTES)
+        await self._ask("PUT", f"/v1/references/{digest}", content=content, headers=_BYTES)
         return digest
 
     async def kept(self, digest: str) -> bytes:

@@ -39,10 +39,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     state: State
+    begun_at_version: int
     since_ms: int
     until_ms: int
     reference_digest: str
-    left_out: tuple[str, ...]
     windows_digest: str
     windows: int = 0
     rows: int = 0
@@ -66,15 +66,18 @@ def windows_of(
     *,
     deployments: Collection[str] = (),
     left_out: Collection[str] = (),
+    texts_from_ms: int = 0,
 ) -> dict[int, Features]:
     """Add the summaries of what a monitor watches, over deployments, to one window of each feature and start.
 
-    With `deployments`, only those count; those in `left_out` never do.
+    With `deployments`, only those count; those in `left_out` never do. Texts that were captured before `texts_from_ms`
+    do not count: the view keeps how many they were, but no longer which.
     """
     parts: defaultdict[int, defaultdict[str, list[FeatureWindow]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
         is_meant = (not deployments or item.deployment_id in deployments) and item.deployment_id not in left_out
-        if is_meant and _is_watched(item.feature, terms):
+        is_there = item.kind == "number" or item.start_ms >= texts_from_ms
+        if is_meant and is_there and _is_watched(item.feature, terms):
             parts[item.start_ms][item.feature].append(_window(item))
     return {at: {name: merged(parts[at][name]) for name in sorted(parts[at])} for at in sorted(parts)}
 
@@ -93,15 +96,18 @@ def read_reference(content: bytes) -> list[Features]:
     return list(_features.decode(content))
 
 
-def begin(monitor: Monitor, reference: Sequence[Features], *, left_out: tuple[str, ...]) -> Progress:
-    """Return the progress before any window; the monitor's reference is fixed."""
+def begin(monitor: Monitor, reference: Sequence[Features]) -> Progress:
+    """Return the progress before any window; the monitor's reference is fixed, and has what it watches."""
     assert monitor.reference is not None, "a monitor that is looked at has a reference"
+    watched = [
+        {name: each for name, each in window.items() if _is_watched(name, monitor.terms)} for window in reference
+    ]
     return Progress(
-        state=start(fit_reference(reference, settings_of(monitor.terms))),
+        state=start(fit_reference([window for window in watched if window], settings_of(monitor.terms))),
+        begun_at_version=monitor.begun_at_version,
         since_ms=monitor.since_ms,
         until_ms=monitor.since_ms,
         reference_digest=monitor.reference.digest,
-        left_out=left_out,
         windows_digest=f"sha256:{hashlib.sha256(b'').hexdigest()}",
     )
 
@@ -146,6 +152,7 @@ def look_of(progress: Progress, monitor: Monitor, *, now_ms: int, why_late: str 
     lacking, reason = _lacking(progress, monitor, now_ms=now_ms, why_late=why_late)
     state = progress.state
     return Look(
+        begun_at_version=progress.begun_at_version,
         since_ms=progress.since_ms,
         until_ms=progress.until_ms,
         windows=progress.windows,
@@ -156,7 +163,6 @@ def look_of(progress: Progress, monitor: Monitor, *, now_ms: int, why_late: str 
         lacking_reason=reason,
         reference_digest=progress.reference_digest,
         windows_digest=progress.windows_digest,
-        left_out=progress.left_out,
         method=METHOD,
     )
 

@@ -6,13 +6,16 @@ from infra.kafka.serving_state import Documents
 from infra.newer_release import document_understood
 from schemas.documents.monitors import Monitor
 from schemas.documents.records import Removed, StateRecord
-from schemas.events.endpoints import ShadowSet
+from schemas.events.endpoints import CapturePolicy, ShadowSet
+
+_DAY_MS = 24 * 3_600_000
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What the drift watch reads from an endpoint's document."""
 
     shadow: ShadowSet | None = None
+    capture: CapturePolicy = CapturePolicy()
 
 
 class Picture:
@@ -33,11 +36,17 @@ class Picture:
             self._take(record)
         self.position = max(self.position, documents.position)
 
-    def left_out(self, monitor: Monitor) -> tuple[str, ...]:
-        """Return the deployments whose captured requests are copies: a shadow is asked what another answered."""
+    def shadows(self, monitor: Monitor) -> tuple[str, ...] | None:
+        """Return the deployments whose captured requests are copies; None where the endpoint is not known."""
         endpoint = self._endpoints.get(monitor.endpoint_id)
-        shadow = None if endpoint is None else endpoint.shadow
-        return () if shadow is None else (shadow.deployment_id,)
+        if endpoint is None:
+            return None
+        return () if endpoint.shadow is None else (endpoint.shadow.deployment_id,)
+
+    def texts_kept_ms(self, monitor: Monitor) -> int:
+        """Return for how long the view keeps which texts were captured."""
+        endpoint = self._endpoints.get(monitor.endpoint_id)
+        return (CapturePolicy() if endpoint is None else endpoint.capture).retention_days * _DAY_MS
 
     def _take(self, record: StateRecord | Removed) -> None:
         if isinstance(record, Removed):

@@ -69,7 +69,8 @@ def fit_reference(windows: Sequence[Features], settings: Settings) -> Reference:
         if feature not in lacking
     )
     scores = tuple(score for scale in scales for score in scale.scores)
-    seen = Windows(starts, *means_of(scales, windows))
+    # Without a score there is nothing to fit, whatever there is of windows.
+    seen = Windows(starts, *means_of(scales, windows)) if scores else Windows(starts[:1], *means_of((), windows[:1]))
     moments = fit_moments(seen, scores, _variances(scales), window_ms=settings.window_ms)
     allowed = allowed_of(scores, settings.bounds)
     return Reference(

@@ -15,8 +15,6 @@ from workers.drift_watch.moments import Windows, fit_around_own_mean
 from workers.drift_watch.reference import Features, Reference, means_of
 from workers.drift_watch.scores import Floats
 
-MAX_AHEAD_WINDOWS = 2_000
-"""A window further ahead of the last one is taken for one of a wrong clock."""
 MAX_UNKNOWN_FEATURES = 20
 
 
@@ -71,8 +69,7 @@ def fold(state: State, window: Features) -> State:
     """Continue with the next window. Windows that were lost are left out; they change nothing.
 
     Raises WindowOrderError if the features' windows do not start together, or if the window does not begin after the
-    last one, at a multiple of the length of windows, and within MAX_AHEAD_WINDOWS. A window without features has no
-    time and changes nothing.
+    last one, at a multiple of the length of windows. A window without features has no time and changes nothing.
     """
     if not window:
         return state
@@ -147,8 +144,6 @@ def _time_of(state: State, window: Features) -> int:
         raise WindowOrderError(f"a window starts at {at_ms}, which is not a multiple of {window_ms} ms")
     if last_ms is not None and at_ms <= last_ms:
         raise WindowOrderError(f"the window that starts at {at_ms} does not come after the last, at {last_ms}")
-    if last_ms is not None and at_ms - last_ms > MAX_AHEAD_WINDOWS * window_ms:
-        raise WindowOrderError(f"the window that starts at {at_ms} is too far ahead of the last, at {last_ms}")
     return at_ms
 
 

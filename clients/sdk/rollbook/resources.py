@@ -231,10 +231,10 @@ class RatingGate(Shape, frozen=True, kw_only=True, tag_field="kind", tag="rating
 
 
 class ReferenceTraffic(Shape, frozen=True, kw_only=True):
-    """A stretch of past traffic, in Unix ms; without `deployments`, of all that have a share of the traffic now."""
+    """A stretch of past traffic, in Unix ms; until now, and of all deployments that have a share of the traffic now."""
 
     from_ms: int
-    until_ms: int
+    until_ms: int | None = None
     deployments: list[str] = field(default_factory=list)
 
 
@@ -1447,7 +1447,8 @@ class Metrics(Shape, frozen=True, kw_only=True):
 class Monitor(Shape, frozen=True, kw_only=True):
     """A monitor: what it watches, and what it found last.
 
-    While it is `learning`, its reference is not fixed. The evidence is that of the windows from `since_ms` on, and
+    While it is `learning`, its reference is not fixed. The evidence is that of the windows from `since_ms` on, without
+    those of the deployments in `left_out`; it began with the event at `begun_at_version` of the stream.
     `judged_until_ms` is the end of the last window of the look that made the answer, 0 before the first. `outcome` and
     `findings` are of that look; a drift stays the answer until someone acknowledges it.
     """
@@ -1460,6 +1461,8 @@ class Monitor(Shape, frozen=True, kw_only=True):
     stretch: ReferenceStretch
     reference: ReferenceFixed | None
     since_ms: int
+    begun_at_version: int
+    left_out: list[str]
     judged_until_ms: int
     outcome: str | None
     reason: str

@@ -17,7 +17,7 @@ HOUR_MS = 3_600_000
 
 def stretch() -> ReferenceTraffic:
     now_ms = time.time_ns() // 1_000_000
-    return ReferenceTraffic(from_ms=now_ms - 48 * HOUR_MS, until_ms=now_ms - 1_000)
+    return ReferenceTraffic(from_ms=now_ms - 48 * HOUR_MS, until_ms=now_ms - 4 * HOUR_MS)
 
 
 def drift_watch(api: RunningApi) -> httpx.AsyncClient:
@@ -26,6 +26,7 @@ def drift_watch(api: RunningApi) -> httpx.AsyncClient:
 
 def look(monitor: Monitor, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
     return {
+        "begun_at_version": 1,
         "since_ms": monitor.since_ms,
         "until_ms": monitor.since_ms + 2 * HOUR_MS,
         "windows": 2,
@@ -36,7 +37,6 @@ def look(monitor: Monitor, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
         "lacking_reason": "",
         "reference_digest": "sha256:" + "a" * 64,
         "windows_digest": "sha256:" + "b" * 64,
-        "left_out": [],
         "method": "1",
     } | changes
 

@@ -25,7 +25,7 @@ class Artifacts:
         """Upload a file under the digest of its content.
 
         Refused with `artifact-digest-differs`, `artifact-quota-exceeded`, `artifact-store-unavailable`,
-        `artifact-too-large`, `duty-differs`, `malformed-digest`, `too-many-uploads`, `upload-cut-short`.
+        `artifact-too-large`, `malformed-digest`, `too-many-uploads`, `upload-cut-short`.
         """
         return self._connection.upload(
             _wire.path("/v1/artifacts/{digest}", digest=digest), content, types.StoredArtifact
@@ -893,7 +893,6 @@ class Monitors:
         reason: str,
         *,
         features: Sequence[str] | None = None,
-        window_s: int | None = None,
         false_alarm_budget: float | None = None,
         settling_windows: int | None = None,
         bounds: types.Bounds | Object | None = None,
@@ -903,7 +902,7 @@ class Monitors:
 
         Change what is named, and begin the evidence anew.
 
-        Refused with `invalid-monitor`, `monitor-not-found`.
+        Refused with `drift-unacknowledged`, `invalid-monitor`, `monitor-not-found`.
         """
         return self._connection.command(
             "POST",
@@ -911,7 +910,6 @@ class Monitors:
             _wire.body(
                 {"reason": reason},
                 features=features,
-                window_s=window_s,
                 false_alarm_budget=false_alarm_budget,
                 settling_windows=settling_windows,
                 bounds=bounds,

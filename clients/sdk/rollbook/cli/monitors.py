@@ -9,13 +9,14 @@ from typing import Any
 import click
 import msgspec
 
-from rollbook.cli.options import LIMIT, Number
+from rollbook.cli.options import LIMIT, Number, finite
 from rollbook.cli.output import show
 from rollbook.cli.profile import Profile, pass_profile
 from rollbook.cli.tables import readable
 from rollbook.resources import Bounds, Finding, Monitor, ReferenceTraffic
 
 _COLUMNS = ("name", "endpoint_name", "phase", "outcome", "reason", "judged_at")
+_SAID_AGAIN_MS = 24 * 3_600_000
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LENGTH = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _FINDINGS = ("feature", "change", "effect", "interval", "allowed", "since", "values")
@@ -66,6 +67,7 @@ def monitor() -> None:
     type=Number(0, 1),
     help="Allowed probability of any false alarm within 30 days.  [default: 0.1]",
 )
+@click.option("--settling-windows", type=int, help="Learn from so many windows how rows depend.  [default: 24]")
 @click.option("--bound", "bounds", multiple=True, metavar="SCORE=SHARE", help="Allow this change, as location=0.05.")
 @pass_profile
 def create(profile: Profile, /, name: str, endpoint: str, **options: Any) -> None:  # noqa: ANN401 - click's values
@@ -73,10 +75,9 @@ def create(profile: Profile, /, name: str, endpoint: str, **options: Any) -> Non
 
     See what an endpoint's features are with `rollbook features ENDPOINT`.
     """
-    until_ms = options.pop("until_ms")
     reference = ReferenceTraffic(
         from_ms=options.pop("from_ms"),
-        until_ms=int(time.time() * 1_000) if until_ms is None else until_ms,
+        until_ms=options.pop("until_ms"),
         deployments=list(options.pop("deployments")),
     )
     features, bounds = list(options.pop("features")), _bounds(options.pop("bounds"))
@@ -109,14 +110,37 @@ def show_(profile: Profile, name: str) -> None:
 @click.argument("name")
 @pass_profile
 def check(profile: Profile, name: str) -> None:
-    """Show what the monitor NAME found; exit with 2 if it is a drift, 3 if it has nothing to say."""
+    """Show what the monitor NAME found; exit with 2 if it is a drift, 3 if there is no answer of the last day."""
     with profile.client() as rollbook:
         found = rollbook.monitors.get(name)
     _show(profile, found)
     if found.outcome == "drift":
         raise click.exceptions.Exit(2)
-    if found.outcome != "no_drift":
+    if found.outcome != "no_drift" or not is_looked_at(found, now_ms=int(time.time() * 1_000)):
         raise click.exceptions.Exit(3)
+
+
+@monitor.command("change")
+@click.argument("name")
+@click.option("--feature", "features", multiple=True, help="Watch only this feature; may be repeated.")
+@click.option("--false-alarm-budget", type=Number(0, 1), help="Allowed probability of any false alarm within 30 days.")
+@click.option("--bound", "bounds", multiple=True, metavar="SCORE=SHARE", help="Allow this change, as location=0.05.")
+@_REASON
+@pass_profile
+def change(profile: Profile, /, name: str, reason: str, **options: Any) -> None:  # noqa: ANN401 - click's values
+    """Change what the monitor NAME watches; it gathers evidence anew. Bounds that you leave out stay as they are."""
+    features, bounds = list(options.pop("features")), options.pop("bounds")
+    given = {option: value for option, value in options.items() if value is not None}
+    if features:
+        given["features"] = features
+    with profile.client() as rollbook:
+        if bounds:
+            known = msgspec.to_builtins(rollbook.monitors.get(name).terms.bounds)
+            given["bounds"] = msgspec.convert(known | _named_bounds(bounds), Bounds)
+        if not given:
+            message = "name what to change, for example --bound location=0.05"
+            raise click.UsageError(message)
+        _show(profile, rollbook.monitors.change(name, reason, **given))
 
 
 @monitor.command("pause")
@@ -159,6 +183,12 @@ def remove(profile: Profile, name: str, reason: str) -> None:
         _show(profile, rollbook.monitors.remove(name, reason))
 
 
+def is_looked_at(found: Monitor, *, now_ms: int) -> bool:
+    """Return whether somebody looks: an answer that stays the same is recorded again once a day."""
+    allowed_ms = _SAID_AGAIN_MS + found.terms.window_ms + found.terms.late_after_ms
+    return found.phase == "watching" and now_ms - found.judged_until_ms <= allowed_ms
+
+
 def monitor_text(found: Monitor, *, width: int) -> str:
     """Return a monitor as text: its answer and why, what has changed, and what it watches."""
     standing = {"phase": found.phase, "outcome": found.outcome, "reason": found.reason}
@@ -199,6 +229,10 @@ def _show(profile: Profile, found: Monitor) -> None:
 
 
 def _bounds(given: tuple[str, ...]) -> Bounds:
+    return msgspec.convert(_named_bounds(given), Bounds)
+
+
+def _named_bounds(given: tuple[str, ...]) -> dict[str, float]:
     known: dict[str, float] = {}
     for each in given:
         name, separator, share = each.partition("=")
@@ -206,11 +240,11 @@ def _bounds(given: tuple[str, ...]) -> Bounds:
             message = f"{each!r} is no bound; give one as location=0.05, of {', '.join(Bounds.__struct_fields__)}"
             raise click.BadParameter(message, param_hint="--bound")
         try:
-            known[name] = float(share)
+            known[name] = finite(share)
         except ValueError as error:
             message = f"{share!r} is no number"
             raise click.BadParameter(message, param_hint="--bound") from error
-    return msgspec.convert(known, Bounds)
+    return known
 
 
 def _time(at_ms: int) -> str:

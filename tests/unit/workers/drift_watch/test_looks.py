@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.documents.monitors import Monitor
@@ -73,6 +74,8 @@ def monitor(**changes: Any) -> Monitor:  # noqa: ANN401
         "stretch": ReferenceStretch(deployment_ids=("blue",), from_ms=SINCE_MS - 48 * HOUR_MS, until_ms=SINCE_MS),
         "reference": ReferenceFixed(digest="sha256:" + "a" * 64, windows=48, rows=9_600, features=("input.amount",)),
         "since_ms": SINCE_MS,
+        "begun_at_version": 1,
+        "left_out": (),
         "judged_until_ms": 0,
         "outcome": None,
         "reason": "",
@@ -102,6 +105,28 @@ def test_shadows_and_other_deployments_do_not_count() -> None:
 
     assert windows_of(items, TERMS, left_out=("copy",))[SINCE_MS]["input.amount"].bins == {1: 3}
     assert windows_of(items, TERMS, deployments=("copy",))[SINCE_MS]["input.amount"].bins == {9: 2}
+
+
+def test_texts_of_which_only_the_number_is_kept_do_not_count() -> None:
+    known = summary(1, {}, "input.city", kind="category", values=3, categories={"Rome": 3})
+    expired = summary(0, {}, "input.city", kind="category", values=3, other=3)
+
+    windows = windows_of([known, expired, summary(0, {1: 2})], TERMS, texts_from_ms=SINCE_MS + HOUR_MS)
+
+    assert {at: set(each) for at, each in windows.items()} == {
+        SINCE_MS: {"input.amount"},
+        SINCE_MS + HOUR_MS: {"input.city"},
+    }
+
+
+def test_only_what_is_watched_of_a_reference_counts() -> None:
+    both = [*REFERENCE, *(summary(-hour, EVEN, "input.age") for hour in range(48, 0, -1))]
+    whole = read_reference(written_reference(windows_of(both, TERMS)))
+    terms = msgspec.structs.replace(TERMS, features=("input.age",))
+
+    progress = begin(monitor(terms=terms), whole)
+
+    assert {each.feature for each in progress.state.reference.scores} == {"input.age"}
 
 
 @pytest.mark.parametrize(
@@ -141,8 +166,8 @@ def test_a_reference_has_the_same_bytes_in_whatever_order_it_was_read() -> None:
 def test_windows_in_one_go_or_one_by_one_come_to_the_same_look() -> None:
     items = [summary(hour, EVEN if hour < 3 else HIGH) for hour in range(8)]
     windows = windows_of(items, TERMS)
-    whole = after(begin(monitor(), reference(), left_out=()), windows, until_ms=SINCE_MS + 8 * HOUR_MS)
-    single = begin(monitor(), reference(), left_out=())
+    whole = after(begin(monitor(), reference()), windows, until_ms=SINCE_MS + 8 * HOUR_MS)
+    single = begin(monitor(), reference())
     for hour in range(1, 9):
         single = after(single, windows, until_ms=SINCE_MS + hour * HOUR_MS)
 
@@ -159,7 +184,7 @@ def test_another_window_gives_another_digest() -> None:
     digests = set()
     for counts in (EVEN, {1: 50, 2: 50, 3: 50, 4: 49}):
         progress = after(
-            begin(monitor(), reference(), left_out=()),
+            begin(monitor(), reference()),
             windows_of([summary(0, counts)], TERMS),
             until_ms=SINCE_MS + HOUR_MS,
         )
@@ -180,7 +205,7 @@ def test_another_window_gives_another_digest() -> None:
 )
 def test_what_is_lacking_is_told(hours_seen: int, hours_now: float, rows: dict[int, int], lacking: str | None) -> None:
     windows = windows_of([summary(hour, rows) for hour in range(hours_seen)], TERMS)
-    progress = after(begin(monitor(), reference(), left_out=()), windows, until_ms=SINCE_MS + hours_seen * HOUR_MS)
+    progress = after(begin(monitor(), reference()), windows, until_ms=SINCE_MS + hours_seen * HOUR_MS)
 
     look = look_of(progress, monitor(), now_ms=SINCE_MS + int(hours_now * HOUR_MS), why_late=": the view waits for x")
 
@@ -191,14 +216,30 @@ def test_what_is_lacking_is_told(hours_seen: int, hours_now: float, rows: dict[i
 
 def test_a_reference_of_few_rows_is_too_little_to_compare_with() -> None:
     few = read_reference(written_reference(windows_of([summary(-1, {1: 20})], TERMS)))
-    progress = after(
-        begin(monitor(), few, left_out=()), windows_of([summary(0, EVEN)], TERMS), until_ms=SINCE_MS + HOUR_MS
-    )
+    progress = after(begin(monitor(), few), windows_of([summary(0, EVEN)], TERMS), until_ms=SINCE_MS + HOUR_MS)
 
     look = look_of(progress, monitor(), now_ms=SINCE_MS + HOUR_MS)
 
     assert look.lacking == "too_little_data"
     assert "20 rows" in look.lacking_reason
+
+
+def test_a_reference_of_which_no_feature_has_enough_windows_is_too_little() -> None:
+    thin = read_reference(written_reference(windows_of([summary(-hour, {1: 3}) for hour in range(30, 0, -1)], TERMS)))
+
+    look = look_of(begin(monitor(), thin), monitor(), now_ms=SINCE_MS)
+
+    assert look.lacking == "no_data"
+    progress = after(begin(monitor(), thin), windows_of([summary(0, EVEN)], TERMS), until_ms=SINCE_MS + HOUR_MS)
+    assert look_of(progress, monitor(), now_ms=SINCE_MS + HOUR_MS).lacking == "too_little_data"
+
+
+def test_a_long_time_without_traffic_ends_nothing() -> None:
+    windows = windows_of([summary(0, EVEN), summary(9_000, EVEN)], TERMS)
+
+    progress = after(begin(monitor(), reference()), windows, until_ms=SINCE_MS + 9_001 * HOUR_MS)
+
+    assert (progress.windows, progress.until_ms) == (2, SINCE_MS + 9_001 * HOUR_MS)
 
 
 def test_windows_are_complete_up_to_the_watermark_and_never_beyond_now() -> None:

@@ -10,6 +10,7 @@ from infra.background import Background
 from infra.kafka.serving_state import Documents
 from schemas.documents.monitors import Monitor
 from schemas.documents.records import Removed, StateRecord
+from schemas.events.endpoints import ShadowSet
 from schemas.events.monitors import Look
 from schemas.feature_summaries import AskFeatureSummaries, FeatureSummaries, FeatureSummary
 from schemas.measurement import Watermark
@@ -17,6 +18,7 @@ from tests.support.fakes import FakeClock
 from tests.unit.workers.drift_watch.test_looks import EVEN, HIGH, HOUR_MS, REFERENCE, SINCE_MS, monitor, summary
 from workers.drift_watch.control_plane import Answered, FixedReport
 from workers.drift_watch.errors import ControlPlaneAwayError, TooLargeAnswerError
+from workers.drift_watch.picture import Endpoint
 from workers.drift_watch.watcher import Watcher
 
 
@@ -28,10 +30,12 @@ class Plane:
         self.watermark_ms: int | None = SINCE_MS - 1
         self.asked: list[AskFeatureSummaries] = []
         self.looks: list[Look] = []
+        self.left_out: list[tuple[str, ...]] = []
         self.references: list[FixedReport] = []
         self.files: dict[str, bytes] = {}
         self.largest_ms = 10**12
         self.is_away = False
+        self.refuses_looks = False
 
     def within(self, workspace: str | None) -> "Plane":
         assert workspace == "default"
@@ -49,11 +53,17 @@ class Plane:
             items=items, watermark=Watermark(watermark_ms=self.watermark_ms, freshness="fresh", lag_ms=0)
         )
 
+    async def leave_out(self, monitor_id: str, deployment_ids: tuple[str, ...]) -> None:
+        assert monitor_id == "monitor-1"
+        self.left_out.append(deployment_ids)
+
     async def report_reference(self, monitor_id: str, report: FixedReport) -> None:
         assert monitor_id == "monitor-1"
         self.references.append(report)
 
     async def report_look(self, monitor_id: str, look: Look) -> Answered:
+        if self.refuses_looks:
+            raise ControlPlaneAwayError("away")
         assert monitor_id == "monitor-1"
         self.looks.append(look)
         return Answered(outcome="no_drift", reason="")
@@ -98,13 +108,14 @@ class Stage:
         return self.plane.looks[before:]
 
 
-def _record(document: Monitor) -> StateRecord:
+def _record(document: Monitor | Endpoint) -> StateRecord:
+    is_monitor = isinstance(document, Monitor)
     return StateRecord(
-        id=document.id,
-        kind="monitor",
-        workspace=document.workspace,
-        stream_version=document.stream_version,
-        position=document.stream_version,
+        id=document.id if isinstance(document, Monitor) else "endpoint-1",
+        kind="monitor" if is_monitor else "endpoint",
+        workspace="default",
+        stream_version=1,
+        position=1,
         event_id="event-1",
         document=msgspec.Raw(msgspec.json.encode(document)),
     )
@@ -188,6 +199,7 @@ async def test_trouble_is_counted_and_the_next_round_goes_on(stage: Stage) -> No
     assert await stage.round_at(1.01) == []
     stage.plane.is_away = False
 
+    assert await stage.round_at(1.0101) == []
     assert [each.windows for each in await stage.round_at(1.02)] == [1]
     assert stage.watcher.failed_looks == 1
 
@@ -197,7 +209,7 @@ async def test_a_monitor_whose_evidence_begins_anew_is_looked_at_from_there(stag
     stage.plane.items += [summary(hour, HIGH) for hour in range(6)]
     await stage.round_at(4.01)
 
-    await stage.told(monitor(since_ms=SINCE_MS + 5 * HOUR_MS, stream_version=4))
+    await stage.told(monitor(since_ms=SINCE_MS + 5 * HOUR_MS, begun_at_version=4, stream_version=4))
     looks = await stage.round_at(6.01)
 
     assert [(each.since_ms, each.windows) for each in looks] == [(SINCE_MS + 5 * HOUR_MS, 1)]
@@ -213,3 +225,46 @@ async def test_paused_and_removed_monitors_are_left_alone(stage: Stage) -> None:
 
     assert await stage.round_at(2.01) == []
     assert stage.watcher.monitors == {}
+
+
+async def test_a_look_that_could_not_be_sent_is_sent_later(stage: Stage) -> None:
+    await stage.learned()
+    stage.plane.items.append(summary(0, EVEN))
+    await stage.round_at(0.5)
+    stage.plane.refuses_looks = True
+    await stage.round_at(1.01)
+    stage.plane.refuses_looks = False
+
+    assert [each.windows for each in await stage.round_at(1.1)] == [1]
+
+
+async def test_a_reference_is_fixed_once_the_view_has_all_of_it(stage: Stage) -> None:
+    stage.plane.watermark_ms = SINCE_MS - HOUR_MS
+    await stage.told(monitor(phase="learning", reference=None), is_all=True)
+    await stage.watcher.look_at_all()
+    assert stage.plane.references == []
+
+    await stage.round_at(0.1)
+
+    assert [each.windows for each in stage.plane.references] == [48]
+
+
+async def test_a_stretch_that_has_too_little_is_read_again_less_and_less_often(stage: Stage) -> None:
+    stage.plane.items = []
+    await stage.told(monitor(phase="learning", reference=None), is_all=True)
+    for _ in range(600):
+        stage.clock.advance(seconds=1)
+        await stage.watcher.look_at_all()
+
+    assert 10 <= len(stage.plane.references) <= 16
+
+
+async def test_a_shadow_is_reported_before_anything_of_it_counts(stage: Stage) -> None:
+    await stage.learned()
+    await stage.told(Endpoint(shadow=ShadowSet(deployment_id="copy", percent=100, reason="try")))
+    looks = await stage.round_at(1.01)
+    await stage.told(monitor(left_out=("copy",), begun_at_version=3))
+    later = await stage.round_at(1.02)
+
+    assert (looks, stage.plane.left_out) == ([], [("copy",)])
+    assert [each.begun_at_version for each in later] == [3]
