@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def test_every_setting_says_what_it_is_for() -> None:
 
     assert len(loaded_settings()) > 1
     assert [row[0] for row in rows if row[-1].strip(" |") == ""] == []
+
+
+def test_the_edits_of_the_how_to_still_apply() -> None:
+    """Its own tests apply them to a whole copy, and take minutes to say so."""
+    command = ["git", "apply", "--check", str(ROOT / "docs/how_to/add_a_feature/edits.patch")]
+
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+    assert checked.returncode == 0, f"make the patch anew: {checked.stderr}"
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
