@@ -31,6 +31,8 @@ from control_plane.monitors.policies import (
 from control_plane.ports import EventContext
 from schemas.documents.monitors import Monitor, MonitorPhase
 from schemas.events.monitors import (
+    HORIZON_MS,
+    SHARE_FOR_REFERENCE,
     DriftAcknowledged,
     DriftJudged,
     EvidenceBegun,
@@ -47,10 +49,6 @@ from schemas.events.monitors import (
     ReferenceUnusable,
 )
 
-HORIZON_MS = 30 * 24 * 3_600_000
-"""The time for which the budget of false alarms is stated."""
-SHARE_OF_WINDOWS = 0.8
-"""The part of the budget that is for windows; the rest is for a reference that is further off than it says."""
 SAID_AGAIN_MS = 24 * 3_600_000
 """How long an answer stands until a look that says the same is recorded, too."""
 _LATE_WINDOWS = 1
@@ -71,7 +69,7 @@ def log_threshold(terms: MonitorTerms) -> float:
     The monitor's statistic M has an expectation of at most w after w windows without a change, and M - w is a
     supermartingale, so by Doob's inequality it reaches A within T windows with probability at most T/A.
     """
-    return log(HORIZON_MS / terms.window_ms / (terms.false_alarm_budget * SHARE_OF_WINDOWS))
+    return log(HORIZON_MS / terms.window_ms / (terms.false_alarm_budget * (1 - SHARE_FOR_REFERENCE)))
 
 
 def evolve(state: Monitor | None, event: msgspec.Struct, context: EventContext) -> Monitor | None:

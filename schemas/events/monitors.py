@@ -14,6 +14,12 @@ Word: TypeAlias = Annotated[str, msgspec.Meta(max_length=300)]
 Sentence: TypeAlias = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
+HORIZON_MS = 30 * 24 * 3_600_000
+"""The time for which a budget of false alarms is stated."""
+SHARE_FOR_REFERENCE = 0.2
+"""How much of it is for a reference whose means are further off than its margins say; the rest is for windows."""
+
+
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Changes that do not matter, by kind of score.
 

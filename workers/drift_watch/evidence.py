@@ -34,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from schemas.events.monitors import SHARE_FOR_REFERENCE
 from workers.drift_watch.scores import Flags, Floats
 
 EFFECTS = (0.0025, 0.006, 0.015, 0.04, 0.1)
@@ -41,8 +42,6 @@ EFFECTS = (0.0025, 0.006, 0.015, 0.04, 0.1)
 MAX_BET = 2.0
 """The largest lambda in units of 1/standard deviation; larger ones hardly win more, however large the change."""
 DIRECTIONS = ("up", "down")
-SHARE_FOR_REFERENCE = 0.2
-"""How much of the budget is for a reference whose means are further off than its margins say."""
 MAX_EVIDENCE = 1e200
 _MIN_VARIANCE = 1e-9
 _TINY = 1e-300

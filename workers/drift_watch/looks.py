@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.documents.monitors import Monitor
 from schemas.envelope import rfc3339
-from schemas.events.monitors import Detector, Lacking, Look, MonitorTerms
+from schemas.events.monitors import HORIZON_MS, Detector, Lacking, Look, MonitorTerms
 from schemas.feature_summaries import FeatureSummary
 from workers.drift_watch.evidence import log_evidence
 from workers.drift_watch.reference import Features, fit_reference
@@ -20,7 +20,6 @@ from workers.drift_watch.windows import FeatureWindow, merged
 METHOD = "1"
 """Raise it with every change that gives other numbers for the same windows."""
 
-HORIZON_MS = 30 * 24 * 3_600_000
 _WATCHED: Mapping[Detector, tuple[str, ...]] = {
     "input_drift": ("input.",),
     "prediction_drift": ("output.", "tokens.out", "finish_reason"),
