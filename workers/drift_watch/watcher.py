@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from infra.background import Background
+from infra.background import Background, BackOff
 from infra.clock import Clock
 from infra.kafka.serving_state import Documents
 from schemas.documents.monitors import Monitor
@@ -33,8 +33,7 @@ from workers.drift_watch.reference import MIN_ROWS, Features
 WORK = "drift-looks"
 _WINDOWS_AT_ONCE = 48
 _MAX_FEATURES = 500
-_FIRST_PAUSE_S = 2.0
-_MAX_PAUSE_S = 60.0
+_BACK_OFF = BackOff(first_s=2.0, max_s=60.0)
 _EXPIRING_MS = 24 * 3_600_000
 _log = structlog.get_logger(__name__)
 
@@ -154,15 +153,12 @@ class Watcher:
                 left_out=monitor.left_out,
             )
             complete_ms = complete_until_ms(monitor.terms, mark.watermark_ms, now_ms)
-            before_ms, progress = (
-                progress.until_ms,
-                await asyncio.to_thread(after, progress, windows, until_ms=complete_ms),
-            )
-            self._progress[monitor.id] = progress
-            if progress.until_ms == before_ms:
+            advanced = await asyncio.to_thread(after, progress, windows, until_ms=complete_ms)
+            if advanced.until_ms == progress.until_ms:
                 self._wait(monitor)
             else:
                 self._pauses.pop(monitor.id, None)
+            self._progress[monitor.id] = progress = advanced
         look = look_of(progress, monitor, now_ms=now_ms, why_late=_why_late(mark))
         if look != reported:
             answered = await plane.report_look(monitor.id, look)
@@ -223,7 +219,7 @@ class Watcher:
 
     def _wait(self, monitor: Monitor) -> None:
         """Let a monitor be for longer and longer, while there is nothing to be done."""
-        pause_s = min(2 * self._pauses.get(monitor.id, _FIRST_PAUSE_S / 2), _MAX_PAUSE_S)
+        pause_s = _BACK_OFF.after(self._pauses.get(monitor.id, 0.0), lived_s=0.0)
         self._pauses[monitor.id] = pause_s
         self._quiet_until[monitor.id] = self._clock.monotonic() + pause_s
 
