@@ -92,5 +92,5 @@ def _bounds_are_shares(bounds: Bounds) -> None:
     for name, bound in msgspec.structs.asdict(bounds).items():
         if not 0 <= bound < 1:
             raise InvalidMonitorError(
-                f"{bound:g} is no share", field=f"bounds.{name}", remedy="give a number from 0 to below 1"
+                f"{bound:g} is not a share", field=f"bounds.{name}", remedy="give a number from 0 to below 1"
             )

@@ -37,7 +37,9 @@ class Moment(click.ParamType):
             moment = datetime.fromisoformat(text)
         except ValueError:
             self.fail(
-                f"{text!r} is no time; give one such as 2026-12-01T14:00:00Z, or how long ago, such as 7d", param, ctx
+                f"{text!r} is not a time; give one such as 2026-12-01T14:00:00Z, or how long ago, such as 7d",
+                param,
+                ctx,
             )
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
@@ -51,7 +53,11 @@ def monitor() -> None:
 @click.argument("name")
 @click.option("--endpoint", required=True, help="Watch what this endpoint is asked.")
 @click.option(
-    "--reference-from", "from_ms", type=Moment(), required=True, help="Begin of the reference, such as 7d ago."
+    "--reference-from",
+    "from_ms",
+    type=Moment(),
+    required=True,
+    help="Start of the reference, such as 7d for a week ago.",
 )
 @click.option("--reference-until", "until_ms", type=Moment(), help="End of the reference; defaults to now.")
 @click.option(
@@ -143,44 +149,24 @@ def change(profile: Profile, /, name: str, reason: str, **options: Any) -> None:
         _show(profile, rollbook.monitors.change(name, reason, **given))
 
 
-@monitor.command("pause")
-@click.argument("name")
-@_REASON
-@pass_profile
-def pause(profile: Profile, name: str, reason: str) -> None:
-    """Stop the looks of the monitor NAME."""
-    with profile.client() as rollbook:
-        _show(profile, rollbook.monitors.pause(name, reason))
+def _decision(verb: str, summary: str) -> click.Command:
+    @click.argument("name")
+    @_REASON
+    @pass_profile
+    def decide(profile: Profile, /, name: str, reason: str) -> None:
+        with profile.client() as rollbook:
+            _show(profile, getattr(rollbook.monitors, verb)(name, reason))
+
+    return click.command(verb, help=summary)(decide)
 
 
-@monitor.command("resume")
-@click.argument("name")
-@_REASON
-@pass_profile
-def resume(profile: Profile, name: str, reason: str) -> None:
-    """Let the monitor NAME look again, at what comes from now on."""
-    with profile.client() as rollbook:
-        _show(profile, rollbook.monitors.resume(name, reason))
-
-
-@monitor.command("acknowledge")
-@click.argument("name")
-@_REASON
-@pass_profile
-def acknowledge(profile: Profile, name: str, reason: str) -> None:
-    """Acknowledge the drift that the monitor NAME found; it gathers evidence anew."""
-    with profile.client() as rollbook:
-        _show(profile, rollbook.monitors.acknowledge(name, reason))
-
-
-@monitor.command("remove")
-@click.argument("name")
-@_REASON
-@pass_profile
-def remove(profile: Profile, name: str, reason: str) -> None:
-    """Remove the monitor NAME."""
-    with profile.client() as rollbook:
-        _show(profile, rollbook.monitors.remove(name, reason))
+for _verb, _summary in (
+    ("pause", "Stop the looks of the monitor NAME."),
+    ("resume", "Let the monitor NAME look again, at what comes from now on."),
+    ("acknowledge", "Acknowledge the drift that the monitor NAME found; it gathers evidence anew."),
+    ("remove", "Remove the monitor NAME."),
+):
+    monitor.add_command(_decision(_verb, _summary))
 
 
 def is_looked_at(found: Monitor, *, now_ms: int) -> bool:
@@ -237,12 +223,12 @@ def _named_bounds(given: tuple[str, ...]) -> dict[str, float]:
     for each in given:
         name, separator, share = each.partition("=")
         if not separator or name not in Bounds.__struct_fields__:
-            message = f"{each!r} is no bound; give one as location=0.05, of {', '.join(Bounds.__struct_fields__)}"
+            message = f"{each!r} is not a bound; give one as location=0.05, of {', '.join(Bounds.__struct_fields__)}"
             raise click.BadParameter(message, param_hint="--bound")
         try:
             known[name] = finite(share)
         except ValueError as error:
-            message = f"{share!r} is no number"
+            message = f"{share!r} is not a number"
             raise click.BadParameter(message, param_hint="--bound") from error
     return known
 
