@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -127,15 +124,8 @@ def test_an_acknowledged_drift_is_gathered_anew(rollbook: Rollbook, monitors: di
     assert again.since_ms > monitors[DRIFTED].judged_until_ms
 
 
-def asked(stack: RunningStack, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
-    command = [sys.executable, "-c", "from rollbook.cli.main import main; main()"]
-    options = ["--data-dir", str(stack.data_dir), "--json"]
-    done = subprocess.run([*command, *options, *arguments], capture_output=True, check=True, text=True, timeout=180)
-    return json.loads(done.stdout)
-
-
 def test_the_command_line_shows_monitors(stack: RunningStack, monitors: dict[str, Monitor]) -> None:
-    listed = asked(stack, "monitor", "list", "--endpoint", "watched")
+    listed = stack.answer("monitor", "list", "--endpoint", "watched")
 
     assert {each["name"] for each in listed} >= {CALM, DRIFTED}
-    assert asked(stack, "monitor", "show", CALM)["id"] == monitors[CALM].id
+    assert stack.answer("monitor", "show", CALM)["id"] == monitors[CALM].id

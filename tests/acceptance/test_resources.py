@@ -1,8 +1,5 @@
 """What instances, hosts and gateways use, from the agent's look to the command line."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,13 +21,6 @@ def service(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> It
         yield serve_digits(stack, rollbook, "measured", directory=tmp_path_factory.mktemp("measured"))
 
 
-def asked(stack: RunningStack, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
-    command = [sys.executable, "-c", "from rollbook.cli.main import main; main()"]
-    options = ["--data-dir", str(stack.data_dir), "--json"]
-    done = subprocess.run([*command, *options, *arguments], capture_output=True, check=True, text=True, timeout=180)
-    return json.loads(done.stdout)
-
-
 def predict(stack: RunningStack, service: DigitsService, times: int) -> None:
     url = f"{stack.gateway_url}/v2/models/{service.name}/infer"
     headers = {"authorization": f"Bearer {service.inference_token()}"}
@@ -42,7 +32,7 @@ def predict(stack: RunningStack, service: DigitsService, times: int) -> None:
 def test_the_instances_of_an_endpoint_show_what_they_use_and_do(stack: RunningStack, service: DigitsService) -> None:
     def seen() -> dict[str, Any] | None:
         predict(stack, service, 20)
-        items = asked(stack, "resources", service.name)
+        items = stack.answer("resources", service.name)
         return next((one for one in items if one["rates"].get("requests_per_s") and one["cpu_percent"]), None)
 
     found = eventually(seen, "a sample with rates", within_s=180, poll_s=1)
@@ -59,7 +49,7 @@ def test_the_instances_of_an_endpoint_show_what_they_use_and_do(stack: RunningSt
 
 def test_hosts_and_gateways_show_what_they_use(stack: RunningStack) -> None:
     def seen() -> dict[str, Any] | None:
-        items = {one["subject"]: one for one in asked(stack, "resources")}
+        items = {one["subject"]: one for one in stack.answer("resources")}
         return items if items.keys() >= {"host", "gateway"} else None
 
     found = eventually(seen, "samples of both", within_s=180, poll_s=1)
@@ -91,12 +81,12 @@ def test_a_rotated_key_and_a_revocation_reach_the_running_gateway(stack: Running
     with stack.client() as rollbook:
         before = rollbook.inference_tokens.mint(["*"])
         until(before.token, 200)
-        asked(stack, "tokens", "rotate-key", "--lead", "1", "--reason", "a test")
+        stack.answer("tokens", "rotate-key", "--lead", "1", "--reason", "a test")
         after = eventually(lambda: signed_by_another(before), "the lead is over", within_s=180)
         assert after is not None
         until(after.token, 200)
         assert status(before.token) == 200, "the overlap has not ended"
-        asked(stack, "tokens", "revoke", before.id, "--reason", "a test")
+        stack.answer("tokens", "revoke", before.id, "--reason", "a test")
         until(before.token, 403)
         assert status(after.token) == 200
 

@@ -1,5 +1,6 @@
 """The whole stack under its real supervisor, on a directory and ports of its own, and ways to hurt it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -113,6 +115,12 @@ class RunningStack:
     def client(self) -> Rollbook:
         """Make a client with the stack's own admin token; the caller closes it."""
         return self.profile.client()
+
+    def answer(self, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
+        """Return the JSON that the command line prints about this stack."""
+        command = rollbook_command("--data-dir", str(self.data_dir), "--json", *arguments)
+        done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=180)
+        return json.loads(done.stdout)
 
     def program(self, name: str) -> ProgramStatus:
         return next(program for program in self.status.programs if program.name == name)
